@@ -1,0 +1,64 @@
+"""Every error that boxloop raises on purpose.
+
+The command line prints the message of a :class:`BoxloopError` as one sentence and exits with
+its ``exit_code``; anything else is a bug and keeps its traceback.
+
+BoxloopError
+├── UserError               something the caller can put right
+│   ├── ParamsError         params.yaml, or an override, says something that cannot be done
+│   ├── DatasetError        a dataset cannot be used
+│   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
+│   ├── WeightsError        initial weights cannot be had or do not fit
+│   └── ProtectedLabelsError   the command would replace labels that a person made
+├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
+└── TrainingError           training went wrong, and nothing was written
+    └── DivergedError       the loss became NaN or infinite
+"""
+
+from __future__ import annotations
+
+
+class BoxloopError(Exception):
+    """Base of all of them; the message is one clear sentence for the person at the terminal."""
+
+    exit_code = 1
+
+
+class UserError(BoxloopError):
+    """Something the caller can put right."""
+
+    exit_code = 2
+
+
+class ParamsError(UserError):
+    """params.yaml, or an override on the command line, says something that cannot be done."""
+
+
+class DatasetError(UserError):
+    """A dataset cannot be used: names the file, the place in it and the way out."""
+
+
+class ArtifactError(UserError):
+    """A file that boxloop wrote, or should have written, is missing or damaged."""
+
+
+class WeightsError(UserError):
+    """Initial weights cannot be downloaded, read, or fitted to the architecture."""
+
+
+class ProtectedLabelsError(UserError):
+    """The command would replace labels that a person made."""
+
+
+class ReviewPending(BoxloopError):
+    """A person has not finished a batch yet."""
+
+    exit_code = 3
+
+
+class TrainingError(BoxloopError):
+    """Training went wrong, and no checkpoint was written."""
+
+
+class DivergedError(TrainingError):
+    """The loss became NaN or infinite."""

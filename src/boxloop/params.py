@@ -1,0 +1,316 @@
+"""params.yaml as frozen, strict objects: one section per stage, unknown keys refused.
+
+This is the only module that reads params.yaml.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from boxloop.errors import ParamsError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+DatasetFormat = Literal["demo", "voc", "coco", "yolo", "kitti", "folder"]
+Strategy = Literal["similar", "dissimilar", "random", "temporal"]
+Linkage = Literal["single", "average", "complete"]
+Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
+
+EMPTY = "empty"
+"""Name of the labeled set, and of the detector, that the first iteration starts from."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_become_tuples(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+class DemoParams(_Section):
+    """The scenes that ``dataset.format: demo`` draws."""
+
+    images: Positive = 300
+    video_fraction: Fraction = 0.5
+    size: tuple[Positive, Positive] = (128, 128)
+    seed: Seed = 0
+
+
+class DatasetParams(_Section):
+    """Where the images and, in a simulation, the truth come from."""
+
+    format: DatasetFormat = "demo"
+    path: str = "."
+    split: str | None = None
+    annotations: str | None = None
+    images: str | None = None
+    classes: tuple[str, ...] | None = None
+    demo: DemoParams = DemoParams()
+
+    @model_validator(mode="after")
+    def _folder_needs_classes(self) -> DatasetParams:
+        if self.format == "folder" and not self.classes:
+            raise ValueError("format 'folder' has no annotations to learn classes from: list them")
+        if self.classes is not None and len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must not repeat a name")
+        return self
+
+
+class FeaturesParams(_Section):
+    """How an image becomes a vector (paper, section 3.1)."""
+
+    network: str = "resnet50"
+    weights: str = "IMAGENET1K_V2"
+    input_size: Positive = 224
+    batch_size: Positive = 32
+    seed: Seed = 0
+    device: str = "auto"
+
+
+class OrderParams(_Section):
+    """How all images are ordered before any training (paper, section 3.2)."""
+
+    strategy: Strategy = "dissimilar"
+    seed: Seed = 0
+    query_size: Positive = 3
+    linkage: Linkage = "single"
+
+
+class BatchParams(_Section):
+    """How the order is cut: by one of these, or into as many batches as there are iterations."""
+
+    size: Positive | None = None
+    count: Positive | None = None
+    sizes: tuple[Positive, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_only(self) -> BatchParams:
+        given = [n for n in ("size", "count", "sizes") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"set one of size, count and sizes, not {' and '.join(given)}")
+        if self.sizes is not None and not self.sizes:
+            raise ValueError("sizes must list at least one batch size")
+        return self
+
+
+class TrainParams(_Section):
+    """How a detector is trained on everything labeled so far (paper, section 3.3).
+
+    Attributes:
+        detector: an architecture; ``boxloop detectors`` lists them.
+        weights: "none", a name of torchvision's enums (COCO_V1, IMAGENET1K_V2), or a local file.
+        warm_start: begin from the previous iteration's detector instead of ``weights``.
+        input_size: (height, width) in pixels; None takes the architecture's own.
+        steps: optimiser steps; exactly one of ``steps`` and ``epochs``.
+        epochs: passes over the labeled set.
+    """
+
+    detector: str = "ssdlite320_mobilenet_v3_large"
+    weights: str = "COCO_V1"
+    warm_start: bool = False
+    input_size: tuple[Positive, Positive] | None = None
+    steps: Positive | None = None
+    epochs: Positive | None = None
+    batch_size: Positive = 16
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    augment: tuple[Augmentation, ...] = ("hflip",)
+    seed: Seed = 0
+    device: str = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> TrainParams:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("set exactly one of steps and epochs")
+        return self
+
+
+class ProposeParams(_Section):
+    """How the detector offers boxes for the next batch."""
+
+    score_floor: Fraction = 0.05
+    batch_size: Positive = 16
+    device: str = "auto"
+
+
+class ReviewParams(_Section):
+    """Who corrects the proposals, and which of them are shown.
+
+    Attributes:
+        annotator: "simulated" compares with the truth.
+        score_threshold: proposals that score less are not shown.
+        iou_threshold: IoU from which the simulated annotator leaves a proposal as it is.
+    """
+
+    annotator: Literal["simulated"] = "simulated"
+    score_threshold: Fraction = 0.5
+    iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class AccountParams(_Section):
+    """Thresholds at which the workload is computed, and T of the paper.
+
+    Attributes:
+        iou_thresholds: IoU from which a proposal counts as right.
+        score_thresholds: what-if values of ``review.score_threshold``.
+        seconds_per_box: T, seconds to draw one box from scratch (35 s: Su et al. 2012).
+    """
+
+    iou_thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
+    score_thresholds: tuple[Fraction, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    seconds_per_box: Annotated[float, Field(gt=0)] = 35.0
+
+    @model_validator(mode="after")
+    def _some(self) -> AccountParams:
+        if not self.iou_thresholds:
+            raise ValueError("iou_thresholds must list at least one value")
+        return self
+
+
+class TrackParams(_Section):
+    """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file."""
+
+    enabled: bool = True
+    experiment: str = "boxloop"
+    campaign: str = "campaign"
+    checkpoints: bool = True
+
+
+class ReportParams(_Section):
+    """The HTML page."""
+
+    title: str = "boxloop campaign"
+    sheet_images: Positive = 12
+
+
+class Iteration(_Section):
+    """One turn of the loop: the batch that carries its name is labeled."""
+
+    previous: str
+
+
+class Params(_Section):
+    """The whole of params.yaml."""
+
+    dataset: DatasetParams = DatasetParams()
+    features: FeaturesParams = FeaturesParams()
+    order: OrderParams = OrderParams()
+    batch: BatchParams = BatchParams()
+    train: TrainParams = TrainParams(epochs=50)
+    propose: ProposeParams = ProposeParams()
+    review: ReviewParams = ReviewParams()
+    account: AccountParams = AccountParams()
+    track: TrackParams = TrackParams()
+    report: ReportParams = ReportParams()
+    iterations: dict[str, Iteration] = {"b00": Iteration(previous=EMPTY)}
+
+    @model_validator(mode="after")
+    def _a_chain(self) -> Params:
+        if not self.iterations:
+            raise ValueError("iterations must list at least one batch")
+        previous = EMPTY
+        for key, item in self.iterations.items():
+            if item.previous != previous:
+                raise ValueError(
+                    f"iterations.{key}.previous must be '{previous}', the one above it,"
+                    f" got '{item.previous}'"
+                )
+            previous = key
+        return self
+
+
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
+    """Reads params.yaml and applies ``section.key=value`` overrides (values are YAML).
+
+    Args:
+        path: the file; where it does not exist, every section takes its defaults.
+        overrides: for example ``["order.strategy=similar", "batch.sizes=[10, 20]"]``.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
+    content: Any = {}
+    if path.exists():
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+        except OSError as error:
+            raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [_sentence(detail) for detail in error.errors()]
+        raise ParamsError(f"{path}: " + "; ".join(lines)) from None
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or len(parts) < 2 or not all(parts):
+        raise ParamsError(f"--set takes section.key=value, got '{override}'")
+    node: Any = content
+    for part in parts[:-1]:
+        child = node.get(part) if isinstance(node, dict) else None
+        if child is None:
+            child = {}
+            node[part] = child
+        if not isinstance(child, dict):
+            raise ParamsError(f"--set {override}: '{part}' is a value, not a section")
+        node = child
+    try:
+        node[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"--set {override}: not valid YAML: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """One validation error in plain words."""
+    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"'{place}' is not a known key{_did_you_mean(detail['loc'])}"
+    if kind == "literal_error":
+        return f"{place} must be {context['expected']}, got {detail['input']!r}"
+    if kind == "value_error":
+        return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
+    message = detail["msg"]
+    message = message[0].lower() + message[1:]
+    return f"{place}: {message}, got {detail['input']!r}"
+
+
+def _did_you_mean(place: tuple[int | str, ...]) -> str:
+    model: Any = Params
+    for part in place[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        candidates = [annotation, *get_args(annotation)]
+        model = next((c for c in candidates if hasattr(c, "model_fields")), None)
+        if model is None:
+            return ""
+    names = list(model.model_fields)
+    close = difflib.get_close_matches(str(place[-1]), names, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(names)})"

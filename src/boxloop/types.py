@@ -1,0 +1,315 @@
+"""The data that flows between stages: frozen dataclasses, validated when they are built.
+
+Conventions, everywhere in boxloop:
+
+- a box is ``(x1, y1, x2, y2)`` in pixels of the upright image (EXIF rotation applied), with
+  ``0 <= x1 < x2 <= width`` and ``0 <= y1 < y2 <= height``; x2 and y2 are exclusive edges, so a box
+  over the whole image is ``(0, 0, width, height)``;
+- a label is the name of a class, never its index;
+- "proposals" are a detector's boxes that are offered to a person for review. (They have nothing to
+  do with the region proposals inside a two-stage detector.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Strings = NDArray[np.str_]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The boxes of one image.
+
+    Attributes:
+        xyxy: (n, 4) float64, pixels.
+        labels: (n,) class names.
+        ids: (n,) strings, unique within the image; they survive a move and a relabel.
+        scores: (n,) float64 in [0, 1] for a detector's boxes, None for a person's.
+
+    Raises:
+        ValueError: a shape does not fit, a coordinate is not finite, a box has no area, an id
+            occurs twice, or a score lies outside [0, 1].
+    """
+
+    xyxy: Floats
+    labels: Strings
+    ids: Strings
+    scores: Floats | None = None
+
+    def __post_init__(self) -> None:
+        xyxy = np.asarray(self.xyxy, dtype=np.float64)
+        xyxy = xyxy.reshape(0, 4) if xyxy.size == 0 else xyxy
+        _require(xyxy.ndim == 2 and xyxy.shape[1] == 4, f"xyxy must be (n, 4), got {xyxy.shape}")
+        n = len(xyxy)
+        labels = np.asarray(self.labels, dtype=np.str_)
+        ids = np.asarray(self.ids, dtype=np.str_)
+        _require(labels.shape == (n,), f"labels must be ({n},), got {labels.shape}")
+        _require(ids.shape == (n,), f"ids must be ({n},), got {ids.shape}")
+        _require(len(set(ids.tolist())) == n, "ids must be unique within an image")
+        _require(bool(np.isfinite(xyxy).all()), "coordinates must be finite")
+        _require(
+            bool((xyxy[:, 2:] > xyxy[:, :2]).all()), "a box needs x2 > x1 and y2 > y1 (real area)"
+        )
+        scores = self.scores
+        if scores is not None:
+            scores = np.asarray(scores, dtype=np.float64)
+            _require(scores.shape == (n,), f"scores must be ({n},), got {scores.shape}")
+            _require(bool(((scores >= 0) & (scores <= 1)).all()), "scores must lie in [0, 1]")
+        for name, value in (("xyxy", xyxy), ("labels", labels), ("ids", ids), ("scores", scores)):
+            if value is not None:
+                value = value.copy()
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Boxes) or len(self) != len(other):
+            return False
+        if (self.scores is None) != (other.scores is None):
+            return False
+        same_scores = self.scores is None or np.array_equal(self.scores, other.scores)  # type: ignore[arg-type]
+        return bool(
+            same_scores
+            and np.array_equal(self.xyxy, other.xyxy)
+            and np.array_equal(self.labels, other.labels)
+            and np.array_equal(self.ids, other.ids)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def select(self, chosen: NDArray[Any]) -> Boxes:
+        """The boxes at ``chosen``: a boolean mask (n,) or indices (k,)."""
+        scores = None if self.scores is None else self.scores[chosen]
+        return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
+
+    def above(self, threshold: float) -> Boxes:
+        """The boxes whose score is at least ``threshold``; all of them where there are no scores."""
+        return self if self.scores is None else self.select(self.scores >= threshold)
+
+    @classmethod
+    def empty(cls, *, scored: bool = False) -> Boxes:
+        """No boxes."""
+        return cls(np.zeros((0, 4)), _strings(()), _strings(()), np.zeros(0) if scored else None)
+
+    @classmethod
+    def build(
+        cls,
+        xyxy: Sequence[Sequence[float]] | NDArray[Any],
+        labels: Sequence[str],
+        scores: Sequence[float] | NDArray[Any] | None = None,
+        *,
+        prefix: str = "t",
+    ) -> Boxes:
+        """Boxes with ids made from ``prefix`` and the position: t0, t1, ..."""
+        ids = _strings([f"{prefix}{i}" for i in range(len(labels))])
+        array = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
+        return cls(
+            array, _strings(labels), ids, None if scores is None else np.asarray(scores, np.float64)
+        )
+
+
+def _strings(values: Sequence[str]) -> Strings:
+    return np.asarray(list(values), dtype=np.str_)
+
+
+BoxesByImage = Mapping[str, Boxes]
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One image of the campaign; its pixels stay where they are.
+
+    Attributes:
+        id: unique in the campaign; a file name without its ending, usually.
+        path: POSIX path, absolute or relative to the folder that boxloop runs in.
+        width: pixels, after EXIF rotation.
+        height: pixels, after EXIF rotation.
+        digest: hex digest of the file's bytes, so that changed pixels are noticed downstream.
+    """
+
+    id: str
+    path: str
+    width: int
+    height: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        _require(bool(self.id), "an image needs an id")
+        _require(self.width > 0 and self.height > 0, f"{self.id}: size must be positive")
+        _require(bool(PurePosixPath(self.path).name), f"{self.id}: path must name a file")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """All images of a campaign, in their temporal order (the dataset's file order).
+
+    Attributes:
+        images: unique ids; the order is what the ``temporal`` strategy keeps.
+        classes: names of the classes, in the dataset's order; unique, at least one.
+    """
+
+    images: tuple[ImageRef, ...]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.images) > 0, "an image set needs at least one image")
+        _require(len(self.by_id()) == len(self.images), "image ids must be unique")
+        _require(len(self.classes) > 0, "an image set needs at least one class")
+        _require(len(set(self.classes)) == len(self.classes), "classes must be unique")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def by_id(self) -> dict[str, ImageRef]:
+        """The images by their ids."""
+        return {image.id: image for image in self.images}
+
+    def subset(self, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
+        """The images of these ids, in the order of ``image_ids``."""
+        table = self.by_id()
+        return tuple(table[image_id] for image_id in image_ids)
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One feature vector per image.
+
+    Attributes:
+        image_ids: N ids, in the image set's (temporal) order.
+        vectors: (N, D) float32, finite.
+    """
+
+    image_ids: tuple[str, ...]
+    vectors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.image_ids)
+        _require(
+            self.vectors.ndim == 2 and len(self.vectors) == n,
+            f"vectors must be ({n}, D), got {self.vectors.shape}",
+        )
+        _require(len(set(self.image_ids)) == n, "image ids must be unique")
+        _require(bool(np.isfinite(self.vectors).all()), "feature vectors must be finite")
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """All image ids in the order in which they are to be labeled."""
+
+    image_ids: tuple[str, ...]
+    strategy: str
+    seed: int
+    query_size: int
+    linkage: str
+
+    def __post_init__(self) -> None:
+        _require(len(set(self.image_ids)) == len(self.image_ids), "image ids must be unique")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that are labeled together, in their order."""
+
+    id: str
+    image_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.image_ids) > 0, f"batch {self.id} has no image")
+        _require(len(set(self.image_ids)) == len(self.image_ids), "image ids must be unique")
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """A detector's boxes on one batch, offered to a person for review.
+
+    Attributes:
+        batch: the batch's id.
+        detector: name of the architecture that made them ("empty" proposes nothing).
+        checkpoint: digest of the checkpoint that made them.
+        score_floor: boxes that score less were not stored.
+        boxes: by image id, in the batch's order, every image of the batch; all scored.
+    """
+
+    batch: str
+    detector: str
+    checkpoint: str
+    score_floor: float
+    boxes: BoxesByImage
+
+    def __post_init__(self) -> None:
+        for image_id, boxes in self.boxes.items():
+            _require(boxes.scores is not None, f"{image_id}: proposals need scores")
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What a person (or the simulated annotator) made of one batch of proposals.
+
+    Attributes:
+        proposals: exactly what the detector offered, down to its score floor, kept here so that
+            the accounting stays true when a later run proposes anew.
+        score_threshold: proposals that score less were not shown.
+        annotator: kind of annotator: "simulated", "fiftyone", ...
+        boxes: the final boxes by image id, in the batch's order, every image of the batch.
+        reviewer: who did it, where known.
+        seconds: active seconds by image id, where measured.
+        finished: ISO 8601 time at which a person submitted it; None for a simulated one.
+        versions: versions of the programs that took part.
+    """
+
+    proposals: Proposals
+    score_threshold: float
+    annotator: str
+    boxes: BoxesByImage
+    reviewer: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    finished: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(
+            set(self.boxes) == set(self.proposals.boxes),
+            f"corrections of {self.batch} must cover exactly the images of its proposals",
+        )
+
+    @property
+    def batch(self) -> str:
+        """The batch's id."""
+        return self.proposals.batch
+
+    def shown(self) -> dict[str, Boxes]:
+        """The proposals that were drawn for the person: those at or above the threshold."""
+        return {k: b.above(self.score_threshold) for k, b in self.proposals.boxes.items()}
+
+
+@dataclass(frozen=True)
+class LabeledSet:
+    """Everything labeled so far: human-checked boxes only.
+
+    Attributes:
+        classes: names of the classes, in the dataset's order.
+        batches: ids of the batches it is made of, oldest first.
+        boxes: by image id; an image without objects has an entry without boxes.
+    """
+
+    classes: tuple[str, ...]
+    batches: tuple[str, ...]
+    boxes: BoxesByImage
+
+    def __len__(self) -> int:
+        return len(self.boxes)
