@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,6 +35,7 @@ from boxloop.types import (
     Ordering,
     Proposals,
 )
+from boxloop.workload import BatchWorkload, Ledger
 
 # --- atomic files ---------------------------------------------------------------------------------
 
@@ -205,6 +207,29 @@ class _LabeledFile(_Record):
     classes: list[str]
     batches: list[str]
     boxes: _BoxTable
+
+
+class _Ledger(_Record):
+    score_threshold: float
+    iou_threshold: float
+    kept: int
+    moved: int
+    relabeled: int
+    removed: int
+    added: int
+
+
+class _WorkloadFile(_Record):
+    format: Literal["boxloop/workload@1"]
+    batch: str
+    annotator: str
+    detector: str
+    images: int
+    objects: int
+    score_threshold: float
+    average_precision: dict[str, float]
+    seconds: float | None
+    ledgers: list[_Ledger]
 
 
 _F = TypeVar("_F", bound=_Record)
@@ -459,3 +484,38 @@ def read_labeled(path: Path) -> LabeledSet:
         return LabeledSet(
             tuple(file.classes), tuple(file.batches), _boxes_in(path, file.boxes)
         )
+
+
+def write_workload(path: Path, workload: BatchWorkload) -> None:
+    """Writes one file of ``workload/``."""
+    ledgers = [
+        {"score_threshold": score, "iou_threshold": iou, **asdict(ledger)}
+        for (score, iou), ledger in workload.ledgers.items()
+    ]
+    write_json(
+        path,
+        {
+            "format": "boxloop/workload@1",
+            "batch": workload.batch,
+            "annotator": workload.annotator,
+            "detector": workload.detector,
+            "images": workload.images,
+            "objects": workload.objects,
+            "score_threshold": workload.score_threshold,
+            "average_precision": dict(workload.average_precision),
+            "seconds": workload.seconds,
+            "ledgers": ledgers,
+        },
+    )
+
+
+def read_workload(path: Path) -> BatchWorkload:
+    """Reads one file of ``workload/``."""
+    file = _parse(path, _WorkloadFile)
+    ledgers = {}
+    with _faults_of(path):
+        for row in file.ledgers:
+            counts = row.model_dump(exclude={"score_threshold", "iou_threshold"})
+            ledgers[(row.score_threshold, row.iou_threshold)] = Ledger(**counts)
+        fields = file.model_dump(exclude={"format", "ledgers"})
+        return BatchWorkload(ledgers=ledgers, **fields)
