@@ -1,0 +1,1 @@
+"""Importers: one module per format, each of which hands back a ``Dataset``."""

@@ -1,0 +1,192 @@
+"""Reads image files: any common mode becomes upright 8-bit RGB, any damage becomes one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from boxloop.errors import DatasetError
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while images are probed."""
+
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".gif",
+    ".pgm",
+    ".ppm",
+)
+"""Endings of image files, in lower case; the case does not matter."""
+
+# Pillow looks at the content, not at the ending, and some of its other decoders start programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+_MOST_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What decoding an image once tells.
+
+    Attributes:
+        width: pixels, after EXIF rotation.
+        height: pixels, after EXIF rotation.
+        digest: SHA-256 of the file's bytes, in hex.
+    """
+
+    width: int
+    height: int
+    digest: str
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Reads an image as (height, width, 3) uint8 RGB, upright (EXIF rotation applied).
+
+    - Transparent pixels (RGBA, LA, a palette or a colour marked as transparent) are composited over
+      white, as a page shows them.
+    - 16-bit grey is scaled over its full range: 0..65535 becomes 0..255.
+    - 32-bit integers are taken for 16-bit values where all of them fit (which is how Pillow hands
+      over deep PGM files); otherwise the image's own range becomes 0..255.
+    - Floats are taken as they are where they lie in 0..255, times 255 where they lie in 0..1;
+      otherwise the image's own range becomes 0..255. NaN becomes black.
+    - CMYK, YCbCr and LAB are converted by Pillow, which also undoes Adobe's inverted CMYK.
+    - Of an animation, the first frame.
+
+    Raises:
+        DatasetError: the file is missing, unreadable, truncated, or too large to be honest.
+    """
+    data = _bytes_of(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _to_rgb(_decode(data, path), path)
+
+
+def probe_image(path: Path) -> Probe:
+    """Decodes a whole image, so that truncation is found, and tells its size and digest.
+
+    Raises:
+        DatasetError: as :func:`read_image`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _probe(path)
+
+
+def probe_images(
+    paths: Sequence[Path], progress: Progress | None = None
+) -> list[Probe | DatasetError]:
+    """Probes many images side by side; an error takes the place of its image's result."""
+    results: list[Probe | DatasetError] = []
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    # The warning filters belong to the whole process, so they are set once, around all threads.
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        warnings.simplefilter("ignore")
+        try:
+            for done, result in enumerate(pool.map(_probe_or_error, paths), start=1):
+                results.append(result)
+                if progress is not None:
+                    progress(done, len(paths))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the rest
+    return results
+
+
+def _probe_or_error(path: Path) -> Probe | DatasetError:
+    try:
+        return _probe(path)
+    except DatasetError as error:
+        return error
+
+
+def _probe(path: Path) -> Probe:
+    data = _bytes_of(path)
+    image = _decode(data, path)
+    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest())
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _decode(data: bytes, path: Path) -> Image.Image:
+    """Loads every pixel and turns the image upright; its mode stays."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image.load()
+    except Image.DecompressionBombError:
+        raise DatasetError(
+            f"{path} claims more pixels than boxloop opens"
+            f" ({2 * (Image.MAX_IMAGE_PIXELS or 0):,}): make it smaller or leave it out"
+        ) from None
+    except UnidentifiedImageError:
+        what = "is empty" if not data else "is not an image that boxloop reads"
+        raise DatasetError(f"{path} {what}") from None
+    except MemoryError:
+        raise DatasetError(f"{path} does not fit into memory") from None
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{path} is damaged: {reason}") from None
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # damaged EXIF data: the pixels are fine as they are
+        return image
+    return image
+
+
+def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    try:
+        if image.mode.startswith("I;16"):
+            return _grey(_from_16_bit(np.asarray(image)))
+        if image.mode in ("I", "F"):
+            return _grey(_from_32_bit(np.asarray(image)))
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+            image.alpha_composite(layer)
+        return np.array(image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be turned into RGB: {error}") from None
+
+
+def _grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(values[..., None], 3, axis=2)
+
+
+def _from_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    # 65535 / 255 = 257; adding half of it rounds to the nearest.
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _from_32_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0)
+    low, high = float(numbers.min()), float(numbers.max())
+    if values.dtype.kind == "i" and low >= 0 and high <= 65535:
+        return _from_16_bit(values)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        numbers = numbers * 255
+    elif values.dtype.kind != "f" or low < 0 or high > 255:
+        # Halved first: the difference of two large numbers must not overflow.
+        span = high / 2 - low / 2
+        numbers = (numbers / 2 - low / 2) / (span or 1.0) * 255
+    return np.rint(numbers).astype(np.uint8)
