@@ -27,12 +27,12 @@ def iou_matrix(a: Floats, b: Floats) -> Floats:
 
 
 def _area(boxes: Floats) -> Floats:
-    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    sides: Floats = boxes[:, 2:] - boxes[:, :2]
+    area: Floats = sides[:, 0] * sides[:, 1]
+    return area
 
 
-def match(
-    iou: Floats, allowed: NDArray[np.bool_], minimum: float
-) -> list[tuple[int, int]]:
+def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
     """Pairs rows with columns one to one, the highest IoU first.
 
     Args:

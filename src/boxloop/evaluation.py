@@ -71,9 +71,7 @@ def _row(image: int, category: int, xyxy: list[float]) -> dict[str, Any]:
     }
 
 
-def _coco(
-    cls: Any, images: list[Any], categories: list[Any], annotations: list[Any]
-) -> Any:
+def _coco(cls: Any, images: list[Any], categories: list[Any], annotations: list[Any]) -> Any:
     coco = cls()
     coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
     coco.createIndex()

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -398,6 +398,14 @@ def read_batch(path: Path) -> Batch:
         return Batch(file.id, tuple(file.image_ids))
 
 
+def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
+    """Writes ``batches/``: one file per batch, and none besides."""
+    for batch in batches:
+        write_batch(folder / f"{batch.id}.json", batch)
+    for stale in set(folder.glob("*.json")) - {folder / f"{b.id}.json" for b in batches}:
+        stale.unlink()
+
+
 def _proposals_out(proposals: Proposals) -> dict[str, Any]:
     return {
         "batch": proposals.batch,
@@ -481,9 +489,7 @@ def read_labeled(path: Path) -> LabeledSet:
     """Reads one file of ``labeled/``."""
     file = _parse(path, _LabeledFile)
     with _faults_of(path):
-        return LabeledSet(
-            tuple(file.classes), tuple(file.batches), _boxes_in(path, file.boxes)
-        )
+        return LabeledSet(tuple(file.classes), tuple(file.batches), _boxes_in(path, file.boxes))
 
 
 def write_workload(path: Path, workload: BatchWorkload) -> None:

@@ -98,7 +98,7 @@ class Boxes:
         return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
 
     def above(self, threshold: float) -> Boxes:
-        """The boxes whose score is at least ``threshold``; all of them where there are no scores."""
+        """The boxes that score at least ``threshold``; all of them where there are no scores."""
         return self if self.scores is None else self.select(self.scores >= threshold)
 
     @classmethod

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boxloop.boxes import iou_matrix, match, same_label
 from boxloop.types import Boxes, BoxesByImage, Corrections
@@ -67,31 +68,43 @@ class Ledger:
         return self.removed + self.moved + self.relabeled
 
 
-def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
-    """The edits that lead from the proposals of one image to its final boxes.
+Pairs = list[tuple[int, int]]
+
+
+def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
+    """Pairs the proposals of one image with its final boxes, one to one, highest IoU first.
 
     A proposal is right when its label matches and its IoU with the final box reaches the
-    threshold, one to one, highest IoU first. Of what is left, boxes in the right place with
-    another label are relabeled, boxes of the right label that overlap by at least ``MOVE_IOU``
-    are moved, again one to one and highest IoU first.
+    threshold. Of what is left, boxes in the right place with another label are relabeled, boxes
+    of the right label that overlap by at least ``MOVE_IOU`` are moved.
+
+    Returns:
+        (index of the proposal, index of the final box) of those kept, relabeled and moved.
     """
     iou, same = iou_matrix(shown.xyxy, final.xyxy), same_label(shown, final)
     free = np.ones(iou.shape, dtype=bool)
-    counts = []
-    for allowed, minimum in ((same, iou_threshold), (~same, iou_threshold), (same, MOVE_IOU)):
+
+    def take(allowed: NDArray[np.bool_], minimum: float) -> Pairs:
         pairs = match(iou, allowed & free, minimum)
         for row, column in pairs:
             free[row, :] = False
             free[:, column] = False
-        counts.append(len(pairs))
-    kept, relabeled, moved = counts
-    paired = sum(counts)
+        return pairs
+
+    kept = take(same, iou_threshold)
+    relabeled = take(~same, iou_threshold)
+    moved = take(same, MOVE_IOU)
+    return kept, relabeled, moved
+
+
+def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
+    """Counts the edits that lead from the proposals of one image to its final boxes."""
+    kept, relabeled, moved = (len(p) for p in pair(shown, final, iou_threshold))
+    paired = kept + relabeled + moved
     return Ledger(kept, moved, relabeled, len(shown) - paired, len(final) - paired)
 
 
-def compare_all(
-    shown: BoxesByImage, final: BoxesByImage, iou_threshold: float
-) -> Ledger:
+def compare_all(shown: BoxesByImage, final: BoxesByImage, iou_threshold: float) -> Ledger:
     """The sum of :func:`compare` over all images of ``final``."""
     ledgers = (
         compare(shown.get(image_id, Boxes.empty()), boxes, iou_threshold)

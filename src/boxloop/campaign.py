@@ -1,0 +1,106 @@
+"""A new campaign's folder: pipeline, parameters, git and DVC."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from boxloop import storage
+from boxloop.errors import UserError
+from boxloop.params import EMPTY, load_params
+
+_FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+
+
+def create(
+    folder: Path, *, params: Path | None, batches: int | None, overrides: Sequence[str]
+) -> None:
+    """Makes a folder in which ``dvc repro`` runs a campaign.
+
+    Args:
+        folder: new or empty.
+        params: a params.yaml to begin with; boxloop's own where None.
+        batches: number of turns to list under ``iterations``.
+        overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
+
+    Raises:
+        UserError: the folder holds files, or git or DVC failed.
+        ParamsError: the parameters cannot be used; nothing was made.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name a new folder for the campaign")
+    source = _pipeline()
+    text = _edited((params or source / "params.yaml"), batches, overrides)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / "params.yaml"
+        draft.write_text(text, encoding="utf-8")
+        load_params(draft)
+    folder.mkdir(parents=True, exist_ok=True)
+    storage.write_text(folder / "params.yaml", text)
+    for name in _FILES:
+        shutil.copyfile(source / name, folder / name)
+    _init_repositories(folder)
+
+
+def _pipeline() -> Path:
+    """The folder that holds dvc.yaml: inside an installed package, or at the top of a clone."""
+    package = Path(__file__).parent
+    inside = package / "pipeline"
+    return inside if inside.exists() else package.parents[1]
+
+
+def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
+    editor = YAML()
+    editor.width = 100
+    try:
+        content: Any = editor.load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        *sections, name = key.split(".")
+        if not separator or not sections:
+            raise UserError(f"--set takes section.key=value, got '{override}'")
+        node = content
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[name] = yaml.safe_load(value)
+    if batches is not None:
+        names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
+        content["iterations"] = {
+            name: {"previous": previous} for previous, name in zip(names, names[1:], strict=False)
+        }
+    out = io.StringIO()
+    editor.dump(content, out)
+    return out.getvalue()
+
+
+def _init_repositories(folder: Path) -> None:
+    top = subprocess.run(
+        ["git", "rev-parse", "--show-toplevel"], cwd=folder, capture_output=True, text=True
+    )
+    if top.returncode != 0:
+        _run(["git", "init", "--quiet"], folder)
+        subdir = []
+    else:
+        subdir = [] if Path(top.stdout.strip()) == folder.resolve() else ["--subdir"]
+    _run([sys.executable, "-m", "dvc", "init", "--quiet", *subdir], folder)
+    shutil.copyfile(_pipeline() / ".dvc" / "config", folder / ".dvc" / "config")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr or done.stdout).strip().splitlines()
+        raise UserError(
+            f"'{' '.join(command[-3:])}' failed in {folder}: {reason[-1] if reason else ''}"
+        )

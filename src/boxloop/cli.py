@@ -1,0 +1,291 @@
+"""The command line: one subcommand per stage of dvc.yaml, and a few for people.
+
+Every stage names the files it reads and writes, and works without DVC. Heavy libraries are
+imported by the commands that need them, so that ``boxloop --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boxloop import __version__, storage
+from boxloop.errors import BoxloopError, ProtectedLabelsError, UserError
+from boxloop.params import Params, load_params
+from boxloop.progress import reporting
+from boxloop.types import LabeledSet
+
+app = typer.Typer(
+    help="Label a pile of images with a fraction of the boxes drawn by hand.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a parameter: section.key=value. May be repeated."),
+]
+PARAMS = Path("params.yaml")
+
+
+def main() -> None:
+    """Runs the command line; a BoxloopError becomes one sentence and an exit code."""
+    try:
+        app()
+    except BoxloopError as error:
+        print(f"boxloop: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"boxloop: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(UserError.exit_code)
+
+
+def _params(path: Path, overrides: list[str] | None) -> Params:
+    return load_params(path, overrides or ())
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+# --- before the loop ------------------------------------------------------------------------------
+
+
+@app.command()
+def dataset(
+    images: Path,
+    truth: Path,
+    faults: Path,
+    drawn: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Read a dataset: its images, its boxes where it has any, and its faults."""
+    from boxloop import datasets
+
+    p = _params(params, override).dataset
+    with reporting("reading images") as report:
+        found = datasets.load(p, drawn, report)
+    storage.write_images(images, found.images)
+    storage.write_truth(truth, found.truth)
+    storage.write_json(faults, datasets.faults_payload(found), depth=3)
+    print(datasets.faults_summary(found))
+
+
+@app.command()
+def features(
+    images: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
+) -> None:
+    """Turn every image into a vector, by a CNN of torchvision's."""
+    p = _params(params, override).features
+    image_set = storage.read_images(images)
+    from boxloop.features import extract
+
+    with reporting(f"features by {p.network}") as report:
+        table = extract(image_set.images, p, report)
+    storage.write_features(out, table)
+    print(f"{len(table.image_ids)} vectors of {table.vectors.shape[1]} numbers in {out}")
+
+
+@app.command()
+def order(
+    features: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
+) -> None:
+    """Order all images by the distances between their features."""
+    from boxloop.ordering import order as order_images
+
+    p = _params(params, override).order
+    table = storage.read_features(features)
+    with reporting(f"ordering, {p.strategy}") as report:
+        result = order_images(
+            table,
+            p.strategy,
+            seed=p.seed,
+            query_size=p.query_size,
+            linkage=p.linkage,
+            progress=report,
+        )
+    storage.write_order(out, result)
+    print(f"{len(result.image_ids)} images in {p.strategy} order in {out}")
+
+
+@app.command()
+def batch(order: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None) -> None:
+    """Cut the order into the batches that params.yaml lists under `iterations`."""
+    from boxloop import batching
+
+    p = _params(params, override)
+    image_ids = storage.read_order(order).image_ids
+    batches = batching.plan(image_ids, p.batch, list(p.iterations))
+    storage.write_batches(out, batches)
+    for item in batches:
+        print(f"{item.id}: {len(item.image_ids)} images")
+    rest = len(image_ids) - sum(len(item.image_ids) for item in batches)
+    if rest:
+        print(f"{rest} images are in no batch yet: list more iterations to label them")
+
+
+@app.command()
+def start(images: Path, labeled: Path, detector: Path) -> None:
+    """Write what the first turn starts from: nothing labeled, and the empty detector."""
+    from boxloop.detectors import empty
+
+    classes = storage.read_images(images).classes
+    storage.write_labeled(labeled, LabeledSet(classes, (), {}))
+    empty.EmptyDetector(classes).save(detector, labeled_digest=storage.file_digest(labeled))
+
+
+# --- one turn of the loop -------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    images: Path,
+    labeled: Path,
+    previous: Path,
+    out: Path,
+    log: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Train a detector on everything labeled so far."""
+    p = _params(params, override).train
+    labeled_set, image_set = storage.read_labeled(labeled), storage.read_images(images)
+    from boxloop import detectors
+
+    detector = detectors.create(p, labeled_set, previous)
+    with reporting(f"training {out.stem} ({detector.name})") as report:
+        result = detector.train(
+            labeled_set,
+            image_set.subset(list(labeled_set.boxes)),
+            p,
+            lambda step, steps, loss: report(step, steps, loss=loss),
+        )
+    detector.save(out, labeled_digest=storage.file_digest(labeled))
+    storage.write_json(log, {"format": "boxloop/training@1", **result.to_json()})
+
+
+@app.command()
+def propose(
+    images: Path,
+    batch: Path,
+    detector: Path,
+    out: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Let the detector offer boxes for the next batch."""
+    from boxloop import detectors
+    from boxloop.types import Proposals
+
+    p = _params(params, override).propose
+    image_set, item = storage.read_images(images), storage.read_batch(batch)
+    model = detectors.load(detector, p.device)
+    with reporting(f"proposing {item.id}") as report:
+        boxes = model.propose(
+            image_set.subset(item.image_ids),
+            score_floor=p.score_floor,
+            batch_size=p.batch_size,
+            progress=report,
+        )
+    checkpoint = storage.file_digest(detector)
+    storage.write_proposals(out, Proposals(item.id, model.name, checkpoint, p.score_floor, boxes))
+    print(f"{item.id}: {sum(map(len, boxes.values()))} proposals on {len(boxes)} images")
+
+
+@app.command()
+def review(
+    images: Path,
+    proposals: Path,
+    truth: Path,
+    out: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Have the proposals corrected by the annotator of params.yaml."""
+    from boxloop import annotators
+
+    p = _params(params, override).review
+    annotator = annotators.create(p, truth)
+    offered = storage.read_proposals(proposals)
+    if out.exists():
+        before = storage.read_corrections(out)
+        if before.annotator != annotator.kind:
+            raise ProtectedLabelsError(
+                f"{out} holds labels made by '{before.annotator}', and '{annotator.kind}' does not"
+                " replace them: set review.annotator back, or move that file to a safe place"
+            )
+    table = storage.read_images(images).by_id()
+    corrected = annotator.review(offered, table, p.score_threshold)
+    storage.write_corrections(out, corrected)
+    print(f"{offered.batch}: {sum(map(len, corrected.boxes.values()))} boxes by {annotator.kind}")
+
+
+@app.command()
+def merge(labeled: Path, corrections: Path, out: Path) -> None:
+    """Add a corrected batch to everything labeled so far."""
+    from boxloop.merging import merge as merge_batch
+
+    result = merge_batch(storage.read_labeled(labeled), storage.read_corrections(corrections))
+    storage.write_labeled(out, result)
+    print(f"{len(result)} images are labeled")
+
+
+@app.command()
+def account(
+    corrections: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
+) -> None:
+    """Count the edits of one batch, and what they cost."""
+    from boxloop.evaluation import average_precision
+    from boxloop.workload import account as account_batch
+
+    p = _params(params, override).account
+    corrected = storage.read_corrections(corrections)
+    precision = average_precision(corrected.proposals.boxes, corrected.boxes)
+    result = account_batch(corrected, p.iou_thresholds, p.score_thresholds, precision)
+    storage.write_workload(out, result)
+    for iou in p.iou_thresholds:
+        ledger = result.ledger(iou)
+        print(
+            f"{result.batch} at IoU {iou:g}: {ledger.kept} kept, {ledger.additions} to add,"
+            f" {ledger.removals} to remove, of {result.objects} objects"
+        )
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    folder: Path,
+    batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
+    params: Annotated[
+        Path | None, typer.Option("--params", help="A params.yaml to begin with.")
+    ] = None,
+    override: Overrides = None,
+) -> None:
+    """Make a folder for a new campaign: pipeline, parameters, git and DVC."""
+    from boxloop import campaign
+
+    campaign.create(folder, params=params, batches=batches, overrides=override or ())
+    print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
+
+
+@app.command(name="detectors")
+def list_detectors() -> None:
+    """List the detectors that params.yaml may name."""
+    from boxloop import detectors
+
+    print("\n".join(detectors.names()))

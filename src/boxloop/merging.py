@@ -1,0 +1,30 @@
+"""Everything labeled so far: the previous labeled set and one more corrected batch."""
+
+from __future__ import annotations
+
+from boxloop.errors import UserError
+from boxloop.types import Boxes, Corrections, LabeledSet
+
+
+def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
+    """Adds a corrected batch to a labeled set.
+
+    Raises:
+        UserError: the batch, or one of its images, is in the set already, or a label is not among
+            its classes.
+    """
+    if corrections.batch in labeled.batches:
+        raise UserError(f"batch {corrections.batch} is in the labeled set already")
+    for image_id, boxes in corrections.boxes.items():
+        if image_id in labeled.boxes:
+            raise UserError(
+                f"image {image_id} of batch {corrections.batch} was labeled in an earlier batch"
+            )
+        unknown = set(boxes.labels.tolist()) - set(labeled.classes)
+        if unknown:
+            raise UserError(
+                f"image {image_id} of batch {corrections.batch} carries the label"
+                f" '{min(unknown)}', which is not among the classes: {', '.join(labeled.classes)}"
+            )
+    merged: dict[str, Boxes] = {**labeled.boxes, **corrections.boxes}
+    return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)

@@ -1,0 +1,76 @@
+"""Progress for the terminal: a bar for a person, a line now and then for a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Report = Callable[..., None]
+"""Called with (done, total), and a note such as ``loss=1.25`` where there is one."""
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[Report]:
+    """Shows the progress of one job on standard error.
+
+    Args:
+        what: the job in a few words, for example "training b01".
+    """
+    if sys.stderr.isatty():
+        with _bar(what) as report:
+            yield report
+    else:
+        yield _lines(what)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None, note="")
+
+        def report(done: int, total: int, **notes: float) -> None:
+            progress.update(task, completed=done, total=total, note=_note(notes))
+
+        yield report
+
+
+def _lines(what: str) -> Report:
+    started = last = time.monotonic()
+
+    def report(done: int, total: int, **notes: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done < total and now - last < _SECONDS_BETWEEN_LINES:
+            return
+        last = now
+        note = _note(notes)
+        tail = f", {note}" if note else ""
+        print(f"{what}: {done}/{total} in {now - started:.0f} s{tail}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _note(notes: dict[str, float]) -> str:
+    return " ".join(f"{name}={value:.3g}" for name, value in notes.items())
