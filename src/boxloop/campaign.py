@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     if batches is not None:
         names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
         content["iterations"] = {
-            name: {"previous": previous} for previous, name in zip(names, names[1:], strict=False)
+            name: {"previous": previous} for previous, name in itertools.pairwise(names)
         }
     out = io.StringIO()
     editor.dump(content, out)

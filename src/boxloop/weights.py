@@ -1,0 +1,178 @@
+"""Initial weights: torchvision's by name, or a local file; fitted to a model tensor by tensor.
+
+Files are read with torch's restricted unpickler, which executes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import nn
+
+from boxloop.errors import WeightsError
+
+NONE = "none"
+"""The name that means: train from scratch."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What :func:`fit` did.
+
+    Attributes:
+        loaded: tensors of the model that took a value from the weights.
+        total: tensors of the model.
+        left: names of the model's tensors that kept their own value.
+    """
+
+    loaded: int
+    total: int
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.loaded} of {self.total} tensors"
+
+
+def read_pickled_tensors(path: Path) -> Any:
+    """The content of a ``.pt`` or ``.pth`` file, on the CPU.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+        ValueError: it is damaged, or holds anything but tensors and plain values.
+    """
+    with path.open("rb"):
+        pass  # so that a missing or forbidden file is told apart from a damaged one
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
+            reason = "it holds something other than tensors and plain values, and was not loaded"
+        else:
+            reason = "the file is damaged or not a torch file"
+        raise ValueError(reason) from None
+    except (
+        RuntimeError,
+        EOFError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        UnicodeDecodeError,
+        ValueError,
+        TypeError,
+        zipfile.BadZipFile,
+    ):
+        raise ValueError("the file is damaged or not a torch file") from None
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict in a local file: bare, or under ``model`` or ``state_dict``.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds no state dict.
+    """
+    return state_dict_of(read_weights_file(path), path)
+
+
+def read_weights_file(path: Path) -> Any:
+    """The content of a local weights file.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        return read_pickled_tensors(path)
+    except OSError as error:
+        raise WeightsError(f"weights: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise WeightsError(f"weights: {path} cannot be used: {error}") from None
+
+
+def state_dict_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in the content of a weights file.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if isinstance(content, Mapping):
+        tensors = {
+            str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)
+        }
+        if tensors:
+            return tensors
+    raise WeightsError(f"weights: {path} holds no state dict (tensors by name)")
+
+
+def cached_file(url: str) -> Path:
+    """Where torch keeps the file of this address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def download(name: str, url: str) -> dict[str, torch.Tensor]:
+    """torchvision's weights of this name, from torch's cache or from the network.
+
+    Args:
+        name: as the user wrote it, for messages.
+        url: torchvision's address of the file, whose name ends in the start of its SHA-256.
+
+    Raises:
+        WeightsError: they are not cached and cannot be downloaded, or the file is damaged.
+    """
+    file = cached_file(url)
+    if not file.exists():
+        try:
+            # torch announces the download on stdout, which belongs to the command's own output.
+            with redirect_stdout(io.StringIO()):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                prefix = file.stem.rsplit("-", 1)[-1]
+                torch.hub.download_url_to_file(url, str(file), prefix, progress=False)
+        except (URLError, OSError, RuntimeError) as error:
+            reason = " ".join(str(getattr(error, "reason", error)).split())
+            raise WeightsError(
+                f"weights: {name} could not be downloaded ({reason}); either put {file.name} from"
+                f" another machine into {file.parent}, or name a local file, or train from scratch"
+                f" with 'weights: {NONE}'"
+            ) from None
+    return read_state_dict(file)
+
+
+def fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> Fit:
+    """Copies every tensor whose name and shape are the model's own into the model.
+
+    Counters of batch norm (``num_batches_tracked``) are copied but not counted.
+
+    Args:
+        model: changed in place.
+        tensors: the weights.
+        origin: the file or name they came from, for messages.
+
+    Raises:
+        WeightsError: not one of them fits.
+    """
+    own = model.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    counted = [name for name in own if not name.endswith("num_batches_tracked")]
+    left = tuple(name for name in counted if name not in fitting)
+    if len(left) == len(counted):
+        example = next(iter(tensors), "")
+        raise WeightsError(
+            f"weights: none of the {len(tensors)} tensors of {origin} fits the model (the first is"
+            f" '{example}', the model begins with '{counted[0]}')"
+        )
+    model.load_state_dict(fitting, strict=False)
+    return Fit(len(counted) - len(left), len(counted), left)

@@ -1,0 +1,127 @@
+"""The structure, held against the imports: one way, no circles, heavy things where they belong."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "boxloop"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    parts = ("boxloop", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def imports(path, *, top_level_only=False):
+    """Full names of the modules that a file imports."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+def roots(path, **options):
+    return {name.partition(".")[0] for name in imports(path, **options)}
+
+
+def test_there_is_something_to_check():
+    assert len(FILES) > 20
+
+
+def test_no_circles():
+    graph = {n: {m for m in imports(p) if m in MODULES} - {n} for n, p in MODULES.items()}
+    done, path = set(), []
+
+    def visit(name):
+        if name in done:
+            return
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        path.append(name)
+        for target in sorted(graph[name]):
+            visit(target)
+        done.add(path.pop())
+
+    for name in graph:
+        visit(name)
+
+
+@pytest.mark.parametrize("name", ["boxloop.types", "boxloop.errors"])
+def test_types_and_errors_stand_on_numpy_alone(name):
+    assert roots(MODULES[name]) <= {*sys.stdlib_module_names, "numpy"}
+
+
+@pytest.mark.parametrize("name", ["boxes", "ordering", "batching", "workload", "merging"])
+def test_the_method_does_no_io_and_knows_no_framework(name):
+    path = MODULES[f"boxloop.{name}"]
+    heavy = {"torch", "torchvision", "mlflow", "fiftyone", "typer", "PIL", "pathlib", "json"}
+    assert not roots(path) & heavy
+    calls = [n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    assert not [c for c in calls if isinstance(c, ast.Name) and c.id in ("open", "print")]
+
+
+@pytest.mark.parametrize(
+    ("library", "place"),
+    [
+        ("mlflow", "boxloop.tracking"),
+        ("typer", "boxloop.cli"),
+        ("torchvision", ("boxloop.detectors", "boxloop.features", "boxloop.weights")),
+        ("yaml", ("boxloop.params", "boxloop.campaign", "boxloop.datasets.yolo")),
+        ("pycocotools", "boxloop.evaluation"),
+    ],
+)
+def test_a_library_is_used_in_its_place_only(library, place):
+    users = {name for name, path in MODULES.items() if library in roots(path)}
+    assert users
+    assert all(name.startswith(place) for name in users), users
+
+
+def test_nothing_imports_the_command_line():
+    users = {n for n, p in MODULES.items() if "boxloop.cli" in set(imports(p))}
+    assert not users
+
+
+def test_nothing_reads_the_environment_or_the_folder_on_import():
+    code = (
+        "import os, pathlib, importlib, sys\n"
+        "def forbidden(*a, **k): raise AssertionError('read on import')\n"
+        "import boxloop.storage, boxloop.params, boxloop.progress, boxloop.workload\n"
+        "names = sys.argv[1:]\n"
+        "os.getcwd = pathlib.Path.cwd = forbidden\n"
+        "[importlib.import_module(n) for n in names]\n"
+    )
+    light = [n for n, p in MODULES.items() if not roots(p) & {"torch", "torchvision", "mlflow"}]
+    subprocess.run([sys.executable, "-c", code, *light], check=True, timeout=120)
+
+
+def test_help_loads_nothing_heavy():
+    code = "import boxloop.cli, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
+
+
+def test_every_stage_has_a_command_and_a_section():
+    import yaml
+    from typer.main import get_command
+
+    from boxloop.cli import app
+    from boxloop.params import Params
+
+    stages = yaml.safe_load((PACKAGE.parents[1] / "dvc.yaml").read_text())["stages"]
+    commands = set(get_command(app).commands)
+    assert set(stages) <= commands
+    without_params = {"start", "merge"}
+    assert set(stages) - without_params <= set(Params.model_fields)

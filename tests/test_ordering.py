@@ -1,0 +1,141 @@
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import boxloop.ordering
+from boxloop.ordering import order
+from boxloop.types import FeatureTable
+
+LINKAGES = ("single", "average", "complete")
+
+
+def table(vectors, ids=None):
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return FeatureTable(tuple(ids or [f"i{n:03d}" for n in range(len(vectors))]), vectors)
+
+
+def plain_order(features, query, farthest, linkage):
+    """Section 3.2 in plain loops, from the same query list."""
+    points = dict(zip(features.image_ids, features.vectors.astype(float).tolist(), strict=True))
+    listed = list(query)
+    while len(listed) < len(points):
+        best = None
+        for name in sorted(set(points) - set(listed)):
+            to_members = [math.dist(points[name], points[member]) for member in listed]
+            distance = {"single": min, "complete": max, "average": math.fsum}[linkage](to_members)
+            better = best is None or (distance > best[0] if farthest else distance < best[0])
+            if better:
+                best = (distance, name)
+        listed.append(best[1])
+    return listed
+
+
+@st.composite
+def small_tables(draw):
+    """Points on a coarse grid: ties and duplicates are the rule."""
+    n, d = draw(st.integers(1, 12)), draw(st.integers(1, 3))
+    row = st.lists(st.integers(0, 3), min_size=d, max_size=d)
+    return table(draw(st.lists(row, min_size=n, max_size=n)))
+
+
+@settings(deadline=None)
+@given(
+    small_tables(),
+    st.sampled_from(["similar", "dissimilar"]),
+    st.sampled_from(["single", "complete"]),
+    st.integers(1, 4),
+    st.integers(0, 99),
+)
+def test_agrees_with_plain_loops_on_ties_and_duplicates(features, strategy, linkage, size, seed):
+    result = order(features, strategy, seed=seed, query_size=size, linkage=linkage).image_ids
+    query = result[: min(size, len(result))]
+    assert list(result) == plain_order(features, query, strategy == "dissimilar", linkage)
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
+@pytest.mark.parametrize("shape", [(40, 1), (40, 7), (25, 300)])
+def test_agrees_with_plain_loops_on_random_data(shape, strategy, linkage):
+    features = table(np.random.default_rng(5).normal(size=shape))
+    result = order(features, strategy, seed=3, query_size=4, linkage=linkage).image_ids
+    assert list(result) == plain_order(features, result[:4], strategy == "dissimilar", linkage)
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_rows_on_demand_give_the_same_order_as_the_matrix(monkeypatch, linkage):
+    features = table(np.random.default_rng(0).normal(size=(50, 5)))
+    whole = order(features, "dissimilar", linkage=linkage)
+    monkeypatch.setattr(boxloop.ordering, "_MATRIX_BYTES", 0)
+    assert order(features, "dissimilar", linkage=linkage) == whole
+
+
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar", "random", "temporal"])
+def test_every_image_once(strategy):
+    features = table(np.random.default_rng(1).normal(size=(30, 4)))
+    result = order(features, strategy, seed=1).image_ids
+    assert sorted(result) == sorted(features.image_ids)
+
+
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar", "random"])
+def test_the_row_order_does_not_matter(strategy):
+    features = table(np.random.default_rng(1).normal(size=(30, 4)))
+    rows = list(range(30))
+    random.Random(0).shuffle(rows)
+    shuffled = table(features.vectors[rows], [features.image_ids[i] for i in rows])
+    assert order(shuffled, strategy, seed=7) == order(features, strategy, seed=7)
+
+
+def test_temporal_keeps_the_row_order():
+    features = table(np.zeros((3, 1)), ["z", "a", "m"])
+    assert order(features, "temporal").image_ids == ("z", "a", "m")
+
+
+def test_the_seed_decides():
+    features = table(np.random.default_rng(1).normal(size=(30, 4)))
+    for strategy in ("similar", "dissimilar", "random"):
+        orders = {order(features, strategy, seed=seed).image_ids for seed in range(5)}
+        assert len(orders) > 1
+        assert order(features, strategy, seed=2) == order(features, strategy, seed=2)
+
+
+def test_on_a_line():
+    features = table([[0], [1], [2], [10]])
+    query = order(features, "similar", seed=0, query_size=1).image_ids[0]
+    start = features.image_ids.index(query)
+    nearest = {0: "i000 i001 i002 i003", 1: "i001 i000 i002 i003", 2: "i002 i001 i000 i003"}
+    farthest = {0: "i000 i003 i002 i001", 1: "i001 i003 i000 i002", 2: "i002 i003 i000 i001"}
+    nearest[3], farthest[3] = "i003 i002 i001 i000", "i003 i000 i002 i001"
+    assert " ".join(order(features, "similar", query_size=1).image_ids) == nearest[start]
+    assert " ".join(order(features, "dissimilar", query_size=1).image_ids) == farthest[start]
+
+
+def test_farthest_first_covers_every_cluster_first():
+    """Four far clusters: the first four images of `dissimilar` hold one of each."""
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0], [100, 0], [0, 100], [100, 100]])
+    features = table(np.repeat(centres, 10, axis=0) + rng.normal(size=(40, 2)))
+    result = order(features, "dissimilar", query_size=1).image_ids
+    assert {int(name[1:]) // 10 for name in result[:4]} == {0, 1, 2, 3}
+
+
+def test_progress_reaches_the_end():
+    seen = []
+    order(table(np.eye(4)), "similar", progress=lambda done, n: seen.append((done, n)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"strategy": "best"}, "unknown strategy"),
+        ({"strategy": "similar", "linkage": "ward"}, "unknown linkage"),
+        ({"strategy": "similar", "query_size": 0}, "at least one image"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        order(table(np.eye(3)), **arguments)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from boxloop.errors import ParamsError
+from boxloop.params import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load_params(path, overrides)
+
+
+def test_the_project_s_own_file_is_valid_and_lists_every_section():
+    params = load_params(ROOT / "params.yaml")
+    assert params.dataset.format == "demo"
+    assert set(params.model_fields_set) == set(Params.model_fields)
+
+
+def test_a_missing_file_means_defaults(tmp_path):
+    assert load_params(tmp_path / "none.yaml").order.strategy == "dissimilar"
+
+
+def test_overrides(tmp_path):
+    params = load(tmp_path, "order: {seed: 1}", "order.seed=3", "batch.sizes=[1, 2]")
+    assert params.order.seed == 3
+    assert params.batch.sizes == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("order: {strategi: similar}", r"'order.strategi' is not a known key \(did you mean 'str"),
+        ("dataset: {demo: {imags: 3}}", r"'dataset.demo.imags' .*did you mean 'images'"),
+        ("zzz: 1", r"'zzz' is not a known key \(known: dataset, "),
+        ("order: {strategy: best}", "order.strategy must be 'similar', .* got 'best'"),
+        ("order: {seed: '1'}", "order.seed: input should be a valid integer, got '1'"),
+        ("order: {query_size: 0}", "order.query_size: input should be greater than 0, got 0"),
+        ("batch: {size: 3, count: 2}", "batch: set one of size, count and sizes, not size and c"),
+        ("batch: {sizes: []}", "at least one batch size"),
+        ("train: {}", "train: set exactly one of steps and epochs"),
+        ("train: {steps: 1, epochs: 1}", "exactly one of steps and epochs"),
+        ("dataset: {format: folder}", "dataset: format 'folder' has no annotations"),
+        ("dataset: {classes: [a, a]}", "must not repeat"),
+        ("account: {iou_thresholds: [0.5, 2]}", "account.iou_thresholds.1: .* got 2"),
+        ("account: {iou_thresholds: []}", "at least one value"),
+        ("iterations: {}", "at least one batch"),
+        ("iterations: {b00: {previous: b01}}", "iterations.b00.previous must be 'empty'"),
+        (
+            "iterations: {b00: {previous: empty}, b01: {previous: empty}}",
+            "iterations.b01.previous must be 'b00', the one above it, got 'empty'",
+        ),
+        ("order: [", "params.yaml is not valid YAML"),
+        ("3", "must hold sections"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path, text, message):
+    with pytest.raises(ParamsError, match=message) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override", ["order", "order=1", "order.seed", "=", "order.seed.x=1", "a.b=["]
+)
+def test_bad_overrides_are_refused(tmp_path, override):
+    with pytest.raises(ParamsError, match="--set"):
+        load(tmp_path, "order: {seed: 1}", override)
+
+
+def test_params_are_frozen(tmp_path):
+    with pytest.raises(ValueError, match="frozen"):
+        load(tmp_path, "{}").order.seed = 1

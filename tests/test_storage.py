@@ -1,0 +1,174 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from boxloop import storage
+from boxloop.errors import ArtifactError
+from boxloop.types import Batch, Boxes, FeatureTable, ImageRef, ImageSet, LabeledSet, Ordering
+from boxloop.workload import account
+from builders import any_boxes, boxes, corrections, proposals, proposed
+
+REF = ImageRef("a", "images/a.png", 10, 20, "d")
+SHOWN = {"a": proposed(("cat", 0, 0, 5, 5, 0.5)), "b": proposed()}
+FINAL = {"a": boxes(("cat", 0, 0, 5.25, 5)), "b": Boxes.empty()}
+
+ROUND_TRIPS = {
+    "images": ImageSet((REF,), ("cat", "dög")),
+    "truth": FINAL,
+    "order": Ordering(("b", "a"), "similar", 3, 2, "single"),
+    "batch": Batch("b00", ("b", "a")),
+    "proposals": proposals(SHOWN),
+    "corrections": corrections(SHOWN, FINAL),
+    "labeled": LabeledSet(("cat",), ("b00",), FINAL),
+    "workload": account(corrections(SHOWN, FINAL), (0.5, 0.7), (0.1, 0.5), {"map": 0.5}),
+}
+
+
+@pytest.mark.parametrize("kind", ROUND_TRIPS)
+def test_what_is_written_is_read_back(tmp_path, kind):
+    path, value = tmp_path / "sub" / "file.json", ROUND_TRIPS[kind]
+    getattr(storage, f"write_{kind}")(path, value)
+    assert getattr(storage, f"read_{kind}")(path) == value
+    assert json.loads(path.read_text())["format"] == f"boxloop/{kind}@1"
+
+
+@pytest.mark.parametrize("kind", ROUND_TRIPS)
+def test_every_damaged_file_is_one_sentence(tmp_path, kind):
+    path, read = tmp_path / "file.json", getattr(storage, f"read_{kind}")
+    with pytest.raises(ArtifactError, match="file.json does not exist"):
+        read(path)
+    getattr(storage, f"write_{kind}")(path, ROUND_TRIPS[kind])
+    whole = path.read_text()
+    content = json.loads(whole)
+    damaged = [
+        whole[: len(whole) // 2],
+        "[]",
+        json.dumps({**content, "surprise": 1}),
+        json.dumps({**content, "format": "boxloop/other@9"}),
+        json.dumps({k: v for k, v in content.items() if k == "format"}),
+    ]
+    for text in damaged:
+        path.write_text(text)
+        with pytest.raises(ArtifactError, match="file.json") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ArtifactError, match="not UTF-8"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"xyxy": [0, 0, 0, 5]}, "real area"),
+        ({"xyxy": [0, 0, float("nan"), 5]}, "finite"),
+        ({"xyxy": [0, 0, 5]}, "boxes.a.0.xyxy"),
+        ({"score": 0.5}, "must not carry a score"),
+    ],
+)
+def test_bad_boxes_are_named(tmp_path, row, message):
+    path = tmp_path / "truth.json"
+    good = {"id": "t0", "label": "cat", "xyxy": [0, 0, 5, 5]}
+    path.write_text(json.dumps({"format": "boxloop/truth@1", "boxes": {"a": [{**good, **row}]}}))
+    with pytest.raises(ArtifactError, match=message) as caught:
+        storage.read_truth(path)
+    assert "truth.json" in str(caught.value)
+
+
+def test_proposals_without_scores_are_refused(tmp_path):
+    path = tmp_path / "p.json"
+    storage.write_proposals(path, proposals(SHOWN))
+    path.write_text(path.read_text().replace(', "score": 0.5', ""))
+    with pytest.raises(ArtifactError, match="image a, box p0: needs a score"):
+        storage.read_proposals(path)
+
+
+@given(any_boxes(scored=True))
+def test_boxes_survive_json_to_the_last_bit(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "p.json"
+    exact = Boxes(value.xyxy / 3, value.labels, value.ids, value.scores)
+    storage.write_proposals(path, proposals({"a": exact}))
+    assert storage.read_proposals(path).boxes["a"] == exact
+
+
+def test_no_truth(tmp_path):
+    storage.write_truth(tmp_path / "t.json", None)
+    assert storage.read_truth(tmp_path / "t.json") is None
+
+
+def test_features_hold_two_plain_arrays(tmp_path):
+    path = tmp_path / "features.npz"
+    table = FeatureTable(("a", "b"), np.eye(2, dtype=np.float32))
+    storage.write_features(path, table)
+    with np.load(path, allow_pickle=False) as content:
+        assert content["image_ids"].tolist() == ["a", "b"]
+        assert content["vectors"].dtype == np.float32
+    back = storage.read_features(path)
+    assert back.image_ids == table.image_ids
+    np.testing.assert_array_equal(back.vectors, table.vectors)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"image_ids": np.array(["a"])}, "no array vectors"),
+        ({"image_ids": np.array(["a"]), "vectors": np.zeros((2, 3))}, "must be"),
+        ({"image_ids": np.array(["a"]), "vectors": np.full((1, 3), np.nan)}, "finite"),
+        ({"image_ids": np.array(["a", "a"]), "vectors": np.zeros((2, 3))}, "unique"),
+        ({"image_ids": np.array([1]), "vectors": np.zeros((1, 3))}, "strings"),
+        ({"image_ids": np.array(["a"], object), "vectors": np.zeros((1, 3))}, "readable"),
+    ],
+)
+def test_bad_features_are_named(tmp_path, arrays, message):
+    path = tmp_path / "features.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ArtifactError, match=message) as caught:
+        storage.read_features(path)
+    assert "features.npz" in str(caught.value)
+
+
+def test_features_of_another_kind(tmp_path):
+    path = tmp_path / "features.npz"
+    path.write_text("not a zip")
+    with pytest.raises(ArtifactError, match="not a readable"):
+        storage.read_features(path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.json"
+    storage.write_text(path, "old")
+
+    def fail_half_way():
+        with storage.atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_files_are_as_readable_as_the_umask_says(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        storage.write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_nan_never_reaches_a_json_file(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        storage.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_batches_leave_no_stale_file(tmp_path):
+    storage.write_batches(tmp_path, [Batch("b00", ("a",)), Batch("b01", ("b",))])
+    storage.write_batches(tmp_path, [Batch("b00", ("a", "b"))])
+    assert [p.name for p in tmp_path.iterdir()] == ["b00.json"]
