@@ -165,16 +165,23 @@ def train(
     labeled_set, image_set = storage.read_labeled(labeled), storage.read_images(images)
     from boxloop import detectors
 
-    detector = detectors.create(p, labeled_set, previous)
-    with reporting(f"training {out.stem} ({detector.name})") as report:
-        result = detector.train(
+    with reporting(f"training {out.stem} ({p.detector})") as report:
+        detector, result = detectors.train(
+            p,
             labeled_set,
             image_set.subset(list(labeled_set.boxes)),
-            p,
-            lambda step, steps, loss: report(step, steps, loss=loss),
+            previous=previous,
+            progress=lambda step, steps, loss: report(step, steps, loss=loss),
         )
     detector.save(out, labeled_digest=storage.file_digest(labeled))
     storage.write_json(log, {"format": "boxloop/training@1", **result.to_json()})
+    if result.steps:
+        print(
+            f"{out.stem}: {result.steps} steps on {result.images} images from"
+            f" {result.initial_weights}, {result.images_per_second:.0f} images/s"
+        )
+    else:
+        print(f"{out.stem}: nothing is labeled yet, so this detector proposes nothing")
 
 
 @app.command()
