@@ -1,1 +1,59 @@
-"""Importers: one module per format, each of which hands back a ``Dataset``."""
+"""Importers: one module per format, each of which hands back a :class:`Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from boxloop.datasets import coco, demo, folder, kitti, voc, yolo
+from boxloop.datasets.base import Dataset
+from boxloop.datasets.faults import Fault, FaultKind
+from boxloop.datasets.images import Progress
+from boxloop.datasets.summary import faults_payload, faults_summary
+from boxloop.errors import DatasetError
+from boxloop.params import DatasetParams
+
+__all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
+
+_Importer = Callable[[DatasetParams, Path, Progress | None], Dataset]
+
+_IMPORTERS: Mapping[str, _Importer] = {
+    "demo": demo.load,
+    "voc": voc.load,
+    "coco": coco.load,
+    "yolo": yolo.load,
+    "kitti": kitti.load,
+    "folder": folder.load,
+}
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "voc": ("split",),
+    "coco": ("annotations", "images"),
+    "yolo": ("split",),
+}
+"""The optional keys of ``dataset`` that a format understands."""
+
+
+def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
+    """Reads the dataset that ``params`` describe.
+
+    Args:
+        params: the section ``dataset``.
+        drawn: folder for images that boxloop draws itself; made, and empty but for the demo.
+        progress: called with (done, total) while images are decoded.
+
+    Raises:
+        DatasetError: the dataset cannot be used; one sentence with the way out.
+    """
+    for key in ("split", "annotations", "images"):
+        if getattr(params, key) is not None and key not in _KEYS.get(params.format, ()):
+            raise DatasetError(
+                f"dataset.{key} means nothing to format '{params.format}': remove it,"
+                " or choose another format"
+            )
+    try:
+        drawn.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
+    root = drawn if params.format == "demo" else Path(params.path)
+    return _IMPORTERS[params.format](params, root, progress)

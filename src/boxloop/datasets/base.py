@@ -1,4 +1,4 @@
-"""What every importer hands back, and what all of them share: faults, cleaning, class choice.
+"""What every importer hands back, and what all of them share: probing, cleaning, class choice.
 
 What can be set aside (an image, a box) is set aside and said; what makes the whole set unusable is
 one :class:`~boxloop.errors.DatasetError`.
@@ -7,12 +7,12 @@ one :class:`~boxloop.errors.DatasetError`.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
+from boxloop.datasets.faults import Fault, FaultKind, FaultLog
+from boxloop.datasets.files import exists
 from boxloop.datasets.images import Probe, Progress, probe_images
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
@@ -20,59 +20,6 @@ from boxloop.types import Boxes, ImageRef, ImageSet
 
 _SLACK = 1.0  # pixels; a box that overhangs by less is rounding, and is clipped without a word
 _LEAST_SIDE = 0.01  # pixels; below this there is nothing to see, and areas lose their digits
-
-
-class FaultKind(StrEnum):
-    """What can be wrong with one image, annotation or box."""
-
-    UNREADABLE_IMAGE = "unreadable_image"
-    MISSING_IMAGE = "missing_image"
-    MISSING_ANNOTATION = "missing_annotation"
-    MALFORMED_ANNOTATION = "malformed_annotation"
-    NOT_A_NUMBER = "not_a_number"
-    ZERO_SIZE_BOX = "zero_size_box"
-    BOX_OUTSIDE_IMAGE = "box_outside_image"
-    BOX_CLIPPED = "box_clipped"
-    UNKNOWN_CLASS = "unknown_class"
-    UNKNOWN_IMAGE = "unknown_image"
-    DUPLICATE_ID = "duplicate_id"
-    SIZE_MISMATCH = "size_mismatch"
-    PATH_OUTSIDE_DATASET = "path_outside_dataset"
-
-
-CONSEQUENCES: Mapping[FaultKind, str] = {
-    FaultKind.UNREADABLE_IMAGE: "image set aside",
-    FaultKind.MISSING_IMAGE: "image set aside",
-    FaultKind.MISSING_ANNOTATION: "image set aside",
-    FaultKind.MALFORMED_ANNOTATION: "what it describes set aside",
-    FaultKind.NOT_A_NUMBER: "box set aside",
-    FaultKind.ZERO_SIZE_BOX: "box set aside",
-    FaultKind.BOX_OUTSIDE_IMAGE: "box set aside",
-    FaultKind.BOX_CLIPPED: "box cut at the image's edge",
-    FaultKind.UNKNOWN_CLASS: "box set aside",
-    FaultKind.UNKNOWN_IMAGE: "box set aside",
-    FaultKind.DUPLICATE_ID: "the first one kept",
-    FaultKind.SIZE_MISMATCH: "boxes kept as they are",
-    FaultKind.PATH_OUTSIDE_DATASET: "path not followed",
-}
-"""What boxloop does about each kind."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong in a dataset.
-
-    Attributes:
-        kind: what sort of thing.
-        file: the file that holds it, as reachable from the current folder.
-        detail: the place in the file, what it says there, and what is wrong with that.
-        image_id: the image it concerns, where it concerns one.
-    """
-
-    kind: FaultKind
-    file: str
-    detail: str
-    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,20 +37,6 @@ class Dataset:
     truth: dict[str, Boxes] | None
     faults: tuple[Fault, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class FaultLog:
-    """Collects faults while a dataset is read."""
-
-    faults: list[Fault] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def add(
-        self, kind: FaultKind, file: Path | str, detail: str, image_id: str | None = None
-    ) -> None:
-        """Notes one fault."""
-        self.faults.append(Fault(kind, Path(file).as_posix(), detail, image_id))
 
 
 @dataclass(frozen=True)
@@ -199,8 +132,8 @@ def _judge(
         return FaultKind.ZERO_SIZE_BOX, "has no width or no height", None
     x1, y1 = x1 - first_pixel, y1 - first_pixel
     box = (
-        max(x1, 0.0),
-        max(y1, 0.0),
+        max(0.0, x1),
+        max(0.0, y1),
         min(x2, float(image.width)),
         min(y2, float(image.height)),
     )
@@ -218,20 +151,23 @@ def probe_refs(
 ) -> list[ImageRef]:
     """Decodes the images of ``(id, path)`` pairs; those that cannot be used are logged.
 
-    A missing file, a damaged one and one whose name is not valid Unicode are set aside.
+    A missing file, a damaged one, one whose name is not valid Unicode and a second one of the same
+    id are set aside.
     """
-    usable = []
+    usable: dict[str, Path] = {}
     for image_id, path in candidates:
-        if not _is_unicode(path):
-            shown = str(path).encode("utf-8", "replace").decode()
-            log.add(FaultKind.UNREADABLE_IMAGE, shown, "its name is not valid UTF-8: rename it")
-        elif not path.exists():
+        if image_id in usable:
+            detail = f"has the id {image_id} of another image, {usable[image_id].as_posix()}"
+            log.add(FaultKind.DUPLICATE_ID, path, detail, image_id)
+        elif not _is_unicode(str(path)):
+            log.add(FaultKind.UNREADABLE_IMAGE, path, "its name is not valid UTF-8: rename it")
+        elif not exists(path):
             log.add(FaultKind.MISSING_IMAGE, path, "does not exist", image_id)
         else:
-            usable.append((image_id, path))
+            usable[image_id] = path
     refs = []
-    probes = probe_images([path for _, path in usable], progress)
-    for (image_id, path), probe in zip(usable, probes, strict=True):
+    probes = probe_images(list(usable.values()), progress)
+    for (image_id, path), probe in zip(usable.items(), probes, strict=True):
         if isinstance(probe, Probe):
             refs.append(
                 ImageRef(image_id, path.as_posix(), probe.width, probe.height, probe.digest)
@@ -242,9 +178,10 @@ def probe_refs(
     return refs
 
 
-def _is_unicode(path: Path) -> bool:
+def _is_unicode(text: str) -> bool:
+    """False for file names in another encoding, which Python carries in lone surrogates."""
     try:
-        str(path).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
@@ -258,6 +195,8 @@ def chosen_classes(params: DatasetParams, known: Sequence[str], where: str) -> t
     """
     if not known:
         raise DatasetError(f"{where} names no class at all: is it the right folder or file?")
+    if not all(_is_unicode(name) for name in known):
+        raise DatasetError(f"{where} has a class whose name is not valid Unicode")
     if params.classes is None:
         return tuple(known)
     if not params.classes:

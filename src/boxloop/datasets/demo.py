@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from boxloop.datasets.base import Annotation, Dataset, FaultLog, RawBox, finish, probe_refs
+from boxloop.datasets.base import Annotation, Dataset, RawBox, finish, probe_refs
+from boxloop.datasets.faults import FaultLog
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams, DemoParams
@@ -295,12 +296,11 @@ def _texture(rng: np.random.Generator, kind: str, width: int, height: int) -> ND
     if kind == "planks":
         plank = max(4, round(rng.uniform(12, 20) * scale))
         tone = rng.random(rows.max() // plank + 2)[rows // plank]
-        return np.where(rows % plank < max(1, plank // 10), 0.0, 0.35 + 0.65 * tone).astype(
-            np.float64
-        )
+        gap = rows % plank < max(1, plank // 10)
+        return np.asarray(np.where(gap, 0.0, 0.35 + 0.65 * tone), np.float64)
     if kind == "tiles":
         tile = max(4, round(rng.uniform(18, 30) * scale))
-        return ((rows // tile + columns // tile) % 2).astype(np.float64)
+        return np.asarray((rows // tile + columns // tile) % 2, np.float64)
     if kind == "bricks":
         brick = max(4, round(rng.uniform(10, 16) * scale))
         shifted = columns + (rows // brick % 2) * brick
@@ -312,7 +312,7 @@ def _texture(rng: np.random.Generator, kind: str, width: int, height: int) -> ND
     grown = np.kron(spots, np.ones((cell, cell)))[:height, :width]
     sky = np.linspace(0.1, 0.7, height)[:, None]
     texture = grown if kind == "speckles" else np.where(grown > 0.985, 1.0, sky)
-    return texture.astype(np.float64)
+    return np.asarray(texture, np.float64)
 
 
 # --- from objects to pixels and boxes -------------------------------------------------------------

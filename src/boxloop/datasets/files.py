@@ -1,0 +1,128 @@
+"""Finds a dataset's files, in a stable order, and never outside the dataset's folder."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from boxloop.datasets.images import SUFFIXES
+from boxloop.errors import DatasetError
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(path: PurePosixPath | str) -> list[list[tuple[int, int, str]]]:
+    """Sorts ``frame2`` before ``frame10``, folder by folder; the case does not matter."""
+    return [
+        [
+            (0, int(run), run) if run.isascii() and run.isdecimal() else (1, 0, run.casefold())
+            for run in runs
+        ]
+        for runs in (
+            [run for run in _DIGITS.split(part) if run] for part in PurePosixPath(path).parts
+        )
+    ]
+
+
+def require_folder(path: Path, what: str = "dataset.path") -> Path:
+    """``path`` itself, if it is a folder.
+
+    Raises:
+        DatasetError: it is missing, or is not a folder.
+    """
+    if not exists(path):
+        raise DatasetError(f"{what} is '{path}', which does not exist")
+    if not path.is_dir():
+        raise DatasetError(f"{what} is '{path}', which is not a folder")
+    return path
+
+
+def exists(path: Path) -> bool:
+    """Whether ``path`` leads to something; also false where it cannot be one, or is hidden."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, a folder that may not be entered
+        return False
+
+
+def list_files(folder: Path, suffixes: Sequence[str]) -> list[PurePosixPath]:
+    """Files below ``folder`` with these endings (lower case), naturally sorted, relative to it.
+
+    Links are followed, also to folders (each folder once, so that links in a circle end). Names
+    that begin with a dot are skipped: file managers leave such files beside the real ones.
+
+    Raises:
+        DatasetError: a folder cannot be listed.
+    """
+    found = [
+        PurePosixPath(Path(where).relative_to(folder).as_posix()) / name
+        for where, names in _walk(folder)
+        for name in names
+        if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
+    ]
+    return sorted(found, key=lambda path: (natural_key(path), path))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    seen = set()
+    for where, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        identity = os.stat(where)
+        if (identity.st_dev, identity.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield where, names
+
+
+def _refuse(error: OSError) -> None:
+    raise DatasetError(f"{error.filename} cannot be listed: {error.strerror}")
+
+
+def list_images(folder: Path) -> list[PurePosixPath]:
+    """Image files below ``folder``, naturally sorted, relative to it."""
+    return list_files(folder, SUFFIXES)
+
+
+def ids_of(paths: Sequence[PurePosixPath]) -> list[str]:
+    """An id for each image: its path without the ending, or with it where two would be the same."""
+    bare = [path.with_suffix("").as_posix() for path in paths]
+    count = Counter(bare)
+    return [
+        name if count[name] == 1 else path.as_posix()
+        for name, path in zip(bare, paths, strict=True)
+    ]
+
+
+def within(folder: Path, name: str) -> Path | None:
+    """The path of ``name`` (from an annotation file) below ``folder``; None where it leads outside.
+
+    Decided on the text alone, with ``..`` resolved before any link is followed: links that the user
+    put into the dataset's folder are the user's business and are followed later.
+    """
+    if not name or "\0" in name or PureWindowsPath(name).drive or name.startswith(("/", "\\")):
+        return None
+    plain = posixpath.normpath(name)
+    if plain == ".." or plain.startswith("../") or "..\\" in plain:
+        return None
+    return folder / plain
+
+
+def read_text(path: Path) -> str:
+    """A text file that the dataset cannot do without.
+
+    Raises:
+        DatasetError: it is missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is not UTF-8 text") from None
