@@ -65,7 +65,7 @@ def test_mistakes_are_told_in_one_line(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    "override", ["order", "order=1", "order.seed", "=", "order.seed.x=1", "a.b=["]
+    "override", ["order", "order.seed", "=", "order..x=1", "order.seed.x=1", "a.b=["]
 )
 def test_bad_overrides_are_refused(tmp_path, override):
     with pytest.raises(ParamsError, match="--set"):

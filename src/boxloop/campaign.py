@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 
 from boxloop import storage
 from boxloop.errors import UserError
-from boxloop.params import EMPTY, load_params
+from boxloop.params import EMPTY, apply_override, load_params
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 
@@ -29,7 +28,7 @@ def create(
 
     Args:
         folder: new or empty.
-        params: a params.yaml to begin with; boxloop's own where None.
+        params: a params.yaml to begin with; ``recipes/starter.yaml`` where None.
         batches: number of turns to list under ``iterations``.
         overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
 
@@ -40,7 +39,7 @@ def create(
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder for the campaign")
     source = _pipeline()
-    text = _edited((params or source / "params.yaml"), batches, overrides)
+    text = _edited(params or source / "recipes" / "starter.yaml", batches, overrides)
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / "params.yaml"
         draft.write_text(text, encoding="utf-8")
@@ -67,14 +66,10 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for override in overrides:
-        key, separator, value = override.partition("=")
-        *sections, name = key.split(".")
-        if not separator or not sections:
-            raise UserError(f"--set takes section.key=value, got '{override}'")
-        node = content
-        for section in sections:
-            node = node.setdefault(section, {})
-        node[name] = yaml.safe_load(value)
+        apply_override(content, override)
+    if content.get("dataset", {}).get("format") == "demo":
+        # The demo's source is the code that draws it, wherever boxloop is installed.
+        content["dataset"]["path"] = str(Path(__file__).parent / "datasets" / "demo.py")
     if batches is not None:
         names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
         content["iterations"] = {

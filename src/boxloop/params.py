@@ -256,7 +256,7 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
     for override in overrides:
-        _apply(content, override)
+        apply_override(content, override)
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -264,10 +264,15 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         raise ParamsError(f"{path}: " + "; ".join(lines)) from None
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Writes ``section.key=value`` (the value is YAML) into the content of a params.yaml.
+
+    Raises:
+        ParamsError: the override has another shape, or goes through a plain value.
+    """
     key, separator, value = override.partition("=")
     parts = key.strip().split(".")
-    if not separator or len(parts) < 2 or not all(parts):
+    if not separator or not all(parts):
         raise ParamsError(f"--set takes section.key=value, got '{override}'")
     node: Any = content
     for part in parts[:-1]:
