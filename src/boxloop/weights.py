@@ -120,7 +120,7 @@ def cached_file(url: str) -> Path:
 
 
 def download(name: str, url: str) -> dict[str, torch.Tensor]:
-    """torchvision's weights of this name, from torch's cache or from the network.
+    """Takes torchvision's weights of this name from torch's cache or from the network.
 
     Args:
         name: as the user wrote it, for messages.

@@ -1,0 +1,198 @@
+"""Images on their way into a detector: decoded, brought to its input size, randomly drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch.utils.data import Dataset, Sampler
+from torchvision.transforms.v2 import functional
+
+from boxloop.datasets.images import read_image
+from boxloop.detectors.augment import Augment
+from boxloop.errors import ArtifactError
+from boxloop.types import ImageRef, LabeledSet
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes of decoded training images to keep in memory."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """The size that images are brought to.
+
+    Attributes:
+        sides: (height, width) that every image is squashed to; with ``keep_aspect`` (shorter,
+            longer side): the largest size with the image's own aspect ratio within both.
+        keep_aspect: which of the two.
+    """
+
+    sides: tuple[int, int]
+    keep_aspect: bool
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that an image of this size gets."""
+        if not self.keep_aspect:
+            return self.sides
+        shorter, longer = self.sides
+        scale = min(shorter / min(height, width), longer / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class Drawn(NamedTuple):
+    """One training image as the model takes it.
+
+    Attributes:
+        image: (3, h, w) uint8.
+        boxes: (n, 4) float32, pixels of ``image``.
+        labels: (n,) int64, 1 is the first class (0 is background).
+    """
+
+    image: torch.Tensor
+    boxes: torch.Tensor
+    labels: torch.Tensor
+
+
+def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
+    """The image as (3, h, w) uint8 RGB of this (h, w), antialiased."""
+    pixels = torch.from_numpy(read_image(Path(image.path))).permute(2, 0, 1)
+    return _resized(pixels, size)
+
+
+def _resized(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels.contiguous()
+    resized: torch.Tensor = functional.resize(pixels, list(size), antialias=True)
+    return resized.contiguous()
+
+
+class LabeledSamples(Dataset[Drawn]):
+    """The images of a labeled set with their boxes.
+
+    Decoded images stay in memory where all of them fit into :data:`MEMORY_BUDGET`.
+    """
+
+    def __init__(
+        self,
+        labeled: LabeledSet,
+        images: Sequence[ImageRef],
+        classes: Sequence[str],
+        size: InputSize,
+        augment: Augment,
+        *,
+        budget: int = MEMORY_BUDGET,
+    ) -> None:
+        """Reads nothing yet, unless the images fit into ``budget`` bytes.
+
+        Raises:
+            ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
+                ``classes``.
+        """
+        by_id = {image.id: image for image in images}
+        index = {name: number for number, name in enumerate(classes, start=1)}
+        self.size, self.augment = size, augment
+        self.refs: list[ImageRef] = []
+        self.boxes: list[torch.Tensor] = []
+        self.labels: list[torch.Tensor] = []
+        for image_id, boxes in labeled.boxes.items():
+            if image_id not in by_id:
+                raise ArtifactError(f"the labeled set has an image '{image_id}' that is not known")
+            unknown = sorted(set(boxes.labels.tolist()) - set(index))
+            if unknown:
+                raise ArtifactError(
+                    f"the labeled set has a box of class '{unknown[0]}' in image '{image_id}', but"
+                    f" the classes are {', '.join(classes)}"
+                )
+            self.refs.append(by_id[image_id])
+            self.boxes.append(torch.tensor(boxes.xyxy, dtype=torch.float32).reshape(-1, 4))
+            self.labels.append(
+                torch.tensor([index[name] for name in boxes.labels.tolist()], dtype=torch.int64)
+            )
+        # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
+        self.detail = 2 if any(name == "iou_crop" for name, _ in augment.steps) else 1
+        self.cache: list[torch.Tensor] | None = None
+        needed = 3 * sum(h * w for h, w in map(self._kept_size, self.refs))
+        if needed <= budget:
+            self.cache = list(ahead(self._read, self.refs))
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __getitem__(self, key: tuple[int, int]) -> Drawn:
+        """The image at an index, as changed by the draw of a number."""
+        index, draw = key
+        pixels = self._read(self.refs[index]) if self.cache is None else self.cache[index]
+        ref = self.refs[index]
+        boxes = _rescaled(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
+        image, boxes, labels = self.augment(pixels, boxes, self.labels[index], draw)
+        before = (image.shape[-2], image.shape[-1])
+        after = self.size.of(*before)
+        return Drawn(_resized(image, after), _rescaled(boxes, before, after), labels)
+
+    def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
+        height, width = self.size.of(ref.height, ref.width)
+        return (
+            min(height * self.detail, max(height, ref.height)),
+            min(width * self.detail, max(width, ref.width)),
+        )
+
+    def _read(self, ref: ImageRef) -> torch.Tensor:
+        return read_resized(ref, self._kept_size(ref))
+
+
+def _rescaled(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> torch.Tensor:
+    if before == after:
+        return boxes
+    y, x = after[0] / before[0], after[1] / before[1]
+    return boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
+
+
+class Draws(Sampler[tuple[int, int]]):
+    """(index, number of the draw): each pass over the images in a new random order.
+
+    Passes follow one another without a seam, so that every batch is full: batch norm cannot train
+    on a last batch of one image.
+    """
+
+    def __init__(self, images: int, draws: int, seed: int) -> None:
+        """``draws`` draws out of ``images`` images."""
+        self.images, self.draws, self.seed = images, draws, seed
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(self.seed)
+        for start in range(0, self.draws, self.images):
+            order = torch.randperm(self.images, generator=generator).tolist()
+            for offset, index in enumerate(order[: self.draws - start]):
+                yield index, start + offset
+
+
+def ahead(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) -> Iterator[_R]:
+    """``map(work, items)`` in threads, at most ``depth`` results ahead of the consumer.
+
+    Decoding and resizing release the interpreter lock, so threads run them side by side.
+    """
+    source = iter(items)
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Future[_R]] = [pool.submit(work, item) for item in islice(source, depth)]
+        try:
+            while waiting:
+                result = waiting.pop(0).result()
+                for item in islice(source, 1):
+                    waiting.append(pool.submit(work, item))
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,236 @@
+"""The training loop of the torch detectors."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from boxloop.detectors.base import TrainingLog, TrainProgress
+from boxloop.detectors.samples import Drawn, Draws, LabeledSamples
+from boxloop.errors import DivergedError
+from boxloop.params import TrainParams
+
+GRADIENT_NORM = 10.0
+"""Gradients are scaled down to this L2 norm where they exceed it."""
+
+LOG_ROWS = 1000
+"""The log keeps at most this many rows."""
+
+Target = dict[str, torch.Tensor]
+
+
+def train_model(
+    model: nn.Module,
+    samples: LabeledSamples,
+    params: TrainParams,
+    device: torch.device,
+    *,
+    least_batch: int = 1,
+    preparing_seconds: float = 0.0,
+    initial_weights: str = "none",
+    progress: TrainProgress | None = None,
+) -> TrainingLog:
+    """Trains a model of torchvision's detection interface in place.
+
+    On the CPU the same samples, parameters, thread count and initial weights give the same bits.
+    On a CUDA device the forward pass runs in bfloat16 where the device has it, else in float16
+    with a scaled loss.
+
+    Args:
+        model: in training mode, ``model(images, targets)`` returns its losses by name; images are
+            (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,).
+        samples: the labeled images; at least one.
+        params: of the training.
+        device: where the model is.
+        least_batch: the smallest batch that the model's batch norm can be trained on.
+        preparing_seconds: time that making ``samples`` took, for the log.
+        initial_weights: for the log.
+        progress: told after every step.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite; the model is then of no use.
+    """
+    batch = max(params.batch_size, least_batch)
+    steps = params.steps or math.ceil((params.epochs or 1) * len(samples) / batch)
+    loader = DataLoader(
+        samples,
+        batch_size=batch,
+        sampler=Draws(len(samples), steps * batch, params.seed),
+        num_workers=params.workers,
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+    )
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = _optimizer(trainable, params)
+    schedule = _schedule(optimizer, params, steps)
+    precision = _precision(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
+    rows = _Rows(every=math.ceil(steps / LOG_ROWS))
+    waited = 0.0
+
+    model.train()
+    with _reproducible(params.seed, device):
+        batches = iter(loader)
+        begin = time.perf_counter()
+        for step in range(1, steps + 1):
+            asked = time.perf_counter()
+            images, targets = _moved(next(batches), device)
+            waited += time.perf_counter() - asked
+            with torch.autocast(device.type, precision, enabled=precision is not None):
+                losses: dict[str, torch.Tensor] = model(images, targets)
+                total = torch.stack([value.float() for value in losses.values()]).sum()
+            loss = float(total.detach())
+            rate = float(optimizer.param_groups[0]["lr"])
+            if not math.isfinite(loss):
+                raise _diverged(step, steps, loss, rate, params)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(trainable, GRADIENT_NORM)
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            rows.add(step, steps, loss, losses, rate, time.perf_counter() - begin)
+            if progress is not None:
+                progress(step, steps, loss)
+        seconds = time.perf_counter() - begin
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise _diverged(steps, steps, math.nan, rate, params)
+    model.eval()
+    return TrainingLog(
+        steps=steps,
+        epochs=steps * batch / len(samples),
+        images=len(samples),
+        boxes=sum(len(boxes) for boxes in samples.boxes),
+        batch_size=batch,
+        losses=tuple(rows.rows),
+        seconds=seconds,
+        images_per_second=steps * batch / seconds,
+        wait_fraction=waited / seconds,
+        preparing_seconds=preparing_seconds,
+        parameters=sum(p.numel() for p in trainable),
+        device=str(device),
+        initial_weights=initial_weights,
+    )
+
+
+class _Rows:
+    """The log's rows: means over at most ``every`` steps."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.rows: list[dict[str, float]] = []
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(
+        self,
+        step: int,
+        steps: int,
+        loss: float,
+        losses: Mapping[str, torch.Tensor],
+        rate: float,
+        seconds: float,
+    ) -> None:
+        values = {"total": loss}
+        values.update((name, float(value.detach())) for name, value in losses.items())
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if step % self.every == 0 or step == steps:
+            means = {name: round(value / self._count, 6) for name, value in self._sums.items()}
+            self.rows.append(
+                {"step": step, **means, "learning_rate": rate, "time": round(seconds, 3)}
+            )
+            self._sums, self._count = {}, 0
+
+
+def _diverged(
+    step: int, steps: int, loss: float, rate: float, params: TrainParams
+) -> DivergedError:
+    what = f"the loss became {loss}" if not math.isnan(loss) else "the loss became NaN"
+    return DivergedError(
+        f"training diverged: {what} at step {step} of {steps} (learning rate {rate:.3g});"
+        f" nothing was written: lower train.learning_rate (now {params.learning_rate:g}), or raise"
+        f" train.batch_size (now {params.batch_size})"
+    )
+
+
+def _collate(batch: list[Drawn]) -> tuple[list[torch.Tensor], list[Target]]:
+    images = [drawn.image for drawn in batch]
+    return images, [{"boxes": drawn.boxes, "labels": drawn.labels} for drawn in batch]
+
+
+def _moved(
+    batch: tuple[list[torch.Tensor], list[Target]], device: torch.device
+) -> tuple[list[torch.Tensor], list[Target]]:
+    if device.type == "cpu":
+        return batch
+    images = [image.to(device, non_blocking=True) for image in batch[0]]
+    targets = [
+        {name: value.to(device, non_blocking=True) for name, value in target.items()}
+        for target in batch[1]
+    ]
+    return images, targets
+
+
+def _optimizer(parameters: list[nn.Parameter], params: TrainParams) -> torch.optim.Optimizer:
+    # Biases and the scales of norm layers are vectors; decay is for the weights of layers alone.
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": params.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if params.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
+    return torch.optim.SGD(groups, lr=params.learning_rate, momentum=0.9, fused=True)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, params: TrainParams, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """one_cycle is that of Smith and Topin 2019 (arXiv:1708.07120), without cycled momentum."""
+    if params.schedule == "one_cycle":
+        total = steps + 1  # torch steps the schedule once more than the optimiser
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=params.learning_rate,
+            total_steps=total,
+            pct_start=max(0.2, 2 / total),  # torch divides by zero where the rise takes one step
+            cycle_momentum=False,
+        )
+    if params.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def _precision(device: torch.device) -> torch.dtype | None:
+    """What autocast uses; None for float32 (on CPUs without matrix units bfloat16 is slower)."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+@contextmanager
+def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch, and asks for deterministic algorithms on the CPU; both as before afterwards."""
+    was_on = torch.are_deterministic_algorithms_enabled()
+    was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    was_filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        try:
+            if device.type == "cpu":
+                torch.use_deterministic_algorithms(True, warn_only=True)
+                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            yield
+        finally:
+            torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
+            torch.utils.deterministic.fill_uninitialized_memory = was_filling  # type: ignore[attr-defined]
