@@ -10,6 +10,7 @@ BoxloopError
 │   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
 │   ├── WeightsError        initial weights cannot be had or do not fit
 │   └── ProtectedLabelsError   the command would replace labels that a person made
+├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
 └── TrainingError           training went wrong, and nothing was written
     └── DivergedError       the loss became NaN or infinite
@@ -48,6 +49,10 @@ class WeightsError(UserError):
 
 class ProtectedLabelsError(UserError):
     """The command would replace labels that a person made."""
+
+
+class TrackingError(BoxloopError):
+    """MLflow cannot be written to: the server does not answer, or the store is unusable."""
 
 
 class ReviewPending(BoxloopError):
