@@ -1,0 +1,99 @@
+"""Which campaign this is, and which MLflow store it goes to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boxloop.layout import Layout
+from boxloop.params import Params
+from boxloop.storage import read_images, read_truth
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_COSMETIC = {"track", "report", "iterations"}
+
+
+def digest(content: Any) -> str:
+    """32 hex digits of SHA-256 over canonical JSON (MLflow stores digests of up to 36)."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def dataset_digest(layout: Layout) -> str:
+    """Digest of what the dataset is: its images' ids and pixels, its classes and its truth."""
+    images, truth = read_images(layout.images), read_truth(layout.truth)
+    boxes: Mapping[str, Any] = {
+        image_id: [b.xyxy.tolist(), b.labels.tolist()] for image_id, b in (truth or {}).items()
+    }
+    rows = [[image.id, image.digest] for image in images.images]
+    return digest([rows, images.classes, None if truth is None else boxes])
+
+
+def campaign_fingerprint(params: Params, dataset: str) -> str:
+    """Digest of what a campaign's results depend on, the same on every machine.
+
+    The number of iterations counts only where it decides how the order is cut into batches:
+    otherwise another iteration continues the same campaign.
+
+    Args:
+        params: all sections; ``track`` and ``report`` are left out.
+        dataset: of :func:`dataset_digest`.
+    """
+    content = params.model_dump(mode="json", exclude=_COSMETIC)
+    batch = params.batch
+    if batch.size is None and batch.count is None and batch.sizes is None:
+        content["batches"] = len(params.iterations)
+    return digest([content, dataset])
+
+
+def workspace_of(folder: Path) -> Path:
+    """The folder that a campaign belongs to.
+
+    ``dvc exp run --temp`` and ``--queue`` run in a copy under ``.dvc/tmp/exps`` that DVC deletes
+    afterwards; what is tracked there belongs to the folder that it is a copy of.
+    """
+    folder = folder.resolve()
+    for parent in folder.parents:
+        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
+            return parent.parents[2]
+    return folder
+
+
+def workspace_identity(fingerprint: str, workspace: Path) -> str:
+    """The campaign in one workspace of one machine: two people's runs on a server stay apart."""
+    return digest([fingerprint, platform.node(), workspace.as_posix()])
+
+
+def store_uri(workspace: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else a sqlite file in the workspace."""
+    return os.environ.get(URI_VARIABLE) or f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
+
+
+def shown_uri(uri: str) -> str:
+    """A store's address without the user name and the password that it may hold."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.startswith("sqlite"):
+        return uri
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def ui_hint(folder: Path) -> str:
+    """How a person opens MLflow on what was tracked from this folder, in one line."""
+    uri = os.environ.get(URI_VARIABLE)
+    if uri and uri.startswith("http"):
+        return f"open {shown_uri(uri)}"
+    # One worker is enough for one person, and starts much faster than the default of four.
+    command = "mlflow ui --workers 1 --backend-store-uri "
+    if uri:
+        # Not spelled out: it may hold a password, and the shell knows it.
+        return f'{command}"${URI_VARIABLE}"'
+    workspace = workspace_of(folder)
+    if workspace == folder.resolve():
+        return f"{command}sqlite:///mlflow.db"
+    return command + store_uri(workspace)

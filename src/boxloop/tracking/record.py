@@ -1,0 +1,236 @@
+"""What one iteration has to tell MLflow, gathered from its files alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from boxloop.errors import ArtifactError
+from boxloop.layout import Campaign, Layout, read_campaign
+from boxloop.params import Params
+from boxloop.report.tables import EDITS, flatten
+from boxloop.storage import file_digest, read_json
+from boxloop.tracking.identity import digest
+
+_FORMAT = 1
+"""Raised when other things are logged, so that runs of an older boxloop are logged anew."""
+
+_TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
+_NOT_A_LOSS = {"step", "time", "learning_rate"}
+_EPOCH_SECONDS = 1e9  # a time above it is a date (2001 or later), below it a duration
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric.
+
+    Attributes:
+        name: of the metric.
+        value: finite.
+        step: the x axis.
+        time: Unix time, milliseconds.
+    """
+
+    name: str
+    value: float
+    step: int
+    time: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One iteration.
+
+    Attributes:
+        key: of the iteration, and of its batch.
+        images: images labeled up to and including this batch: the step of what it logs.
+        params: name to text.
+        points: of the child run.
+        losses: (step, value) pairs by the loss's name.
+        edits: counts by kind, by the name of the IoU threshold.
+        files: artifacts: files by the folder they go to.
+        inputs: (name, digest, path, context) of the data that went in.
+        started: Unix time in milliseconds at which the training began.
+        ended: Unix time in milliseconds at which the batch was accounted.
+    """
+
+    key: str
+    images: int
+    params: Mapping[str, str]
+    points: tuple[Point, ...]
+    losses: Mapping[str, list[tuple[int, float]]]
+    edits: Mapping[str, Mapping[str, int]]
+    files: tuple[tuple[Path, str], ...]
+    inputs: tuple[tuple[str, str, str, str], ...]
+    started: int
+    ended: int
+
+
+def content_digest(layout: Layout, params: Params, key: str) -> str:
+    """Digest of everything that an iteration's run is made from; equal ones need no new run.
+
+    Raises:
+        ArtifactError: one of the files is missing.
+    """
+    keys = list(params.iterations)
+    before = keys[: keys.index(key) + 1]
+    files = [layout.workload(k) for k in before]
+    files += [layout.training(key), layout.images, layout.labeled(params.iterations[key].previous)]
+    digests = [file_digest(path) for path in files]
+    settings = params.model_dump(mode="json", include={"train", "propose", "review"})
+    checkpoint = file_digest(layout.detector(key))
+    return digest([_FORMAT, before, digests, settings, params.track.checkpoints, checkpoint])
+
+
+def gather(layout: Layout, params: Params, key: str) -> tuple[Record, Campaign]:
+    """Reads what an iteration has to tell, and the campaign up to it.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    campaign = read_campaign(layout, params, through=key)
+    training = read_json(layout.training(key))
+    if not isinstance(training, dict):
+        raise ArtifactError(f"{layout.training(key)} must hold an object")
+    previous = params.iterations[key].previous
+    images = sum(w.images for w in campaign.workloads)
+    started, ended = _times(layout, key, training)
+    curves, losses = _curves(training, started)
+    workload = campaign.workloads[-1]
+    edits = {
+        f"{iou:g}": {kind: int(getattr(workload.ledger(iou), kind)) for kind in EDITS}
+        for iou in campaign.iou_thresholds
+    }
+    values = {**_training_values(training), **_batch_values(campaign), **progress_values(campaign)}
+    points = [Point(name, value, images, ended) for name, value in values.items()]
+    settings = params.model_dump(mode="json", include={"train", "propose", "review"})
+    files = [(layout.workload(key), "record"), (layout.training(key), "record")]
+    if params.track.checkpoints:
+        files.append((layout.detector(key), "checkpoint"))
+    record = Record(
+        key=key,
+        images=images,
+        params={
+            **flatten(settings),
+            "batch": key,
+            "previous": previous,
+            "detector": workload.detector,
+            "detector.digest": file_digest(layout.detector(key)),
+            "annotator": workload.annotator,
+        },
+        points=(*curves, *points),
+        losses=losses,
+        edits=edits,
+        files=tuple(files),
+        inputs=(
+            _input("images", layout.images, layout, "campaign"),
+            _input(f"labeled-{previous}", layout.labeled(previous), layout, "training"),
+            _input(f"batch-{key}", layout.batch(key), layout, "labeling"),
+        ),
+        started=started,
+        ended=ended,
+    )
+    return record, campaign
+
+
+def progress_values(campaign: Campaign) -> dict[str, float]:
+    """What the campaign's batches add up to, by metric name; the same on parent and child."""
+    values: dict[str, float] = {}
+    for iou in campaign.iou_thresholds:
+        totals = campaign.totals(iou)
+        values[f"wt_reduction/iou_{iou:g}"] = totals.wt_reduction
+        values[f"wb_reduction/iou_{iou:g}"] = totals.wb_reduction
+        values[f"wt_hours/iou_{iou:g}"] = totals.wt * campaign.seconds_per_box / 3600
+        values[f"wb_boxes/iou_{iou:g}"] = totals.wb
+    first = campaign.totals(campaign.iou_thresholds[0])
+    values["labeled/images"], values["labeled/objects"] = first.images, first.objects
+    for name, value in campaign.workloads[-1].average_precision.items():
+        values[f"proposals/{name}"] = value
+    return {name: float(value) for name, value in values.items()}
+
+
+def _batch_values(campaign: Campaign) -> dict[str, float]:
+    workload = campaign.workloads[-1]
+    values: dict[str, float] = {"batch/images": workload.images, "batch/objects": workload.objects}
+    for iou in campaign.iou_thresholds:
+        ledger = workload.ledger(iou)
+        for kind in (*EDITS, "additions", "removals"):
+            values[f"edits/{kind}_iou_{iou:g}"] = getattr(ledger, kind)
+    if workload.seconds is not None:
+        values["batch/review_seconds"] = workload.seconds
+    return values
+
+
+def _training_values(training: Mapping[str, Any]) -> dict[str, float]:
+    if not training.get("steps"):
+        # The empty detector was not trained: zeros would only spoil the scale of a chart.
+        return {}
+    return {
+        f"train/{name}": float(training[name])
+        for name in _TRAINING
+        if _is_number(training.get(name))
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = training.get("losses")
+    good = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return [row for row in rows or [] if _is_number(row.get("step"))] if good else []
+
+
+def _times(layout: Layout, key: str, training: Mapping[str, Any]) -> tuple[int, int]:
+    """When the training began and the batch was accounted, in milliseconds.
+
+    A log that counts from its own beginning ends when its file was written.
+    """
+    rows = _rows(training)
+    first = _seconds(rows[0].get("time")) if rows else None
+    if first is not None and first > _EPOCH_SECONDS:
+        started = first
+    else:
+        length = training.get("seconds")
+        written = layout.training(key).stat().st_mtime
+        started = written - (float(length) if _is_number(length) else 0.0)  # type: ignore[arg-type]
+    ended = max(started, layout.workload(key).stat().st_mtime)
+    return round(started * 1000), round(ended * 1000)
+
+
+def _seconds(value: Any) -> float | None:
+    if _is_number(value):
+        return float(value)
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _curves(
+    training: Mapping[str, Any], started: int
+) -> tuple[list[Point], dict[str, list[tuple[int, float]]]]:
+    points: list[Point] = []
+    losses: dict[str, list[tuple[int, float]]] = {}
+    for row in _rows(training):
+        step, passed = int(row["step"]), _seconds(row.get("time")) or 0.0
+        absolute = passed > _EPOCH_SECONDS
+        time = round(passed * 1000) if absolute else started + round(passed * 1000)
+        for name, value in row.items():
+            if not _is_number(value):
+                continue
+            if name == "learning_rate":
+                points.append(Point("train/learning_rate", float(value), step, time))
+            elif name not in _NOT_A_LOSS:
+                points.append(Point(f"loss/{name}", float(value), step, time))
+                losses.setdefault(name, []).append((step, float(value)))
+    return points, losses
+
+
+def _input(name: str, path: Path, layout: Layout, context: str) -> tuple[str, str, str, str]:
+    return name, file_digest(path)[:32], path.relative_to(layout.root).as_posix(), context

@@ -1,0 +1,288 @@
+"""The stage ``track``: brings MLflow in line with the files of one iteration."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from boxloop import __version__
+from boxloop.errors import ArtifactError
+from boxloop.layout import Campaign, Layout
+from boxloop.params import Params
+from boxloop.report.tables import flatten
+from boxloop.report.terminal import percent
+from boxloop.storage import write_json
+from boxloop.tracking import identity
+from boxloop.tracking.record import Point, Record, content_digest, gather, progress_values
+from boxloop.tracking.store import NAME, NOTE, PARENT, Store, opened
+
+CAMPAIGN_TAG = "boxloop.campaign"
+BATCH_TAG = "boxloop.batch"
+CONTENT_TAG = "boxloop.content"
+_FORMAT = "boxloop/tracked@1"
+
+NOTHING_TRACKED: Mapping[str, Any] = {"format": _FORMAT, "batch": "empty"}
+"""What stands for the iteration before the first."""
+
+
+def track(
+    layout: Layout,
+    params: Params,
+    key: str,
+    out: Path,
+    *,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Logs one iteration to MLflow, from its files alone.
+
+    Running it again changes nothing; after changed files the iteration's run is replaced; after
+    changed parameters there is a new parent run. After a kill at any moment, running it again
+    leaves exactly one complete run.
+
+    Args:
+        layout: where the campaign's files are.
+        params: of the campaign.
+        key: the iteration, which must be labeled and accounted, as must all before it.
+        out: a small file that says what was tracked, the same on every machine.
+        say: told what a person may want to know.
+
+    Raises:
+        ArtifactError: a file of the iteration is missing or damaged.
+        TrackingError: MLflow cannot be written to.
+    """
+    summary: dict[str, Any] = {"format": _FORMAT, "batch": key, "enabled": params.track.enabled}
+    if not params.track.enabled:
+        write_json(out, summary)
+        say(f"{key}: not tracked, because track.enabled is false")
+        return
+    fingerprint = identity.campaign_fingerprint(params, identity.dataset_digest(layout))
+    content = content_digest(layout, params, key)
+    record, campaign = gather(layout, params, key)
+    workspace = identity.workspace_of(layout.root)
+    campaign_id = identity.workspace_identity(fingerprint, workspace)
+    with opened(workspace, params.track.experiment, say) as store:
+        points = _campaign_points(campaign, record)
+        last = key == list(params.iterations)[-1]
+        parent = _parent(store, params, campaign_id, record, points, last=last)
+        _child(store, parent, record, content)
+        _settle(store, parent, params, campaign, record, _final_content(layout, params))
+    summary |= {
+        "campaign": fingerprint,
+        "content": content,
+        "images_labeled": record.images,
+    }
+    write_json(out, summary)
+    say(f"{key}: tracked; to look at it: {identity.ui_hint(layout.root)}")
+
+
+def _campaign_points(campaign: Campaign, record: Record) -> list[Point]:
+    """The parent's curves: what the first, the first two, ... batches add up to."""
+    points, images = [], 0
+    for i, workload in enumerate(campaign.workloads):
+        images += workload.images
+        part = Campaign(
+            campaign.workloads[: i + 1],
+            campaign.planned,
+            campaign.iou_thresholds,
+            campaign.seconds_per_box,
+        )
+        points += [Point(n, v, images, record.ended) for n, v in progress_values(part).items()]
+    return points
+
+
+# --- the parent run -------------------------------------------------------------------------------
+
+
+def _parent(
+    store: Store,
+    params: Params,
+    campaign_id: str,
+    record: Record,
+    points: list[Point],
+    *,
+    last: bool,
+) -> str:
+    """The one parent run of this campaign, with the curves up to this iteration.
+
+    MLflow keeps every value ever logged. A run whose curves contradict the files (labels were
+    amended, say) is therefore replaced by a new one, which takes over its children.
+    """
+    found = store.runs({CAMPAIGN_TAG: campaign_id})
+    chosen = next((r for r in found if _agrees(store, r, points, record.images, last)), None)
+    if chosen is None:
+        run_id = store.create(_name(params), {CAMPAIGN_TAG: campaign_id}, record.started)
+        known: Mapping[str, str] = {}
+    else:
+        run_id, known = str(chosen.info.run_id), chosen.data.params
+    settings = flatten(params.model_dump(mode="json", exclude={"iterations", "track", "report"}))
+    store.log_params(run_id, {k: v for k, v in settings.items() if k not in known})
+    names = sorted({p.name for p in points})
+    logged = {(name, step) for name in names for step, _ in store.history(run_id, name)}
+    store.log_points(run_id, [p for p in points if (p.name, p.step) not in logged])
+    for other in found:
+        if other.info.run_id != run_id:
+            for child in store.runs({PARENT: other.info.run_id}):
+                store.set_tags(child.info.run_id, {PARENT: run_id})
+            store.delete(other.info.run_id)
+    return run_id
+
+
+def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool) -> bool:
+    """Whether a parent's curves are a part of what the files say, each point once."""
+    wanted: dict[str, dict[int, float]] = {}
+    for point in points:
+        wanted.setdefault(point.name, {})[point.step] = point.value
+    for name, values in wanted.items():
+        history = [(s, v) for s, v in store.history(run.info.run_id, name) if last or s <= images]
+        if len({step for step, _ in history}) != len(history):
+            return False
+        if any(values.get(step) != value for step, value in history):
+            return False
+    return True
+
+
+def _name(params: Params) -> str:
+    return f"{params.track.campaign}: {params.order.strategy}, {params.train.detector}"
+
+
+def _note(params: Params, campaign: Campaign) -> str:
+    lines = [
+        f"**{params.track.campaign}**: {params.order.strategy} ordering, {params.train.detector},"
+        f" proposals shown from a score of {params.review.score_threshold:g}.",
+        "",
+        f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
+        "",
+        "| IoU | time saved (WT) | boxes saved (WB) | added | removed |",
+        "|---|---|---|---|---|",
+    ]
+    for iou in campaign.iou_thresholds:
+        t = campaign.totals(iou)
+        cells = (percent(t.wt_reduction), percent(t.wb_reduction), str(t.added), str(t.removed))
+        lines.append(f"| {iou:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+# --- the child runs -------------------------------------------------------------------------------
+
+
+def _child(store: Store, parent: str, record: Record, content: str) -> None:
+    """Leaves exactly one complete run of this iteration under the parent."""
+    found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == record.key]
+    complete = next((r for r in found if _is_complete(r, content)), None)
+    run_id = str(complete.info.run_id) if complete else _log(store, parent, record, content)
+    # Only now, so that at every moment there is a run to look at.
+    for other in found:
+        if other.info.run_id != run_id:
+            store.delete(other.info.run_id)
+
+
+def _is_complete(run: Any, content: str | None = None) -> bool:
+    tag = run.data.tags.get(CONTENT_TAG)
+    return run.info.status == "FINISHED" and tag is not None and content in (None, tag)
+
+
+def _log(store: Store, parent: str, record: Record, content: str) -> str:
+    tags = {PARENT: parent, BATCH_TAG: record.key, **_origin()}
+    run_id = store.create(record.key, tags, record.started)
+    store.log_params(run_id, record.params)
+    store.log_points(run_id, record.points)
+    store.log_inputs(run_id, record.inputs)
+    for path, folder in record.files:
+        store.log_file(run_id, path, folder)
+    # Imported here: matplotlib is needed only where a run is really logged.
+    from boxloop.report import figures
+
+    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+        pictures = {"edits.svg": figures.one_batch_edits(record.edits)}
+        if record.losses:
+            pictures["losses.svg"] = figures.losses(record.losses)
+        for name, svg in pictures.items():
+            path = Path(folder) / name
+            path.write_bytes(svg)
+            store.log_file(run_id, path, "figures")
+    # The content tag and the status come last: without both, the run counts as incomplete.
+    store.set_tags(run_id, {CONTENT_TAG: content})
+    store.finish(run_id, record.ended)
+    return run_id
+
+
+def _final_content(layout: Layout, params: Params) -> str | None:
+    """Content digest of the last iteration; None while it is not done."""
+    try:
+        return content_digest(layout, params, list(params.iterations)[-1])
+    except ArtifactError:
+        return None
+
+
+def _settle(
+    store: Store,
+    parent: str,
+    params: Params,
+    campaign: Campaign,
+    record: Record,
+    final_content: str | None,
+) -> None:
+    """Brings the parent's name, note and status up to date."""
+    children = {}
+    for child in store.runs({PARENT: parent}):
+        key = child.data.tags.get(BATCH_TAG)
+        if key in params.iterations:
+            children[key] = child
+        else:
+            # params.yaml listed it once, and no longer does.
+            store.delete(child.info.run_id)
+    store.set_tags(parent, {NAME: _name(params), **_origin()})
+    # The last iteration's content covers all workloads before it, so that its run alone tells
+    # whether what is tracked is what the files say now.
+    keys = list(params.iterations)
+    last = children.get(keys[-1])
+    finished = (
+        final_content is not None
+        and last is not None
+        and _is_complete(last, final_content)
+        and all(key in children and _is_complete(children[key]) for key in keys)
+    )
+    if not finished or record.key == keys[-1]:
+        store.set_tags(parent, {NOTE: _note(params, campaign)})
+    if finished:
+        store.finish(parent, record.ended)
+    else:
+        store.reopen(parent)
+
+
+def _origin() -> dict[str, str]:
+    """Tags that say where a run comes from: user, commit, program."""
+    tags = {
+        "mlflow.source.name": "boxloop track",
+        "mlflow.source.type": "LOCAL",
+        "boxloop.version": __version__,
+    }
+    for tag, command in (
+        ("mlflow.source.git.commit", ("git", "rev-parse", "HEAD")),
+        ("mlflow.source.git.branch", ("git", "rev-parse", "--abbrev-ref", "HEAD")),
+    ):
+        text = _output(command)
+        if text:
+            tags[tag] = text
+    experiment = os.environ.get("DVC_EXP_NAME")
+    if experiment:
+        tags["dvc.experiment"] = experiment
+    try:
+        tags["mlflow.user"] = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a user id that has no name.
+        tags["mlflow.user"] = "unknown"
+    return tags
+
+
+def _output(command: tuple[str, ...]) -> str | None:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,210 @@
+"""A small campaign on disk, with edits that can be counted by hand.
+
+Batches of two images; the objects and the edits, at IoU 0.5 and at IoU 0.7:
+
+    batch   objects   kept      moved   relabeled   removed   added
+    b00        5      -         -       -           -         5       labeled from scratch
+    b01        6      4 / 3     0 / 1   1 / 1       1 / 1     1 / 1
+    b02 ..     4      4 / 4     0 / 0   0 / 0       0 / 0     0 / 0
+
+In b01 a seventh proposal, of score 0.3, lies on the object that is added: it is not shown at the
+threshold of 0.5, and would have saved that addition at one of 0.3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boxloop import storage
+from boxloop.evaluation import average_precision
+from boxloop.layout import Layout
+from boxloop.params import Params
+from boxloop.types import (
+    Batch,
+    Boxes,
+    Corrections,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Ordering,
+    Proposals,
+)
+from boxloop.workload import account
+
+CLASSES = ("cat", "dog")
+STARTED = 1_700_000_000.0
+"""Unix time at which the first training began."""
+
+Rows = list[tuple[tuple[float, float, float, float], str]]
+ScoredRows = list[tuple[tuple[float, float, float, float], str, float]]
+
+A, B, C = (2, 2, 12, 12), (20, 2, 30, 12), (40, 2, 50, 12)
+A_60 = (2, 2, 12, 8)  # IoU with A: 60 / 100
+FREE = (2, 30, 12, 40)  # touches no object
+
+
+def _objects(batch: int) -> tuple[Rows, Rows]:
+    if batch == 0:
+        return [(A, "cat"), (B, "cat"), (C, "dog")], [(A, "dog"), (B, "cat")]
+    if batch == 1:
+        return [(A, "cat"), (B, "cat"), (C, "dog")], [(A, "dog"), (B, "cat"), (C, "cat")]
+    return [(A, "cat"), (B, "dog")], [(A, "cat"), (B, "dog")]
+
+
+def _proposals(batch: int) -> tuple[ScoredRows, ScoredRows]:
+    if batch == 0:
+        return [], []
+    if batch == 1:
+        return (
+            [(A_60, "cat", 0.9), (B, "cat", 0.9), (C, "cat", 0.8), (FREE, "dog", 0.6)],
+            [(A, "dog", 0.9), (B, "cat", 0.7), (C, "cat", 0.3)],
+        )
+    first, second = _objects(batch)
+    return [(*row, 0.9) for row in first], [(*row, 0.9) for row in second]
+
+
+def small_params(batches: int = 3, **sections: dict[str, object]) -> Params:
+    """Params of a campaign of so many batches; sections may be overridden."""
+    iterations, previous = {}, "empty"
+    for i in range(batches):
+        iterations[f"b{i:02d}"] = {"previous": previous}
+        previous = f"b{i:02d}"
+    content: dict[str, object] = {
+        "batch": {"size": 2},
+        "train": {"steps": 4, "weights": "none"},
+        "iterations": iterations,
+        **sections,
+    }
+    return Params.model_validate(content)
+
+
+def build_campaign(
+    root: Path,
+    params: Params,
+    *,
+    done: int | None = None,
+    annotator: str = "simulated",
+    through: str = "workload",
+) -> Layout:
+    """Writes a campaign's files into ``root``.
+
+    Args:
+        root: an empty folder.
+        params: of :func:`small_params`.
+        done: so many batches are labeled and accounted (all unless given).
+        annotator: kind of annotator to write into the corrections.
+        through: how far the batch after them got: "batch" (not begun), "detector", "proposals",
+            "corrections", "labeled" or "workload"; "workload" says nothing about a next batch.
+    """
+    layout = Layout(root)
+    keys = list(params.iterations)
+    done = len(keys) if done is None else done
+    refs = []
+    for i in range(2 * len(keys)):
+        path = root / "data" / "images" / f"img{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((48, 64, 3), 40 + 5 * i, dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        relative = path.relative_to(root).as_posix()
+        refs.append(ImageRef(f"img{i:02d}", relative, 64, 48, storage.file_digest(path)))
+    ids = tuple(ref.id for ref in refs)
+    storage.write_images(layout.images, ImageSet(tuple(refs), CLASSES))
+    truth = {}
+    for i, key in enumerate(keys):
+        for image_id, rows in zip(ids[2 * i : 2 * i + 2], _objects(i), strict=True):
+            truth[image_id] = Boxes.build([r[0] for r in rows], [r[1] for r in rows])
+        storage.write_batch(layout.batch(key), Batch(key, ids[2 * i : 2 * i + 2]))
+    storage.write_truth(layout.truth, truth)
+    order = Ordering(ids, params.order.strategy, 0, 3, "single")
+    storage.write_order(root / "data" / "order.json", order)
+    storage.write_labeled(layout.labeled("empty"), LabeledSet(CLASSES, (), {}))
+    steps = ["batch", "detector", "proposals", "corrections", "labeled", "workload"]
+    for i in range(len(keys)):
+        if i < done:
+            _write_iteration(layout, params, i, annotator, len(steps))
+        elif i == done and through != "workload":
+            _write_iteration(layout, params, i, annotator, steps.index(through))
+    return layout
+
+
+def _write_iteration(layout: Layout, params: Params, i: int, annotator: str, upto: int) -> None:
+    keys = list(params.iterations)
+    key, ids = keys[i], storage.read_batch(layout.batch(keys[i])).image_ids
+    truth = storage.read_truth(layout.truth)
+    assert truth is not None
+    if upto >= 1:
+        layout.detector(key).parent.mkdir(parents=True, exist_ok=True)
+        layout.detector(key).write_bytes(f"checkpoint {key}".encode())
+        storage.write_json(layout.training(key), training_log(i, params))
+    proposals = Proposals(
+        key,
+        "empty" if i == 0 else params.train.detector,
+        storage.file_digest(layout.detector(key)) if upto >= 1 else "",
+        params.propose.score_floor,
+        {
+            image_id: Boxes.build([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+            for image_id, rows in zip(ids, _proposals(i), strict=True)
+        },
+    )
+    final = {image_id: truth[image_id] for image_id in ids}
+    human = annotator != "simulated"
+    corrections = Corrections(
+        proposals,
+        params.review.score_threshold,
+        annotator,
+        final,
+        reviewer="ada" if human else None,
+        seconds=dict.fromkeys(ids, 10.0) if human else {},
+        finished="2024-01-01T12:00:00+00:00" if human else None,
+    )
+    if upto >= 2:
+        storage.write_proposals(layout.proposals(key), proposals)
+    if upto >= 3:
+        storage.write_corrections(layout.corrections(key), corrections)
+    if upto >= 4:
+        before = storage.read_labeled(layout.labeled(keys[i - 1] if i else "empty"))
+        labeled = LabeledSet(CLASSES, (*before.batches, key), {**before.boxes, **final})
+        storage.write_labeled(layout.labeled(key), labeled)
+    if upto >= 5:
+        workload = account(
+            corrections,
+            params.account.iou_thresholds,
+            params.account.score_thresholds,
+            average_precision(proposals.boxes, final),
+        )
+        storage.write_workload(layout.workload(key), workload)
+
+
+def training_log(i: int, params: Params) -> dict[str, object]:
+    """The training log of iteration ``i``; its losses halve from step to step."""
+    begun = STARTED + 1000 * i
+    steps = 0 if i == 0 else params.train.steps or 4
+    losses = [
+        {
+            "step": step,
+            "total": 8.0 / 2**step,
+            "classification": 6.0 / 2**step,
+            "bbox_regression": 2.0 / 2**step,
+            "learning_rate": 0.001,
+            "time": begun + step,
+        }
+        for step in range(1, steps + 1)
+    ]
+    return {
+        "format": "boxloop/training@1",
+        "steps": steps,
+        "epochs": float(steps),
+        "images": 2 * i,
+        "boxes": 5 * i,
+        "batch_size": params.train.batch_size,
+        "losses": losses,
+        "seconds": float(steps),
+        "images_per_second": 16.0 if i else None,
+        "wait_fraction": 0.25 if i else None,
+        "parameters": 1000 if i else 0,
+        "device": "cpu",
+        "initial_weights": "none",
+    }
