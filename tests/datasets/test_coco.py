@@ -1,0 +1,166 @@
+import json
+from collections import Counter
+
+import pytest
+
+from boxloop.datasets import FaultKind
+from boxloop.errors import DatasetError
+from builders_datasets import coco, coco_content, ids, image, kinds, load, text
+
+
+def _box(id_=1, image_id=1, category_id=18, bbox=(1, 2, 10, 20), **more):
+    return {
+        "id": id_,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": list(bbox),
+        **more,
+    }
+
+
+def _load(root, **params):
+    return load(root, "coco", annotations="instances.json", **params)
+
+
+def test_boxes_and_classes(tmp_path):
+    found = _load(coco(tmp_path))
+    assert found.images.classes == ("car", "dog")  # by category id: 3, 18
+    assert found.truth["a"].xyxy.tolist() == [[1, 2, 11, 22]]
+    assert found.truth["a"].labels.tolist() == ["dog"]
+    assert found.faults == ()
+    assert found.images.images[0].path == (tmp_path / "images" / "a.png").as_posix()
+
+
+def test_the_order_is_the_files_and_names_may_hold_folders(tmp_path):
+    entries = [{"id": i, "file_name": name} for i, name in ((7, "z/b.png"), (2, "a.png"))]
+    coco(tmp_path, images=entries, annotations=[_box(image_id=7), _box(2, image_id=2)])
+    image(tmp_path / "images" / "z" / "b.png")
+    assert ids(_load(tmp_path)) == ["z/b", "a"]
+
+
+def test_the_folder_of_the_images(tmp_path):
+    coco(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "val2017")
+    assert ids(_load(tmp_path, images="val2017")) == ["a"]
+    with pytest.raises(DatasetError, match=r"no usable image; .*a\.png does not exist"):
+        _load(tmp_path)
+    image(tmp_path / "a.png")
+    assert _load(tmp_path).images.images[0].path == (tmp_path / "a.png").as_posix()
+    with pytest.raises(DatasetError, match="dataset.images is '.*train2017', which does not exist"):
+        _load(tmp_path, images="train2017")
+
+
+def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):
+    boxes = [_box(iscrowd=1), _box(2), _box(3, category_id=3)]
+    found = _load(coco(tmp_path, annotations=boxes), classes=["car"])
+    assert found.truth["a"].labels.tolist() == ["car"]
+    assert sum(found.left_out.values()) == 2
+    assert found.left_out["crowd regions"] == 1
+    assert found.faults == ()
+
+
+def test_a_class_of_the_categories_may_have_no_box_but_an_unknown_one_is_refused(tmp_path):
+    coco(tmp_path)
+    assert len(_load(tmp_path, classes=["car"]).truth["a"]) == 0
+    with pytest.raises(DatasetError, match="'cat', which does not occur.*known: car, dog"):
+        _load(tmp_path, classes=["cat"])
+
+
+def test_faults_of_images(tmp_path):
+    image(tmp_path / "outside.png")
+    root = tmp_path / "set"
+    entries = [
+        {"id": 1, "file_name": "a.png", "width": 30, "height": 40},
+        {"id": 1, "file_name": "b.png"},
+        {"id": 2, "file_name": "a.png"},
+        {"id": 3, "file_name": "../../outside.png"},
+        {"id": 4, "file_name": str(tmp_path / "outside.png")},
+        {"id": 5, "file_name": "gone.png"},
+        {"id": 6},
+        "nothing",
+        {"id": [], "file_name": "c.png"},
+        {"id": 8, "file_name": "\ud800.png"},
+        {"id": 9, "file_name": "."},
+    ]
+    found = _load(coco(root, images=entries, annotations=[_box(), _box(2, image_id=3)]))
+    assert ids(found) == ["a"]
+    assert len(found.truth["a"]) == 1
+    assert Counter(kinds(found)) == {
+        FaultKind.SIZE_MISMATCH: 1,
+        FaultKind.DUPLICATE_ID: 2,
+        FaultKind.PATH_OUTSIDE_DATASET: 3,
+        FaultKind.MISSING_IMAGE: 1,
+        FaultKind.MALFORMED_ANNOTATION: 3,
+        FaultKind.UNREADABLE_IMAGE: 1,
+    }
+    for fault in found.faults:  # every fault can be written to a file
+        json.dumps([fault.file, fault.detail], ensure_ascii=False).encode("utf-8")
+
+
+def test_faults_of_boxes(tmp_path):
+    boxes = [
+        _box(),
+        _box(2, image_id=99),
+        _box(3, image_id=[]),
+        _box(4, category_id=99),
+        _box(5, category_id=None),
+        _box(6, bbox=(1, 2, 3)),
+        {"id": 7, "image_id": 1, "category_id": 18},
+        "nothing",
+        _box(8, bbox=(1, 2, "x", 4)),
+        _box(9, bbox=(1, 2, float("nan"), 4)),
+        _box(10, bbox=(1, 2, 0, 4)),
+        _box(11, bbox=(1, 2, -3, 4)),
+        _box(12, bbox=(90, 2, 3, 4)),
+        _box(13, bbox=(30, 2, 30, 4)),
+        _box(14, bbox=(1, 2, 10**400, 4)),
+    ]
+    found = _load(coco(tmp_path, annotations=boxes))
+    assert found.truth["a"].xyxy.tolist() == [[1, 2, 11, 22], [30, 2, 40, 6]]
+    assert Counter(kinds(found)) == {
+        FaultKind.UNKNOWN_IMAGE: 2,
+        FaultKind.UNKNOWN_CLASS: 2,
+        FaultKind.MALFORMED_ANNOTATION: 4,
+        FaultKind.NOT_A_NUMBER: 3,
+        FaultKind.ZERO_SIZE_BOX: 1,
+        FaultKind.BOX_OUTSIDE_IMAGE: 1,
+        FaultKind.BOX_CLIPPED: 1,
+    }
+    assert any("annotations[10] (dog): bbox [1, 2, 0, 4]" in f.detail for f in found.faults)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"instances\.json is not valid JSON \(line 1, column 2\)"),
+        ("[" * 100_000, "is not JSON that boxloop reads"),
+        ("[]", "has no list 'images'"),
+        ('{"images": [], "annotations": {}}', "has no list 'annotations'"),
+        (json.dumps(coco_content(categories=[{"id": 1}])), r"categories\[0\]: needs"),
+        (
+            json.dumps(coco_content(categories=[{"id": 1, "name": "\ud800"}])),
+            "not valid Unicode",
+        ),
+        (
+            json.dumps(coco_content(categories=[{"id": 1, "name": n} for n in "ab"])),
+            r"categories\[1\]: id 1 has two names",
+        ),
+        (json.dumps(coco_content(categories=[])), "names no class at all"),
+        (json.dumps(coco_content(images=[])), "has no usable image; the first of 1 faults"),
+    ],
+)
+def test_a_file_that_is_not_cocos(tmp_path, content, message):
+    coco(tmp_path)
+    text(tmp_path / "instances.json", content)
+    with pytest.raises(DatasetError, match=message):
+        _load(tmp_path)
+
+
+def test_the_file_has_to_be_named(tmp_path):
+    coco(tmp_path)
+    with pytest.raises(
+        DatasetError, match=r"needs dataset.annotations.*for example instances\.json"
+    ):
+        load(tmp_path, "coco")
+    with pytest.raises(DatasetError, match=r"train\.json does not exist"):
+        load(tmp_path, "coco", annotations="train.json")

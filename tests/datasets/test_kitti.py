@@ -1,0 +1,70 @@
+from collections import Counter
+
+import pytest
+
+from boxloop.datasets import FaultKind
+from boxloop.errors import DatasetError
+from builders_datasets import KITTI_CAR, KITTI_DONTCARE, ids, image, kinds, kitti_item, load, text
+
+EIGHT = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
+
+
+@pytest.mark.parametrize("base", ["training", "."])
+def test_the_layout_of_the_benchmark(tmp_path, base):
+    kitti_item(tmp_path / base, "000010", KITTI_CAR + " 0.9")
+    kitti_item(tmp_path / base, "000002", KITTI_CAR, KITTI_DONTCARE)
+    found = load(tmp_path, "kitti")
+    assert found.images.classes == EIGHT
+    assert ids(found) == ["000002", "000010"]
+    assert found.truth["000002"].xyxy.tolist() == [[5.5, 6.25, 20, 25.5]]
+    assert found.truth["000002"].labels.tolist() == ["Car"]
+    assert found.left_out == {"DontCare regions": 1}
+    assert found.faults == ()
+
+
+def test_classes(tmp_path):
+    kitti_item(tmp_path, "0", KITTI_CAR, KITTI_CAR.replace("Car", "Tram"))
+    found = load(tmp_path, "kitti", classes=["Tram", "Car"])
+    assert found.images.classes == ("Tram", "Car")
+    with pytest.raises(DatasetError, match="'car', which does not occur.*known: Car, Van"):
+        load(tmp_path, "kitti", classes=["car"])
+
+
+def test_faults(tmp_path):
+    kitti_item(
+        tmp_path,
+        "0",
+        KITTI_CAR,
+        "Car 1 2 3",
+        KITTI_CAR.replace("5.5", "x"),
+        KITTI_CAR.replace("Car", "Tank"),
+        "",
+        KITTI_CAR.replace("25.5", "99"),
+    )
+    image(tmp_path / "image_2" / "1.png")
+    text(tmp_path / "label_2" / "2.txt", KITTI_CAR)
+    kitti_item(tmp_path, "3", KITTI_CAR)
+    (tmp_path / "label_2" / "3.txt").write_bytes(b"\xff")
+    found = load(tmp_path, "kitti")
+    assert ids(found) == ["0"]
+    assert len(found.truth["0"]) == 2
+    assert Counter(kinds(found)) == {
+        FaultKind.MALFORMED_ANNOTATION: 2,
+        FaultKind.NOT_A_NUMBER: 1,
+        FaultKind.UNKNOWN_CLASS: 1,
+        FaultKind.BOX_CLIPPED: 1,
+        FaultKind.MISSING_ANNOTATION: 1,
+        FaultKind.MISSING_IMAGE: 1,
+    }
+    assert any(f.detail == "line 2: has 4 columns instead of 15" for f in found.faults)
+
+
+def test_what_makes_the_set_unusable(tmp_path):
+    with pytest.raises(DatasetError, match="no folder 'image_2'"):
+        load(tmp_path, "kitti")
+    (tmp_path / "image_2").mkdir()
+    with pytest.raises(DatasetError, match="no folder 'label_2'"):
+        load(tmp_path, "kitti")
+    (tmp_path / "label_2").mkdir()
+    with pytest.raises(DatasetError, match="holds no image file"):
+        load(tmp_path, "kitti")

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from boxloop import datasets, storage
+from boxloop.datasets import FaultKind, faults_payload, faults_summary
+from boxloop.datasets.faults import CONSEQUENCES
+from boxloop.errors import DatasetError
+from boxloop.params import DatasetParams
+from builders_datasets import image, load, voc_item, voc_object
+
+
+def _with_faults(root):
+    for number in range(5):
+        voc_item(root, f"i{number}", voc_object("dog", 5, 5, 15, 15), voc_object("dog", 5, 5, 5, 5))
+    voc_item(root, "i5", voc_object("cat", 30, 5, 60, 15))
+    voc_item(root, "i6")
+    return load(root, "voc", classes=["dog"])
+
+
+def test_the_payload_counts_and_lists_every_fault(tmp_path):
+    found = _with_faults(tmp_path / "set")
+    payload = faults_payload(found)
+    assert payload["format"] == "boxloop/faults@1"
+    assert (payload["images"], payload["boxes"]) == (7, 5)
+    assert payload["counts"] == {"zero_size_box": 5}
+    assert list(payload["left_out"].values()) == [1]
+    assert len(payload["faults"]) == 5
+    assert payload["faults"][0]["image"] == "i0"
+    assert payload["faults"][0]["file"].endswith("Annotations/i0.xml")
+    storage.write_json(tmp_path / "faults.json", payload, depth=3)
+    assert json.loads((tmp_path / "faults.json").read_text()) == payload
+
+
+def test_the_summary_can_be_read_at_a_glance(tmp_path):
+    lines = faults_summary(_with_faults(tmp_path / "set")).splitlines()
+    assert lines[0] == "7 images, 5 boxes: dog 5; 2 of the images without any object"
+    assert lines[1] == "left out: 1 boxes of classes that dataset.classes does not list"
+    assert lines[2] == "zero_size_box: 5 (box set aside)"
+    assert "i0.xml: object 2 (dog): xmin=5 ymin=5 xmax=5 ymax=5 has no width" in lines[3]
+    assert lines[6] == "  and 2 more"
+    assert len(lines) == 7
+
+
+def test_every_kind_has_its_consequence():
+    assert set(CONSEQUENCES) == set(FaultKind)
+
+
+def test_what_is_loaded_can_be_stored_and_read_back(tmp_path):
+    found = _with_faults(tmp_path / "set")
+    storage.write_images(tmp_path / "images.json", found.images)
+    storage.write_truth(tmp_path / "truth.json", found.truth)
+    assert storage.read_images(tmp_path / "images.json") == found.images
+    assert storage.read_truth(tmp_path / "truth.json") == found.truth
+    assert list(found.truth) == [ref.id for ref in found.images.images]
+
+
+def test_the_drawn_folder_is_made_and_stays_empty(tmp_path):
+    image(tmp_path / "set" / "a.jpg")
+    params = DatasetParams(format="folder", path=str(tmp_path / "set"), classes=("dog",))
+    seen = []
+    datasets.load(params, tmp_path / "x" / "drawn", lambda done, total: seen.append((done, total)))
+    assert list((tmp_path / "x" / "drawn").iterdir()) == []
+    assert seen == [(1, 1)]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be made a folder"):
+        datasets.load(params, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("format_", "key"),
+    [("folder", "split"), ("kitti", "split"), ("voc", "annotations"), ("demo", "images")],
+)
+def test_a_key_that_a_format_does_not_know_is_refused(tmp_path, format_, key):
+    with pytest.raises(DatasetError, match=f"dataset.{key} means nothing to format '{format_}'"):
+        load(tmp_path, format_, classes=["dog"], **{key: "x"})
