@@ -16,6 +16,12 @@ def test_merge_adds_a_batch_and_keeps_what_was_there():
     assert result.classes == FIRST.classes
 
 
+def test_the_same_labels_are_the_same_set_whatever_led_to_them():
+    drawn, kept = boxes(("dog", 0, 0, 1, 1)), boxes(("dog", 0, 0, 1, 1), prefix="p")
+    results = [merge(FIRST, corrections({"b": proposed()}, {"b": b})) for b in (drawn, kept)]
+    assert results[0] == results[1]
+
+
 @pytest.mark.parametrize(
     ("image", "label", "batch", "message"),
     [

@@ -9,6 +9,10 @@ from boxloop.types import Boxes, Corrections, LabeledSet
 def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
     """Adds a corrected batch to a labeled set.
 
+    The ids of the corrections tell which proposals were used; here they are numbered anew, so that
+    equal labels are equal files, and no detector is trained again because other proposals led
+    to the same labels.
+
     Raises:
         UserError: the batch, or one of its images, is in the set already, or a label is not among
             its classes.
@@ -26,5 +30,9 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
                 f"image {image_id} of batch {corrections.batch} carries the label"
                 f" '{min(unknown)}', which is not among the classes: {', '.join(labeled.classes)}"
             )
-    merged: dict[str, Boxes] = {**labeled.boxes, **corrections.boxes}
+    added = {
+        image_id: Boxes.build(boxes.xyxy, boxes.labels.tolist())
+        for image_id, boxes in corrections.boxes.items()
+    }
+    merged: dict[str, Boxes] = {**labeled.boxes, **added}
     return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)

@@ -1,0 +1,126 @@
+"""One tiny campaign through the real dvc, mlflow and training, looked at from all sides."""
+
+import json
+import sqlite3
+
+import pytest
+from campaigns import TINY, init, repro, run, snapshot
+
+from boxloop import storage
+from boxloop.workload import total
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    folder = init(tmp_path_factory.mktemp("campaigns") / "tiny", *TINY)
+    folder.joinpath("repro.log").write_text(repro(folder).stdout)
+    return folder
+
+
+@pytest.mark.timeout(280)
+def test_everything_is_labeled_with_the_truth(campaign):
+    labeled = storage.read_labeled(campaign / "data/labeled/b02.json")
+    truth = storage.read_truth(campaign / "data/truth.json")
+    assert labeled.batches == ("b00", "b01", "b02")
+    assert len(labeled) == 24
+    for image_id, boxes in labeled.boxes.items():
+        assert boxes.xyxy.tolist() == truth[image_id].xyxy.tolist()
+        assert boxes.labels.tolist() == truth[image_id].labels.tolist()
+
+
+def test_a_second_run_has_nothing_to_do(campaign):
+    before = snapshot(campaign)
+    assert "Data and pipelines are up to date." in repro(campaign).stdout
+    assert snapshot(campaign) == before
+
+
+def test_metrics_follow_from_the_workload_files(campaign):
+    metrics = json.loads((campaign / "metrics.json").read_text())
+    loads = [storage.read_workload(campaign / f"data/workload/b{i:02d}.json") for i in range(3)]
+    for iou in (0.5, 0.7):
+        totals, key = total(loads, iou), str(iou)
+        assert metrics["added"][key] == totals.added
+        assert metrics["removed"][key] == totals.removed
+        n, first = metrics["objects"], metrics["first_batch_objects"]
+        wt = first + totals.added + totals.removed / 2
+        assert metrics["wt_reduction"][key] == pytest.approx(1 - wt / n)
+        wb = first + totals.added + totals.removed
+        assert metrics["wb_reduction"][key] == pytest.approx(1 - wb / n)
+    assert metrics["images"] == 24
+
+
+def test_the_detectors_did_propose(campaign):
+    """Otherwise the checks above would hold for a loop that never closes."""
+    for batch in ("b01", "b02"):
+        offered = storage.read_proposals(campaign / f"data/proposals/{batch}.json")
+        assert offered.detector == "ssdlite320_mobilenet_v3_large"
+        assert sum(map(len, offered.boxes.values())) > 0
+        digest = storage.file_digest(campaign / f"data/detectors/{batch}.pt")
+        assert offered.checkpoint == digest
+
+
+def test_a_checkpoint_says_what_it_was_trained_on(campaign):
+    import torch
+
+    content = torch.load(campaign / "data/detectors/b01.pt", weights_only=True)
+    assert content["labeled_digest"] == storage.file_digest(campaign / "data/labeled/b00.json")
+    assert content["classes"] == list(storage.read_images(campaign / "data/images.json").classes)
+
+
+def test_mlflow_holds_one_campaign_with_a_run_per_iteration(campaign):
+    with sqlite3.connect(campaign / "mlflow.db") as database:
+        runs = database.execute(
+            "select count(*) from runs where lifecycle_stage = 'active'"
+        ).fetchone()
+        names = database.execute(
+            "select value from tags where key = 'mlflow.parentRunId' group by run_uuid"
+        ).fetchall()
+    assert runs == (4,)
+    assert len(names) == 3
+    assert len(set(names)) == 1
+
+
+def test_dvc_shows_metrics_and_plots(campaign):
+    shown = json.loads(run(campaign, "dvc", "metrics", "show", "--json").stdout)
+    assert "wt_reduction" in str(shown)
+    run(campaign, "dvc", "plots", "show", "--out", "plots")
+    page = (campaign / "plots" / "index.html").read_text()
+    assert "saving" in page
+    assert "images" in page
+
+
+def test_git_is_not_littered(campaign):
+    status = run(campaign, "git", "status", "--porcelain", "--untracked-files=all").stdout
+    paths = {line[3:] for line in status.splitlines()}
+    assert paths <= {
+        *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore"),
+        *("dvc.lock", "dvc.yaml", "params.yaml", "metrics.json"),
+        *("repro.log", "plots/index.html"),
+        *(p for p in paths if p.startswith("plots/")),
+    }
+
+
+def test_status_says_that_all_is_done(campaign):
+    text = run(campaign, "boxloop", "status").stdout
+    assert "24" in text
+    assert "b02" in text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campaign, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(campaign, folder)
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("score_threshold: 0.05", "score_threshold: 0.9"))
+    out = repro(folder).stdout
+    assert "Running stage 'review@b01'" in out
+    assert "Running stage 'train@" not in out
+    labeled = "data/labeled/b02.json"
+    before = storage.read_labeled(campaign / labeled)
+    after = storage.read_labeled(folder / labeled)
+    assert {k: b.xyxy.tolist() for k, b in after.boxes.items()} == {
+        k: b.xyxy.tolist() for k, b in before.boxes.items()
+    }
