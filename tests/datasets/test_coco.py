@@ -139,7 +139,7 @@ def test_faults_of_boxes(tmp_path):
         (json.dumps(coco_content(categories=[{"id": 1}])), r"categories\[0\]: needs"),
         (
             json.dumps(coco_content(categories=[{"id": 1, "name": "\ud800"}])),
-            "not valid Unicode",
+            r"has a class '\\ud800'",
         ),
         (
             json.dumps(coco_content(categories=[{"id": 1, "name": n} for n in "ab"])),

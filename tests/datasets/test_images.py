@@ -142,8 +142,9 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     assert (probe.height, probe.width) == turned.shape[:2]
 
 
-def test_damaged_exif_leaves_the_image_as_it_is(tmp_path):
-    path = _save(tmp_path / "e.jpg", COLOUR, exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff")
+@pytest.mark.parametrize("data", [b"MM\0\x2a\xff\xff\xff\xff", b"garbage", b""])
+def test_damaged_exif_leaves_the_image_as_it_is(tmp_path, data):
+    path = _save(tmp_path / "e.jpg", COLOUR, exif=b"Exif\0\0" + data)
     assert read_image(path).shape == (16, 16, 3)
 
 

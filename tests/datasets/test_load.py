@@ -4,7 +4,8 @@ import pytest
 
 from boxloop import datasets, storage
 from boxloop.datasets import FaultKind, faults_payload, faults_summary
-from boxloop.datasets.faults import CONSEQUENCES
+from boxloop.datasets.base import probe_refs
+from boxloop.datasets.faults import CONSEQUENCES, FaultLog
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 from builders_datasets import image, load, voc_item, voc_object
@@ -40,6 +41,30 @@ def test_the_summary_can_be_read_at_a_glance(tmp_path):
     assert "i0.xml: object 2 (dog): xmin=5 ymin=5 xmax=5 ymax=5 has no width" in lines[3]
     assert lines[6] == "  and 2 more"
     assert len(lines) == 7
+
+
+def test_what_an_annotation_says_cannot_upset_the_terminal():
+    log = FaultLog()
+    log.add(FaultKind.NOT_A_NUMBER, "a\x1b[2J.xml", "line\nbreak \udcfc " + "x" * 9999, "i\t")
+    (fault,) = log.faults
+    assert fault.file == "a\\x1b[2J.xml"
+    assert fault.detail.startswith("line\\nbreak \\udcfc xxx")
+    assert len(fault.detail) < 600
+    assert fault.image_id == "i\\t"
+
+
+def test_two_images_of_one_id_are_told_apart(tmp_path):
+    log = FaultLog()
+    pairs = [("a", image(tmp_path / "1.png")), ("a", image(tmp_path / "2.png"))]
+    refs = probe_refs(pairs, log)
+    assert [ref.path for ref in refs] == [pairs[0][1].as_posix()]
+    assert [fault.kind for fault in log.faults] == [FaultKind.DUPLICATE_ID]
+
+
+def test_an_empty_choice_of_classes_is_refused(tmp_path):
+    voc_item(tmp_path, "a", voc_object("dog", 5, 5, 15, 15))
+    with pytest.raises(DatasetError, match=r"dataset\.classes is empty"):
+        load(tmp_path, "voc", classes=[])
 
 
 def test_every_kind_has_its_consequence():

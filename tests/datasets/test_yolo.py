@@ -170,6 +170,8 @@ def test_ids_stay_apart(tmp_path):
         ("- a", "must hold 'names'"),
         ("train: images/train", "needs 'names'"),
         ("train: images/train\nnames: {a: cat}", "'names' must map numbers to names"),
+        ("train: images/train\nnames: [&a [x, x], [*a, *a]]", "'names' must map numbers to names"),
+        ("train: [[images/train]]\nnames: [cat]", "train must be a path, or a list of paths"),
         ("names: [cat]", "none of the keys train, val, test"),
         ("train: images/nothing\nnames: [cat]", r"train 'images/nothing' does not exist"),
         ("train: /etc\nnames: [cat]", "train '/etc' leads outside the dataset's folder"),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxloop.datasets.faults import Fault, FaultKind, FaultLog
+from boxloop.datasets.faults import Fault, FaultKind, FaultLog, is_control
 from boxloop.datasets.files import exists
 from boxloop.datasets.images import Probe, Progress, probe_images
 from boxloop.errors import DatasetError
@@ -195,8 +195,9 @@ def chosen_classes(params: DatasetParams, known: Sequence[str], where: str) -> t
     """
     if not known:
         raise DatasetError(f"{where} names no class at all: is it the right folder or file?")
-    if not all(_is_unicode(name) for name in known):
-        raise DatasetError(f"{where} has a class whose name is not valid Unicode")
+    for name in known:
+        if any(is_control(char) for char in name):
+            raise DatasetError(f"{where} has a class {name!a}: a name is one line of valid text")
     if params.classes is None:
         return tuple(known)
     if not params.classes:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+_MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
 
 class FaultKind(StrEnum):
@@ -79,5 +82,14 @@ class FaultLog:
 
 
 def _printable(text: str) -> str:
-    """``text`` with what UTF-8 cannot hold (file names in another encoding) written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """``text`` for a file and a terminal: of bounded length, with what neither can take escaped."""
+    text = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+    escaped = "".join(
+        char.encode("unicode_escape").decode() if is_control(char) else char for char in text
+    )
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_control(char: str) -> bool:
+    """True for control characters and for lone surrogates, which UTF-8 cannot hold."""
+    return unicodedata.category(char) in ("Cc", "Cs")

@@ -127,15 +127,17 @@ def _from_recipe(
     if not present:
         raise DatasetError(f"{recipe} has none of the keys {', '.join(_SPLITS)}")
     base = root
-    if content.get("path") is not None:
-        said = within(root, str(content["path"]))
+    if isinstance(content.get("path"), str):
+        said = within(root, content["path"])
         base = said if said is not None and said.is_dir() else root
     images: list[PurePosixPath] = []
     absent = []
     for key in present:
         value = content[key]
         for item in value if isinstance(value, list) else [value]:
-            place = _resolve(str(item), key, base, root, recipe)
+            if not isinstance(item, str):
+                raise DatasetError(f"{recipe}: {key} must be a path, or a list of paths")
+            place = _resolve(item, key, base, root, recipe)
             if exists(place):
                 images += _images_of(place, key, base, root, recipe, log)
             else:
@@ -151,7 +153,12 @@ def _names(value: Any, recipe: Path) -> dict[int, str]:
         value = dict(enumerate(value))
     if not isinstance(value, dict) or not value:
         raise DatasetError(f"{recipe} needs 'names', a list of the classes")
-    if not all(isinstance(key, int) and str(name).strip() for key, name in value.items()):
+    # Only plain values become text: that of nested aliases could grow without end.
+    plain = (str, int, float)
+    if not all(
+        isinstance(key, int) and isinstance(name, plain) and str(name).strip()
+        for key, name in value.items()
+    ):
         raise DatasetError(f"{recipe}: 'names' must map numbers to names")
     return {key: str(value[key]).strip() for key in sorted(value)}
 
