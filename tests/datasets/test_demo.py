@@ -107,6 +107,18 @@ def test_a_truth_box_fits_its_object_to_the_pixel(label):
     assert scene.labels == (label,)
 
 
+def test_the_edges_of_a_truth_box_are_exclusive():
+    # A box of radius 20 spans -0.9..0.95 of it across and -0.85..0.9 down: whole pixels.
+    scene = _compose(_alone("box", 60.0, 60.0))
+    assert scene.xyxy.tolist() == [[42, 43, 79, 78]]
+    # The darkest side has a value of 120; the smoothed fringe outside stays below 70.
+    covered = scene.pixels.max(axis=2) > 90
+    assert covered[43:78, 42:79].any(axis=0).all()
+    assert covered[43:78, 42:79].any(axis=1).all()
+    covered[43:78, 42:79] = False
+    assert not covered.any()
+
+
 def test_a_truth_box_is_of_what_shows():
     whole = _compose(_alone("box", 60.0, 60.0)).xyxy[0]
     covered = _compose(_alone("box", 60.0, 60.0), _alone("ball", 80.0, 60.0)).xyxy[0]
