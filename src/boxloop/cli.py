@@ -138,13 +138,15 @@ def batch(order: Path, out: Path, params: ParamsFile = PARAMS, override: Overrid
 
 
 @app.command()
-def start(images: Path, labeled: Path, detector: Path) -> None:
+def start(images: Path, labeled: Path, detector: Path, tracked: Path) -> None:
     """Write what the first turn starts from: nothing labeled, and the empty detector."""
     from boxloop.detectors import empty
+    from boxloop.tracking.stage import NOTHING_TRACKED
 
     classes = storage.read_images(images).classes
     storage.write_labeled(labeled, LabeledSet(classes, (), {}))
     empty.EmptyDetector(classes).save(detector, labeled_digest=storage.file_digest(labeled))
+    storage.write_json(tracked, NOTHING_TRACKED)
 
 
 # --- one turn of the loop -------------------------------------------------------------------------
@@ -271,7 +273,50 @@ def account(
         )
 
 
+@app.command()
+def track(
+    campaign: Path, batch: str, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
+) -> None:
+    """Log one turn of the loop to MLflow, from the files in a campaign's folder."""
+    from boxloop.layout import Layout
+    from boxloop.tracking.stage import track as track_batch
+
+    track_batch(Layout(campaign), _params(params, override), batch, out)
+
+
+# --- after it -------------------------------------------------------------------------------------
+
+
+@app.command()
+def report(
+    campaign: Path,
+    metrics: Path,
+    out: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Write metrics.json, tables for `dvc plots`, figures and one HTML page."""
+    from boxloop.layout import Layout
+    from boxloop.report.stage import write_report
+    from boxloop.report.terminal import where_to_look, workload_text
+    from boxloop.tracking.identity import ui_hint
+
+    p, layout = _params(params, override), Layout(campaign)
+    done = write_report(layout, p, metrics, out)
+    print(workload_text(done))
+    print(where_to_look(layout, ui_hint(layout.root) if p.track.enabled else None))
+
+
 # --- for people -----------------------------------------------------------------------------------
+
+
+@app.command()
+def status(params: ParamsFile = PARAMS, override: Overrides = None) -> None:
+    """Say which batch is where, what was saved so far, and what to do next."""
+    from boxloop.layout import Layout
+    from boxloop.status import status_text
+
+    print(status_text(Layout(), _params(params, override)))
 
 
 @app.command()

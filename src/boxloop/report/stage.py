@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from boxloop import storage
@@ -15,12 +16,14 @@ from boxloop.report.sheets import Cell, sheet
 from boxloop.report.terminal import percent
 
 
-def write_report(layout: Layout, params: Params) -> Campaign:
+def write_report(layout: Layout, params: Params, metrics: Path, out: Path) -> Campaign:
     """Writes metrics.json and the folder ``data/report``, of the batches that are done.
 
     Args:
         layout: where the campaign's files are.
         params: names the iterations, the IoU thresholds and the page's title.
+        metrics: the file of the campaign's numbers.
+        out: folder of the page, the figures and the tables behind them.
 
     Returns:
         The finished batches, which :func:`~boxloop.report.terminal.workload_text` prints.
@@ -37,12 +40,12 @@ def write_report(layout: Layout, params: Params) -> Campaign:
     sheets, facts = _pictures_and_facts(layout, params, campaign)
     drawn = _figures(campaign, params)
     for name, text in tables.all_tables(campaign).items():
-        storage.write_text(layout.report / name, text)
+        storage.write_text(out / name, text)
     for figure in drawn:
-        storage.write_text(layout.report / f"{figure.name}.svg", figure.svg.decode())
+        storage.write_text(out / f"{figure.name}.svg", figure.svg.decode())
     page = render(campaign, params, drawn, sheets, facts)
-    storage.write_text(layout.report / "report.html", page)
-    storage.write_json(layout.metrics, tables.metrics(campaign))
+    storage.write_text(out / "report.html", page)
+    storage.write_json(metrics, tables.metrics(campaign))
     return campaign
 
 
