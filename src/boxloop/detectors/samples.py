@@ -1,29 +1,21 @@
-"""Images on their way into a detector: decoded, brought to its input size, randomly drawn."""
+"""Labeled images on their way into a detector: at its input size, randomly drawn."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import Dataset, Sampler
-from torchvision.transforms.v2 import functional
 
-from boxloop.datasets.images import read_image
+from boxloop.decoding import ahead, read_resized, resized
 from boxloop.detectors.augment import Augment
 from boxloop.errors import ArtifactError
 from boxloop.types import ImageRef, LabeledSet
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes of decoded training images to keep in memory."""
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -60,19 +52,6 @@ class Drawn(NamedTuple):
     image: torch.Tensor
     boxes: torch.Tensor
     labels: torch.Tensor
-
-
-def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
-    """The image as (3, h, w) uint8 RGB of this (h, w), antialiased."""
-    pixels = torch.from_numpy(read_image(Path(image.path))).permute(2, 0, 1)
-    return _resized(pixels, size)
-
-
-def _resized(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    if tuple(pixels.shape[-2:]) == size:
-        return pixels.contiguous()
-    resized: torch.Tensor = functional.resize(pixels, list(size), antialias=True)
-    return resized.contiguous()
 
 
 class LabeledSamples(Dataset[Drawn]):
@@ -136,7 +115,7 @@ class LabeledSamples(Dataset[Drawn]):
         image, boxes, labels = self.augment(pixels, boxes, self.labels[index], draw)
         before = (image.shape[-2], image.shape[-1])
         after = self.size.of(*before)
-        return Drawn(_resized(image, after), _rescaled(boxes, before, after), labels)
+        return Drawn(resized(image, after), _rescaled(boxes, before, after), labels)
 
     def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
         height, width = self.size.of(ref.height, ref.width)
@@ -176,23 +155,3 @@ class Draws(Sampler[tuple[int, int]]):
             order = torch.randperm(self.images, generator=generator).tolist()
             for offset, index in enumerate(order[: self.draws - start]):
                 yield index, start + offset
-
-
-def ahead(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) -> Iterator[_R]:
-    """``map(work, items)`` in threads, at most ``depth`` results ahead of the consumer.
-
-    Decoding and resizing release the interpreter lock, so threads run them side by side.
-    """
-    source = iter(items)
-    threads = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Future[_R]] = [pool.submit(work, item) for item in islice(source, depth)]
-        try:
-            while waiting:
-                result = waiting.pop(0).result()
-                for item in islice(source, 1):
-                    waiting.append(pool.submit(work, item))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -13,12 +13,13 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from boxloop import devices, weights
+from boxloop.decoding import ahead, read_resized
 from boxloop.detectors import checkpoint as checkpoints
 from boxloop.detectors.augment import Augment
 from boxloop.detectors.base import ProposeProgress, TrainingLog, TrainProgress
 from boxloop.detectors.checkpoint import Checkpoint
 from boxloop.detectors.proposing import to_boxes
-from boxloop.detectors.samples import InputSize, LabeledSamples, ahead, read_resized
+from boxloop.detectors.samples import InputSize, LabeledSamples
 from boxloop.detectors.training import train_model
 from boxloop.errors import ArtifactError, ParamsError, WeightsError
 from boxloop.params import TrainParams
