@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ _FORMAT = 1
 
 _TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
 _NOT_A_LOSS = {"step", "time", "learning_rate"}
-_EPOCH_SECONDS = 1e9  # a time above it is a date (2001 or later), below it a duration
 
 
 @dataclass(frozen=True)
@@ -187,29 +185,15 @@ def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _times(layout: Layout, key: str, training: Mapping[str, Any]) -> tuple[int, int]:
-    """When the training began and the batch was accounted, in milliseconds.
+    """When the training began and the batch was accounted, in milliseconds of Unix time.
 
-    A log that counts from its own beginning ends when its file was written.
+    The log counts from its own beginning; it was written when the training ended.
     """
-    rows = _rows(training)
-    first = _seconds(rows[0].get("time")) if rows else None
-    if first is not None and first > _EPOCH_SECONDS:
-        started = first
-    else:
-        length = training.get("seconds")
-        written = layout.training(key).stat().st_mtime
-        started = written - (float(length) if _is_number(length) else 0.0)  # type: ignore[arg-type]
+    length = training.get("seconds")
+    seconds = float(length) if _is_number(length) else 0.0  # type: ignore[arg-type]
+    started = layout.training(key).stat().st_mtime - seconds
     ended = max(started, layout.workload(key).stat().st_mtime)
     return round(started * 1000), round(ended * 1000)
-
-
-def _seconds(value: Any) -> float | None:
-    if _is_number(value):
-        return float(value)
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def _curves(
@@ -218,9 +202,8 @@ def _curves(
     points: list[Point] = []
     losses: dict[str, list[tuple[int, float]]] = {}
     for row in _rows(training):
-        step, passed = int(row["step"]), _seconds(row.get("time")) or 0.0
-        absolute = passed > _EPOCH_SECONDS
-        time = round(passed * 1000) if absolute else started + round(passed * 1000)
+        step, passed = int(row["step"]), row.get("time")
+        time = started + (round(1000 * passed) if _is_number(passed) else 0)  # type: ignore[operator]
         for name, value in row.items():
             if not _is_number(value):
                 continue

@@ -69,7 +69,9 @@ def track(
         points = _campaign_points(campaign, record)
         last = key == list(params.iterations)[-1]
         parent = _parent(store, params, campaign_id, record, points, last=last)
-        _child(store, parent, record, content)
+        origin = _origin(layout.root)
+        _child(store, parent, record, content, origin)
+        store.set_tags(parent, {NAME: _name(params), **origin})
         _settle(store, parent, params, campaign, record, _final_content(layout, params))
     summary |= {
         "campaign": fingerprint,
@@ -170,11 +172,16 @@ def _note(params: Params, campaign: Campaign) -> str:
 # --- the child runs -------------------------------------------------------------------------------
 
 
-def _child(store: Store, parent: str, record: Record, content: str) -> None:
+def _child(
+    store: Store, parent: str, record: Record, content: str, origin: Mapping[str, str]
+) -> None:
     """Leaves exactly one complete run of this iteration under the parent."""
     found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == record.key]
     complete = next((r for r in found if _is_complete(r, content)), None)
-    run_id = str(complete.info.run_id) if complete else _log(store, parent, record, content)
+    if complete:
+        run_id = str(complete.info.run_id)
+    else:
+        run_id = _log(store, record, content, {PARENT: parent, BATCH_TAG: record.key, **origin})
     # Only now, so that at every moment there is a run to look at.
     for other in found:
         if other.info.run_id != run_id:
@@ -186,8 +193,7 @@ def _is_complete(run: Any, content: str | None = None) -> bool:
     return run.info.status == "FINISHED" and tag is not None and content in (None, tag)
 
 
-def _log(store: Store, parent: str, record: Record, content: str) -> str:
-    tags = {PARENT: parent, BATCH_TAG: record.key, **_origin()}
+def _log(store: Store, record: Record, content: str, tags: Mapping[str, str]) -> str:
     run_id = store.create(record.key, tags, record.started)
     store.log_params(run_id, record.params)
     store.log_points(run_id, record.points)
@@ -227,7 +233,7 @@ def _settle(
     record: Record,
     final_content: str | None,
 ) -> None:
-    """Brings the parent's name, note and status up to date."""
+    """Brings the parent's children, note and status up to date."""
     children = {}
     for child in store.runs({PARENT: parent}):
         key = child.data.tags.get(BATCH_TAG)
@@ -236,7 +242,6 @@ def _settle(
         else:
             # params.yaml listed it once, and no longer does.
             store.delete(child.info.run_id)
-    store.set_tags(parent, {NAME: _name(params), **_origin()})
     # The last iteration's content covers all workloads before it, so that its run alone tells
     # whether what is tracked is what the files say now.
     keys = list(params.iterations)
@@ -255,7 +260,7 @@ def _settle(
         store.reopen(parent)
 
 
-def _origin() -> dict[str, str]:
+def _origin(root: Path) -> dict[str, str]:
     """Tags that say where a run comes from: user, commit, program."""
     tags = {
         "mlflow.source.name": "boxloop track",
@@ -266,7 +271,7 @@ def _origin() -> dict[str, str]:
         ("mlflow.source.git.commit", ("git", "rev-parse", "HEAD")),
         ("mlflow.source.git.branch", ("git", "rev-parse", "--abbrev-ref", "HEAD")),
     ):
-        text = _output(command)
+        text = _output(command, root)
         if text:
             tags[tag] = text
     experiment = os.environ.get("DVC_EXP_NAME")
@@ -280,9 +285,11 @@ def _origin() -> dict[str, str]:
     return tags
 
 
-def _output(command: tuple[str, ...]) -> str | None:
+def _output(command: tuple[str, ...], folder: Path) -> str | None:
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None

@@ -29,11 +29,16 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # The address that it prints may hold a password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+# Has the page open on runs and their metrics rather than on chat traces.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _PARAMS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
 _LONGEST_PARAM = 6000
 _RUNS_AT_ONCE = 1000
+_LONGEST_REASON = 300
 
 
 class Store:
@@ -155,7 +160,14 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
     try:
         client = MlflowClient(uri)
         yield Store(client, _experiment(client, experiment, uri, workspace), uri)
-    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error) as error:
+    except (
+        MlflowException,
+        RequestException,
+        SQLAlchemyError,
+        sqlite3.Error,
+        ImportError,  # of a database's driver
+        OSError,
+    ) as error:
         raise TrackingError(_sentence(uri, error)) from error
 
 
@@ -167,7 +179,7 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> str:
         # A server decides for itself where its artifacts go.
         folder = (workspace / "mlartifacts").as_uri() if not uri.startswith("http") else None
         try:
-            return str(client.create_experiment(name, artifact_location=folder))
+            return str(client.create_experiment(name, folder, _KIND))
         except MlflowException:
             # Another process may have made it in the meantime.
             found = client.get_experiment_by_name(name)
@@ -183,15 +195,15 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> str:
 
 
 def _sentence(uri: str, error: Exception) -> str:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    shown = shown_uri(uri)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].replace(uri, shown)
+    # MLflow's connection errors repeat themselves in layers.
+    reason = reason.partition(" with url: ")[0][:_LONGEST_REASON]
     if uri.startswith("http"):
         way_out = f"start the server, or set {URI_VARIABLE} to another"
     else:
-        way_out = f"repair or move that store, or set {URI_VARIABLE} to another"
-    secret = uri if shown_uri(uri) != uri else ""
-    if secret:
-        first = first.replace(secret, shown_uri(uri))
+        way_out = f"repair that store or move it away, or set {URI_VARIABLE} to another"
     return (
-        f"MLflow at {shown_uri(uri)} cannot be written to ({first[:300]}): {way_out}, or turn"
-        " tracking off with track.enabled: false; 'dvc repro' then goes on from here"
+        f"MLflow at {shown} cannot be written to: {way_out}, or turn tracking off with"
+        f" track.enabled: false, and 'dvc repro' goes on from here ({reason})"
     )

@@ -1,0 +1,286 @@
+"""Where a campaign stands, told from its files alone and at once: no torch, no MLflow, no DVC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from boxloop import storage
+from boxloop.errors import ArtifactError
+from boxloop.layout import Layout
+from boxloop.params import Params
+from boxloop.report.terminal import percent
+from boxloop.types import Batch
+from boxloop.workload import BatchWorkload, total
+
+_T = TypeVar("_T")
+
+
+class Step(IntEnum):
+    """The stage that is due in a turn of the loop, in the order in which they run."""
+
+    BATCH = 0
+    TRAIN = 1
+    PROPOSE = 2
+    REVIEW = 3
+    MERGE = 4
+    ACCOUNT = 5
+    DONE = 6
+
+
+_IN_WORDS = {
+    Step.BATCH: "no images assigned yet",
+    Step.TRAIN: "training is next",
+    Step.PROPOSE: "detector is trained, proposing is next",
+    Step.REVIEW: "proposals wait for review",
+    Step.MERGE: "reviewed, merging is next",
+    Step.ACCOUNT: "labeled, accounting is next",
+    Step.DONE: "done",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where one iteration stands.
+
+    Attributes:
+        key: of the iteration.
+        step: the stage that is due.
+        images: images of its batch; None where it has no batch yet.
+        objects: its final boxes; None where it is not reviewed.
+        workload: its edits; None where they are not accounted.
+        damaged: whether one of its files cannot be read.
+    """
+
+    key: str
+    step: Step
+    images: int | None = None
+    objects: int | None = None
+    workload: BatchWorkload | None = None
+    damaged: bool = False
+
+
+def status_text(layout: Layout, params: Params) -> str:
+    """Which stage every iteration is at, what is saved so far, and the next command.
+
+    A missing or damaged file is no failure here: it is named, with the way out.
+
+    Args:
+        layout: where the campaign's files are.
+        params: names the iterations.
+    """
+    notes = _Notes(layout)
+    images = notes.read(layout.images, storage.read_images)
+    turns = [_turn(layout, params, key, notes) for key in params.iterations]
+    if images is None and not notes.lines and all(t.step is Step.BATCH for t in turns):
+        return "Nothing has been run yet.\n\nNext: dvc repro"
+    _check_labeled(layout, turns, notes)
+    known = None if images is None else len(images)
+    parts = [_summary(turns, known), _table(turns), _saved(turns, params)]
+    if notes.lines:
+        parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes.lines))
+    if notes.damaged:
+        parts.append("Next: bring the damaged files back, then dvc repro")
+    else:
+        parts.append(_next(layout, turns, known, stale=bool(notes.lines)))
+    return "\n\n".join(part for part in parts if part)
+
+
+class _Notes:
+    """What was found wrong, and the readers that find it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._root = layout.root
+        self.lines: list[str] = []
+
+        self.damaged: set[Path] = set()
+
+    def add(self, line: str) -> None:
+        """Notes a sentence, once."""
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def name(self, path: Path) -> str:
+        """A path as the person at the terminal would type it."""
+        return path.relative_to(self._root).as_posix()
+
+    def read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
+        """What a file holds; None where it is missing, or damaged, which is noted."""
+        if not path.exists():
+            return None
+        try:
+            return reader(path)
+        except ArtifactError as error:
+            fault = str(error).removeprefix(f"{self._root.as_posix()}/")
+            self.add(
+                f"{fault}; 'dvc checkout --force {self.name(path)}' brings the last good one back"
+            )
+            self.damaged.add(path)
+            return None
+
+
+def _boxes(path: Path, kind: str) -> dict[str, list[Any]]:
+    """The boxes of a file by image, without the full check that its own stage makes.
+
+    A campaign's files may be large, and status is to answer at once.
+    """
+    content = storage.read_json(path)
+    wanted = f"boxloop/{kind}@1"
+    if not isinstance(content, dict) or content.get("format") != wanted:
+        raise ArtifactError(f"{path} is not a file of format {wanted}")
+    boxes = content.get("boxes")
+    if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
+        raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
+    return boxes
+
+
+def _turn(layout: Layout, params: Params, key: str, notes: _Notes) -> Turn:
+    batch = notes.read(layout.batch(key), storage.read_batch)
+    if batch is None:
+        return Turn(key, Step.BATCH, damaged=layout.batch(key) in notes.damaged)
+    proposals = notes.read(layout.proposals(key), lambda path: _boxes(path, "proposals"))
+    corrections = notes.read(layout.corrections(key), lambda path: _boxes(path, "corrections"))
+    workload = notes.read(layout.workload(key), storage.read_workload)
+    for path, boxes in ((layout.proposals(key), proposals), (layout.corrections(key), corrections)):
+        _check_images(batch, path, layout.batch(key), boxes, notes)
+    objects = None if corrections is None else sum(map(len, corrections.values()))
+    if workload is not None:
+        workload = _checked(workload, layout, params, batch, objects, notes)
+    present = (
+        layout.detector(key).is_file(),
+        proposals is not None,
+        corrections is not None,
+        layout.labeled(key).is_file(),
+        workload is not None,
+    )
+    step = Step(Step.TRAIN + (present.index(False) if False in present else len(present)))
+    files = {layout.proposals(key), layout.corrections(key), layout.workload(key)}
+    damaged = bool(files & notes.damaged)
+    return Turn(key, step, len(batch.image_ids), objects, workload, damaged)
+
+
+def _check_images(
+    batch: Batch, path: Path, batch_path: Path, boxes: dict[str, Any] | None, notes: _Notes
+) -> None:
+    if boxes is None or set(boxes) == set(batch.image_ids):
+        return
+    shared = len(set(boxes) & set(batch.image_ids))
+    notes.add(
+        f"{notes.name(path)} is of other images than {notes.name(batch_path)} lists now"
+        f" ({shared} of {len(batch.image_ids)} are in both): 'dvc repro' goes through them again"
+    )
+
+
+def _checked(
+    workload: BatchWorkload,
+    layout: Layout,
+    params: Params,
+    batch: Batch,
+    objects: int | None,
+    notes: _Notes,
+) -> BatchWorkload | None:
+    """The workload, or None (and a note) where it is not about the files that are there."""
+    name = notes.name(layout.workload(batch.id))
+    missing = [
+        iou
+        for iou in params.account.iou_thresholds
+        if (workload.score_threshold, iou) not in workload.ledgers
+    ]
+    if missing:
+        notes.add(f"{name} was not accounted at IoU {missing[0]:g}: 'dvc repro' does that")
+        return None
+    stale = workload.images != len(batch.image_ids) or objects not in (None, workload.objects)
+    if workload.batch != batch.id or stale:
+        notes.add(f"{name} is of other corrections than are there now: 'dvc repro' counts again")
+        return None
+    return workload
+
+
+def _check_labeled(layout: Layout, turns: list[Turn], notes: _Notes) -> None:
+    """Looks into the newest labeled set: it must be made of all batches up to its own."""
+    keys = [turn.key for turn in turns]
+    newest = next((key for key in reversed(keys) if layout.labeled(key).exists()), None)
+    if newest is None:
+        return
+    content = notes.read(layout.labeled(newest), storage.read_json)
+    if content is None:
+        return
+    batches = content.get("batches") if isinstance(content, dict) else None
+    expected = keys[: keys.index(newest) + 1]
+    if batches != expected:
+        notes.add(
+            f"{notes.name(layout.labeled(newest))} is not made of batches {', '.join(expected)}:"
+            " 'dvc repro' merges them again"
+        )
+
+
+# --- what the person reads ------------------------------------------------------------------------
+
+
+def _summary(turns: list[Turn], images: int | None) -> str:
+    reviewed = [turn for turn in turns if turn.objects is not None]
+    labeled = sum(turn.images or 0 for turn in reviewed)
+    objects = sum(turn.objects or 0 for turn in reviewed)
+    of_all = "" if images is None else f" of {images}"
+    return (
+        f"{labeled}{of_all} images are labeled, with {objects} objects,"
+        f" in {len(reviewed)} of {len(turns)} batches."
+    )
+
+
+def _table(turns: list[Turn]) -> str:
+    width = max(5, *(len(turn.key) for turn in turns))
+    lines = [f"{'Batch':<{width}}  Images  Objects  State"]
+    begun = True
+    for turn in turns:
+        images = "-" if turn.images is None else str(turn.images)
+        objects = "-" if turn.objects is None else str(turn.objects)
+        waits = turn.step is Step.TRAIN and not begun
+        state = "waits for the batch before it" if waits else _IN_WORDS[turn.step]
+        if turn.damaged:
+            state = "has a damaged file, see below"
+        lines.append(f"{turn.key:<{width}}  {images:>6}  {objects:>7}  {state}")
+        begun = begun and turn.step is Step.DONE
+    return "\n".join(lines)
+
+
+def _saved(turns: list[Turn], params: Params) -> str:
+    workloads = []
+    for turn in turns:
+        if turn.workload is None:
+            break
+        workloads.append(turn.workload)
+    if not workloads:
+        return ""
+    if len(workloads) == 1:
+        return "Nothing is saved yet: the first batch is labeled from scratch."
+    lines = [f"Saved so far, by {len(workloads)} batches:"]
+    for iou in params.account.iou_thresholds:
+        t = total(workloads, iou)
+        lines.append(
+            f"  IoU {iou:<4g} {percent(t.wt_reduction):>7} of the time (WT),"
+            f" {percent(t.wb_reduction):>7} of the boxes (WB)"
+        )
+    return "\n".join(lines)
+
+
+def _next(layout: Layout, turns: list[Turn], images: int | None, *, stale: bool) -> str:
+    due = next((turn for turn in turns if turn.step is not Step.DONE), None)
+    if due is not None:
+        words = {
+            Step.BATCH: "prepares the batches",
+            Step.REVIEW: f"goes on with the review of {due.key}",
+        }.get(due.step, f"goes on with '{due.step.name.lower()}' of {due.key}")
+        return f"Next: dvc repro   ({words})"
+    if stale or not layout.metrics.exists():
+        return "Next: dvc repro   (brings everything up to date)"
+    line = f"Every batch is done. Results: {layout.report / 'report.html'}"
+    rest = (images or 0) - sum(turn.images or 0 for turn in turns)
+    if rest > 0:
+        line += (
+            f"\n{rest} images are in no batch: list more iterations in params.yaml, then dvc repro"
+        )
+    return line

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxloop import storage
+from boxloop.errors import ArtifactError
+from boxloop.layout import Campaign, Layout
+from boxloop.params import Params
+from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, sheet
+from boxloop.report.stage import write_report
+from boxloop.report.terminal import where_to_look, workload_text
+from boxloop.types import Boxes, Corrections, ImageRef, Proposals
+from builders_campaign import build_campaign, small_params
+
+
+class Page(HTMLParser):
+    """What a page refers to, and the texts of its pictures."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.alts: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data", "action"):
+                self.references.append(value or "")
+            if tag == "img" and name == "alt":
+                self.alts.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def reported(layout: Layout, params: Params) -> Campaign:
+    return write_report(layout, params, layout.metrics, layout.report)
+
+
+def page_of(folder: Path) -> tuple[str, Page]:
+    text = (folder / "data" / "report" / "report.html").read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_the_page_is_one_file_that_needs_nothing_else(tmp_path: Path) -> None:
+    params = small_params(3)
+    reported(build_campaign(tmp_path, params), params)
+    text, page = page_of(tmp_path)
+    assert page.references
+    assert all(reference.startswith("data:image/") for reference in page.references)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not re.search(r"url\(|@import", text)
+    # 5 figures (saving, edits twice, map, what-if) and 6 pictures, each with words for it.
+    assert page.tags.count("img") == len(page.alts) == 5 + 6
+    assert all(page.alts)
+
+
+def test_the_page_says_what_was_counted_by_hand(tmp_path: Path) -> None:
+    params = small_params(3, report={"title": "Cats & <dogs>"})
+    reported(build_campaign(tmp_path, params), params)
+    text, page = page_of(tmp_path)
+    assert "46.7 % of the drawing time saved" in page.text
+    assert "36.7 %" in page.text
+    assert "Cats &amp; &lt;dogs&gt;" in text
+    assert "not finished" not in page.text
+    assert "img02: 3 final boxes, 4 proposals" in page.alts
+    assert "img03: 3 final boxes, 2 proposals" in page.alts
+
+
+def test_the_report_is_the_same_every_time(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    reported(layout, params)
+    files = [layout.metrics, *sorted(layout.report.iterdir())]
+    before = [path.read_bytes() for path in files]
+    reported(layout, params)
+    assert [path.read_bytes() for path in files] == before
+    assert [path.name for path in files] == [
+        "metrics.json",
+        "edits.csv",
+        "edits_iou_0.5.svg",
+        "edits_iou_0.7.svg",
+        "map.csv",
+        "map.svg",
+        "report.html",
+        "saving.csv",
+        "saving.svg",
+        "thresholds.csv",
+        "thresholds.svg",
+    ]
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_a_campaign_that_is_not_finished_is_reported_as_far_as_it_is(
+    tmp_path: Path, done: int
+) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path, params, done=done, through="proposals")
+    campaign = reported(layout, params)
+    assert [w.batch for w in campaign.workloads] == ["b00", "b01"][:done]
+    assert storage.read_json(layout.metrics)["images"] == 2 * done
+    _, page = page_of(tmp_path)
+    assert "not finished" in page.text
+    assert f"{done} of 3 batches are done" in " ".join(page.text.split())
+    assert f"{done} of 3 batches are done" in workload_text(campaign)
+
+
+def test_nothing_done_yet_is_one_sentence(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params, done=0)
+    with pytest.raises(ArtifactError, match=r"b00\.json does not exist.*'dvc repro'"):
+        reported(layout, params)
+
+
+def test_an_iou_that_was_not_accounted_is_named(tmp_path: Path) -> None:
+    layout = build_campaign(tmp_path, small_params(1))
+    with pytest.raises(ArtifactError, match=r"not accounted at IoU 0\.9"):
+        reported(layout, small_params(1, account={"iou_thresholds": [0.5, 0.9]}))
+
+
+def test_a_workload_of_another_batch_is_named(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    layout.workload("b01").write_bytes(layout.workload("b00").read_bytes())
+    with pytest.raises(ArtifactError, match="workload of batch b00, not of b01"):
+        reported(layout, params)
+
+
+def test_a_missing_image_costs_its_picture_only(tmp_path: Path) -> None:
+    params = small_params(1)
+    layout = build_campaign(tmp_path, params)
+    (tmp_path / "data" / "images" / "img01.png").unlink()
+    reported(layout, params)
+    _, page = page_of(tmp_path)
+    assert "The image cannot be read." in page.text
+    assert [alt for alt in page.alts if alt.startswith("img")] == [
+        "img00: 3 final boxes, 0 proposals"
+    ]
+
+
+def test_faults_of_the_dataset_are_counted_and_listed(tmp_path: Path) -> None:
+    params = small_params(1)
+    layout = build_campaign(tmp_path, params)
+    fault = {"kind": "zero_size_box", "file": "a.xml", "detail": "object 3 <b>", "image_id": None}
+    storage.write_json(layout.faults, {"faults": [fault] * 60})
+    reported(layout, params)
+    text, page = page_of(tmp_path)
+    assert "zero size box: 60" in page.text
+    assert text.count("object 3 &lt;b&gt;") == 50
+    storage.write_json(layout.faults, {"faults": []})
+    reported(layout, params)
+    assert "Nothing was wrong" in page_of(tmp_path)[1].text
+
+
+def test_more_work_than_from_scratch_is_not_called_a_saving(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    workload = storage.read_json(layout.workload("b01"))
+    for ledger in workload["ledgers"]:
+        ledger["removed"] += 20
+    storage.write_json(layout.workload("b01"), workload)
+    reported(layout, params)
+    # N = 11, WT = 5 + 2 + 22 / 2 = 18 at IoU 0.5.
+    assert "63.6 % more work than drawing every box" in page_of(tmp_path)[1].text
+
+
+def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Path) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path, params)
+    text = workload_text(reported(layout, params))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    rows = [line.split() for line in text.splitlines()]
+    at_05 = ["b01", "2", "6", "4", "0", "1", "1", "1", "18.2", "%", "27.3", "%"]
+    assert at_05 in rows
+    assert ["all", "6", "15", "7", "1", "1", "1", "6", "26.7", "%", "36.7", "%"] in rows
+    assert "report.html" in where_to_look(layout, None)
+    assert "mlflow ui" in where_to_look(layout, "mlflow ui")
+
+
+def test_the_terminal_table_holds_with_large_numbers(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    for key in params.iterations:
+        workload = storage.read_json(layout.workload(key))
+        workload |= {"images": 9963, "objects": 30638}
+        for ledger in workload["ledgers"]:
+            ledger |= dict.fromkeys(("kept", "moved", "relabeled", "removed", "added"), 30638)
+        storage.write_json(layout.workload(key), workload)
+    text = workload_text(reported(layout, params))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Relabeled" in text
+    assert "…" not in text
+
+
+def _pixels(jpeg: bytes) -> np.ndarray:
+    import io
+
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+
+
+def _near(pixels: np.ndarray, color: str) -> np.ndarray:
+    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+    mask: np.ndarray = np.abs(pixels - wanted).max(axis=-1) < 60
+    return mask
+
+
+def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480), (255, 255, 255)).save(tmp_path / "a.png")
+    ref = ImageRef("a", "a.png", 640, 480, "0")
+    proposals = Proposals(
+        "b01", "x", "0", 0.05, {"a": Boxes.build([(400, 80, 600, 400)], ["cat"], [0.9])}
+    )
+    final = {"a": Boxes.build([(40, 80, 240, 400)], ["cat"])}
+    (cell,) = sheet(Corrections(proposals, 0.5, "simulated", final), {"a": ref}, tmp_path, 5)
+    assert (cell.width, cell.height) == (320, 240)
+    assert cell.jpeg is not None
+    pixels = _pixels(cell.jpeg)
+    ys, xs = np.nonzero(_near(pixels, FINAL_COLOR))
+    assert (xs.min(), xs.max()) == pytest.approx((20, 119), abs=2)
+    assert (ys.min(), ys.max()) == pytest.approx((40, 199), abs=2)
+    ys, xs = np.nonzero(_near(pixels, PROPOSAL_COLOR))
+    assert (xs.min(), xs.max()) == pytest.approx((200, 299), abs=3)
+    # Solid against dashed: the one has all of its top edge, the other gaps.
+    assert _near(pixels, FINAL_COLOR)[40:42, 22:118].any(axis=0).all()
+    assert not _near(pixels, PROPOSAL_COLOR)[39:43, 202:298].any(axis=0).all()
+
+
+def test_proposals_below_the_threshold_are_not_drawn(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    offered = {"a": Boxes.build([(1, 1, 9, 9), (20, 20, 40, 40)], ["c", "c"], [0.9, 0.4])}
+    corrections = Corrections(
+        Proposals("b01", "x", "0", 0.05, offered), 0.5, "simulated", {"a": Boxes.empty()}
+    )
+    (cell,) = sheet(corrections, {"a": ImageRef("a", "a.png", 64, 48, "0")}, tmp_path, 12)
+    assert cell.caption == "a: 0 final boxes, 1 proposal"

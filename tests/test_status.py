@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boxloop import storage
+from boxloop.layout import Layout
+from boxloop.status import status_text
+from boxloop.types import Batch
+from builders_campaign import build_campaign, small_params
+
+
+def rows_of(text: str) -> dict[str, str]:
+    """The state of each batch, in words."""
+    lines = text.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("Batch"))
+    rows = [line.split(maxsplit=3) for line in lines[begin + 1 :] if line.startswith("b")]
+    return {row[0]: row[3] for row in rows}
+
+
+def test_nothing_run_yet(tmp_path: Path) -> None:
+    text = status_text(Layout(tmp_path), small_params(3))
+    assert text == "Nothing has been run yet.\n\nNext: dvc repro"
+
+
+def test_images_without_batches_are_a_beginning(tmp_path: Path) -> None:
+    params = small_params(1)
+    layout = build_campaign(tmp_path, params, done=0)
+    layout.batch("b00").unlink()
+    text = status_text(layout, params)
+    assert rows_of(text) == {"b00": "no images assigned yet"}
+    assert text.startswith("0 of 2 images are labeled")
+    assert "Next: dvc repro" in text
+
+
+@pytest.mark.parametrize(
+    ("through", "state", "next_words"),
+    [
+        ("batch", "training is next", "goes on with 'train' of b01"),
+        ("detector", "detector is trained, proposing is next", "'propose' of b01"),
+        ("proposals", "proposals wait for review", "goes on with the review of b01"),
+        ("corrections", "reviewed, merging is next", "'merge' of b01"),
+        ("labeled", "labeled, accounting is next", "'account' of b01"),
+    ],
+)
+def test_every_phase_of_a_turn(tmp_path: Path, through: str, state: str, next_words: str) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path, params, done=1, through=through)
+    text = status_text(layout, params)
+    assert rows_of(text) == {
+        "b00": "done",
+        "b01": state,
+        "b02": "waits for the batch before it",
+    }
+    assert next_words in text.splitlines()[-1]
+    reviewed = through in ("corrections", "labeled")
+    assert text.startswith(
+        "4 of 6 images are labeled, with 11 objects, in 2 of 3 batches."
+        if reviewed
+        else "2 of 6 images are labeled, with 5 objects, in 1 of 3 batches."
+    )
+    assert "Nothing is saved yet" in text
+    assert "Take note" not in text
+
+
+def test_what_is_saved_so_far(tmp_path: Path) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path, params, done=2)
+    text = status_text(layout, params)
+    # N = 11; WT = 8 and WB = 9 at IoU 0.5, 9.5 and 11 at 0.7 (see builders_campaign).
+    assert "IoU 0.5   27.3 % of the time (WT),  18.2 % of the boxes (WB)" in text
+    assert "IoU 0.7   13.6 % of the time (WT),   0.0 % of the boxes (WB)" in text
+
+
+def test_a_finished_campaign_names_its_results(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    assert status_text(layout, params).splitlines()[-1].startswith("Next: dvc repro")
+    storage.write_json(layout.metrics, {})
+    last = status_text(layout, params).splitlines()[-1]
+    assert last.startswith("Every batch is done.")
+    assert "report.html" in last
+
+
+def test_images_in_no_batch_are_counted(tmp_path: Path) -> None:
+    layout = build_campaign(tmp_path, small_params(3))
+    storage.write_json(layout.metrics, {})
+    text = status_text(layout, small_params(2))
+    # The newest labeled set is of b02, which params.yaml no longer lists: nothing to note.
+    assert "Take note" not in text
+    assert "2 images are in no batch" in text
+
+
+@pytest.mark.parametrize("name", ["batch", "proposals", "corrections", "workload", "labeled"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other@1"}', "\udcff"])
+def test_damaged_files_are_named_and_stop_nothing(tmp_path: Path, name: str, content: str) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    path: Path = getattr(layout, name)("b01")
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    text = status_text(layout, params)
+    note = next(line for line in text.splitlines() if line.startswith("- "))
+    assert path.relative_to(tmp_path).as_posix() in note
+    assert str(tmp_path) not in text
+    assert text.splitlines()[-1].startswith("Next: ")
+    assert rows_of(text)["b00"] == "done"
+
+
+def test_a_damaged_review_is_never_to_be_made_anew(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    layout.corrections("b01").write_text("{", encoding="utf-8")
+    text = status_text(layout, params)
+    assert rows_of(text)["b01"] == "has a damaged file, see below"
+    assert "dvc checkout --force data/corrections/b01.json" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_corrections_of_other_images_than_the_batch_are_noted(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    storage.write_batch(layout.batch("b01"), Batch("b01", ("img02", "img00")))
+    text = status_text(layout, params)
+    assert (
+        "- data/corrections/b01.json is of other images than data/batches/b01.json lists now"
+        " (1 of 2 are in both)" in text
+    )
+
+
+def test_a_workload_of_other_corrections_is_noted_and_not_counted(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    workload = storage.read_json(layout.workload("b01"))
+    storage.write_json(layout.workload("b01"), {**workload, "objects": 7})
+    text = status_text(layout, params)
+    assert rows_of(text)["b01"] == "labeled, accounting is next"
+    assert "data/workload/b01.json is of other corrections" in text
+    assert "Nothing is saved yet" in text
+
+
+def test_an_iou_that_was_not_accounted_is_noted(tmp_path: Path) -> None:
+    layout = build_campaign(tmp_path, small_params(1))
+    text = status_text(layout, small_params(1, account={"iou_thresholds": [0.6]}))
+    assert "data/workload/b00.json was not accounted at IoU 0.6" in text
+
+
+def test_a_labeled_set_of_other_batches_is_noted(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    layout.labeled("b01").write_bytes(layout.labeled("b00").read_bytes())
+    assert "data/labeled/b01.json is not made of batches b00, b01" in status_text(layout, params)
+
+
+def test_it_answers_without_heavy_libraries() -> None:
+    code = (
+        "import sys; import boxloop.status;"
+        "print([m for m in ('torch', 'mlflow', 'matplotlib', 'scipy', 'dvc') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "[]"
