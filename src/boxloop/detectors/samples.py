@@ -109,10 +109,21 @@ class LabeledSamples(Dataset[Drawn]):
     def __getitem__(self, key: tuple[int, int]) -> Drawn:
         """The image at an index, as changed by the draw of a number."""
         index, draw = key
-        pixels = self._read(self.refs[index]) if self.cache is None else self.cache[index]
+        return self._at_input_size(*self.augment(*self._kept(index), draw))
+
+    def plain(self, index: int) -> Drawn:
+        """The image at an index, unchanged."""
+        return self._at_input_size(*self._kept(index))
+
+    def _kept(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         ref = self.refs[index]
+        pixels = self._read(ref) if self.cache is None else self.cache[index]
         boxes = _rescaled(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
-        image, boxes, labels = self.augment(pixels, boxes, self.labels[index], draw)
+        return pixels, boxes, self.labels[index]
+
+    def _at_input_size(
+        self, image: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor
+    ) -> Drawn:
         before = (image.shape[-2], image.shape[-1])
         after = self.size.of(*before)
         return Drawn(resized(image, after), _rescaled(boxes, before, after), labels)
