@@ -119,6 +119,16 @@ def test_a_damaged_review_is_never_to_be_made_anew(tmp_path: Path) -> None:
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
 
 
+def test_labels_outlive_a_detector_that_is_trained_anew(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    layout.detector("b01").unlink()
+    text = status_text(layout, params)
+    assert text.startswith("4 of 4 images are labeled")
+    assert rows_of(text)["b01"] == "labeled; the stage 'train' is due again"
+    assert "'train' of b01" in text.splitlines()[-1]
+
+
 def test_corrections_of_other_images_than_the_batch_are_noted(tmp_path: Path) -> None:
     params = small_params(2)
     layout = build_campaign(tmp_path, params)

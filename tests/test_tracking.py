@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from boxloop.params import Params
 from boxloop.tracking import identity
 from boxloop.tracking.stage import BATCH_TAG, CAMPAIGN_TAG, track
 from boxloop.tracking.store import Store, opened
-from boxloop.types import Boxes, Corrections
+from boxloop.types import Boxes, Corrections, ImageSet
 from boxloop.workload import account
 from builders_campaign import build_campaign, small_params
 
@@ -327,14 +328,8 @@ def test_a_kill_at_any_write_is_repaired_by_the_next_run(
     killed = kill_at(call, lambda: track_all(other, params))
     assert killed == signal.SIGKILL
     track_all(other, params)
-    parents, children = runs_of(other)
-    mine = [
-        p
-        for p in parents
-        if p.data.tags[CAMPAIGN_TAG] not in {q.data.tags[CAMPAIGN_TAG] for q in runs_of(layout)[0]}
-    ]
-    (parent,) = mine
-    own = [c for c in children if c.data.tags["mlflow.parentRunId"] == parent.info.run_id]
+    (parent,), own = runs_of(other)
+    assert {c.data.tags["mlflow.parentRunId"] for c in own} == {parent.info.run_id}
     assert sorted(c.info.run_name for c in own) == ["b00", "b01"]
     assert {c.info.status for c in own} == {"FINISHED"}
     assert history(other, parent, "labeled/objects") == [(2, 4.0), (4, 10.0)]
@@ -405,17 +400,33 @@ def test_a_temporary_dvc_experiment_belongs_to_its_workspace(tmp_path: Path) -> 
     assert identity.workspace_of(tmp_path / "exps" / "a") == (tmp_path / "exps" / "a").resolve()
 
 
-def test_the_fingerprint_is_the_same_on_every_machine(tmp_path: Path) -> None:
-    digests = set()
+def test_the_fingerprint_is_the_same_everywhere_and_the_identity_only_in_a_store_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprints, own, shared = set(), set(), set()
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
+        folder = tmp_path / name
+        folder.mkdir()
         params = small_params(2)
-        layout = build_campaign(tmp_path / name, params)
-        dataset = identity.dataset_digest(layout)
-        digests.add(identity.campaign_fingerprint(params, dataset))
-        here = identity.workspace_identity(next(iter(digests)), tmp_path / name)
-        assert here not in digests
-    assert len(digests) == 1
+        dataset = identity.dataset_digest(build_campaign(folder, params))
+        fingerprint = identity.campaign_fingerprint(params, dataset)
+        fingerprints.add(fingerprint)
+        monkeypatch.delenv(identity.URI_VARIABLE, raising=False)
+        own.add(identity.campaign_identity(fingerprint, folder))
+        monkeypatch.setenv(identity.URI_VARIABLE, "http://127.0.0.1:9")
+        shared.add(identity.campaign_identity(fingerprint, folder))
+    assert len(fingerprints) == len(own) == 1
+    assert len(shared) == 2
+
+
+def test_the_fingerprint_tells_datasets_apart(tmp_path: Path) -> None:
+    params = small_params(1)
+    layout = build_campaign(tmp_path, params)
+    before = identity.dataset_digest(layout)
+    images = storage.read_images(layout.images)
+    repainted = replace(images.images[0], digest="0" * 64)
+    storage.write_images(layout.images, ImageSet((repainted, *images.images[1:]), images.classes))
+    assert identity.dataset_digest(layout) != before
 
 
 @pytest.mark.parametrize(

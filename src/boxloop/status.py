@@ -238,10 +238,15 @@ def _table(turns: list[Turn]) -> str:
     for turn in turns:
         images = "-" if turn.images is None else str(turn.images)
         objects = "-" if turn.objects is None else str(turn.objects)
-        waits = turn.step is Step.TRAIN and not begun
-        state = "waits for the batch before it" if waits else _IN_WORDS[turn.step]
         if turn.damaged:
             state = "has a damaged file, see below"
+        elif turn.objects is not None and Step.BATCH < turn.step <= Step.REVIEW:
+            # A changed parameter has the detector trained anew; the labels stay.
+            state = f"labeled; the stage '{turn.step.name.lower()}' is due again"
+        elif turn.step is Step.TRAIN and not begun:
+            state = "waits for the batch before it"
+        else:
+            state = _IN_WORDS[turn.step]
         lines.append(f"{turn.key:<{width}}  {images:>6}  {objects:>7}  {state}")
         begun = begun and turn.step is Step.DONE
     return "\n".join(lines)

@@ -64,8 +64,14 @@ def workspace_of(folder: Path) -> Path:
     return folder
 
 
-def workspace_identity(fingerprint: str, workspace: Path) -> str:
-    """The campaign in one workspace of one machine: two people's runs on a server stay apart."""
+def campaign_identity(fingerprint: str, workspace: Path) -> str:
+    """What tells a campaign from the others in its store.
+
+    A store in the workspace has to tell parameters apart only, and may move with its folder. On a
+    shared one, two people's (or two folders') runs of the same campaign stay apart too.
+    """
+    if not os.environ.get(URI_VARIABLE):
+        return fingerprint
     return digest([fingerprint, platform.node(), workspace.as_posix()])
 
 

@@ -64,7 +64,7 @@ def track(
     content = content_digest(layout, params, key)
     record, campaign = gather(layout, params, key)
     workspace = identity.workspace_of(layout.root)
-    campaign_id = identity.workspace_identity(fingerprint, workspace)
+    campaign_id = identity.campaign_identity(fingerprint, workspace)
     with opened(workspace, params.track.experiment, say) as store:
         points = _campaign_points(campaign, record)
         last = key == list(params.iterations)[-1]

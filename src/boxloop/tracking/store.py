@@ -146,7 +146,7 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     uri = store_uri(workspace)
-    own = URI_VARIABLE not in os.environ
+    own = not os.environ.get(URI_VARIABLE)
     if own and not (workspace / "mlflow.db").exists():
         say("creating mlflow.db (a few seconds, once)")
     from mlflow import MlflowClient
@@ -159,7 +159,14 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         client = MlflowClient(uri)
-        yield Store(client, _experiment(client, experiment, uri, workspace), uri)
+        found = _experiment(client, experiment, uri, workspace)
+        here = (workspace / "mlartifacts").as_uri()
+        if own and found.artifact_location != here:
+            say(
+                f"note: experiment '{experiment}' keeps its artifacts in {found.artifact_location},"
+                " where this folder was when it was made; another track.experiment has them here"
+            )
+        yield Store(client, str(found.experiment_id), uri)
     except (
         MlflowException,
         RequestException,
@@ -171,7 +178,7 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
         raise TrackingError(_sentence(uri, error)) from error
 
 
-def _experiment(client: Any, name: str, uri: str, workspace: Path) -> str:
+def _experiment(client: Any, name: str, uri: str, workspace: Path) -> Any:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -179,19 +186,19 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> str:
         # A server decides for itself where its artifacts go.
         folder = (workspace / "mlartifacts").as_uri() if not uri.startswith("http") else None
         try:
-            return str(client.create_experiment(name, folder, _KIND))
+            client.create_experiment(name, folder, _KIND)
         except MlflowException:
             # Another process may have made it in the meantime.
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            if client.get_experiment_by_name(name) is None:
                 raise
+        found = client.get_experiment_by_name(name)
     if found.lifecycle_stage != "active":
         raise TrackingError(
             f"experiment '{name}' in {shown_uri(uri)} is deleted: restore it with 'mlflow"
             f" experiments restore --experiment-id {found.experiment_id}', or choose another"
             " track.experiment"
         )
-    return str(found.experiment_id)
+    return found
 
 
 def _sentence(uri: str, error: Exception) -> str:
