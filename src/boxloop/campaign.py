@@ -7,16 +7,16 @@ import itertools
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 
 from boxloop import storage
 from boxloop.errors import UserError
-from boxloop.params import EMPTY, apply_override, load_params
+from boxloop.params import EMPTY, apply_override, check_params
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 
@@ -40,10 +40,7 @@ def create(
         raise UserError(f"{folder} is not empty: name a new folder for the campaign")
     source = _pipeline()
     text = _edited(params or source / "recipes" / "starter.yaml", batches, overrides)
-    with tempfile.TemporaryDirectory() as scratch:
-        draft = Path(scratch) / "params.yaml"
-        draft.write_text(text, encoding="utf-8")
-        load_params(draft)
+    check_params(yaml.safe_load(text), str(folder / "params.yaml"))
     folder.mkdir(parents=True, exist_ok=True)
     storage.write_text(folder / "params.yaml", text)
     for name in _FILES:

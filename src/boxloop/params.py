@@ -257,11 +257,24 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
     for override in overrides:
         apply_override(content, override)
+    return check_params(content, str(path))
+
+
+def check_params(content: Mapping[str, Any], name: str) -> Params:
+    """The content of a params.yaml as objects.
+
+    Args:
+        content: sections by name.
+        name: what to call the file in an error.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         lines = [_sentence(detail) for detail in error.errors()]
-        raise ParamsError(f"{path}: " + "; ".join(lines)) from None
+        raise ParamsError(f"{name}: " + "; ".join(lines)) from None
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 TINY = (
+    "dataset.format=demo",
     "dataset.demo={images: 24, video_fraction: 0.5, size: [64, 64], seed: 0}",
     "features.network=resnet18",
     "features.weights=none",
@@ -18,6 +19,7 @@ TINY = (
     "train.weights=none",
     "train.warm_start=true",
     "train.input_size=[64, 64]",
+    "train.epochs=null",
     "train.steps=4",
     "train.batch_size=4",
     "train.learning_rate=0.001",
