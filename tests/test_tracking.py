@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -339,6 +340,29 @@ def test_a_kill_at_any_write_is_repaired_by_the_next_run(
             assert len(steps) == len(set(steps)), name
 
 
+def test_processes_that_make_the_store_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """As ``dvc exp run --run-all --jobs`` does; each in a copy, all with the workspace's store."""
+    code = (
+        "import sys, pathlib; from builders_campaign import build_campaign, small_params;"
+        "from boxloop.tracking.stage import track;"
+        "p = small_params(1, order={'strategy': sys.argv[2]});"
+        "l = build_campaign(pathlib.Path(sys.argv[1]), p);"
+        "track(l, p, 'b00', l.tracked('b00'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != identity.URI_VARIABLE}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    processes = []
+    for strategy in ("similar", "random"):
+        copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / strategy
+        copy.mkdir(parents=True)
+        command = [sys.executable, "-c", code, str(copy), strategy]
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+    assert [process.wait() for process in processes] == [0, 0]
+    parents, children = runs_of(Layout(tmp_path))
+    assert {p.data.params["order.strategy"] for p in parents} == {"similar", "random"}
+    assert len(children) == 2
+
+
 # --- where it goes --------------------------------------------------------------------------------
 
 
@@ -384,6 +408,16 @@ def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:
     client.delete_experiment(client.get_experiment_by_name("boxloop").experiment_id)
     with pytest.raises(TrackingError, match="mlflow experiments restore"):
         track_all(layout, params)
+
+
+def test_a_folder_that_moved_keeps_its_runs_and_says_where_artifacts_go(workspace: Path) -> None:
+    params = small_params(1)
+    track_all(build_campaign(workspace, params), params)
+    moved = workspace.rename(workspace.with_name("moved"))
+    layout, said = Layout(moved), list[str]()
+    track(layout, params, "b00", layout.tracked("b00"), say=said.append)
+    assert len(runs_of(layout)[1]) == 1
+    assert any("keeps its artifacts in" in line and "campaign/mlartifacts" in line for line in said)
 
 
 def test_an_earlier_batch_that_is_not_accounted_is_named(workspace: Path) -> None:

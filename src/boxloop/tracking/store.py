@@ -10,9 +10,11 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from boxloop.errors import TrackingError
 from boxloop.tracking.identity import URI_VARIABLE, shown_uri, store_uri
@@ -149,6 +151,7 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
     own = not os.environ.get(URI_VARIABLE)
     if own and not (workspace / "mlflow.db").exists():
         say("creating mlflow.db (a few seconds, once)")
+    from alembic.util.exc import CommandError
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -158,8 +161,12 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
     for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        client = MlflowClient(uri)
-        found = _experiment(client, experiment, uri, workspace)
+        # MLflow's own processes trip over each other where several make the tables at once, as
+        # `dvc exp run --run-all --jobs` has them do.
+        lock = FileLock(workspace / "mlflow.db.lock") if own else nullcontext()
+        with lock:
+            client = MlflowClient(uri)
+            found = _experiment(client, experiment, uri, workspace)
         here = (workspace / "mlartifacts").as_uri()
         if own and found.artifact_location != here:
             say(
@@ -171,6 +178,7 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
         MlflowException,
         RequestException,
         SQLAlchemyError,
+        CommandError,
         sqlite3.Error,
         ImportError,  # of a database's driver
         OSError,
