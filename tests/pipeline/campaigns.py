@@ -1,12 +1,15 @@
 """Real campaigns in scratch folders, run by the real dvc."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from PIL import Image
+
+from builders_datasets import text, voc_object, voc_xml
 
 BIN = Path(sys.executable).parent
 TINY = (
@@ -60,27 +63,27 @@ def repro(folder, *arguments):
     return run(folder, "dvc", "repro", *arguments)
 
 
-def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0):
-    """Starts `dvc repro` and hits its whole process group once ``stage`` runs.
+def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=True):
+    """Starts `dvc repro` and hits it, with what it started, once ``stage`` runs.
 
     Returns:
         Whether it was hit in time.
     """
-    process = subprocess.Popen(
-        ["dvc", "repro"],
-        cwd=folder,
-        env={**environment(), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    for line in process.stdout:
-        if f"'{stage}'" in line and line.startswith("Running stage"):
-            time.sleep(after)
-            os.killpg(process.pid, how)
-            break
-    process.stdout.read()
+    log = folder / "interrupted.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=folder,
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
+        time.sleep(0.05)
+    if process.poll() is None:
+        time.sleep(after)
+        (os.killpg if whole_group else os.kill)(process.pid, how)
     return process.wait(timeout=120) != 0
 
 
@@ -91,6 +94,21 @@ def snapshot(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in [*files, folder / "metrics.json"]}
 
 
-def copy(source, target):
-    shutil.copytree(source, target, symlinks=True)
-    return target
+def write_voc(root, scenes):
+    """Drawn scenes as a folder in the VOC layout, split list included."""
+    names = []
+    for scene in scenes:
+        image = root / "JPEGImages" / f"{scene.id}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene.pixels).save(image, quality=95)
+        # VOC counts pixels from one and means the last one inside.
+        objects = [
+            voc_object(label, x1 + 1, y1 + 1, x2, y2)
+            for label, (x1, y1, x2, y2) in zip(scene.labels, scene.xyxy, strict=True)
+        ]
+        height, width = scene.pixels.shape[:2]
+        xml = voc_xml(*objects, size=(width, height), filename=image.name)
+        text(root / "Annotations" / f"{scene.id}.xml", xml)
+        names.append(scene.id)
+    text(root / "ImageSets" / "Main" / "trainval.txt", "\n".join(names))
+    return root

@@ -1,0 +1,84 @@
+"""Campaigns that are really killed, at every stage, and go on to the very same result.
+
+They run on a folder in the VOC layout, so this is also the test of a campaign on somebody's files.
+"""
+
+import signal
+
+import pytest
+from campaigns import TINY, init, interrupt_at, repro, snapshot, write_voc
+
+from boxloop.datasets.demo import draw_scenes
+from boxloop.params import DemoParams
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+KILLS = [
+    ("dataset", 0.5),
+    ("features", 3.0),
+    ("order", 0.3),
+    ("batch", 0.1),
+    ("start", 2.0),
+    ("train@b00", 2.0),
+    ("propose@b00", 1.0),
+    ("review@b00", 0.2),
+    ("account@b00", 0.3),
+    ("track@b00", 3.0),
+    ("merge@b00", 0.2),
+    ("train@b01", 2.0),
+    ("train@b01", 9.0),
+    ("propose@b01", 5.0),
+    ("track@b01", 2.0),
+    ("report", 1.0),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_voc(
+        tmp_path_factory.mktemp("voc"),
+        draw_scenes(DemoParams(images=16, video_fraction=0.5, size=(64, 64), seed=3)),
+    )
+
+
+@pytest.fixture(scope="module")
+def start(dataset):
+    def make(folder):
+        voc = ("dataset.format=voc", f"dataset.path={dataset}", "dataset.split=trainval")
+        plain = [o for o in TINY if not o.startswith("dataset.")]
+        return init(folder, *plain, *voc, batches=2)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start, tmp_path_factory):
+    folder = start(tmp_path_factory.mktemp("reference") / "campaign")
+    repro(folder)
+    return snapshot(folder)
+
+
+def test_killed_at_every_stage(start, undisturbed, tmp_path):
+    folder = start(tmp_path / "campaign")
+    for stage, after in KILLS:
+        assert interrupt_at(folder, stage, after=after), f"{stage} was not hit"
+    repro(folder)
+    assert snapshot(folder) == undisturbed
+    leftovers = [p for p in (folder / "data").rglob(".*") if p.name != ".gitignore"]
+    assert all(p.stat().st_size == 0 or p.name.startswith(".b") for p in leftovers)
+    assert "up to date" in repro(folder).stdout
+
+
+def test_interrupted_from_the_keyboard(start, undisturbed, tmp_path):
+    folder = start(tmp_path / "campaign")
+    for stage, after in (("features", 2.0), ("train@b01", 8.0), ("track@b01", 2.0)):
+        assert interrupt_at(folder, stage, how=signal.SIGINT, after=after), f"{stage} was not hit"
+    repro(folder)
+    assert snapshot(folder) == undisturbed
+
+
+def test_dvc_killed_alone_leaves_a_stage_running_that_does_no_harm(start, undisturbed, tmp_path):
+    folder = start(tmp_path / "campaign")
+    assert interrupt_at(folder, "train@b01", after=4.0, whole_group=False)
+    repro(folder)
+    assert snapshot(folder) == undisturbed
