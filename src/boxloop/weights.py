@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -52,7 +53,10 @@ def read_pickled_tensors(path: Path) -> Any:
     with path.open("rb"):
         pass  # so that a missing or forbidden file is told apart from a damaged one
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch asks to be told about other pickle protocols; here they are just foreign files.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
             reason = "it holds something other than tensors and plain values, and was not loaded"

@@ -1,0 +1,59 @@
+"""Tiny drawn images for detectors to learn from."""
+
+import numpy as np
+from PIL import Image
+
+from boxloop.params import TrainParams
+from boxloop.types import Boxes, ImageRef, LabeledSet
+
+CLASSES = ("square", "disc")
+_COLOURS = {"square": (220, 40, 30), "disc": (40, 60, 230)}
+
+
+def drawn(folder, count=4, size=(96, 80), *, seed=0, without_boxes=False):
+    """Images of one square and one disc each, of (width, height) ``size``, and their truth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    refs, truth = [], {}
+    width, height = size
+    rows, columns = np.mgrid[0:height, 0:width]
+    for number in range(count):
+        pixels = rng.integers(100, 140, (height, width, 3)).astype(np.uint8)
+        boxes, labels = [], []
+        for label, left in (("square", 2), ("disc", width // 2 + 2)):
+            if without_boxes:
+                break
+            side = int(rng.integers(height // 4, height // 2))
+            x, y = left + int(rng.integers(0, 4)), int(rng.integers(2, height - side - 2))
+            inside = (columns >= x) & (columns < x + side) & (rows >= y) & (rows < y + side)
+            if label == "disc":
+                middle = (side - 1) / 2
+                inside = (columns - x - middle) ** 2 + (rows - y - middle) ** 2 <= (side / 2) ** 2
+            pixels[inside] = _COLOURS[label]
+            boxes.append((x, y, x + side, y + side))
+            labels.append(label)
+        path = folder / f"image{number}.png"
+        Image.fromarray(pixels).save(path)
+        refs.append(ImageRef(path.stem, str(path), width, height, "0" * 64))
+        truth[path.stem] = Boxes.build(boxes, labels)
+    return tuple(refs), truth
+
+
+def labeled(truth):
+    return LabeledSet(CLASSES, ("b00",), truth)
+
+
+def train_params(detector, **changes):
+    """Two steps from scratch on inputs of 64 pixels, on the CPU."""
+    values = {
+        "detector": detector,
+        "weights": "none",
+        "input_size": (64, 64),
+        "steps": 2,
+        "batch_size": 2,
+        "device": "cpu",
+    }
+    values.update(changes)
+    if "epochs" in changes:
+        values["steps"] = None
+    return TrainParams(**values)
