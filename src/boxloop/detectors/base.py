@@ -33,7 +33,7 @@ class TrainingLog:
         losses: rows of ``step`` (1-based), ``total``, each component of the loss under its own
             name, ``learning_rate`` and ``time`` (seconds since the first step began). A row is the
             mean over the steps since the row before it; at most 1,000 rows.
-        seconds: from the first step to the last.
+        seconds: of all steps, and of measuring batch norm anew after them.
         images_per_second: ``steps * batch_size / seconds``.
         wait_fraction: share of ``seconds`` in which the model waited for its next images.
         preparing_seconds: time to decode and resize the images before the first step.

@@ -91,7 +91,7 @@ def train_model(
             loss = float(total.detach())
             rate = float(optimizer.param_groups[0]["lr"])
             if not math.isfinite(loss):
-                raise _diverged(step, steps, loss, rate, params)
+                raise _diverged(f"the loss became {loss}", step, steps, rate, params)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
@@ -102,10 +102,11 @@ def train_model(
             rows.add(step, steps, loss, losses, rate, time.perf_counter() - begin)
             if progress is not None:
                 progress(step, steps, loss)
-        settle_norms(model, samples, batch, device)
+        # At most a quarter of the images that were trained on, so that the time does not show.
+        settle_norms(model, samples, batch, device, images=min(NORM_IMAGES, steps * batch // 4))
         seconds = time.perf_counter() - begin
-    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-        raise _diverged(steps, steps, math.nan, rate, params)
+    if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
+        raise _diverged("the weights became NaN or infinite", steps, steps, rate, params)
     model.eval()
     return TrainingLog(
         steps=steps,
@@ -125,7 +126,12 @@ def train_model(
 
 
 def settle_norms(
-    model: nn.Module, samples: LabeledSamples, batch_size: int, device: torch.device
+    model: nn.Module,
+    samples: LabeledSamples,
+    batch_size: int,
+    device: torch.device,
+    *,
+    images: int = NORM_IMAGES,
 ) -> None:
     """Measures the statistics of batch norm anew, with the weights as they are now.
 
@@ -137,9 +143,10 @@ def settle_norms(
 
     Args:
         model: changed in place; left in training mode.
-        samples: at most :data:`NORM_IMAGES` of them are used.
+        samples: the labeled images.
         batch_size: as in training.
         device: where the model is.
+        images: how many of them to use, at random; at least one full batch is.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
@@ -148,7 +155,7 @@ def settle_norms(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch then takes the plain mean over batches
-    order = torch.randperm(len(samples)).tolist()[:NORM_IMAGES]
+    order = torch.randperm(len(samples)).tolist()[: max(1, images)]
     # Every batch is full, as in training: the last one starts over with the first images.
     order = [order[i % len(order)] for i in range(-(-len(order) // batch_size) * batch_size)]
     model.train()
@@ -191,10 +198,7 @@ class _Rows:
             self._sums, self._count = {}, 0
 
 
-def _diverged(
-    step: int, steps: int, loss: float, rate: float, params: TrainParams
-) -> DivergedError:
-    what = f"the loss became {loss}" if not math.isnan(loss) else "the loss became NaN"
+def _diverged(what: str, step: int, steps: int, rate: float, params: TrainParams) -> DivergedError:
     return DivergedError(
         f"training diverged: {what} at step {step} of {steps} (learning rate {rate:.3g});"
         f" nothing was written: lower train.learning_rate (now {params.learning_rate:g}), or raise"
