@@ -1,0 +1,270 @@
+"""One pair of functions per artifact: write it, read it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxloop.errors import ArtifactError
+from boxloop.storage.files import atomic_path, write_json
+from boxloop.storage.records import (
+    BatchFile,
+    CorrectionsFile,
+    ImagesFile,
+    LabeledFile,
+    OrderFile,
+    ProposalsBody,
+    ProposalsFile,
+    TruthFile,
+    WorkloadFile,
+    boxes_in,
+    boxes_out,
+    faults_of,
+    parse,
+)
+from boxloop.types import (
+    Batch,
+    Boxes,
+    BoxesByImage,
+    Corrections,
+    FeatureTable,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Ordering,
+    Proposals,
+)
+from boxloop.workload import BatchWorkload, Ledger
+
+
+def write_images(path: Path, images: ImageSet) -> None:
+    """Writes ``images.json``."""
+    rows = [
+        {"id": i.id, "path": i.path, "width": i.width, "height": i.height, "digest": i.digest}
+        for i in images.images
+    ]
+    write_json(
+        path, {"format": "boxloop/images@1", "classes": list(images.classes), "images": rows}
+    )
+
+
+def read_images(path: Path) -> ImageSet:
+    """Reads ``images.json``."""
+    file = parse(path, ImagesFile)
+    with faults_of(path):
+        return ImageSet(
+            tuple(ImageRef(**row.model_dump()) for row in file.images), tuple(file.classes)
+        )
+
+
+def write_truth(path: Path, truth: BoxesByImage | None) -> None:
+    """Writes ``truth.json``; None where the dataset has no annotations."""
+    boxes = None if truth is None else boxes_out(truth)
+    write_json(path, {"format": "boxloop/truth@1", "boxes": boxes})
+
+
+def read_truth(path: Path) -> dict[str, Boxes] | None:
+    """Reads ``truth.json``; None where the dataset has no annotations."""
+    file = parse(path, TruthFile)
+    return None if file.boxes is None else boxes_in(path, file.boxes)
+
+
+def write_features(path: Path, features: FeatureTable) -> None:
+    """Writes ``features.npz``: ``image_ids`` (N,) strings and ``vectors`` (N, D) float32."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            image_ids=np.asarray(features.image_ids, dtype=np.str_),
+            vectors=np.ascontiguousarray(features.vectors, dtype=np.float32),
+        )
+
+
+def read_features(path: Path) -> FeatureTable:
+    """Reads ``features.npz``."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            ids, vectors = content["image_ids"], content["vectors"]
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist: run 'boxloop features' first") from None
+    except KeyError as error:
+        raise ArtifactError(f"{path} has no array {error.args[0]}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise ArtifactError(f"{path} is not a readable .npz file") from None
+    if ids.ndim != 1 or ids.dtype.kind != "U":
+        raise ArtifactError(f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}")
+    if vectors.dtype.kind not in "fiu":
+        raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
+    with faults_of(path):
+        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32))
+
+
+def write_order(path: Path, order: Ordering) -> None:
+    """Writes ``order.json``."""
+    write_json(
+        path,
+        {
+            "format": "boxloop/order@1",
+            "strategy": order.strategy,
+            "seed": order.seed,
+            "query_size": order.query_size,
+            "linkage": order.linkage,
+            "image_ids": list(order.image_ids),
+        },
+    )
+
+
+def read_order(path: Path) -> Ordering:
+    """Reads ``order.json``."""
+    file = parse(path, OrderFile)
+    with faults_of(path):
+        return Ordering(
+            tuple(file.image_ids), file.strategy, file.seed, file.query_size, file.linkage
+        )
+
+
+def write_batch(path: Path, batch: Batch) -> None:
+    """Writes one file of ``batches/``."""
+    write_json(
+        path, {"format": "boxloop/batch@1", "id": batch.id, "image_ids": list(batch.image_ids)}
+    )
+
+
+def read_batch(path: Path) -> Batch:
+    """Reads one file of ``batches/``."""
+    file = parse(path, BatchFile)
+    with faults_of(path):
+        return Batch(file.id, tuple(file.image_ids))
+
+
+def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
+    """Writes ``batches/``: one file per batch, and none besides."""
+    for batch in batches:
+        write_batch(folder / f"{batch.id}.json", batch)
+    for stale in set(folder.glob("*.json")) - {folder / f"{b.id}.json" for b in batches}:
+        stale.unlink()
+
+
+def _proposals_out(proposals: Proposals) -> dict[str, Any]:
+    return {
+        "batch": proposals.batch,
+        "detector": proposals.detector,
+        "checkpoint": proposals.checkpoint,
+        "score_floor": proposals.score_floor,
+        "boxes": boxes_out(proposals.boxes),
+    }
+
+
+def _proposals_in(path: Path, body: ProposalsBody) -> Proposals:
+    boxes = boxes_in(path, body.boxes, scored=True)
+    with faults_of(path):
+        return Proposals(body.batch, body.detector, body.checkpoint, body.score_floor, boxes)
+
+
+def write_proposals(path: Path, proposals: Proposals) -> None:
+    """Writes one file of ``proposals/``."""
+    write_json(path, {"format": "boxloop/proposals@1", **_proposals_out(proposals)})
+
+
+def read_proposals(path: Path) -> Proposals:
+    """Reads one file of ``proposals/``."""
+    return _proposals_in(path, parse(path, ProposalsFile))
+
+
+def write_corrections(path: Path, corrections: Corrections) -> None:
+    """Writes one file of ``corrections/``."""
+    write_json(
+        path,
+        {
+            "format": "boxloop/corrections@1",
+            "batch": corrections.batch,
+            "annotator": corrections.annotator,
+            "reviewer": corrections.reviewer,
+            "finished": corrections.finished,
+            "versions": dict(corrections.versions),
+            "score_threshold": corrections.score_threshold,
+            "boxes": boxes_out(corrections.boxes),
+            "seconds": dict(corrections.seconds),
+            "proposals": _proposals_out(corrections.proposals),
+        },
+        depth=3,
+    )
+
+
+def read_corrections(path: Path) -> Corrections:
+    """Reads one file of ``corrections/``."""
+    file = parse(path, CorrectionsFile)
+    if file.batch != file.proposals.batch:
+        raise ArtifactError(
+            f"{path} is of batch {file.batch}, but its proposals are of {file.proposals.batch}"
+        )
+    with faults_of(path):
+        return Corrections(
+            proposals=_proposals_in(path, file.proposals),
+            score_threshold=file.score_threshold,
+            annotator=file.annotator,
+            boxes=boxes_in(path, file.boxes),
+            reviewer=file.reviewer,
+            seconds=file.seconds,
+            finished=file.finished,
+            versions=file.versions,
+        )
+
+
+def write_labeled(path: Path, labeled: LabeledSet) -> None:
+    """Writes one file of ``labeled/``."""
+    write_json(
+        path,
+        {
+            "format": "boxloop/labeled@1",
+            "classes": list(labeled.classes),
+            "batches": list(labeled.batches),
+            "boxes": boxes_out(labeled.boxes),
+        },
+    )
+
+
+def read_labeled(path: Path) -> LabeledSet:
+    """Reads one file of ``labeled/``."""
+    file = parse(path, LabeledFile)
+    with faults_of(path):
+        return LabeledSet(tuple(file.classes), tuple(file.batches), boxes_in(path, file.boxes))
+
+
+def write_workload(path: Path, workload: BatchWorkload) -> None:
+    """Writes one file of ``workload/``."""
+    ledgers = [
+        {"score_threshold": score, "iou_threshold": iou, **asdict(ledger)}
+        for (score, iou), ledger in workload.ledgers.items()
+    ]
+    write_json(
+        path,
+        {
+            "format": "boxloop/workload@1",
+            "batch": workload.batch,
+            "annotator": workload.annotator,
+            "detector": workload.detector,
+            "images": workload.images,
+            "objects": workload.objects,
+            "score_threshold": workload.score_threshold,
+            "average_precision": dict(workload.average_precision),
+            "seconds": workload.seconds,
+            "ledgers": ledgers,
+        },
+    )
+
+
+def read_workload(path: Path) -> BatchWorkload:
+    """Reads one file of ``workload/``."""
+    file = parse(path, WorkloadFile)
+    ledgers = {}
+    with faults_of(path):
+        for row in file.ledgers:
+            counts = row.model_dump(exclude={"score_threshold", "iou_threshold"})
+            ledgers[(row.score_threshold, row.iou_threshold)] = Ledger(**counts)
+        fields = file.model_dump(exclude={"format", "ledgers"})
+        return BatchWorkload(ledgers=ledgers, **fields)
