@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -140,7 +141,8 @@ def download(name: str, url: str) -> dict[str, torch.Tensor]:
             with redirect_stdout(io.StringIO()):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 prefix = file.stem.rsplit("-", 1)[-1]
-                torch.hub.download_url_to_file(url, str(file), prefix, progress=False)
+                shown = sys.stderr.isatty()  # torch draws its bar there
+                torch.hub.download_url_to_file(url, str(file), prefix, progress=shown)
         except (URLError, OSError, RuntimeError) as error:
             reason = " ".join(str(getattr(error, "reason", error)).split())
             raise WeightsError(

@@ -108,7 +108,7 @@ def test_missing_files_and_folders(tmp_path):
         ({"input_size": [1]}, "at input_size"),
         ({"input_size": [1.5, 2]}, "at input_size"),
         ({"steps": "many"}, "at steps"),
-        ({"state": {"x": 1}}, "at state"),
+        ({"state_dict": {"x": 1}}, "at state_dict"),
         ({"options": None}, "at options"),
         ({"architecture": None}, "at architecture"),
         ({"architecture": "yolo"}, "yolo, which this version lacks"),

@@ -60,7 +60,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "steps": checkpoint.steps,
         "options": dict(checkpoint.options),
         # Plain layout and a copy of each tensor: strides and shared storages are part of the bytes.
-        "state": {
+        "state_dict": {
             name: tensor.detach().to("cpu", copy=True).contiguous()
             for name, tensor in checkpoint.state.items()
         },
@@ -114,13 +114,13 @@ def parse(path: Path, content: Any) -> Checkpoint:
         return value
 
     classes, input_size = get("classes", list), get("input_size", list)
-    options, state = get("options", dict), get("state", dict)
+    options, state = get("options", dict), get("state_dict", dict)
     if not classes or not all(isinstance(name, str) for name in classes):
         raise ArtifactError(f"{path}, at classes: must be names: train it anew")
     if len(input_size) != 2 or not all(isinstance(side, int) for side in input_size):
         raise ArtifactError(f"{path}, at input_size: must be two integers: train it anew")
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise ArtifactError(f"{path}, at state: must hold tensors only: train it anew")
+        raise ArtifactError(f"{path}, at state_dict: must hold tensors only: train it anew")
     return Checkpoint(
         architecture=get("architecture", str),
         classes=tuple(classes),
