@@ -78,6 +78,9 @@ def dataset(
     p = _params(params, override).dataset
     with reporting("reading images") as report:
         found = datasets.load(p, drawn, report)
+    if not any(drawn.iterdir()):
+        # DVC warns of an output that is an empty folder, and people wonder about one.
+        storage.write_text(drawn / "README.txt", "The images are where images.json says.\n")
     storage.write_images(images, found.images)
     storage.write_truth(truth, found.truth)
     storage.write_json(faults, datasets.faults_payload(found), depth=3)
