@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
-	$(BIN)/boxloop status
+	$(BIN)/boxloop status --table
 
 test: setup
 	$(BIN)/python -m pytest

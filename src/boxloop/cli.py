@@ -314,12 +314,25 @@ def report(
 
 
 @app.command()
-def status(params: ParamsFile = PARAMS, override: Overrides = None) -> None:
+def status(
+    table: Annotated[
+        bool, typer.Option("--table", help="Also the edits of each batch, and where to look.")
+    ] = False,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
     """Say which batch is where, what was saved so far, and what to do next."""
-    from boxloop.layout import Layout
+    from boxloop.layout import Layout, read_campaign
     from boxloop.status import status_text
 
-    print(status_text(Layout(), _params(params, override)))
+    p, layout = _params(params, override), Layout()
+    print(status_text(layout, p))
+    if table:
+        from boxloop.report.terminal import where_to_look, workload_text
+        from boxloop.tracking.identity import ui_hint
+
+        print(f"\n{workload_text(read_campaign(layout, p))}\n")
+        print(where_to_look(layout, ui_hint(layout.root) if p.track.enabled else None))
 
 
 @app.command()
