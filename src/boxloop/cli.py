@@ -7,6 +7,7 @@ imported by the commands that need them, so that ``boxloop --help`` answers at o
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ PARAMS = Path("params.yaml")
 
 def main() -> None:
     """Runs the command line; a BoxloopError becomes one sentence and an exit code."""
+    # What is wrong with an image is boxloop's own to say, by file.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except BoxloopError as error:

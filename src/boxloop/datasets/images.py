@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,10 +70,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the file is missing, unreadable, truncated, or too large to be honest.
     """
-    data = _bytes_of(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _to_rgb(_decode(data, path), path)
+    return _to_rgb(_decode(_bytes_of(path), path), path)
 
 
 def probe_image(path: Path) -> Probe:
@@ -83,9 +79,7 @@ def probe_image(path: Path) -> Probe:
     Raises:
         DatasetError: as :func:`read_image`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _probe(path)
+    return _probe(path)
 
 
 def probe_images(
@@ -94,9 +88,7 @@ def probe_images(
     """Probes many images side by side; an error takes the place of its image's result."""
     results: list[Probe | DatasetError] = []
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    # The warning filters belong to the whole process, so they are set once, around all threads.
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        warnings.simplefilter("ignore")
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for done, result in enumerate(pool.map(_probe_or_error, paths), start=1):
                 results.append(result)
