@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from boxloop import storage
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, UserError
 from boxloop.types import Batch, Boxes, FeatureTable, ImageRef, ImageSet, LabeledSet, Ordering
 from boxloop.workload import account
 from builders import any_boxes, boxes, corrections, proposals, proposed
@@ -59,6 +59,49 @@ def test_every_damaged_file_is_one_sentence(tmp_path, kind):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ArtifactError, match="not UTF-8"):
         read(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="nested too deeply"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ROUND_TRIPS)
+def test_a_file_of_another_kind_is_neither_read_nor_replaced(tmp_path, kind):
+    """As happens where the arguments of a stage come in the wrong order."""
+    path = tmp_path / "file.json"
+    for other in ROUND_TRIPS.keys() - {kind}:
+        getattr(storage, f"write_{other}")(path, ROUND_TRIPS[other])
+        with pytest.raises(ArtifactError, match=f"format boxloop/{other}@1, where.*{kind}@1 is"):
+            getattr(storage, f"read_{kind}")(path)
+        with pytest.raises(ArtifactError, match=f"boxloop/{other} and was not replaced"):
+            getattr(storage, f"write_{kind}")(path, ROUND_TRIPS[kind])
+        assert getattr(storage, f"read_{other}")(path) == ROUND_TRIPS[other]
+        path.unlink()
+
+
+def test_only_files_of_the_same_kind_are_replaced(tmp_path):
+    labels, foreign = tmp_path / "corrections.json", tmp_path / "params.yaml"
+    storage.write_corrections(labels, ROUND_TRIPS["corrections"])
+    foreign.write_text("order: {seed: 3}")
+    before = labels.read_bytes()
+    features = FeatureTable(("a",), np.eye(1, dtype=np.float32))
+    with pytest.raises(ArtifactError, match="was not replaced"):
+        storage.write_features(labels, features)
+    with pytest.raises(ArtifactError, match=r"not one of boxloop's files and was not replaced"):
+        storage.write_order(foreign, ROUND_TRIPS["order"])
+    assert labels.read_bytes() == before
+    assert foreign.read_text() == "order: {seed: 3}"
+    storage.write_corrections(labels, corrections({"a": proposed()}, {"a": Boxes.empty()}))
+    assert list(storage.read_corrections(labels).boxes) == ["a"]
+
+
+@pytest.mark.parametrize("place", ["file.txt/a.json", "folder"])
+def test_what_cannot_be_written_is_named_with_its_reason(tmp_path, place):
+    (tmp_path / "file.txt").write_text("x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=f"{place} cannot be written: ") as caught:
+        storage.write_json(tmp_path / place, {"x": 1})
+    assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file.txt", "folder"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +109,7 @@ def test_every_damaged_file_is_one_sentence(tmp_path, kind):
     [
         ({"xyxy": [0, 0, 0, 5]}, "real area"),
         ({"xyxy": [0, 0, float("nan"), 5]}, "finite"),
+        ({"xyxy": [0, 0, float("inf"), 5]}, "boxes.a.0.xyxy.2: .*finite"),
         ({"xyxy": [0, 0, 5]}, "boxes.a.0.xyxy"),
         ({"score": 0.5}, "must not carry a score"),
     ],
@@ -121,6 +165,7 @@ def test_features_hold_two_plain_arrays(tmp_path):
         ({"image_ids": np.array(["a", "a"]), "vectors": np.zeros((2, 3))}, "unique"),
         ({"image_ids": np.array([1]), "vectors": np.zeros((1, 3))}, "strings"),
         ({"image_ids": np.array(["a"], object), "vectors": np.zeros((1, 3))}, "readable"),
+        ({"image_ids": np.array(["a"]), "vectors": np.full((1, 3), 1e300)}, "finite"),
     ],
 )
 def test_bad_features_are_named(tmp_path, arrays, message):
@@ -136,6 +181,30 @@ def test_features_of_another_kind(tmp_path):
     path.write_text("not a zip")
     with pytest.raises(ArtifactError, match="not a readable"):
         storage.read_features(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros((2, 3)))
+    with pytest.raises(ArtifactError, match="not a readable"):
+        storage.read_features(path)
+
+
+def test_damaged_compressed_features(tmp_path):
+    path = tmp_path / "features.npz"
+    np.savez_compressed(path, image_ids=np.array(["a"]), vectors=np.zeros((1, 9000), np.float32))
+    whole = path.read_bytes()
+    for place in range(0, len(whole) - 20, 16):
+        path.write_bytes(whole[:place] + bytes(b ^ 0x5A for b in whole[place:][:20]))
+        with pytest.raises(ArtifactError, match="readable"):
+            storage.read_features(path)
+
+
+def test_not_a_number_is_refused_everywhere(tmp_path):
+    path = tmp_path / "c.json"
+    storage.write_corrections(path, ROUND_TRIPS["corrections"])
+    content = json.loads(path.read_text())
+    for key, value in (("seconds", {"a": float("nan")}), ("score_threshold", float("inf"))):
+        path.write_text(json.dumps({**content, key: value}))
+        with pytest.raises(ArtifactError, match=f"at {key}.*finite"):
+            storage.read_corrections(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -172,3 +241,11 @@ def test_batches_leave_no_stale_file(tmp_path):
     storage.write_batches(tmp_path, [Batch("b00", ("a",)), Batch("b01", ("b",))])
     storage.write_batches(tmp_path, [Batch("b00", ("a", "b"))])
     assert [p.name for p in tmp_path.iterdir()] == ["b00.json"]
+
+
+def test_batches_spare_a_folder_of_other_files(tmp_path):
+    labels = tmp_path / "b07.json"
+    storage.write_corrections(labels, ROUND_TRIPS["corrections"])
+    with pytest.raises(ArtifactError, match=r"b07.json is a file of format boxloop/corrections"):
+        storage.write_batches(tmp_path, [Batch("b00", ("a",))])
+    assert [p.name for p in tmp_path.iterdir()] == ["b07.json"]

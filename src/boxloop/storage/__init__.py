@@ -24,7 +24,14 @@ from boxloop.storage.artifacts import (
     write_truth,
     write_workload,
 )
-from boxloop.storage.files import atomic_path, file_digest, read_json, write_json, write_text
+from boxloop.storage.files import (
+    atomic_path,
+    file_digest,
+    read_json,
+    require_writable,
+    write_json,
+    write_text,
+)
 
 __all__ = [
     "atomic_path",
@@ -39,6 +46,7 @@ __all__ = [
     "read_proposals",
     "read_truth",
     "read_workload",
+    "require_writable",
     "write_batch",
     "write_batches",
     "write_corrections",

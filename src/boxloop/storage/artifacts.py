@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from boxloop.errors import ArtifactError
-from boxloop.storage.files import atomic_path, write_json
+from boxloop.storage.files import atomic_path, require_writable, write_json
 from boxloop.storage.records import (
     BatchFile,
     CorrectionsFile,
@@ -86,20 +87,24 @@ def write_features(path: Path, features: FeatureTable) -> None:
 
 def read_features(path: Path) -> FeatureTable:
     """Reads ``features.npz``."""
+    arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as content:
-            ids, vectors = content["image_ids"], content["vectors"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            for name in ("image_ids", "vectors"):
+                if name not in content:
+                    raise ArtifactError(f"{path} has no array {name}")
+                arrays[name] = content[name]
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: run 'boxloop features' first") from None
-    except KeyError as error:
-        raise ArtifactError(f"{path} has no array {error.args[0]}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    # A bare .npy file is an array, which is no context manager: a TypeError.
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise ArtifactError(f"{path} is not a readable .npz file") from None
+    ids, vectors = arrays["image_ids"], arrays["vectors"]
     if ids.ndim != 1 or ids.dtype.kind != "U":
         raise ArtifactError(f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}")
     if vectors.dtype.kind not in "fiu":
         raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
-    with faults_of(path):
+    with faults_of(path), np.errstate(over="ignore"):
         return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32))
 
 
@@ -142,10 +147,18 @@ def read_batch(path: Path) -> Batch:
 
 
 def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
-    """Writes ``batches/``: one file per batch, and none besides."""
+    """Writes ``batches/``: one file per batch, and none besides.
+
+    Raises:
+        ArtifactError: the folder holds JSON files that are no batches; nothing was written or
+            deleted.
+    """
+    before = set(folder.glob("*.json"))
+    for path in sorted(before):
+        require_writable(path, "boxloop/batch")
     for batch in batches:
         write_batch(folder / f"{batch.id}.json", batch)
-    for stale in set(folder.glob("*.json")) - {folder / f"{b.id}.json" for b in batches}:
+    for stale in before - {folder / f"{b.id}.json" for b in batches}:
         stale.unlink()
 
 

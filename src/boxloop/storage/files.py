@@ -1,7 +1,8 @@
 """Whole files: written atomically, read with one clear sentence where they cannot be.
 
 A write goes to a temporary file in the same folder, is flushed to disk and then renamed, so a kill
-at any moment leaves either the old file or the new one.
+at any moment leaves either the old file or the new one. No write replaces an artifact of another
+kind: with the arguments of a stage in the wrong order, labels would be lost.
 """
 
 from __future__ import annotations
@@ -9,24 +10,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, UserError
+
+_KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
     """Gives a temporary path beside ``path`` to write to, then renames it into place.
 
     The folder is made where it is missing. After an exception the temporary file is gone and
     ``path`` is as it was.
+
+    Args:
+        path: the file to write or replace.
+        kind: what the file will be, such as "boxloop/order", where it is one of the JSON artifacts.
+
+    Raises:
+        UserError: the file cannot be written.
+        ArtifactError: ``path`` holds something else, see :func:`require_writable`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    require_writable(path, kind)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise _unwritable(path, error) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -36,8 +53,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # mkstemp makes private files; artifacts are as readable as any other file of the user's.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, kind: str | None = None) -> None:
+    """Makes the folder of ``path``, and refuses what could not, or must not, be written later.
+
+    Args:
+        path: the file to be written or replaced.
+        kind: what it will be, such as "boxloop/order", where it is one of the JSON artifacts.
+
+    Raises:
+        UserError: it is a folder, or lies in none that can be written to.
+        ArtifactError: it exists and is of another kind; what is not of boxloop's may be replaced
+            only by files that have no kind themselves.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    if path.is_dir():
+        raise UserError(f"{path} cannot be written: it is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} cannot be written: {path.parent} is read-only")
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
+        return
+    match = _KIND.match(start)
+    present = match[1].decode() if match else None
+    if start and present != kind:
+        what = f"a file of format {present}" if present else "not one of boxloop's files"
+        raise ArtifactError(
+            f"{path} is {what} and was not replaced: name another file to write, or move that away"
+        )
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror or error}")
 
 
 def _umask() -> int:
@@ -48,13 +105,23 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    _write(path, text, None)
 
 
 def write_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
-    """Writes JSON atomically: containers down to ``depth`` on lines of their own, then compact."""
-    write_text(path, _dump(payload, depth) + "\n")
+    """Writes JSON atomically: containers down to ``depth`` on lines of their own, then compact.
+
+    Raises:
+        UserError: the file cannot be written.
+        ArtifactError: it exists and its ``format`` is not that of ``payload``.
+    """
+    kind = payload["format"].partition("@")[0] if "format" in payload else None
+    _write(path, _dump(payload, depth) + "\n", kind)
+
+
+def _write(path: Path, text: str, kind: str | None) -> None:
+    with atomic_path(path, kind) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -75,6 +142,8 @@ def read_json(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError:
         raise ArtifactError(f"{path} is not UTF-8 text") from None
+    except RecursionError:
+        raise ArtifactError(f"{path} is nested too deeply to be one of boxloop's files") from None
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,16 +16,13 @@ from boxloop.types import Boxes, BoxesByImage
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Box(_Record):
     id: str
     label: str
-    xyxy: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
+    xyxy: tuple[float, float, float, float]
     score: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
@@ -146,14 +143,19 @@ def parse(path: Path, model: type[_F]) -> _F:
     """Reads a JSON file that must hold what ``model`` says.
 
     Raises:
-        ArtifactError: it does not; the sentence names the first place.
+        ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
     content = read_json(path)
+    wanted = get_args(model.model_fields["format"].annotation)[0]
+    present = content.get("format") if isinstance(content, dict) else None
+    if present != wanted:
+        what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
+        raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top level"
+        place = ".".join(str(part) for part in first["loc"])
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
         raise ArtifactError(f"{path}, at {place}: {first['msg']}{tail}") from None
