@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from boxloop.params import TrainParams
+from boxloop.storage import file_digest
 from boxloop.types import Boxes, ImageRef, LabeledSet
 
 CLASSES = ("square", "disc")
@@ -34,7 +35,7 @@ def drawn(folder, count=4, size=(96, 80), *, seed=0, without_boxes=False):
             labels.append(label)
         path = folder / f"image{number}.png"
         Image.fromarray(pixels).save(path)
-        refs.append(ImageRef(path.stem, str(path), width, height, "0" * 64))
+        refs.append(ImageRef(path.stem, str(path), width, height, file_digest(path)))
         truth[path.stem] = Boxes.build(boxes, labels)
     return tuple(refs), truth
 

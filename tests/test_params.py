@@ -24,6 +24,15 @@ def test_a_missing_file_means_defaults(tmp_path):
     assert load_params(tmp_path / "none.yaml").order.strategy == "dissimilar"
 
 
+def test_values_are_read_as_dvc_reads_them(tmp_path):
+    """YAML 1.2: in 1.1 these would be a text and two truth values."""
+    text = "{train: {steps: 1, learning_rate: 1e-2}, dataset: {classes: [yes, no]}}"
+    params = load(tmp_path, text, "train.weight_decay=1e-5")
+    assert params.train.learning_rate == 0.01
+    assert params.train.weight_decay == 1e-5
+    assert params.dataset.classes == ("yes", "no")
+
+
 def test_overrides(tmp_path):
     params = load(tmp_path, "order: {seed: 1}", "order.seed=3", "batch.sizes=[1, 2]")
     assert params.order.seed == 3
@@ -38,6 +47,16 @@ def test_overrides(tmp_path):
         ("zzz: 1", r"'zzz' is not a known key \(known: dataset, "),
         ("order: {strategy: best}", "order.strategy must be 'similar', .* got 'best'"),
         ("order: {seed: '1'}", "order.seed: input should be a valid integer, got '1'"),
+        ("order: 5", "order must be a section with keys, got 5"),
+        ("order:", "order must be a section with keys, got nothing"),
+        ("batch: {sizes: 5}", "batch.sizes must be a list, got 5"),
+        ("train: {steps: 1, learning_rate: .inf}", "learning_rate: .*finite"),
+        ("train: {steps: 1, input_size: [300]}", "train.input_size.1 is missing"),
+        ("account: {iou_thresholds: [0.5, 0.50]}", "must not repeat"),
+        ("iterations: {empty: {previous: empty}}", "'empty' cannot name a batch"),
+        ("iterations: {../b: {previous: empty}}", "'../b' cannot name a batch"),
+        ("iterations: {b$1$: {previous: empty}}", "cannot name a batch"),
+        ("order: {seed: 1}\norder: {seed: 2}", 'not valid YAML: .*duplicate key "order"'),
         ("order: {query_size: 0}", "order.query_size: input should be greater than 0, got 0"),
         ("batch: {size: 3, count: 2}", "batch: set one of size, count and sizes, not size and c"),
         ("batch: {sizes: []}", "at least one batch size"),

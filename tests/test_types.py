@@ -86,7 +86,17 @@ def test_image_sets_are_checked(images, classes, message):
         ImageSet(images, classes)
 
 
-@pytest.mark.parametrize("fields", [("", "a", 1, 1), ("a", "", 1, 1), ("a", "a", 0, 1)])
+def test_a_subset_keeps_the_order_asked_for_and_names_what_is_unknown():
+    a, b = ImageRef("a", "a.png", 1, 1, ""), ImageRef("b", "b.png", 1, 1, "")
+    images = ImageSet((a, b), ("cat",))
+    assert images.subset(["b", "a"]) == (b, a)
+    with pytest.raises(ValueError, match="image ghost is not among"):
+        images.subset(["a", "ghost"])
+
+
+@pytest.mark.parametrize(
+    "fields", [("", "a", 1, 1), ("a", "", 1, 1), ("a", "a\0b", 1, 1), ("a", "a", 0, 1)]
+)
 def test_images_are_checked(fields):
     with pytest.raises(ValueError, match=r"id|name a file|positive"):
         ImageRef(*fields, digest="")

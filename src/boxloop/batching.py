@@ -76,7 +76,8 @@ def plan(image_ids: Sequence[str], params: BatchParams, names: Sequence[str]) ->
         try:
             sizes = sizes_by_count(total, params.count or len(names))
         except ValueError as error:
-            raise ParamsError(f"batch.count: {error}") from None
+            place = "batch.count" if params.count else "iterations"
+            raise ParamsError(f"{place}: {error}") from None
     if len(names) > len(sizes):
         raise ParamsError(
             f"iterations lists {len(names)} batches, but {total} images make {len(sizes)}"

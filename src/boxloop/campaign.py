@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from boxloop import storage
-from boxloop.errors import UserError
-from boxloop.params import EMPTY, apply_override, check_params
+from boxloop.errors import ParamsError, UserError
+from boxloop.params import EMPTY, apply_override, check_params, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 
@@ -33,19 +33,32 @@ def create(
         overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
 
     Raises:
-        UserError: the folder holds files, or git or DVC failed.
+        UserError: the folder holds files, or git or DVC failed; nothing was made.
         ParamsError: the parameters cannot be used; nothing was made.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a new folder for the campaign")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder for the campaign")
+    if shutil.which("git") is None:
+        raise UserError("git is not installed, and DVC keeps a campaign's states with it")
     source = _pipeline()
-    text = _edited(params or source / "recipes" / "starter.yaml", batches, overrides)
-    check_params(yaml.safe_load(text), str(folder / "params.yaml"))
+    recipe = params or source / "recipes" / "starter.yaml"
+    text = _edited(recipe, batches, overrides)
+    check_params(read_yaml(text), str(recipe))
+    existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    storage.write_text(folder / "params.yaml", text)
-    for name in _FILES:
-        shutil.copyfile(source / name, folder / name)
-    _init_repositories(folder)
+    try:
+        storage.write_text(folder / "params.yaml", text)
+        for name in _FILES:
+            shutil.copyfile(source / name, folder / name)
+        _init_repositories(folder)
+    except BaseException:
+        # Half a campaign would be in the way of the next attempt.
+        shutil.rmtree(folder, ignore_errors=True)
+        if existed:
+            folder.mkdir(exist_ok=True)
+        raise
 
 
 def _pipeline() -> Path:
@@ -59,14 +72,21 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     editor = YAML()
     editor.width = 100
     try:
-        content: Any = editor.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        read_yaml(text)
+        content: Any = editor.load(text)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, YAMLError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold sections such as 'order:'")
     for override in overrides:
         apply_override(content, override)
-    if content.get("dataset", {}).get("format") == "demo":
+    dataset = content.get("dataset")
+    if isinstance(dataset, dict) and dataset.get("format") == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
-        content["dataset"]["path"] = str(Path(__file__).parent / "datasets" / "demo.py")
+        dataset["path"] = str(Path(__file__).parent / "datasets" / "demo.py")
     if batches is not None:
         names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
         content["iterations"] = {

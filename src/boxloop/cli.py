@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from boxloop import __version__, storage
-from boxloop.errors import BoxloopError, ProtectedLabelsError, UserError
+from boxloop.errors import (
+    ArtifactError,
+    BoxloopError,
+    ParamsError,
+    ProtectedLabelsError,
+    UserError,
+)
 from boxloop.params import Params, load_params
 from boxloop.progress import reporting
-from boxloop.types import LabeledSet
+from boxloop.types import ImageRef, ImageSet, LabeledSet
 
 app = typer.Typer(
     help="Label a pile of images with a fraction of the boxes drawn by hand.",
@@ -51,7 +58,31 @@ def main() -> None:
 
 
 def _params(path: Path, overrides: list[str] | None) -> Params:
+    """The parameters; those of a stage by hand may be defaults, but no named file may be missing.
+
+    Raises:
+        ParamsError: the file that ``--params`` names does not exist.
+    """
+    if path != PARAMS and not path.exists():
+        raise ParamsError(f"{path} does not exist: name a params.yaml, or leave --params out")
     return load_params(path, overrides or ())
+
+
+def _listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
+    """The images that the file ``source`` lists."""
+    with storage.faults_of(source):
+        return images.subset(image_ids)
+
+
+def _same_classes(
+    images: ImageSet, images_file: Path, classes: Sequence[str], source: Path
+) -> None:
+    """Refuses to bring together what was made for different classes."""
+    if tuple(classes) != images.classes:
+        raise ArtifactError(
+            f"{source} is for the classes {', '.join(classes)}, but {images_file} has"
+            f" {', '.join(images.classes)}: run the stages after 'dataset' again"
+        )
 
 
 @app.callback(invoke_without_command=True)
@@ -79,15 +110,18 @@ def dataset(
     from boxloop import datasets
 
     p = _params(params, override).dataset
+    for path, kind in ((images, "images"), (truth, "truth"), (faults, "faults")):
+        storage.require_writable(path, f"boxloop/{kind}")
     with reporting("reading images") as report:
         found = datasets.load(p, drawn, report)
     if not any(drawn.iterdir()):
         # DVC warns of an output that is an empty folder, and people wonder about one.
         storage.write_text(drawn / "README.txt", "The images are where images.json says.\n")
+    payload, summary = datasets.faults_payload(found), datasets.faults_summary(found)
     storage.write_images(images, found.images)
     storage.write_truth(truth, found.truth)
-    storage.write_json(faults, datasets.faults_payload(found), depth=3)
-    print(datasets.faults_summary(found))
+    storage.write_json(faults, payload, depth=3)
+    print(summary)
 
 
 @app.command()
@@ -97,6 +131,7 @@ def features(
     """Turn every image into a vector, by a CNN of torchvision's."""
     p = _params(params, override).features
     image_set = storage.read_images(images)
+    storage.require_writable(out)
     from boxloop.features import extract
 
     with reporting(f"features by {p.network}") as report:
@@ -114,6 +149,7 @@ def order(
 
     p = _params(params, override).order
     table = storage.read_features(features)
+    storage.require_writable(out, "boxloop/order")
     with reporting(f"ordering, {p.strategy}") as report:
         result = order_images(
             table,
@@ -171,13 +207,17 @@ def train(
     """Train a detector on everything labeled so far."""
     p = _params(params, override).train
     labeled_set, image_set = storage.read_labeled(labeled), storage.read_images(images)
+    _same_classes(image_set, images, labeled_set.classes, labeled)
+    refs = _listed(image_set, labeled, list(labeled_set.boxes))
+    storage.require_writable(out)
+    storage.require_writable(log, "boxloop/training")
     from boxloop import detectors
 
     with reporting(f"training {out.stem} ({p.detector})") as report:
         detector, result = detectors.train(
             p,
             labeled_set,
-            image_set.subset(list(labeled_set.boxes)),
+            refs,
             previous=previous,
             progress=lambda step, steps, loss: report(step, steps, loss=loss),
         )
@@ -207,10 +247,13 @@ def propose(
 
     p = _params(params, override).propose
     image_set, item = storage.read_images(images), storage.read_batch(batch)
+    refs = _listed(image_set, batch, item.image_ids)
+    storage.require_writable(out, "boxloop/proposals")
     model = detectors.load(detector, p.device)
+    _same_classes(image_set, images, model.classes, detector)
     with reporting(f"proposing {item.id}") as report:
         boxes = model.propose(
-            image_set.subset(item.image_ids),
+            refs,
             score_floor=p.score_floor,
             batch_size=p.batch_size,
             progress=report,
@@ -328,6 +371,11 @@ def status(
     from boxloop.layout import Layout, read_campaign
     from boxloop.status import status_text
 
+    if not params.exists():
+        raise ParamsError(
+            f"{params} does not exist: go to a campaign's folder, or make one with"
+            " 'boxloop init FOLDER'"
+        )
     p, layout = _params(params, override), Layout()
     print(status_text(layout, p))
     if table:

@@ -20,8 +20,12 @@ _R = TypeVar("_R")
 
 
 def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
-    """The image as (3, h, w) uint8 RGB of this (h, w), antialiased."""
-    pixels = torch.from_numpy(read_image(Path(image.path))).permute(2, 0, 1)
+    """The image as (3, h, w) uint8 RGB of this (h, w), antialiased.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or is not what it was in the dataset.
+    """
+    pixels = torch.from_numpy(read_image(Path(image.path), image.digest)).permute(2, 0, 1)
     return resized(pixels, size)
 
 

@@ -6,13 +6,15 @@ This is the only module that reads params.yaml.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError
 
@@ -28,9 +30,11 @@ Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -180,6 +184,9 @@ class AccountParams(_Section):
     def _some(self) -> AccountParams:
         if not self.iou_thresholds:
             raise ValueError("iou_thresholds must list at least one value")
+        # Columns and metrics are named after them, in this form.
+        if len({f"{iou:g}" for iou in self.iou_thresholds}) < len(self.iou_thresholds):
+            raise ValueError("iou_thresholds must not repeat a value")
         return self
 
 
@@ -226,6 +233,12 @@ class Params(_Section):
             raise ValueError("iterations must list at least one batch")
         previous = EMPTY
         for key, item in self.iterations.items():
+            # Files, DVC stages and plot labels are named after it.
+            if not _NAME.fullmatch(key) or key == EMPTY:
+                raise ValueError(
+                    f"iterations: '{key}' cannot name a batch: use letters, digits, '_' and '-',"
+                    f" and not '{EMPTY}'"
+                )
             if item.previous != previous:
                 raise ValueError(
                     f"iterations.{key}.previous must be '{previous}', the one above it,"
@@ -248,16 +261,33 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     content: Any = {}
     if path.exists():
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+            content = read_yaml(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ParamsError(f"{path} is not valid YAML: {error}") from None
         except OSError as error:
             raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
     for override in overrides:
         apply_override(content, override)
     return check_params(content, str(path))
+
+
+def read_yaml(text: str) -> Any:
+    """The content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
+
+    In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
+
+    Raises:
+        ValueError: the text is not YAML, or repeats a key.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        # The library adds advice for programmers below an empty line.
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise ValueError(reason.replace('"<unicode string>", ', "")) from None
 
 
 def check_params(content: Mapping[str, Any], name: str) -> Params:
@@ -297,13 +327,18 @@ def apply_override(content: dict[str, Any], override: str) -> None:
             raise ParamsError(f"--set {override}: '{part}' is a value, not a section")
         node = child
     try:
-        node[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ParamsError(f"--set {override}: not valid YAML: {_one_line(error)}") from None
+        node[parts[-1]] = read_yaml(value)
+    except ValueError as error:
+        raise ParamsError(f"--set {override}: not valid YAML: {error}") from None
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+_KINDS = {
+    "model_type": "must be a section with keys",
+    "dict_type": "must be a section with keys",
+    "tuple_type": "must be a list",
+    "too_long": "has too many values",
+}
+"""Pydantic's words are about Python."""
 
 
 def _sentence(detail: ErrorDetails) -> str:
@@ -316,9 +351,23 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"{place} must be {context['expected']}, got {detail['input']!r}"
     if kind == "value_error":
         return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
+    got = _as_yaml(detail["input"])
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind in _KINDS:
+        return f"{place} {_KINDS[kind]}, got {got}"
     message = detail["msg"]
     message = message[0].lower() + message[1:]
-    return f"{place}: {message}, got {detail['input']!r}"
+    return f"{place}: {message}, got {got}"
+
+
+def _as_yaml(value: Any) -> str:
+    """A value much as it stands in the file."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, tuple):
+        return repr(list(value))
+    return repr(value)
 
 
 def _did_you_mean(place: tuple[int | str, ...]) -> str:

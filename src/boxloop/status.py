@@ -85,7 +85,7 @@ def status_text(layout: Layout, params: Params) -> str:
     if notes.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     else:
-        parts.append(_next(layout, turns, known, stale=bool(notes.lines)))
+        parts.append(_next(layout, turns, known, stale=bool(notes.lines) or images is None))
     return "\n\n".join(part for part in parts if part)
 
 

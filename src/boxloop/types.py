@@ -151,7 +151,8 @@ class ImageRef:
     def __post_init__(self) -> None:
         _require(bool(self.id), "an image needs an id")
         _require(self.width > 0 and self.height > 0, f"{self.id}: size must be positive")
-        _require(bool(PurePosixPath(self.path).name), f"{self.id}: path must name a file")
+        named = bool(PurePosixPath(self.path).name) and "\0" not in self.path
+        _require(named, f"{self.id}: path must name a file")
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,14 @@ class ImageSet:
         return {image.id: image for image in self.images}
 
     def subset(self, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
-        """The images of these ids, in the order of ``image_ids``."""
+        """The images of these ids, in the order of ``image_ids``.
+
+        Raises:
+            ValueError: an id is not among the images.
+        """
         table = self.by_id()
+        for image_id in image_ids:
+            _require(image_id in table, f"image {image_id} is not among the dataset's images")
         return tuple(table[image_id] for image_id in image_ids)
 
 

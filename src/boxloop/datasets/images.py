@@ -54,7 +54,7 @@ class Probe:
     digest: str
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
     """Reads an image as (height, width, 3) uint8 RGB, upright (EXIF rotation applied).
 
     - Transparent pixels (RGBA, LA, a palette or a colour marked as transparent) are composited over
@@ -67,10 +67,22 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     - CMYK, YCbCr and LAB are converted by Pillow, which also undoes Adobe's inverted CMYK.
     - Of an animation, the first frame.
 
+    Args:
+        path: the file.
+        digest: SHA-256 that its bytes had when the dataset was read: on other pixels, boxes and
+            features would silently be wrong.
+
     Raises:
-        DatasetError: the file is missing, unreadable, truncated, or too large to be honest.
+        DatasetError: the file is missing, unreadable, truncated, too large to be honest, or has
+            changed.
     """
-    return _to_rgb(_decode(_bytes_of(path), path), path)
+    data = _bytes_of(path)
+    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+        raise DatasetError(
+            f"{path} has changed since the dataset was read: put the old file back, or run the"
+            " stage 'dataset' and all that follow again"
+        )
+    return _to_rgb(_decode(data, path), path)
 
 
 def probe_image(path: Path) -> Probe:

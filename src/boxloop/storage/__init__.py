@@ -32,9 +32,11 @@ from boxloop.storage.files import (
     write_json,
     write_text,
 )
+from boxloop.storage.records import faults_of
 
 __all__ = [
     "atomic_path",
+    "faults_of",
     "file_digest",
     "read_batch",
     "read_corrections",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop import __version__
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, ParamsError
 from boxloop.layout import Campaign, Layout
 from boxloop.params import Params
 from boxloop.report.tables import flatten
@@ -52,9 +52,12 @@ def track(
         say: told what a person may want to know.
 
     Raises:
+        ParamsError: params.yaml does not list the iteration.
         ArtifactError: a file of the iteration is missing or damaged.
         TrackingError: MLflow cannot be written to.
     """
+    if key not in params.iterations:
+        raise ParamsError(f"iterations does not list '{key}': {', '.join(params.iterations)}")
     summary: dict[str, Any] = {"format": _FORMAT, "batch": key, "enabled": params.track.enabled}
     if not params.track.enabled:
         write_json(out, summary)
