@@ -249,3 +249,14 @@ def test_batches_spare_a_folder_of_other_files(tmp_path):
     with pytest.raises(ArtifactError, match=r"b07.json is a file of format boxloop/corrections"):
         storage.write_batches(tmp_path, [Batch("b00", ("a",))])
     assert [p.name for p in tmp_path.iterdir()] == ["b07.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_but_not_a_live_one_s(tmp_path):
+    old, young = tmp_path / ".a.json.xx1.json", tmp_path / ".a.json.xx2.json"
+    other = tmp_path / ".b.json.xx3.json"
+    for path in (old, young, other):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    storage.write_text(tmp_path / "a.json", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [young.name, other.name, "a.json"]

@@ -7,17 +7,22 @@ kind: with the arguments of a stage in the wrong order, labels would be lost.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from boxloop.errors import ArtifactError, UserError
+
+_LEFTOVER_SECONDS = 3600
 
 _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 
@@ -38,6 +43,7 @@ def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
         ArtifactError: ``path`` holds something else, see :func:`require_writable`.
     """
     require_writable(path, kind)
+    _remove_leftovers(path)
     try:
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
@@ -57,6 +63,14 @@ def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
         raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what a killed writer of the same file left behind; a live one is never that slow."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:
