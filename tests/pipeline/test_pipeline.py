@@ -1,13 +1,28 @@
 """One tiny campaign through the real dvc, mlflow and training, looked at from all sides."""
 
 import json
+import re
+import shutil
 import sqlite3
 
 import pytest
 from campaigns import TINY, init, repro, run, snapshot
 
 from boxloop import storage
+from boxloop.params import BatchParams, DatasetParams, DemoParams, Params, read_yaml
 from boxloop.workload import total
+
+IGNORED_BY_THE_RUN_CACHE = {"size", "nfiles", "isexec"}
+
+
+def keys_in(value):
+    """Keys at any depth."""
+    if isinstance(value, dict):
+        yield from value
+        value = value.values()
+    if not isinstance(value, str) and hasattr(value, "__iter__"):
+        for part in value:
+            yield from keys_in(part)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +121,42 @@ def test_status_says_that_all_is_done(campaign):
     assert "b02" in text
 
 
+@pytest.mark.timeout(280)
+def test_other_sizes_are_not_taken_from_an_earlier_run(campaign, tmp_path):
+    """DVC's run cache does not look at parameters that are called ``size``."""
+    folder = tmp_path / "copy"
+    shutil.copytree(campaign, folder)
+    params = folder / "params.yaml"
+    text = params.read_text()
+    assert re.search(r"^ +size: 8$", text, re.MULTILINE)
+    params.write_text(re.sub(r"^( +)size: 8$", r"\1size: 6", text, flags=re.MULTILINE))
+    repro(folder, "batch")
+    batches = [storage.read_batch(folder / f"data/batches/b{i:02d}.json") for i in range(3)]
+    assert [len(batch.image_ids) for batch in batches] == [6, 6, 6]
+    params.write_text(re.sub(r"(size:\s+- )64(\s+- )64", r"\g<1>48\g<2>56", text))
+    repro(folder, "dataset")
+    image = storage.read_images(folder / "data/images.json").images[0]
+    assert (image.height, image.width) == (48, 56)
+
+
+def test_every_stage_with_a_parameter_called_size_stays_out_of_the_run_cache(campaign):
+    pipeline = read_yaml((campaign / "dvc.yaml").read_text())["stages"]
+    params = Params(dataset=DatasetParams(demo=DemoParams()), batch=BatchParams(size=1))
+    content = params.model_dump()
+    found = set()
+    for name, stage in pipeline.items():
+        stage = stage.get("do", stage)
+        sections = [content[section] for section in stage.get("params", [])]
+        if any(key in IGNORED_BY_THE_RUN_CACHE for key in keys_in(sections)):
+            found.add(name)
+            options = [v for out in stage["outs"] if isinstance(out, dict) for v in out.values()]
+            assert {"persist": True} in options, name
+    assert found == {"dataset", "batch", "track"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campaign, tmp_path):
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(campaign, folder)
     params = folder / "params.yaml"
