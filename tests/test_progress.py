@@ -1,0 +1,62 @@
+import io
+
+import pytest
+
+from boxloop import progress
+from boxloop.progress import reporting
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when the test says so."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_now_and_then_and_the_last_one(clock, capsys):
+    with reporting("reading images") as report:
+        for done in range(1, 31):
+            clock[0] += 0.5
+            report(done, 30)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading images: 10/30 in 5 s",
+        "reading images: 20/30 in 10 s",
+        "reading images: 30/30 in 15 s",
+    ]
+
+
+def test_what_is_over_at_once_gets_one_line(clock, capsys):
+    with reporting("proposing b01") as report:
+        for done in (1, 2):
+            report(done, 2)
+    assert capsys.readouterr().err == "proposing b01: 2/2 in 0 s\n"
+
+
+def test_notes_stand_behind_the_count(clock, capsys):
+    with reporting("training b01") as report:
+        report(4, 4, loss=1.23456)
+    assert capsys.readouterr().err == "training b01: 4/4 in 0 s, loss=1.23\n"
+
+
+def test_nothing_is_printed_on_standard_output(clock, capsys):
+    with reporting("x") as report:
+        report(1, 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_person_at_a_terminal_sees_a_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with reporting("training b01") as report:
+        report(3, 4, loss=0.5)
+        report(4, 4, loss=0.25)
+    shown = terminal.getvalue()
+    assert "training b01" in shown
+    assert "4/4" in shown
+    assert "loss=0.25" in shown
