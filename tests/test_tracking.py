@@ -130,6 +130,7 @@ def test_a_finished_campaign_is_one_parent_with_a_child_per_iteration(workspace:
     track_all(layout, params)
     (parent,), children = runs_of(layout)
     assert parent.info.status == "FINISHED"
+    assert f"{1 - 8 / 15:.1%}".replace("%", " %") + " saved" in parent.info.run_name
     assert [child.info.run_name for child in children] == ["b00", "b01", "b02"]
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
     assert {child.info.status for child in children} == {"FINISHED"}

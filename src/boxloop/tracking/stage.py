@@ -74,7 +74,7 @@ def track(
         parent = _parent(store, params, campaign_id, record, points, last=last)
         origin = _origin(layout.root)
         _child(store, parent, record, content, origin)
-        store.set_tags(parent, {NAME: _name(params), **origin})
+        store.set_tags(parent, origin)
         _settle(store, parent, params, campaign, record, _final_content(layout, params))
     summary |= {
         "campaign": fingerprint,
@@ -120,7 +120,7 @@ def _parent(
     found = store.runs({CAMPAIGN_TAG: campaign_id})
     chosen = next((r for r in found if _agrees(store, r, points, record.images, last)), None)
     if chosen is None:
-        run_id = store.create(_name(params), {CAMPAIGN_TAG: campaign_id}, record.started)
+        run_id = store.create(params.track.campaign, {CAMPAIGN_TAG: campaign_id}, record.started)
         known: Mapping[str, str] = {}
     else:
         run_id, known = str(chosen.info.run_id), chosen.data.params
@@ -151,8 +151,13 @@ def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool
     return True
 
 
-def _name(params: Params) -> str:
-    return f"{params.track.campaign}: {params.order.strategy}, {params.train.detector}"
+def _name(params: Params, campaign: Campaign) -> str:
+    """Says in any list of runs how much the campaign saved; MLflow cuts long names at the end."""
+    iou = campaign.iou_thresholds[0]
+    saved = percent(campaign.totals(iou).wt_reduction)
+    return (
+        f"{params.track.campaign}: {saved} saved, {params.order.strategy}, {params.train.detector}"
+    )
 
 
 def _note(params: Params, campaign: Campaign) -> str:
@@ -256,7 +261,8 @@ def _settle(
         and all(key in children and _is_complete(children[key]) for key in keys)
     )
     if not finished or record.key == keys[-1]:
-        store.set_tags(parent, {NOTE: _note(params, campaign)})
+        texts = {NAME: _name(params, campaign), NOTE: _note(params, campaign)}
+        store.set_tags(parent, texts)
     if finished:
         store.finish(parent, record.ended)
     else:
