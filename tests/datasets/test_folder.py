@@ -56,3 +56,11 @@ def test_what_makes_the_set_unusable(tmp_path):
         load(tmp_path / "a.jpg", "folder", classes=["dog"])
     with pytest.raises(DatasetError, match="does not exist"):
         load(tmp_path / "gone", "folder", classes=["dog"])
+
+
+def test_a_name_of_two_lines_is_set_aside(tmp_path):
+    image(tmp_path / "a.png")
+    image(tmp_path / "b\nc.png")
+    found = load(tmp_path, "folder", classes=["dog"])
+    assert ids(found) == ["a"]
+    assert kinds(found) == [FaultKind.UNREADABLE_IMAGE]

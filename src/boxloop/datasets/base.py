@@ -151,16 +151,17 @@ def probe_refs(
 ) -> list[ImageRef]:
     """Decodes the images of ``(id, path)`` pairs; those that cannot be used are logged.
 
-    A missing file, a damaged one, one whose name is not valid Unicode and a second one of the same
-    id are set aside.
+    A missing file, a damaged one, one whose name is not valid Unicode or not one line, and a second
+    one of the same id are set aside.
     """
     usable: dict[str, Path] = {}
     for image_id, path in candidates:
         if image_id in usable:
             detail = f"has the id {image_id} of another image, {usable[image_id].as_posix()}"
             log.add(FaultKind.DUPLICATE_ID, path, detail, image_id)
-        elif not _is_unicode(str(path)):
-            log.add(FaultKind.UNREADABLE_IMAGE, path, "its name is not valid UTF-8: rename it")
+        elif any(is_control(char) for char in str(path)):
+            detail = "its name is not valid UTF-8, or holds a line break or the like: rename it"
+            log.add(FaultKind.UNREADABLE_IMAGE, path, detail)
         elif not exists(path):
             log.add(FaultKind.MISSING_IMAGE, path, "does not exist", image_id)
         else:
@@ -176,15 +177,6 @@ def probe_refs(
             detail = str(probe).removeprefix(f"{path} ")
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail, image_id)
     return refs
-
-
-def _is_unicode(text: str) -> bool:
-    """False for file names in another encoding, which Python carries in lone surrogates."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def chosen_classes(params: DatasetParams, known: Sequence[str], where: str) -> tuple[str, ...]:
