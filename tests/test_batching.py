@@ -69,3 +69,10 @@ def test_plan(params, names, expected):
 def test_plans_that_cannot_be_made_say_why(params, names, message):
     with pytest.raises(ParamsError, match=message):
         plan(IDS, params, names)
+
+
+@pytest.mark.parametrize(("section", "place"), [({}, "iterations"), ({"count": 11}, "batch.count")])
+def test_too_few_images_are_told_where_the_number_stands(section, place):
+    names = [f"b{n:02d}" for n in range(11)]
+    with pytest.raises(ParamsError, match=f"{place}: 10 images cannot fill 11 batches"):
+        plan(IDS, BatchParams(**section), names)

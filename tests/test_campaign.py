@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -30,7 +31,8 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     assert list(params.iterations) == ["b00", "b01", "b02"]
     assert params.order.seed == 7
     assert (folder / ".git").is_dir()
-    assert (folder / ".dvc" / "config").is_file()
+    config = (Path(__file__).parents[1] / ".dvc" / "config").read_text()
+    assert (folder / ".dvc" / "config").read_text() == config
     listed = subprocess.run(["dvc", "stage", "list", "--all"], cwd=folder, capture_output=True)
     assert b"track@b02" in listed.stdout
     # What the demo is drawn by lies elsewhere in every installation.

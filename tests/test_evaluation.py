@@ -46,3 +46,9 @@ def test_always_a_fraction_and_never_better_at_a_tighter_iou(final, found):
     assert all(0 <= value <= 1 + 1e-9 for value in result.values())
     if result:
         assert result["map_75"] <= result["map_50"] + 1e-9
+
+
+def test_boxes_away_from_the_origin_are_not_stretched():
+    final = {"a": boxes(("cat", 50, 50, 60, 60))}
+    found = {"a": proposed(("cat", 54, 50, 64, 60, 0.9))}  # IoU 60 / 140
+    assert average_precision(found, final)["map_50"] == 0

@@ -139,3 +139,14 @@ def test_progress_reaches_the_end():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         order(table(np.eye(3)), **arguments)
+
+
+def test_the_query_list_has_the_size_asked_for():
+    """On a line, what follows the list of size k is the farthest from all of its k images."""
+    features = table([[2.0**n] for n in range(12)])
+    for size in (2, 5):
+        result = order(features, "dissimilar", seed=1, query_size=size).image_ids
+        query = list(result[:size])
+        assert list(result) == plain_order(features, query, True, "single")
+        picks = np.random.default_rng(1).choice(12, size, False)
+        assert query == [features.image_ids[pick] for pick in picks]

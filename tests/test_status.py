@@ -173,3 +173,12 @@ def test_it_answers_without_heavy_libraries() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_without_its_images_a_finished_campaign_is_to_be_run_again(tmp_path: Path) -> None:
+    params = small_params(1)
+    layout = build_campaign(tmp_path, params, done=1)
+    layout.metrics.write_text("{}")
+    assert "Every batch is done" in status_text(layout, params)
+    layout.images.unlink()
+    assert "Next: dvc repro" in status_text(layout, params)

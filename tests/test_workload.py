@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +138,22 @@ def test_totals_follow_from_the_ledger(shown, final, iou):
         1 - (1 + ledger.additions + ledger.removals / 2) / n
     )
     assert totals.wt_reduction <= 1 - 1 / n + 1e-12
+
+
+@pytest.mark.parametrize(("overlap", "moved"), [(2, 1), (1, 0)])
+def test_a_box_is_moved_from_an_iou_of_a_tenth(overlap, moved):
+    """Two boxes of 10x10 that share 2 columns have an IoU of 20 / 180, with 1 column 10 / 190."""
+    final = boxes(("cat", 0, 0, 10, 10))
+    ledger = compare(proposed(("cat", 10 - overlap, 0, 20 - overlap, 10, 0.9)), final, 0.5)
+    assert (ledger.moved, ledger.removed, ledger.added) == (moved, 1 - moved, 1 - moved)
+
+
+def test_what_if_thresholds_reach_down_to_the_floor_and_no_further():
+    result = account(corrections({"a": proposed()}, {"a": Boxes.empty()}), (0.5,), (0.04, 0.05), {})
+    assert {score for score, _ in result.ledgers} == {0.05, 0.5}
+
+
+def test_measured_seconds_are_summed():
+    edited = replace(corrections({"a": proposed()}, {"a": Boxes.empty()}), seconds={"a": 2.5})
+    assert account(edited, (0.5,), (), {}).seconds == 2.5
+    assert account(replace(edited, seconds={}), (0.5,), (), {}).seconds is None

@@ -81,3 +81,10 @@ def test_without_truth_there_is_nothing_to_simulate():
 def test_an_image_outside_the_truth_is_named():
     with pytest.raises(DatasetError, match="does not cover image z"):
         SimulatedAnnotator({}, 0.5).review(proposals({"z": proposed()}), {}, 0.5)
+
+
+def test_a_box_that_is_drawn_never_takes_the_id_of_a_proposal():
+    truth = {"a": boxes(("cat", 0, 0, 10, 10), prefix="p")}
+    offered = proposals({"a": proposed(("dog", 80, 0, 90, 10, 0.9))})
+    result = SimulatedAnnotator(truth, 0.5).review(offered, {}, 0.5)
+    assert result.boxes["a"].ids.tolist() == ["new-p0"]
