@@ -66,6 +66,10 @@ def test_overrides(tmp_path):
         ("dataset: {classes: [a, a]}", "must not repeat"),
         ("account: {iou_thresholds: [0.5, 2]}", "account.iou_thresholds.1: .* got 2"),
         ("account: {iou_thresholds: []}", "at least one value"),
+        (
+            "review: {score_threshold: 0.01}",
+            "score_threshold is 0.01, but propose.score_floor 0.05",
+        ),
         ("iterations: {}", "at least one batch"),
         ("iterations: {b00: {previous: b01}}", "iterations.b00.previous must be 'empty'"),
         (

@@ -45,7 +45,7 @@ class _Section(BaseModel):
 
 
 class DemoParams(_Section):
-    """The scenes that ``dataset.format: demo`` draws."""
+    """The scenes that ``dataset.format: demo`` draws; ``size`` is (height, width) in pixels."""
 
     images: Positive = 300
     video_fraction: Fraction = 0.5
@@ -245,6 +245,16 @@ class Params(_Section):
                     f" got '{item.previous}'"
                 )
             previous = key
+        return self
+
+    @model_validator(mode="after")
+    def _shown_are_stored(self) -> Params:
+        threshold, floor = self.review.score_threshold, self.propose.score_floor
+        if threshold < floor:
+            raise ValueError(
+                f"review.score_threshold is {threshold:g}, but propose.score_floor {floor:g} stores"
+                " nothing that scores less: lower the floor, or raise the threshold"
+            )
         return self
 
 

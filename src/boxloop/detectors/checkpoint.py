@@ -6,6 +6,7 @@ checkpoint that was trained again to the same weights.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,9 +66,12 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
             for name, tensor in checkpoint.state.items()
         },
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        # Through a file object, because torch.save writes a path's name into the archive.
-        torch.save(content, file)
+    # Into memory first: torch.save writes a path's name into the archive, and turns a full disk
+    # into an error of its own.
+    archive = io.BytesIO()
+    torch.save(content, archive)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(archive.getbuffer())
 
 
 def read(path: Path) -> Checkpoint:
