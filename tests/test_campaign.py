@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     assert (folder / ".git").is_dir()
     config = (Path(__file__).parents[1] / ".dvc" / "config").read_text()
     assert (folder / ".dvc" / "config").read_text() == config
-    listed = subprocess.run(["dvc", "stage", "list", "--all"], cwd=folder, capture_output=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=folder, capture_output=True
+    )
     assert b"track@b02" in listed.stdout
     # What the demo is drawn by lies elsewhere in every installation.
     assert params.dataset.path.endswith("demo.py")
