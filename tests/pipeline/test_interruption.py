@@ -27,7 +27,7 @@ KILLS = [
     ("track@b00", 1.0),
     ("merge@b00", 0.1),
     ("train@b01", 1.5),
-    ("train@b01", 4.0),
+    ("train@b01", 3.0),
     ("propose@b01", 2.0),
     ("track@b01", 0.7),
     ("report", 0.3),
@@ -61,9 +61,8 @@ def undisturbed(start, tmp_path_factory):
 
 def test_killed_at_every_stage(start, undisturbed, tmp_path):
     folder = start(tmp_path / "campaign")
-    hits = [stage for stage, after in KILLS if interrupt_at(folder, stage, after=after)]
-    # On a fast machine a stage may be over before it is hit; nearly all must be.
-    assert len(hits) >= len(KILLS) - 3, hits
+    for stage, after in KILLS:
+        assert interrupt_at(folder, stage, after=after), f"{stage} was not hit"
     repro(folder)
     assert snapshot(folder) == undisturbed
     assert "up to date" in repro(folder).stdout

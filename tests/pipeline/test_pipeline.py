@@ -117,8 +117,9 @@ def test_git_is_not_littered(campaign):
 
 def test_status_says_that_all_is_done(campaign):
     text = run(campaign, "boxloop", "status").stdout
-    assert "24" in text
-    assert "b02" in text
+    assert "24 of 24 images are labeled" in text
+    assert "in 3 of 3 batches" in text
+    assert "Every batch is done" in text
 
 
 @pytest.mark.timeout(280)
