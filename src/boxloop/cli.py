@@ -402,6 +402,14 @@ def init(
     print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
 
 
+@app.command(name="install-mongod")
+def install_mongod() -> None:
+    """Set up the database of the review App, without root, where none runs yet."""
+    from boxloop.database.install import install_mongod as install
+
+    install()
+
+
 @app.command(name="detectors")
 def list_detectors() -> None:
     """List the detectors that params.yaml may name."""

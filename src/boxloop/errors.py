@@ -9,6 +9,7 @@ BoxloopError
 │   ├── DatasetError        a dataset cannot be used
 │   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
 │   ├── WeightsError        initial weights cannot be had or do not fit
+│   ├── DatabaseError       there is no database for the review App, or it does not work
 │   └── ProtectedLabelsError   the command would replace labels that a person made
 ├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
@@ -45,6 +46,10 @@ class ArtifactError(UserError):
 
 class WeightsError(UserError):
     """Initial weights cannot be downloaded, read, or fitted to the architecture."""
+
+
+class DatabaseError(UserError):
+    """There is no database for the review App, or it cannot be started or reached."""
 
 
 class ProtectedLabelsError(UserError):
