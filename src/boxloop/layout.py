@@ -11,6 +11,19 @@ from boxloop.storage import read_workload
 from boxloop.workload import BatchWorkload, Totals, total
 
 
+def workspace_of(folder: Path) -> Path:
+    """The folder that a campaign belongs to.
+
+    ``dvc exp run --temp`` and ``--queue`` run in a copy under ``.dvc/tmp/exps`` that DVC deletes
+    afterwards; what people or MLflow keep belongs to the folder that it is a copy of.
+    """
+    folder = folder.resolve()
+    for parent in folder.parents:
+        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
+            return parent.parents[2]
+    return folder
+
+
 @dataclass(frozen=True)
 class Layout:
     """The folders that ``dvc.yaml`` writes to, for the commands that look at a whole campaign.
@@ -20,6 +33,28 @@ class Layout:
     """
 
     root: Path = Path()
+
+    @property
+    def reviews(self) -> Path:
+        """What people submitted (``boxloop.journal``): beside dvc.yaml, and for git to keep."""
+        return self.root / "reviews"
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """The folders that people's submissions are read from.
+
+        ``dvc exp run --temp`` copies what git knows; labels that nobody committed yet are in the
+        folder that it is a copy of.
+        """
+        workspace = workspace_of(self.root)
+        if workspace == self.root.resolve():
+            return (self.reviews,)
+        return (workspace / "reviews", self.reviews)
+
+    @property
+    def state(self) -> Path:
+        """Running review sessions: database, locks, logs. Nothing in it is needed for long."""
+        return self.root / ".boxloop"
 
     @property
     def images(self) -> Path:

@@ -129,6 +129,9 @@ def _strings(values: Sequence[str]) -> Strings:
 
 BoxesByImage = Mapping[str, Boxes]
 
+SIMULATED = "simulated"
+"""Kind of the annotator that corrects by the truth; every other kind is a person's."""
+
 
 @dataclass(frozen=True)
 class ImageRef:
@@ -274,9 +277,18 @@ class Corrections:
         annotator: kind of annotator: "simulated", "fiftyone", ...
         boxes: the final boxes by image id, in the batch's order, every image of the batch.
         reviewer: who did it, where known.
-        seconds: active seconds by image id, where measured.
-        finished: ISO 8601 time at which a person submitted it; None for a simulated one.
+        seconds: active seconds by image id, where measured; those of a redo include the earlier
+            ones.
+        finished: ISO 8601 time (UTC) at which a person submitted it, or the last part of it; None
+            for a simulated one.
         versions: versions of the programs that took part.
+        submitted: ISO 8601 time by image id, of the images submitted earlier than ``finished``.
+        revision: 1 for a batch that was submitted once (in parts or not), one more for each later
+            submission that holds one of its images again.
+
+    Raises:
+        ValueError: the final boxes are not of the images that the proposals are of, seconds or
+            times are of other images, or the revision is below 1.
     """
 
     proposals: Proposals
@@ -287,17 +299,31 @@ class Corrections:
     seconds: Mapping[str, float] = field(default_factory=dict)
     finished: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    submitted: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 1
 
     def __post_init__(self) -> None:
         _require(
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
+        for name, table in (("seconds", self.seconds), ("submitted", self.submitted)):
+            foreign = set(table) - set(self.boxes)
+            _require(
+                not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
+            )
+        _require(all(value >= 0 for value in self.seconds.values()), "seconds cannot be negative")
+        _require(self.revision >= 1, f"revision must be at least 1, got {self.revision}")
 
     @property
     def batch(self) -> str:
         """The batch's id."""
         return self.proposals.batch
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person made them: every kind of annotator but the simulated one."""
+        return self.annotator != SIMULATED
 
     def shown(self) -> dict[str, Boxes]:
         """The proposals that were drawn for the person: those at or above the threshold."""

@@ -5,67 +5,28 @@ first batch, An and Rn the boxes added and removed in the later batches:
 
     WB = sum(An) + sum(Rn) + B1n                 saved: 1 - WB / N
     WT = B1n*T + sum(An)*T + sum(Rn)*T/2         saved: 1 - WT / (N*T)
+
+A person's edits are told by the ids of the boxes (``boxloop.edits``). The simulated annotator has
+none to tell: it edits as little as possible, which the geometry says, also at thresholds that
+nobody reviewed at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxloop.boxes import iou_matrix, match, same_label
+from boxloop.edits import Ledger, diff, judge
 from boxloop.types import Boxes, BoxesByImage, Corrections
 
 MOVE_IOU = 0.1
 """IoU from which a wrong box of the right class is one that a person would move rather than remove
 (the background threshold of TIDE, Bolya et al. 2020, section 2.2)."""
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What became of the proposals that were shown, and what was missing among them.
-
-    The finer kinds beside the paper's two, so that other cost tables can be priced from the same
-    edits: in the paper's count a moved or a relabeled box is one removal and one addition.
-
-    Attributes:
-        kept: right label, and an IoU with the final box that reaches the threshold.
-        moved: right label, overlap too low: the box was dragged into place.
-        relabeled: right place, wrong label.
-        removed: no object there, or a second box on one.
-        added: objects that no proposal pointed at.
-    """
-
-    kept: int = 0
-    moved: int = 0
-    relabeled: int = 0
-    removed: int = 0
-    added: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.kept, self.moved, self.relabeled, self.removed, self.added) < 0:
-            raise ValueError("an edit count cannot be negative")
-
-    def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(
-            self.kept + other.kept,
-            self.moved + other.moved,
-            self.relabeled + other.relabeled,
-            self.removed + other.removed,
-            self.added + other.added,
-        )
-
-    @property
-    def additions(self) -> int:
-        """An of the paper."""
-        return self.added + self.moved + self.relabeled
-
-    @property
-    def removals(self) -> int:
-        """Rn of the paper."""
-        return self.removed + self.moved + self.relabeled
 
 
 Pairs = list[tuple[int, int]]
@@ -98,17 +59,24 @@ def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs
 
 
 def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
-    """Counts the edits that lead from the proposals of one image to its final boxes."""
+    """Counts the fewest edits that lead from the proposals of one image to its final boxes."""
     kept, relabeled, moved = (len(p) for p in pair(shown, final, iou_threshold))
     paired = kept + relabeled + moved
     return Ledger(kept, moved, relabeled, len(shown) - paired, len(final) - paired)
 
 
-def compare_all(shown: BoxesByImage, final: BoxesByImage, iou_threshold: float) -> Ledger:
-    """The sum of :func:`compare` over all images of ``final``."""
+def compare_all(
+    shown: BoxesByImage, final: BoxesByImage, count: Callable[[Boxes, Boxes], Ledger]
+) -> Ledger:
+    """The sum over all images of ``final``.
+
+    Args:
+        shown: proposals by image id.
+        final: final boxes by image id.
+        count: the edits of one image, from its proposals and its final boxes.
+    """
     ledgers = (
-        compare(shown.get(image_id, Boxes.empty()), boxes, iou_threshold)
-        for image_id, boxes in final.items()
+        count(shown.get(image_id, Boxes.empty()), boxes) for image_id, boxes in final.items()
     )
     return sum(ledgers, Ledger())
 
@@ -128,6 +96,10 @@ class BatchWorkload:
         average_precision: of all stored proposals against the final boxes, by name ("map",
             "map_50", "map_75"); empty where the batch holds no object.
         seconds: active seconds of the person, None where not measured.
+        timed_images: number of images that were measured; None where none was.
+        edits: a person's edits, told exactly by id; None for a simulated annotator.
+        reviewer: who did it, where known; several names are joined by ", ".
+        revision: as in the corrections; more than 1 where the batch was redone.
     """
 
     batch: str
@@ -139,6 +111,15 @@ class BatchWorkload:
     ledgers: Mapping[tuple[float, float], Ledger]
     average_precision: Mapping[str, float]
     seconds: float | None = None
+    timed_images: int | None = None
+    edits: Ledger | None = None
+    reviewer: str | None = None
+    revision: int = 1
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """The seconds, where every image of the batch was measured."""
+        return self.seconds if self.timed_images == self.images else None
 
     def ledger(self, iou_threshold: float, score_threshold: float | None = None) -> Ledger:
         """The edits at these thresholds (score: as shown, unless given)."""
@@ -158,18 +139,27 @@ def account(
         corrections: the batch, with the proposals that were made for it.
         iou_thresholds: IoU from which a proposal counts as right.
         score_thresholds: what-if review thresholds. Only a simulated annotator's final boxes do
-            not depend on what was shown; a person's are accounted as they were shown.
+            not depend on what was shown; a person's are accounted as they were shown, and by id.
         average_precision: of the proposals, to be kept beside the counts.
     """
-    scores = {corrections.score_threshold}
-    if corrections.annotator == "simulated":
-        floor = corrections.proposals.score_floor
-        scores |= {score for score in score_thresholds if score >= floor}
     ledgers = {}
-    for score in sorted(scores):
-        shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+    if corrections.by_person:
+        shown = corrections.shown()
+        edits = compare_all(shown, corrections.boxes, diff)
         for iou in iou_thresholds:
-            ledgers[(score, iou)] = compare_all(shown, corrections.boxes, iou)
+            ledgers[(corrections.score_threshold, iou)] = compare_all(
+                shown, corrections.boxes, partial(judge, iou_threshold=iou)
+            )
+    else:
+        edits = None
+        floor = corrections.proposals.score_floor
+        scores = {corrections.score_threshold, *(s for s in score_thresholds if s >= floor)}
+        for score in sorted(scores):
+            shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+            for iou in iou_thresholds:
+                ledgers[(score, iou)] = compare_all(
+                    shown, corrections.boxes, partial(compare, iou_threshold=iou)
+                )
     return BatchWorkload(
         batch=corrections.batch,
         annotator=corrections.annotator,
@@ -180,6 +170,10 @@ def account(
         ledgers=ledgers,
         average_precision=dict(average_precision),
         seconds=sum(corrections.seconds.values()) if corrections.seconds else None,
+        timed_images=len(corrections.seconds) or None,
+        edits=edits,
+        reviewer=corrections.reviewer,
+        revision=corrections.revision,
     )
 
 
@@ -226,6 +220,9 @@ def total(
     batches: Sequence[BatchWorkload], iou_threshold: float, score_threshold: float | None = None
 ) -> Totals:
     """Sums the batches of a campaign, the first of which was labeled from scratch.
+
+    As in the paper, every object of the first batch counts as drawn, also where people reviewed in
+    another order at first, so that some of its images were shown with proposals.
 
     Args:
         batches: in the order in which they were labeled.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from boxloop.errors import DatasetError
-from boxloop.types import Boxes, BoxesByImage, Corrections, ImageRef, Proposals
+from boxloop.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageRef, Proposals
 from boxloop.workload import pair
 
 
@@ -19,7 +19,7 @@ class SimulatedAnnotator:
     truth's, so the labels do not depend on the detector.
     """
 
-    kind = "simulated"
+    kind = SIMULATED
 
     def __init__(self, truth: BoxesByImage | None, iou_threshold: float) -> None:
         """Takes the truth.

@@ -4,6 +4,7 @@
 """
 
 from boxloop.storage.artifacts import (
+    create_corrections,
     read_batch,
     read_corrections,
     read_features,
@@ -26,6 +27,7 @@ from boxloop.storage.artifacts import (
 )
 from boxloop.storage.files import (
     atomic_path,
+    create_json,
     file_digest,
     read_json,
     require_writable,
@@ -36,6 +38,8 @@ from boxloop.storage.records import faults_of
 
 __all__ = [
     "atomic_path",
+    "create_corrections",
+    "create_json",
     "faults_of",
     "file_digest",
     "read_batch",

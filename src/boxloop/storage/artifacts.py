@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from boxloop.edits import Ledger, diff
 from boxloop.errors import ArtifactError
-from boxloop.storage.files import atomic_path, require_writable, write_json
+from boxloop.storage.files import atomic_path, create_json, require_writable, write_json
 from boxloop.storage.records import (
     BatchFile,
     CorrectionsFile,
@@ -40,7 +41,7 @@ from boxloop.types import (
     Ordering,
     Proposals,
 )
-from boxloop.workload import BatchWorkload, Ledger
+from boxloop.workload import BatchWorkload
 
 
 def write_images(path: Path, images: ImageSet) -> None:
@@ -190,22 +191,40 @@ def read_proposals(path: Path) -> Proposals:
 
 def write_corrections(path: Path, corrections: Corrections) -> None:
     """Writes one file of ``corrections/``."""
-    write_json(
-        path,
-        {
-            "format": "boxloop/corrections@1",
-            "batch": corrections.batch,
-            "annotator": corrections.annotator,
-            "reviewer": corrections.reviewer,
-            "finished": corrections.finished,
-            "versions": dict(corrections.versions),
-            "score_threshold": corrections.score_threshold,
-            "boxes": boxes_out(corrections.boxes),
-            "seconds": dict(corrections.seconds),
-            "proposals": _proposals_out(corrections.proposals),
-        },
-        depth=3,
-    )
+    write_json(path, _corrections_out(corrections), depth=3)
+
+
+def create_corrections(path: Path, corrections: Corrections) -> None:
+    """Writes corrections to a file that must not exist yet, and lasts once this returns.
+
+    Raises:
+        FileExistsError: it exists; nothing was changed.
+    """
+    create_json(path, _corrections_out(corrections), depth=3)
+
+
+def _corrections_out(corrections: Corrections) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "format": "boxloop/corrections@1",
+        "batch": corrections.batch,
+        "annotator": corrections.annotator,
+        "reviewer": corrections.reviewer,
+        "finished": corrections.finished,
+        "versions": dict(corrections.versions),
+        "score_threshold": corrections.score_threshold,
+        "boxes": boxes_out(corrections.boxes),
+        "seconds": dict(corrections.seconds),
+        "proposals": _proposals_out(corrections.proposals),
+    }
+    if corrections.by_person:
+        shown = corrections.shown()
+        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
+        content |= {
+            "submitted": dict(corrections.submitted),
+            "revision": corrections.revision,
+            "edits": edits,
+        }
+    return content
 
 
 def read_corrections(path: Path) -> Corrections:
@@ -225,6 +244,8 @@ def read_corrections(path: Path) -> Corrections:
             seconds=file.seconds,
             finished=file.finished,
             versions=file.versions,
+            submitted=file.submitted,
+            revision=file.revision,
         )
 
 
@@ -254,21 +275,26 @@ def write_workload(path: Path, workload: BatchWorkload) -> None:
         {"score_threshold": score, "iou_threshold": iou, **asdict(ledger)}
         for (score, iou), ledger in workload.ledgers.items()
     ]
-    write_json(
-        path,
-        {
-            "format": "boxloop/workload@1",
-            "batch": workload.batch,
-            "annotator": workload.annotator,
-            "detector": workload.detector,
-            "images": workload.images,
-            "objects": workload.objects,
-            "score_threshold": workload.score_threshold,
-            "average_precision": dict(workload.average_precision),
-            "seconds": workload.seconds,
-            "ledgers": ledgers,
-        },
-    )
+    content: dict[str, Any] = {
+        "format": "boxloop/workload@1",
+        "batch": workload.batch,
+        "annotator": workload.annotator,
+        "detector": workload.detector,
+        "images": workload.images,
+        "objects": workload.objects,
+        "score_threshold": workload.score_threshold,
+        "average_precision": dict(workload.average_precision),
+        "seconds": workload.seconds,
+        "ledgers": ledgers,
+    }
+    if workload.edits is not None:
+        content |= {
+            "timed_images": workload.timed_images,
+            "edits": asdict(workload.edits),
+            "reviewer": workload.reviewer,
+            "revision": workload.revision,
+        }
+    write_json(path, content)
 
 
 def read_workload(path: Path) -> BatchWorkload:
@@ -279,5 +305,9 @@ def read_workload(path: Path) -> BatchWorkload:
         for row in file.ledgers:
             counts = row.model_dump(exclude={"score_threshold", "iou_threshold"})
             ledgers[(row.score_threshold, row.iou_threshold)] = Ledger(**counts)
-        fields = file.model_dump(exclude={"format", "ledgers"})
-        return BatchWorkload(ledgers=ledgers, **fields)
+        fields = file.model_dump(exclude={"format", "ledgers", "edits", "timed_images"})
+        edits = None if file.edits is None else Ledger(**file.edits.model_dump())
+        # Files of 0.1.0 do not say how many images were timed: all, where there are seconds.
+        every = None if file.seconds is None else file.images
+        timed = every if file.timed_images is None else file.timed_images
+        return BatchWorkload(ledgers=ledgers, edits=edits, timed_images=timed, **fields)

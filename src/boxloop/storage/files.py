@@ -28,7 +28,7 @@ _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 
 
 @contextmanager
-def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
+def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> Iterator[Path]:
     """Gives a temporary path beside ``path`` to write to, then renames it into place.
 
     The folder is made where it is missing. After an exception the temporary file is gone and
@@ -37,10 +37,12 @@ def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
     Args:
         path: the file to write or replace.
         kind: what the file will be, such as "boxloop/order", where it is one of the JSON artifacts.
+        new: whether ``path`` must not exist, also not at the moment of the renaming.
 
     Raises:
         UserError: the file cannot be written.
         ArtifactError: ``path`` holds something else, see :func:`require_writable`.
+        FileExistsError: ``path`` exists, and must not.
     """
     require_writable(path, kind)
     _remove_leftovers(path)
@@ -58,11 +60,45 @@ def atomic_path(path: Path, kind: str | None = None) -> Iterator[Path]:
             os.fsync(file.fileno())
         # mkstemp makes private files; artifacts are as readable as any other file of the user's.
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        if new:
+            _rename_to_new(temporary, path)
+        else:
+            temporary.replace(path)
+        _settle(path.parent)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Gives a whole file a name that nobody has.
+
+    A second name cannot be given where it is taken, and the ``temporary`` one goes afterwards.
+
+    Raises:
+        FileExistsError: somebody has it.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some network and USB file systems know no second names: take it by an empty file.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        temporary.replace(path)
+
+
+def _settle(folder: Path) -> None:
+    """Has the system write a folder's list of names to disk, where it can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -133,8 +169,21 @@ def write_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> Non
     _write(path, _dump(payload, depth) + "\n", kind)
 
 
-def _write(path: Path, text: str, kind: str | None) -> None:
-    with atomic_path(path, kind) as temporary:
+def create_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
+    """As :func:`write_json`, to a file that must not exist yet.
+
+    Raises:
+        FileExistsError: it exists; nothing was changed.
+        UserError: the file cannot be written.
+    """
+    kind = str(payload["format"]).partition("@")[0]
+    if path.exists():
+        raise FileExistsError(f"{path} exists")
+    _write(path, _dump(payload, depth) + "\n", kind, new=True)
+
+
+def _write(path: Path, text: str, kind: str | None, *, new: bool = False) -> None:
+    with atomic_path(path, kind, new=new) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -87,6 +87,14 @@ class ProposalsFile(ProposalsBody):
     format: Literal["boxloop/proposals@1"]
 
 
+class _Counts(_Record):
+    kept: int
+    moved: int
+    relabeled: int
+    removed: int
+    added: int
+
+
 class CorrectionsFile(_Record):
     """One file of ``corrections/``."""
 
@@ -100,6 +108,10 @@ class CorrectionsFile(_Record):
     boxes: _BoxTable
     seconds: dict[str, float]
     proposals: ProposalsBody
+    # Of people's corrections only; the edits are for other programs, and never read back.
+    submitted: dict[str, str] = {}
+    revision: int = 1
+    edits: dict[str, _Counts] | None = None
 
 
 class LabeledFile(_Record):
@@ -111,14 +123,9 @@ class LabeledFile(_Record):
     boxes: _BoxTable
 
 
-class _Ledger(_Record):
+class _Ledger(_Counts):
     score_threshold: float
     iou_threshold: float
-    kept: int
-    moved: int
-    relabeled: int
-    removed: int
-    added: int
 
 
 class WorkloadFile(_Record):
@@ -134,6 +141,10 @@ class WorkloadFile(_Record):
     average_precision: dict[str, float]
     seconds: float | None
     ledgers: list[_Ledger]
+    timed_images: int | None = None
+    edits: _Counts | None = None
+    reviewer: str | None = None
+    revision: int = 1
 
 
 _F = TypeVar("_F", bound=_Record)

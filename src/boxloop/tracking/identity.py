@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boxloop.layout import Layout
+from boxloop.layout import Layout, workspace_of
 from boxloop.params import Params
 from boxloop.storage import read_images, read_truth
 
@@ -49,19 +49,6 @@ def campaign_fingerprint(params: Params, dataset: str) -> str:
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)
     return digest([content, dataset])
-
-
-def workspace_of(folder: Path) -> Path:
-    """The folder that a campaign belongs to.
-
-    ``dvc exp run --temp`` and ``--queue`` run in a copy under ``.dvc/tmp/exps`` that DVC deletes
-    afterwards; what is tracked there belongs to the folder that it is a copy of.
-    """
-    folder = folder.resolve()
-    for parent in folder.parents:
-        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
-            return parent.parents[2]
-    return folder
 
 
 def campaign_identity(fingerprint: str, workspace: Path) -> str:

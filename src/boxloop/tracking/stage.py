@@ -12,7 +12,7 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.errors import ArtifactError, ParamsError
-from boxloop.layout import Campaign, Layout
+from boxloop.layout import Campaign, Layout, workspace_of
 from boxloop.params import Params
 from boxloop.report.tables import flatten
 from boxloop.report.terminal import percent
@@ -66,7 +66,7 @@ def track(
     fingerprint = identity.campaign_fingerprint(params, identity.dataset_digest(layout))
     content = content_digest(layout, params, key)
     record, campaign = gather(layout, params, key)
-    workspace = identity.workspace_of(layout.root)
+    workspace = workspace_of(layout.root)
     campaign_id = identity.campaign_identity(fingerprint, workspace)
     with opened(workspace, params.track.experiment, say) as store:
         points = _campaign_points(campaign, record)
