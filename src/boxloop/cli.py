@@ -68,6 +68,20 @@ def _params(path: Path, overrides: list[str] | None) -> Params:
     return load_params(path, overrides or ())
 
 
+def _campaign_params(path: Path, overrides: list[str] | None) -> Params:
+    """The parameters of the campaign whose folder this is.
+
+    Raises:
+        ParamsError: it is no campaign's folder.
+    """
+    if not path.exists():
+        raise ParamsError(
+            f"{path} does not exist: go to a campaign's folder, or make one with"
+            " 'boxloop init FOLDER'"
+        )
+    return _params(path, overrides)
+
+
 def _listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
     """The images that the file ``source`` lists."""
     with storage.faults_of(source):
@@ -371,12 +385,7 @@ def status(
     from boxloop.layout import Layout, read_campaign
     from boxloop.status import status_text
 
-    if not params.exists():
-        raise ParamsError(
-            f"{params} does not exist: go to a campaign's folder, or make one with"
-            " 'boxloop init FOLDER'"
-        )
-    p, layout = _params(params, override), Layout()
+    p, layout = _campaign_params(params, override), Layout()
     print(status_text(layout, p))
     if table:
         from boxloop.report.terminal import where_to_look, workload_text
@@ -408,6 +417,40 @@ def install_mongod() -> None:
     from boxloop.database.install import install_mongod as install
 
     install()
+
+
+@app.command()
+def export(
+    out: Path,
+    format: Annotated[str, typer.Option("--format", help="coco, voc or yolo.")],
+    images: Annotated[str, typer.Option("--images", help="link, copy or none.")] = "link",
+    proposals: Annotated[
+        str | None,
+        typer.Option(
+            "--proposals",
+            metavar="BATCH",
+            help="Instead, the proposals of a batch, to be corrected in another tool.",
+        ),
+    ] = None,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Write the labels so far for other programs, as a folder in a format that they read."""
+    from boxloop import exchange
+    from boxloop.layout import Layout
+
+    p = _campaign_params(params, override)
+    with reporting("images") as report:
+        said = exchange.export(
+            Layout(),
+            p,
+            out,
+            format_=exchange.chosen_format(format),
+            images=exchange.chosen_mode(images),
+            proposals=proposals,
+            progress=report,
+        )
+    print(said)
 
 
 @app.command(name="detectors")
