@@ -39,7 +39,7 @@ STAGES = {
     " data/detectors/b00.pt data/training/b00.json",
     "propose b00": "data/images.json data/batches/b00.json data/detectors/b00.pt"
     " data/proposals/b00.json",
-    "review b00": "data/images.json data/proposals/b00.json data/truth.json"
+    "review b00": "--collect data/images.json data/proposals/b00.json data/truth.json"
     " data/corrections/b00.json",
     "merge b00": "data/labeled/empty.json data/corrections/b00.json data/labeled/b00.json",
     "account b00": "data/corrections/b00.json data/workload/b00.json",
@@ -47,7 +47,7 @@ STAGES = {
     " data/detectors/b01.pt data/training/b01.json",
     "propose b01": "data/images.json data/batches/b01.json data/detectors/b01.pt"
     " data/proposals/b01.json",
-    "review b01": "data/images.json data/proposals/b01.json data/truth.json"
+    "review b01": "--collect data/images.json data/proposals/b01.json data/truth.json"
     " data/corrections/b01.json",
     "merge b01": "data/labeled/b00.json data/corrections/b01.json data/labeled/b01.json",
     "account b01": "data/corrections/b01.json data/workload/b01.json",
@@ -202,7 +202,8 @@ def test_a_missing_or_foreign_input_is_named(program, stage):
     # Else the previous detector is not even opened.
     options = ["--set", "train.warm_start=true"] if name == "train" else []
     Path("notes.txt").write_text("milk, bread")
-    for place in range(inputs):
+    first = sum(argument.startswith("--") for argument in arguments)
+    for place in range(first, inputs):
         for wrong, words in (("nowhere.json", "does not exist"), ("notes.txt", ""), ("data", "")):
             changed = [*arguments[:place], wrong, *arguments[place + 1 :]]
             sentence = program.refusal(name, *changed, *options)

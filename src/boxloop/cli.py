@@ -19,7 +19,6 @@ from boxloop.errors import (
     ArtifactError,
     BoxloopError,
     ParamsError,
-    ProtectedLabelsError,
     UserError,
 )
 from boxloop.params import Params, load_params
@@ -279,30 +278,28 @@ def propose(
 
 @app.command()
 def review(
-    images: Path,
-    proposals: Path,
-    truth: Path,
-    out: Path,
+    batch: Annotated[str | None, typer.Argument(help="The batch; the one that waits.")] = None,
+    collect: Annotated[
+        tuple[Path, Path, Path, Path] | None,
+        typer.Option(
+            metavar="IMAGES PROPOSALS TRUTH OUT",
+            help="Only put the corrections of a batch together, as the stage of dvc.yaml does.",
+        ),
+    ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Have the proposals corrected by the annotator of params.yaml."""
-    from boxloop import annotators
+    """Have the proposals corrected: by people in the FiftyOne App, or by the truth."""
+    p = _params(params, override)
+    if collect is not None:
+        if batch is not None:
+            raise UserError(f"--collect names its files: leave '{batch}' out")
+        from boxloop.layout import Layout
+        from boxloop.reviewing import collect as collect_review
 
-    p = _params(params, override).review
-    annotator = annotators.create(p, truth)
-    offered = storage.read_proposals(proposals)
-    if out.exists():
-        before = storage.read_corrections(out)
-        if before.annotator != annotator.kind:
-            raise ProtectedLabelsError(
-                f"{out} holds labels made by '{before.annotator}', and '{annotator.kind}' does not"
-                " replace them: set review.annotator back, or move that file to a safe place"
-            )
-    table = storage.read_images(images).by_id()
-    corrected = annotator.review(offered, table, p.score_threshold)
-    storage.write_corrections(out, corrected)
-    print(f"{offered.batch}: {sum(map(len, corrected.boxes.values()))} boxes by {annotator.kind}")
+        collect_review(Layout(), p.review, *collect)
+        return
+    raise UserError("review sessions are not part of this version yet")
 
 
 @app.command()

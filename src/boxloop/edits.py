@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxloop.boxes import iou_matrix
-from boxloop.types import Boxes
+from boxloop.types import Boxes, Floats
 
 TOLERANCE = 0.01
 """Pixels by which a coordinate may differ before its box counts as moved.
@@ -83,8 +83,8 @@ def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
         tolerance: pixels by which each coordinate of an unmoved box may differ.
     """
     rows, columns = _same_id(shown, final)
-    distance = np.abs(shown.xyxy[rows] - final.xyxy[columns])
-    return _count(shown, final, rows, columns, (distance <= tolerance).all(axis=1))
+    near = np.abs(shown.xyxy[rows] - final.xyxy[columns]) <= tolerance
+    return _count(shown, final, rows, columns, np.logical_and.reduce(near, axis=1))
 
 
 def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
@@ -94,8 +94,8 @@ def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
     the threshold, and moved when it does not.
     """
     rows, columns = _same_id(shown, final)
-    iou = np.diagonal(iou_matrix(shown.xyxy[rows], final.xyxy[columns]))
-    return _count(shown, final, rows, columns, np.asarray(iou >= iou_threshold))
+    iou: Floats = np.diagonal(iou_matrix(shown.xyxy[rows], final.xyxy[columns]))
+    return _count(shown, final, rows, columns, iou >= iou_threshold)
 
 
 def _same_id(shown: Boxes, final: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -157,14 +157,16 @@ class ReviewParams(_Section):
     """Who corrects the proposals, and which of them are shown.
 
     Attributes:
-        annotator: "simulated" compares with the truth.
+        annotator: "simulated" compares with the truth; "fiftyone" asks people, in its App.
         score_threshold: proposals that score less are not shown.
         iou_threshold: IoU from which the simulated annotator leaves a proposal as it is.
+        idle_seconds: a pause of a person that is longer is cut off at this length.
     """
 
-    annotator: Literal["simulated"] = "simulated"
+    annotator: Literal["simulated", "fiftyone"] = "simulated"
     score_threshold: Fraction = 0.5
     iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    idle_seconds: Annotated[float, Field(gt=0)] = 60.0
 
 
 class AccountParams(_Section):
