@@ -36,8 +36,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         require_folder(folder, "dataset.images")
     elif not folder.is_dir():
         folder = root
-    content = _read_json(file)
-    categories = _categories(content["categories"], file)
+    content = read_content(file)
+    categories = read_categories(content["categories"], file)
     log = FaultLog()
     listed = _images(content["images"], file, folder, log)
     rows = _rows(content["annotations"], file, categories, listed, log)
@@ -71,7 +71,12 @@ def _annotation_file(params: DatasetParams, root: Path) -> Path:
     )
 
 
-def _read_json(file: Path) -> dict[str, list[Any]]:
+def read_content(file: Path) -> dict[str, list[Any]]:
+    """The three lists of a COCO file, whose entries may be anything.
+
+    Raises:
+        DatasetError: the file is missing, is not JSON, or lacks one of them.
+    """
     try:
         content = json.loads(read_text(file))
     except json.JSONDecodeError as error:
@@ -86,8 +91,12 @@ def _read_json(file: Path) -> dict[str, list[Any]]:
     return {key: content[key] for key in ("images", "annotations", "categories")}
 
 
-def _categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
-    """Names by category id, in the order of the ids."""
+def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
+    """Names by category id, in the order of the ids.
+
+    Raises:
+        DatasetError: an entry has no id or no name, or an id has two names.
+    """
     found: dict[int, str] = {}
     for number, entry in enumerate(entries):
         key = entry.get("id") if isinstance(entry, dict) else None
