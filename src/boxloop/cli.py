@@ -450,6 +450,32 @@ def export(
     print(said)
 
 
+@app.command()
+def import_corrections(
+    file: Path,
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="Take the images of this batch only.")
+    ] = None,
+    reviewer: Annotated[str | None, typer.Option("--reviewer", help="Who corrected it.")] = None,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Also images that were submitted before.")
+    ] = False,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Take in a batch, or a part of one, that was corrected in another tool (COCO JSON)."""
+    from boxloop.exchange.corrections import take_in
+    from boxloop.layout import Layout
+
+    p, layout = _campaign_params(params, override), Layout()
+    taken = take_in(layout, p, file, batch=batch, reviewer=reviewer, redo=redo)
+    print(taken.summary())
+    if taken.known_to_dvc and not taken.missing:
+        from boxloop.reviewing import bring_into_dvc
+
+        bring_into_dvc(layout.root, taken.batch)
+
+
 @app.command(name="detectors")
 def list_detectors() -> None:
     """List the detectors that params.yaml may name."""

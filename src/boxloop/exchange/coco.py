@@ -2,7 +2,8 @@
 
 The name of the file is the one that CVAT gives its own exports and looks for in archives that it
 imports. Proposals carry their ids in ``attributes.boxloop_id``, which ``import-corrections`` finds
-again where the tool keeps attributes, and their ``score``.
+again where the tool keeps attributes, and their ``score``. The ids start with a digest of the
+proposals' file: a newer detector's proposals have the same ids, and are other boxes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from boxloop.types import Boxes
 IMAGES = "images"
 FILE = Path("annotations") / "instances_default.json"
 ID_KEY = "boxloop_id"
-"""The attribute that holds the id of a proposal."""
+"""The attribute that holds the id of a proposal, see :func:`tagged`."""
+
+
+def tagged(tag: str, proposal_id: str) -> str:
+    """The id of a proposal for another program: of one file of proposals, and of no other."""
+    return f"{tag}/{proposal_id}"
 
 
 def write(folder: Path, content: Content) -> None:
@@ -42,7 +48,7 @@ def write(folder: Path, content: Content) -> None:
                 "height": image.height,
             }
         )
-        for row in _rows(content.boxes[image.id], categories):
+        for row in _rows(content.boxes[image.id], categories, content.tag):
             annotations.append({"id": len(annotations) + 1, "image_id": image_number, **row})
     payload = {
         "info": {"description": content.about, "contributor": f"boxloop {__version__}"},
@@ -56,7 +62,7 @@ def write(folder: Path, content: Content) -> None:
     storage.write_json(folder / FILE, payload)
 
 
-def _rows(boxes: Boxes, categories: dict[str, int]) -> list[dict[str, Any]]:
+def _rows(boxes: Boxes, categories: dict[str, int], tag: str | None) -> list[dict[str, Any]]:
     rows = []
     for i in range(len(boxes)):
         x1, y1, x2, y2 = boxes.xyxy[i].tolist()
@@ -69,6 +75,7 @@ def _rows(boxes: Boxes, categories: dict[str, int]) -> list[dict[str, Any]]:
         }
         if boxes.scores is not None:
             row["score"] = float(boxes.scores[i])
-            row["attributes"] = {ID_KEY: str(boxes.ids[i])}
+        if tag is not None:
+            row["attributes"] = {ID_KEY: tagged(tag, str(boxes.ids[i]))}
         rows.append(row)
     return rows

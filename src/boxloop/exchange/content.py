@@ -12,7 +12,7 @@ from boxloop.datasets.files import within
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
 from boxloop.layout import Layout
 from boxloop.params import Params
-from boxloop.types import Boxes, BoxesByImage, ImageRef, LabeledSet
+from boxloop.types import SIMULATED, Boxes, BoxesByImage, ImageRef, LabeledSet
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Content:
         names: file name by image id, below the folder of images: the id and the file's own ending.
         boxes: by image id; scored where they are proposals.
         about: one line that says what it is.
+        tag: of the file of proposals; None where the boxes are labels.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +33,7 @@ class Content:
     names: dict[str, PurePosixPath]
     boxes: BoxesByImage
     about: str
+    tag: str | None = None
 
 
 def labeled_so_far(layout: Layout, params: Params) -> Content:
@@ -67,12 +69,13 @@ def labeled_so_far(layout: Layout, params: Params) -> Content:
     about = f"batches {', '.join(labeled.batches)}"
     if reviewers:
         about += f", reviewed by {', '.join(reviewers)}"
-    if "simulated" in kinds:
+    if SIMULATED in kinds:
         about += (
-            f"; {', '.join(kinds['simulated'])}: the boxes are the dataset's own, handed back by"
+            f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
             " the simulated annotator, and were not checked by a person"
         )
-    return _content(images.classes, images.subset(list(labeled.boxes)), labeled.boxes, about)
+    refs = images.subset(list(labeled.boxes))
+    return Content(images.classes, refs, file_names(refs), labeled.boxes, about)
 
 
 def shown_proposals(layout: Layout, params: Params, key: str) -> Content:
@@ -98,7 +101,13 @@ def shown_proposals(layout: Layout, params: Params, key: str) -> Content:
         f"proposals for batch {key} by {proposals.detector}, from score {threshold:g}: not checked"
         " by anyone yet"
     )
-    return _content(images.classes, refs, boxes, about)
+    tag = proposals_tag(layout, key)
+    return Content(images.classes, refs, file_names(refs), boxes, about, tag)
+
+
+def proposals_tag(layout: Layout, key: str) -> str:
+    """Tells the proposals of a batch from those that another detector made, or will make."""
+    return storage.file_digest(layout.proposals(key))[:8]
 
 
 def require_batch(params: Params, key: str) -> None:
@@ -150,9 +159,3 @@ def _newest(layout: Layout, keys: list[str]) -> tuple[LabeledSet, Path]:
 def _same(a: Boxes, b: Boxes) -> bool:
     """Whether the boxes are the same but for their ids, which a labeled set makes anew."""
     return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.labels, b.labels)
-
-
-def _content(
-    classes: tuple[str, ...], images: tuple[ImageRef, ...], boxes: BoxesByImage, about: str
-) -> Content:
-    return Content(classes, images, file_names(images), boxes, about)
