@@ -78,7 +78,8 @@ def try_mongod(path: Path) -> Trial:
     """Runs ``mongod --version``."""
     try:
         done = subprocess.run(
-            [os.fspath(path), "--version"],
+            # Absolute, as a name without a folder would be looked for on PATH.
+            [os.fspath(path.absolute()), "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +22,10 @@ PORT_IN_USE = 48
 
 _LISTENS = 23016  # id of "Waiting for connections"; MongoDB keeps the ids of its log messages
 _SECONDS_TO_STOP = 30.0
+_POLL_SECONDS = 0.02
 _BYTES_OF_LOG = 5_000_000
+_LONGEST = 400  # characters of one message
+_PLACE_IN_CODE = re.compile(r"^_*\w+:\d+:")  # of WiredTiger: "__wt_turtle_read:609:..."
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -105,7 +110,7 @@ class Mongod:
     def __init__(self, binary: Path, place: Place, port: int = 0) -> None:
         place.data.mkdir(exist_ok=True)
         self.place = place
-        self._offset = _log_size(place.log)
+        self._offsets = {log: _log_size(log) for log in (place.log, place.keeper_log)}
         # The standard streams are the keeper's: what mongod says before it has a log is not lost.
         self.process = subprocess.Popen(
             [os.fspath(part) for part in _command(binary, place, port)],
@@ -115,18 +120,22 @@ class Mongod:
 
     def port(self) -> int | None:
         """Where it listens; None as long as it does not."""
-        for line in _log_lines(self.place.log, self._offset):
+        for line in self._log_lines():
             if line.get("id") == _LISTENS:
                 return int(line["attr"]["port"])
         return None
 
     def last_words(self) -> str:
-        """The last line of its log that tells of a fault, or its exit code."""
-        found = ""
-        for line in _log_lines(self.place.log, self._offset):
-            if line.get("s") in ("E", "F"):
-                found = _said(line) or found
-        return found or f"exit code {self.process.returncode}"
+        """Why it ended: the first fault in its log that says more than that there is one."""
+        faults = [_said(line) for line in self._log_lines() if line.get("s") in ("E", "F")]
+        telling = [said for said in faults if ": " in said and not said.startswith("BACKTRACE")]
+        code = self.process.returncode
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return next(iter(telling or faults), f"mongod ended with {ended}")[:_LONGEST]
+
+    def _log_lines(self) -> Iterator[dict[str, Any]]:
+        for log, offset in self._offsets.items():
+            yield from _log_lines(log, offset)
 
     def stop(self) -> None:
         """Lets it finish in order; a mongod that hangs is killed, which its journal outlasts."""
@@ -145,13 +154,21 @@ def end_leftover(place: Place) -> None:
         if os.fspath(place.log) not in leftover.cmdline():
             return  # The id belongs to another process by now, or to a mongod of the user's own.
         leftover.terminate()
-        try:
-            leftover.wait(_SECONDS_TO_STOP)
-        except psutil.TimeoutExpired:
+        if not _ended(leftover, _SECONDS_TO_STOP):
             leftover.kill()
-            leftover.wait()
+            _ended(leftover, _SECONDS_TO_STOP)
     except (OSError, ValueError, psutil.Error):
         return
+
+
+def _ended(process: psutil.Process, seconds: float) -> bool:
+    """Waits for another's child; in a container it may stay a zombie, with its files closed."""
+    deadline = time.monotonic() + seconds
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def rotate_log(place: Place) -> None:
@@ -217,9 +234,14 @@ def _log_lines(path: Path, offset: int) -> Iterator[dict[str, Any]]:
 
 
 def _said(line: dict[str, Any]) -> str:
+    """A message in words; the storage engine's have theirs one level deeper."""
     attributes = line.get("attr") or {}
-    error = attributes.get("error") or attributes.get("message") or ""
-    if isinstance(error, dict):
-        error = error.get("errmsg") or json.dumps(error)
-    message = str(line.get("msg", ""))
-    return f"{message}: {error}" if error else message
+    details = [attributes.get("error"), attributes.get("message")]
+    words = [line.get("msg")]
+    for detail in details:
+        if isinstance(detail, dict):
+            words.append(detail.get("errmsg") or detail.get("msg"))
+        elif isinstance(detail, str):
+            words.append(detail)
+    parts = [_PLACE_IN_CODE.sub("", str(word)).strip() for word in words if word]
+    return ": ".join(parts)

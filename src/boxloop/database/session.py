@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +24,8 @@ URI_VARIABLE = "FIFTYONE_DATABASE_URI"
 _POLL_SECONDS = 0.02
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_ANSWER = 5.0
+_SECONDS_OF_OURS_TO_ANSWER = 1.0
+_BYTES_TO_START = 1 << 20
 
 
 @contextmanager
@@ -76,13 +80,14 @@ def _join(place: Place, binary: Path, session: ExitStack) -> int:
     deadline = time.monotonic() + _SECONDS_TO_START
     keeper: subprocess.Popen[bytes] | None = None
     while time.monotonic() < deadline:
-        running = Running.read(place.record)
-        if running is not None and _is_ours(running.port, place):
-            return running.port
-        if keeper is not None and keeper.poll():
-            raise DatabaseError(_failure(place))
-        if (keeper is None or keeper.returncode is not None) and not is_locked(place.keeper_lock):
+        if is_locked(place.keeper_lock):
+            running = Running.read(place.record)
+            if running is not None and _is_ours(running.port, place):
+                return running.port
+        elif keeper is None or keeper.poll() == 0:
             keeper = _start_keeper(place, binary)
+        elif keeper.returncode is not None:
+            raise DatabaseError(_failure(place))
         time.sleep(_POLL_SECONDS)
     raise DatabaseError(
         f"the review's database did not start within {_SECONDS_TO_START:.0f} s: its log is"
@@ -115,8 +120,8 @@ def _is_ours(port: int, place: Place) -> bool:
     with pymongo.MongoClient(
         "127.0.0.1",
         port,
-        serverSelectionTimeoutMS=_SECONDS_TO_ANSWER * 1000,
-        socketTimeoutMS=_SECONDS_TO_ANSWER * 1000,
+        serverSelectionTimeoutMS=_SECONDS_OF_OURS_TO_ANSWER * 1000,
+        socketTimeoutMS=_SECONDS_OF_OURS_TO_ANSWER * 1000,
     ) as client:
         try:
             settings = client.admin.command("getCmdLineOpts")["parsed"]
@@ -127,10 +132,12 @@ def _is_ours(port: int, place: Place) -> bool:
 
 def _failure(place: Place) -> str:
     said = place.keeper_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    reason = said[-1] if said else "it does not say why"
+    if shutil.disk_usage(place.folder).free < _BYTES_TO_START:
+        reason = f"there is no room left on the disk of {place.folder}"
     return (
-        f"the review's database does not start ({said[-1] if said else 'it does not say why'}): its"
-        f" log is {place.log}, and if nothing else helps, move {place.data} away: what was"
-        " submitted does not depend on it"
+        f"the review's database does not start ({reason}): its log is {place.log}, and if nothing"
+        f" else helps, move {place.data} away: what was submitted does not depend on it"
     )
 
 
@@ -144,7 +151,7 @@ def _require_answer(uri: str) -> None:
             client.admin.command("ping")
     except (PyMongoError, ValueError) as error:
         # The URI itself may hold a password.
-        reason = str(error).partition(", Timeout:")[0]
+        reason = re.split(r" \(configured timeouts|, Timeout:", str(error))[0]
         raise DatabaseError(
             f"the MongoDB that {URI_VARIABLE} names cannot be used ({reason}): start it, or unset"
             " the variable and boxloop starts one of its own"

@@ -1,0 +1,139 @@
+"""A real mongod for tests, sessions in processes of their own, and what is left of them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import platformdirs
+import psutil
+import pymongo
+
+from boxloop.database.binary import MONGOD_VARIABLE, find_mongod
+from boxloop.database.install import install_mongod
+from boxloop.errors import DatabaseError
+
+SESSION = """
+import sys
+from pathlib import Path
+from boxloop.database import open_database
+try:
+    with open_database(Path(sys.argv[1])) as uri:
+        print(uri, flush=True)
+        sys.stdin.read()
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def require_mongod():
+    """A mongod that runs; on a machine without one it is set up once, in the user's cache."""
+    try:
+        return find_mongod()
+    except DatabaseError:
+        before = os.environ.get("XDG_DATA_HOME")
+        os.environ["XDG_DATA_HOME"] = platformdirs.user_cache_dir("boxloop-tests")
+        try:
+            installed = install_mongod()
+        finally:
+            if before is None:
+                del os.environ["XDG_DATA_HOME"]
+            else:
+                os.environ["XDG_DATA_HOME"] = before
+        os.environ[MONGOD_VARIABLE] = str(installed)
+        return installed
+
+
+class Session:
+    """A session in a process of its own, as ``boxloop review`` is one.
+
+    Attributes:
+        process: its process, which leads a process group.
+        uri: where its database is.
+    """
+
+    def __init__(self, folder, code=SESSION):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._uri = None
+
+    @property
+    def uri(self):
+        if self._uri is None:
+            self._uri = self.process.stdout.readline().strip()
+            assert self._uri.startswith("mongodb://"), "the session did not start"
+        return self._uri
+
+    def end(self):
+        """Lets it end in order."""
+        self.process.communicate(timeout=30)
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate(timeout=30)
+
+
+@contextmanager
+def sessions(*folders):
+    """One session in each folder, all started at once; those still there are killed at the end."""
+    started = [Session(folder) for folder in folders]
+    try:
+        yield started
+    finally:
+        for session in started:
+            session.kill()
+
+
+@contextmanager
+def client(uri):
+    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=10_000) as opened:
+        yield opened
+
+
+def add(uri, value):
+    with client(uri) as opened:
+        opened.tests.things.insert_one({"value": value})
+
+
+def values(uri):
+    with client(uri) as opened:
+        return sorted(thing["value"] for thing in opened.tests.things.find())
+
+
+def processes(folder):
+    """Keepers and mongods at work in a folder, as (keepers, mongods)."""
+    keepers, mongods = [], []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+        except psutil.Error:
+            continue
+        if "boxloop.database.keeper" in command and str(folder) in command:
+            keepers.append(process)
+        elif str(folder / "db") in command:
+            mongods.append(process)
+    return keepers, mongods
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.02)
+
+
+def nothing_left(folder):
+    return processes(folder) == ([], [])
+
+
+def recorded(folder):
+    return json.loads((folder / "mongod.json").read_text())
