@@ -81,6 +81,19 @@ def _campaign_params(path: Path, overrides: list[str] | None) -> Params:
     return _params(path, overrides)
 
 
+def _require_campaign(params: Path) -> None:
+    """Refuses to work on a folder that is no campaign.
+
+    Raises:
+        ParamsError: there is no parameters file.
+    """
+    if not params.exists():
+        raise ParamsError(
+            f"{params} does not exist: go to a campaign's folder, or make one with"
+            " 'boxloop init FOLDER'"
+        )
+
+
 def _listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
     """The images that the file ``source`` lists."""
     with storage.faults_of(source):
@@ -279,6 +292,21 @@ def propose(
 @app.command()
 def review(
     batch: Annotated[str | None, typer.Argument(help="The batch; the one that waits.")] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name; that of your account, unless given.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="1/2", help="Only this share of the batch.")
+    ] = None,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")
+    ] = True,
     collect: Annotated[
         tuple[Path, Path, Path, Path] | None,
         typer.Option(
@@ -299,7 +327,20 @@ def review(
 
         collect_review(Layout(), p.review, *collect)
         return
-    raise UserError("review sessions are not part of this version yet")
+    from boxloop.annotators.fiftyone import session
+
+    _require_campaign(params)
+    session.review(
+        params,
+        override or (),
+        p,
+        batch=batch,
+        reviewer=reviewer,
+        part=part,
+        redo=redo,
+        port=port,
+        browser=browser,
+    )
 
 
 @app.command()
@@ -357,13 +398,17 @@ def report(
 ) -> None:
     """Write metrics.json, tables for `dvc plots`, figures and one HTML page."""
     from boxloop.layout import Layout
+    from boxloop.report.effort import read_effort
     from boxloop.report.stage import write_report
-    from boxloop.report.terminal import where_to_look, workload_text
+    from boxloop.report.terminal import effort_text, where_to_look, workload_text
     from boxloop.tracking.identity import ui_hint
 
     p, layout = _params(params, override), Layout(campaign)
     done = write_report(layout, p, metrics, out)
     print(workload_text(done))
+    effort = read_effort(layout, done)
+    if effort is not None:
+        print(f"\n{effort_text(effort, done)}\n")
     print(where_to_look(layout, ui_hint(layout.root) if p.track.enabled else None))
 
 
@@ -385,10 +430,15 @@ def status(
     p, layout = _campaign_params(params, override), Layout()
     print(status_text(layout, p))
     if table:
-        from boxloop.report.terminal import where_to_look, workload_text
+        from boxloop.report.effort import read_effort
+        from boxloop.report.terminal import effort_text, where_to_look, workload_text
         from boxloop.tracking.identity import ui_hint
 
-        print(f"\n{workload_text(read_campaign(layout, p))}\n")
+        done = read_campaign(layout, p)
+        print(f"\n{workload_text(done)}\n")
+        effort = read_effort(layout, done)
+        if effort is not None:
+            print(f"{effort_text(effort, done)}\n")
         print(where_to_look(layout, ui_hint(layout.root) if p.track.enabled else None))
 
 

@@ -55,12 +55,12 @@ def append(folder: Path, corrections: Corrections) -> Path:
     others = [submitted_at(known[i], i) for i in corrections.boxes if i in known]
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
     if others and max(others) >= oldest:
-        after = max(max(others) + timedelta(microseconds=1), _parsed(corrections.finished))
+        after = max(max(others) + timedelta(microseconds=1), parse_time(corrections.finished))
         corrections = replace(
             corrections, finished=after.isoformat(timespec="microseconds"), submitted={}
         )
     _remove_leftovers(folder)
-    moment = _parsed(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
+    moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
     stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
     for number in count(1):
         path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
@@ -90,14 +90,19 @@ def read(*folders: Path) -> list[Corrections]:
                 f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
                 " committed) or move it to a safe place"
             ) from None
-        found.append((_parsed(corrections.finished or ""), path.name, corrections))
+        found.append((parse_time(corrections.finished or ""), path.name, corrections))
     return [corrections for _, _, corrections in sorted(found, key=lambda row: row[:2])]
+
+
+def submission_files(folder: Path) -> list[Path]:
+    """The files of a journal, by name; other files may lie there too."""
+    return sorted(folder.glob("[!.]*.json"))
 
 
 def _files(folders: Iterable[Path]) -> list[Path]:
     chosen: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in sorted(folder.glob("[!.]*.json")):
+        for path in submission_files(folder):
             same = chosen.setdefault(path.name, [])
             if not any(path.read_bytes() == other.read_bytes() for other in same):
                 same.append(path)
@@ -109,7 +114,7 @@ def _check(path: Path, corrections: Corrections) -> None:
         raise ArtifactError(f"{path} is no person's submission: it needs a time in 'finished'")
     for moment in (corrections.finished, *corrections.submitted.values()):
         try:
-            _parsed(moment)
+            parse_time(moment)
         except ValueError:
             raise ArtifactError(f"{path}: '{moment}' is not a time by ISO 8601") from None
 
@@ -117,7 +122,7 @@ def _check(path: Path, corrections: Corrections) -> None:
 def submitted_at(corrections: Corrections, image_id: str) -> datetime:
     """When an image was submitted; before all times where nothing tells."""
     moment = corrections.submitted.get(image_id, corrections.finished)
-    return _BEFORE_ALL if moment is None else _parsed(moment)
+    return _BEFORE_ALL if moment is None else parse_time(moment)
 
 
 def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
@@ -182,8 +187,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     sources = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
     threshold = min(source.score_threshold for source in sources)
     newest = max(image_ids, key=lambda i: submitted_at(chosen[i], i))
-    finished = _moment(chosen[newest], newest)
-    times = {i: _moment(chosen[i], i) for i in image_ids}
+    finished = _time_of(chosen[newest], newest)
+    times = {i: _time_of(chosen[i], i) for i in image_ids}
     offers = [source.proposals for source in sources]
     return Corrections(
         proposals=Proposals(
@@ -219,6 +224,11 @@ def pending_text(batch: str, images: int, waiting: int) -> str:
     )
 
 
+def take_over(batch: str) -> str:
+    """The command that has DVC look at the journal for a batch which it takes for done."""
+    return f"dvc repro --single-item --force review@{batch}"
+
+
 def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:
     boxes = source.proposals.boxes[image_id]
     assert boxes.scores is not None
@@ -252,12 +262,17 @@ def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     return revision
 
 
-def _moment(corrections: Corrections, image_id: str) -> str | None:
+def _time_of(corrections: Corrections, image_id: str) -> str | None:
     return corrections.submitted.get(image_id, corrections.finished)
 
 
-def _parsed(moment: str) -> datetime:
-    result = datetime.fromisoformat(moment)
+def parse_time(text: str) -> datetime:
+    """A time as submissions carry it; one that names no zone is taken for UTC.
+
+    Raises:
+        ValueError: it is not a time by ISO 8601.
+    """
+    result = datetime.fromisoformat(text)
     return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
 
 

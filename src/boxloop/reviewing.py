@@ -115,7 +115,7 @@ def _holders(offered: Proposals, before: Corrections | None, out: Path) -> list[
     """
     if before is not None and before.by_person and set(before.boxes) == set(offered.boxes):
         return [before]
-    others = [p for p in sorted(out.parent.glob("[!.]*.json")) if p != out]
+    others = [p for p in journal.submission_files(out.parent) if p != out]
     found = [storage.read_corrections(path) for path in others]
     found += [] if before is None else [before]
     return [item for item in found if item.by_person]
@@ -199,13 +199,8 @@ def bring_into_dvc(root: Path, key: str) -> None:
         reason = _reason(lines)
         raise UserError(
             f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
-            f" run '{take_over(key)}' once that is put right"
+            f" run '{journal.take_over(key)}' once that is put right"
         )
-
-
-def take_over(key: str) -> str:
-    """The command that has DVC run the review stage of a batch which it takes for done."""
-    return f"dvc repro --single-item --force review@{key}"
 
 
 def _reason(lines: Sequence[str]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from boxloop import storage
 from boxloop.errors import ArtifactError
+from boxloop.journal import parse_time, submission_files, take_over
 from boxloop.layout import Layout
 from boxloop.params import Params
 from boxloop.report.terminal import percent
-from boxloop.types import Batch
+from boxloop.types import SIMULATED, Batch
 from boxloop.workload import BatchWorkload, total
 
 _T = TypeVar("_T")
@@ -53,6 +55,7 @@ class Turn:
         objects: its final boxes; None where it is not reviewed.
         workload: its edits; None where they are not accounted.
         damaged: whether one of its files cannot be read.
+        submitted: images of it that people have submitted.
     """
 
     key: str
@@ -61,6 +64,7 @@ class Turn:
     objects: int | None = None
     workload: BatchWorkload | None = None
     damaged: bool = False
+    submitted: int = 0
 
 
 def status_text(layout: Layout, params: Params) -> str:
@@ -74,7 +78,8 @@ def status_text(layout: Layout, params: Params) -> str:
     """
     notes = _Notes(layout)
     images = notes.read(layout.images, storage.read_images)
-    turns = [_turn(layout, params, key, notes) for key in params.iterations]
+    journal = _journal(layout, notes)
+    turns = [_turn(layout, params, key, journal, notes) for key in params.iterations]
     if images is None and not notes.lines and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
     _check_labeled(layout, turns, notes)
@@ -85,7 +90,9 @@ def status_text(layout: Layout, params: Params) -> str:
     if notes.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     else:
-        parts.append(_next(layout, turns, known, stale=bool(notes.lines) or images is None))
+        stale = bool(notes.lines) or images is None
+        people = params.review.annotator != SIMULATED
+        parts.append(_next(layout, turns, known, stale=stale, people=people))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -93,7 +100,7 @@ class _Notes:
     """What was found wrong, and the readers that find it."""
 
     def __init__(self, layout: Layout) -> None:
-        self._root = layout.root
+        self._layout = layout
         self.lines: list[str] = []
 
         self.damaged: set[Path] = set()
@@ -105,7 +112,7 @@ class _Notes:
 
     def name(self, path: Path) -> str:
         """A path as the person at the terminal would type it."""
-        return path.relative_to(self._root).as_posix()
+        return path.relative_to(self._layout.root).as_posix()
 
     def read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
         """What a file holds; None where it is missing, or damaged, which is noted."""
@@ -114,19 +121,19 @@ class _Notes:
         try:
             return reader(path)
         except ArtifactError as error:
-            fault = str(error).removeprefix(f"{self._root.as_posix()}/")
-            self.add(
-                f"{fault}; 'dvc checkout --force {self.name(path)}' brings the last good one back"
-            )
+            tool = "git checkout" if path.parent == self._layout.reviews else "dvc checkout --force"
+            fault = str(error).removeprefix(f"{self._layout.root.as_posix()}/")
+            self.add(f"{fault}; '{tool} {self.name(path)}' brings the last good one back")
             self.damaged.add(path)
             return None
 
 
-def _boxes(path: Path, kind: str) -> dict[str, list[Any]]:
-    """The boxes of a file by image, without the full check that its own stage makes.
+_Content = dict[str, Any]
+"""A file that holds boxes, read without the full check that its own stage makes: a campaign's files
+may be large, and status is to answer at once."""
 
-    A campaign's files may be large, and status is to answer at once.
-    """
+
+def _content(path: Path, kind: str) -> _Content:
     content = storage.read_json(path)
     wanted = f"boxloop/{kind}@1"
     if not isinstance(content, dict) or content.get("format") != wanted:
@@ -134,18 +141,45 @@ def _boxes(path: Path, kind: str) -> dict[str, list[Any]]:
     boxes = content.get("boxes")
     if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
         raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
-    return boxes
+    return content
 
 
-def _turn(layout: Layout, params: Params, key: str, notes: _Notes) -> Turn:
+def _times(path: Path) -> tuple[_Content, dict[str, datetime]]:
+    """A file of corrections, and when each of its images was submitted (a simulation: never)."""
+    content = _content(path, "corrections")
+    finished, submitted = content.get("finished"), content.get("submitted", {})
+    try:
+        moments = {i: submitted.get(i, finished) for i in content["boxes"]}
+        times = {i: parse_time(text) for i, text in moments.items() if text is not None}
+    except (AttributeError, TypeError, ValueError):
+        raise ArtifactError(f"{path}, at finished or submitted: must hold times") from None
+    return content, times
+
+
+def _journal(layout: Layout, notes: _Notes) -> dict[str, datetime]:
+    """When each image was submitted last, by people."""
+    newest: dict[str, datetime] = {}
+    for path in submission_files(layout.reviews):
+        for image_id, when in (notes.read(path, _times) or ({}, {}))[1].items():
+            newest[image_id] = max(when, newest.get(image_id, when))
+    return newest
+
+
+def _turn(
+    layout: Layout, params: Params, key: str, journal: Mapping[str, datetime], notes: _Notes
+) -> Turn:
     batch = notes.read(layout.batch(key), storage.read_batch)
     if batch is None:
         return Turn(key, Step.BATCH, damaged=layout.batch(key) in notes.damaged)
-    proposals = notes.read(layout.proposals(key), lambda path: _boxes(path, "proposals"))
-    corrections = notes.read(layout.corrections(key), lambda path: _boxes(path, "corrections"))
+    offered = notes.read(layout.proposals(key), lambda path: _content(path, "proposals"))
+    made = notes.read(layout.corrections(key), _times)
     workload = notes.read(layout.workload(key), storage.read_workload)
+    proposals = None if offered is None else offered["boxes"]
+    corrections = None if made is None else made[0]["boxes"]
     for path, boxes in ((layout.proposals(key), proposals), (layout.corrections(key), corrections)):
         _check_images(batch, path, layout.batch(key), boxes, notes)
+    if made is not None:
+        _check_newest(layout, key, made[1], journal, notes)
     objects = None if corrections is None else sum(map(len, corrections.values()))
     if workload is not None:
         workload = _checked(workload, layout, params, batch, objects, notes)
@@ -159,7 +193,24 @@ def _turn(layout: Layout, params: Params, key: str, notes: _Notes) -> Turn:
     step = Step(Step.TRAIN + (present.index(False) if False in present else len(present)))
     files = {layout.proposals(key), layout.corrections(key), layout.workload(key)}
     damaged = bool(files & notes.damaged)
-    return Turn(key, step, len(batch.image_ids), objects, workload, damaged)
+    submitted = sum(image_id in journal for image_id in batch.image_ids)
+    return Turn(key, step, len(batch.image_ids), objects, workload, damaged, submitted)
+
+
+def _check_newest(
+    layout: Layout,
+    key: str,
+    made: Mapping[str, datetime],
+    journal: Mapping[str, datetime],
+    notes: _Notes,
+) -> None:
+    """Whether the journal has grown since DVC ran the stage: it does not watch that folder."""
+    newer = sum(image_id in journal and journal[image_id] > when for image_id, when in made.items())
+    if newer:
+        notes.add(
+            f"{notes.name(layout.reviews)}/ holds newer labels of {newer} of the {len(made)} images"
+            f" in {notes.name(layout.corrections(key))}: '{take_over(key)}' brings them in"
+        )
 
 
 def _check_images(
@@ -243,6 +294,8 @@ def _table(turns: list[Turn]) -> str:
         elif turn.objects is not None and Step.BATCH < turn.step <= Step.REVIEW:
             # A changed parameter has the detector trained anew; the labels stay.
             state = f"labeled; the stage '{turn.step.name.lower()}' is due again"
+        elif turn.step is Step.REVIEW and turn.submitted:
+            state = f"{turn.submitted} of {turn.images} images submitted"
         elif turn.step is Step.TRAIN and not begun:
             state = "waits for the batch before it"
         else:
@@ -272,12 +325,18 @@ def _saved(turns: list[Turn], params: Params) -> str:
     return "\n".join(lines)
 
 
-def _next(layout: Layout, turns: list[Turn], images: int | None, *, stale: bool) -> str:
+def _next(
+    layout: Layout, turns: list[Turn], images: int | None, *, stale: bool, people: bool
+) -> str:
     due = next((turn for turn in turns if turn.step is not Step.DONE), None)
     if due is not None:
+        waiting = (due.images or 0) - due.submitted
+        if due.step is Step.REVIEW and people and waiting:
+            return f"Next: boxloop review {due.key}   ({waiting} images wait for a person)"
+        review = "takes over the labels" if people else "goes on with the review"
         words = {
             Step.BATCH: "prepares the batches",
-            Step.REVIEW: f"goes on with the review of {due.key}",
+            Step.REVIEW: f"{review} of {due.key}",
         }.get(due.step, f"goes on with '{due.step.name.lower()}' of {due.key}")
         return f"Next: dvc repro   ({words})"
     if stale or not layout.metrics.exists():

@@ -216,6 +216,20 @@ class Totals:
         return 1 - self.wt / self.objects if self.objects else 0.0
 
 
+def batch_wt(workload: BatchWorkload, iou_threshold: float, *, first: bool) -> float:
+    """WT of one batch alone, as shown, in units of T.
+
+    Args:
+        workload: of the batch.
+        iou_threshold: one of the thresholds that were accounted.
+        first: whether it is the first batch, of which every object counts as drawn.
+    """
+    if first:
+        return workload.objects
+    ledger = workload.ledger(iou_threshold)
+    return ledger.additions + ledger.removals / 2
+
+
 def total(
     batches: Sequence[BatchWorkload], iou_threshold: float, score_threshold: float | None = None
 ) -> Totals:

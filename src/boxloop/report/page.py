@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from boxloop.layout import Campaign
 from boxloop.params import Params
+from boxloop.report.effort import Effort
 from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
 from boxloop.report.tables import EDITS, flatten
 from boxloop.report.terminal import percent
@@ -61,6 +62,7 @@ def render(
     figures: Sequence[Figure],
     sheets: Mapping[str, Sequence[Cell]],
     facts: DatasetFacts,
+    effort: Effort | None,
 ) -> str:
     """The page as HTML text.
 
@@ -70,6 +72,7 @@ def render(
         figures: in the order in which they appear.
         sheets: the contact sheet of each batch, by key.
         facts: about the dataset.
+        effort: of people; None where nobody but the simulated annotator worked.
     """
     environment = Environment(
         loader=PackageLoader("boxloop.report", "."),
@@ -93,6 +96,7 @@ def render(
         figures=figures,
         sheets=sheets,
         facts=facts,
+        effort=effort,
         faults=_listed_faults(facts.faults),
         fault_counts=_fault_counts(facts.faults),
         final_color=FINAL_COLOR,

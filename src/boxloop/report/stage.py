@@ -11,6 +11,7 @@ from boxloop.errors import ArtifactError
 from boxloop.layout import Campaign, Layout, read_campaign
 from boxloop.params import Params
 from boxloop.report import figures, tables
+from boxloop.report.effort import read_effort, to_metrics, to_table
 from boxloop.report.page import DatasetFacts, Figure, render
 from boxloop.report.sheets import Cell, sheet
 from boxloop.report.terminal import percent
@@ -39,13 +40,19 @@ def write_report(layout: Layout, params: Params, metrics: Path, out: Path) -> Ca
         )
     sheets, facts = _pictures_and_facts(layout, params, campaign)
     drawn = _figures(campaign, params)
-    for name, text in tables.all_tables(campaign).items():
+    effort = read_effort(layout, campaign)
+    numbers = tables.metrics(campaign)
+    texts = tables.all_tables(campaign)
+    if effort is not None:
+        numbers |= to_metrics(effort)
+        texts["effort.csv"] = to_table(effort, campaign.iou_thresholds)
+    for name, text in texts.items():
         storage.write_text(out / name, text)
     for figure in drawn:
         storage.write_text(out / f"{figure.name}.svg", figure.svg.decode())
-    page = render(campaign, params, drawn, sheets, facts)
+    page = render(campaign, params, drawn, sheets, facts, effort)
     storage.write_text(out / "report.html", page)
-    storage.write_json(metrics, tables.metrics(campaign))
+    storage.write_json(metrics, numbers)
     return campaign
 
 

@@ -15,7 +15,7 @@ from boxloop.layout import Campaign
 from boxloop.workload import Totals
 
 EDITS = ("kept", "moved", "relabeled", "removed", "added")
-"""The kinds of :class:`~boxloop.workload.Ledger`, in the order in which they are shown."""
+"""The kinds of :class:`~boxloop.edits.Ledger`, in the order in which they are shown."""
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ def metrics(campaign: Campaign) -> dict[str, Any]:
         Counts of ``images``, ``objects`` and ``first_batch_objects``; ``added``, ``removed``,
         ``wt_reduction`` and ``wb_reduction`` (fractions) and ``hours`` (WT) by IoU threshold, the
         threshold written as a string; ``hours_from_scratch``; ``map`` of the last batch's
-        proposals by name; ``measured_hours`` where every batch has measured seconds.
+        proposals by name; ``measured_hours`` where every image of every batch was timed.
     """
     thresholds = campaign.iou_thresholds
     totals = {f"{iou:g}": campaign.totals(iou) for iou in thresholds}
@@ -51,7 +51,7 @@ def metrics(campaign: Campaign) -> dict[str, Any]:
     }
     if campaign.workloads:
         result["map"] = dict(campaign.workloads[-1].average_precision)
-    measured = [w.seconds for w in campaign.workloads]
+    measured = [w.measured_seconds for w in campaign.workloads]
     if measured and all(seconds is not None for seconds in measured):
         result["measured_hours"] = sum(s for s in measured if s is not None) / 3600
     return result

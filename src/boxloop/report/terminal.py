@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from boxloop.layout import Campaign, Layout
 from boxloop.report import tables
+
+if TYPE_CHECKING:
+    from boxloop.report.effort import Effort
 
 _WIDTH = 80
 
@@ -33,6 +38,51 @@ def workload_text(campaign: Campaign) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
+def effort_text(effort: Effort, campaign: Campaign) -> str:
+    """People's time, measured and modeled, and the seconds per kind of edit that it implies.
+
+    Args:
+        effort: of the campaign's people.
+        campaign: the batches that are done.
+    """
+    out = io.StringIO()
+    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
+    table = _plain_table(f"People's time (modeled with {campaign.seconds_per_box:g} s per box)")
+    whole = bool(effort.timed)
+    table.add_column("Batch", footer="timed" if whole else "")
+    table.add_column("Reviewed by")
+    table.add_column("Timed", justify="right")
+    measured = minutes(effort.measured()) if whole else ""
+    table.add_column("Measured", footer=measured, justify="right", no_wrap=True)
+    for iou in campaign.iou_thresholds:
+        modeled = minutes(effort.modeled(iou)) if whole else ""
+        table.add_column(f"IoU {iou:g}", footer=modeled, justify="right", no_wrap=True)
+    for b in effort.batches:
+        table.add_row(
+            b.batch,
+            escape(b.reviewer or "not named"),
+            f"{b.timed_images}/{b.images}",
+            "-" if b.measured is None else minutes(b.measured),
+            *(minutes(b.modeled[iou]) for iou in campaign.iou_thresholds),
+        )
+    console.print(table)
+    for b in effort.redone:
+        console.print(f"{b.batch} was redone: submitted {b.revision} times.")
+    if effort.fit is not None:
+        kinds = (f"{v:.1f} {kind}" for kind, v in effort.fit.kinds.items() if v is not None)
+        console.print(
+            f"Seconds per edit, by least squares over {effort.fit.images} images:"
+            f" {effort.fit.base:.1f} per image, {', '.join(kinds)};"
+            f" unexplained {effort.fit.residual:.1f} per image (of {effort.fit.mean:.1f})."
+        )
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def minutes(seconds: float) -> str:
+    """2100 as "35.0 min"."""
+    return f"{seconds / 60:,.1f} min"
+
+
 def where_to_look(layout: Layout, mlflow_ui: str | None) -> str:
     """Where a person reads on after ``boxloop report``.
 
@@ -51,16 +101,20 @@ def where_to_look(layout: Layout, mlflow_ui: str | None) -> str:
     return "\n".join(lines)
 
 
-def _table(campaign: Campaign, iou: float) -> Table:
-    table = Table(
-        title=f"Workload, a proposal counting as right from IoU {iou:g}",
+def _plain_table(title: str, padding: int | tuple[int, int] = (0, 1)) -> Table:
+    return Table(
+        title=title,
         title_justify="left",
         title_style="",
         box=box.SIMPLE,
         show_footer=True,
         pad_edge=False,
-        padding=0,
+        padding=padding,
     )
+
+
+def _table(campaign: Campaign, iou: float) -> Table:
+    table = _plain_table(f"Workload, a proposal counting as right from IoU {iou:g}", padding=0)
     totals, so_far = campaign.totals(iou), campaign.so_far(iou)
     ledgers = [w.ledger(iou) for w in campaign.workloads]
     table.add_column("Batch", footer="all")

@@ -119,6 +119,7 @@ def gather(layout: Layout, params: Params, key: str) -> tuple[Record, Campaign]:
             "detector": workload.detector,
             "detector.digest": file_digest(layout.detector(key)),
             "annotator": workload.annotator,
+            **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
         },
         points=(*curves, *points),
         losses=losses,
@@ -144,6 +145,9 @@ def progress_values(campaign: Campaign) -> dict[str, float]:
         values[f"wb_reduction/iou_{iou:g}"] = totals.wb_reduction
         values[f"wt_hours/iou_{iou:g}"] = totals.wt * campaign.seconds_per_box / 3600
         values[f"wb_boxes/iou_{iou:g}"] = totals.wb
+    measured = [w.measured_seconds for w in campaign.workloads]
+    if all(seconds is not None for seconds in measured):
+        values["measured_hours"] = sum(s for s in measured if s is not None) / 3600
     first = campaign.totals(campaign.iou_thresholds[0])
     values["labeled/images"], values["labeled/objects"] = first.images, first.objects
     for name, value in campaign.workloads[-1].average_precision.items():
@@ -160,6 +164,9 @@ def _batch_values(campaign: Campaign) -> dict[str, float]:
             values[f"edits/{kind}_iou_{iou:g}"] = getattr(ledger, kind)
     if workload.seconds is not None:
         values["batch/review_seconds"] = workload.seconds
+    if workload.edits is not None:
+        values["batch/revision"] = workload.revision
+        values |= {f"edits/{kind}": getattr(workload.edits, kind) for kind in EDITS}
     return values
 
 
