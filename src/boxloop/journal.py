@@ -251,12 +251,12 @@ def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     """1, and one more for each submission that holds an image of the batch again, but newer."""
     revision, seen = 1, dict[str, datetime]()
-    for item in submissions:
+    # A batch that was put together earlier brings its own count along, and comes first.
+    for item in sorted(submissions, key=lambda item: -item.revision):
         times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
         if any(i in seen and moment > seen[i] for i, moment in times.items()):
             revision += 1
         if set(item.boxes) <= image_ids:
-            # A batch that was put together elsewhere brings its own count along.
             revision = max(revision, item.revision)
         seen |= {i: max(moment, seen.get(i, moment)) for i, moment in times.items()}
     return revision

@@ -4,13 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boxloop.annotators.people import People
 from boxloop.annotators.simulated import SimulatedAnnotator
-from boxloop.errors import DatasetError
+from boxloop.errors import DatasetError, ReviewPending
 from boxloop.types import Boxes
 from boxloop.workload import pair
 from builders import any_boxes, boxes, proposals, proposed
+from builders_reviews import submission
 
-ANNOTATORS = {"simulated": lambda truth: SimulatedAnnotator(truth, 0.5)}
+
+def people(truth):
+    """People who submitted the truth a while ago, in two parts, for other proposals."""
+    ids = list(truth)
+    entries = [
+        submission(
+            proposals({i: OFFERED[i] for i in part}, batch="b07"),
+            truth,
+            finished=f"2024-01-01T12:00:0{second}+00:00",
+        )
+        for second, part in enumerate((ids[:1], ids[1:]))
+    ]
+    return People("fiftyone", entries)
+
+
+ANNOTATORS = {"simulated": lambda truth: SimulatedAnnotator(truth, 0.5), "fiftyone": people}
 
 
 @pytest.fixture(params=ANNOTATORS)
@@ -57,6 +74,12 @@ def test_ids_tell_which_proposals_were_used(make):
     result = make(TRUTH).review(proposals(OFFERED), {}, 0.5)
     # p0 was kept, p1 relabeled; p2 was removed and p3 never shown.
     assert set(result.boxes["a"].ids.tolist()) & {"p0", "p1", "p2", "p3"} == {"p0", "p1"}
+
+
+def test_work_on_other_images_does_not_stand_in_for_a_batch(make):
+    offered = proposals({**OFFERED, "z": proposed()})
+    with pytest.raises((DatasetError, ReviewPending), match=r"image z|2 of 3 images"):
+        make(TRUTH).review(offered, {}, 0.5)
 
 
 def test_final_boxes_carry_no_score(make):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boxloop.edits import Ledger
 from boxloop.layout import Campaign, read_campaign
 from boxloop.report import tables
-from boxloop.workload import BatchWorkload, Ledger
+from boxloop.workload import BatchWorkload
 from builders_campaign import build_campaign, small_params
 
 

@@ -9,7 +9,7 @@ from boxloop.types import Corrections, ImageRef, Proposals
 
 
 class Annotator(Protocol):
-    """A person at a screen, or the simulation of one."""
+    """People, by what they submitted, or the simulation of one."""
 
     kind: str
     """Goes into the corrections file, and decides who may replace them."""

@@ -1,0 +1,260 @@
+"""A campaign that people label, through the real dvc: whatever happens to it, no label is lost.
+
+The submissions go into the journal as `boxloop review` writes them, only without the App.
+"""
+
+import json
+import shutil
+
+import pytest
+from campaigns import TINY, init, repro, run
+
+from boxloop import journal, storage
+from boxloop.errors import UserError
+from boxloop.layout import Layout
+from boxloop.reviewing import bring_into_dvc
+from builders_reviews import submit
+
+pytestmark = pytest.mark.timeout(280)
+
+SETTINGS = (
+    *(
+        o
+        for o in TINY
+        if not o.startswith(("dataset.demo", "batch=", "train.steps", "train.input"))
+    ),
+    "dataset.demo={images: 8, video_fraction: 0.5, size: [48, 48], seed: 0}",
+    "batch={size: 4}",
+    "train.steps=1",
+    "train.input_size=[48, 48]",
+    "review.annotator=fiftyone",
+    "track.enabled=false",
+)
+BY = 0.5
+"""Pixels by which the labels of these people differ from the truth, so that they can be told."""
+
+
+def geometry(table):
+    return {
+        name: sorted(zip(b.labels.tolist(), b.xyxy.tolist(), strict=True))
+        for name, b in table.items()
+    }
+
+
+def labels(folder):
+    """The labels that the detectors of a campaign are trained on."""
+    return geometry(storage.read_labeled(folder / "data/labeled/b01.json").boxes)
+
+
+def pending(done):
+    """The sentence of a stage that waits for a person."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("boxloop: ")]
+    assert len(sentences) == 1, done.stderr
+    return sentences[0]
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    """Both batches labeled, the second in two parts; committed to git and to DVC."""
+    folder = init(tmp_path_factory.mktemp("people") / "campaign", *SETTINGS, batches=2)
+    said = [pending(run(folder, "dvc", "repro", check=False))]
+    submit(folder, "b00", by=BY)
+    said.append(pending(run(folder, "dvc", "repro", check=False)))
+    ids = storage.read_batch(folder / "data/batches/b01.json").image_ids
+    submit(folder, "b01", ids[:3], by=BY, reviewer="Zoë B.")
+    said.append(pending(run(folder, "dvc", "repro", "review@b01", check=False)))
+    said.append(run(folder, "boxloop", "status").stdout)
+    submit(folder, "b01", ids[3:], by=BY)
+    repro(folder)
+    (folder / "said.json").write_text(json.dumps(said))
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "-m", "labeled")
+    return folder
+
+
+@pytest.fixture
+def copy(campaign, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(campaign, folder)
+    return folder
+
+
+def test_the_loop_stops_at_a_person_and_goes_on_from_there(campaign):
+    first, second, third, status = json.loads((campaign / "said.json").read_text())
+    assert "batch b00 waits for its review, 4 images: 'boxloop review b00' opens them" in first
+    assert "batch b01 waits for its review, 4 images" in second
+    assert "batch b01 waits for its review: 3 of 4 images are submitted" in third
+    assert "3 of 4 images submitted" in status
+    assert "Next: boxloop review b01" in status
+    assert labels(campaign) == geometry(
+        {
+            image_id: boxes
+            for entry in journal.read(campaign / "reviews")
+            for image_id, boxes in entry.boxes.items()
+        }
+    )
+    done = storage.read_corrections(campaign / "data/corrections/b01.json")
+    assert done.reviewer == "Zoë B., ada"
+    assert "up to date" in repro(campaign).stdout
+
+
+def test_the_journal_is_for_git_to_keep(campaign):
+    tracked = run(campaign, "git", "ls-files", "reviews").stdout.splitlines()
+    assert len(tracked) == 3
+    assert any(name.endswith("-zoe-b.json") for name in tracked)
+
+
+def test_labels_stay_when_the_stage_is_forced(copy):
+    before = labels(copy)
+    corrections = {p.name: p.read_bytes() for p in (copy / "data/corrections").iterdir()}
+    for key in ("b00", "b01"):
+        repro(copy, "--single-item", "--force", f"review@{key}")
+    assert {p.name: p.read_bytes() for p in (copy / "data/corrections").iterdir()} == corrections
+    (copy / "data/corrections/b01.json").unlink()
+    repro(copy, "--single-item", "review@b01")
+    assert (copy / "data/corrections/b01.json").read_bytes() == corrections["b01.json"]
+    assert labels(copy) == before
+
+
+def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
+    before = labels(copy)
+    batches = [storage.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
+    params = copy / "params.yaml"
+    text = params.read_text()
+    assert "strategy: dissimilar" in text
+    params.write_text(text.replace("strategy: dissimilar", "strategy: temporal"))
+    repro(copy, "merge@b01")
+    now = [storage.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
+    assert set(now[0]) not in (set(batches[0]), set(batches[1]))
+    assert labels(copy) == before
+    assert len(journal.read(copy / "reviews")) == 3
+
+
+def test_labels_that_dvc_alone_holds_survive_another_order_too(copy):
+    """As in a clone in which nobody committed reviews/: `dvc pull` brings the corrections."""
+    before = labels(copy)
+    shutil.rmtree(copy / "reviews")
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("strategy: dissimilar", "strategy: temporal"))
+    said = repro(copy, "merge@b01").stdout
+    assert labels(copy) == before
+    assert "are kept in reviews" in said
+    params.write_text(params.read_text().replace("strategy: temporal", "strategy: dissimilar"))
+    repro(copy, "merge@b01")
+    assert labels(copy) == before
+
+
+def test_a_simulated_annotator_passes_over_no_person(copy):
+    before = labels(copy)
+    params = copy / "params.yaml"
+    text = params.read_text()
+    assert "annotator: fiftyone" in text
+    params.write_text(text.replace("annotator: fiftyone", "annotator: simulated"))
+    refused = run(copy, "dvc", "repro", "review@b00", check=False)
+    assert "holds labels made by 'fiftyone'" in refused.stderr
+    shutil.rmtree(copy / "data/corrections")
+    refused = run(copy, "dvc", "repro", "review@b00", check=False)
+    assert "people labeled 4 of the 4 images of b00 (see reviews/)" in refused.stderr
+    params.write_text(text)
+    repro(copy, "merge@b01")
+    assert labels(copy) == before
+
+
+def test_a_redo_reaches_what_dvc_takes_for_done(copy):
+    before = labels(copy)
+    image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+    submit(copy, "b01", [image_id], by=2 * BY, reviewer="bob", seconds=25.0)
+    assert "up to date" in repro(copy, "review@b01").stdout
+    text = run(copy, "boxloop", "status").stdout
+    assert "dvc repro --single-item --force review@b01" in text
+    bring_into_dvc(copy, "b01")
+    redone = storage.read_corrections(copy / "data/corrections/b01.json")
+    assert redone.revision == 2
+    assert redone.reviewer == "bob, Zoë B., ada"
+    assert "--single-item" not in run(copy, "boxloop", "status").stdout
+    repro(copy)
+    after = labels(copy)
+    assert {k for k in after if after[k] != before[k]} == {image_id}
+    page = (copy / "data/report/report.html").read_text()
+    assert "redone" in page
+    assert "bob" in page
+
+
+def test_what_dvc_cannot_take_over_is_safe_all_the_same(copy):
+    (copy / "data/proposals/b01.json").unlink()
+    with pytest.raises(UserError, match=r"labels of b01 are safe in reviews/, but DVC did not"):
+        bring_into_dvc(copy, "b01")
+    assert len(journal.read(copy / "reviews")) == 3
+
+
+@pytest.mark.slow
+def test_everything_forced(copy):
+    before = labels(copy)
+    repro(copy, "--force")
+    assert labels(copy) == before
+    assert len(journal.read(copy / "reviews")) == 3
+
+
+@pytest.mark.slow
+def test_everything_but_the_journal_deleted(copy):
+    before = labels(copy)
+    shutil.rmtree(copy / "data")
+    shutil.rmtree(copy / ".dvc" / "cache")
+    shutil.rmtree(copy / ".boxloop", ignore_errors=True)
+    repro(copy)
+    assert labels(copy) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("committed", [True, False])
+def test_experiments_in_the_workspace(copy, committed):
+    if not committed:
+        # Two thirds of the journal are known to git, one is not.
+        image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+        submit(copy, "b01", [image_id], by=2 * BY)
+        bring_into_dvc(copy, "b01")
+        repro(copy)
+    before, entries = labels(copy), journal.read(copy / "reviews")
+    run(copy, "dvc", "exp", "run", "-S", "order.strategy=random", "-S", "propose.score_floor=0.02")
+    assert labels(copy) == before
+    assert journal.read(copy / "reviews") == entries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("committed", [True, False])
+def test_experiments_in_a_copy_of_the_workspace(copy, committed):
+    """They read labels that only the workspace has, and change nothing in it."""
+    before = labels(copy)
+    if not committed:
+        run(copy, "git", "rm", "--quiet", "-r", "--cached", "reviews")
+        run(copy, "git", "commit", "--quiet", "-m", "the journal is not committed")
+        image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+        submit(copy, "b01", [image_id], by=2 * BY)
+        bring_into_dvc(copy, "b01")
+        repro(copy)
+        assert labels(copy) != before
+        before = labels(copy)
+    files = {p: p.read_bytes() for p in [*copy.glob("reviews/*"), *copy.glob("data/*/*.json")]}
+    run(
+        *(copy, "dvc", "exp", "run", "--temp", "--name", "other"),
+        *("-S", "order.strategy=random", "-S", "train.seed=7"),
+    )
+    assert {p: p.read_bytes() for p in files} == files
+    assert labels(copy) == before
+    run(copy, "dvc", "exp", "apply", "other")
+    assert labels(copy) == before
+    assert [p for p in copy.glob("reviews/*") if p not in files] == []
+
+
+@pytest.mark.slow
+def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
+    folder = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(campaign), str(folder))
+    (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {campaign}/.dvc/cache\n")
+    shutil.rmtree(folder / "reviews")
+    run(folder, "dvc", "checkout")
+    repro(folder, "--force", "merge@b01")
+    assert labels(folder) == labels(campaign)
+    assert Layout(folder).corrections("b01").exists()
