@@ -10,6 +10,7 @@ BoxloopError
 │   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
 │   ├── WeightsError        initial weights cannot be had or do not fit
 │   ├── DatabaseError       there is no database for the review App, or it does not work
+│   ├── SessionError        a review session cannot be opened, or broke off
 │   └── ProtectedLabelsError   the command would replace labels that a person made
 ├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
@@ -50,6 +51,10 @@ class WeightsError(UserError):
 
 class DatabaseError(UserError):
     """There is no database for the review App, or it cannot be started or reached."""
+
+
+class SessionError(UserError):
+    """A review session cannot be opened, or broke off; what was saved in it is kept."""
 
 
 class ProtectedLabelsError(UserError):

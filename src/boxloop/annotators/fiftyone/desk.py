@@ -1,0 +1,426 @@
+"""What a review session knows and does, whatever shows it: progress, counts, checks, submission.
+
+The App's panel asks here, and so do the tests; nothing in it needs FiftyOne.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from boxloop import journal
+from boxloop.annotators.fiftyone.offers import Offer
+from boxloop.annotators.fiftyone.work import Work
+from boxloop.checks import Fault, RawBox, check_image
+from boxloop.edits import Ledger, diff
+from boxloop.errors import UserError
+from boxloop.types import Boxes, Corrections, Proposals
+from boxloop.workload import BatchWorkload, Totals, account, total
+
+KIND = "fiftyone"
+AUTOSAVE_SECONDS = 3.0
+"""The App writes edits to the database at most this long after they were made."""
+
+_MARGIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class State:
+    """One image as it is now.
+
+    Attributes:
+        sample_id: the App's id of the image.
+        offer: what was shown.
+        boxes: what is there now, unchecked.
+        reviewed: whether the person is done with it.
+        seconds: active seconds of this session and of those that it goes on with.
+    """
+
+    sample_id: str
+    offer: Offer
+    boxes: tuple[RawBox, ...]
+    reviewed: bool
+    seconds: float
+
+    @property
+    def image_id(self) -> str:
+        """The image's id."""
+        return self.offer.item.image.id
+
+
+class Board(Protocol):
+    """Where the boxes are edited."""
+
+    work: Work
+
+    def states(self) -> list[State]:
+        """Every image of the session as it is now, in the batch's order."""
+        ...
+
+    def version(self) -> object:
+        """Something that changes whenever a person's edit is stored."""
+        ...
+
+    def idle_seconds(self) -> float:
+        """Seconds since the last edit was stored."""
+        ...
+
+    def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
+        """Marks images as reviewed, or as not."""
+        ...
+
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Adds active seconds, by sample id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What the numbers of a session are told in.
+
+    Attributes:
+        iou_thresholds: from the section ``account``.
+        seconds_per_box: T.
+    """
+
+    iou_thresholds: tuple[float, ...]
+    seconds_per_box: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a submission came to.
+
+    Attributes:
+        batch: its key.
+        reviewer: who did it.
+        images: number of images submitted.
+        objects: their boxes.
+        edits: exact, by id.
+        seconds: active seconds.
+        so_far: totals of the campaign including this submission, by IoU threshold.
+        waiting: images of the batch that nobody has submitted yet.
+        redo: whether the images had been submitted before.
+    """
+
+    batch: str
+    reviewer: str
+    images: int
+    objects: int
+    edits: Ledger
+    seconds: float
+    so_far: Mapping[float, Totals]
+    waiting: int
+    redo: bool
+
+
+class Desk:
+    """One session at work."""
+
+    def __init__(
+        self,
+        board: Board,
+        folder: Path,
+        *,
+        previous: Sequence[BatchWorkload],
+        prices: Prices,
+        versions: Mapping[str, str],
+        known: Callable[[], Sequence[Corrections]],
+        idle_seconds: float,
+        first: bool,
+    ) -> None:
+        """Opens the desk.
+
+        Args:
+            board: where the boxes are edited.
+            folder: the journal, to which the submission goes.
+            previous: workloads of the batches before this one, oldest first.
+            prices: thresholds and T.
+            versions: of the programs that take part.
+            known: reads what people have submitted up to now.
+            idle_seconds: a longer pause is cut off at this length.
+            first: whether this is the first batch, which is labeled from scratch.
+        """
+        self.board = board
+        self.work = board.work
+        self.submitted: Summary | None = None
+        self._folder = folder
+        self._previous = previous
+        self._prices = prices
+        self._versions = versions
+        self._known = known
+        self._idle_seconds = idle_seconds
+        self._first = first
+        self._lock = threading.Lock()
+        self._last_activity = 0.0
+        self._seen: tuple[object, list[State]] | None = None
+        self._checked: dict[str, tuple[tuple[RawBox, ...], Boxes | None, list[Fault]]] = {}
+
+    # --- while people work ------------------------------------------------------------------------
+
+    def states(self) -> list[State]:
+        """Every image as it is now; read anew only where something changed."""
+        version = self.board.version()
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, self.board.states())
+        return self._seen[1]
+
+    def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
+        """Marks images as reviewed, or as not."""
+        with self._lock:
+            own = {state.sample_id for state in self.states()}
+            self.board.mark([i for i in sample_ids if i in own], reviewed=reviewed)
+            self._seen = None
+
+    def spend(self, seconds: Mapping[str, float]) -> None:
+        """Adds active seconds, by sample id; what no clock could have measured is cut off."""
+        now = time.monotonic()
+        with self._lock:
+            own = {state.sample_id for state in self.states()}
+            most = 60.0 if not self._last_activity else now - self._last_activity + 5.0
+            self._last_activity = now
+            valid = {
+                i: min(float(s), most)
+                for i, s in seconds.items()
+                if i in own and isinstance(s, int | float) and 0 < s < float("inf")
+            }
+            if valid:
+                self.board.add_seconds(valid)
+                self._seen = None
+
+    def following(self, sample_id: str | None) -> str | None:
+        """The next image that waits, after this one and round again; None where none waits."""
+        states = self.states()
+        ids = [state.sample_id for state in states]
+        start = ids.index(sample_id) + 1 if sample_id in ids else 0
+        turned = states[start:] + states[:start]
+        waiting = (s.sample_id for s in turned if not s.reviewed and s.sample_id != sample_id)
+        return next(waiting, None)
+
+    def overview(self) -> dict[str, Any]:
+        """Everything that the App's panel shows, ready for JSON."""
+        with self._lock:
+            states = self.states()
+        done = [state for state in states if state.reviewed]
+        draft = [(state, boxes) for state in done if (boxes := self._check(state)[0]) is not None]
+        edits = sum((_edits(state, boxes) for state, boxes in draft), Ledger())
+        so_far = self._so_far([self._corrections(draft, "")] if draft else [])
+        faults = [fault for state in done for fault in self._check(state)[1]]
+        return {
+            "batch": self.work.batch,
+            "reviewer": self.work.reviewer,
+            "part": str(self.work.part) if self.work.part.of > 1 else None,
+            "redo": self.work.redo,
+            "idle_seconds": self._idle_seconds,
+            "classes": list(self.work.classes),
+            "samples": [[s.sample_id, s.image_id, s.reviewed] for s in states],
+            "reviewed": len(done),
+            "edits": asdict(edits),
+            "objects": sum(len(boxes) for _, boxes in draft),
+            "seconds": sum(state.seconds for state in states),
+            "saved": [
+                {"iou": iou, "wt": totals.wt_reduction, "wb": totals.wb_reduction}
+                for iou, totals in so_far.items()
+            ],
+            "first_batch": self._first,
+            "faults": self._listed(faults, states),
+            "submitted": None if self.submitted is None else summary_text(self.submitted),
+        }
+
+    # --- the submission ---------------------------------------------------------------------------
+
+    def submit(self) -> dict[str, Any]:
+        """Checks the work and, where it is right, writes it to the journal.
+
+        Returns:
+            ``{"summary": text}``, or ``{"faults": [...]}`` with everything that has to be put
+            right first; nothing was written then.
+        """
+        self._settle()
+        with self._lock:
+            if self.submitted is not None:
+                return {"summary": summary_text(self.submitted), "faults": []}
+            states = self.board.states()
+            faults = self._all_faults(states)
+            if faults:
+                return {"faults": self._listed(faults, states)}
+            drafts = [(state, _required(self._check(state)[0])) for state in states]
+            pieces = [self._corrections(g, journal.timestamp()) for g in _by_source(drafts)]
+            so_far = self._so_far(pieces)
+            for piece in pieces:
+                journal.append(self._folder, piece)
+            self.submitted = Summary(
+                batch=self.work.batch,
+                reviewer=self.work.reviewer,
+                images=len(drafts),
+                objects=sum(len(boxes) for _, boxes in drafts),
+                edits=sum((_edits(state, boxes) for state, boxes in drafts), Ledger()),
+                seconds=sum(state.seconds for state in states),
+                so_far=so_far,
+                waiting=self._waiting(),
+                redo=self.work.redo,
+            )
+            return {"summary": summary_text(self.submitted), "faults": []}
+
+    def _settle(self) -> None:
+        """Waits until the App has written what was edited a moment ago."""
+        while True:
+            since_activity = time.monotonic() - self._last_activity
+            idle = min(self.board.idle_seconds(), since_activity if self._last_activity else 1e9)
+            wait = AUTOSAVE_SECONDS + _MARGIN_SECONDS - idle
+            if wait <= 0:
+                return
+            time.sleep(min(wait, 0.25))
+
+    def _all_faults(self, states: Sequence[State]) -> list[Fault]:
+        known = journal.latest(self._known())
+        faults = []
+        for state in states:
+            item = state.offer.item
+            other = known.get(state.image_id)
+            moment = "" if other is None else _moment(other, state.image_id)
+            if other is not None and moment != item.base:
+                who = other.reviewer or "somebody"
+                faults.append(
+                    Fault(
+                        state.image_id,
+                        None,
+                        f"was submitted by {who} while you worked on it: end this session and start"
+                        f" 'boxloop review {self.work.batch}' again",
+                    )
+                )
+            elif not state.reviewed:
+                faults.append(Fault(state.image_id, None, "is not marked as reviewed yet"))
+            faults += self._check(state)[1]
+        return faults
+
+    def _check(self, state: State) -> tuple[Boxes | None, list[Fault]]:
+        known = self._checked.get(state.image_id)
+        if known is None or known[0] != state.boxes:
+            checked = check_image(state.offer.item.image, state.boxes, self.work.classes)
+            known = self._checked[state.image_id] = (state.boxes, *checked)
+        return known[1], known[2]
+
+    def _listed(self, faults: Sequence[Fault], states: Sequence[State]) -> list[dict[str, Any]]:
+        samples = {state.image_id: state.sample_id for state in states}
+        return [
+            {"sample": samples[f.image_id], "image": f.image_id, "message": f.message}
+            for f in faults
+        ]
+
+    def _corrections(self, drafts: Sequence[tuple[State, Boxes]], finished: str) -> Corrections:
+        first = drafts[0][0].offer.item
+        offered = {s.image_id: s.offer.item.offer.boxes[s.image_id] for s, _ in drafts}
+        proposals = replace(first.offer, batch=self.work.batch, boxes=offered)
+        return Corrections(
+            proposals=proposals,
+            score_threshold=first.score_threshold,
+            annotator=KIND,
+            boxes={state.image_id: boxes for state, boxes in drafts},
+            reviewer=self.work.reviewer,
+            seconds={s.image_id: round(s.seconds + s.offer.item.seconds, 1) for s, _ in drafts},
+            finished=finished or None,
+            versions=dict(self._versions),
+        )
+
+    # --- what it comes to -------------------------------------------------------------------------
+
+    def _so_far(self, pieces: Sequence[Corrections]) -> dict[float, Totals]:
+        """The campaign's totals, with these images and those that others submitted of the batch."""
+        if not (self._first or self._previous):
+            return {}  # a batch before this one is not accounted yet
+        ious = self._prices.iou_thresholds
+        own = {image_id for piece in pieces for image_id in piece.boxes}
+        others = [
+            journal.part(known, [image_id])
+            for image_id, known in journal.latest(self._known()).items()
+            if image_id in self.work.batch_images and image_id not in own
+        ]
+        workloads = [account(piece, ious, (), {}) for piece in (*pieces, *others)]
+        if not workloads:
+            return {}
+        ledgers = {(0.0, iou): sum((w.ledger(iou) for w in workloads), Ledger()) for iou in ious}
+        merged = replace(
+            workloads[0],
+            images=sum(w.images for w in workloads),
+            objects=sum(w.objects for w in workloads),
+            score_threshold=0.0,
+            ledgers=ledgers,
+        )
+        return {iou: total([*self._previous, merged], iou) for iou in ious}
+
+    def _waiting(self) -> int:
+        return len(journal.missing(self._known(), self.work.batch_images))
+
+
+def _required(boxes: Boxes | None) -> Boxes:
+    if boxes is None:
+        raise UserError("an image that did not pass its checks cannot be submitted")
+    return boxes
+
+
+def _moment(corrections: Corrections, image_id: str) -> str:
+    return corrections.submitted.get(image_id) or corrections.finished or ""
+
+
+def _edits(state: State, boxes: Boxes) -> Ledger:
+    return diff(state.offer.item.shown, boxes)
+
+
+def _by_source(
+    drafts: Sequence[tuple[State, Boxes]],
+) -> list[list[tuple[State, Boxes]]]:
+    """Groups images by the detector and threshold that their proposals came from: mostly one."""
+    groups: dict[tuple[Any, ...], list[tuple[State, Boxes]]] = {}
+    for state, boxes in drafts:
+        item = state.offer.item
+        p: Proposals = item.offer
+        key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold)
+        groups.setdefault(key, []).append((state, boxes))
+    return list(groups.values())
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def summary_text(summary: Summary) -> str:
+    """The summary for a terminal or a panel."""
+    e = summary.edits
+    again = " again" if summary.redo else ""
+    lines = [
+        f"Batch {summary.batch}: {summary.images} images with {summary.objects} boxes are submitted"
+        f"{again} by {summary.reviewer}.",
+        f"  {e.kept} kept, {e.moved} moved, {e.relabeled} relabeled, {e.removed} removed,"
+        f" {e.added} added",
+        f"  active time {duration(summary.seconds)}"
+        f" ({summary.seconds / summary.images:.1f} s an image)",
+    ]
+    for iou, totals in summary.so_far.items():
+        lines.append(
+            f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
+            f" ({percent(totals.wb_reduction)} saved),"
+            f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
+        )
+    if summary.waiting:
+        lines.append(f"  {summary.waiting} images of {summary.batch} wait for somebody else")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 48 s, 3 min 5 s, 1 h 12 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with one decimal."""
+    return f"{100 * fraction:.1f} %"

@@ -1,0 +1,147 @@
+"""What the App's buttons and panel call: FiftyOne operators around the session's desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+from boxloop.annotators.fiftyone.desk import Desk
+from boxloop.errors import BoxloopError
+
+NAMESPACE = "@boxloop/review"
+
+_desk: Desk | None = None
+_on_submit: Callable[[str], None] = print
+
+
+def serve(desk: Desk, on_submit: Callable[[str], None]) -> None:
+    """Has the operators of this process work on a desk.
+
+    Args:
+        desk: the session.
+        on_submit: is told the summary, once, when the batch is submitted.
+    """
+    global _desk, _on_submit
+    _desk, _on_submit = desk, on_submit
+
+
+def _current() -> Desk:
+    if _desk is None:
+        raise RuntimeError("this server was not started by 'boxloop review'")
+    return _desk
+
+
+class Overview(foo.Operator):
+    """Everything that the panel shows."""
+
+    @property
+    def config(self) -> Any:
+        """Hidden from the App's list of operators."""
+        return foo.OperatorConfig(name="overview", label="Review: overview", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Returns :meth:`Desk.overview`."""
+        return _told(lambda: _current().overview())
+
+
+class Mark(foo.Operator):
+    """Marks images as reviewed or not."""
+
+    @property
+    def config(self) -> Any:
+        """Hidden from the App's list of operators."""
+        return foo.OperatorConfig(name="mark", label="Review: mark", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Marks ``samples``; returns the overview and the next image that waits."""
+
+        def work() -> dict[str, Any]:
+            desk, ids = _current(), [str(i) for i in ctx.params.get("samples", [])]
+            desk.mark(ids, reviewed=bool(ctx.params.get("reviewed", True)))
+            return {**desk.overview(), "next": desk.following(ids[-1] if ids else None)}
+
+        return _told(work)
+
+
+class MarkCurrent(foo.Operator):
+    """The button above an open image: reviewed, and on to the next one that waits."""
+
+    @property
+    def config(self) -> Any:
+        """In the App's list of operators."""
+        return foo.OperatorConfig(name="reviewed", label="Reviewed, next")
+
+    def resolve_placement(self, ctx: Any) -> Any:
+        """Above the open image, in both of its tabs."""
+        button = types.Button(label="Reviewed, next", prompt=False)
+        return types.Placement(types.Places.SAMPLES_VIEWER_ACTIONS, button)
+
+    def execute(self, ctx: Any) -> None:
+        """Marks the open image, and opens the next one in the Annotate tab."""
+        desk, sample = _current(), ctx.current_sample
+        if sample is None:
+            ctx.ops.notify("Open an image first.", variant="warning")
+            return
+        desk.mark([sample], reviewed=True)
+        following = desk.following(sample)
+        if following is None:
+            ctx.ops.close_sample()
+            ctx.ops.reload_samples()
+            ctx.ops.notify("Every image is reviewed: submit the batch.", variant="success")
+        else:
+            ctx.trigger("open_sample", params={"id": following, "mode": "annotate"})
+
+
+class Spend(foo.Operator):
+    """Adds active seconds."""
+
+    @property
+    def config(self) -> Any:
+        """Hidden from the App's list of operators."""
+        return foo.OperatorConfig(name="spend", label="Review: active time", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Adds ``seconds``, by sample id."""
+
+        def work() -> dict[str, Any]:
+            _current().spend(ctx.params.get("seconds", {}))
+            return {}
+
+        return _told(work)
+
+
+class Submit(foo.Operator):
+    """Submits the batch."""
+
+    @property
+    def config(self) -> Any:
+        """Hidden from the App's list of operators: the panel has the button."""
+        return foo.OperatorConfig(name="submit", label="Review: submit batch", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Returns :meth:`Desk.submit`."""
+
+        def work() -> dict[str, Any]:
+            result = _current().submit()
+            if "summary" in result:
+                _on_submit(result["summary"])
+            return result
+
+        return _told(work)
+
+
+def _told(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Runs ``work``; what is wrong becomes a sentence for the panel."""
+    try:
+        return work()
+    except (BoxloopError, OSError) as error:
+        return {"error": str(error)}
+
+
+def register(plugin: Any) -> None:
+    """Called by FiftyOne when it loads the plugin."""
+    for operator in (Overview, Mark, MarkCurrent, Spend, Submit):
+        plugin.register(operator)

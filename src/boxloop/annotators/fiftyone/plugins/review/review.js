@@ -1,0 +1,342 @@
+/* boxloop's side of the App, in plain JavaScript: FiftyOne loads it as it is, no build needed.
+ *
+ * - a panel, beside the grid and beside the open image: what to do, progress, counts, submission;
+ * - the key D: the open image is reviewed, on to the next one that waits;
+ * - the active time of every image;
+ * - edits are saved at once, where the App itself would wait for up to three seconds.
+ *
+ * What is true is kept on the server (desk.py); this file shows it and asks for changes.
+ */
+(() => {
+  "use strict";
+  const { React, recoil, __foo__: operators, __fop__: plugins, __fos__: app, __fou__: tools } = window;
+  const h = React.createElement;
+  const NAME = "boxloop_review";
+  const KEY = "d";
+  const POLL_MS = 1200;
+  const FAST_SAVE_MS = 300;
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+  // --- the App's autosave ------------------------------------------------------------------------
+  // It asks for a save every 3 s, and an edit made less than that before an image is closed is lost.
+  // The timer is told by what it does; another version of the App simply keeps its own pace.
+  const originalSetInterval = window.setInterval;
+  window.setInterval = (callback, delay, ...rest) => {
+    const saves = delay === 3000 && String(callback).includes("annotation:persistenceRequested");
+    return originalSetInterval(callback, saves ? FAST_SAVE_MS : delay, ...rest);
+  };
+
+  // --- how an opened image looks -----------------------------------------------------------------
+  const dataset = () => decodeURIComponent(location.pathname.match(/\/datasets\/([^/]+)/)?.[1] ?? "");
+  const openSample = () => new URLSearchParams(location.search).get("id");
+
+  // A first visit would cover the panel with an advertisement.
+  localStorage.setItem("fiftyone-enterprise-tooltip-seen", "true");
+
+  function prepareModal() {
+    // Straight into the Annotate tab, with the panel beside the image.
+    const mode = `${dataset()}_modalMode`;
+    if (!localStorage.getItem(mode)) localStorage.setItem(mode, '"annotate"');
+    const panel = (id, pinned) => ({ id, children: [], type: id, pinned });
+    const space = (id, child) => ({
+      id, children: [child], type: "panel-container", activeChild: child.id,
+    });
+    const key = "fo-sample-modal-plugins";
+    if ((localStorage.getItem(key) ?? "").includes(NAME)) return;
+    localStorage.setItem(key, JSON.stringify({
+      id: "root",
+      children: [
+        space("boxloop-image", panel("fo-sample-modal-plugin", true)),
+        space("boxloop-side", panel(NAME, true)),
+      ],
+      type: "panel-container",
+      layout: "horizontal",
+      sizes: [0.74, 0.26],
+    }));
+  }
+
+  // --- the server --------------------------------------------------------------------------------
+  const store = { overview: null, error: null, busy: null, faults: null, listeners: new Set() };
+  const set = (change) => {
+    Object.assign(store, change);
+    store.listeners.forEach((listener) => listener({}));
+  };
+
+  async function call(name, params = {}) {
+    const answer = await tools.getFetchFunction()("POST", "/operators/execute", {
+      operator_uri: `@boxloop/review/${name}`,
+      dataset_name: dataset(),
+      params,
+    });
+    const failure = answer.error || answer.result?.error;
+    if (failure) throw new Error(typeof failure === "string" ? failure : JSON.stringify(failure));
+    return answer.result;
+  }
+
+  const take = (result) => set({ overview: result, error: null });
+
+  async function refresh() {
+    if (store.overview?.submitted || document.visibilityState !== "visible") return;
+    try {
+      take(await call("overview"));
+    } catch (error) {
+      set({ error: `The review session does not answer (${error.message}). Your saved work is kept:`
+        + " type 'boxloop review' again in the terminal." });
+    }
+  }
+
+  // --- what people do ----------------------------------------------------------------------------
+  const open = (id) => operators.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
+  const reloadGrid = () => operators.executeOperator("@voxel51/operators/reload_samples", {});
+  let gridIsStale = false;
+
+  async function act(name, work) {
+    if (store.busy) return;
+    set({ busy: name, error: null });
+    try {
+      await work();
+    } catch (error) {
+      set({ error: error.message });
+    } finally {
+      set({ busy: null });
+    }
+  }
+
+  const done = () => act("mark", async () => {
+    const id = openSample();
+    if (!id) return;
+    document.activeElement?.blur?.();
+    await Promise.all([sendSeconds(), sleep(2 * FAST_SAVE_MS)]); // what was just edited is saved now
+    const result = await call("mark", { samples: [id], reviewed: true });
+    gridIsStale = true;
+    take(result);
+    if (result.next) open(result.next);
+    else operators.executeOperator("@voxel51/operators/close_sample", {});
+  });
+
+  const mark = (samples, reviewed) => act("mark", async () => {
+    take(await call("mark", { samples, reviewed }));
+    if (openSample()) gridIsStale = true;
+    else {
+      operators.executeOperator("@voxel51/operators/clear_selected_samples", {});
+      reloadGrid();
+    }
+  });
+
+  const submit = () => act("submit", async () => {
+    set({ faults: null });
+    await sendSeconds();
+    const result = await call("submit");
+    if (result.summary) set({ overview: { ...store.overview, submitted: result.summary } });
+    else set({ faults: result.faults });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== KEY || event.ctrlKey || event.metaKey || event.altKey) return;
+    const field = event.target.closest?.("input, textarea, select, [contenteditable=true]");
+    if (field || !openSample() || store.overview?.submitted) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    done();
+  }, true);
+
+  // --- active time -------------------------------------------------------------------------------
+  // An image's clock runs while it is open in a tab that is looked at, until nothing has been done
+  // for the idle limit. What was counted is sent in small portions.
+  let lastAction = performance.now();
+  let lastTick = performance.now();
+  let unsent = {};
+  for (const name of ["pointermove", "pointerdown", "wheel", "keydown"]) {
+    document.addEventListener(name, () => { lastAction = performance.now(); }, true);
+  }
+
+  async function sendSeconds() {
+    const seconds = unsent;
+    unsent = {};
+    if (!Object.keys(seconds).length) return;
+    try {
+      await call("spend", { seconds });
+    } catch {
+      for (const [id, value] of Object.entries(seconds)) unsent[id] = (unsent[id] ?? 0) + value;
+    }
+  }
+
+  let wasOpen = null;
+  originalSetInterval(() => {
+    const now = performance.now();
+    const id = openSample();
+    if (id !== wasOpen) lastAction = now; // opening an image is an action
+    const idle = (store.overview?.idle_seconds ?? 60) * 1000;
+    const active = id && id === wasOpen && document.visibilityState === "visible"
+      && now - lastAction < idle && now - lastTick < 5000;
+    if (active) unsent[id] = (unsent[id] ?? 0) + (now - lastTick) / 1000;
+    if (wasOpen && !id && gridIsStale) {
+      gridIsStale = false;
+      reloadGrid();
+    }
+    if (id !== wasOpen) sendSeconds();
+    wasOpen = id;
+    lastTick = now;
+  }, 250);
+  originalSetInterval(sendSeconds, 2000);
+  originalSetInterval(refresh, POLL_MS);
+
+  // --- the panel ---------------------------------------------------------------------------------
+  const box = { padding: "12px 14px", lineHeight: 1.45, fontSize: 14, height: "100%", overflowY: "auto" };
+  const muted = { opacity: 0.75 };
+
+  function Button({ children, primary, ...rest }) {
+    const disabled = rest.disabled || store.busy;
+    return h("button", {
+      ...rest,
+      disabled,
+      style: {
+        display: "block", width: "100%", margin: "8px 0", padding: "9px 12px", fontSize: 14,
+        fontWeight: 600, borderRadius: 4, cursor: disabled ? "default" : "pointer", textAlign: "center",
+        border: "1px solid #ff6d04", background: primary ? "#ff6d04" : "transparent",
+        color: primary ? "#fff" : "inherit", opacity: disabled ? 0.5 : 1,
+      },
+    }, children);
+  }
+
+  function Progress({ value, of }) {
+    return h("div", { style: { margin: "10px 0" } },
+      h("div", { "data-boxloop": "progress", style: { fontWeight: 600 } }, `${value} of ${of} reviewed`),
+      h("div", { style: { height: 8, borderRadius: 4, background: "rgba(128,128,128,.35)", marginTop: 4 } },
+        h("div", { style: { width: `${(100 * value) / Math.max(1, of)}%`, height: 8, borderRadius: 4,
+          background: value === of ? "#3fa34d" : "#ff6d04" } })));
+  }
+
+  const KINDS = ["kept", "moved", "relabeled", "removed", "added"];
+  const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+  function Counts({ overview }) {
+    const cell = { padding: "1px 10px 1px 0" };
+    const row = (name, value) => h("tr", { key: name },
+      h("td", { style: { ...cell, ...muted } }, name),
+      h("td", { style: { ...cell, textAlign: "right" }, "data-boxloop": name }, value));
+    const minutes = Math.floor(overview.seconds / 60);
+    return h("div", null,
+      h("div", { style: { fontWeight: 600, marginTop: 14 } }, "So far, on the reviewed images"),
+      h("table", null, h("tbody", null,
+        row("boxes", overview.objects),
+        ...KINDS.map((kind) => row(kind, overview.edits[kind])),
+        row("active time", `${minutes} min ${Math.round(overview.seconds - 60 * minutes)} s`))),
+      overview.first_batch
+        ? h("div", { style: { ...muted, marginTop: 6 } },
+          "The first batch is drawn from scratch; the saving starts with the next one.")
+        : overview.saved.length > 0 && h("div", { style: { marginTop: 8 } },
+          h("div", { style: { fontWeight: 600 } }, "Saved so far, against drawing all by hand"),
+          overview.saved.map((s) => h("div", { key: s.iou }, h("span", { style: muted }, `IoU ${s.iou}: `),
+            `${percent(s.wt)} of the time, ${percent(s.wb)} of the boxes`))));
+  }
+
+  function Faults({ faults }) {
+    if (!faults?.length) return null;
+    const shown = faults.slice(0, 50);
+    return h("div", { "data-boxloop": "faults", style: { marginTop: 12, borderLeft: "3px solid #e5484d", paddingLeft: 10 } },
+      h("div", { style: { fontWeight: 600 } },
+        faults.length === 1 ? "One thing to put right first" : `${faults.length} things to put right first`),
+      shown.map((fault, i) => h("div", { key: i, style: { margin: "6px 0" } },
+        h("a", {
+          href: "#", "data-boxloop": "fault", style: { color: "#ff6d04", textDecoration: "underline" },
+          onClick: (event) => { event.preventDefault(); open(fault.sample); },
+        }, fault.image), h("span", null, `: ${fault.message}`))),
+      faults.length > shown.length && h("div", null, `and ${faults.length - shown.length} more`));
+  }
+
+  const help = (lines) => h("ol", { style: { margin: "8px 0", paddingLeft: 20, listStyle: "decimal" } },
+    lines.map((line, i) => h("li", { key: i, style: { margin: "3px 0" } }, line)));
+
+  function Grid({ overview }) {
+    const selected = recoil.useRecoilValue(app.selectedSamples);
+    const ids = [...(selected?.keys?.() ?? selected ?? [])];
+    const waiting = overview.samples.find(([, , reviewed]) => !reviewed);
+    const total = overview.samples.length;
+    return h("div", null,
+      h("div", { style: muted }, overview.first_batch
+        ? "Nothing is proposed yet: draw every object of these images."
+        : "The boxes that you see are proposals of the detector. Make them right."),
+      h(Progress, { value: overview.reviewed, of: total }),
+      waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },
+        overview.reviewed ? "Go on with the next image" : "Start with the first image"),
+      ids.length > 0 && h(Button, { onClick: () => mark(ids, true), "data-boxloop": "mark-selected" },
+        ids.length === 1 ? "The selected image is right: reviewed"
+          : `The ${ids.length} selected images are right: reviewed`),
+      h(Button, { primary: !waiting, onClick: submit, "data-boxloop": "submit" },
+        store.busy === "submit" ? "Checking ..." : "Submit batch"),
+      h(Faults, { faults: store.faults ?? overview.faults }),
+      help([
+        "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
+        h("span", null, "Press ", h("b", null, KEY.toUpperCase()),
+          " or Reviewed, next when its boxes are right, also where there was nothing to do."),
+        "Images that are right as they stand: select them here, and mark them all with one click.",
+        "Submit the batch when every image is reviewed.",
+      ]),
+      h(Counts, { overview }),
+      h("div", { style: { ...muted, marginTop: 12, fontSize: 12 } },
+        "The App saves by itself, within moments of an edit; wait for the green dot beside Edit"
+        + " before you close the window. Stop whenever you like: boxloop review goes on from here."));
+  }
+
+  function Modal({ overview, current }) {
+    const index = overview.samples.findIndex(([id]) => id === current);
+    const [, name, reviewed] = overview.samples[index] ?? [null, "", false];
+    if (index < 0) return h("div", null, "This image is not part of your session.");
+    const faults = (store.faults ?? overview.faults).filter((fault) => fault.sample === current
+      && !(reviewed && fault.message.startsWith("is not marked")));
+    return h("div", null,
+      h("div", { style: { fontWeight: 600, overflowWrap: "anywhere" } }, name),
+      h("div", { style: muted }, `image ${index + 1} of ${overview.samples.length}, `,
+        h("span", { "data-boxloop": "state" }, reviewed ? "reviewed" : "not reviewed yet")),
+      h(Button, { primary: true, onClick: done, "data-boxloop": "done" }, `Reviewed, next (${KEY.toUpperCase()})`),
+      reviewed && h(Button, { onClick: () => mark([current], false), "data-boxloop": "unmark" }, "Not reviewed after all"),
+      h(Progress, { value: overview.reviewed, of: overview.samples.length }),
+      h(Faults, { faults }),
+      help([
+        "New box: the square under Create, then drag over the object.",
+        "Its class: the list under label, beside the image.",
+        "Wrong place: click the box, drag it or its corners.",
+        "No object there: click the box, then delete it.",
+        "Undo and redo: the arrows beside Create.",
+      ]),
+      h("div", { style: muted }, "Classes: ", overview.classes.join(", ")),
+      h(Counts, { overview }));
+  }
+
+  function Panel() {
+    const [, rerender] = React.useState();
+    const current = openSample();
+    React.useEffect(() => {
+      store.listeners.add(rerender);
+      if (!store.overview) refresh();
+      return () => store.listeners.delete(rerender);
+    }, []);
+    const { overview, error } = store;
+    let body = h("div", null, "One moment ...");
+    if (overview?.submitted) {
+      body = h("div", { "data-boxloop": "submitted" },
+        h("div", { style: { fontWeight: 700, fontSize: 16, color: "#3fa34d" } }, "Submitted. Thank you!"),
+        h("pre", { style: { whiteSpace: "pre-wrap", fontFamily: "inherit" } }, overview.submitted),
+        h("div", null, "You can close this window; the terminal has the same summary, and 'dvc repro' goes on."));
+    } else if (overview) {
+      body = current ? h(Modal, { overview, current }) : h(Grid, { overview });
+    }
+    const title = overview && `Batch ${overview.batch}${overview.part ? `, part ${overview.part}` : ""}`
+      + `${overview.redo ? ", again" : ""}: ${overview.samples.length} images for ${overview.reviewer}`;
+    return h("div", { style: box, "data-boxloop": "panel" },
+      h("div", { style: { fontSize: 17, fontWeight: 700, marginBottom: 6 } }, title),
+      error && h("div", { "data-boxloop": "error", style: { color: "#e5484d", margin: "8px 0" } }, error),
+      body);
+  }
+
+  prepareModal();
+  plugins.registerComponent({
+    name: NAME,
+    label: "Review",
+    component: Panel,
+    type: plugins.PluginComponentType.Panel,
+    activator: () => true,
+    panelOptions: { surfaces: "grid modal", pinned: true, priority: 1 },
+  });
+})();
