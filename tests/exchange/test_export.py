@@ -280,6 +280,7 @@ def test_an_export_replaces_an_earlier_one_whole(tmp_path):
     first = content(tmp_path / "one", TABLE)
     second = content(tmp_path / "two", {"z": TABLE["a"]})
     out = write(tmp_path / "out", "yolo", first)
+    (out / "labels.cache").write_bytes(b"what Ultralytics leaves behind")
     write(out, "voc", second)
     found = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     assert found == sorted(

@@ -198,13 +198,23 @@ def test_a_redo_keeps_the_seconds_of_before(root, program):
     assert submissions(root)[0].seconds == {"img00": 10.0}
 
 
-def test_names_of_label_studio(root, program):
+def test_a_file_of_label_studio(root, program):
+    """As its converter (SDK 2.1) writes it: uploads, ids from 0, no size where there is no box."""
     images = [
-        {**IMAGES[0], "file_name": "images/1/3ffd1ab2-img02.png"},
-        {**IMAGES[1], "file_name": "images/1/00ffd1ab-img03.png"},
+        {"width": 64, "height": 48, "id": 0, "file_name": "/data/upload/1/3ffd1ab2-img02.png"},
+        {"width": None, "height": None, "id": 1, "file_name": "/data/upload/1/4ffd1ab2-img03.png"},
     ]
-    code, said = program("import-corrections", write(root, TRUTH, images))
-    assert (code, said.startswith(SAID)) == (0, True), said
+    bbox = [20.000000000000004, 1.9999999999999998, 10.0, 10.000000000000002]
+    extra = {"segmentation": [], "ignore": 0, "area": 100.00000000000001}
+    rows = [box(0, 0, bbox, **extra), box(0, 1, [40.0, 2.0, 10.0, 10.0], **extra)]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    code, said = program("import-corrections", write(root, rows, images, categories))
+    expected = (
+        "b01: 2 images (1 without boxes); of the proposals 1 kept, 0 moved, 1 relabeled, 4 removed;"
+        " 0 boxes added\n"
+    )
+    assert (code, said.startswith(expected)) == (0, True), said
+    assert submissions(root)[0].boxes["img02"].xyxy.tolist() == [[20, 2, 30, 12], [40, 2, 50, 12]]
 
 
 def test_outlines_are_not_looked_at(root, program):

@@ -22,6 +22,9 @@ MODES: tuple[ImagesMode, ...] = get_args(ImagesMode)
 MARKER = ".boxloop-export.json"
 """Lists what an export wrote, so that the next one replaces that and nothing else."""
 
+_DISPOSABLE = ("labels.cache",)
+"""What readers leave in a folder and make again: here, Ultralytics."""
+
 Progress = Callable[[int, int], None]
 """Called with (done, total) while images are linked or copied."""
 
@@ -119,7 +122,7 @@ def _require_replaceable(out: Path, target: Path) -> None:
         )
     try:
         made = storage.read_json(target / MARKER)["files"]
-        foreign = sorted(set(present) - set(made) - {MARKER})
+        foreign = sorted(set(present) - set(made) - {MARKER, *_DISPOSABLE})
         changed = sorted(
             name for name in set(present) & set(made) if made[name] != _digest(target / name)
         )
