@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from boxloop import storage
+from boxloop import journal, storage
 from boxloop.layout import Layout
+from boxloop.params import Params
 from boxloop.status import status_text
 from boxloop.types import Batch
 from builders_campaign import build_campaign, small_params
+from builders_reviews import submission
 
 
 def rows_of(text: str) -> dict[str, str]:
@@ -182,3 +184,72 @@ def test_without_its_images_a_finished_campaign_is_to_be_run_again(tmp_path: Pat
     assert "Every batch is done" in status_text(layout, params)
     layout.images.unlink()
     assert "Next: dvc repro" in status_text(layout, params)
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def people_params(batches: int = 2) -> Params:
+    return small_params(batches, review={"annotator": "fiftyone"})
+
+
+def submit_some(layout: Layout, key: str, image_ids: list[str], second: int) -> Path:
+    proposals = storage.read_proposals(layout.proposals(key))
+    truth = storage.read_truth(layout.truth)
+    finished = f"2024-01-01T13:00:{second:02d}.000000+00:00"
+    return journal.append(
+        layout.reviews, submission(proposals, truth, image_ids, finished=finished)
+    )
+
+
+def test_a_batch_that_waits_for_a_person_is_named_with_the_command(tmp_path: Path) -> None:
+    params = people_params()
+    layout = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    text = status_text(layout, params)
+    assert rows_of(text)["b01"] == "proposals wait for review"
+    assert text.splitlines()[-1] == "Next: boxloop review b01   (2 images wait for a person)"
+    submit_some(layout, "b01", ["img03"], 1)
+    text = status_text(layout, params)
+    assert rows_of(text)["b01"] == "1 of 2 images submitted"
+    assert text.splitlines()[-1] == "Next: boxloop review b01   (1 image waits for a person)"
+    submit_some(layout, "b01", ["img02"], 2)
+    text = status_text(layout, params)
+    assert rows_of(text)["b01"] == "2 of 2 images submitted"
+    assert text.splitlines()[-1] == "Next: dvc repro   (takes over the labels of b01)"
+
+
+def test_a_redo_that_dvc_does_not_know_of_is_noted(tmp_path: Path) -> None:
+    params = people_params()
+    layout = build_campaign(tmp_path, params, annotator="fiftyone")
+    assert "Take note" not in status_text(layout, params)
+    submit_some(layout, "b01", ["img03"], 1)
+    text = status_text(layout, params)
+    assert (
+        "- reviews/ holds newer labels of 1 of the 2 images in data/corrections/b01.json:"
+        " 'dvc repro --single-item --force review@b01' brings them in" in text
+    )
+
+
+def test_what_the_corrections_hold_already_is_not_noted(tmp_path: Path) -> None:
+    params = people_params()
+    layout = build_campaign(tmp_path, params, annotator="fiftyone")
+    journal.append(layout.reviews, storage.read_corrections(layout.corrections("b00")))
+    assert "Take note" not in status_text(layout, params)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other@1"}', None])
+def test_a_damaged_submission_is_named_and_git_has_it(tmp_path: Path, content: str | None) -> None:
+    params = people_params()
+    layout = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(layout, "b01", ["img03"], 1)
+    text = path.read_text().replace("2024-01-01T13", "long ago") if content is None else content
+    path.write_text(text)
+    text = status_text(layout, params)
+    assert f"'git checkout reviews/{path.name}' brings the last good one back" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params, done=1, through="proposals")
+    assert "boxloop review" not in status_text(layout, params)

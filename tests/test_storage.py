@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from boxloop import storage
+from boxloop.edits import Ledger
 from boxloop.errors import ArtifactError, UserError
 from boxloop.types import Batch, Boxes, FeatureTable, ImageRef, ImageSet, LabeledSet, Ordering
 from boxloop.workload import account
@@ -15,6 +17,16 @@ from builders import any_boxes, boxes, corrections, proposals, proposed
 REF = ImageRef("a", "images/a.png", 10, 20, "d")
 SHOWN = {"a": proposed(("cat", 0, 0, 5, 5, 0.5)), "b": proposed()}
 FINAL = {"a": boxes(("cat", 0, 0, 5.25, 5)), "b": Boxes.empty()}
+MOVED = {"a": boxes(("cat", 0, 0, 5.25, 5), ("dog", 1, 1, 2, 2), prefix="p"), "b": Boxes.empty()}
+BY_A_PERSON = replace(
+    corrections(SHOWN, MOVED, annotator="fiftyone"),
+    reviewer="Zoë",
+    seconds={"a": 12.25},
+    finished="2024-01-01T12:00:00.000001+00:00",
+    submitted={"b": "2023-12-31T12:00:00.000000+00:00"},
+    versions={"boxloop": "0.1.0"},
+    revision=3,
+)
 
 ROUND_TRIPS = {
     "images": ImageSet((REF,), ("cat", "dög")),
@@ -34,6 +46,82 @@ def test_what_is_written_is_read_back(tmp_path, kind):
     getattr(storage, f"write_{kind}")(path, value)
     assert getattr(storage, f"read_{kind}")(path) == value
     assert json.loads(path.read_text())["format"] == f"boxloop/{kind}@1"
+
+
+def test_what_a_person_made_is_read_back(tmp_path):
+    path = tmp_path / "file.json"
+    storage.write_corrections(path, BY_A_PERSON)
+    assert storage.read_corrections(path) == BY_A_PERSON
+    counted = account(BY_A_PERSON, (0.5,), (), {"map": 0.5})
+    storage.write_workload(tmp_path / "workload.json", counted)
+    assert counted.edits == Ledger(moved=1, added=1)
+    assert storage.read_workload(tmp_path / "workload.json") == counted
+
+
+def test_the_edits_in_a_corrections_file_are_for_others_and_never_believed(tmp_path):
+    path = tmp_path / "file.json"
+    storage.write_corrections(path, BY_A_PERSON)
+    content = json.loads(path.read_text())
+    none = dict.fromkeys(("kept", "moved", "relabeled", "removed", "added"), 0)
+    assert content["edits"] == {"a": {**none, "moved": 1, "added": 1}, "b": none}
+    content["edits"]["a"]["removed"] = 99
+    path.write_text(json.dumps(content))
+    assert storage.read_corrections(path) == BY_A_PERSON
+
+
+def test_files_from_before_people_reviewed_still_read(tmp_path):
+    path = tmp_path / "file.json"
+    storage.write_corrections(path, BY_A_PERSON)
+    content = json.loads(path.read_text())
+    old = {k: v for k, v in content.items() if k not in ("edits", "submitted", "revision")}
+    path.write_text(json.dumps(old))
+    assert storage.read_corrections(path) == replace(BY_A_PERSON, submitted={}, revision=1)
+    counted = account(BY_A_PERSON, (0.5,), (), {})
+    storage.write_workload(path := tmp_path / "workload.json", counted)
+    content = json.loads(path.read_text())
+    for key in ("edits", "timed_images", "reviewer", "revision"):
+        del content[key]
+    path.write_text(json.dumps(content))
+    back = storage.read_workload(path)
+    assert (back.edits, back.timed_images, back.measured_seconds) == (None, 2, 12.25)
+
+
+def test_a_simulation_s_files_hold_nothing_about_people(tmp_path):
+    """So a campaign of an earlier version is not run again because of keys that say nothing."""
+    storage.write_corrections(tmp_path / "c.json", ROUND_TRIPS["corrections"])
+    storage.write_workload(tmp_path / "w.json", ROUND_TRIPS["workload"])
+    for name in ("c.json", "w.json"):
+        content = json.loads((tmp_path / name).read_text())
+        assert {"edits", "submitted", "revision", "timed_images"}.isdisjoint(content)
+
+
+def test_a_file_that_must_be_new(tmp_path):
+    path = tmp_path / "sub" / "file.json"
+    storage.create_corrections(path, BY_A_PERSON)
+    assert storage.read_corrections(path) == BY_A_PERSON
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError):
+        storage.create_corrections(path, ROUND_TRIPS["corrections"])
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["file.json"]
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_name_that_is_taken_while_the_file_is_written(tmp_path, monkeypatch, names):
+    """With and without file systems on which a file can have two names."""
+    path = tmp_path / "file.json"
+    if not names:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "no")))
+
+    def write():
+        with storage.atomic_path(path, new=True) as temporary:
+            temporary.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(FileExistsError):
+        write()
+    assert path.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["file.json"]
 
 
 @pytest.mark.parametrize("kind", ROUND_TRIPS)

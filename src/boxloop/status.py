@@ -332,7 +332,8 @@ def _next(
     if due is not None:
         waiting = (due.images or 0) - due.submitted
         if due.step is Step.REVIEW and people and waiting:
-            return f"Next: boxloop review {due.key}   ({waiting} images wait for a person)"
+            images_wait = f"{waiting} image{'s wait' if waiting > 1 else ' waits'}"
+            return f"Next: boxloop review {due.key}   ({images_wait} for a person)"
         review = "takes over the labels" if people else "goes on with the review"
         words = {
             Step.BATCH: "prepares the batches",
