@@ -18,9 +18,10 @@ import pytest
 from boxloop import storage
 from boxloop.errors import ArtifactError, TrackingError
 from boxloop.evaluation import average_precision
-from boxloop.layout import Layout
+from boxloop.layout import Layout, workspace_of
 from boxloop.params import Params
 from boxloop.tracking import identity
+from boxloop.tracking.record import gather
 from boxloop.tracking.stage import BATCH_TAG, CAMPAIGN_TAG, track
 from boxloop.tracking.store import Store, opened
 from boxloop.types import Boxes, Corrections, ImageSet
@@ -431,8 +432,8 @@ def test_an_earlier_batch_that_is_not_accounted_is_named(workspace: Path) -> Non
 
 def test_a_temporary_dvc_experiment_belongs_to_its_workspace(tmp_path: Path) -> None:
     copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpab12"
-    assert identity.workspace_of(copy) == tmp_path.resolve()
-    assert identity.workspace_of(tmp_path / "exps" / "a") == (tmp_path / "exps" / "a").resolve()
+    assert workspace_of(copy) == tmp_path.resolve()
+    assert workspace_of(tmp_path / "exps" / "a") == (tmp_path / "exps" / "a").resolve()
 
 
 def test_the_fingerprint_is_the_same_everywhere_and_the_identity_only_in_a_store_of_its_own(
@@ -475,3 +476,21 @@ def test_the_fingerprint_tells_datasets_apart(tmp_path: Path) -> None:
 )
 def test_addresses_are_shown_without_passwords(uri: str, shown: str) -> None:
     assert identity.shown_uri(uri) == shown
+
+
+def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
+    params = small_params(2)
+    by_people = build_campaign(tmp_path / "people", params, annotator="fiftyone")
+    record, _ = gather(by_people, params, "b01")
+    values = {point.name: point.value for point in record.points}
+    assert values["batch/review_seconds"] == 20
+    assert values["measured_hours"] == pytest.approx(40 / 3600)
+    assert values["batch/revision"] == 1
+    # By id every move counts; at IoU 0.5 the same one does not (see builders_campaign).
+    kinds = ("kept", "moved", "relabeled", "removed", "added")
+    assert [values[f"edits/{kind}"] for kind in kinds] == [3, 1, 1, 1, 1]
+    assert [values[f"edits/{kind}_iou_0.5"] for kind in kinds] == [4, 0, 1, 1, 1]
+    assert record.params["reviewer"] == "ada"
+    simulated = build_campaign(tmp_path / "simulated", params)
+    names = {point.name for point in gather(simulated, params, "b01")[0].points}
+    assert {"measured_hours", "batch/revision", "edits/kept"}.isdisjoint(names)

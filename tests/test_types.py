@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,6 +67,28 @@ def test_proposals_need_scores():
 def test_corrections_cover_their_batch():
     with pytest.raises(ValueError, match="corrections of b01 must cover exactly"):
         Corrections(proposals({"a": proposed()}), 0.5, "person", {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seconds": {"z": 1.0}}, "seconds: z is not among"),
+        ({"seconds": {"a": -1.0}}, "seconds cannot be negative"),
+        ({"submitted": {"z": "2024-01-01"}}, "submitted: z is not among"),
+        ({"revision": 0}, "revision must be at least 1"),
+    ],
+)
+def test_what_is_told_of_a_person_s_work_is_checked(fields, message):
+    made = corrections({"a": proposed()}, {"a": Boxes.empty()}, annotator="fiftyone")
+    with pytest.raises(ValueError, match=message):
+        replace(made, **fields)
+
+
+@pytest.mark.parametrize("kind", ["fiftyone", "import", "fiftyone+import"])
+def test_every_annotator_but_the_simulated_one_is_a_person(kind):
+    shown, final = {"a": proposed()}, {"a": Boxes.empty()}
+    assert corrections(shown, final, annotator=kind).by_person
+    assert not corrections(shown, final, annotator="simulated").by_person
 
 
 def test_shown_is_what_reached_the_threshold():
