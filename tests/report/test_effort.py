@@ -160,8 +160,10 @@ def test_the_page_the_table_and_the_terminal_say_it(tmp_path: Path) -> None:
     write_report(layout, params, layout.metrics, layout.report)
     page = _Text((layout.report / "report.html").read_text())
     assert "The people's work" in page.text
-    assert "b01 (redone) Zoë <b>, [red]ada 2 of 2 0 min 2 min 3 min 3 1 1 1 1" in page.text
-    assert "b01 was redone: it was submitted 2 times" in page.text
+    assert "b01 (redone) Zoë <b>, [red]ada 2 of 2 0.3 min 1.8 min 2.6 min b02" in page.text
+    assert "All 1.0 min 4.7 min 5.5 min" in page.text
+    assert "b01 3 1 1 1 1 b02" in page.text
+    assert "b01 was redone: the last labels count" in page.text
     assert "Too few images were timed" in page.text
     rows = list(csv.DictReader(io.StringIO((layout.report / "effort.csv").read_text())))
     assert rows[1]["measured_seconds"] == "20.0"
@@ -173,7 +175,7 @@ def test_the_page_the_table_and_the_terminal_say_it(tmp_path: Path) -> None:
     assert metrics["measured_hours"] == pytest.approx(60 / 3600)
     text = effort_text(*effort_of(layout, params))
     assert "[red]ada" in text
-    assert "b01 was redone: submitted 2 times." in text
+    assert "b01 was redone; its time is that of all the work on it." in text
     assert ["b00", "ada", "2/2", "0.3", "min", "2.9", "min", "2.9", "min"] in [
         line.split() for line in text.splitlines()
     ]

@@ -34,7 +34,7 @@ class SimulatedAnnotator:
         if truth is None:
             raise DatasetError(
                 "the simulated annotator needs ground truth, and a dataset of format 'folder' has"
-                " none: set review.annotator to fiftyone, where people review, or use annotated data"
+                " none: set review.annotator to fiftyone, for people, or use annotated data"
             )
         self.truth = truth
         self.iou_threshold = iou_threshold

@@ -14,7 +14,7 @@ from boxloop.params import Params
 from boxloop.report.effort import Effort
 from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
 from boxloop.report.tables import EDITS, flatten
-from boxloop.report.terminal import percent
+from boxloop.report.terminal import minutes, percent
 
 _MOST_FAULTS = 50
 """Faults that are listed one by one; data/faults.json holds all of them."""
@@ -93,6 +93,7 @@ def render(
         kinds=EDITS,
         hours_per_box=campaign.seconds_per_box / 3600,
         duration=_duration,
+        minutes=minutes,
         figures=figures,
         sheets=sheets,
         facts=facts,

@@ -67,7 +67,8 @@ def effort_text(effort: Effort, campaign: Campaign) -> str:
         )
     console.print(table)
     for b in effort.redone:
-        console.print(f"{b.batch} was redone: submitted {b.revision} times.")
+        often = "" if b.revision == 2 else f" {b.revision - 1} times"
+        console.print(f"{b.batch} was redone{often}; its time is that of all the work on it.")
     if effort.fit is not None:
         kinds = (f"{v:.1f} {kind}" for kind, v in effort.fit.kinds.items() if v is not None)
         console.print(
