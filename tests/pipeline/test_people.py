@@ -106,6 +106,14 @@ def test_the_journal_is_for_git_to_keep(campaign):
     assert any(name.endswith("-zoe-b.json") for name in tracked)
 
 
+def test_what_only_a_simulation_can_tell_is_missing_quietly(campaign):
+    """No what-if table: a person's labels depend on what was shown."""
+    run(campaign, "dvc", "plots", "show", "--out", "plots")
+    assert "saving" in (campaign / "plots" / "index.html").read_text()
+    metrics = json.loads((campaign / "metrics.json").read_text())
+    assert metrics["measured_hours"] == pytest.approx(8 * 10 / 3600)
+
+
 def test_labels_stay_when_the_stage_is_forced(copy):
     before = labels(copy)
     corrections = {p.name: p.read_bytes() for p in (copy / "data/corrections").iterdir()}
@@ -132,6 +140,7 @@ def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     assert len(journal.read(copy / "reviews")) == 3
 
 
+@pytest.mark.slow
 def test_labels_that_dvc_alone_holds_survive_another_order_too(copy):
     """As in a clone in which nobody committed reviews/: `dvc pull` brings the corrections."""
     before = labels(copy)
