@@ -1,6 +1,9 @@
-"""Where tensors are computed: ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` as a torch device."""
+"""Where and how tensors are computed: the device by name, its precision, repeatable results."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -32,3 +35,29 @@ def pick(device: str) -> torch.device:
             f"device '{device}' is not available, CUDA devices found: {found}; use 'auto' or 'cpu'"
         )
     return torch.device("cuda", number)
+
+
+def precision(device: torch.device) -> torch.dtype | None:
+    """What autocast uses; None for float32 (on CPUs without matrix units bfloat16 is slower)."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+@contextmanager
+def reproducible(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch, and asks for deterministic algorithms on the CPU; both as before afterwards."""
+    was_on = torch.are_deterministic_algorithms_enabled()
+    was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    was_filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        try:
+            if device.type == "cpu":
+                torch.use_deterministic_algorithms(True, warn_only=True)
+                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            yield
+        finally:
+            torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
+            torch.utils.deterministic.fill_uninitialized_memory = was_filling  # type: ignore[attr-defined]

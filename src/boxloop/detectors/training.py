@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from boxloop import devices
 from boxloop.detectors.base import TrainingLog, TrainProgress
 from boxloop.detectors.samples import Drawn, Draws, LabeledSamples
 from boxloop.errors import DivergedError
+from boxloop.loss_rows import LossRows
+from boxloop.norms import batch_norms, measured_anew
 from boxloop.params import TrainParams
 
 GRADIENT_NORM = 10.0
@@ -72,13 +73,13 @@ def train_model(
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = _optimizer(trainable, params)
     schedule = _schedule(optimizer, params, steps)
-    precision = _precision(device)
+    precision = devices.precision(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-    rows = _Rows(every=math.ceil(steps / LOG_ROWS))
+    rows = LossRows(steps, LOG_ROWS)
     waited = 0.0
 
     model.train()
-    with _reproducible(params.seed, device):
+    with devices.reproducible(params.seed, device):
         batches = iter(loader)
         begin = time.perf_counter()
         for step in range(1, steps + 1):
@@ -99,7 +100,12 @@ def train_model(
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
-            rows.add(step, steps, loss, losses, rate, time.perf_counter() - begin)
+            rows.add(
+                step,
+                {"total": loss, **{name: float(value.detach()) for name, value in losses.items()}},
+                learning_rate=rate,
+                seconds=time.perf_counter() - begin,
+            )
             if progress is not None:
                 progress(step, steps, loss)
         # At most a quarter of the images that were trained on, so that the time does not show.
@@ -135,11 +141,8 @@ def settle_norms(
 ) -> None:
     """Measures the statistics of batch norm anew, with the weights as they are now.
 
-    During training they are running averages that lag behind the weights. A short training from
-    scratch ends with averages so stale that the model finds nothing at all: on the demo set, 150
-    steps of SSDlite saved 0 % of the work, and 42 % with the statistics measured anew. This is the
-    "precise batch norm" of Wu and Johnson 2021 (arXiv:2105.07576, section 3): the mean over
-    batches of training images, here without augmentation, as in inference.
+    See :func:`boxloop.norms.measured_anew`; here over training images without augmentation, as in
+    inference. On the demo set, 150 steps of SSDlite saved 0 % of the work without it, 42 % with it.
 
     Args:
         model: changed in place; left in training mode.
@@ -148,54 +151,15 @@ def settle_norms(
         device: where the model is.
         images: how many of them to use, at random; at least one full batch is.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
+    if not batch_norms(model):
         return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch then takes the plain mean over batches
     order = torch.randperm(len(samples)).tolist()[: max(1, images)]
     # Every batch is full, as in training: the last one starts over with the first images.
     order = [order[i % len(order)] for i in range(-(-len(order) // batch_size) * batch_size)]
-    model.train()
-    with torch.no_grad():
+    with measured_anew(model):
         for start in range(0, len(order), batch_size):
             drawn = [samples.plain(index) for index in order[start : start + batch_size]]
             model(*_moved(_collate(drawn), device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-
-
-class _Rows:
-    """The log's rows: means over at most ``every`` steps."""
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-        self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def add(
-        self,
-        step: int,
-        steps: int,
-        loss: float,
-        losses: Mapping[str, torch.Tensor],
-        rate: float,
-        seconds: float,
-    ) -> None:
-        values = {"total": loss}
-        values.update((name, float(value.detach())) for name, value in losses.items())
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-        if step % self.every == 0 or step == steps:
-            means = {name: round(value / self._count, 6) for name, value in self._sums.items()}
-            self.rows.append(
-                {"step": step, **means, "learning_rate": rate, "time": round(seconds, 3)}
-            )
-            self._sums, self._count = {}, 0
 
 
 def _diverged(what: str, step: int, steps: int, rate: float, params: TrainParams) -> DivergedError:
@@ -252,29 +216,3 @@ def _schedule(
     if params.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-
-
-def _precision(device: torch.device) -> torch.dtype | None:
-    """What autocast uses; None for float32 (on CPUs without matrix units bfloat16 is slower)."""
-    if device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-@contextmanager
-def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch, and asks for deterministic algorithms on the CPU; both as before afterwards."""
-    was_on = torch.are_deterministic_algorithms_enabled()
-    was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
-    was_filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        try:
-            if device.type == "cpu":
-                torch.use_deterministic_algorithms(True, warn_only=True)
-                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-            yield
-        finally:
-            torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
-            torch.utils.deterministic.fill_uninitialized_memory = was_filling  # type: ignore[attr-defined]
