@@ -184,6 +184,8 @@ def _command(binary: Path, place: Place, port: int) -> list[str | Path]:
         "--bind_ip": "127.0.0.1",
         "--port": str(port),
         "--wiredTigerCacheSizeGB": "0.5",
+        # Journal files of 32 MB hold any document (16 MB at most); by default it is 300 MB at once.
+        "--wiredTigerEngineConfigString": "log=(file_max=32MB,prealloc=false)",
         # Statistics for MongoDB's support: up to 200 MB, and work every second.
         "--setParameter": "diagnosticDataCollectionEnabled=false",
     }

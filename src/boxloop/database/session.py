@@ -58,9 +58,9 @@ def open_database(folder: Path) -> Iterator[str]:
             port = _join(place, binary, session)
         except OSError as error:
             raise DatabaseError(
-                f"the review's database in {place.folder} cannot be used"
-                f" ({error.strerror or error}): put that right, or move the campaign to a disk of"
-                " this machine"
+                f"the review's database cannot be used ({error.filename or place.folder}:"
+                f" {error.strerror or error}): put that right, or move the campaign to a folder of"
+                " your own on a disk of this machine"
             ) from None
         yield f"mongodb://127.0.0.1:{port}/?journal=true"
 
