@@ -25,6 +25,8 @@ KIND = "fiftyone"
 AUTOSAVE_SECONDS = 3.0
 """The App writes edits to the database at most this long after they were made."""
 
+NOT_REVIEWED = "is not marked as reviewed yet"
+
 _MARGIN_SECONDS = 0.5
 
 
@@ -157,6 +159,7 @@ class Desk:
         self._first = first
         self._lock = threading.Lock()
         self._last_activity = 0.0
+        self._tried = False
         self._seen: tuple[object, list[State]] | None = None
         self._checked: dict[str, tuple[tuple[RawBox, ...], Boxes | None, list[Fault]]] = {}
 
@@ -209,7 +212,7 @@ class Desk:
         draft = [(state, boxes) for state in done if (boxes := self._check(state)[0]) is not None]
         edits = sum((_edits(state, boxes) for state, boxes in draft), Ledger())
         so_far = self._so_far([self._corrections(draft, "")] if draft else [])
-        faults = [fault for state in done for fault in self._check(state)[1]]
+        faults = [f for s in (states if self._tried else done) for f in self._own_faults(s)]
         return {
             "batch": self.work.batch,
             "reviewer": self.work.reviewer,
@@ -247,6 +250,7 @@ class Desk:
             states = self.board.states()
             faults = self._all_faults(states)
             if faults:
+                self._tried = True
                 return {"faults": self._listed(faults, states)}
             drafts = [(state, _required(self._check(state)[0])) for state in states]
             pieces = [self._corrections(g, journal.timestamp()) for g in _by_source(drafts)]
@@ -293,10 +297,13 @@ class Desk:
                         f" 'boxloop review {self.work.batch}' again",
                     )
                 )
-            elif not state.reviewed:
-                faults.append(Fault(state.image_id, None, "is not marked as reviewed yet"))
-            faults += self._check(state)[1]
+            else:
+                faults += self._own_faults(state)
         return faults
+
+    def _own_faults(self, state: State) -> list[Fault]:
+        waiting = [] if state.reviewed else [Fault(state.image_id, None, NOT_REVIEWED)]
+        return waiting + self._check(state)[1]
 
     def _check(self, state: State) -> tuple[Boxes | None, list[Fault]]:
         known = self._checked.get(state.image_id)

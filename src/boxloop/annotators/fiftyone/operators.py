@@ -89,7 +89,7 @@ class MarkCurrent(foo.Operator):
         following = desk.following(sample)
         if following is None:
             ctx.ops.close_sample()
-            ctx.ops.reload_samples()
+            ctx.ops.reload_dataset()
             ctx.ops.notify("Every image is reviewed: submit the batch.", variant="success")
         else:
             ctx.trigger("open_sample", params={"id": following, "mode": "annotate"})

@@ -56,7 +56,7 @@
   }
 
   // --- the server --------------------------------------------------------------------------------
-  const store = { overview: null, error: null, busy: null, faults: null, listeners: new Set() };
+  const store = { overview: null, error: null, busy: null, listeners: new Set() };
   const set = (change) => {
     Object.assign(store, change);
     store.listeners.forEach((listener) => listener({}));
@@ -87,7 +87,8 @@
 
   // --- what people do ----------------------------------------------------------------------------
   const open = (id) => operators.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
-  const reloadGrid = () => operators.executeOperator("@voxel51/operators/reload_samples", {});
+  // reload_samples would keep the thumbnails that the App has, without their new tags.
+  const reloadGrid = () => operators.executeOperator("@voxel51/operators/reload_dataset", {});
   let gridIsStale = false;
 
   async function act(name, work) {
@@ -118,17 +119,17 @@
     take(await call("mark", { samples, reviewed }));
     if (openSample()) gridIsStale = true;
     else {
-      operators.executeOperator("@voxel51/operators/clear_selected_samples", {});
+      await operators.executeOperator("@voxel51/operators/clear_selected_samples", {});
+      await sleep(200); // one after the other: the App drops a reload that meets another change
       reloadGrid();
     }
   });
 
   const submit = () => act("submit", async () => {
-    set({ faults: null });
     await sendSeconds();
     const result = await call("submit");
     if (result.summary) set({ overview: { ...store.overview, submitted: result.summary } });
-    else set({ faults: result.faults });
+    else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
   document.addEventListener("keydown", (event) => {
@@ -251,6 +252,9 @@
   function Grid({ overview }) {
     const selected = recoil.useRecoilValue(app.selectedSamples);
     const ids = [...(selected?.keys?.() ?? selected ?? [])];
+    const setShown = recoil.useSetRecoilState(app.activeFields({ modal: false }));
+    // Which images are reviewed: the tag on their thumbnails.
+    React.useEffect(() => setShown((now) => (now.includes("tags") ? now : ["tags", ...now])), []);
     const waiting = overview.samples.find(([, , reviewed]) => !reviewed);
     const total = overview.samples.length;
     return h("div", null,
@@ -265,7 +269,7 @@
           : `The ${ids.length} selected images are right: reviewed`),
       h(Button, { primary: !waiting, onClick: submit, "data-boxloop": "submit" },
         store.busy === "submit" ? "Checking ..." : "Submit batch"),
-      h(Faults, { faults: store.faults ?? overview.faults }),
+      h(Faults, { faults: overview.faults }),
       help([
         "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
         h("span", null, "Press ", h("b", null, KEY.toUpperCase()),
@@ -283,10 +287,10 @@
     const index = overview.samples.findIndex(([id]) => id === current);
     const [, name, reviewed] = overview.samples[index] ?? [null, "", false];
     if (index < 0) return h("div", null, "This image is not part of your session.");
-    const faults = (store.faults ?? overview.faults).filter((fault) => fault.sample === current
-      && !(reviewed && fault.message.startsWith("is not marked")));
+    const faults = overview.faults.filter((fault) => fault.sample === current
+      && !fault.message.startsWith("is not marked"));
     return h("div", null,
-      h("div", { style: { fontWeight: 600, overflowWrap: "anywhere" } }, name),
+      h("div", { "data-boxloop": "image", style: { fontWeight: 600, overflowWrap: "anywhere" } }, name),
       h("div", { style: muted }, `image ${index + 1} of ${overview.samples.length}, `,
         h("span", { "data-boxloop": "state" }, reviewed ? "reviewed" : "not reviewed yet")),
       h(Button, { primary: true, onClick: done, "data-boxloop": "done" }, `Reviewed, next (${KEY.toUpperCase()})`),
@@ -295,7 +299,7 @@
       h(Faults, { faults }),
       help([
         "New box: the square under Create, then drag over the object.",
-        "Its class: the list under label, beside the image.",
+        "Its class: the list under label, on the right. A new box takes the class that was used last.",
         "Wrong place: click the box, drag it or its corners.",
         "No object there: click the box, then delete it.",
         "Undo and redo: the arrows beside Create.",
