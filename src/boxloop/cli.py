@@ -81,19 +81,6 @@ def _campaign_params(path: Path, overrides: list[str] | None) -> Params:
     return _params(path, overrides)
 
 
-def _require_campaign(params: Path) -> None:
-    """Refuses to work on a folder that is no campaign.
-
-    Raises:
-        ParamsError: there is no parameters file.
-    """
-    if not params.exists():
-        raise ParamsError(
-            f"{params} does not exist: go to a campaign's folder, or make one with"
-            " 'boxloop init FOLDER'"
-        )
-
-
 def _listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
     """The images that the file ``source`` lists."""
     with storage.faults_of(source):
@@ -329,11 +316,10 @@ def review(
         return
     from boxloop.annotators.fiftyone import session
 
-    _require_campaign(params)
     session.review(
         params,
         override or (),
-        p,
+        _campaign_params(params, override),
         batch=batch,
         reviewer=reviewer,
         part=part,
@@ -341,6 +327,42 @@ def review(
         port=port,
         browser=browser,
     )
+
+
+@app.command()
+def run(
+    reviewer: Annotated[
+        str | None, typer.Option(help="Your name; that of your account, unless given.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")
+    ] = True,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Train, review, train, ...: `dvc repro` and `boxloop review` in turn, in one sitting."""
+    from boxloop.annotators.fiftyone import session
+    from boxloop.layout import Layout
+    from boxloop.running import alternate
+
+    p = _campaign_params(params, None)
+
+    def review_batch(key: str) -> None:
+        session.review(
+            params,
+            (),
+            p,
+            batch=key,
+            reviewer=reviewer,
+            part=None,
+            redo=False,
+            port=port,
+            browser=browser,
+        )
+
+    alternate(Layout(), review_batch, print)
 
 
 @app.command()

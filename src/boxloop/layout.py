@@ -57,6 +57,11 @@ class Layout:
         return self.root / ".boxloop"
 
     @property
+    def pending(self) -> Path:
+        """Names the batch at which the last ``dvc repro`` stopped for people."""
+        return self.state / "pending"
+
+    @property
     def images(self) -> Path:
         """All images."""
         return self.root / "data" / "images.json"

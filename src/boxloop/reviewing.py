@@ -15,7 +15,7 @@ from pathlib import Path
 
 from boxloop import annotators, journal, storage
 from boxloop.edits import TOLERANCE
-from boxloop.errors import ArtifactError, ProtectedLabelsError, UserError
+from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
 from boxloop.layout import Layout
 from boxloop.params import ReviewParams
 from boxloop.types import SIMULATED, Corrections, ImageRef, Proposals
@@ -63,8 +63,12 @@ def collect(
         _spare_simulation(offered, before, submissions, out)
     annotator = annotators.create(params, truth, submissions)
     table = {ref.id: ref for ref in refs}
-    with storage.faults_of(proposals):
-        corrected = annotator.review(offered, table, params.score_threshold)
+    try:
+        with storage.faults_of(proposals):
+            corrected = annotator.review(offered, table, params.score_threshold)
+    except ReviewPending:
+        storage.write_text(layout.pending, f"{offered.batch}\n")
+        raise
     if corrected.by_person:
         _check_places(corrected, table)
     if before is not None and before.by_person:

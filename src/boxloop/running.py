@@ -1,0 +1,44 @@
+"""The whole alternation in one sitting: DVC trains and proposes, a person reviews, and again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from boxloop.errors import UserError
+from boxloop.layout import Layout
+
+
+def alternate(
+    layout: Layout, review: Callable[[str], object], say: Callable[[str], object]
+) -> None:
+    """Runs ``dvc repro`` and reviews in turn, until every batch is done.
+
+    Args:
+        layout: where the campaign's files are.
+        review: opens the session of a batch, and returns when it is submitted.
+        say: told what happens.
+
+    Raises:
+        UserError: DVC failed for another reason than a batch that waits; its own output says why.
+    """
+    while True:
+        layout.pending.unlink(missing_ok=True)
+        if _repro(layout.root) == 0:
+            say("Every batch is done. Results: data/report/report.html")
+            return
+        if not layout.pending.exists():
+            raise UserError(
+                "'dvc repro' failed, see above: put that right, and 'boxloop run' goes on"
+            )
+        review(layout.pending.read_text(encoding="utf-8").strip())
+
+
+def _repro(folder: Path) -> int:
+    # The stages call `boxloop`: the one of this very environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    command = [sys.executable, "-m", "dvc", "repro"]
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}).returncode
