@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from boxloop.database import open_database
-from boxloop.database.session import URI_VARIABLE
+from boxloop.database.mongod import Place
+from boxloop.database.session import URI_VARIABLE, _is_ours
 from boxloop.errors import DatabaseError
 from builders_database import (
     SESSION,
@@ -176,6 +177,14 @@ def test_a_killed_keeper_takes_its_mongod_along_and_the_next_session_starts_anew
         session.end()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_keeper_leaves_no_mongod_even_if_no_session_comes(folder):
+    with open_database(folder):
+        (keeper,) = processes(folder)[0]
+        keeper.kill()
+        wait_until(lambda: nothing_left(folder), seconds=5)
+
+
 def test_a_killed_mongod_is_back_on_the_same_port(folder):
     with open_database(folder) as uri, client(uri) as opened:
         opened.tests.things.insert_one({"value": 1})
@@ -204,6 +213,7 @@ def test_a_port_that_is_taken_meanwhile_is_left_alone(folder):
             with open_database(folder) as other:
                 assert f":{port}/" not in other
                 assert values(other) == [1]
+                assert processes(folder)[0] == [keeper]
 
 
 def test_ctrl_c_ends_the_session_first(folder):
@@ -273,6 +283,8 @@ def test_two_campaigns_never_meet(folder):
     other = folder.parents[1] / "other" / ".boxloop"
     with open_database(folder) as here, open_database(other) as there:
         assert here != there
+        ports = recorded(folder)["port"], recorded(other)["port"]
+        assert [_is_ours(port, Place(folder)) for port in ports] == [True, False]
         add(here, "here")
         add(there, "there")
         record = (folder / "mongod.json").read_text()
