@@ -72,9 +72,16 @@ class App:
             looker.hover()
             looker.locator("[data-cy^=looker-checkbox]").first.click()
 
-    def close_image(self):
-        self.page.locator("[data-cy=close-modal], [aria-label=Close]").first.click()
+    def close_image(self, *, key=False):
+        """Back to the grid, by the panel's button or by the escape key."""
+        if key:
+            while "id=" in self.page.url:
+                self.page.keyboard.press("Escape")
+                self.page.wait_for_timeout(200)
+        else:
+            self.piece("back").click()
         self.page.wait_for_selector(CANVAS, state="hidden")
+        self.piece("submit").wait_for()
 
     def submit(self):
         """Presses the button; gives what the panel says: ("submitted" or "faults", text)."""

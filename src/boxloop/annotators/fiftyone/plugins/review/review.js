@@ -115,6 +115,11 @@
     else operators.executeOperator("@voxel51/operators/close_sample", {});
   });
 
+  const back = () => act("back", async () => {
+    await sleep(2 * FAST_SAVE_MS);
+    operators.executeOperator("@voxel51/operators/close_sample", {});
+  });
+
   const mark = (samples, reviewed) => act("mark", async () => {
     take(await call("mark", { samples, reviewed }));
     if (openSample()) gridIsStale = true;
@@ -171,7 +176,7 @@
     const active = id && id === wasOpen && document.visibilityState === "visible"
       && now - lastAction < idle && now - lastTick < 5000;
     if (active) unsent[id] = (unsent[id] ?? 0) + (now - lastTick) / 1000;
-    if (wasOpen && !id && gridIsStale) {
+    if (wasOpen && !id && gridIsStale) { // the image was closed
       gridIsStale = false;
       reloadGrid();
     }
@@ -295,6 +300,7 @@
         h("span", { "data-boxloop": "state" }, reviewed ? "reviewed" : "not reviewed yet")),
       h(Button, { primary: true, onClick: done, "data-boxloop": "done" }, `Reviewed, next (${KEY.toUpperCase()})`),
       reviewed && h(Button, { onClick: () => mark([current], false), "data-boxloop": "unmark" }, "Not reviewed after all"),
+      h(Button, { onClick: back, "data-boxloop": "back" }, "Back to the batch"),
       h(Progress, { value: overview.reviewed, of: overview.samples.length }),
       h(Faults, { faults }),
       help([

@@ -1,0 +1,159 @@
+"""A reviewer's day, by a script of clicks in a real browser, from `boxloop review` to `dvc repro`."""
+
+import json
+
+import pytest
+
+from app import browser
+from campaigns import TINY, init, run
+from sessions import processes_of, pull_the_plug, review
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SIZE = (128, 128)
+A, B, C, D = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110), (75, 75, 115, 118)
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """A campaign with people; images of 128 x 128 pixels in batches of 3 and 7."""
+    return init(
+        tmp_path / "my campaign",
+        *TINY,
+        "review.annotator=fiftyone",
+        "dataset.demo={images: 10, video_fraction: 0.0, size: [128, 128], seed: 0}",
+        "batch={sizes: [3, 7]}",
+        batches=2,
+    )
+
+
+def offer(folder, key, boxes):
+    """Puts proposals in place of the detector's, which are random after a few steps of training."""
+    path = folder / "data" / "proposals" / f"{key}.json"
+    content = json.loads(path.read_text())
+    content["boxes"] = {
+        image_id: [
+            {"id": f"p{i}", "label": label, "xyxy": list(xyxy), "score": score}
+            for i, (label, xyxy, score) in enumerate(boxes)
+        ]
+        for image_id in content["boxes"]
+    }
+    path.write_text(json.dumps(content))
+
+
+def waits(folder):
+    done = run(folder, "dvc", "repro", check=False)
+    assert done.returncode != 0
+    sentence = next(
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith("boxloop: ")
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return sentence
+
+
+def edits_in(folder, key):
+    content = json.loads((folder / "data" / "corrections" / f"{key}.json").read_text())
+    return content
+
+
+def test_a_reviewer_s_day(campaign):
+    assert waits(campaign).startswith("boxloop: batch b00 waits for its review, 3 images")
+
+    # The first batch, from empty images.
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+        assert app.progress() == (0, 3)
+        app.start()
+        first = app.image_name()
+        app.draw(A, SIZE)  # no class chosen: the App gives it the first of the list
+        app.done()
+        app.draw(B, SIZE, "ball")
+        app.draw(C, SIZE, "cup")
+        app.close_image()
+        outcome, text = app.submit()
+        assert outcome == "faults"
+        assert f"{first}: box at" in text
+        assert "has no class chosen yet" in text
+        assert text.count("is not marked as reviewed yet") == 2
+        app.page.get_by_text(first, exact=True).first.click()
+        app.wait_for_image()
+        assert app.image_name() == first
+        app.relabel(A, SIZE, "star")
+        app.done()
+        app.done(key=True)
+        app.done(key=True)  # the last one: back to the grid
+        assert app.progress() == (3, 3)
+        outcome, text = app.submit()
+        assert outcome == "submitted"
+        assert "0 kept, 0 moved, 0 relabeled, 0 removed, 3 added" in text
+        assert terminal.ends() == 0
+        assert "0 kept, 0 moved, 0 relabeled, 0 removed, 3 added" in terminal.said()
+        assert terminal.said().rstrip().endswith("Next: dvc repro")
+
+    assert waits(campaign).startswith("boxloop: batch b01 waits for its review, 7 images")
+    offer(
+        campaign,
+        "b01",
+        [("cup", A, 0.9), ("ball", B, 0.8), ("box", C, 0.7), ("star", D, 0.6), ("cup", B, 0.01)],
+    )
+
+    # The second batch: every kind of edit, and a power cut in the middle.
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+        app.start()
+        app.done(key=True)  # 1: all right
+        app.move(A, SIZE, (6, 5))  # 2: one moved, one relabeled
+        app.relabel(B, SIZE, "star")
+        app.done()
+        app.delete(C, SIZE)  # 3: one removed, one added
+        app.draw((100, 50, 124, 70), SIZE, "cup")
+        app.done()
+        app.delete(D, SIZE)  # 4: removed and taken back: nothing
+        app.undo()
+        app.done()
+        assert app.progress() == (4, 7)
+        app.relabel(A, SIZE, "box")  # 5: relabeled, not yet marked
+        app.page.wait_for_timeout(1000)
+        pull_the_plug(campaign)
+        assert terminal.ends() != 0
+    assert not processes_of(campaign)
+
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+        assert app.progress() == (4, 7)
+        app.start()
+        app.move(A, SIZE, (8, 8))  # 5 again: relabeled and moved is relabeled
+        app.done()
+        app.draw((100, 50, 124, 70), SIZE, "ball")  # 6: added and removed again: nothing
+        app.delete((100, 50, 124, 70), SIZE)
+        app.delete(B, SIZE)  # one deleted and drawn again: one removed, one added
+        app.draw(B, SIZE, "ball")
+        app.close_image(key=True)
+        app.select(5, 6)  # 6 and 7: marked in the grid
+        app.piece("mark-selected").click()
+        app.page.get_by_text("7 of 7 reviewed").first.wait_for()
+        app.page.wait_for_timeout(1500)
+        counts = app.counts()
+        outcome, text = app.submit()
+        assert outcome == "submitted", text
+        expected = "23 kept, 1 moved, 2 relabeled, 2 removed, 2 added"
+        assert expected in text
+        assert counts == {
+            "boxes": 28, "kept": 23, "moved": 1, "relabeled": 2, "removed": 2, "added": 2
+        }  # fmt: skip
+        assert terminal.ends() == 0
+        assert expected in terminal.said()
+
+    run(campaign, "dvc", "repro")
+    corrections = json.loads((campaign / "data" / "corrections" / "b01.json").read_text())
+    assert corrections["annotator"] == "fiftyone"
+    assert corrections["reviewer"] == "ann"
+    kinds = {
+        kind: sum(edits[kind] for edits in corrections["edits"].values())
+        for kind in ("kept", "moved", "relabeled", "removed", "added")
+    }
+    assert kinds == {"kept": 23, "moved": 1, "relabeled": 2, "removed": 2, "added": 2}
+    assert all(seconds > 0 for seconds in list(corrections["seconds"].values())[:6])
+    # Nothing but the hidden proposal was left out of what was shown.
+    assert all(len(rows) == 5 for rows in corrections["proposals"]["boxes"].values())
+    assert "score" not in json.dumps(corrections["boxes"])
+    labeled = json.loads((campaign / "data" / "labeled" / "b01.json").read_text())
+    assert len(labeled["boxes"]) == 10
+    assert not processes_of(campaign)
