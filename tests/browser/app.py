@@ -6,8 +6,10 @@ shown whole and centred on its canvas.
 
 import re
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -37,10 +39,17 @@ def browser(url, *, width=1400, height=900):
         program = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = program.new_context(viewport={"width": width, "height": height}).new_page()
         page.set_default_timeout(30_000)
-        page.goto(url)
-        page.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
-        yield App(page)
-        program.close()
+        try:
+            page.goto(url)
+            page.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
+            yield App(page)
+        except BaseException:
+            seen = Path(tempfile.gettempdir()) / "boxloop-browser-failure.png"
+            page.screenshot(path=seen)
+            print(f"what the browser showed at {page.url}: {seen}")
+            raise
+        finally:
+            program.close()
 
 
 class App:

@@ -131,6 +131,7 @@ def open_board(work: Work, display: Mapping[str, Path]) -> Board:
         display: the file that the App shows, by image id.
     """
     dataset = _dataset(work.batch)
+    _recount(dataset)
     present = {sample["image_id"]: sample for sample in dataset}
     missing = {item.image.id: item for item in work.items if item.image.id not in present}
     begun = _begun_elsewhere(dataset, missing)
@@ -154,6 +155,17 @@ def _dataset(name: str) -> Any:
     dataset.add_sample_field("seconds", fo.FloatField)
     dataset.add_sample_field(FIELD, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     return dataset
+
+
+def _recount(dataset: Any) -> None:
+    """Has MongoDB count again after a crash.
+
+    It loses its estimate of a collection's size then, and the App takes an estimate of zero for an
+    empty dataset: "No samples yet".
+    """
+    samples = dataset._sample_collection
+    if samples.estimated_document_count() != samples.count_documents({}):
+        samples.database.command("validate", samples.name)
 
 
 def _sample(item: Item, path: Path) -> Any:
