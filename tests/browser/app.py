@@ -131,7 +131,7 @@ class App:
         top = area["y"] + (area["height"] - height * scale) / 2
         return left + x * scale, top + y * scale
 
-    def drag(self, start, end):
+    def drag(self, start, end, *, rest=150):
         mouse = self.page.mouse
         mouse.move(start[0] - 2, start[1] - 2)
         mouse.move(*start)
@@ -141,7 +141,7 @@ class App:
         mouse.move(*end, steps=5)
         self.page.wait_for_timeout(60)
         mouse.up()
-        self.page.wait_for_timeout(150)
+        self.page.wait_for_timeout(rest)
 
     def draw(self, xyxy, size, label=None):
         """Draws a box and, with a label, chooses its class."""

@@ -51,11 +51,6 @@ def waits(folder):
     return sentence
 
 
-def edits_in(folder, key):
-    content = json.loads((folder / "data" / "corrections" / f"{key}.json").read_text())
-    return content
-
-
 def test_a_reviewer_s_day(campaign):
     assert waits(campaign).startswith("boxloop: batch b00 waits for its review, 3 images")
 
@@ -157,3 +152,30 @@ def test_a_reviewer_s_day(campaign):
     labeled = json.loads((campaign / "data" / "labeled" / "b01.json").read_text())
     assert len(labeled["boxes"]) == 10
     assert not processes_of(campaign)
+
+
+def test_leaving_right_after_an_edit_loses_nothing(campaign):
+    waits(campaign)
+    places = [(10, 10 + 20 * i, 40, 22 + 20 * i) for i in range(5)]
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+        page = app.page
+        leave = {
+            "escape": lambda: [page.keyboard.press("Escape") for _ in range(4)],
+            "next image": lambda: page.keyboard.press("ArrowRight"),
+            "click beside the image": lambda: page.mouse.click(5, 500),
+            "reload": page.reload,
+            "reviewed, next": lambda: page.keyboard.press("d"),
+        }
+        for place, go in zip(places, leave.values(), strict=True):
+            app.open(0)
+            app.mode("detection-mode")
+            app.drag(app.point(*place[:2], SIZE), app.point(*place[2:], SIZE), rest=0)
+            go()
+            page.wait_for_timeout(2000)
+            if "id=" in page.url:
+                app.close_image()
+        assert app.progress() == (1, 3)
+        outcome, text = app.submit()
+        assert outcome == "faults"
+        # The first box got the placeholder, and the App gives every new one the class before.
+        assert text.count("has no class chosen yet") == len(places)
