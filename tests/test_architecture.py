@@ -77,7 +77,8 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
     [
         ("mlflow", "boxloop.tracking"),
         ("typer", "boxloop.cli"),
-        ("torchvision", ("boxloop.detectors", "boxloop.features", "boxloop.weights")),
+        ("torchvision", ("boxloop.detectors", "boxloop.backbones", "boxloop.weights")),
+        ("pytorch_metric_learning", "boxloop.simnet"),
         ("yaml", ("boxloop.params", "boxloop.campaign", "boxloop.datasets.yolo")),
         ("pycocotools", "boxloop.evaluation"),
     ],

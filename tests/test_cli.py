@@ -31,6 +31,7 @@ iterations: {b00: {previous: empty}, b01: {previous: b00}}
 """
 STAGES = {
     "dataset": "data/images.json data/truth.json data/faults.json data/images",
+    "simnet": "data/images.json data/simnet.pt data/simnet.json",
     "features": "data/images.json data/features.npz",
     "order": "data/features.npz data/order.json",
     "batch": "data/order.json data/batches",
@@ -54,9 +55,9 @@ STAGES = {
     "track b01": ". b01 data/tracked/b01.json",
     "report": ". metrics.json data/report",
 }
-OUTPUTS = {"start": 3, "train": 2}
-READERS = {"features", "order", "batch", "start"} | {s for s in STAGES if s.endswith("b01")} - {
-    "track b01"
+OUTPUTS = {"start": 3, "train": 2, "simnet": 2}
+READERS = {"simnet", "features", "order", "batch", "start"} | {
+    s for s in STAGES if s.endswith("b01") and s != "track b01"
 }
 
 
@@ -222,7 +223,7 @@ def test_labels_are_never_replaced_by_another_stage_s_output(program, stage):
     )
 
 
-@pytest.mark.parametrize("stage", ["features", "order", "train b01", "propose b01"])
+@pytest.mark.parametrize("stage", ["simnet", "features", "order", "train b01", "propose b01"])
 def test_a_slow_stage_finds_out_first_whether_it_can_write(program, stage):
     name, *arguments = command(stage)
     outputs = OUTPUTS.get(name, 1)
@@ -284,7 +285,17 @@ def test_damaged_labels_stay(program, damage):
 
 
 def test_mistakes_in_the_parameters(program):
-    for stage in ("dataset", "features", "order", "batch", "train b01", "propose b01", "report"):
+    stages = (
+        "dataset",
+        "simnet",
+        "features",
+        "order",
+        "batch",
+        "train b01",
+        "propose b01",
+        "report",
+    )
+    for stage in stages:
         section = stage.partition(" ")[0]
         sentence = program.refusal(*command(stage), "--set", f"{section}.zzz=1")
         assert f"'{section}.zzz' is not a known key" in sentence

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models import ResNet18_Weights, resnet18, squeezenet1_1
+from torchvision.models import ResNet18_Weights, googlenet, resnet18, squeezenet1_1
 
+from boxloop.backbones import networks
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError, ParamsError, WeightsError
-from boxloop.features import extract, networks
+from boxloop.features import extract
 from boxloop.params import FeaturesParams
 from boxloop.types import ImageRef
 from builders_detectors import drawn
@@ -85,6 +86,26 @@ def test_a_network_without_a_linear_layer_gives_its_pooled_feature_map(refs, tmp
 )
 def test_networks_of_many_kinds(refs, network, length):
     assert extract(refs[:2], params(network=network)).vectors.shape == (2, length)
+
+
+def test_inceptions_weights_see_pixels_as_torchvisions_own_transform_has_it(refs, tmp_path):
+    options = {"weights": None, "init_weights": False, "aux_logits": False}
+    torch.manual_seed(3)
+    network = googlenet(transform_input=True, **options).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    own = params(network="googlenet", weights=str(tmp_path / "w.pth"), input_size=96)
+    found = extract(refs[:1], own).vectors
+
+    network.fc = torch.nn.Identity()
+    pixels = torch.from_numpy(read_image(Path(refs[0].path))).permute(2, 0, 1)[None]
+    squashed = torch.nn.functional.interpolate(
+        pixels, (96, 96), mode="bilinear", antialias=True
+    ).float()
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        expected = network((squashed / 255 - mean) / deviation).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_vectors(refs):

@@ -216,6 +216,52 @@ def test_checkpoints_stay_out_where_params_say_so(workspace: Path) -> None:
     assert names == ["figures", "record"]
 
 
+def simnet_log(layout: Layout, *losses: float) -> None:
+    rows = [{"step": i, "loss": x, "time": 1.0 * i} for i, x in enumerate(losses, start=1)]
+    storage.write_json(
+        layout.simnet, {"format": "boxloop/simnet@1", "steps": len(rows), "losses": rows}
+    )
+
+
+def test_simnets_loss_is_a_curve_of_the_campaign(workspace: Path) -> None:
+    params = small_params(2, features={"weights": "simnet"})
+    layout = build_campaign(workspace, params)
+    with pytest.raises(ArtifactError, match=r"simnet\.json does not exist"):
+        track_all(layout, params)
+    simnet_log(layout, *(8.0 / step for step in range(1, 9)))
+    track_all(layout, params)
+    (parent,), _ = runs_of(layout)
+    assert history(layout, parent, "simnet/loss") == [(step, 8.0 / step) for step in range(1, 9)]
+    assert parent.data.params["simnet.epochs"] == "25"
+    assert "dissimilar (SimNet)" in parent.info.run_name
+    before = everything(layout)
+    track_all(layout, params)
+    assert everything(layout) == before
+    # Trained again, with another result: MLflow would keep both curves in one run.
+    simnet_log(layout, 5.0, 4.0)
+    track_all(layout, params)
+    (parent,), children = runs_of(layout)
+    assert history(layout, parent, "simnet/loss") == [(1, 5.0), (2, 4.0)]
+    assert len(children) == 2
+
+
+def test_without_simnet_its_parameters_are_of_no_matter(workspace: Path) -> None:
+    params = small_params(2)
+    layout = build_campaign(workspace, params)
+    track_all(layout, params)
+    (parent,), _ = runs_of(layout)
+    assert not [name for name in parent.data.params if name.startswith("simnet")]
+    other = small_params(2, simnet={"epochs": 3})
+    dataset = identity.dataset_digest(layout)
+    assert identity.campaign_fingerprint(params, dataset) == identity.campaign_fingerprint(
+        other, dataset
+    )
+    asked = {"features": {"weights": "simnet"}}
+    assert identity.campaign_fingerprint(
+        small_params(2, **asked), dataset
+    ) != identity.campaign_fingerprint(small_params(2, simnet={"epochs": 3}, **asked), dataset)
+
+
 # --- once, and only once --------------------------------------------------------------------------
 
 

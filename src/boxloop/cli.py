@@ -21,7 +21,7 @@ from boxloop.errors import (
     ParamsError,
     UserError,
 )
-from boxloop.params import Params, load_params
+from boxloop.params import SIMNET, Params, load_params
 from boxloop.progress import reporting
 from boxloop.types import ImageRef, ImageSet, LabeledSet
 
@@ -138,8 +138,49 @@ def dataset(
 
 
 @app.command()
+def simnet(
+    images: Path,
+    out: Path,
+    log: Path,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Train SimNet on the halves of all images, where `features.weights` is simnet."""
+    p = _params(params, override)
+    image_set = storage.read_images(images)
+    storage.require_writable(out)
+    storage.require_writable(log, "boxloop/simnet")
+    if p.features.weights != SIMNET:
+        storage.write_text(out, "")
+        storage.write_json(log, {"format": "boxloop/simnet@1", "steps": 0, "losses": []})
+        print(f"not trained, because features.weights is {p.features.weights}")
+        return
+    from boxloop.simnet import checkpoint, training
+
+    with reporting(f"SimNet ({p.features.network})") as report:
+        trained, result = training.train(
+            image_set.images,
+            p.simnet,
+            p.features,
+            lambda step, steps, loss: report(step, steps, loss=loss),
+        )
+    checkpoint.write(out, trained)
+    storage.write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
+    print(
+        f"{result.steps} steps on the halves of {result.images} images from"
+        f" {result.initial_weights}, {result.images_per_second:.0f} images/s"
+    )
+
+
+@app.command()
 def features(
-    images: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
+    images: Path,
+    out: Path,
+    simnet: Annotated[
+        Path | None, typer.Option(help="What `boxloop simnet` wrote, for weights: simnet.")
+    ] = None,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
 ) -> None:
     """Turn every image into a vector, by a CNN of torchvision's."""
     p = _params(params, override).features
@@ -148,7 +189,7 @@ def features(
     from boxloop.features import extract
 
     with reporting(f"features by {p.network}") as report:
-        table = extract(image_set.images, p, report)
+        table = extract(image_set.images, p, report, simnet=simnet)
     storage.write_features(out, table)
     print(f"{len(table.image_ids)} vectors of {table.vectors.shape[1]} numbers in {out}")
 

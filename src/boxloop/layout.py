@@ -77,6 +77,11 @@ class Layout:
         return self.root / "data" / "faults.json"
 
     @property
+    def simnet(self) -> Path:
+        """How SimNet was trained, or that it was not."""
+        return self.root / "data" / "simnet.json"
+
+    @property
     def metrics(self) -> Path:
         """The campaign's numbers, for ``dvc metrics``."""
         return self.root / "metrics.json"

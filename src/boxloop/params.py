@@ -27,6 +27,11 @@ Strategy = Literal["similar", "dissimilar", "random", "temporal"]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 
+Halves = Literal["left_right", "top_bottom"]
+
+SIMNET = "simnet"
+"""The ``features.weights`` that the stage of this name makes."""
+
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
@@ -73,8 +78,38 @@ class DatasetParams(_Section):
         return self
 
 
+class SimNetParams(_Section):
+    """How the network of ``features`` learns which images look alike (paper, section 3.1).
+
+    It is trained only where ``features.weights`` is "simnet".
+
+    Attributes:
+        weights: what it starts from: "none", a name of torchvision's enums, or a local file.
+        halves: how an image is cut into a positive pair; "left_right" is the paper's.
+        epochs: passes over all images.
+        batch_size: images per step, each with both halves.
+        margin: alpha of the lifted structured loss.
+    """
+
+    weights: str = "IMAGENET1K_V2"
+    halves: Halves = "left_right"
+    epochs: Positive = 25
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    margin: Annotated[float, Field(gt=0)] = 1.0
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    seed: Seed = 0
+    device: str = "auto"
+
+
 class FeaturesParams(_Section):
-    """How an image becomes a vector (paper, section 3.1)."""
+    """How an image becomes a vector (paper, section 3.1).
+
+    Attributes:
+        network: any classification network of torchvision's.
+        weights: "none", a name of torchvision's enums, a local file, or "simnet".
+        input_size: side in pixels of the square that images are squashed to.
+    """
 
     network: str = "resnet50"
     weights: str = "IMAGENET1K_V2"
@@ -218,6 +253,7 @@ class Params(_Section):
     """The whole of params.yaml."""
 
     dataset: DatasetParams = DatasetParams()
+    simnet: SimNetParams = SimNetParams()
     features: FeaturesParams = FeaturesParams()
     order: OrderParams = OrderParams()
     batch: BatchParams = BatchParams()
@@ -228,6 +264,11 @@ class Params(_Section):
     track: TrackParams = TrackParams()
     report: ReportParams = ReportParams()
     iterations: dict[str, Iteration] = {"b00": Iteration(previous=EMPTY)}
+
+    @property
+    def unused(self) -> set[str]:
+        """Sections that the campaign's results do not depend on, because nothing is computed."""
+        return set() if self.features.weights == SIMNET else {"simnet"}
 
     @model_validator(mode="after")
     def _a_chain(self) -> Params:

@@ -122,6 +122,11 @@ def test_status_says_that_all_is_done(campaign):
     assert "Every batch is done" in text
 
 
+def test_simnet_is_not_trained_where_nothing_asks_for_it(campaign):
+    assert (campaign / "data/simnet.pt").read_bytes() == b""
+    assert json.loads((campaign / "data/simnet.json").read_text())["steps"] == 0
+
+
 @pytest.mark.timeout(280)
 def test_other_sizes_are_not_taken_from_an_earlier_run(campaign, tmp_path):
     """DVC's run cache does not look at parameters that are called ``size``."""
@@ -147,7 +152,8 @@ def test_every_stage_with_a_parameter_called_size_stays_out_of_the_run_cache(cam
     found = set()
     for name, stage in pipeline.items():
         stage = stage.get("do", stage)
-        sections = [content[section] for section in stage.get("params", [])]
+        # A single key, such as features.network, stands for its section.
+        sections = [content[watched.partition(".")[0]] for watched in stage.get("params", [])]
         if any(key in IGNORED_BY_THE_RUN_CACHE for key in keys_in(sections)):
             found.add(name)
             options = [v for out in stage["outs"] if isinstance(out, dict) for v in out.values()]

@@ -41,10 +41,11 @@ def campaign_fingerprint(params: Params, dataset: str) -> str:
     otherwise another iteration continues the same campaign.
 
     Args:
-        params: all sections; ``track`` and ``report`` are left out.
+        params: all sections; ``track`` and ``report`` are left out, and ``simnet`` where it is not
+            asked for.
         dataset: of :func:`dataset_digest`.
     """
-    content = params.model_dump(mode="json", exclude=_COSMETIC)
+    content = params.model_dump(mode="json", exclude=_COSMETIC | params.unused)
     batch = params.batch
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)

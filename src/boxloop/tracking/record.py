@@ -10,7 +10,7 @@ from typing import Any
 
 from boxloop.errors import ArtifactError
 from boxloop.layout import Campaign, Layout, read_campaign
-from boxloop.params import Params
+from boxloop.params import SIMNET, Params
 from boxloop.report.tables import EDITS, flatten
 from boxloop.storage import file_digest, read_json
 from boxloop.tracking.identity import digest
@@ -136,6 +136,27 @@ def gather(layout: Layout, params: Params, key: str) -> tuple[Record, Campaign]:
     return record, campaign
 
 
+def simnet_points(layout: Layout, params: Params) -> list[Point]:
+    """The curve of SimNet's training, of the campaign as a whole; none where it was not asked for.
+
+    Raises:
+        ArtifactError: its log is missing or damaged.
+    """
+    if params.features.weights != SIMNET:
+        return []
+    log = read_json(layout.simnet)
+    if not isinstance(log, dict):
+        raise ArtifactError(f"{layout.simnet} must hold an object")
+    started = layout.simnet.stat().st_mtime - (_number(log.get("seconds")) or 0.0)
+    points = []
+    for row in _rows(log):
+        loss = _number(row.get("loss"))
+        if loss is not None:
+            time = round(1000 * (started + (_number(row.get("time")) or 0.0)))
+            points.append(Point("simnet/loss", loss, int(row["step"]), time))
+    return points
+
+
 def progress_values(campaign: Campaign) -> dict[str, float]:
     """What the campaign's batches add up to, by metric name; the same on parent and child."""
     values: dict[str, float] = {}
@@ -183,6 +204,10 @@ def _training_values(training: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_number(value) else None
 
 
 def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:

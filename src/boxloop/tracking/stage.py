@@ -13,12 +13,19 @@ from typing import Any
 from boxloop import __version__
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.layout import Campaign, Layout, workspace_of
-from boxloop.params import Params
+from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
 from boxloop.report.terminal import percent
 from boxloop.storage import write_json
 from boxloop.tracking import identity
-from boxloop.tracking.record import Point, Record, content_digest, gather, progress_values
+from boxloop.tracking.record import (
+    Point,
+    Record,
+    content_digest,
+    gather,
+    progress_values,
+    simnet_points,
+)
 from boxloop.tracking.store import NAME, NOTE, PARENT, Store, opened
 
 CAMPAIGN_TAG = "boxloop.campaign"
@@ -66,10 +73,11 @@ def track(
     fingerprint = identity.campaign_fingerprint(params, identity.dataset_digest(layout))
     content = content_digest(layout, params, key)
     record, campaign = gather(layout, params, key)
+    curve = simnet_points(layout, params)
     workspace = workspace_of(layout.root)
     campaign_id = identity.campaign_identity(fingerprint, workspace)
     with opened(workspace, params.track.experiment, say) as store:
-        points = _campaign_points(campaign, record)
+        points = [*_campaign_points(campaign, record), *curve]
         last = key == list(params.iterations)[-1]
         parent = _parent(store, params, campaign_id, record, points, last=last)
         origin = _origin(layout.root)
@@ -124,7 +132,8 @@ def _parent(
         known: Mapping[str, str] = {}
     else:
         run_id, known = str(chosen.info.run_id), chosen.data.params
-    settings = flatten(params.model_dump(mode="json", exclude={"iterations", "track", "report"}))
+    left_out = {"iterations", "track", "report"} | params.unused
+    settings = flatten(params.model_dump(mode="json", exclude=left_out))
     store.log_params(run_id, {k: v for k, v in settings.items() if k not in known})
     names = sorted({p.name for p in points})
     logged = {(name, step) for name in names for step, _ in store.history(run_id, name)}
@@ -155,14 +164,19 @@ def _name(params: Params, campaign: Campaign) -> str:
     """Says in any list of runs how much the campaign saved; MLflow cuts long names at the end."""
     iou = campaign.iou_thresholds[0]
     saved = percent(campaign.totals(iou).wt_reduction)
-    return (
-        f"{params.track.campaign}: {saved} saved, {params.order.strategy}, {params.train.detector}"
-    )
+    return f"{params.track.campaign}: {saved} saved, {_approach(params)}, {params.train.detector}"
+
+
+def _approach(params: Params) -> str:
+    """The ordering as the paper's tables name it: with SimNet, where its features decide."""
+    by_features = params.order.strategy in ("similar", "dissimilar")
+    simnet = " (SimNet)" if by_features and params.features.weights == SIMNET else ""
+    return f"{params.order.strategy}{simnet}"
 
 
 def _note(params: Params, campaign: Campaign) -> str:
     lines = [
-        f"**{params.track.campaign}**: {params.order.strategy} ordering, {params.train.detector},"
+        f"**{params.track.campaign}**: {_approach(params)} ordering, {params.train.detector},"
         f" proposals shown from a score of {params.review.score_threshold:g}.",
         "",
         f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
