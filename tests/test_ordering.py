@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
-import boxloop.ordering
+import boxloop.distances
+from boxloop.distances import OpenDistances
 from boxloop.ordering import order
 from boxloop.types import FeatureTable
 
@@ -18,15 +20,19 @@ def table(vectors, ids=None):
     return FeatureTable(tuple(ids or [f"i{n:03d}" for n in range(len(vectors))]), vectors)
 
 
-def plain_order(features, query, farthest, linkage):
+def scipy_distance(a, b):
+    return float(cdist([a], [b])[0, 0])
+
+
+def plain_order(features, query, farthest, linkage, dist=math.dist, total=math.fsum):
     """Section 3.2 in plain loops, from the same query list."""
     points = dict(zip(features.image_ids, features.vectors.astype(float).tolist(), strict=True))
     listed = list(query)
     while len(listed) < len(points):
         best = None
         for name in sorted(set(points) - set(listed)):
-            to_members = [math.dist(points[name], points[member]) for member in listed]
-            distance = {"single": min, "complete": max, "average": math.fsum}[linkage](to_members)
+            to_members = [dist(points[name], points[member]) for member in listed]
+            distance = {"single": min, "complete": max, "average": total}[linkage](to_members)
             better = best is None or (distance > best[0] if farthest else distance < best[0])
             if better:
                 best = (distance, name)
@@ -65,12 +71,80 @@ def test_agrees_with_plain_loops_on_random_data(shape, strategy, linkage):
     assert list(result) == plain_order(features, result[:4], strategy == "dissimilar", linkage)
 
 
+@st.composite
+def doubtful_tables(draw):
+    """Ties that no product can settle: tenths, repeated and reversed, small, large and far off."""
+    d = draw(st.integers(1, 9))
+    row = st.lists(st.integers(-3, 3), min_size=d, max_size=d)
+    distinct = draw(st.lists(row, min_size=1, max_size=6))
+    distinct += [row[::-1] for row in distinct]
+    vectors = np.array(draw(st.lists(st.sampled_from(distinct), min_size=1, max_size=14))) / 10
+    return table(
+        vectors * draw(st.sampled_from([1, 1e-6, 1e6])) + draw(st.sampled_from([0, 7, 1e4]))
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    doubtful_tables(),
+    st.sampled_from(["similar", "dissimilar"]),
+    st.sampled_from(LINKAGES),
+    st.integers(1, 4),
+    st.sampled_from([1, 300, 2**30]),
+    st.sampled_from([1, 3, 256]),
+)
+def test_agrees_with_plain_loops_whatever_is_held(features, strategy, linkage, size, room, rows):
+    """SciPy's distance and plain sums in the order of the list, so that roundings are the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boxloop.distances, "_CACHE_BYTES", room)
+        patch.setattr(boxloop.distances, "_BLOCK", rows)
+        patch.setattr(boxloop.distances, "_ROWS", rows)
+        result = order(features, strategy, query_size=size, linkage=linkage).image_ids
+    query, farthest = result[: min(size, len(result))], strategy == "dissimilar"
+    assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
+
+
 @pytest.mark.parametrize("linkage", LINKAGES)
-def test_rows_on_demand_give_the_same_order_as_the_matrix(monkeypatch, linkage):
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
+@pytest.mark.parametrize("room", [1, 50 * 8 * 4, 2**20])
+def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, room):
     features = table(np.random.default_rng(0).normal(size=(50, 5)))
-    whole = order(features, "dissimilar", linkage=linkage)
-    monkeypatch.setattr(boxloop.ordering, "_MATRIX_BYTES", 0)
-    assert order(features, "dissimilar", linkage=linkage) == whole
+    whole = order(features, strategy, linkage=linkage)
+    monkeypatch.setattr(boxloop.distances, "_CACHE_BYTES", room)
+    assert order(features, strategy, linkage=linkage) == whole
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
+def test_where_all_is_tied_the_exact_distances_take_over(monkeypatch, linkage, strategy):
+    """All pairs are equally far apart, in numbers that no float64 product gets exactly."""
+    features = table(np.eye(40) / 10)
+    switched = []
+    be_direct = OpenDistances.be_direct
+    monkeypatch.setattr(OpenDistances, "be_direct", lambda s: (switched.append(s), be_direct(s)))
+    result = order(features, strategy, linkage=linkage, query_size=2).image_ids
+    assert len(switched) == 1
+    assert list(result[2:]) == sorted(result[2:])
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
+def test_equal_vectors_go_by_id(strategy, linkage):
+    """0.1 in float32 is not exact in any centred table; minus zero is zero."""
+    vectors = np.full((30, 6), 0.1, dtype=np.float32)
+    vectors[:, 0] = np.where(np.arange(30) % 2, 0.0, -0.0)
+    result = order(table(vectors), strategy, linkage=linkage, query_size=3).image_ids
+    assert list(result[3:]) == sorted(result[3:])
+
+
+def test_duplicates_follow_at_once_when_similar_and_last_when_dissimilar():
+    distinct = np.random.default_rng(4).normal(size=(20, 6))
+    features = table(np.concatenate([distinct, distinct]))
+    near = [int(name[1:]) % 20 for name in order(features, "similar", query_size=1).image_ids]
+    assert all(a == b for a, b in zip(near[::2], near[1::2], strict=True))
+    far = order(features, "dissimilar", query_size=1).image_ids
+    assert {int(name[1:]) % 20 for name in far[:20]} == set(range(20))
+    assert list(far[20:]) == sorted(far[20:])
 
 
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar", "random", "temporal"])
