@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from boxloop import journal
 from boxloop.annotators.fiftyone.offers import Offer
 from boxloop.annotators.fiftyone.work import Work
 from boxloop.checks import Fault, RawBox, check_image
-from boxloop.edits import Ledger, diff
+from boxloop.edits import Ledger, diff, judge
 from boxloop.errors import UserError
 from boxloop.types import Boxes, Corrections, Proposals
-from boxloop.workload import BatchWorkload, Totals, account, total
+from boxloop.workload import BatchWorkload, Totals, total
+
+T = TypeVar("T")
 
 KIND = "fiftyone"
 AUTOSAVE_SECONDS = 3.0
@@ -94,6 +96,42 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class Others:
+    """What the other batches came to.
+
+    Attributes:
+        first: whether the session's batch is the first, which is labeled from scratch.
+        before: of the batches before it, oldest first; empty where one of them is not known.
+        after: of those after it that are done, in a redo.
+    """
+
+    first: bool
+    before: tuple[BatchWorkload, ...] = ()
+    after: tuple[BatchWorkload, ...] = ()
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one image comes to.
+
+    Attributes:
+        objects: its boxes.
+        edits: exact, by id.
+        judged: as they count at each IoU threshold.
+    """
+
+    objects: int
+    edits: Ledger
+    judged: Mapping[float, Ledger]
+
+    @classmethod
+    def of(cls, shown: Boxes, final: Boxes, iou_thresholds: Iterable[float]) -> Worth:
+        """Of an image with these proposals and these boxes."""
+        judged = {iou: judge(shown, final, iou) for iou in iou_thresholds}
+        return cls(len(final), diff(shown, final), judged)
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a submission came to.
 
@@ -128,40 +166,41 @@ class Desk:
         board: Board,
         folder: Path,
         *,
-        previous: Sequence[BatchWorkload],
+        others: Others,
         prices: Prices,
         versions: Mapping[str, str],
         known: Callable[[], Sequence[Corrections]],
         idle_seconds: float,
-        first: bool,
+        on_submit: Callable[[str], None] = print,
     ) -> None:
         """Opens the desk.
 
         Args:
             board: where the boxes are edited.
             folder: the journal, to which the submission goes.
-            previous: workloads of the batches before this one, oldest first.
+            others: workloads of the other batches.
             prices: thresholds and T.
             versions: of the programs that take part.
-            known: reads what people have submitted up to now.
+            known: gives what people have submitted up to now; the same list while it is the same.
             idle_seconds: a longer pause is cut off at this length.
-            first: whether this is the first batch, which is labeled from scratch.
+            on_submit: is told the summary, once, when the batch is submitted.
         """
         self.board = board
         self.work = board.work
         self.submitted: Summary | None = None
         self._folder = folder
-        self._previous = previous
+        self._others = others
         self._prices = prices
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
-        self._first = first
+        self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
         self._tried = False
         self._seen: tuple[object, list[State]] | None = None
-        self._checked: dict[str, tuple[tuple[RawBox, ...], Boxes | None, list[Fault]]] = {}
+        self._checked: dict[str, _Checked] = {}
+        self._colleagues: tuple[Sequence[Corrections], dict[str, Worth]] | None = None
 
     # --- while people work ------------------------------------------------------------------------
 
@@ -180,17 +219,17 @@ class Desk:
             self._seen = None
 
     def spend(self, seconds: Mapping[str, float]) -> None:
-        """Adds active seconds, by sample id; what no clock could have measured is cut off."""
+        """Adds active seconds, by sample id; no more than have passed since the last time."""
         now = time.monotonic()
         with self._lock:
             own = {state.sample_id for state in self.states()}
-            most = 60.0 if not self._last_activity else now - self._last_activity + 5.0
+            left = 60.0 if not self._last_activity else now - self._last_activity + 5.0
             self._last_activity = now
-            valid = {
-                i: min(float(s), most)
-                for i, s in seconds.items()
-                if i in own and isinstance(s, int | float) and 0 < s < float("inf")
-            }
+            valid = {}
+            for sample_id, value in seconds.items():
+                if sample_id in own and _is_number(value) and value > 0 and left > 0:
+                    valid[sample_id] = float(min(value, left))
+                    left -= valid[sample_id]
             if valid:
                 self.board.add_seconds(valid)
                 self._seen = None
@@ -209,9 +248,9 @@ class Desk:
         with self._lock:
             states = self.states()
         done = [state for state in states if state.reviewed]
-        draft = [(state, boxes) for state in done if (boxes := self._check(state)[0]) is not None]
-        edits = sum((_edits(state, boxes) for state, boxes in draft), Ledger())
-        so_far = self._so_far([self._corrections(draft, "")] if draft else [])
+        sound = {s.image_id: c.worth for s in done if (c := self._check(s)).worth is not None}
+        own = _added(sound.values(), self._prices.iou_thresholds)
+        so_far = self._so_far(sound) if sound else {}
         faults = [f for s in (states if self._tried else done) for f in self._own_faults(s)]
         return {
             "batch": self.work.batch,
@@ -222,14 +261,14 @@ class Desk:
             "classes": list(self.work.classes),
             "samples": [[s.sample_id, s.image_id, s.reviewed] for s in states],
             "reviewed": len(done),
-            "edits": asdict(edits),
-            "objects": sum(len(boxes) for _, boxes in draft),
+            "edits": asdict(own.edits),
+            "objects": own.objects,
             "seconds": sum(state.seconds for state in states),
             "saved": [
                 {"iou": iou, "wt": totals.wt_reduction, "wb": totals.wb_reduction}
                 for iou, totals in so_far.items()
             ],
-            "first_batch": self._first,
+            "first_batch": self._others.first,
             "faults": self._listed(faults, states),
             "submitted": None if self.submitted is None else summary_text(self.submitted),
         }
@@ -252,33 +291,36 @@ class Desk:
             if faults:
                 self._tried = True
                 return {"faults": self._listed(faults, states)}
-            drafts = [(state, _required(self._check(state)[0])) for state in states]
-            pieces = [self._corrections(g, journal.timestamp()) for g in _by_source(drafts)]
-            so_far = self._so_far(pieces)
-            for piece in pieces:
-                journal.append(self._folder, piece)
+            drafts = [(state, _required(self._check(state).boxes)) for state in states]
+            worths = {s.image_id: _required(self._check(s).worth) for s in states}
+            own = _added(worths.values(), self._prices.iou_thresholds)
+            so_far = self._so_far(worths)
+            for group in _by_source(drafts):
+                journal.append(self._folder, self._corrections(group, journal.timestamp()))
             self.submitted = Summary(
                 batch=self.work.batch,
                 reviewer=self.work.reviewer,
                 images=len(drafts),
-                objects=sum(len(boxes) for _, boxes in drafts),
-                edits=sum((_edits(state, boxes) for state, boxes in drafts), Ledger()),
+                objects=own.objects,
+                edits=own.edits,
                 seconds=sum(state.seconds for state in states),
                 so_far=so_far,
                 waiting=self._waiting(),
                 redo=self.work.redo,
             )
-            return {"summary": summary_text(self.submitted), "faults": []}
+            text = summary_text(self.submitted)
+            self._on_submit(text)
+            return {"summary": text, "faults": []}
 
     def _settle(self) -> None:
-        """Waits until the App has written what was edited a moment ago."""
-        while True:
-            since_activity = time.monotonic() - self._last_activity
-            idle = min(self.board.idle_seconds(), since_activity if self._last_activity else 1e9)
-            wait = AUTOSAVE_SECONDS + _MARGIN_SECONDS - idle
-            if wait <= 0:
+        """Waits until the App has written what was edited before now, a moment ago or longer."""
+        most = AUTOSAVE_SECONDS + _MARGIN_SECONDS
+        deadline = time.monotonic() + most
+        while (now := time.monotonic()) < deadline:
+            since_activity = now - self._last_activity if self._last_activity else most
+            if min(self.board.idle_seconds(), since_activity) >= most:
                 return
-            time.sleep(min(wait, 0.25))
+            time.sleep(min(deadline - now, 0.25))
 
     def _all_faults(self, states: Sequence[State]) -> list[Fault]:
         known = journal.latest(self._known())
@@ -303,14 +345,18 @@ class Desk:
 
     def _own_faults(self, state: State) -> list[Fault]:
         waiting = [] if state.reviewed else [Fault(state.image_id, None, NOT_REVIEWED)]
-        return waiting + self._check(state)[1]
+        return waiting + self._check(state).faults
 
-    def _check(self, state: State) -> tuple[Boxes | None, list[Fault]]:
+    def _check(self, state: State) -> _Checked:
         known = self._checked.get(state.image_id)
-        if known is None or known[0] != state.boxes:
-            checked = check_image(state.offer.item.image, state.boxes, self.work.classes)
-            known = self._checked[state.image_id] = (state.boxes, *checked)
-        return known[1], known[2]
+        if known is None or known.raw != state.boxes or known.offer is not state.offer:
+            item = state.offer.item
+            boxes, faults = check_image(item.image, state.boxes, self.work.classes)
+            ious = self._prices.iou_thresholds
+            worth = None if boxes is None else Worth.of(item.shown, boxes, ious)
+            known = _Checked(state.offer, state.boxes, boxes, faults, worth)
+            self._checked[state.image_id] = known
+        return known
 
     def _listed(self, faults: Sequence[Fault], states: Sequence[State]) -> list[dict[str, Any]]:
         samples = {state.image_id: state.sample_id for state in states}
@@ -336,46 +382,75 @@ class Desk:
 
     # --- what it comes to -------------------------------------------------------------------------
 
-    def _so_far(self, pieces: Sequence[Corrections]) -> dict[float, Totals]:
+    def _so_far(self, own: Mapping[str, Worth]) -> dict[float, Totals]:
         """The campaign's totals, with these images and those that others submitted of the batch."""
-        if not (self._first or self._previous):
-            return {}  # a batch before this one is not accounted yet
-        ious = self._prices.iou_thresholds
-        own = {image_id for piece in pieces for image_id in piece.boxes}
-        others = [
-            journal.part(known, [image_id])
-            for image_id, known in journal.latest(self._known()).items()
-            if image_id in self.work.batch_images and image_id not in own
-        ]
-        workloads = [account(piece, ious, (), {}) for piece in (*pieces, *others)]
-        if not workloads:
-            return {}
-        ledgers = {(0.0, iou): sum((w.ledger(iou) for w in workloads), Ledger()) for iou in ious}
-        merged = replace(
-            workloads[0],
-            images=sum(w.images for w in workloads),
-            objects=sum(w.objects for w in workloads),
+        others, ious = self._others, self._prices.iou_thresholds
+        if not (others.first or others.before):
+            return {}  # a batch before this one is not known
+        worths = {**self._by_colleagues(), **own}
+        added = _added(worths.values(), ious)
+        this = BatchWorkload(
+            batch=self.work.batch,
+            annotator=KIND,
+            detector="",
+            images=len(worths),
+            objects=added.objects,
             score_threshold=0.0,
-            ledgers=ledgers,
+            ledgers={(0.0, iou): ledger for iou, ledger in added.judged.items()},
+            average_precision={},
         )
-        return {iou: total([*self._previous, merged], iou) for iou in ious}
+        return {iou: total([*others.before, this, *others.after], iou) for iou in ious}
+
+    def _by_colleagues(self) -> dict[str, Worth]:
+        """The images of the batch that somebody submitted, by the newest submission of each."""
+        known = self._known()
+        if self._colleagues is None or self._colleagues[0] is not known:
+            batch = set(self.work.batch_images)
+            worths = {}
+            for image_id, source in journal.latest(known).items():
+                if image_id in batch:
+                    offered = source.proposals.boxes[image_id].above(source.score_threshold)
+                    ious = self._prices.iou_thresholds
+                    worths[image_id] = Worth.of(offered, source.boxes[image_id], ious)
+            self._colleagues = (known, worths)
+        return self._colleagues[1]
 
     def _waiting(self) -> int:
         return len(journal.missing(self._known(), self.work.batch_images))
 
 
-def _required(boxes: Boxes | None) -> Boxes:
-    if boxes is None:
+@dataclass(frozen=True)
+class _Checked:
+    """What came of checking an image; it holds as long as the boxes are these."""
+
+    offer: Offer
+    raw: tuple[RawBox, ...]
+    boxes: Boxes | None
+    faults: list[Fault]
+    worth: Worth | None
+
+
+def _required(value: T | None) -> T:
+    if value is None:
         raise UserError("an image that did not pass its checks cannot be submitted")
-    return boxes
+    return value
+
+
+def _added(worths: Iterable[Worth], iou_thresholds: Iterable[float]) -> Worth:
+    worths = list(worths)
+    judged = {iou: sum((w.judged[iou] for w in worths), Ledger()) for iou in iou_thresholds}
+    objects = sum(w.objects for w in worths)
+    return Worth(objects, sum((w.edits for w in worths), Ledger()), judged)
+
+
+def _is_number(value: object) -> bool:
+    # NaN and infinity are none that a clock could have measured.
+    valid = isinstance(value, int | float) and not isinstance(value, bool)
+    return valid and abs(value) < 1e9  # type: ignore[arg-type]
 
 
 def _moment(corrections: Corrections, image_id: str) -> str:
     return corrections.submitted.get(image_id) or corrections.finished or ""
-
-
-def _edits(state: State, boxes: Boxes) -> Ledger:
-    return diff(state.offer.item.shown, boxes)
 
 
 def _by_source(

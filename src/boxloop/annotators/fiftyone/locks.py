@@ -7,7 +7,7 @@ ends, however it ends. So a file whose lock can be taken is of a session that is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +121,17 @@ def _write(path: Path, session: Session, url: str | None) -> None:
 def _taken(other: Session, wanted: Session, shared: int) -> str:
     part = f"part {other.part} of " if other.part else ""
     place = f" at {other.url}" if other.url else ""
-    share: Sequence[str] = wanted.images
+    few = f"{shared} of the {len(wanted.images)} images that you want to open are open there"
     return (
-        f"{other.reviewer} is reviewing {part}batch {other.batch}{place}: {shared} of the"
-        f" {len(share)} images that you want to open are open there; take another part"
-        f" (boxloop review {wanted.batch} --part 2/2), or wait until that session is over"
+        f"{other.reviewer} is reviewing {part}batch {other.batch}{place}: {few}; wait until that"
+        f" session is over, or {_side_by_side(other, wanted)}"
     )
+
+
+def _side_by_side(other: Session, wanted: Session) -> str:
+    """How two people can share the batch, in words."""
+    number, _, of = (other.part or "").partition("/")
+    if of and int(of) > 1 and other.batch == wanted.batch:
+        free = int(number) % int(of) + 1
+        return f"take another part (boxloop review {wanted.batch} --part {free}/{of})"
+    return "share the batch: one opens it with --part 1/2, the other with --part 2/2"

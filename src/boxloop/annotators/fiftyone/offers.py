@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,10 +46,9 @@ class Offer:
         """
         image = self.item.image
         name = self.names.get(object_id, object_id) if isinstance(object_id, str) else object_id
-        try:
-            left, top, width, height = (float(value) for value in bounding_box)
-        except (TypeError, ValueError):
+        if not _is_four_numbers(bounding_box):
             return RawBox(name, label, bounding_box)
+        left, top, width, height = bounding_box
         xyxy = np.array(
             [
                 left * image.width,
@@ -94,13 +94,15 @@ def fraction_boxes(offer: Offer) -> list[tuple[str, str, list[float], float | No
 def dumps(offer: Offer) -> str:
     """An offer as text."""
     item, proposals = offer.item, offer.item.offer
+    image = item.image
     content = {
+        "size": [image.width, image.height],
         "batch": proposals.batch,
         "detector": proposals.detector,
         "checkpoint": proposals.checkpoint,
         "score_floor": proposals.score_floor,
         "score_threshold": item.score_threshold,
-        "proposals": _rows(proposals.boxes[item.image.id]),
+        "proposals": _rows(proposals.boxes[image.id]),
         "start": _rows(item.start),
         "names": dict(offer.names),
         "seconds": item.seconds,
@@ -113,30 +115,57 @@ def loads(text: str, image: ImageRef) -> Offer:
     """An offer from its text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or one for an image of another size.
     """
     try:
         content = json.loads(text)
+        if content["size"] != [image.width, image.height]:
+            raise ValueError("made for an image of another size")
         boxes = {image.id: _boxes(content["proposals"], scored=True)}
         proposals = Proposals(
-            content["batch"],
-            content["detector"],
-            content["checkpoint"],
-            content["score_floor"],
+            _text(content["batch"]),
+            _text(content["detector"]),
+            _text(content["checkpoint"]),
+            _number(content["score_floor"]),
             boxes,
         )
-        start = _boxes(content["start"], scored=False)
         item = Item(
             image,
             proposals,
-            content["score_threshold"],
-            start,
-            content["seconds"],
-            content["base"],
+            _number(content["score_threshold"]),
+            _boxes(content["start"], scored=False),
+            _number(content["seconds"]),
+            _text(content["base"]),
         )
-        return Offer(item, dict(content["names"]))
-    except (KeyError, TypeError, AttributeError) as error:
+        names = {_text(key): _text(name) for key, name in content["names"].items()}
+        if sorted(names.values()) != sorted(item.start.ids.tolist()):
+            raise ValueError("not the ids of the boxes to begin from")
+        return Offer(item, names)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of boxloop's: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"not a text: {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    """A number that can be a score or a time."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"not a number: {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"out of range: {value!r}")
+    return float(value)
+
+
+def _is_four_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 4
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    )
 
 
 def _rows(boxes: Boxes) -> list[list[Any]]:
@@ -149,7 +178,7 @@ def _boxes(rows: Sequence[Sequence[Any]], *, scored: bool) -> Boxes:
     ids, labels, xyxy, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Boxes(
         np.array(xyxy, dtype=np.float64).reshape(-1, 4),
-        np.array(labels, dtype=np.str_),
-        np.array(ids, dtype=np.str_),
+        np.array([_text(label) for label in labels], dtype=np.str_),
+        np.array([_text(name) for name in ids], dtype=np.str_),
         np.array(scores, dtype=np.float64) if scored else None,
     )

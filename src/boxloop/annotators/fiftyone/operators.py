@@ -7,6 +7,7 @@ from typing import Any
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from pymongo.errors import PyMongoError
 
 from boxloop.annotators.fiftyone.desk import Desk
 from boxloop.errors import BoxloopError
@@ -14,18 +15,12 @@ from boxloop.errors import BoxloopError
 NAMESPACE = "@boxloop/review"
 
 _desk: Desk | None = None
-_on_submit: Callable[[str], None] = print
 
 
-def serve(desk: Desk, on_submit: Callable[[str], None]) -> None:
-    """Has the operators of this process work on a desk.
-
-    Args:
-        desk: the session.
-        on_submit: is told the summary, once, when the batch is submitted.
-    """
-    global _desk, _on_submit
-    _desk, _on_submit = desk, on_submit
+def serve(desk: Desk) -> None:
+    """Has the operators of this process work on a desk."""
+    global _desk
+    _desk = desk
 
 
 def _current() -> Desk:
@@ -59,7 +54,8 @@ class Mark(foo.Operator):
         """Marks ``samples``; returns the overview and the next image that waits."""
 
         def work() -> dict[str, Any]:
-            desk, ids = _current(), [str(i) for i in ctx.params.get("samples", [])]
+            desk, samples = _current(), ctx.params.get("samples")
+            ids = [str(i) for i in samples] if isinstance(samples, list) else []
             desk.mark(ids, reviewed=bool(ctx.params.get("reviewed", True)))
             return {**desk.overview(), "next": desk.following(ids[-1] if ids else None)}
 
@@ -107,7 +103,9 @@ class Spend(foo.Operator):
         """Adds ``seconds``, by sample id."""
 
         def work() -> dict[str, Any]:
-            _current().spend(ctx.params.get("seconds", {}))
+            seconds = ctx.params.get("seconds")
+            if isinstance(seconds, dict):
+                _current().spend(seconds)
             return {}
 
         return _told(work)
@@ -123,14 +121,7 @@ class Submit(foo.Operator):
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Returns :meth:`Desk.submit`."""
-
-        def work() -> dict[str, Any]:
-            result = _current().submit()
-            if "summary" in result:
-                _on_submit(result["summary"])
-            return result
-
-        return _told(work)
+        return _told(lambda: _current().submit())
 
 
 def _told(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -139,6 +130,8 @@ def _told(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return work()
     except (BoxloopError, OSError) as error:
         return {"error": str(error)}
+    except PyMongoError:
+        return {"error": "the database does not answer; it is started again by itself in a moment"}
 
 
 def register(plugin: Any) -> None:

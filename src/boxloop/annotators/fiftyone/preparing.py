@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from boxloop import journal, storage
-from boxloop.annotators.fiftyone.desk import Prices
+from boxloop.annotators.fiftyone.desk import Others, Prices
 from boxloop.annotators.fiftyone.work import Part, Work, plan
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.layout import Layout
 from boxloop.params import Params
 from boxloop.types import Corrections, ImageRef
-from boxloop.workload import BatchWorkload
+from boxloop.workload import BatchWorkload, account
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 
@@ -43,6 +44,34 @@ def submissions(layout: Layout, params: Params) -> list[Corrections]:
     paths = [layout.corrections(key) for key in params.iterations]
     held = [storage.read_corrections(path) for path in paths if path.exists()]
     return [*[item for item in held if item.by_person], *known]
+
+
+class Submissions:
+    """All that people submitted, read anew only where a file has changed: the App asks often."""
+
+    def __init__(self, layout: Layout, params: Params) -> None:
+        """Takes the campaign."""
+        self._layout = layout
+        self._params = params
+        self._files: object = None
+        self._known: list[Corrections] = []
+
+    def __call__(self) -> list[Corrections]:
+        """The same list while nothing has changed."""
+        folders = [*self._layout.journals, self._layout.corrections("_").parent]
+        paths = [path for folder in folders for path in journal.submission_files(folder)]
+        files = [(path, *_stamp(path)) for path in paths]
+        if files != self._files:
+            self._known, self._files = submissions(self._layout, self._params), files
+        return self._known
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()  # it is just being replaced
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def plan_work(layout: Layout, params: Params, terms: Terms) -> Work:
@@ -90,16 +119,48 @@ def _nothing_to_do(work: Work) -> str:
     )
 
 
-def previous_workloads(layout: Layout, params: Params, key: str) -> list[BatchWorkload]:
-    """The workloads of the batches before one; none where one of them is not accounted yet."""
+def other_batches(
+    layout: Layout, params: Params, key: str, known: Sequence[Corrections], *, redo: bool
+) -> Others:
+    """The workloads of the other batches.
+
+    What people submitted counts as it is now, not as DVC last saw it: a stage of an earlier batch
+    may be still to come.
+
+    Args:
+        layout: where the campaign's files are.
+        params: names the iterations and the thresholds.
+        key: of the session's batch.
+        known: all submissions.
+        redo: whether batches after it may be done.
+    """
     keys = list(params.iterations)
-    paths = [layout.workload(other) for other in keys[: keys.index(key)]]
-    if not all(path.exists() for path in paths):
-        return []
-    workloads = [storage.read_workload(path) for path in paths]
+    place = keys.index(key)
+    before = [_workload(layout, params, other, known) for other in keys[:place]]
+    after = [_workload(layout, params, other, known) for other in keys[place + 1 :] if redo]
+    return Others(
+        first=place == 0,
+        before=tuple(w for w in before if w is not None) if None not in before else (),
+        after=tuple(w for w in itertools.takewhile(bool, after) if w is not None),
+    )
+
+
+def _workload(
+    layout: Layout, params: Params, key: str, known: Sequence[Corrections]
+) -> BatchWorkload | None:
+    """The workload of a batch that is done; None where it is not, or not known here."""
     ious = params.account.iou_thresholds
-    usable = all((w.score_threshold, iou) in w.ledgers for w in workloads for iou in ious)
-    return workloads if usable else []
+    proposals = layout.proposals(key)
+    if proposals.exists():
+        offered = storage.read_proposals(proposals)
+        if not journal.missing(known, offered.boxes):
+            return account(journal.assemble(known, offered), ious, (), {})
+    path = layout.workload(key)
+    if not path.exists():
+        return None
+    workload = storage.read_workload(path)
+    usable = all((workload.score_threshold, iou) in workload.ledgers for iou in ious)
+    return workload if usable else None
 
 
 def prices(params: Params) -> Prices:

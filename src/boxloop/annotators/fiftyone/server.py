@@ -7,17 +7,19 @@ Lines on standard output, one JSON object each:
 
 - ``{"event": "ready", "dataset": name, "view": slug or null}``
 - ``{"event": "submitted", "summary": text}``
-- ``{"event": "failed", "message": sentence}``
+- ``{"event": "failed", "message": sentence, "log": whether the log says more}``
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import threading
-import time
 import traceback
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,12 +28,15 @@ from boxloop.errors import BoxloopError
 from boxloop.layout import Layout
 from boxloop.params import load_params
 
+_SECONDS_TO_ANSWER = 180.0
+
 
 def main(argv: list[str]) -> None:
     """Serves one session until the parent ends it.
 
     Args:
-        argv: one argument, the session as JSON: ``params``, ``overrides``, ``terms``, ``port``.
+        argv: one argument, the session as JSON: ``params``, ``overrides``, ``terms``, and the
+            ``socket`` that listens on ``port``.
     """
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints goes to the log
@@ -39,10 +44,11 @@ def main(argv: list[str]) -> None:
     try:
         _serve(json.loads(argv[1]), events)
     except BoxloopError as error:
-        _tell(events, event="failed", message=str(error))
+        _tell(events, event="failed", message=str(error), log=False)
     except Exception as error:
         traceback.print_exc()
-        _tell(events, event="failed", message=f"the App did not start ({error})")
+        message = f"the App failed ({type(error).__name__}: {error})"
+        _tell(events, event="failed", message=message, log=True)
 
 
 def _end_with_parent() -> None:
@@ -57,42 +63,56 @@ def _tell(events: IO[str], **content: Any) -> None:
 
 def _serve(spec: dict[str, Any], events: IO[str]) -> None:
     from boxloop.annotators.fiftyone import operators, preparing
-    from boxloop.annotators.fiftyone.board import open_board
     from boxloop.annotators.fiftyone.desk import Desk
+    from boxloop.annotators.fiftyone.opening import open_board
 
     params, layout = load_params(Path(spec["params"]), spec["overrides"]), Layout()
     work = preparing.plan_work(layout, params, Terms(**spec["terms"]))
     board = open_board(work, preparing.display_files(layout, work))
+    known = preparing.Submissions(layout, params)
     desk = Desk(
         board,
         layout.reviews,
-        previous=preparing.previous_workloads(layout, params, work.batch),
+        others=preparing.other_batches(layout, params, work.batch, known(), redo=work.redo),
         prices=preparing.prices(params),
         versions=preparing.versions(),
-        known=lambda: preparing.submissions(layout, params),
+        known=known,
         idle_seconds=params.review.idle_seconds,
-        first=work.batch == next(iter(params.iterations)),
+        on_submit=lambda summary: _tell(events, event="submitted", summary=summary),
     )
-    operators.serve(desk, lambda summary: _tell(events, event="submitted", summary=summary))
-    _tell_when_up(spec["port"], events, board.name, board.view_name)
-    from fiftyone.server.main import start_server
+    operators.serve(desk)
+    port = spec["port"]
+    _tell_when_up(port, lambda: _tell(events, event="ready", dataset=board.name, view=board.view))
+    _serve_app(spec["socket"], port)
 
-    start_server(port=spec["port"], address="127.0.0.1")
+
+def _tell_when_up(port: int, tell: Callable[[], None]) -> None:
+    """Tells when the App answers; until then, what asks for it waits in the socket's queue."""
+
+    def ask() -> None:
+        url = f"http://127.0.0.1:{port}/fiftyone"
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url, timeout=_SECONDS_TO_ANSWER):
+            tell()
+
+    threading.Thread(target=ask, daemon=True).start()
 
 
-def _tell_when_up(port: int, events: IO[str], dataset: str, view: str | None) -> None:
-    def wait() -> None:
-        import socket
+def _serve_app(socket: int, port: int) -> None:
+    """Serves the App, as FiftyOne's ``start_server`` does, but on a socket that is ours already.
 
-        while True:
-            with socket.socket() as probe:
-                probe.settimeout(1)
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        _tell(events, event="ready", dataset=dataset, view=view)
+    Between the search for a free port and the moment when a server would bind it lie seconds, in
+    which somebody else's session could take it.
+    """
+    from fiftyone.server.app import app
+    from fiftyone.server.events import set_port
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
 
-    threading.Thread(target=wait, daemon=True).start()
+    config = Config()
+    config.bind = [f"fd://{socket}"]
+    set_port(port)
+    asyncio.run(serve(app, config))
 
 
 if __name__ == "__main__":

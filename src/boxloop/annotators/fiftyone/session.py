@@ -82,11 +82,12 @@ def review(
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
         )
+    name = reviewer_name(reviewer)
     key = batch or pending_batch(layout, params)
     if key is None:
         say("No batch waits for review. Next: dvc repro")
         return
-    terms = Terms(key, (reviewer or getpass.getuser()).strip(), part, redo)
+    terms = Terms(key, name, part, redo)
     summary = run_session(
         params_file, overrides, params, terms, port=port, browser=browser, say=say
     )
@@ -141,27 +142,30 @@ def run_session(
         "overrides": list(overrides),
         "terms": vars(terms),
     }
+    app = None
     try:
         with _stopped_by_signals(), claim(layout.state / "sessions", session) as claimed:
             say(_greeting(work))
-            with open_database(layout.state) as uri:
-                spec["port"] = free = _free_port(port or DEFAULT_PORT)
-                if port is not None and free != port:
-                    say(f"Port {port} is in use; {free} is used instead.")
-                log = layout.state / f"app-{terms.batch}-{free}.log"
+            with open_database(layout.state) as uri, _listening(port or DEFAULT_PORT) as server:
+                spec["port"], spec["socket"] = server.getsockname()[1], server.fileno()
+                if port is not None and spec["port"] != port:
+                    say(f"Port {port} is in use; {spec['port']} is used instead.")
+                log = layout.state / f"app-{terms.batch}-{spec['port']}.log"
                 env = environment(os.environ, uri=uri, database=_name(layout))
                 with _app(spec, env, log) as app:
-                    url = _wait_for_app(app, free, log)
+                    url = _wait_for_app(app, spec["port"], log)
                     claimed.publish(url)
                     say(_invitation(url))
                     if browser:
                         _open_browser(url)
-                    return _wait_for_submission(app, terms, log)
+                    _wait_for_submission(app, terms, log)
     except _Stopped:
-        raise ReviewPending(
-            f"stopped; batch {terms.batch} is not submitted yet, and what was saved in the App is"
-            f" kept: '{again(terms)}' goes on from there"
-        ) from None
+        if app is None or app.submitted is None:
+            raise ReviewPending(
+                f"stopped; batch {terms.batch} is not submitted yet, and what was saved in the App"
+                f" is kept: '{again(terms)}' goes on from there"
+            ) from None
+    return str(app.submitted)
 
 
 class _Stopped(Exception):
@@ -171,7 +175,9 @@ class _Stopped(Exception):
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """Turns Ctrl-C, SIGTERM and a closed terminal into an ordinary end."""
-    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signals.append(signal.SIGHUP)
 
     def stop(number: int, frame: object) -> None:
         for other in signals:  # once is enough: putting things in order is not to be cut short
@@ -190,19 +196,28 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 class _App:
-    """The process, and the lines that it says."""
+    """The process, and the lines that it says.
+
+    Attributes:
+        submitted: the summary, once it was submitted, whether anybody waited for that or not.
+    """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.submitted: str | None = None
+        self._process = process
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         assert process.stdout is not None
-        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(process.stdout,), daemon=True)
+        self._listener.start()
 
     def _listen(self, lines: IO[str]) -> None:
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
-                self.events.put(json.loads(line))
-        self.events.put(None)
+                event = json.loads(line)
+                if event["event"] == "submitted":
+                    self.submitted = str(event["summary"])
+                self._events.put(event)
+        self._events.put(None)
 
     def next(self, seconds: float | None) -> dict[str, Any] | None:
         """The next event; None where the process ended.
@@ -211,14 +226,27 @@ class _App:
             TimeoutError: nothing came in time.
         """
         try:
-            return self.events.get(timeout=seconds)
+            return self._events.get(timeout=seconds)
         except queue.Empty:
             raise TimeoutError from None
+
+    def end(self) -> None:
+        """Ends it, and hears what it said last."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join(_SECONDS_TO_END)
 
 
 @contextmanager
 def _app(spec: dict[str, Any], env: dict[str, str], log: Path) -> Iterator[_App]:
-    command = [sys.executable, "-m", "boxloop.annotators.fiftyone.server", json.dumps(spec)]
+    # -P: files of the campaign's folder are no modules.
+    command = [sys.executable, "-P", "-m", "boxloop.annotators.fiftyone.server", json.dumps(spec)]
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
             command,
@@ -227,19 +255,14 @@ def _app(spec: dict[str, Any], env: dict[str, str], log: Path) -> Iterator[_App]
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            pass_fds=[spec["socket"]],
             start_new_session=True,  # Ctrl-C in the terminal is for this process to handle
         )
+    app = _App(process)
     try:
-        yield _App(process)
+        yield app
     finally:
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        app.end()
 
 
 def _wait_for_app(app: _App, port: int, log: Path) -> str:
@@ -247,28 +270,43 @@ def _wait_for_app(app: _App, port: int, log: Path) -> str:
         event = app.next(_SECONDS_TO_START)
     except TimeoutError:
         raise SessionError(f"the App did not start in time: {log} may say why") from None
-    if event is None or event["event"] != "ready":
-        reason = "it ended by itself" if event is None else event.get("message")
-        raise SessionError(f"{reason} (the App's log is {log})" if event is None else str(reason))
+    if event is None:
+        raise SessionError(f"the App ended by itself while it started: {log} may say why")
+    if event["event"] != "ready":
+        raise SessionError(f"{event['message']}" + (f": see {log}" if event["log"] else ""))
     query = "workspace=review" + (f"&view={event['view']}" if event["view"] else "")
     return f"http://127.0.0.1:{port}/datasets/{event['dataset']}?{query}"
 
 
-def _wait_for_submission(app: _App, terms: Terms, log: Path) -> str:
-    while True:
-        event = app.next(None)
-        if event is None:
+def _wait_for_submission(app: _App, terms: Terms, log: Path) -> None:
+    while app.submitted is None:
+        if app.next(None) is None and app.submitted is None:
             raise SessionError(
                 "the App ended by itself; what was saved in it is kept, and"
                 f" '{again(terms)}' goes on from there (its log is {log})"
             )
-        if event["event"] == "submitted":
-            with contextlib.suppress(TimeoutError):
-                app.next(FAREWELL_SECONDS)
-            return str(event["summary"])
+    with contextlib.suppress(TimeoutError):
+        app.next(FAREWELL_SECONDS)
 
 
 # --- small things ---------------------------------------------------------------------------------
+
+
+def reviewer_name(given: str | None) -> str:
+    """The reviewer's name, by default that of the account.
+
+    Raises:
+        UserError: there is none, or it cannot be shown.
+    """
+    try:
+        name = getpass.getuser() if given is None else given.strip()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        name = ""
+    if not name:
+        raise UserError("say who reviews: --reviewer NAME")
+    if not name.isprintable():
+        raise UserError(f"--reviewer {name!r} has characters that cannot be shown")
+    return name
 
 
 def again(terms: Terms) -> str:
@@ -305,16 +343,19 @@ def _open_browser(url: str) -> None:
     threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
-def _free_port(wanted: int) -> int:
-    """The wanted port, or the next one that nothing listens on."""
+@contextmanager
+def _listening(wanted: int) -> Iterator[socket.socket]:
+    """A socket on the wanted port, or on the next one that nothing listens on."""
     for port in range(wanted, min(wanted + 100, 65_536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                server.bind(("127.0.0.1", port))
+                server.listen(100)
             except OSError:
                 continue
-            return port
+            yield server
+            return
     raise SessionError(f"no port is free from {wanted} on: name another with --port")
 
 
