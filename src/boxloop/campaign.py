@@ -19,6 +19,7 @@ from boxloop.errors import ParamsError, UserError
 from boxloop.params import EMPTY, apply_override, check_params, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+_ANNOTATOR = {"review", "review.annotator"}
 
 
 def create(
@@ -87,6 +88,9 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     if isinstance(dataset, dict) and dataset.get("format") == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
         dataset["path"] = str(Path(__file__).parent / "datasets" / "demo.py")
+    given = {override.partition("=")[0] for override in overrides}
+    if not given & _ANNOTATOR:
+        _ask_people_about_bare_images(content)
     if batches is not None:
         names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
         content["iterations"] = {
@@ -95,6 +99,13 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     out = io.StringIO()
     editor.dump(content, out)
     return out.getvalue()
+
+
+def _ask_people_about_bare_images(content: dict[str, Any]) -> None:
+    """Images without annotations leave nothing to simulate with: people review them."""
+    dataset, review = content.get("dataset"), content.get("review")
+    if isinstance(dataset, dict) and isinstance(review, dict) and dataset.get("format") == "folder":
+        review["annotator"] = "fiftyone"
 
 
 def _init_repositories(folder: Path) -> None:

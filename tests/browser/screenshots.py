@@ -1,0 +1,83 @@
+"""Makes the pictures of docs/review.md: a real session on the demo, photographed.
+
+    python tests/browser/screenshots.py FOLDER OUT
+
+FOLDER is a new campaign's (it takes some minutes to train), OUT gets the pictures.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[i] / name) for i, name in ((1, ""), (1, "pipeline"))]
+
+from app import browser
+from builders_reviews import submit
+from campaigns import init, run
+from sessions import review
+
+from boxloop import storage
+from boxloop.layout import Layout
+
+SIZE = (128, 128)
+
+
+def main(folder, out):
+    out.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        prepare(folder)
+    with review(folder, "b01", "--reviewer", "ann") as terminal:
+        with browser(terminal.url(), width=1440, height=860) as app:
+            take(app, folder, out)
+        terminal.ends()
+        print(terminal.said())
+
+
+def prepare(folder):
+    """A campaign whose first batch is labeled, and whose second one waits with real proposals."""
+    demo = Path(__file__).parents[2] / "params.yaml"
+    run(
+        folder.parent, "boxloop", "init", str(folder), "--params", str(demo), "--batches", "5",
+        "--set", "review.annotator=fiftyone", "--set", "batch={sizes: [60, 20, 60, 80, 80]}",
+        "--set", "train.steps=300",
+    )  # fmt: skip
+    run(folder, "dvc", "repro", check=False)
+    submit(folder, "b00", reviewer="ann")
+    run(folder, "dvc", "repro", check=False)
+
+
+def take(app, folder, out):
+    layout = Layout(folder)
+    truth = storage.read_truth(layout.truth)
+    names = list(storage.read_proposals(layout.proposals("b01")).boxes)
+    photo = lambda name: app.page.screenshot(path=out / f"{name}.png")  # noqa: E731
+    app.page.wait_for_timeout(2000)
+    app.start()
+    for _ in range(7):
+        app.page.wait_for_timeout(1500)
+        app.done(key=True)
+    app.page.wait_for_timeout(1500)
+    box = truth[app.image_name()]
+    app.draw(box.xyxy[0], SIZE, str(box.labels[0]))
+    x, y = app.point(*((box.xyxy[0][:2] + box.xyxy[0][2:]) / 2), SIZE)
+    app.page.mouse.move(x, y)
+    app.page.mouse.click(x, y)
+    app.page.wait_for_timeout(1500)
+    photo("annotate")
+    app.close_image()
+    app.page.wait_for_timeout(2500)
+    photo("grid")
+    app.submit()
+    app.page.wait_for_timeout(500)
+    photo("faults")
+    app.select(*range(8, len(names)))
+    app.piece("mark-selected").click()
+    app.page.wait_for_timeout(4000)
+    if app.progress()[0] < len(names):
+        app.start()
+        app.done()
+    app.submit()
+    photo("submitted")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
