@@ -107,6 +107,22 @@ def test_nothing_is_computed_twice_where_there_is_room(monkeypatch):
         assert sorted(computed) == list(range(700))
 
 
+def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):
+    """With room for few rows and no foresight (a random order), blocks shrink to what is used."""
+    n = 300
+    monkeypatch.setattr(boxloop.distances, "_CACHE_BYTES", 8 * n * 20)
+    vectors = np.random.default_rng(2).normal(size=(n, 8)).astype(np.float32)
+    distances = OpenDistances(vectors, np.arange(n), rooted=False)
+    computed = []
+    compute = distances._block_of_rows
+    monkeypatch.setattr(
+        distances, "_block_of_rows", lambda columns: (computed.extend(columns), compute(columns))[1]
+    )
+    for _ in walk(distances, np.random.default_rng(3).permutation(n)):
+        pass
+    assert n < len(computed) < 3 * n
+
+
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_memory_does_not_grow_with_the_square(monkeypatch, strategy):
     n, d, room = 4000, 16, 8 * 4000 * 50

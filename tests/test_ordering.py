@@ -73,15 +73,17 @@ def test_agrees_with_plain_loops_on_random_data(shape, strategy, linkage):
 
 @st.composite
 def doubtful_tables(draw):
-    """Ties that no product can settle: tenths, repeated and reversed, small, large and far off."""
+    """Ties that no product can settle: tenths, repeated and reversed, small, large, far off."""
     d = draw(st.integers(1, 9))
     row = st.lists(st.integers(-3, 3), min_size=d, max_size=d)
     distinct = draw(st.lists(row, min_size=1, max_size=6))
     distinct += [row[::-1] for row in distinct]
-    vectors = np.array(draw(st.lists(st.sampled_from(distinct), min_size=1, max_size=14))) / 10
-    return table(
-        vectors * draw(st.sampled_from([1, 1e-6, 1e6])) + draw(st.sampled_from([0, 7, 1e4]))
-    )
+    n = draw(st.integers(1, 14))
+    vectors = np.array(draw(st.lists(st.sampled_from(distinct), min_size=n, max_size=n))) / 10
+    vectors *= draw(st.sampled_from([1, 1e-6, 1e6]))
+    places = draw(st.sampled_from([[0], [7], [-1000, 1000]]))
+    vectors[:, 0] += draw(st.lists(st.sampled_from(places), min_size=n, max_size=n))
+    return table(vectors)
 
 
 @settings(deadline=None, max_examples=150)
