@@ -108,6 +108,22 @@ def test_agrees_with_plain_loops_whatever_is_held(features, strategy, linkage, s
 
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
+def test_two_tight_clusters_far_apart(strategy, linkage):
+    """Within a cluster the products keep one digit of a squared distance, or none."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        vectors = rng.integers(-3, 4, size=(12, 9)) * 3e-6
+        vectors[:, 0] += rng.choice([-1000, 1000], 12)
+        features = table(vectors)
+        result = order(features, strategy, linkage=linkage, query_size=1).image_ids
+        farthest = strategy == "dissimilar"
+        assert list(result) == plain_order(
+            features, result[:1], farthest, linkage, scipy_distance, sum
+        )
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 @pytest.mark.parametrize("room", [1, 50 * 8 * 4, 2**20])
 def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, room):
     features = table(np.random.default_rng(0).normal(size=(50, 5)))
