@@ -1,41 +1,47 @@
 """A batch in the App: one FiftyOne dataset, whose boxes people edit.
 
-The App writes each edit to the database by itself. What boxloop adds about an image (reviewed or
-not, active seconds) is written without touching ``last_modified_at``: the App compares that
-time before it saves, and would take our write for another person's edit of the same boxes.
+The App writes each edit to the database by itself; what boxloop notes about an image lies beside it
+(``marks.py``). Only a tag in the image's own record says for the grid which images are reviewed. It
+is written without touching ``last_modified_at``: the App compares that time before it saves, and
+would take our write for another person's edit of the same boxes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import UpdateOne
 
 from boxloop.annotators.fiftyone import records
 from boxloop.annotators.fiftyone.desk import State
+from boxloop.annotators.fiftyone.marks import Mark, Marks
 from boxloop.annotators.fiftyone.offers import Offer
-from boxloop.annotators.fiftyone.records import REVIEWED, Record
+from boxloop.annotators.fiftyone.records import Record
 from boxloop.annotators.fiftyone.work import Work
 from boxloop.errors import UserError
+
+REVIEWED = "reviewed"
+"""Tag of the images that a person is done with; the grid shows it."""
 
 
 class Board:
     """The dataset of one batch, restricted to the images of one session."""
 
-    def __init__(self, dataset: Any, work: Work, view: str | None = None) -> None:
+    def __init__(self, dataset: Any, work: Work, marks: Marks, view: str | None = None) -> None:
         """Takes an open dataset; see :func:`~boxloop.annotators.fiftyone.opening.open_board`.
 
         Args:
             dataset: FiftyOne's.
             work: the session; the dataset may hold more images.
+            marks: the notes of the campaign.
             view: saved view of the session's images; None where they are all of them.
         """
         self.dataset = dataset
         self.work = work
         self.view = view
+        self._marks = marks
         self._samples = dataset._sample_collection
         self._images = {item.image.id: item.image for item in work.items}
         self._offers: dict[str, tuple[object, Offer]] = {}
@@ -51,15 +57,18 @@ class Board:
         Raises:
             UserError: an image is not there any more, or twice, or its record is damaged.
         """
+        listed = list(self._samples.find(self._own))
+        marks = self._marks.read(record["_id"] for record in listed)
         found: dict[str, State] = {}
-        for record in self._samples.find(self._own):
+        for record in listed:
             image_id = record["image_id"]
             if image_id in found:
                 raise UserError(
                     f"image {image_id} of batch {self.work.batch} is there twice: delete one of"
                     " the two in the App"
                 )
-            found[image_id] = self._state(image_id, record)
+            found[image_id] = self._state(image_id, record, marks.get(record["_id"], Mark()))
+        self._show(listed, marks)
         for image_id in self._images:
             if image_id not in found:
                 raise UserError(
@@ -68,7 +77,23 @@ class Board:
                 )
         return [found[image_id] for image_id in self._images]
 
-    def _state(self, image_id: str, record: Record) -> State:
+    def _show(self, listed: Sequence[Record], marks: Mapping[ObjectId, Mark]) -> None:
+        """Puts the tags right where the App, saving an edit, has written an old one back."""
+        for reviewed in (True, False):
+            wrong = [
+                record["_id"]
+                for record in listed
+                if marks.get(record["_id"], Mark()).reviewed is reviewed
+                and (REVIEWED in _tags(record)) is not reviewed
+            ]
+            if wrong:
+                self._tag(wrong, reviewed)
+
+    def _tag(self, ids: Sequence[ObjectId], reviewed: bool) -> None:
+        change = {"$addToSet" if reviewed else "$pull": {"tags": REVIEWED}}
+        self._samples.update_many({"_id": {"$in": ids}, "tags": {"$type": "array"}}, change)
+
+    def _state(self, image_id: str, record: Record, mark: Mark) -> State:
         known = self._offers.get(image_id)
         try:
             if known is None or known[0] != record.get("offer"):
@@ -85,8 +110,8 @@ class Board:
             str(record["_id"]),
             offer,
             tuple(offer.raw(*row) for row in rows),
-            records.is_reviewed(record),
-            records.seconds_in(record),
+            mark.reviewed,
+            mark.seconds,
         )
 
     def version(self) -> object:
@@ -112,14 +137,14 @@ class Board:
     def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
         """Marks images as reviewed, or as not."""
         ids = [ObjectId(sample_id) for sample_id in sample_ids]
-        change = {"$addToSet" if reviewed else "$pull": {"tags": REVIEWED}}
-        self._samples.update_many({"_id": {"$in": ids}}, change)
+        self._marks.set_reviewed(ids, reviewed)
+        self._tag(ids, reviewed)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Adds active seconds, by sample id."""
-        updates = [
-            UpdateOne({"_id": ObjectId(sample_id)}, {"$inc": {"seconds": value}})
-            for sample_id, value in seconds.items()
-        ]
-        if updates:
-            self._samples.bulk_write(updates)
+        self._marks.add_seconds({ObjectId(sample_id): s for sample_id, s in seconds.items()})
+
+
+def _tags(record: Record) -> list[Any]:
+    tags = record.get("tags")
+    return tags if isinstance(tags, list) else []

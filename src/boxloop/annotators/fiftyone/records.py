@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import fiftyone as fo
 from bson import ObjectId
 
 from boxloop.annotators.fiftyone import offers
+from boxloop.annotators.fiftyone.marks import Mark
 from boxloop.annotators.fiftyone.offers import Offer
 from boxloop.annotators.fiftyone.work import Item
 from boxloop.types import ImageRef
 
 FIELD = "boxes"
-REVIEWED = "reviewed"
-"""Tag of the images that a person is done with; the grid shows it."""
 
 Record = Mapping[str, Any]
 AppBox = tuple[Any, Any, Any]
@@ -64,21 +64,7 @@ def _box(row: Any) -> AppBox:
     return name, row.get("label"), row.get("bounding_box")
 
 
-def is_reviewed(record: Record) -> bool:
-    """Whether the person is done with the image."""
-    tags = record.get("tags")
-    return isinstance(tags, list) and REVIEWED in tags
-
-
-def seconds_in(record: Record) -> float:
-    """Active seconds; none where what is there cannot have been measured."""
-    value = record.get("seconds")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    return float(value) if 0 <= value < math.inf else 0.0
-
-
-def is_begun(record: Record, item: Item) -> bool:
+def is_begun(record: Record, mark: Mark, item: Item) -> bool:
     """Whether a person has worked on an image, and nobody has submitted it since."""
     try:
         offer, now = offer_in(record, item.image), boxes_in(record)
@@ -86,7 +72,7 @@ def is_begun(record: Record, item: Item) -> bool:
         return False
     if offer.item.base != item.base:
         return False
-    if is_reviewed(record) or seconds_in(record) > 0:
+    if mark != Mark():
         return True
     start = {box_id: (label, box) for box_id, label, box, _ in offers.fraction_boxes(offer)}
     if len(now) != len(start):
@@ -104,48 +90,48 @@ def beginning(item: Item) -> dict[str, Any]:
     return {
         "metadata": fo.ImageMetadata(width=item.image.width, height=item.image.height),
         "offer": offers.dumps(offer),
-        "seconds": 0.0,
         FIELD: fo.Detections(detections=detections),
     }
 
 
-def put_right(record: Record, item: Item) -> dict[str, Any]:
-    """What has to be changed in the record of an image before it is opened again.
+def put_right(record: Record, mark: Mark, item: Item) -> tuple[dict[str, Any], Mark]:
+    """What an image's record and the note about it must be when it is opened again.
 
     Work that was begun stays, with the proposals that the person saw; images that nobody touched
     get the newest ones. What cannot be shown or understood any more goes, and the person has to
     look at that image once more.
 
     Returns:
-        New values by field, as MongoDB takes them.
+        The fields to change, as MongoDB takes them, and the note.
     """
     newest = offers.dumps(offers.offer_of(item))
-    tags = record.get("tags")
-    unmarked = {"tags": [t for t in tags if t != REVIEWED] if isinstance(tags, list) else []}
-    anew = {name: _stored(value) for name, value in beginning(item).items()} | unmarked
+    anew = {name: _stored(value) for name, value in beginning(item).items()}
+    unmarked = replace(mark, reviewed=False)
     try:
-        sound = [is_box(*box) for box in boxes_in(record)]
+        sound = [_is_box(*box) for box in boxes_in(record)]
     except ValueError:
-        return anew
+        return anew, Mark()
     change: dict[str, Any] = {}
     if not all(sound):
         field = record[FIELD]
         rows = [row for row, keep in zip(field["detections"], sound, strict=True) if keep]
-        change = {FIELD: {**field, "detections": rows}} | unmarked
+        change, mark = {FIELD: {**field, "detections": rows}}, unmarked
     try:
         offer_in(record, item.image)
     except ValueError:
-        if is_reviewed(record) or seconds_in(record):
-            return change | {"offer": newest} | unmarked
-        return anew
-    return change if record["offer"] == newest or is_begun(record, item) else anew
+        if mark == Mark():
+            return anew, mark
+        return change | {"offer": newest}, unmarked
+    if record["offer"] == newest or is_begun(record, mark, item):
+        return change, mark
+    return anew, Mark()
 
 
 def _stored(value: Any) -> Any:
     return value.to_dict() if isinstance(value, fo.EmbeddedDocument | fo.Label) else value
 
 
-def is_box(box_id: Any, label: Any, place: Any) -> bool:
+def _is_box(box_id: Any, label: Any, place: Any) -> bool:
     """Whether the App can show a box, so that a person can put right what is wrong with it."""
     return (
         isinstance(box_id, str)
