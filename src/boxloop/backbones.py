@@ -49,6 +49,9 @@ class Backbone(nn.Module):
     are for.
     """
 
+    _shift: torch.Tensor
+    _scale: torch.Tensor
+
     def __init__(self, network: nn.Module, layer: str, start: Start) -> None:
         """Takes a network over.
 
@@ -58,7 +61,7 @@ class Backbone(nn.Module):
             start: says what its input is normalised by.
         """
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self._given = torch.empty(0)
         network.get_submodule(layer).register_forward_pre_hook(self._remember)
         for name, values in (("_shift", start.mean), ("_scale", start.std)):

@@ -178,3 +178,13 @@ def test_a_class_can_be_chosen(tmp_path):
     assert {str(label) for boxes in found.truth.values() for label in boxes.labels} == {"star"}
     with pytest.raises(DatasetError, match="known: cup, ball, box, star"):
         datasets.load(DatasetParams(classes=("dog",)), tmp_path)
+
+
+def test_a_shot_shows_one_place_and_stills_show_all_of_them():
+    scenes = list(draw_scenes(DemoParams(images=80, video_fraction=0.5, size=(64, 64))))
+    shots = {}
+    for scene in scenes:
+        shots.setdefault(scene.id.partition("_")[0], set()).add(scene.place)
+    stills = shots.pop("still")
+    assert len(stills) == 5
+    assert all(len(places) == 1 and places <= stills for places in shots.values())

@@ -54,12 +54,14 @@ class Scene:
         pixels: (height, width, 3) uint8 RGB.
         xyxy: (n, 4) float64 pixels, exclusive right and lower edges.
         labels: n names out of :data:`CLASSES`.
+        place: the kind of place it shows, one of five.
     """
 
     id: str
     pixels: Pixels
     xyxy: NDArray[np.float64]
     labels: tuple[str, ...]
+    place: str
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def draw_scenes(params: DemoParams) -> Iterator[Scene]:
         theme = _THEMES[int(rng.integers(len(_THEMES)))]
         background = _background(rng, theme, width, height)
         things = _things(rng, theme, width, height, moving=False)
-        yield _compose(f"still_{still:04d}", rng, background, things)
+        yield _compose(f"still_{still:04d}", rng, background, things, theme.texture)
 
 
 def _draw_shot(params: DemoParams, shot: int, frames: int) -> Iterator[Scene]:
@@ -192,7 +194,7 @@ def _draw_shot(params: DemoParams, shot: int, frames: int) -> Iterator[Scene]:
     things = _things(rng, theme, width, height, moving=True)
     for frame in range(frames):
         now = [thing.at(frame, width, height) for thing in things]
-        yield _compose(f"shot{shot:02d}_frame{frame:03d}", rng, background, now)
+        yield _compose(f"shot{shot:02d}_frame{frame:03d}", rng, background, now, theme.texture)
 
 
 # --- what is in a scene ---------------------------------------------------------------------------
@@ -318,7 +320,13 @@ def _texture(rng: np.random.Generator, kind: str, width: int, height: int) -> ND
 # --- from objects to pixels and boxes -------------------------------------------------------------
 
 
-def _compose(id_: str, rng: np.random.Generator, background: Pixels, things: list[_Thing]) -> Scene:
+def _compose(
+    id_: str,
+    rng: np.random.Generator,
+    background: Pixels,
+    things: list[_Thing],
+    place: str = "",
+) -> Scene:
     height, width = background.shape[:2]
     image = Image.fromarray(background)
     nearest = Image.new("L", (width, height), 0)  # which object, counted from 1, shows at a pixel
@@ -342,7 +350,8 @@ def _compose(id_: str, rng: np.random.Generator, background: Pixels, things: lis
             labels.append(thing.label)
     noise = rng.integers(-5, 6, size=(height, width, 1))
     pixels = np.clip(np.asarray(image).astype(np.int64) + noise, 0, 255).astype(np.uint8)
-    return Scene(id_, pixels, np.asarray(boxes, np.float64).reshape(-1, 4), tuple(labels))
+    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return Scene(id_, pixels, corners, tuple(labels), place)
 
 
 def _layer(thing: _Thing) -> Image.Image:
