@@ -181,7 +181,7 @@ def test_a_class_can_be_chosen(tmp_path):
 
 
 def test_a_shot_shows_one_place_and_stills_show_all_of_them():
-    scenes = list(draw_scenes(DemoParams(images=80, video_fraction=0.5, size=(64, 64))))
+    scenes = list(demo.draw_scenes(DemoParams(images=80, video_fraction=0.5, size=(64, 64))))
     shots = {}
     for scene in scenes:
         shots.setdefault(scene.id.partition("_")[0], set()).add(scene.place)
