@@ -1,4 +1,4 @@
-"""A reviewer's hands: the App in a real browser, driven as a person would, by what is on the screen.
+"""A reviewer's hands: the App in a real browser, driven by what is on the screen.
 
 Boxes are given in pixels of the image; where they are on the screen follows from the image being
 shown whole and centred on its canvas.

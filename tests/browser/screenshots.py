@@ -1,22 +1,22 @@
 """Makes the pictures of docs/review.md: a real session on the demo, photographed.
 
-    python tests/browser/screenshots.py FOLDER OUT
+    PYTHONPATH=tests:tests/pipeline python tests/browser/screenshots.py FOLDER OUT
 
 FOLDER is a new campaign's (it takes some minutes to train), OUT gets the pictures.
 """
 
+import io
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[i] / name) for i, name in ((1, ""), (1, "pipeline"))]
-
 from app import browser
-from builders_reviews import submit
-from campaigns import init, run
+from campaigns import run
+from PIL import Image
 from sessions import review
 
 from boxloop import storage
 from boxloop.layout import Layout
+from builders_reviews import submit
 
 SIZE = (128, 128)
 
@@ -49,7 +49,11 @@ def take(app, folder, out):
     layout = Layout(folder)
     truth = storage.read_truth(layout.truth)
     names = list(storage.read_proposals(layout.proposals("b01")).boxes)
-    photo = lambda name: app.page.screenshot(path=out / f"{name}.png")  # noqa: E731
+
+    def photo(name):
+        picture = Image.open(io.BytesIO(app.page.screenshot())).convert("RGB")
+        picture.quantize(192).save(out / f"{name}.png", optimize=True)
+
     app.page.wait_for_timeout(2000)
     app.start()
     for _ in range(7):
@@ -57,10 +61,9 @@ def take(app, folder, out):
         app.done(key=True)
     app.page.wait_for_timeout(1500)
     box = truth[app.image_name()]
-    app.draw(box.xyxy[0], SIZE, str(box.labels[0]))
-    x, y = app.point(*((box.xyxy[0][:2] + box.xyxy[0][2:]) / 2), SIZE)
-    app.page.mouse.move(x, y)
-    app.page.mouse.click(x, y)
+    app.move(box.xyxy[0], SIZE, (3, 2))
+    app.pick(box.xyxy[0] + [3, 2, 3, 2], SIZE)
+    app.page.mouse.move(*app.point(2, 120, SIZE))
     app.page.wait_for_timeout(1500)
     photo("annotate")
     app.close_image()

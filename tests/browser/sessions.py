@@ -8,7 +8,6 @@ import time
 from contextlib import contextmanager
 
 import psutil
-
 from campaigns import environment
 
 

@@ -1,9 +1,8 @@
-"""A reviewer's day, by a script of clicks in a real browser, from `boxloop review` to `dvc repro`."""
+"""A reviewer's day in a real browser, click by click, from `boxloop review` to `dvc repro`."""
 
 import json
 
 import pytest
-
 from app import browser
 from campaigns import TINY, init, run
 from sessions import processes_of, pull_the_plug, review

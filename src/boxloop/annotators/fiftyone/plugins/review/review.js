@@ -343,7 +343,9 @@
     if (overview?.submitted) {
       body = h("div", { "data-boxloop": "submitted" },
         h("div", { style: { fontWeight: 700, fontSize: 16, color: "#3fa34d" } }, "Submitted. Thank you!"),
-        h("pre", { style: { whiteSpace: "pre-wrap", fontFamily: "inherit" } }, overview.submitted),
+        overview.submitted.split("\n").map((line, i) => h("div", {
+          key: i, style: { margin: "8px 0", paddingLeft: line.startsWith("  ") ? 14 : 0 },
+        }, line.trim())),
         h("div", null, "You can close this window; the terminal has the same summary, and 'dvc repro' goes on."));
     } else if (overview) {
       body = current ? h(Modal, { overview, current }) : h(Grid, { overview });
