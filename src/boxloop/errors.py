@@ -14,6 +14,8 @@ BoxloopError
 │   └── ProtectedLabelsError   the command would replace labels that a person made
 ├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
+├── StudyError              some cells of a study failed; what is done is kept
+│   └── StudyStopped        it was stopped from outside
 └── TrainingError           training went wrong, and nothing was written
     └── DivergedError       the loss became NaN or infinite
 """
@@ -69,6 +71,16 @@ class ReviewPending(BoxloopError):
     """A person has not finished a batch yet."""
 
     exit_code = 3
+
+
+class StudyError(BoxloopError):
+    """Some cells of a study failed, or it was stopped; what is done is kept."""
+
+
+class StudyStopped(StudyError):
+    """A person, or the system, stopped a study."""
+
+    exit_code = 130
 
 
 class TrainingError(BoxloopError):

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -35,10 +35,15 @@ SIMNET = "simnet"
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""What files and columns may be named after."""
+
+_S = TypeVar("_S", bound="Section")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys with values: unknown keys and values of other types are refused, lists become tuples."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -49,7 +54,7 @@ class _Section(BaseModel):
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-class DemoParams(_Section):
+class DemoParams(Section):
     """The scenes that ``dataset.format: demo`` draws; ``size`` is (height, width) in pixels."""
 
     images: Positive = 300
@@ -58,7 +63,7 @@ class DemoParams(_Section):
     seed: Seed = 0
 
 
-class DatasetParams(_Section):
+class DatasetParams(Section):
     """Where the images and, in a simulation, the truth come from."""
 
     format: DatasetFormat = "demo"
@@ -78,7 +83,7 @@ class DatasetParams(_Section):
         return self
 
 
-class SimNetParams(_Section):
+class SimNetParams(Section):
     """How the network of ``features`` learns which images look alike (paper, section 3.1).
 
     It is trained only where ``features.weights`` is "simnet".
@@ -102,7 +107,7 @@ class SimNetParams(_Section):
     device: str = "auto"
 
 
-class FeaturesParams(_Section):
+class FeaturesParams(Section):
     """How an image becomes a vector (paper, section 3.1).
 
     Attributes:
@@ -119,7 +124,7 @@ class FeaturesParams(_Section):
     device: str = "auto"
 
 
-class OrderParams(_Section):
+class OrderParams(Section):
     """How all images are ordered before any training (paper, section 3.2)."""
 
     strategy: Strategy = "dissimilar"
@@ -128,7 +133,7 @@ class OrderParams(_Section):
     linkage: Linkage = "single"
 
 
-class BatchParams(_Section):
+class BatchParams(Section):
     """How the order is cut: by one of these, or into as many batches as there are iterations."""
 
     size: Positive | None = None
@@ -145,7 +150,7 @@ class BatchParams(_Section):
         return self
 
 
-class TrainParams(_Section):
+class TrainParams(Section):
     """How a detector is trained on everything labeled so far (paper, section 3.3).
 
     Attributes:
@@ -180,7 +185,7 @@ class TrainParams(_Section):
         return self
 
 
-class ProposeParams(_Section):
+class ProposeParams(Section):
     """How the detector offers boxes for the next batch."""
 
     score_floor: Fraction = 0.05
@@ -188,7 +193,7 @@ class ProposeParams(_Section):
     device: str = "auto"
 
 
-class ReviewParams(_Section):
+class ReviewParams(Section):
     """Who corrects the proposals, and which of them are shown.
 
     Attributes:
@@ -204,7 +209,7 @@ class ReviewParams(_Section):
     idle_seconds: Annotated[float, Field(gt=0)] = 60.0
 
 
-class AccountParams(_Section):
+class AccountParams(Section):
     """Thresholds at which the workload is computed, and T of the paper.
 
     Attributes:
@@ -227,7 +232,7 @@ class AccountParams(_Section):
         return self
 
 
-class TrackParams(_Section):
+class TrackParams(Section):
     """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file."""
 
     enabled: bool = True
@@ -236,20 +241,20 @@ class TrackParams(_Section):
     checkpoints: bool = True
 
 
-class ReportParams(_Section):
+class ReportParams(Section):
     """The HTML page."""
 
     title: str = "boxloop campaign"
     sheet_images: Positive = 12
 
 
-class Iteration(_Section):
+class Iteration(Section):
     """One turn of the loop: the batch that carries its name is labeled."""
 
     previous: str
 
 
-class Params(_Section):
+class Params(Section):
     """The whole of params.yaml."""
 
     dataset: DatasetParams = DatasetParams()
@@ -277,7 +282,7 @@ class Params(_Section):
         previous = EMPTY
         for key, item in self.iterations.items():
             # Files, DVC stages and plot labels are named after it.
-            if not _NAME.fullmatch(key) or key == EMPTY:
+            if not NAME.fullmatch(key) or key == EMPTY:
                 raise ValueError(
                     f"iterations: '{key}' cannot name a batch: use letters, digits, '_' and '-',"
                     f" and not '{EMPTY}'"
@@ -311,20 +316,32 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     Raises:
         ParamsError: one sentence per problem, each naming the key.
     """
-    content: Any = {}
-    if path.exists():
-        try:
-            content = read_yaml(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ParamsError(f"{path} is not valid YAML: {error}") from None
-        except OSError as error:
-            raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict):
-        raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
+    content = read_sections(path) if path.exists() else {}
     for override in overrides:
         apply_override(content, override)
     return check_params(content, str(path))
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """The content of a YAML file of sections, unchecked.
+
+    Raises:
+        ParamsError: the file cannot be read, is not YAML, or holds a plain value.
+    """
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist") from None
+    except UnicodeDecodeError:
+        raise ParamsError(f"{path} is not UTF-8 text") from None
+    except ValueError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
+    return content
 
 
 def read_yaml(text: str) -> Any:
@@ -353,10 +370,24 @@ def check_params(content: Mapping[str, Any], name: str) -> Params:
     Raises:
         ParamsError: one sentence per problem, each naming the key.
     """
+    return check(Params, content, name)
+
+
+def check(model: type[_S], content: Any, name: str) -> _S:
+    """Content as objects of ``model``.
+
+    Args:
+        model: what the content must fit.
+        content: as it was read.
+        name: what to call its file in an error.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        lines = [_sentence(detail) for detail in error.errors()]
+        lines = [_sentence(detail, model) for detail in error.errors()]
         raise ParamsError(f"{name}: " + "; ".join(lines)) from None
 
 
@@ -394,12 +425,12 @@ _KINDS = {
 """Pydantic's words are about Python."""
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
     """One validation error in plain words."""
     place = ".".join(str(part) for part in detail["loc"]) or "the file"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"'{place}' is not a known key{_did_you_mean(detail['loc'])}"
+        return f"'{place}' is not a known key{_did_you_mean(detail['loc'], model)}"
     if kind == "literal_error":
         return f"{place} must be {context['expected']}, got {detail['input']!r}"
     if kind == "value_error":
@@ -423,8 +454,8 @@ def _as_yaml(value: Any) -> str:
     return repr(value)
 
 
-def _did_you_mean(place: tuple[int | str, ...]) -> str:
-    model: Any = Params
+def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:
+    model: Any = root
     for part in place[:-1]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         candidates = [annotation, *get_args(annotation)]

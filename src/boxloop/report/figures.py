@@ -33,11 +33,11 @@ EDIT_COLORS = {
     "removed": ORANGE,
     "added": VERMILLION,
 }
-_LINES = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
-_MARKERS = "os^Dv*"
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
+MARKERS = "os^Dv*"
 
 # The salt makes the ids in the file, and so the file, the same every time.
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "boxloop",
     "font.size": 10,
     "axes.spines.top": False,
@@ -49,7 +49,8 @@ _STYLE: Any = {
 }
 
 
-def _svg(figure: Figure) -> bytes:
+def to_svg(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
@@ -65,10 +66,10 @@ def saving(campaign: Campaign) -> bytes:
     """WT (solid) and WB (dashed) saved, at each IoU, against images labeled."""
     rows = tables.saving(campaign)
     images = [row["images"] for row in rows]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         for i, iou in enumerate(campaign.iou_thresholds):
-            color, marker = _LINES[i % len(_LINES)], _MARKERS[i % len(_MARKERS)]
+            color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
             for measure, dashes, what in (("wt", "-", "time"), ("wb", "--", "boxes")):
                 values = [row[f"{measure}_reduction_iou_{iou:g}"] for row in rows]
                 label = f"{what} ({measure.upper()[0]}$_{measure.upper()[1]}$), IoU {iou:g}"
@@ -78,7 +79,7 @@ def saving(campaign: Campaign) -> bytes:
         _percent(axes)
         axes.set_xlim(left=0)
         axes.legend()
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def edits(campaign: Campaign, iou: float) -> bytes:
@@ -86,11 +87,11 @@ def edits(campaign: Campaign, iou: float) -> bytes:
     rows = tables.edits(campaign)
     names = [row["batch"] for row in rows]
     counts = {kind: [row[f"{kind}_iou_{iou:g}"] for row in rows] for kind in tables.EDITS}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         _stack(axes, names, counts)
         axes.set(xlabel="batch", ylabel="boxes")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
@@ -99,47 +100,47 @@ def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     Args:
         counts: by the name of the IoU threshold, then by kind of edit.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         by_kind = {kind: [row[kind] for row in counts.values()] for kind in tables.EDITS}
         _stack(axes, [f"IoU {name}" for name in counts], by_kind)
         axes.set_ylabel("boxes")
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def precision(campaign: Campaign) -> bytes:
     """Draws mAP on the next batch against the images trained on (paper, figure 3)."""
     rows = tables.precision(campaign)
     names = {"map": "mAP 0.50:0.95", "map_50": "mAP at IoU 0.50", "map_75": "mAP at IoU 0.75"}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         for i, (name, label) in enumerate(names.items()):
             points = [(r["trained_on_images"], r[name]) for r in rows if r[name] is not None]
             axes.plot(
                 [x for x, _ in points],
                 [y for _, y in points],
-                color=_LINES[i],
-                marker=_MARKERS[i],
+                color=LINES[i],
+                marker=MARKERS[i],
                 label=label,
             )
         axes.set(xlabel="images the detector was trained on", ylabel="mAP on the next batch")
         axes.set_xlim(left=0)
         axes.set_ylim(0, 1)
         axes.legend()
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def what_if(campaign: Campaign, shown_at: float) -> bytes:
     """WT saved by the whole campaign against the review score threshold."""
     rows = tables.what_if(campaign)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         for i, iou in enumerate(campaign.iou_thresholds):
             axes.plot(
                 [row["score_threshold"] for row in rows],
                 [row[f"wt_reduction_iou_{iou:g}"] for row in rows],
-                color=_LINES[i % len(_LINES)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                color=LINES[i % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
                 label=f"time (W$_T$), IoU {iou:g}",
             )
         axes.axvline(shown_at, color="#555555", linestyle=":", label="review.score_threshold")
@@ -147,18 +148,18 @@ def what_if(campaign: Campaign, shown_at: float) -> bytes:
         axes.set(xlabel="score threshold of the review", ylabel="work saved")
         _percent(axes)
         axes.legend()
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def losses(curves: Mapping[str, Sequence[tuple[int, float]]]) -> bytes:
     """A training's losses against its optimiser steps, by the loss's name."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _start()
         for i, (name, points) in enumerate(curves.items()):
             axes.plot(
                 [step for step, _ in points],
                 [value for _, value in points],
-                color=_LINES[i % len(_LINES)],
+                color=LINES[i % len(LINES)],
                 linewidth=1.6 if i == 0 else 0.9,
                 label=name,
             )
@@ -166,7 +167,7 @@ def losses(curves: Mapping[str, Sequence[tuple[int, float]]]) -> bytes:
         axes.set_ylim(bottom=0)
         if curves:
             axes.legend()
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def _stack(axes: Axes, names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from boxloop.layout import Layout, workspace_of
 from boxloop.params import Params
 from boxloop.storage import read_images, read_truth
+from boxloop.types import BoxesByImage, ImageSet
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _COSMETIC = {"track", "report", "iterations"}
@@ -26,7 +27,11 @@ def digest(content: Any) -> str:
 
 def dataset_digest(layout: Layout) -> str:
     """Digest of what the dataset is: its images' ids and pixels, its classes and its truth."""
-    images, truth = read_images(layout.images), read_truth(layout.truth)
+    return content_digest(read_images(layout.images), read_truth(layout.truth))
+
+
+def content_digest(images: ImageSet, truth: BoxesByImage | None) -> str:
+    """As :func:`dataset_digest`, of a dataset in memory."""
     boxes: Mapping[str, Any] = {
         image_id: [b.xyxy.tolist(), b.labels.tolist()] for image_id, b in (truth or {}).items()
     }

@@ -12,7 +12,7 @@ from boxloop.errors import ArtifactError
 from boxloop.layout import Campaign, Layout, read_campaign
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import EDITS, flatten
-from boxloop.storage import file_digest, read_json
+from boxloop.storage import file_digest, read_json, read_proposals
 from boxloop.tracking.identity import digest
 
 _FORMAT = 1
@@ -80,8 +80,16 @@ def content_digest(layout: Layout, params: Params, key: str) -> str:
     files += [layout.training(key), layout.images, layout.labeled(params.iterations[key].previous)]
     digests = [file_digest(path) for path in files]
     settings = params.model_dump(mode="json", include={"train", "propose", "review"})
-    checkpoint = file_digest(layout.detector(key))
+    checkpoint = _checkpoint_digest(layout, key)
     return digest([_FORMAT, before, digests, settings, params.track.checkpoints, checkpoint])
+
+
+def _checkpoint_digest(layout: Layout, key: str) -> str:
+    """Of the checkpoint; where a study did not keep it, its proposals still tell."""
+    path, proposals = layout.detector(key), layout.proposals(key)
+    if path.exists() or not proposals.exists():
+        return file_digest(path)
+    return read_proposals(proposals).checkpoint
 
 
 def gather(layout: Layout, params: Params, key: str) -> tuple[Record, Campaign]:
@@ -117,7 +125,7 @@ def gather(layout: Layout, params: Params, key: str) -> tuple[Record, Campaign]:
             "batch": key,
             "previous": previous,
             "detector": workload.detector,
-            "detector.digest": file_digest(layout.detector(key)),
+            "detector.digest": _checkpoint_digest(layout, key),
             "annotator": workload.annotator,
             **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
         },

@@ -1,0 +1,16 @@
+"""Studies: which ordering, which features, which detector saves most work on a dataset with truth.
+
+A *study* is a grid of *cells*. A cell is one whole simulated campaign: one ordering by one kind of
+features, one detector, one seed. Its folder is laid out as a campaign's, so every number of the
+tables can be computed anew from its proposals and the truth.
+
+    spec     study.yaml as strict objects
+    grid     from the spec to the cells, and what each of them depends on
+    material datasets: the whole one, one per class, the test set
+    shared   what several cells use: SimNet, features, orders
+    cell     one campaign, turn by turn
+    worker   the process that computes; pool   several of them
+    results  the rows of results.csv;  compare   means, intervals, paired differences
+    tables, figures, page, paper              what people read
+    run      all of it in order
+"""

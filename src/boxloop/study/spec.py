@@ -1,0 +1,273 @@
+"""study.yaml as a frozen, strict object, and the parameters of a cell made from it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from boxloop.errors import ParamsError
+from boxloop.params import (
+    EMPTY,
+    NAME,
+    SIMNET,
+    Params,
+    Positive,
+    Section,
+    Seed,
+    Strategy,
+    apply_override,
+    check,
+    check_params,
+    read_sections,
+)
+from boxloop.types import SIMULATED
+
+BY_FEATURES: tuple[Strategy, ...] = ("similar", "dissimilar")
+"""The orderings that depend on features; one campaign each per kind of features."""
+
+BASELINE: Strategy = "random"
+"""The ordering that the others are compared with."""
+
+_WEIGHTS = ("simnet", "features", "train")
+"""Sections whose ``weights`` may name a file."""
+
+
+class Axes(Section):
+    """study.yaml.
+
+    Attributes:
+        params: a params.yaml to begin with, relative to this file; boxloop's defaults without it.
+        set: ``section.key=value``, applied to it.
+        title: of the page.
+        orderings: the strategies to compare.
+        features: kinds of features by name, each with keys of the section ``features`` and, under
+            ``simnet``, of the section ``simnet``. Only "similar" and "dissimilar" use them.
+        detectors: by name, each with keys of the section ``train``.
+        seeds: each is one independent run of everything else.
+        seeded: the parameters that a seed sets.
+        turns: number of batches; what ``params`` lists under ``iterations`` without it.
+        classes: "each", or names: one campaign per class, with the boxes of that class alone.
+        class_images: of a class, either the images that contain it or all of them.
+        test: keys of the section ``dataset`` that give the held-out set on which each detector is
+            evaluated; with a ``format`` of its own, or as changes to ``dataset``.
+        paper: the dataset's name in the paper, to show the published numbers beside.
+        checkpoints: whether the detectors of finished cells are kept.
+        sheet_images: images of each ordering that the page shows.
+    """
+
+    params: str | None = None
+    set: tuple[str, ...] = ()
+    title: str = "boxloop study"
+    orderings: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("random", "dissimilar")
+    features: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    detectors: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    seeded: tuple[str, ...] = ("order.seed", "train.seed")
+    turns: Positive | None = None
+    classes: Literal["each"] | tuple[str, ...] | None = None
+    class_images: Literal["containing", "all"] = "containing"
+    test: dict[str, Any] | None = None
+    paper: Literal["voc2007", "kitti", "indoor"] | None = None
+    checkpoints: bool = True
+    sheet_images: Positive = 8
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Axes:
+        for name, values in (
+            ("orderings", self.orderings),
+            ("seeds", self.seeds),
+            ("classes", self.classes if isinstance(self.classes, tuple) else ()),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must not repeat a value")
+        if self.classes == ():
+            raise ValueError("classes must list at least one class, or be 'each'")
+        for axis, names in (("features", self.features), ("detectors", self.detectors)):
+            for name in names:
+                if not NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{axis}: '{name}' cannot be a name: use letters, digits, '_' and '-'"
+                    )
+        for key in self.seeded:
+            section, _, rest = key.partition(".")
+            if rest != "seed" or section not in ("order", "train", "features", "simnet"):
+                raise ValueError(
+                    "seeded lists what a seed sets: order.seed, train.seed, features.seed,"
+                    f" simnet.seed; got '{key}'"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A study: its axes, and the parameters that they change.
+
+    Attributes:
+        path: of study.yaml.
+        axes: its content.
+        content: sections of the base parameters, with ``set`` applied; paths are absolute.
+        features: keys to override, by the name of the kind of features; at least one.
+        detectors: keys of ``train`` to override, by name; at least one.
+    """
+
+    path: Path
+    axes: Axes
+    content: Mapping[str, Any]
+    features: Mapping[str, Mapping[str, Any]]
+    detectors: Mapping[str, Mapping[str, Any]]
+
+    def params(
+        self, strategy: Strategy, features: str | None, detector: str, seed: int
+    ) -> Params:
+        """The parameters of one cell.
+
+        Args:
+            strategy: of the ordering.
+            features: a kind of features; None where the strategy uses none.
+            detector: one of the detectors.
+            seed: for all that ``seeded`` lists.
+
+        Raises:
+            ParamsError: they cannot be used; names the entry of study.yaml.
+        """
+        content: dict[str, Any] = copy.deepcopy(dict(self.content))
+        places = [str(self.path)]
+        if features is not None and self.features[features]:
+            chosen = dict(self.features[features])
+            _merge(content, "simnet", chosen.pop("simnet", {}))
+            _merge(content, "features", chosen)
+            places.append(f"features.{features}")
+        if self.detectors[detector]:
+            changes = self.detectors[detector]
+            train = content.get("train") or {}
+            if ("steps" in changes) != ("epochs" in changes):
+                train = {k: v for k, v in train.items() if k not in ("steps", "epochs")}
+            content["train"] = train
+            _merge(content, "train", changes)
+            places.append(f"detectors.{detector}")
+        _merge(content, "order", {"strategy": strategy})
+        for key in self.axes.seeded:
+            _merge(content, key.partition(".")[0], {"seed": seed})
+        _merge(content, "review", {"annotator": SIMULATED})
+        # A study has runs of its own in MLflow, and its cells are no campaigns to go on with.
+        _merge(content, "track", {"enabled": False, "checkpoints": False})
+        if self.axes.turns is not None:
+            names = [EMPTY, *(f"b{i:02d}" for i in range(self.axes.turns))]
+            content["iterations"] = {
+                name: {"previous": previous} for previous, name in itertools.pairwise(names)
+            }
+        return check_params(content, ", ".join(places))
+
+    def test_dataset(self, params: Params) -> Params | None:
+        """Parameters whose section ``dataset`` is the test set's; None where there is none.
+
+        Raises:
+            ParamsError: ``test`` cannot be used.
+        """
+        test = self.axes.test
+        if test is None:
+            return None
+        own = "format" in test
+        content = {} if own else params.dataset.model_dump(mode="json")
+        for key, value in test.items():
+            if isinstance(value, dict) and isinstance(content.get(key), dict):
+                content[key] = {**content[key], **value}
+            else:
+                content[key] = value
+        whole: dict[str, Any] = {"dataset": content}
+        _make_absolute(whole, self.path.parent)
+        return check_params(whole, f"{self.path}, test")
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
+    """Reads a study.
+
+    A relative path counts from the folder of the file that names it.
+
+    Args:
+        path: of study.yaml.
+        overrides: ``section.key=value`` from the command line, for the base parameters; their paths
+            count from the working directory.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
+    axes = check(Axes, read_sections(path), str(path))
+    folder = path.parent
+    content: dict[str, Any] = {}
+    if axes.params is not None:
+        base = folder / axes.params
+        content = read_sections(base)
+        check_params(content, str(base))
+        _make_absolute(content, base.parent)
+    for values, start in ((axes.set, folder), (overrides, Path())):
+        for override in values:
+            changed: dict[str, Any] = {}
+            apply_override(changed, override)
+            _make_absolute(changed, start)
+            if not isinstance(next(iter(changed.values())), dict):
+                raise ParamsError(f"{path}: set takes section.key=value, got '{override}'")
+            _nest(content, changed)
+    base_params = check_params(content, str(path))
+    features = axes.features or {_features_name(base_params): {}}
+    detectors = axes.detectors or {base_params.train.detector: {}}
+    for chosen in (*features.values(), *detectors.values()):
+        _absolute_weights(chosen, folder)
+        if isinstance(chosen.get("simnet"), dict):
+            _absolute_weights(chosen["simnet"], folder)
+    spec = Spec(path, axes, content, features, detectors)
+    for name in features:
+        for detector in detectors:
+            spec.params(BY_FEATURES[0], name, detector, axes.seeds[0])
+    spec.test_dataset(base_params)
+    if base_params.dataset.format == "folder":
+        raise ParamsError(
+            f"{path}: a study corrects by the truth, and a dataset of format 'folder' has none"
+        )
+    return spec
+
+
+def _features_name(params: Params) -> str:
+    """What the features of the base parameters are called where study.yaml does not say."""
+    weights = params.features.weights
+    if weights == SIMNET:
+        return "simnet"
+    return "imagenet" if weights.startswith("IMAGENET") else params.features.network
+
+
+def _merge(content: dict[str, Any], section: str, changes: Mapping[str, Any]) -> None:
+    before = content.get(section)
+    content[section] = {**(before if isinstance(before, dict) else {}), **changes}
+
+
+def _nest(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _nest(content[key], value)
+        else:
+            content[key] = value
+
+
+def _make_absolute(content: dict[str, Any], folder: Path) -> None:
+    """Lets the paths in the content of a params.yaml count from ``folder``."""
+    dataset = content.get("dataset")
+    if isinstance(dataset, dict):
+        path = dataset.get("path")
+        if isinstance(path, str):
+            dataset["path"] = str((folder / path).resolve())
+    for name in _WEIGHTS:
+        section = content.get(name)
+        if isinstance(section, dict):
+            _absolute_weights(section, folder)
+
+
+def _absolute_weights(section: dict[str, Any], folder: Path) -> None:
+    weights = section.get("weights")
+    if isinstance(weights, str) and (folder / weights).is_file():
+        section["weights"] = str((folder / weights).resolve())
