@@ -589,6 +589,25 @@ def import_corrections(
         bring_into_dvc(layout.root, taken.batch)
 
 
+@app.command()
+def study(
+    spec: Path,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the study; named after SPEC, here.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Cells side by side; one for each GPU.")
+    ] = None,
+    override: Overrides = None,
+) -> None:
+    """Compare orderings, features and detectors over several seeds, as study.yaml says."""
+    from boxloop.study.run import run as run_study
+    from boxloop.study.spec import load_spec
+
+    folder = out or Path(spec.stem)
+    run_study(load_spec(spec, override or ()), folder, jobs=jobs)
+
+
 @app.command(name="detectors")
 def list_detectors() -> None:
     """List the detectors that params.yaml may name."""

@@ -115,10 +115,7 @@ def load_test(
         raise DatasetError("test: a dataset of format 'folder' has no truth to evaluate by")
     found = load(params.model_copy(update={"dataset": dataset}), drawn, progress)
     strange = [label for label in found.images.classes if label not in classes]
-    truth = {
-        k: b.select(np.isin(b.labels, classes))
-        for k, b in found.truth.items()
-    }
+    truth = {k: b.select(np.isin(b.labels, classes)) for k, b in found.truth.items()}
     if not any(map(len, truth.values())):
         raise DatasetError(
             f"test: {params.dataset.path} has none of the classes {', '.join(classes)}, but"

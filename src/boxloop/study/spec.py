@@ -43,7 +43,7 @@ class Axes(Section):
 
     Attributes:
         params: a params.yaml to begin with, relative to this file; boxloop's defaults without it.
-        set: ``section.key=value``, applied to it.
+        set: sections with keys, put over it.
         title: of the page.
         orderings: the strategies to compare.
         features: kinds of features by name, each with keys of the section ``features`` and, under
@@ -62,7 +62,7 @@ class Axes(Section):
     """
 
     params: str | None = None
-    set: tuple[str, ...] = ()
+    set: dict[str, dict[str, Any]] = Field(default_factory=dict)
     title: str = "boxloop study"
     orderings: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("random", "dissimilar")
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -88,6 +88,8 @@ class Axes(Section):
                 raise ValueError(f"{name} must not repeat a value")
         if self.classes == ():
             raise ValueError("classes must list at least one class, or be 'each'")
+        if self.classes is not None and self.test is not None:
+            raise ValueError("test is for a study of all classes: take it out, or take out classes")
         for axis, names in (("features", self.features), ("detectors", self.detectors)):
             for name in names:
                 if not NAME.fullmatch(name):
@@ -122,9 +124,7 @@ class Spec:
     features: Mapping[str, Mapping[str, Any]]
     detectors: Mapping[str, Mapping[str, Any]]
 
-    def params(
-        self, strategy: Strategy, features: str | None, detector: str, seed: int
-    ) -> Params:
+    def params(self, strategy: Strategy, features: str | None, detector: str, seed: int) -> Params:
         """The parameters of one cell.
 
         Args:
@@ -206,14 +206,14 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         content = read_sections(base)
         check_params(content, str(base))
         _make_absolute(content, base.parent)
-    for values, start in ((axes.set, folder), (overrides, Path())):
-        for override in values:
-            changed: dict[str, Any] = {}
-            apply_override(changed, override)
-            _make_absolute(changed, start)
-            if not isinstance(next(iter(changed.values())), dict):
-                raise ParamsError(f"{path}: set takes section.key=value, got '{override}'")
-            _nest(content, changed)
+    changed: dict[str, Any] = copy.deepcopy(axes.set)
+    _make_absolute(changed, folder)
+    _nest(content, changed)
+    for override in overrides:
+        changed = {}
+        apply_override(changed, override)
+        _make_absolute(changed, Path())
+        _nest(content, changed)
     base_params = check_params(content, str(path))
     features = axes.features or {_features_name(base_params): {}}
     detectors = axes.detectors or {base_params.train.detector: {}}

@@ -1,0 +1,212 @@
+"""Several worker processes, and jobs that wait for each other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_SECONDS_TO_END = 3.0
+_WORKER = [sys.executable, "-m", "boxloop.study.worker"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something that a worker can do.
+
+    Attributes:
+        name: unique among the jobs.
+        content: what the worker needs.
+        needs: names of jobs that must be finished first; those outside the list given are.
+    """
+
+    name: str
+    content: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass
+class _State:
+    """What the threads share; guarded by ``changed``."""
+
+    waiting: list[Job]
+    names: frozenset[str]
+    finished: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+OnProgress = Callable[[Job, str, int, int], None]
+OnEnd = Callable[[Job, str | None], None]
+
+
+class Pool:
+    """Worker processes that end with this one, however it ends.
+
+    Every worker reads from a pipe of which only this process holds the other end; when the process
+    is gone, the pipe closes, and the worker ends.
+    """
+
+    def __init__(self, size: int, *, gpus: Sequence[str], logs: Path) -> None:
+        """Prepares the workers; each starts with its first job.
+
+        Args:
+            size: number of workers.
+            gpus: names of the GPUs for CUDA_VISIBLE_DEVICES, which the workers take in turn.
+            logs: folder of what the workers print.
+        """
+        self._size, self._gpus, self._logs = size, list(gpus), logs
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, on_end: OnEnd) -> dict[str, str]:
+        """Does all jobs; where one fails, those that need it fail, and all others are done.
+
+        Args:
+            jobs: in the order in which they are begun.
+            on_progress: told what a worker is at; called from several threads, one at a time.
+            on_end: told when a job has finished (None) or failed (why); likewise.
+
+        Returns:
+            Why each failed job failed, in a sentence.
+        """
+        state = _State(list(jobs), frozenset(job.name for job in jobs))
+        threads = [
+            threading.Thread(target=self._work, args=(slot, state, on_progress, on_end))
+            for slot in range(min(self._size, len(jobs)))
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    # A join without a limit would keep Ctrl-C waiting.
+                    thread.join(0.5)
+        finally:
+            with state.changed:
+                state.stopped = True
+                state.changed.notify_all()
+            self._end()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        return state.failed
+
+    def _work(self, slot: int, state: _State, on_progress: OnProgress, on_end: OnEnd) -> None:
+        while (job := _next(state, on_end)) is not None:
+            why: str | None = None
+            try:
+                for message in self._exchange(slot, job):
+                    with state.changed:
+                        if "what" in message:
+                            on_progress(job, message["what"], message["done"], message["total"])
+                    why = message.get("error")
+                    if message.get("unexpected"):
+                        why = f"{why} (a fault of boxloop's own; see {self._log(slot)})"
+            except _WorkerEnded as error:
+                why = f"its process ended ({error}); see {self._log(slot)}"
+            with state.changed:
+                if state.stopped:
+                    return
+                if why is None:
+                    state.finished.add(job.name)
+                else:
+                    state.failed[job.name] = why
+                on_end(job, why)
+                state.changed.notify_all()
+
+    def _exchange(self, slot: int, job: Job) -> Any:
+        process = self._processes.get(slot)
+        if process is None or process.poll() is not None:
+            process = self._processes[slot] = self._start(slot)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(job.content) + "\n")
+            process.stdin.flush()
+        except OSError:
+            raise _WorkerEnded(_how(process)) from None
+        for line in process.stdout:
+            message = json.loads(line)
+            yield message
+            if "what" not in message:
+                return
+        raise _WorkerEnded(_how(process))
+
+    def _start(self, slot: int) -> subprocess.Popen[str]:
+        threads = str(max(1, (os.cpu_count() or 1) // self._size))
+        environment = dict(os.environ)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment.setdefault(name, threads)
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self._log(slot).open("a") as log:
+            return subprocess.Popen(
+                _WORKER,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                # A Ctrl-C of the terminal is for this process alone.
+                start_new_session=True,
+            )
+
+    def _log(self, slot: int) -> Path:
+        return self._logs / f"worker-{slot}.log"
+
+    def _end(self) -> None:
+        for process in self._processes.values():
+            with contextlib.suppress(OSError):
+                if process.stdin is not None:
+                    process.stdin.close()
+        for process in self._processes.values():
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+
+class _WorkerEnded(Exception):
+    """A worker is gone in the middle of a job."""
+
+
+def _how(process: subprocess.Popen[str]) -> str:
+    code = process.wait()
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _next(state: _State, on_end: OnEnd) -> Job | None:
+    """The next job that can be begun; None when there is none left."""
+    with state.changed:
+        while not state.stopped:
+            _fail_dependents(state, on_end)
+            for job in state.waiting:
+                if all(n in state.finished or n not in state.names for n in job.needs):
+                    state.waiting.remove(job)
+                    return job
+            if not state.waiting:
+                return None
+            state.changed.wait()
+    return None
+
+
+def _fail_dependents(state: _State, on_end: OnEnd) -> None:
+    for job in list(state.waiting):
+        lacking = next((n for n in job.needs if n in state.failed), None)
+        if lacking is not None:
+            state.waiting.remove(job)
+            state.failed[job.name] = f"it needs {lacking}, which failed: {state.failed[lacking]}"
+            on_end(job, state.failed[job.name])
+            state.changed.notify_all()

@@ -1,0 +1,118 @@
+"""The rows of results.csv: what every finished cell adds up to at every pair of thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from boxloop import storage
+from boxloop.layout import Layout, read_campaign
+from boxloop.study.files import LAST, Held
+from boxloop.study.grid import Cell
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "cell",
+    "class",
+    "approach",
+    "strategy",
+    "features",
+    "detector",
+    "seed",
+    "iou",
+    "score_threshold",
+    "shown",
+    "images",
+    "objects",
+    "first_batch_objects",
+    "added",
+    "removed",
+    "wb",
+    "wt",
+    "wb_reduction",
+    "wt_reduction",
+)
+
+PRECISION_COLUMNS = (
+    "cell",
+    "approach",
+    "detector",
+    "seed",
+    "turn",
+    "labeled_images",
+    "map",
+    "map_50",
+    "map_75",
+    "voc07_map",
+    "voc_map",
+)
+
+
+def workload_rows(cell: Cell, layout: Layout) -> list[Row]:
+    """The campaign's totals, by IoU and score threshold.
+
+    ``wt`` is in units of T; ``shown`` is 1 at the threshold of the review, which the tables use.
+    """
+    campaign = read_campaign(layout, cell.params)
+    shown = cell.params.review.score_threshold
+    scores = sorted({*campaign.what_if_scores(), shown})
+    rows = []
+    for iou in campaign.iou_thresholds:
+        for score in scores:
+            totals = campaign.totals(iou, score)
+            rows.append(
+                {
+                    **_who(cell),
+                    "iou": iou,
+                    "score_threshold": score,
+                    "shown": int(score == shown),
+                    "images": totals.images,
+                    "objects": totals.objects,
+                    "first_batch_objects": totals.first_batch_objects,
+                    "added": totals.added,
+                    "removed": totals.removed,
+                    "wb": totals.wb,
+                    "wt": totals.wt,
+                    "wb_reduction": totals.wb_reduction,
+                    "wt_reduction": totals.wt_reduction,
+                }
+            )
+    return rows
+
+
+def precision_rows(cell: Cell, layout: Layout, held: Held) -> list[Row]:
+    """Precision on the test set of the detector of each turn, and of one trained on everything."""
+    rows = []
+    for key in [*list(cell.params.iterations)[1:], LAST]:
+        content = storage.read_json(held.precision(layout, key))
+        who = {k: v for k, v in _who(cell).items() if k in PRECISION_COLUMNS}
+        values = {name: content.get(name) for name in PRECISION_COLUMNS[6:]}
+        turn = "after the last" if key == LAST else key
+        rows.append({**who, "turn": turn, "labeled_images": content["trained_on_images"], **values})
+    return rows
+
+
+def _who(cell: Cell) -> Row:
+    return {
+        "cell": cell.folder,
+        "class": cell.label or "",
+        "approach": cell.approach.name,
+        "strategy": cell.approach.strategy,
+        "features": cell.approach.features or "",
+        "detector": cell.detector,
+        "seed": cell.seed,
+    }
+
+
+def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+    """The rows whose columns have these values."""
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def by_seed(rows: Sequence[Row], column: str) -> dict[int, float]:
+    """Values of a column, one row per seed."""
+    values = {int(row["seed"]): float(row[column]) for row in rows}
+    if len(values) != len(rows):
+        raise ValueError(f"{column}: there is more than one row of a seed")
+    return values

@@ -1,0 +1,415 @@
+"""A study from beginning to end: datasets, shared files, cells side by side, what people read."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+
+from boxloop import __version__, batching, storage
+from boxloop.errors import ParamsError, StudyError, StudyStopped
+from boxloop.layout import Layout
+from boxloop.params import SIMNET
+from boxloop.progress import reporting
+from boxloop.report.terminal import percent
+from boxloop.study import material as materials
+from boxloop.study.files import Held, expected
+from boxloop.study.grid import (
+    Cell,
+    approaches,
+    cells,
+    features_inputs,
+    order_inputs,
+    simnet_inputs,
+    slug,
+)
+from boxloop.study.material import Material
+from boxloop.study.outputs import Outcome, write_outputs
+from boxloop.study.paper import SIZES
+from boxloop.study.pool import Job, Pool
+from boxloop.study.results import Row, precision_rows, workload_rows
+from boxloop.study.spec import Spec
+from boxloop.study.tables import Grid
+from boxloop.tracking.identity import digest
+
+Print = Callable[[str], object]
+
+
+class Study:
+    """A study's folder, and everything that is known before the first cell is run."""
+
+    def __init__(self, spec: Spec, root: Path) -> None:
+        """Reads the datasets.
+
+        Args:
+            spec: of the study.
+            root: its folder.
+
+        Raises:
+            DatasetError: a dataset cannot be used.
+            ParamsError: a cell cannot be run with its parameters.
+        """
+        self.spec, self.root = spec, root.absolute()
+        self.notes: list[str] = []
+        any_params = spec.params("random", None, next(iter(spec.detectors)), spec.axes.seeds[0])
+        with reporting("reading images") as report:
+            self.whole = materials.load(any_params, self.shared / "drawn", report)
+        self.parts = materials.by_class(spec, self.whole)
+        self.held: Held | None = None
+        self.test: Material | None = None
+        test = spec.test_dataset(any_params)
+        if test is not None:
+            with reporting("reading the test set") as report:
+                self.test = materials.load_test(
+                    test, self.shared / "drawn-test", self.whole, report
+                )
+            self.held = Held(Layout(self.shared / "test"), self.test.digest)
+            self._note_overlap()
+        self._note_size()
+        self.cells = cells(spec, self.whole, self.parts)
+        for cell in self.cells:
+            self._check_batches(cell)
+
+    @property
+    def shared(self) -> Path:
+        """Folder of what several cells use."""
+        return self.root / "shared"
+
+    def layout(self, cell: Cell) -> Layout:
+        """Of the cell's folder."""
+        return Layout(self.root / "cells" / cell.folder)
+
+    @property
+    def grid(self) -> Grid:
+        """What the tables are of."""
+        rows = approaches(self.spec)
+        found = {(c.approach, c.detector): c.params for c in self.cells}
+        return Grid(
+            rows,
+            list(self.spec.detectors),
+            self.cells[0].params.account.iou_thresholds,
+            [label for label in self.parts if label is not None],
+            self.spec.axes.seeds,
+            self.spec.axes.paper,
+            found,
+        )
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether a cell was finished, with these inputs and thresholds, for this test set."""
+        layout = self.layout(cell)
+        mark = layout.root / "cell.json"
+        if not mark.exists():
+            return False
+        content = storage.read_json(mark)
+        same = (
+            content.get("inputs") == cell.inputs
+            and content.get("counted") == cell.counted
+            and list(cell.params.iterations) == content.get("turns")
+        )
+        files = expected(layout, cell.params, self.held, checkpoints=False)
+        return same and all(path.exists() for path in files)
+
+    def _note_overlap(self) -> None:
+        assert self.test is not None
+        count = materials.overlap(self.whole, self.test)
+        if count:
+            self.notes.append(
+                f"{count} of the {len(self.test.images)} images of the test set are among those"
+                " that are labeled: its precision is of images that detectors were trained on"
+            )
+
+    def _note_size(self) -> None:
+        name = self.spec.axes.paper
+        if name is None:
+            return
+        images, objects = SIZES[name]
+        found = len(self.whole.images), self.whole.objects
+        if found[0] != images or (objects is not None and found[1] != objects):
+            wanted = f"{images:,} images" + ("" if objects is None else f" and {objects:,} objects")
+            self.notes.append(
+                f"the paper's {name} has {wanted}, and this dataset {found[0]:,} images and"
+                f" {found[1]:,} objects: the published numbers are of other data"
+            )
+
+    def _check_batches(self, cell: Cell) -> None:
+        """Tells before anything is computed whether the batches fit the number of images."""
+        part = self.parts[cell.label]
+        ids = [image.id for image in part.images.images]
+        try:
+            batching.plan(ids, cell.params.batch, list(cell.params.iterations))
+        except ParamsError as error:
+            where = "" if cell.label is None else f" (class {cell.label})"
+            raise ParamsError(f"{self.spec.path}{where}: {error}") from None
+
+
+def run(spec: Spec, root: Path, *, jobs: int | None, say: Print = print) -> None:
+    """Runs a study, or what is left of it, and writes what people read.
+
+    Args:
+        spec: of the study.
+        root: its folder; what is there already is kept.
+        jobs: cells side by side; None takes one for each GPU, or one.
+        say: told what a person may want to know.
+
+    Raises:
+        BoxloopError: the study cannot be run at all.
+        StudyError: some cells failed; the others are done, and in the tables.
+        StudyStopped: it was stopped by Ctrl-C or SIGTERM; no process is left.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / ".lock", timeout=0), _stoppable():
+            _run(Study(spec, root), jobs, say)
+    except Timeout:
+        raise StudyError(f"another boxloop is at work in {root}: wait for it") from None
+    except KeyboardInterrupt:
+        raise StudyStopped("stopped; the same command goes on from here") from None
+
+
+def _run(study: Study, jobs: int | None, say: Print) -> None:
+    for note in study.notes:
+        say(f"note: {note}")
+    done = [cell for cell in study.cells if study.is_done(cell)]
+    left = [cell for cell in study.cells if cell not in done]
+    say(f"{len(study.cells)} cells: {len(done)} done before, {len(left)} to run, in {study.root}")
+    failed: dict[str, str] = {}
+    if left:
+        failed = _compute(study, left, jobs, say)
+    outcome = _gather(study, failed)
+    texts = write_outputs(study.root, outcome, say)
+    say("\n" + texts)
+    if failed:
+        # One line each, below the tables, where they are seen.
+        for name, why in failed.items():
+            say(f"failed: {name}: {why}")
+        raise StudyError(
+            f"{len(failed)} of {len(study.cells)} cells failed; the same command tries them again"
+        )
+
+
+# --- computing ------------------------------------------------------------------------------------
+
+
+def _compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -> dict[str, str]:
+    gpus = _gpus(left)
+    size = jobs or max(1, len(gpus))
+    # Two jobs may read them at once, so they are written before the first one starts.
+    study.whole.write(Layout(study.shared))
+    if study.held is not None and study.test is not None:
+        study.test.write(study.held.layout)
+    work = _jobs(study, left)
+    turns = sum(len(cell.params.iterations) for cell in left)
+    by_name = {cell.name: cell for cell in left}
+    finished: dict[str, int] = {}
+    started: dict[str, float] = {}
+    failed: dict[str, str] = {}
+
+    with reporting("turns of all cells") as report:
+
+        def progressed(job: Job, what: str, count: int, total: int) -> None:
+            started.setdefault(job.name, time.time())
+            if what == "turn":
+                finished[job.name] = count
+                report(sum(finished.values()), turns)
+
+        def ended(job: Job, why: str | None) -> None:
+            if why is not None:
+                say(f"{job.name} failed: {why}")
+            elif job.name in by_name:
+                cell = by_name[job.name]
+                _mark(study, cell, started.get(job.name, time.time()))
+                say(_saved(study, cell))
+
+        pool = Pool(size, gpus=gpus, logs=study.root / "logs")
+        failures = pool.run(work, progressed, ended)
+    for name, why in failures.items():
+        if name in by_name:
+            failed[name] = why
+    return failed
+
+
+def _gpus(left: Sequence[Cell]) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES can be set to, one for each GPU; none where devices are named."""
+    devices = {
+        device
+        for cell in left
+        for device in (
+            cell.params.train.device,
+            cell.params.propose.device,
+            cell.params.features.device,
+            cell.params.simnet.device,
+        )
+    }
+    if devices != {"auto"}:
+        return []
+    import torch  # takes seconds
+
+    if not torch.cuda.is_available():
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in given.split(",")] if given else []
+    return names or [str(i) for i in range(torch.cuda.device_count())]
+
+
+def _jobs(study: Study, left: Sequence[Cell]) -> list[Job]:
+    """Everything that is to be computed, each thing once."""
+    shared: dict[str, Job] = {}
+    own: list[Job] = []
+    for cell in left:
+        order, needs = _order_job(study, cell, shared)
+        layout = study.layout(cell)
+        _prepare(study, cell, layout)
+        held = study.held
+        content = {
+            "kind": "cell",
+            "params": cell.params.model_dump(mode="json"),
+            "counted": cell.counted,
+            "folder": str(layout.root),
+            "order": str(order),
+            "held": None
+            if held is None
+            else {"folder": str(held.layout.root), "digest": held.digest},
+            "checkpoints": study.spec.axes.checkpoints,
+        }
+        own.append(Job(cell.name, content, needs))
+    return [*shared.values(), *own]
+
+
+def _prepare(study: Study, cell: Cell, layout: Layout) -> None:
+    """Writes what a campaign's folder begins with."""
+    study.parts[cell.label].write(layout)
+    path = layout.root / "params.yaml"
+    content = cell.params.model_dump(mode="json")
+    with storage.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(f"# The cell {cell.name} of a study, written by boxloop.\n")
+        editor = YAML()
+        editor.width = 100
+        editor.dump(content, file)
+
+
+def _order_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Path, tuple[str, ...]]:
+    """The file of a cell's order, and the jobs that it needs; shared jobs are added."""
+    part = study.parts[cell.label]
+    needs: tuple[str, ...] = ()
+    features: Path | None = None
+    if cell.approach.features is not None:
+        features, needs = _features_job(study, cell, shared)
+    inputs = order_inputs(cell, study.whole, part)
+    out = study.shared / "orders" / f"{slug(cell.approach.name)}-{digest(inputs)[:16]}.json"
+    name = f"order {out.stem}"
+    if out.exists():
+        return out, ()
+    content = {
+        "kind": "order",
+        "params": cell.params.model_dump(mode="json"),
+        "image_ids": [image.id for image in part.images.images],
+        "features": None if features is None else str(features),
+        "out": str(out),
+    }
+    shared.setdefault(name, Job(name, content, needs))
+    return out, (name,)
+
+
+def _features_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Path, tuple[str, ...]]:
+    params, kind = cell.params, cell.approach.features
+    inputs = features_inputs(params, study.whole)
+    out = study.shared / f"features-{kind}-{digest(inputs)[:16]}" / "features.npz"
+    name = f"features {kind}-{digest(inputs)[:8]}"
+    if out.exists():
+        return out, ()
+    content = {
+        "kind": "features",
+        "params": params.model_dump(mode="json"),
+        "images": str(Layout(study.shared).images),
+        "simnet": None,
+        "out": str(out),
+    }
+    needs: tuple[str, ...] = ()
+    if params.features.weights == SIMNET:
+        taught = simnet_inputs(params, study.whole)
+        simnet = study.shared / f"simnet-{digest(taught)[:16]}" / "simnet.pt"
+        content["simnet"] = str(simnet)
+        if not simnet.exists():
+            needs = (f"SimNet {digest(taught)[:8]}",)
+            shared.setdefault(
+                needs[0], Job(needs[0], {**content, "kind": "simnet", "out": str(simnet)})
+            )
+    shared.setdefault(name, Job(name, content, needs))
+    return out, (name,)
+
+
+def _mark(study: Study, cell: Cell, started: float) -> None:
+    """Notes that a cell is finished, and what it depended on."""
+    storage.write_json(
+        study.layout(cell).root / "cell.json",
+        {
+            "name": cell.name,
+            "inputs": cell.inputs,
+            "counted": cell.counted,
+            "turns": list(cell.params.iterations),
+            "seconds": time.time() - started,
+            "machine": platform.node(),
+            "boxloop": __version__,
+        },
+    )
+
+
+def _saved(study: Study, cell: Cell) -> str:
+    rows = [r for r in workload_rows(cell, study.layout(cell)) if r["shown"]]
+    parts = (f"{percent(r['wt_reduction'])} of W_T at IoU {r['iou']:g}" for r in rows)
+    return f"{cell.name}: saved {', '.join(parts)}"
+
+
+# --- what came of it ------------------------------------------------------------------------------
+
+
+def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
+    rows: list[Row] = []
+    precision: list[Row] = []
+    finished: list[tuple[Cell, Layout]] = []
+    for cell in study.cells:
+        if cell.name in failed or not study.is_done(cell):
+            continue
+        layout = study.layout(cell)
+        rows += workload_rows(cell, layout)
+        if study.held is not None:
+            precision += precision_rows(cell, layout, study.held)
+        finished.append((cell, layout))
+    if not rows:
+        why = next(iter(failed.values()), "none was run")
+        raise StudyError(f"no cell is finished, so there is no table: {why}")
+    return Outcome(
+        study.spec,
+        study.whole,
+        study.grid,
+        tuple(rows),
+        tuple(precision),
+        tuple(finished),
+        len(study.cells),
+        tuple(study.notes),
+        dict(failed),
+    )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a study as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

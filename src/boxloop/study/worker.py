@@ -1,0 +1,148 @@
+"""The process that computes: one job after another, as lines of JSON.
+
+    python -m boxloop.study.worker
+
+A job comes in on standard input; what becomes of it goes out on standard output. When standard
+input closes, because the study has ended or was killed, this process ends at once, whatever it is
+at, and everything that it finished is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from boxloop import storage
+from boxloop.errors import BoxloopError
+from boxloop.layout import Layout
+from boxloop.params import Params, check_params
+from boxloop.types import FeatureTable
+
+_Job = Mapping[str, Any]
+_Send = Callable[[Mapping[str, Any]], None]
+
+
+def main() -> None:
+    """Does the jobs until there are no more."""
+    # The study decides when to stop; a Ctrl-C reaches every process of the terminal.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jobs: SimpleQueue[_Job] = SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What libraries print is for the log, which standard error goes to.
+    os.dup2(2, 1)
+
+    def send(message: Mapping[str, Any]) -> None:
+        print(json.dumps(message), file=out, flush=True)
+
+    while True:
+        _do(jobs.get(), send)
+
+
+def _listen(jobs: SimpleQueue[_Job]) -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    os._exit(0)
+
+
+def _do(job: _Job, send: _Send) -> None:
+    def say(what: str, done: int, total: int) -> None:
+        send({"what": what, "done": done, "total": total})
+
+    try:
+        params = check_params(job["params"], "study.yaml")
+        {"simnet": _simnet, "features": _features, "order": _order, "cell": _cell}[job["kind"]](
+            job, params, say
+        )
+    except BoxloopError as error:
+        send({"error": str(error)})
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        send({"error": f"{place}{error.strerror or error}"})
+    except Exception as error:
+        # A fault of boxloop's own, or of a library: the other cells are worth having all the same.
+        traceback.print_exc()
+        send({"error": f"{type(error).__name__}: {error}", "unexpected": True})
+    else:
+        send({"finished": True})
+
+
+_Say = Callable[[str, int, int], None]
+
+
+def _simnet(job: _Job, params: Params, say: _Say) -> None:
+    from boxloop.simnet import checkpoint, training
+
+    images = storage.read_images(Path(job["images"]))
+    trained, log = training.train(
+        images.images,
+        params.simnet,
+        params.features,
+        lambda step, steps, loss: say("training SimNet", step, steps),
+    )
+    out = Path(job["out"])
+    storage.write_json(out.with_suffix(".json"), {"format": "boxloop/simnet@1", **log.to_json()})
+    checkpoint.write(out, trained)
+
+
+def _features(job: _Job, params: Params, say: _Say) -> None:
+    from boxloop.features import extract
+
+    images = storage.read_images(Path(job["images"]))
+    simnet = Path(job["simnet"]) if job["simnet"] else None
+    table = extract(
+        images.images, params.features, lambda done, of: say("features", done, of), simnet=simnet
+    )
+    storage.write_features(Path(job["out"]), table)
+
+
+def _order(job: _Job, params: Params, say: _Say) -> None:
+    from boxloop.ordering import order
+
+    ids = tuple(job["image_ids"])
+    if job["features"]:
+        whole = storage.read_features(Path(job["features"]))
+        rows = {image_id: row for row, image_id in enumerate(whole.image_ids)}
+        table = FeatureTable(ids, whole.vectors[[rows[image_id] for image_id in ids]])
+    else:
+        table = FeatureTable(ids, np.zeros((len(ids), 0), dtype=np.float32))
+    p = params.order
+    ordering = order(
+        table,
+        p.strategy,
+        seed=p.seed,
+        query_size=p.query_size,
+        linkage=p.linkage,
+        progress=lambda done, of: say("ordering", done, of) if done % 500 == 0 else None,
+    )
+    storage.write_order(Path(job["out"]), ordering)
+
+
+def _cell(job: _Job, params: Params, say: _Say) -> None:
+    from boxloop.study.cell import run
+    from boxloop.study.files import Held
+
+    held = job["held"]
+    run(
+        Layout(Path(job["folder"])),
+        params,
+        job["counted"],
+        Path(job["order"]),
+        None if held is None else Held(Layout(Path(held["folder"])), held["digest"]),
+        checkpoints=job["checkpoints"],
+        say=say,
+    )
+
+
+if __name__ == "__main__":
+    main()
