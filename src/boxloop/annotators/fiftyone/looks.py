@@ -56,10 +56,12 @@ def save_view(dataset: Any, work: Work) -> str | None:
     """Saves the view of a session's images, in their order.
 
     Returns:
-        Its name in the App's address; None where it would be the whole dataset as it stands.
+        Its name in the App's address; None where it would be the whole dataset as it stands, and
+        nobody adds to that meanwhile.
     """
     wanted = [item.image.id for item in work.items]
-    if dataset.values("image_id") == wanted:
+    whole = len(wanted) == len(work.batch_images)
+    if whole and dataset.values("image_id") == wanted:
         return None
     # Sessions side by side, on different images of a batch, need names of their own.
     name = f"part {work.part.number} of {work.part.of}" if work.part.of > 1 else "this batch"

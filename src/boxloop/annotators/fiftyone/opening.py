@@ -20,7 +20,16 @@ from boxloop.annotators.fiftyone.records import FIELD, Record
 from boxloop.annotators.fiftyone.work import Item, Work
 
 _MOVED = (
-    *("_id", "tags", "metadata", "created_at", "last_modified_at", "_media_type", "_rand"),
+    *(
+        "_id",
+        "filepath",
+        "tags",
+        "metadata",
+        "created_at",
+        "last_modified_at",
+        "_media_type",
+        "_rand",
+    ),
     *("image_id", "position", "offer", FIELD),
 )
 """What comes along when an image goes to another batch."""
@@ -60,7 +69,7 @@ def open_board(work: Work, display: Mapping[str, Path]) -> Board:
         change, wanted = records.put_right(chosen.content, note, item)
         if wanted != note:
             changed_notes[chosen.content["_id"]] = wanted
-        if chosen.samples is not samples:
+        if chosen.samples != samples:
             leftovers.append(chosen)
             moved.append(_moved(chosen.content, dataset))
         changes += _update(chosen.content, places[item.image.id] | change)

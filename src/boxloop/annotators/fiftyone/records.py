@@ -128,7 +128,7 @@ def put_right(record: Record, mark: Mark, item: Item) -> tuple[dict[str, Any], M
 
 
 def _stored(value: Any) -> Any:
-    return value.to_dict() if isinstance(value, fo.EmbeddedDocument | fo.Label) else value
+    return value.to_dict() if hasattr(value, "to_dict") else value
 
 
 def _is_box(box_id: Any, label: Any, place: Any) -> bool:
