@@ -34,6 +34,9 @@ COLUMNS = (
     "wt_reduction",
 )
 
+AFTER_THE_LAST = "after the last"
+"""What precision.csv calls the turn of a detector that was trained on everything."""
+
 PRECISION_COLUMNS = (
     "cell",
     "approach",
@@ -88,7 +91,7 @@ def precision_rows(cell: Cell, layout: Layout, held: Held) -> list[Row]:
         content = storage.read_json(held.precision(layout, key))
         who = {k: v for k, v in _who(cell).items() if k in PRECISION_COLUMNS}
         values = {name: content.get(name) for name in PRECISION_COLUMNS[6:]}
-        turn = "after the last" if key == LAST else key
+        turn = AFTER_THE_LAST if key == LAST else key
         rows.append({**who, "turn": turn, "labeled_images": content["trained_on_images"], **values})
     return rows
 

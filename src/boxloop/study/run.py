@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from boxloop import __version__, batching, storage
 from boxloop.errors import ParamsError, StudyError, StudyStopped
 from boxloop.layout import Layout
-from boxloop.params import SIMNET
+from boxloop.params import SIMNET, Params
 from boxloop.progress import reporting
 from boxloop.report.terminal import percent
 from boxloop.study import material as materials
@@ -184,8 +184,21 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     if left:
         failed = _compute(study, left, jobs, say)
     outcome = _gather(study, failed)
-    texts = write_outputs(study.root, outcome, say)
-    say("\n" + texts)
+    text, points, files = write_outputs(study.root, outcome)
+    say("\n" + text)
+    track = study.spec.track
+    if track.enabled:
+        from boxloop.tracking.study import TrackedCell, track_study  # MLflow takes seconds
+
+        track_study(
+            study.root,
+            study.spec.axes.title,
+            track.experiment,
+            [TrackedCell(*one) for one in _tracked(outcome)],
+            points,
+            files,
+            say,
+        )
     if failed:
         # One line each, below the tables, where they are seen.
         for name, why in failed.items():
@@ -267,13 +280,14 @@ def _jobs(study: Study, left: Sequence[Cell]) -> list[Job]:
         order, needs = _order_job(study, cell, shared)
         layout = study.layout(cell)
         _prepare(study, cell, layout)
-        held = study.held
+        held, simnet = study.held, _simnet(study, cell)
         content = {
             "kind": "cell",
             "params": cell.params.model_dump(mode="json"),
             "counted": cell.counted,
             "folder": str(layout.root),
             "order": str(order),
+            "simnet": None if simnet is None else str(simnet.with_suffix(".json")),
             "held": None
             if held is None
             else {"folder": str(held.layout.root), "digest": held.digest},
@@ -322,28 +336,33 @@ def _features_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Pat
     params, kind = cell.params, cell.approach.features
     inputs = features_inputs(params, study.whole)
     out = study.shared / f"features-{kind}-{digest(inputs)[:16]}" / "features.npz"
-    name = f"features {kind}-{digest(inputs)[:8]}"
+    name = f"features {out.parent.name}"
     if out.exists():
         return out, ()
+    simnet = _simnet(study, cell)
     content = {
         "kind": "features",
         "params": params.model_dump(mode="json"),
         "images": str(Layout(study.shared).images),
-        "simnet": None,
+        "simnet": None if simnet is None else str(simnet),
         "out": str(out),
     }
     needs: tuple[str, ...] = ()
-    if params.features.weights == SIMNET:
-        taught = simnet_inputs(params, study.whole)
-        simnet = study.shared / f"simnet-{digest(taught)[:16]}" / "simnet.pt"
-        content["simnet"] = str(simnet)
-        if not simnet.exists():
-            needs = (f"SimNet {digest(taught)[:8]}",)
-            shared.setdefault(
-                needs[0], Job(needs[0], {**content, "kind": "simnet", "out": str(simnet)})
-            )
+    if simnet is not None and not simnet.exists():
+        needs = (simnet.parent.name,)
+        shared.setdefault(
+            needs[0], Job(needs[0], {**content, "kind": "simnet", "out": str(simnet)})
+        )
     shared.setdefault(name, Job(name, content, needs))
     return out, (name,)
+
+
+def _simnet(study: Study, cell: Cell) -> Path | None:
+    """The file of the SimNet that a cell's features come from, if they do."""
+    if cell.approach.features is None or cell.params.features.weights != SIMNET:
+        return None
+    name = f"simnet-{digest(simnet_inputs(cell.params, study.whole))[:16]}"
+    return study.shared / name / "simnet.pt"
 
 
 def _mark(study: Study, cell: Cell, started: float) -> None:
@@ -397,6 +416,19 @@ def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
         tuple(study.notes),
         dict(failed),
     )
+
+
+def _tracked(outcome: Outcome) -> Iterator[tuple[Layout, Params, str, Mapping[str, str]]]:
+    for cell, layout in outcome.finished:
+        track = cell.params.track.model_copy(update={"campaign": cell.name})
+        params = cell.params.model_copy(update={"track": track})
+        tags = {
+            "approach": cell.approach.name,
+            "detector": cell.detector,
+            "seed": str(cell.seed),
+            **({} if cell.label is None else {"class": cell.label}),
+        }
+        yield layout, params, digest([cell.folder, cell.counted]), tags
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from boxloop.params import (
     Section,
     Seed,
     Strategy,
+    TrackParams,
     apply_override,
     check,
     check_params,
@@ -124,6 +125,11 @@ class Spec:
     features: Mapping[str, Mapping[str, Any]]
     detectors: Mapping[str, Mapping[str, Any]]
 
+    @property
+    def track(self) -> TrackParams:
+        """Whether, and under what experiment, the study goes to MLflow."""
+        return check_params(self.content, str(self.path)).track
+
     def params(self, strategy: Strategy, features: str | None, detector: str, seed: int) -> Params:
         """The parameters of one cell.
 
@@ -138,7 +144,10 @@ class Spec:
         """
         content: dict[str, Any] = copy.deepcopy(dict(self.content))
         places = [str(self.path)]
-        if features is not None and self.features[features]:
+        if features is None:
+            content["features"] = {"weights": "none"}
+            content.pop("simnet", None)
+        elif self.features[features]:
             chosen = dict(self.features[features])
             _merge(content, "simnet", chosen.pop("simnet", {}))
             _merge(content, "features", chosen)

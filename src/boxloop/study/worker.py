@@ -132,9 +132,11 @@ def _cell(job: _Job, params: Params, say: _Say) -> None:
     from boxloop.study.cell import run
     from boxloop.study.files import Held
 
-    held = job["held"]
+    held, layout = job["held"], Layout(Path(job["folder"]))
+    if job["simnet"]:
+        storage.write_text(layout.simnet, Path(job["simnet"]).read_text(encoding="utf-8"))
     run(
-        Layout(Path(job["folder"])),
+        layout,
         params,
         job["counted"],
         Path(job["order"]),

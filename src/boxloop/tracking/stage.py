@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +72,63 @@ def track(
         say(f"{key}: not tracked, because track.enabled is false")
         return
     fingerprint = identity.campaign_fingerprint(params, identity.dataset_digest(layout))
-    content = content_digest(layout, params, key)
-    record, campaign = gather(layout, params, key)
-    curve = simnet_points(layout, params)
     workspace = workspace_of(layout.root)
     campaign_id = identity.campaign_identity(fingerprint, workspace)
+    turn = read_turn(layout, params, key)
     with opened(workspace, params.track.experiment, say) as store:
-        points = [*_campaign_points(campaign, record), *curve]
-        last = key == list(params.iterations)[-1]
-        parent = _parent(store, params, campaign_id, record, points, last=last)
-        origin = _origin(layout.root)
-        _child(store, parent, record, content, origin)
-        store.set_tags(parent, origin)
-        _settle(store, parent, params, campaign, record, _final_content(layout, params))
+        log_turn(store, turn, layout, params, campaign_id)
     summary |= {
         "campaign": fingerprint,
-        "content": content,
-        "images_labeled": record.images,
+        "content": turn.content,
+        "images_labeled": turn.record.images,
     }
     write_json(out, summary)
     say(f"{key}: tracked; to look at it: {identity.ui_hint(layout.root)}")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One iteration as its files tell it.
+
+    Attributes:
+        record: what its own run shows.
+        campaign: the batches up to it.
+        curve: of SimNet's training.
+        content: digest of all of it.
+    """
+
+    record: Record
+    campaign: Campaign
+    curve: tuple[Point, ...]
+    content: str
+
+
+def read_turn(layout: Layout, params: Params, key: str) -> Turn:
+    """Reads an iteration, before the store is opened.
+
+    Raises:
+        ArtifactError: a file of the iteration is missing or damaged.
+    """
+    content = content_digest(layout, params, key)
+    record, campaign = gather(layout, params, key)
+    return Turn(record, campaign, tuple(simnet_points(layout, params)), content)
+
+
+def log_turn(store: Store, turn: Turn, layout: Layout, params: Params, campaign_id: str) -> str:
+    """Leaves exactly one complete run of an iteration under the campaign's.
+
+    Returns:
+        The id of the campaign's run.
+    """
+    record, campaign = turn.record, turn.campaign
+    points = [*_campaign_points(campaign, record), *turn.curve]
+    last = record.key == list(params.iterations)[-1]
+    parent = _parent(store, params, campaign_id, record, points, last=last)
+    origin = origin_tags(layout.root)
+    _child(store, parent, record, turn.content, origin)
+    store.set_tags(parent, origin)
+    _settle(store, parent, params, campaign, record, _final_content(layout, params))
+    return parent
 
 
 def _campaign_points(campaign: Campaign, record: Record) -> list[Point]:
@@ -283,7 +321,7 @@ def _settle(
         store.reopen(parent)
 
 
-def _origin(root: Path) -> dict[str, str]:
+def origin_tags(root: Path) -> dict[str, str]:
     """Tags that say where a run comes from: user, commit, program."""
     tags = {
         "mlflow.source.name": "boxloop track",

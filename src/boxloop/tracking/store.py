@@ -220,5 +220,5 @@ def _sentence(uri: str, error: Exception) -> str:
         way_out = f"repair that store or move it away, or set {URI_VARIABLE} to another"
     return (
         f"MLflow at {shown} cannot be written to: {way_out}, or turn tracking off with"
-        f" track.enabled: false, and 'dvc repro' goes on from here ({reason})"
+        f" track.enabled: false, and the same command goes on from here ({reason})"
     )

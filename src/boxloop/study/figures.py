@@ -1,0 +1,108 @@
+"""The figures of a study: what each ordering saves, figure 2 and figure 3 of the paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from PIL import Image
+
+from boxloop.datasets.images import read_image
+from boxloop.errors import DatasetError
+from boxloop.report.figures import LINES, MARKERS, STYLE, to_svg
+from boxloop.study.compare import mean
+from boxloop.study.results import Row, select
+from boxloop.study.tables import MEASURES, Entry, Grid
+from boxloop.types import ImageRef
+
+PRECISIONS = {
+    "voc_map": "VOC mAP at IoU 0.5 (all points)",
+    "voc07_map": "VOC 2007 mAP at IoU 0.5 (11 points)",
+    "map": "COCO mAP, IoU 0.50:0.95",
+}
+"""What figure 3 is drawn of, by column of precision.csv."""
+
+_SIDE = 160
+_GAP = 4
+
+
+def saving(rows: Sequence[Row], items: Sequence[Entry], grid: Grid, measure: str) -> bytes:
+    """Percent saved by each approach: a mark for the mean, its interval, a dot for every seed."""
+    items = [e for e in items if e.measure == measure and not e.label]
+    columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
+    with mpl.rc_context(STYLE):
+        height = 1.2 + 0.16 * len(grid.approaches) * (len(columns) + 1)
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        axes = figure.subplots()
+        for i, (detector, iou) in enumerate(columns):
+            color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+            offset = 0.8 * ((i + 1) / (len(columns) + 1) - 0.5)
+            mine = [e for e in items if e.detector == detector and e.iou == iou]
+            places = [grid.approaches.index(e.approach) + offset for e in mine]
+            axes.errorbar(
+                [e.mean.mean for e in mine],
+                places,
+                xerr=[e.mean.half or 0.0 for e in mine],
+                fmt=marker,
+                color=color,
+                capsize=3,
+                label=f"{detector}, IoU {iou:g}",
+            )
+            for e, place in zip(mine, places, strict=True):
+                seeds = select(rows, shown=1, iou=iou, detector=detector, approach=e.approach.name)
+                values = [100 * r[f"{measure}_reduction"] for r in seeds]
+                axes.plot(values, [place] * len(values), "|", color=color, markersize=5)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(grid.approaches)), [a.name for a in grid.approaches])
+        axes.set_ylim(len(grid.approaches) - 0.5, -0.5)
+        axes.set_xlabel(f"{MEASURES[measure]} saved, %")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
+        return to_svg(figure)
+
+
+def precision(rows: Sequence[Row], grid: Grid, detector: str, column: str) -> bytes:
+    """Draws mAP on the test set against the images labeled; bands are intervals over the seeds."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for i, approach in enumerate(grid.approaches):
+            color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+            mine = select(rows, detector=detector, approach=approach.name)
+            if not mine:
+                continue
+            sizes = sorted({row["labeled_images"] for row in mine})
+            means = [
+                mean([row[column] for row in select(mine, labeled_images=size)]) for size in sizes
+            ]
+            axes.plot(
+                sizes, [m.mean for m in means], color=color, marker=marker, label=approach.name
+            )
+            if all(m.half is not None for m in means):
+                low = [m.mean - (m.half or 0.0) for m in means]
+                high = [m.mean + (m.half or 0.0) for m in means]
+                axes.fill_between(sizes, low, high, color=color, alpha=0.15, linewidth=0)
+        axes.set(xlabel="labeled images", ylabel=PRECISIONS[column])
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        return to_svg(figure)
+
+
+def samples(images: Sequence[ImageRef]) -> bytes:
+    """The first images of an ordering side by side, as JPEG; one that is gone stays grey."""
+    width = len(images) * (_SIDE + _GAP) - _GAP
+    strip = Image.new("RGB", (width, _SIDE), "white")
+    for i, ref in enumerate(images):
+        try:
+            picture = Image.fromarray(read_image(Path(ref.path)))
+        except DatasetError:
+            picture = Image.new("RGB", (_SIDE, _SIDE), "#dddddd")
+        picture.thumbnail((_SIDE, _SIDE))
+        left = i * (_SIDE + _GAP) + (_SIDE - picture.width) // 2
+        strip.paste(picture, (left, (_SIDE - picture.height) // 2))
+    buffer = io.BytesIO()
+    strip.save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()

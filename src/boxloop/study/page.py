@@ -1,0 +1,73 @@
+"""The page of a study: one file that holds its pictures and needs neither a network nor scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from boxloop.study.tables import Shown
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes:
+        name: of its file.
+        content: of its file, SVG or JPEG.
+        caption: what it shows.
+        alt: what it says, for those who cannot see it.
+    """
+
+    name: str
+    content: bytes
+    caption: str
+    alt: str
+
+    @property
+    def uri(self) -> str:
+        """The whole picture as an address."""
+        kind = "svg+xml" if self.name.endswith(".svg") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Pictures under one heading."""
+
+    title: str
+    text: str
+    pictures: Sequence[Picture]
+
+
+def render(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    caveats: Sequence[str],
+    tables: Sequence[Shown],
+    chapters: Sequence[Chapter],
+    failed: Sequence[tuple[str, str]],
+) -> str:
+    """The page as HTML text.
+
+    Args:
+        title: of the study.
+        facts: names and values, for the top.
+        caveats: what a reader must know first.
+        tables: in their order.
+        chapters: pictures below the tables.
+        failed: cells that failed, and why.
+    """
+    environment = Environment(
+        loader=PackageLoader("boxloop.study", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        title=title, facts=facts, caveats=caveats, tables=tables, chapters=chapters, failed=failed
+    )
