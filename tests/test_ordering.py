@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import boxloop.distances
-from boxloop.distances import OpenDistances
+import boxloop.linkages
+from boxloop.distances import Vectors
+from boxloop.linkages import MeanLinkage
 from boxloop.ordering import order
 from boxloop.types import FeatureTable
 
@@ -86,21 +88,34 @@ def doubtful_tables(draw):
     return table(vectors)
 
 
-@settings(deadline=None, max_examples=150)
+@st.composite
+def limits_of_memory(draw):
+    """Blocks and rooms as small as they can get, which real tables have only when they are huge."""
+    return {
+        "boxloop.linkages._HELD": draw(st.sampled_from([1, 40, 2**27])),
+        "boxloop.linkages._BLOCK": draw(st.sampled_from([1, 3, 1024])),
+        "boxloop.linkages._AT_ONCE": draw(st.sampled_from([0, 6, 1024])),
+        "boxloop.linkages._AHEAD": draw(st.sampled_from([2, 8])),
+        "boxloop.linkages._FEW": draw(st.sampled_from([0, 4, 32])),
+        "boxloop.distances._PRODUCT_BYTES": draw(st.sampled_from([1, 200, 2**28])),
+        "boxloop.distances._ROWS": draw(st.sampled_from([1, 3, 2048])),
+        "boxloop.distances._CACHED": draw(st.sampled_from([1, 64])),
+    }
+
+
+@settings(deadline=None, max_examples=300)
 @given(
     doubtful_tables(),
     st.sampled_from(["similar", "dissimilar"]),
     st.sampled_from(LINKAGES),
     st.integers(1, 4),
-    st.sampled_from([1, 300, 2**30]),
-    st.sampled_from([1, 3, 256]),
+    limits_of_memory(),
 )
-def test_agrees_with_plain_loops_whatever_is_held(features, strategy, linkage, size, room, rows):
+def test_agrees_with_plain_loops_whatever_fits(features, strategy, linkage, size, limits):
     """SciPy's distance and plain sums in the order of the list, so that roundings are the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boxloop.distances, "_CACHE_BYTES", room)
-        patch.setattr(boxloop.distances, "_BLOCK", rows)
-        patch.setattr(boxloop.distances, "_ROWS", rows)
+        for name, limit in limits.items():
+            patch.setattr(name, limit)
         result = order(features, strategy, query_size=size, linkage=linkage).image_ids
     query, farthest = result[: min(size, len(result))], strategy == "dissimilar"
     assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
@@ -124,25 +139,48 @@ def test_two_tight_clusters_far_apart(strategy, linkage):
 
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
-@pytest.mark.parametrize("room", [1, 50 * 8 * 4, 2**20])
-def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, room):
-    features = table(np.random.default_rng(0).normal(size=(50, 5)))
+@pytest.mark.parametrize("held", [1, 200 * 20])
+def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, held):
+    features = table(np.random.default_rng(0).normal(size=(200, 5)))
     whole = order(features, strategy, linkage=linkage)
-    monkeypatch.setattr(boxloop.distances, "_CACHE_BYTES", room)
+    monkeypatch.setattr(boxloop.linkages, "_HELD", held)
+    monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 20)
     assert order(features, strategy, linkage=linkage) == whole
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
-def test_where_all_is_tied_the_exact_distances_take_over(monkeypatch, linkage, strategy):
-    """All pairs are equally far apart, in numbers that no float64 product gets exactly."""
-    features = table(np.eye(40) / 10)
-    switched = []
-    be_direct = OpenDistances.be_direct
-    monkeypatch.setattr(OpenDistances, "be_direct", lambda s: (switched.append(s), be_direct(s)))
+def test_where_all_is_tied_the_lowest_id_comes_first(strategy, linkage):
+    """All pairs are equally far apart, in numbers that no product gets exactly."""
+    features = table(np.eye(80) / 10)
     result = order(features, strategy, linkage=linkage, query_size=2).image_ids
-    assert len(switched) == 1
     assert list(result[2:]) == sorted(result[2:])
+
+
+def test_where_all_is_tied_sums_are_not_checked_one_by_one(monkeypatch):
+    """Of N^2/2 distances none is computed much more than twice, though every step is a tie."""
+    computed = []
+    exact = Vectors.exact
+
+    def spy(self, images, others):
+        computed.append(len(images) * len(others))
+        return exact(self, images, others)
+
+    monkeypatch.setattr(Vectors, "exact", spy)
+    for linkage in LINKAGES:
+        computed.clear()
+        order(table(np.eye(80) / 10), "dissimilar", linkage=linkage)
+        assert 80 < sum(computed) < 2.5 * 80 * 80
+
+
+def test_most_steps_need_no_check(monkeypatch):
+    """On data without ties the sums decide by themselves."""
+    settled = []
+    settle = MeanLinkage._settle
+    monkeypatch.setattr(MeanLinkage, "_settle", lambda s, i: (settled.append(i), settle(s, i))[1])
+    features = table(np.random.default_rng(0).normal(size=(300, 40)) + 50)
+    order(features, "dissimilar", linkage="average")
+    assert len(settled) <= 1  # the last two
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)

@@ -1,231 +1,206 @@
-"""Euclidean distances from one image after another to all those that are still open.
+"""Euclidean distances between images: the ones that decide, and fast limits for them.
 
-The greedy orderings list N images and need, each time one is listed, its distances to the images
-that are not: N(N-1)/2 distances of D terms. Taken one image at a time they cost a walk through the
-whole table (memory-bound); taken as |x|^2 + |y|^2 - 2xy for a block of images they are a matrix
-product (ten times the speed), but the next image is known only once the last one is listed. So the
-rows of the images that are likely to come soon are computed together and held until they are asked
-for; as listed images leave the table, half of the N x N products are never made.
+What decides is SciPy's ``cdist`` in float64. As |x|^2 + |y|^2 - 2xy many distances cost one matrix
+product, at ten to a hundred times that speed, but lose digits where x and y are close together. So
+products only tell what ``cdist`` is certain to keep within, and the rest is left to ``cdist``.
 
-Memory: the table in float64, 8ND bytes; held rows, at most ``_CACHE_BYTES``; one block of products.
+Memory: the table of the products, 4ND or 8ND bytes, and one block of at most ``_PRODUCT_BYTES``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.spatial.distance import cdist
 
 from boxloop.types import Floats
 
 Indices = NDArray[np.intp]
 
-_CACHE_BYTES = 2**31
-"""Of all rows that are held for later. With room for N rows nothing is computed twice."""
-
-_BLOCK = 256
-"""Most rows in one matrix product; more is hardly faster."""
-
+_PRODUCT_BYTES = 2**28
 _ROWS = 2048
 """Vectors that are converted, or compared directly, at a time."""
 
-UNIT = float(np.finfo(np.float64).eps) / 2
-"""Relative error of one float64 operation."""
+_CACHED = 64
+"""Vectors that stay in the processor's cache while the table is made."""
 
 
-class OpenDistances:
-    """Rows of distances over a set of open images that shrinks by one at a time.
-
-    Columns of closed images are given to others now and then, whenever rows are computed.
+class Vectors:
+    """The features by image, and the distances that decide.
 
     Attributes:
-        bound: how far an entry may be from the square of what SciPy's ``cdist`` gives for the two
-            vectors in float64; with 0 both rank alike, ties included.
-        radius: no distance is above twice this.
+        count: N.
+        dimensions: D.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], rows: Indices, *, rooted: bool) -> None:
-        """Opens all images.
-
-        Args:
-            vectors: (N, D), finite.
-            rows: (N,) the row of each image in ``vectors``.
-            rooted: whether rows hold distances; otherwise their squares, which rank alike.
-        """
-        n, d = vectors.shape
-        self._vectors, self._rows, self._rooted = vectors, rows, rooted
-        self._images = np.arange(n)
-        self._count = n
-        self._companions: list[NDArray[np.generic]] = [self._images]
-        self._closed: list[int] = []
-        self._table = np.empty((n, d))
-        self._fill_table()
-        self._direct = False
-        exact = _products_are_exact(self._table)
-        if not exact:
-            # Distances stay what they are, and the products lose fewer digits.
-            self._table -= self._table.mean(axis=0)
-        self._squares: Floats = np.einsum("ij,ij->i", self._table, self._table)
-        self.radius = math.sqrt(self._squares.max()) if n else 0.0
-        # With unit u and norms up to R: the products and their sum are off by (D+3)u(2R)^2 at most
-        # (Higham 2002, section 3.1, for any order of summation), the centred vectors by 2u(2R)^2,
-        # SciPy's squared distance by (D+5)u(2R)^2. Rounded up to 2(D+8)u(2R)^2.
-        self.bound = 0.0 if exact else 8 * (d + 8) * UNIT * self.radius**2
-        self._companions += [self._table, self._squares]
-        self._cache = np.empty((max(1, min(n, _CACHE_BYTES // (8 * max(n, 1)))), n))
-        self._free = list(range(len(self._cache)))[::-1]
-        self._slot = np.full(n, -1)
-        self._block = min(64, len(self._cache))
-        self._products = np.empty(0)
+    def __init__(self, vectors: NDArray[np.float32], rows: Indices) -> None:
+        """Takes (N, D) finite ``vectors`` and the row of each image (N,)."""
+        self._vectors, self._rows = vectors, rows
+        self.count, self.dimensions = vectors.shape
         self._labels: Indices | None = None
 
-    @property
-    def images(self) -> Indices:
-        """(columns,) the image of each column, closed ones included until their columns go."""
-        return self._images[: self._count]
+    def of(self, images: Indices) -> Floats:
+        """(n, D) the vectors of (n,) ``images``."""
+        return self._vectors[self._rows[images]].astype(np.float64)
 
-    @property
-    def closed(self) -> list[int]:
-        """The columns of closed images."""
-        return self._closed
+    def put(self, images: Indices, out: NDArray[Any]) -> None:
+        """Writes the vectors of (n,) ``images`` to (n, D) ``out``."""
+        out[:] = self._vectors[self._rows[images]]
 
-    def accompany(self, values: Floats) -> None:
-        """Lets (N,) ``values`` follow the images when these change columns."""
-        self._companions.append(values)
-
-    def close(self, column: int, preference: Callable[[], Floats]) -> tuple[int, Floats]:
-        """Closes the image of a column.
-
-        Args:
-            column: of the image.
-            preference: gives (columns,) how soon each open image may follow, the largest first;
-                closed ones have -inf.
-
-        Returns:
-            The column that the image has now, and (columns,) the distances from it. The array is
-            the caller's to change until the next call. Entries of closed images mean nothing.
-        """
-        image = self._images[column]
-        if self._slot[image] < 0:
-            self._drop_closed()
-            column = int(np.flatnonzero(self.images == image)[0])
-            self._compute(column, preference())
-        slot = int(self._slot[image])
-        self._slot[image] = -1
-        self._free.append(slot)
-        self._closed.append(column)
-        return column, self._cache[slot, : self._count]
-
-    def be_direct(self) -> None:
-        """From here on rows hold exactly the distances that SciPy gives; slow, but not doubtful."""
-        self._drop_closed()
-        self._direct, self.bound = True, 0.0
-        self._fill_table()
-        self._slot.fill(-1)
-        self._free = list(range(len(self._cache)))[::-1]
-
-    def exact(self, images: Indices, members: Indices) -> Iterator[tuple[slice, Floats]]:
-        """SciPy's distances, part by part: a slice of ``images`` (n,), and theirs to some members.
-
-        The members of a slice come in the order of ``members`` (m,).
-        """
-        for start in range(0, len(images), _ROWS):
+    def exact(self, images: Indices, others: Indices) -> Floats:
+        """(n, m) SciPy's float64 distances of (n,) ``images`` to (m,) ``others``."""
+        ours = self.of(images)
+        if len(others) <= _ROWS:
+            return np.asarray(cdist(ours, self.of(others)))
+        result = np.empty((len(images), len(others)))
+        for start in range(0, len(others), _ROWS):
             part = slice(start, start + _ROWS)
-            ours = self._vectors[self._rows[images[part]]].astype(np.float64)
-            for first in range(0, len(members), _ROWS):
-                theirs = self._vectors[self._rows[members[first : first + _ROWS]]]
-                yield part, cdist(ours, theirs.astype(np.float64))
+            result[:, part] = cdist(ours, self.of(others[part]))
+        return result
 
     def labels(self, images: Indices) -> Indices:
         """(n,) numbers that are equal where the vectors of (n,) ``images`` are."""
         if self._labels is None:
             numbers: dict[bytes, int] = {}
-            self._labels = np.empty(len(self._rows), dtype=np.intp)
+            self._labels = np.empty(self.count, dtype=np.intp)
             for image, row in enumerate(self._rows):
                 vector = self._vectors[row] + np.float32(0)  # -0 becomes 0
                 digest = hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
                 self._labels[image] = numbers.setdefault(digest, len(numbers))
         return self._labels[images]
 
-    def _fill_table(self) -> None:
-        for start in range(0, self._count, _ROWS):
-            stop = min(start + _ROWS, self._count)
-            self._table[start:stop] = self._vectors[self._rows[self._images[start:stop]]]
+    def centre(self) -> Floats:
+        """(D,) about the mean, in numbers of float32: equal vectors become zero around it."""
+        sample = self._vectors[:: max(1, self.count // _ROWS)]
+        mean = sample.mean(axis=0, dtype=np.float64)
+        return np.asarray(np.float32(mean), dtype=np.float64)
 
-    def _drop_closed(self) -> None:
-        """Moves images of the last columns into those of closed ones."""
-        n_left = self._count - len(self._closed)
-        closed = np.array(self._closed, dtype=np.intp)
-        last = np.ones(len(closed), dtype=bool)
-        last[closed[closed >= n_left] - n_left] = False
-        sources, targets = np.flatnonzero(last) + n_left, closed[closed < n_left]
-        for companion in self._companions:
-            companion[targets] = companion[sources]
-        self._count = n_left
-        self._closed.clear()
-        slots = self._slot[self.images]
-        for slot in slots[slots >= 0]:
-            row = self._cache[slot]
-            row[targets] = row[sources]
+    def largest(self) -> float:
+        """The largest absolute number."""
+        return _largest(self._vectors)
 
-    def _compute(self, column: int, preference: Floats) -> None:
-        """Computes and holds the row of a column and of those that are preferred."""
-        slots = self._slot[self.images]
-        wanted = np.where(slots < 0, preference, -np.inf)
-        wanted[column] = np.inf
-        size = min(self._block, int(np.count_nonzero(slots < 0)))
-        columns = np.argpartition(wanted, self._count - size)[self._count - size :]
-        lacking = size - len(self._free)
-        if lacking > 0:
-            held = np.flatnonzero(slots >= 0)
-            given_up = held[np.argpartition(preference[held], lacking - 1)[:lacking]]
-            self._slot[self._images[given_up]] = -1
-            self._free += slots[given_up].tolist()
-        # Rows given up were computed in vain: the less is foreseen, the less is computed ahead.
-        if lacking > size / 2:
-            self._block = max(1, self._block // 2)
-        elif lacking < size / 4:
-            self._block = min(2 * self._block, _BLOCK, len(self._cache))
-        for image, row in zip(self._images[columns], self._block_of_rows(columns), strict=True):
-            slot = self._free.pop()
-            self._slot[image] = slot
-            self._cache[slot, : self._count] = row
+    def integer_exponent(self, bits: int) -> int | None:
+        """The power of two that makes integers of all numbers.
 
-    def _block_of_rows(self, columns: Indices) -> Floats:
-        """(n, count): from each of (n,) ``columns`` to all."""
-        table = self._table[: self._count]
-        if self._direct:
-            direct: Floats = cdist(table[columns], table)
-            return direct
-        if len(self._products) < len(columns) * self._count:
-            self._products = np.empty(len(columns) * self._count)
-        block = self._products[: len(columns) * self._count].reshape(len(columns), self._count)
-        np.matmul(table[columns] * -2.0, table.T, out=block)
-        block += self._squares[: self._count]
-        block += self._squares[columns][:, None]
-        if self._rooted:
-            np.sqrt(np.maximum(block, 0.0, out=block), out=block)
-        return block
+        None if there is none for which D(2K)^2 <= 2^bits, K being the largest integer. Counts,
+        grids, pixels and one-hot vectors have one, and ties without end.
+        """
+        room = (bits - 2 - math.ceil(math.log2(max(self.dimensions, 1)))) // 2
+        exponent = 0
+        for part in (self._vectors[:1], self._vectors):  # the first row refuses most tables
+            exponent = room - math.frexp(_largest(part))[1]
+            for start in range(0, len(part), _ROWS):
+                integers = np.ldexp(part[start : start + _ROWS].astype(np.float64), exponent)
+                if not np.array_equal(integers, np.rint(integers)):
+                    return None
+        return exponent
 
 
-def _products_are_exact(table: Floats) -> bool:
-    """Whether |x|^2 + |y|^2 - 2xy is exact in float64 for all rows of ``table`` (N, D).
+def _largest(vectors: NDArray[np.float32]) -> float:
+    return max(float(vectors.max(initial=0)), -float(vectors.min(initial=0)))
 
-    It is where all numbers are integers up to K times one power of two and D(2K)^2 <= 2^50. Then
-    different squares also have different roots. Counts, grids, pixels and one-hot vectors are of
-    this kind, and have ties without end, which thus need no second look.
+
+class OpenTable:
+    """Products between images that are still open; closed ones leave the table now and then.
+
+    Attributes:
+        scale: all products are squared distances times the square of this power of two.
+        relative: how far a product may be from the scaled square of SciPy's distance of x and y,
+            relative to (|x| + |y|)^2 around the table's centre. With 0 products are exact, and
+            different ones have different roots.
+        radius: the largest norm around the centre; no distance is above twice this.
     """
-    if not table.size:
-        return True
-    largest = max(float(table.max()), -float(table.min()))
-    bits = (48 - math.ceil(math.log2(table.shape[1]))) // 2
-    shift = bits - math.frexp(largest)[1]
-    for start in range(0, len(table), _ROWS):
-        integers = np.ldexp(table[start : start + _ROWS], shift)
-        if not np.array_equal(integers, np.rint(integers)):
-            return False
-    return True
+
+    def __init__(self, vectors: Vectors, dtype: DTypeLike) -> None:
+        """Opens all images. The products are made in ``dtype``, float32 or float64."""
+        n, d = vectors.count, vectors.dimensions
+        kind = np.finfo(dtype)
+        # Exact sums stay below 2^(digits - 3): then roots that differ in theory differ in float64.
+        exponent = vectors.integer_exponent(kind.nmant + 1 - 3)
+        if exponent is not None:
+            self.relative, centre = 0.0, np.zeros(d)
+        else:
+            # In units of dtype and of (|x| + |y|)^2: stored vectors are off by 2, products and sums
+            # by D + 3 in any order of summation (Higham 2002, section 3.1), the margins by a few;
+            # in units of float64 SciPy's square is off by D + 5.
+            lost = (d + 16) * float(kind.eps) / 2
+            self.relative = lost / (1 - lost) + (d + 8) * 2.0**-53
+            centre = vectors.centre()
+            exponent = -math.frexp(2 * vectors.largest() * math.sqrt(d))[1]  # no square overflows
+        self.scale = 2.0 ** min(max(exponent, -126), 120)  # a factor that float32 knows
+        self._table: NDArray[Any] = np.empty((n, d), dtype)
+        self._squares = np.empty(n, dtype)
+        for start in range(0, n, _CACHED):
+            images = np.arange(start, min(start + _CACHED, n))
+            part = self._table[images[0] : images[-1] + 1]
+            vectors.put(images, part)
+            part *= self.scale
+            part -= centre * self.scale
+            np.einsum("ij,ij->i", part, part, out=self._squares[images[0] : images[-1] + 1])
+        self.radius = math.sqrt(self._squares.max(initial=0.0)) / self.scale
+        self.is_open = np.ones(n, dtype=bool)
+        self._images = np.arange(n)
+        self._columns = np.arange(n)
+        self._closed: list[int] = []
+        self._block: NDArray[Any] = np.empty(0, dtype)
+
+    def close(self, image: int) -> None:
+        """Takes an image from what the next products are made with."""
+        self.is_open[image] = False
+        self._closed.append(image)
+
+    def open_images(self) -> Indices:
+        """(n,) the images that are open; as the columns of products until the next is closed."""
+        n_left = len(self._images) - len(self._closed)
+        if self._closed:
+            # Those in the last columns take the columns of closed ones.
+            columns = self._columns[self._closed]
+            targets = columns[columns < n_left]
+            moved = self._images[n_left:]
+            moved = moved[self.is_open[moved]]
+            sources = self._columns[moved]
+            for start in range(0, len(targets), _ROWS):
+                part = slice(start, start + _ROWS)
+                self._table[targets[part]] = self._table[sources[part]]
+            self._squares[targets] = self._squares[sources]
+            self._images[targets] = moved
+            self._columns[moved] = targets
+            self._images = self._images[:n_left]
+            self._closed.clear()
+        return self._images
+
+    def most_rows(self) -> int:
+        """Of one block of products."""
+        n = max(1, len(self._images))
+        return max(1, _PRODUCT_BYTES // (self._table.itemsize * n))
+
+    def products(self, images: Indices, margin: int) -> NDArray[Any]:
+        """Scaled squared distances of ``images`` (n,) to all open ones.
+
+        Args:
+            images: open ones.
+            margin: -1 for lower limits of SciPy's, 1 for upper limits, 0 for what lies between.
+
+        Returns:
+            (n, open), columns as in ``open_images()``; to be changed at will, until the next call.
+        """
+        n = len(self.open_images())
+        table, columns = self._table[:n], self._columns[images]
+        if len(self._block) < len(images) * n:
+            self._block = np.empty(len(images) * n, self._table.dtype)
+        block = self._block[: len(images) * n].reshape(len(images), n)
+        if np.array_equal(columns, np.arange(n)):
+            # NumPy makes only half of a symmetric product.
+            np.matmul(table, table.T, out=block)
+            block *= -2
+        else:
+            np.matmul(table[columns] * table.dtype.type(-2), table.T, out=block)
+        # (|x| + |y|)^2 <= 2|x|^2 + 2|y|^2, so that the margin costs nothing.
+        squares = self._squares[:n] * table.dtype.type(1 + 2 * margin * self.relative)
+        block += squares
+        block += squares[columns, None]
+        return block

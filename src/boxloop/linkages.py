@@ -1,0 +1,310 @@
+"""The distance of every image to a growing list, by linkage.
+
+The next image is known only once the last one is listed, and the distances from one image to all
+others, taken alone, cost a walk through the whole table. So the images that are likely to follow
+soon are computed together, as one matrix product, and what is needed of them is held until they are
+listed. As listed images leave the table, half of the N x N products are never made.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxloop.distances import Indices, OpenTable, Vectors
+from boxloop.types import Floats
+
+_AT_ONCE = 1024
+"""So few images are computed together, all at the start."""
+
+_AHEAD = 8
+"""A block has rows for one in so many of the open images: its columns will be closed soon."""
+
+_BLOCK = 1024
+"""Most rows in one block; more is hardly faster."""
+
+_HELD = 2**27
+"""Most numbers that are held of rows computed ahead: about 1 GiB."""
+
+_FEW = 32
+"""Up to so many members most distances to the list still change."""
+
+_UNIT = 2.0**-53
+"""Relative error of one float64 operation."""
+
+
+_Singles = NDArray[np.float32]
+_Changes = tuple[Indices, _Singles, Floats | None]
+"""Of a row: images, limits of their distances, and the distances where these are known."""
+
+
+class Growing(Protocol):
+    """A list of images, and how far all others are from it."""
+
+    def add(self, image: int) -> None:
+        """Lists an open image."""
+
+    def best(self) -> int:
+        """The open image that is nearest or farthest; of equal ones the lowest."""
+
+
+def growing(vectors: Vectors, linkage: str, query: Indices, *, farthest: bool) -> Growing:
+    """An empty list.
+
+    Args:
+        vectors: of all images.
+        linkage: "single", "average" or "complete".
+        query: the images that will be listed first.
+        farthest: whether the best is the farthest from the list, else the nearest.
+
+    Raises:
+        ValueError: unknown linkage.
+    """
+    if linkage == "average":
+        return MeanLinkage(vectors, query, farthest=farthest)
+    if linkage in ("single", "complete"):
+        return ExtremeLinkage(vectors, query, nearest=linkage == "single", farthest=farthest)
+    raise ValueError(f"unknown linkage '{linkage}'")
+
+
+class _List:
+    """What both linkages know of the list, and whom they compute ahead."""
+
+    def __init__(self, vectors: Vectors, table: OpenTable, query: Indices, farthest: bool) -> None:
+        self._vectors, self._table, self._query = vectors, table, query
+        self._farthest = farthest
+        self._taken = -np.inf if farthest else np.inf
+        self._listed = np.empty(vectors.count, dtype=np.intp)
+        self._size = 0
+        self._to_list = np.zeros(vectors.count)
+        self._is_held = np.zeros(vectors.count, dtype=bool)
+        self._room = _BLOCK
+
+    def _close(self, image: int) -> None:
+        self._listed[self._size] = image
+        self._size += 1
+        self._is_held[image] = False
+        self._table.close(image)
+        self._to_list[image] = self._taken
+
+    def _rank(self, images: Indices) -> Floats:
+        """(n,) how soon each of (n,) ``images`` is likely to be listed, the highest first."""
+        return self._to_list[images] if self._farthest else -self._to_list[images]
+
+    def _soon(self, image: int, most: int) -> Indices:
+        """``image`` and those whose rows are to be computed with its own, ``most`` at most."""
+        candidates = self._table.open_images()
+        n = len(candidates)
+        candidates = candidates[~self._is_held[candidates]]
+        if n <= _AT_ONCE:
+            wanted = n
+        elif self._size < len(self._query):
+            candidates = self._query[~self._is_held[self._query]]
+            candidates = candidates[self._table.is_open[candidates]]
+            wanted = len(candidates)
+        else:
+            wanted = min(most, n // _AHEAD)
+        wanted = min(wanted, self._room, self._table.most_rows())
+        if wanted >= len(candidates):
+            return candidates
+        if wanted < 2:
+            return np.array([image])
+        others = candidates[candidates != image]
+        left_out = len(candidates) - wanted
+        others = others[np.argpartition(self._rank(others), left_out)[left_out:]]
+        return np.append(others, image)
+
+
+class ExtremeLinkage(_List):
+    """Single or complete linkage: the distance to the nearest or the farthest image of the list.
+
+    Whether a new member changes the distance of an image is told by limits from float32 products,
+    for all but few: of i members in no special order the last is the nearest once in i times. These
+    few are left to SciPy, so that every distance to the list is exact, and ties are ties.
+    """
+
+    def __init__(self, vectors: Vectors, query: Indices, *, nearest: bool, farthest: bool) -> None:
+        """Single linkage if ``nearest``, else complete; see :func:`growing`."""
+        super().__init__(vectors, OpenTable(vectors, np.float32), query, farthest)
+        self._nearest = nearest
+        if nearest:
+            self._to_list.fill(np.inf)
+        # What a limit must pass for a distance to the list to change, in the scale of products.
+        self._threshold = np.full(vectors.count, np.inf if nearest else -np.inf, dtype=np.float32)
+        self._held: dict[int, _Changes] = {}
+        self._stored = 0
+
+    def best(self) -> int:
+        """The open image that is nearest or farthest; of equal ones the lowest."""
+        return int(self._to_list.argmax() if self._farthest else self._to_list.argmin())
+
+    def add(self, image: int) -> None:
+        """Lists an open image."""
+        if not self._is_held[image]:
+            self._look_ahead(image)
+        others, limits, distances = self._held.pop(image)
+        self._stored -= len(others)
+        self._close(image)
+        self._threshold[image] = -np.inf if self._nearest else np.inf  # nothing passes
+        may = self._passes(limits, self._threshold[others])
+        others = others[may]
+        if not others.size:
+            return
+        if distances is None:
+            distances = self._vectors.exact(np.array([image]), others)[0]
+        else:
+            distances = distances[may]
+        combine = np.minimum if self._nearest else np.maximum
+        to_list = combine(self._to_list[others], distances)
+        self._to_list[others] = to_list
+        self._threshold[others] = self._as_threshold(to_list)
+
+    def _passes(self, limits: _Singles, thresholds: _Singles) -> NDArray[np.bool_]:
+        return limits < thresholds if self._nearest else limits > thresholds
+
+    def _as_threshold(self, distances: Floats) -> _Singles:
+        squares = (distances * self._table.scale) ** 2
+        if self._table.relative:
+            # More than the rounding to float32, and than is lost where numbers become too small.
+            away = 1 if self._nearest else -1
+            squares = squares * (1 + away * 2.0**-20) + away * 2.0**-100
+        if self._nearest:
+            squares[distances == 0] = -np.inf  # nothing is nearer
+        return squares.astype(np.float32)
+
+    def _look_ahead(self, image: int) -> None:
+        """Holds, for an image and those that may follow it, what their listing may change."""
+        chosen, images = self._soon(image, self._size), self._table.open_images()
+        limits = self._table.products(chosen, -1 if self._nearest else 1)
+        changes = self._passes(limits, self._threshold[images])
+        exact = None
+        if self._size > _FEW and np.count_nonzero(changes) > changes.size / 4:
+            # Limits that exclude nothing: all is tied, or closer together than they can tell.
+            exact = self._vectors.exact(chosen, images)
+            to_list = self._to_list[images]
+            changes = exact < to_list if self._nearest else exact > to_list
+        left_out = 0
+        for position, row in enumerate(changes):
+            columns = np.flatnonzero(row)
+            if chosen[position] != image and self._stored + len(columns) > _HELD:
+                left_out += 1
+                continue
+            self._held[int(chosen[position])] = (
+                images[columns],
+                limits[position, columns],
+                None if exact is None else exact[position, columns],
+            )
+            self._is_held[chosen[position]] = True
+            self._stored += len(columns)
+        self._room = max(1, len(chosen) - left_out) if left_out else min(2 * self._room, _BLOCK)
+
+
+class MeanLinkage(_List):
+    """Average linkage: the sum of the distances to all images of the list, which ranks as the mean.
+
+    The sums are of float64 products, and known to within an error. Candidates that lie closer
+    together than that are summed again by SciPy's distances.
+    """
+
+    def __init__(self, vectors: Vectors, query: Indices, *, farthest: bool) -> None:
+        """See :func:`growing`."""
+        table = OpenTable(vectors, np.float64)
+        super().__init__(vectors, table, query, farthest)
+        n = vectors.count
+        self._rows = np.empty((max(1, min(n, _HELD // max(n, 1))), n))
+        self._free = list(range(len(self._rows)))[::-1]
+        self._slots = np.zeros(n, dtype=np.intp)
+        self._room = min(_BLOCK, len(self._rows))
+        # Of a squared distance; 0 where all are exact.
+        self._bound = table.relative * (2 * table.radius) ** 2
+        self._error = 0.0
+        self._compared = 0
+        self._direct = False
+
+    def add(self, image: int) -> None:
+        """Lists an open image."""
+        if not self._is_held[image]:
+            self._look_ahead(image)
+        self._close(image)
+        slot = int(self._slots[image])
+        self._free.append(slot)
+        row, is_open = self._rows[slot], self._table.is_open
+        np.add(self._to_list, row, out=self._to_list, where=is_open)
+        if self._bound:
+            # |a - b| = |a^2 - b^2| / (a + b), and no root is off by more than the bound's root;
+            # then one rounding of the root and one of each of the two sums.
+            least = float(row.min(where=is_open, initial=np.inf))
+            self._error += self._bound / max(least, self._bound**0.5)
+            self._error += 8 * _UNIT * (self._size + 1) * self._table.radius
+
+    def best(self) -> int:
+        """The open image that is nearest or farthest; of equal ones the lowest."""
+        to_list = self._to_list
+        if self._farthest:
+            image = int(to_list.argmax())
+            near = to_list >= to_list[image] - 2 * self._error
+        else:
+            image = int(to_list.argmin())
+            near = to_list <= to_list[image] + 2 * self._error
+        if not self._bound or np.count_nonzero(near) == 1:
+            return image
+        return self._settle(np.flatnonzero(near))
+
+    def _look_ahead(self, image: int) -> None:
+        """Computes and holds the rows of an image and of those that may follow it."""
+        chosen = self._soon(image, _BLOCK)
+        images = self._table.open_images()
+        lacking = len(chosen) - len(self._free)
+        if lacking > 0:
+            held = images[self._is_held[images]]
+            given_up = held[np.argpartition(self._rank(held), lacking - 1)[:lacking]]
+            self._is_held[given_up] = False
+            self._free += self._slots[given_up].tolist()
+        # Rows given up were computed in vain: the less is foreseen, the less is computed ahead.
+        if lacking > len(chosen) / 2:
+            self._room = max(1, len(chosen) // 2)
+        elif lacking < len(chosen) / 4:
+            self._room = min(2 * self._room, _BLOCK, len(self._rows))
+        if self._direct:
+            block = self._vectors.exact(chosen, images)
+        else:
+            block = self._table.products(chosen, 0)
+            np.sqrt(np.maximum(block, 0.0, out=block), out=block)
+            block /= self._table.scale
+        for member, distances in zip(chosen, block, strict=True):
+            slot = self._free.pop()
+            self._rows[slot][images] = distances
+            self._slots[member], self._is_held[member] = slot, True
+
+    def _settle(self, images: Indices) -> int:
+        """The best of ``images`` (n,), ascending, which the sums cannot tell apart."""
+        # Images with the same vector have the same distance; of those the lowest is wanted.
+        first = np.unique(self._vectors.labels(images), return_index=True)[1]
+        images = images[np.sort(first)]
+        if len(images) == 1:
+            return int(images[0])
+        self._compared += len(images) * self._size
+        n_open = self._vectors.count - self._size
+        if self._compared > n_open * self._size + n_open**2 / 2:
+            # Doubt is the rule here: from now on SciPy's distances alone cost less than checks.
+            open_images = self._table.open_images()
+            self._to_list[open_images] = self._exact(open_images)
+            self._is_held.fill(False)
+            self._free = list(range(len(self._rows)))[::-1]
+            self._direct, self._bound, self._error = True, 0.0, 0.0
+            return self.best()
+        sums = self._exact(images)
+        return int(images[sums.argmax() if self._farthest else sums.argmin()])
+
+    def _exact(self, images: Indices) -> Floats:
+        """(n,) the sums of SciPy's distances of (n,) ``images``, in the order of the list."""
+        sums = np.zeros(len(images))
+        for start in range(0, len(images), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            for first in range(0, self._size, _BLOCK):
+                members = self._listed[first : min(first + _BLOCK, self._size)]
+                for distances in self._vectors.exact(members, images[part]):
+                    sums[part] += distances
+        return sums
