@@ -150,6 +150,7 @@ class AppClient:
     def __init__(self, url):
         self.base, self.dataset = re.match(r"(http://[^/]+)/datasets/([^?]+)", url).groups()
         self._dataset_id = None
+        self._samples = {}
 
     def _send(self, method, path, payload=None, headers=None):
         body = None if payload is None else json.dumps(payload).encode()
@@ -186,8 +187,11 @@ class AppClient:
         return result
 
     def samples(self):
-        """Sample ids by image id."""
-        return {image_id: sample for sample, image_id, _ in self.overview()["samples"]}
+        """Sample ids by image id, which stay the same in a session."""
+        if not self._samples:
+            listed = self.overview()["samples"]
+            self._samples = {image_id: sample for sample, image_id, _ in listed}
+        return self._samples
 
     def reviewed(self):
         """The images that are marked."""
