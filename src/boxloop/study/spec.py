@@ -223,6 +223,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         apply_override(changed, override)
         _make_absolute(changed, Path())
         _nest(content, changed)
+    # A section that is not there takes boxloop's defaults, also where an axis adds a key to it.
+    content.setdefault("train", Params().train.model_dump(mode="json"))
     base_params = check_params(content, str(path))
     features = axes.features or {_features_name(base_params): {}}
     detectors = axes.detectors or {base_params.train.detector: {}}

@@ -1,0 +1,121 @@
+"""A cell is another one exactly when something that it depends on is."""
+
+import json
+
+import pytest
+
+from boxloop.params import Params
+from boxloop.study import material as materials
+from boxloop.study.grid import cells
+from boxloop.study.material import Material
+from boxloop.types import ImageRef, ImageSet
+from builders import boxes
+from builders_study import changed, spec
+
+
+def material(pixels="0", box=10):
+    refs = tuple(ImageRef(f"i{n}", f"/i{n}.png", 64, 64, pixels * 8 + str(n)) for n in range(12))
+    truth = {
+        ref.id: boxes(("cat" if n % 3 else "dog", 0, 0, box, 10)) for n, ref in enumerate(refs)
+    }
+    return Material.of(ImageSet(refs, ("cat", "dog")), truth)
+
+
+def grid(folder, whole=None, **changes):
+    whole = whole or material()
+    found = spec(folder, **changes)
+    return {c.name: c for c in cells(found, whole, materials.by_class(found, whole))}
+
+
+def folders(folder, *args, **changes):
+    return {name: cell.folder for name, cell in grid(folder, *args, **changes).items()}
+
+
+def same(first, second):
+    return {name for name in first if first[name] == second.get(name)}
+
+
+def test_every_combination_once_and_features_only_where_they_are_used(tmp_path):
+    found = grid(
+        tmp_path,
+        orderings=["random", "temporal", "similar", "dissimilar"],
+        features={"a": {}, "b": {"input_size": 64}},
+        detectors={"x": {}, "y": {"steps": 3}},
+        seeds=[0, 4],
+    )
+    approaches = ["random", "temporal", "similar-a", "similar-b", "dissimilar-a", "dissimilar-b"]
+    assert set(found) == {
+        f"{a}.{d}.seed{s}" for a in approaches for d in ("x", "y") for s in (0, 4)
+    }
+    assert len({c.folder for c in found.values()}) == 24
+    assert found["dissimilar-b.y.seed4"].params.features.input_size == 64
+
+
+ALL = {f"{a}.ssd.seed{s}" for a in ("random", "dissimilar-plain") for s in (0, 1)}
+RANDOM = {name for name in ALL if name.startswith("random")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"seeds": [0, 1, 2]}, ALL),
+        ({"orderings": ["dissimilar", "random", "temporal"]}, ALL),
+        ({"title": "other", "sheet_images": 3}, ALL),
+        ({"set": changed("review", score_threshold=0.3)}, ALL),
+        ({"set": changed("account", iou_thresholds=[0.6])}, ALL),
+        ({"set": changed("track", experiment="x")}, ALL),
+        ({"set": changed("features", seed=3)}, RANDOM),
+        ({"set": changed("order", linkage="average")}, RANDOM),
+        ({"set": changed("train", steps=3)}, set()),
+        ({"set": changed("propose", score_floor=0.06)}, set()),
+        ({"set": changed("batch", size=6)}, set()),
+        ({"turns": 3}, set()),  # without batch.size they decide how the order is cut
+    ],
+)
+def test_a_changed_study_runs_only_what_is_new(tmp_path, changes, kept):
+    assert same(folders(tmp_path), folders(tmp_path, **changes)) == kept
+
+
+def test_one_more_turn_of_batches_of_a_size_goes_on_with_the_same_cells(tmp_path):
+    sized = {"set": changed("batch", size=3)}
+    assert same(folders(tmp_path, **sized), folders(tmp_path, turns=3, **sized)) == ALL
+
+
+def test_simnet_counts_for_its_own_cells_alone(tmp_path):
+    taught = {"features": {"plain": {}, "sim": {"weights": "simnet"}}}
+    before = folders(tmp_path, **taught)
+    after = folders(tmp_path, set=changed("simnet", epochs=3), **taught)
+    assert same(before, after) == ALL
+
+
+@pytest.mark.parametrize("other", [material(pixels="1"), material(box=11)], ids=["pixels", "truth"])
+def test_another_dataset_is_another_study(tmp_path, other):
+    assert same(folders(tmp_path), folders(tmp_path, other)) == set()
+
+
+def test_the_bytes_of_a_weights_file_count_not_its_name(tmp_path):
+    weights = tmp_path / "start.pt"
+    weights.write_bytes(b"one")
+    detectors = {"ssd": {"weights": "start.pt"}}
+    before = folders(tmp_path, detectors=detectors)
+    assert folders(tmp_path, detectors=detectors) == before
+    weights.write_bytes(b"two")
+    assert same(before, folders(tmp_path, detectors=detectors)) == set()
+
+
+def test_one_class_at_a_time(tmp_path):
+    found = grid(tmp_path, classes="each", seeds=[0], orderings=["random"])
+    assert set(found) == {"cat.random.ssd.seed0", "dog.random.ssd.seed0"}
+    assert len({c.folder for c in found.values()}) == 2
+    tiny = spec(tmp_path, classes=["dog"])
+    part = materials.by_class(tiny, material())["dog"]
+    assert [image.id for image in part.images.images] == ["i0", "i3", "i6", "i9"]
+    assert part.images.classes == ("dog",)
+    whole = materials.by_class(spec(tmp_path, classes=["dog"], class_images="all"), material())
+    assert (len(whole["dog"].images), whole["dog"].objects) == (12, 4)
+
+
+def test_what_a_cell_depends_on_is_plain_json(tmp_path):
+    for cell in grid(tmp_path).values():
+        assert json.loads(json.dumps(cell.inputs)) == cell.inputs
+        assert Params.model_validate(json.loads(json.dumps(cell.params.model_dump(mode="json"))))

@@ -1,0 +1,120 @@
+import pytest
+
+from boxloop.errors import ParamsError
+from boxloop.study.spec import load_spec
+from builders_study import changed, spec, study_file
+
+
+def faults(folder, **changes):
+    with pytest.raises(ParamsError) as caught:
+        spec(folder, **changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "study.yaml" in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ordering": ["random"]}, "'ordering' is not a known key (did you mean 'orderings'?)"),
+        ({"orderings": ["alphabetic"]}, "'similar', 'dissimilar', 'random' or 'temporal'"),
+        ({"orderings": []}, "orderings"),
+        ({"orderings": ["random", "random"]}, "orderings must not repeat a value"),
+        ({"seeds": [1, 1]}, "seeds must not repeat a value"),
+        ({"seeds": [-1]}, "seeds.0"),
+        ({"seeds": "0"}, "seeds"),
+        ({"detectors": {"a b": {}}}, "'a b' cannot be a name"),
+        ({"detectors": {"ssd": {"stepz": 3}}}, "'train.stepz' is not a known key"),
+        ({"features": {"x": {"network": 3}}}, "features.network"),
+        ({"seeded": ["train.steps"]}, "got 'train.steps'"),
+        ({"classes": []}, "at least one class"),
+        ({"classes": "each", "test": {}}, "test is for a study of all classes"),
+        ({"test": {"images": 3}}, "dataset.images"),
+        ({"paper": "coco"}, "'voc2007', 'kitti' or 'indoor'"),
+        ({"set": {"dataset": {"format": "folder", "classes": ["a"]}}}, "truth"),
+        ({"set": {"train": 3}}, "set.train"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_the_place(tmp_path, changes, words):
+    assert words in faults(tmp_path, **changes)
+
+
+def test_a_base_that_is_not_there(tmp_path):
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml does not exist"):
+        spec(tmp_path, params="nowhere.yaml")
+
+
+def test_a_file_that_is_no_study(tmp_path):
+    path = tmp_path / "study.yaml"
+    for text in ("- 1", "a: [", "\x00"):
+        path.write_text(text)
+        with pytest.raises(ParamsError, match=r"study\.yaml"):
+            load_spec(path)
+    with pytest.raises(ParamsError, match="does not exist"):
+        load_spec(tmp_path / "other.yaml")
+
+
+def test_a_cell_takes_the_base_its_axes_and_its_seed(tmp_path):
+    (tmp_path / "base.yaml").write_text("train: {steps: 7, weights: none}\nbatch: {size: 5}\n")
+    found = spec(
+        tmp_path,
+        params="base.yaml",
+        set={"propose": {"score_floor": 0.01}, "simnet": {"epochs": 3}},
+        features={"sim": {"weights": "simnet", "simnet": {"margin": 2.0}}, "plain": {}},
+        detectors={"long": {"epochs": 4}, "short": {}},
+        turns=4,
+    )
+    params = found.params("dissimilar", "sim", "long", 9)
+    assert (params.train.epochs, params.train.steps, params.train.weights) == (4, None, "none")
+    assert (params.features.weights, params.simnet.margin, params.simnet.epochs) == ("simnet", 2, 3)
+    assert (params.order.strategy, params.order.seed, params.train.seed) == ("dissimilar", 9, 9)
+    assert (params.batch.size, params.propose.score_floor) == (5, 0.01)
+    assert list(params.iterations) == ["b00", "b01", "b02", "b03"]
+    assert found.params("random", None, "short", 0).train.steps == 7
+    assert params.features.seed == 0  # features are made once, unless `seeded` says otherwise
+
+
+def test_seeded_says_what_a_seed_sets(tmp_path):
+    params = spec(tmp_path, seeded=["train.seed"]).params("random", None, "ssd", 5)
+    assert (params.train.seed, params.order.seed) == (5, 0)
+
+
+def test_paths_count_from_the_file_that_names_them(tmp_path):
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases" / "weights.pt").write_bytes(b"x")
+    (tmp_path / "bases" / "base.yaml").write_text(
+        "dataset: {format: voc, path: ../data}\ntrain: {steps: 1, weights: weights.pt}\n"
+    )
+    path = study_file(tmp_path / "here", params="../bases/base.yaml", set={})
+    params = load_spec(path).params("random", None, "ssd", 0)
+    assert params.dataset.path == str(tmp_path / "data")
+    assert params.train.weights == str(tmp_path / "bases" / "weights.pt")
+    path = study_file(
+        tmp_path / "here", params="../bases/base.yaml", set={"dataset": {"path": "mine"}}
+    )
+    assert load_spec(path).params("random", None, "ssd", 0).dataset.path == str(
+        tmp_path / "here" / "mine"
+    )
+
+
+def test_the_command_line_overrides_the_study(tmp_path):
+    found = load_spec(study_file(tmp_path), ["train.steps=11"])
+    assert found.params("random", None, "ssd", 0).train.steps == 11
+
+
+def test_people_are_not_asked(tmp_path):
+    found = spec(tmp_path, set=changed("review", annotator="fiftyone"))
+    assert found.params("random", None, "ssd", 0).review.annotator == "simulated"
+
+
+def test_the_test_set_is_another_part_or_another_set(tmp_path):
+    voc = {"format": "voc", "path": "a", "split": "train", "classes": ["x"]}
+    other = spec(tmp_path, set={"dataset": voc}, test={"split": "test"})
+    base = other.params("random", None, "ssd", 0)
+    part = other.test_dataset(base)
+    assert (part.dataset.split, part.dataset.path) == ("test", str(tmp_path / "a"))
+    own = spec(tmp_path, set={"dataset": voc}, test={"format": "coco", "path": "b"})
+    whole = own.test_dataset(base)
+    assert (whole.dataset.format, whole.dataset.split) == ("coco", None)
+    assert whole.dataset.path == str(tmp_path / "b")
