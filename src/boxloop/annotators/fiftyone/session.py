@@ -29,7 +29,12 @@ from boxloop import journal, storage
 from boxloop.annotators.fiftyone.desk import KIND
 from boxloop.annotators.fiftyone.environment import FAREWELL_SECONDS, environment
 from boxloop.annotators.fiftyone.locks import Session, claim
-from boxloop.annotators.fiftyone.preparing import Terms, plan_work, submissions
+from boxloop.annotators.fiftyone.preparing import (
+    Terms,
+    display_files,
+    plan_work,
+    submissions,
+)
 from boxloop.annotators.fiftyone.work import Work
 from boxloop.database import open_database
 from boxloop.errors import ReviewPending, SessionError, UserError
@@ -146,6 +151,7 @@ def run_session(
     try:
         with _stopped_by_signals(), claim(layout.state / "sessions", session) as claimed:
             say(_greeting(work))
+            display_files(layout, work)  # an image that is gone is told now, and not in ten seconds
             with open_database(layout.state) as uri, _listening(port or DEFAULT_PORT) as server:
                 spec["port"], spec["socket"] = server.getsockname()[1], server.fileno()
                 if port is not None and spec["port"] != port:
