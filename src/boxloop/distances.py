@@ -173,6 +173,10 @@ class OpenTable:
             self._closed.clear()
         return self._images
 
+    def columns(self, images: Indices) -> Indices:
+        """(n,) the columns of open ``images`` (n,), as ``open_images()`` left them."""
+        return self._columns[images]
+
     def most_rows(self) -> int:
         """Of one block of products."""
         n = max(1, len(self._images))

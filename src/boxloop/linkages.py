@@ -213,9 +213,10 @@ class MeanLinkage(_List):
         table = OpenTable(vectors, np.float64)
         super().__init__(vectors, table, query, farthest)
         n = vectors.count
-        self._rows = np.empty((max(1, min(n, _HELD // max(n, 1))), n))
+        self._rows = np.zeros((max(1, min(n, _HELD // max(n, 1))), n))
         self._free = list(range(len(self._rows)))[::-1]
         self._slots = np.zeros(n, dtype=np.intp)
+        self._least = np.zeros(n)
         self._room = min(_BLOCK, len(self._rows))
         # Of a squared distance; 0 where all are exact.
         self._bound = table.relative * (2 * table.radius) ** 2
@@ -230,13 +231,12 @@ class MeanLinkage(_List):
         self._close(image)
         slot = int(self._slots[image])
         self._free.append(slot)
-        row, is_open = self._rows[slot], self._table.is_open
-        np.add(self._to_list, row, out=self._to_list, where=is_open)
+        # Entries of closed images are out of date, but finite, which infinity does not mind.
+        self._to_list += self._rows[slot]
         if self._bound:
             # |a - b| = |a^2 - b^2| / (a + b), and no root is off by more than the bound's root;
             # then one rounding of the root and one of each of the two sums.
-            least = float(row.min(where=is_open, initial=np.inf))
-            self._error += self._bound / max(least, self._bound**0.5)
+            self._error += self._bound / max(float(self._least[image]), self._bound**0.5)
             self._error += 8 * _UNIT * (self._size + 1) * self._table.radius
 
     def best(self) -> int:
@@ -273,6 +273,10 @@ class MeanLinkage(_List):
             block = self._table.products(chosen, 0)
             np.sqrt(np.maximum(block, 0.0, out=block), out=block)
             block /= self._table.scale
+            own = np.arange(len(chosen)), self._table.columns(chosen)
+            block[own] = np.inf
+            self._least[chosen] = block.min(axis=1)
+            block[own] = 0.0
         for member, distances in zip(chosen, block, strict=True):
             slot = self._free.pop()
             self._rows[slot][images] = distances
