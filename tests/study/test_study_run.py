@@ -1,0 +1,415 @@
+"""Tiny studies, whole: every number computed anew from the proposals and the truth they store."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from PIL import Image
+from scipy import stats
+
+from boxloop import storage
+from boxloop.errors import ParamsError, StudyError
+from boxloop.evaluation import average_precision
+from boxloop.study.run import run
+from boxloop.study.spec import load_spec
+from boxloop.study.voc import voc_average_precision
+from builders_study import TINY, changed, study_file
+
+TEST_SET = {"demo": {"images": 4, "seed": 7}}
+
+
+def start(path, out, *options, jobs=2):
+    """`boxloop study` in a process of its own."""
+    command = [sys.executable, "-c", "from boxloop.cli import main; main()", "study", str(path)]
+    command += ["--out", str(out), "--jobs", str(jobs), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=path.parent
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=250)
+    return process.returncode, output
+
+
+def table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def bytes_of(out):
+    """What must be the same however often a study was interrupted: all but times and logs."""
+    kept = [p for p in sorted(out.rglob("*")) if p.is_file()]
+    skipped = ("logs/", "mlflow", "mlartifacts/")
+    timed = ("cell.json", ".lock", "simnet.json")
+    names = {p.relative_to(out).as_posix(): p for p in kept if p.name not in timed}
+    return {
+        name: path.read_bytes().replace(out.as_posix().encode(), b"OUT")
+        for name, path in names.items()
+        if not name.startswith(skipped) and "/training/" not in name
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished study with a test set: its file and its folder."""
+    folder = tmp_path_factory.mktemp("study")
+    path = study_file(folder, test=TEST_SET)
+    code, output = finish(start(path, folder / "out"))
+    assert code == 0, output
+    return path, folder / "out", output
+
+
+def iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
+    return width * height / area
+
+
+def right(shown, truth, threshold):
+    """How many proposals are right: pairs of one class, highest IoU first, one to one."""
+    pairs = [
+        (iou(box["xyxy"], other["xyxy"]), i, j)
+        for i, box in enumerate(shown)
+        for j, other in enumerate(truth)
+        if box["label"] == other["label"]
+    ]
+    used_i, used_j, count = set(), set(), 0
+    for value, i, j in sorted(pairs, key=lambda p: -p[0]):
+        if value >= threshold and i not in used_i and j not in used_j:
+            used_i.add(i)
+            used_j.add(j)
+            count += 1
+    return count
+
+
+def by_hand(cell, threshold, score):
+    """(W_T, W_B) saved, by the paper's formulas, from the files of a cell."""
+    truth = json.loads((cell / "data" / "truth.json").read_text())["boxes"]
+    objects = first = added = removed = 0
+    for number, key in enumerate(["b00", "b01"]):
+        found = json.loads((cell / "data" / "proposals" / f"{key}.json").read_text())["boxes"]
+        for image_id, proposed in found.items():
+            n = len(truth[image_id])
+            objects += n
+            if number == 0:
+                first += n
+                continue
+            shown = [box for box in proposed if box["score"] >= score]
+            kept = right(shown, truth[image_id], threshold)
+            added += n - kept
+            removed += len(shown) - kept
+    wt, wb = first + added + removed / 2, first + added + removed
+    return 1 - wt / objects, 1 - wb / objects
+
+
+def test_every_row_is_what_its_proposals_and_the_truth_say(done):
+    _, out, _ = done
+    rows = table(out / "results.csv")
+    assert len(rows) == 4 * 2 * 2
+    for row in rows:
+        cell = out / "cells" / row["cell"]
+        wt, wb = by_hand(cell, float(row["iou"]), float(row["score_threshold"]))
+        assert float(row["wt_reduction"]) == pytest.approx(wt)
+        assert float(row["wb_reduction"]) == pytest.approx(wb)
+        assert row["shown"] == str(int(float(row["score_threshold"]) == 0.1))
+    assert any(float(row["removed"]) > 0 for row in rows)
+
+
+def test_every_number_of_the_tables_is_what_its_rows_say(done):
+    _, out, _ = done
+    rows = [r for r in table(out / "results.csv") if r["shown"] == "1"]
+    entries = table(out / "tables.csv")
+    assert len(entries) == 2 * 2 * 2
+    for entry in entries:
+        column = f"{entry['measure']}_reduction"
+
+        def values(approach, column=column, entry=entry):
+            mine = [r for r in rows if r["approach"] == approach and r["iou"] == entry["iou"]]
+            return [100 * float(r[column]) for r in sorted(mine, key=lambda r: int(r["seed"]))]
+
+        ours, base = values(entry["approach"]), values("random")
+        assert entry["n"] == "2"
+        assert float(entry["mean"]) == pytest.approx(sum(ours) / 2)
+        if ours[0] != ours[1]:
+            spread = abs(ours[0] - ours[1]) / 2**0.5
+            half = stats.t.ppf(0.975, 1) * spread / 2**0.5
+            assert float(entry["high"]) - float(entry["mean"]) == pytest.approx(half)
+        if entry["approach"] == "random":
+            assert entry["paired_mean"] == ""
+        else:
+            difference = (ours[0] - base[0] + ours[1] - base[1]) / 2
+            assert float(entry["paired_mean"]) == pytest.approx(difference)
+
+
+def test_the_tables_for_people_hold_these_numbers(done):
+    _, out, output = done
+    text, page = (out / "tables.md").read_text(), (out / "study.html").read_text()
+    for entry in table(out / "tables.csv"):
+        number = f"{float(entry['mean']):.2f}"
+        assert number in text
+        assert number in page
+        assert number in output
+    for said in (text, page, output):
+        assert "Fewer than 3 seeds" in said
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_precision_on_the_test_set_is_what_its_proposals_say(done):
+    _, out, _ = done
+    rows = table(out / "precision.csv")
+    assert [r["labeled_images"] for r in rows] == ["6", "12"] * 4
+    truth = storage.read_truth(out / "shared" / "test" / "data" / "truth.json")
+    assert len(truth) == 4
+    for row in rows:
+        key = "_last" if row["turn"] == "after the last" else row["turn"]
+        folder = next((out / "cells" / row["cell"] / "data").glob("test-*"))
+        found = storage.read_proposals(folder / f"{key}.proposals.json")
+        checkpoint = out / "cells" / row["cell"] / "data" / "detectors" / f"{key}.pt"
+        assert found.checkpoint == storage.file_digest(checkpoint)
+        expected = {
+            **average_precision(found.boxes, truth),
+            **voc_average_precision(found.boxes, truth),
+        }
+        for name, value in expected.items():
+            assert float(row[name]) == pytest.approx(value)
+
+
+def test_a_cell_is_a_campaigns_folder(done):
+    _, out, _ = done
+    cell = next((out / "cells").iterdir())
+    code = "from boxloop.cli import main; main()"
+    for command in (["status"], ["report", ".", "metrics.json", "data/report"]):
+        result = subprocess.run(
+            [sys.executable, "-c", code, *command], cwd=cell, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+        assert "12 of 12 images" in result.stdout or "WT saved" in result.stdout
+    (cell / "metrics.json").unlink()
+    for path in (cell / "data" / "report").iterdir():
+        path.unlink()
+    (cell / "data" / "report").rmdir()
+
+
+def test_detectors_and_seeds_share_what_they_can(done):
+    _, out, _ = done
+    assert len(list((out / "shared").glob("features-*"))) == 1
+    assert len(list((out / "shared" / "orders").iterdir())) == 4
+
+
+def test_figures(done):
+    _, out, _ = done
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert {"figure2_random.jpg", "figure2_dissimilar-plain.jpg", "saving_wt.svg"} <= names
+    assert {"figure3_ssd_voc_map.svg", "figure3_ssd_map.svg"} <= names
+    with Image.open(out / "figures" / "figure2_random.jpg") as strip:
+        assert strip.width == 8 * 164 - 4
+
+
+def modified(out):
+    return {p: p.stat().st_mtime_ns for p in (out / "cells").rglob("*") if p.is_file()}
+
+
+def test_again_computes_nothing_and_a_change_only_what_is_new(done, capsys):
+    path, out, _ = done
+    before, files = modified(out), bytes_of(out)
+    run(load_spec(path), out, jobs=1)
+    assert modified(out) == before
+    assert bytes_of(out) == files
+
+    # Another threshold: counted again, and no detector trained or asked again.
+    stricter = study_file(
+        path.parent, "stricter.yaml", test=TEST_SET, set=changed("review", score_threshold=0.2)
+    )
+    run(load_spec(stricter), out, jobs=2)
+    after = modified(out)
+    assert set(after) == set(before)
+    touched = {p.parent.name for p in after if after[p] != before[p]}
+    assert "workload" in touched
+    assert not touched & {"detectors", "training", "proposals", "labeled"}
+    shown = [r for r in table(out / "results.csv") if r["shown"] == "1"]
+    assert {r["score_threshold"] for r in shown} == {"0.2"}
+    for row in shown:
+        wt, _ = by_hand(out / "cells" / row["cell"], float(row["iou"]), 0.2)
+        assert float(row["wt_reduction"]) == pytest.approx(wt)
+
+    # And back.
+    run(load_spec(path), out, jobs=2)
+    assert bytes_of(out) == files
+    assert "4 done before, 0 to run" in capsys.readouterr().out
+
+
+def test_a_failing_cell_does_not_stop_the_others(tmp_path, capsys):
+    path = study_file(
+        tmp_path,
+        orderings=["random"],
+        detectors={"ssd": {}, "bad": {"weights": "NOTHING_LIKE_IT"}},
+        seeds=[0],
+    )
+    with pytest.raises(StudyError, match="1 of 2 cells failed") as caught:
+        run(load_spec(path), tmp_path / "out", jobs=1)
+    assert caught.value.exit_code != 0
+    assert "failed: random.bad.seed0: " in (said := capsys.readouterr().out)
+    assert "NOTHING_LIKE_IT" in said
+    assert {r["detector"] for r in table(tmp_path / "out" / "results.csv")} == {"ssd"}
+    assert "preliminary" in (tmp_path / "out" / "tables.md").read_text()
+    assert "random.bad.seed0" in (tmp_path / "out" / "study.html").read_text()
+
+
+def test_faults_are_told_before_anything_is_computed(tmp_path):
+    for changes, words in (
+        ({"set": changed("batch", size=8), "turns": 3}, "12 images make 2"),
+        ({"classes": ["unicorn"]}, "classes names 'unicorn'"),
+    ):
+        with pytest.raises(ParamsError, match=words):
+            run(load_spec(study_file(tmp_path, **changes)), tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_the_papers_numbers_stand_beside_with_a_warning(tmp_path, capsys):
+    path = study_file(tmp_path, orderings=["random"], seeds=[0], paper="voc2007")
+    run(load_spec(path), tmp_path / "out", jobs=1)
+    entries = table(tmp_path / "out" / "tables.csv")
+    papers = {(e["measure"], e["iou"]): e["paper"] for e in entries}
+    assert papers[("wt", "0.5")] == "31.61"
+    assert papers[("wb", "0.7")] == ""
+    assert "9,963 images and 30,638 objects" in capsys.readouterr().out
+    assert "One seed, so nothing is known" in (tmp_path / "out" / "tables.md").read_text()
+
+
+def test_one_class_at_a_time_with_its_average(tmp_path):
+    out = tmp_path / "out"
+    path = study_file(tmp_path, orderings=["random"], seeds=[0], classes=["cup", "ball"])
+    run(load_spec(path), out, jobs=2)
+    rows = [r for r in table(out / "results.csv") if r["shown"] == "1" and r["iou"] == "0.5"]
+    assert len(rows) == 2
+    for row in rows:
+        wt, wb = by_hand(out / "cells" / row["cell"], 0.5, 0.1)
+        assert (float(row["wt_reduction"]), float(row["wb_reduction"])) == pytest.approx((wt, wb))
+        truth = json.loads((out / "cells" / row["cell"] / "data" / "truth.json").read_text())
+        labels = [box["label"] for boxes in truth["boxes"].values() for box in boxes]
+        assert set(labels) == {row["class"]}
+    entries = table(out / "tables.csv")
+    average = next(
+        e for e in entries if (e["class"], e["measure"], e["iou"]) == ("average", "wt", "0.5")
+    )
+    wanted = 100 * sum(float(r["wt_reduction"]) for r in rows) / len(rows)
+    assert float(average["mean"]) == pytest.approx(wanted)
+    assert {e["table"] for e in entries} == {"3"}
+
+
+# --- stopped --------------------------------------------------------------------------------------
+
+
+def wait_for(condition, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+SLOWER = {
+    "set": {**TINY["set"], "train": {**TINY["set"]["train"], "steps": 12, "warm_start": True}},
+    "turns": 3,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(tmp_path, how):
+    path = study_file(tmp_path, **SLOWER)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    code, output = finish(start(path, whole))
+    assert code == 0, output
+    for turn in ("b01", "b02"):
+        process = start(path, broken)
+        wait_for(lambda turn=turn: any((broken / "cells").glob(f"*/data/detectors/{turn}.pt")))
+        children = family(process)
+        assert children
+        os.kill(process.pid, how)
+        code, output = finish(process)
+        assert code == (-9 if how == signal.SIGKILL else 130)
+        assert "Traceback" not in output
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert not alive
+        assert not list((broken / "cells").glob("*/cell.json")) or turn == "b02"
+    code, output = finish(start(path, broken))
+    assert code == 0, output
+    assert bytes_of(broken) == bytes_of(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_worker_that_dies_fails_its_own_cell_alone(tmp_path):
+    path = study_file(tmp_path, **SLOWER)
+    out = tmp_path / "out"
+    process = start(path, out)
+    wait_for(lambda: any((out / "cells").glob("*/data/detectors/b01.pt")))
+    family(process)[0].kill()
+    code, output = finish(process)
+    assert code == 1
+    assert "signal 9" in output
+    assert "1 of 4 cells failed" in output
+    assert len(list((out / "cells").glob("*/cell.json"))) == 3
+    code, output = finish(start(path, out))
+    assert code == 0, output
+    assert "3 done before, 1 to run" in output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from boxloop.tracking.store import PARENT, opened
+
+    small = {"orderings": ["random", "temporal"], "seeds": [0]}
+    out = tmp_path / "out"
+
+    def runs():
+        with opened(out, "boxloop", print) as store:
+            top = store.runs({"boxloop.study": next(iter(studies(store)))})
+            cells = store.runs({PARENT: top[0].info.run_id})
+            turns = [store.runs({PARENT: c.info.run_id}) for c in cells]
+            return top, cells, turns
+
+    def studies(store):
+        return {
+            r.data.tags["boxloop.study"] for r in store.runs({}) if "boxloop.study" in r.data.tags
+        }
+
+    path = study_file(tmp_path, **small, set={k: v for k, v in TINY["set"].items() if k != "track"})
+    run(load_spec(path), out, jobs=2)
+    top, cells, turns = runs()
+    assert (len(top), len(cells), [len(t) for t in turns]) == (1, 2, [2, 2])
+    metrics = top[0].data.metrics
+    for entry in table(out / "tables.csv"):
+        name = f"{entry['measure']}_reduction/iou_{entry['iou']}/{entry['approach']}/ssd"
+        assert metrics[name] == pytest.approx(float(entry["mean"]) / 100)
+    assert {c.data.tags["boxloop.approach"] for c in cells} == {"random", "temporal"}
+    run(load_spec(path), out, jobs=2)
+    again = runs()
+    ids = lambda found: [r.info.run_id for r in found]  # noqa: E731
+    assert ids(again[0]) == ids(top)
+    assert set(ids(again[1])) == set(ids(cells))
+    path = study_file(
+        tmp_path,
+        **{**small, "orderings": ["random"]},
+        set={k: v for k, v in TINY["set"].items() if k != "track"},
+    )
+    run(load_spec(path), out, jobs=2)
+    top, cells, turns = runs()
+    assert (len(top), len(cells), [len(t) for t in turns]) == (1, 1, [2])
