@@ -6,7 +6,7 @@ import pytest
 import boxloop.distances
 import boxloop.linkages
 from boxloop.distances import OpenTable, Vectors
-from boxloop.linkages import ExtremeLinkage, MeanLinkage
+from boxloop.linkages import Extremes, WholeRows
 from boxloop.ordering import order
 from boxloop.types import FeatureTable
 
@@ -27,7 +27,7 @@ def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, li
         return products(self, images, margin)
 
     monkeypatch.setattr(OpenTable, "products", spy)
-    monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 50)
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
     order(features(700, 8), strategy, linkage=linkage)
     assert sorted(computed) == list(range(700))
 
@@ -46,7 +46,7 @@ def test_few_distances_are_left_to_scipy(monkeypatch, nearest):
     monkeypatch.setattr(Vectors, "exact", spy)
     vectors = Vectors(features(n, 64).vectors, np.arange(n))
     images = np.random.default_rng(1).permutation(n)
-    listed = ExtremeLinkage(vectors, images[:1], nearest=nearest, farthest=True)
+    listed = Extremes(vectors, images[:1], nearest=nearest, farthest=True)
     for image in images:
         listed.add(int(image))
     expected = sum((n - i) / i for i in range(1, n))
@@ -57,9 +57,12 @@ def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):
     """With room for few rows and no foresight (a random order), blocks shrink to what is used."""
     n = 300
     monkeypatch.setattr(boxloop.linkages, "_HELD", n * 20)
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
     monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 0)
     images = np.random.default_rng(3).permutation(n)
-    listed = MeanLinkage(Vectors(features(n, 8).vectors, np.arange(n)), images[:1], farthest=True)
+    listed = WholeRows(
+        Vectors(features(n, 8).vectors, np.arange(n)), "average", images[:1], farthest=True
+    )
     computed = []
     products = OpenTable.products
 
@@ -78,6 +81,7 @@ def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):
 def test_memory_does_not_grow_with_the_square(monkeypatch, strategy, linkage):
     n, d, block = 3000, 16, 2**20
     monkeypatch.setattr(boxloop.linkages, "_HELD", 40 * n)
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
     monkeypatch.setattr(boxloop.distances, "_PRODUCT_BYTES", block)
     table = features(n, d)
     tracemalloc.start()

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 import boxloop.distances
 import boxloop.linkages
 from boxloop.distances import Vectors
-from boxloop.linkages import MeanLinkage
+from boxloop.linkages import WholeRows
 from boxloop.ordering import order
 from boxloop.types import FeatureTable
 
@@ -20,6 +20,14 @@ LINKAGES = ("single", "average", "complete")
 def table(vectors, ids=None):
     vectors = np.asarray(vectors, dtype=np.float32)
     return FeatureTable(tuple(ids or [f"i{n:03d}" for n in range(len(vectors))]), vectors)
+
+
+@pytest.fixture(params=["few", "many"])
+def both_ways(request, monkeypatch):
+    """As with few images, then as with many."""
+    if request.param == "many":
+        monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
+        monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 5)
 
 
 def scipy_distance(a, b):
@@ -64,6 +72,7 @@ def test_agrees_with_plain_loops_on_ties_and_duplicates(features, strategy, link
     assert list(result) == plain_order(features, query, strategy == "dissimilar", linkage)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 @pytest.mark.parametrize("shape", [(40, 1), (40, 7), (25, 300)])
@@ -94,7 +103,8 @@ def limits_of_memory(draw):
     return {
         "boxloop.linkages._HELD": draw(st.sampled_from([1, 40, 2**27])),
         "boxloop.linkages._BLOCK": draw(st.sampled_from([1, 3, 1024])),
-        "boxloop.linkages._AT_ONCE": draw(st.sampled_from([0, 6, 1024])),
+        "boxloop.linkages._SMALL": draw(st.sampled_from([0, 2048])),
+        "boxloop.linkages._AT_ONCE": draw(st.sampled_from([0, 6])),
         "boxloop.linkages._AHEAD": draw(st.sampled_from([2, 8])),
         "boxloop.linkages._FEW": draw(st.sampled_from([0, 4, 32])),
         "boxloop.distances._PRODUCT_BYTES": draw(st.sampled_from([1, 200, 2**28])),
@@ -121,6 +131,7 @@ def test_agrees_with_plain_loops_whatever_fits(features, strategy, linkage, size
     assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_two_tight_clusters_far_apart(strategy, linkage):
@@ -144,10 +155,12 @@ def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, held):
     features = table(np.random.default_rng(0).normal(size=(200, 5)))
     whole = order(features, strategy, linkage=linkage)
     monkeypatch.setattr(boxloop.linkages, "_HELD", held)
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
     monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 20)
     assert order(features, strategy, linkage=linkage) == whole
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_where_all_is_tied_the_lowest_id_comes_first(strategy, linkage):
@@ -176,13 +189,14 @@ def test_where_all_is_tied_sums_are_not_checked_one_by_one(monkeypatch):
 def test_most_steps_need_no_check(monkeypatch):
     """On data without ties the sums decide by themselves."""
     settled = []
-    settle = MeanLinkage._settle
-    monkeypatch.setattr(MeanLinkage, "_settle", lambda s, i: (settled.append(i), settle(s, i))[1])
+    settle = WholeRows._settle
+    monkeypatch.setattr(WholeRows, "_settle", lambda s, i: (settled.append(i), settle(s, i))[1])
     features = table(np.random.default_rng(0).normal(size=(300, 40)) + 50)
     order(features, "dissimilar", linkage="average")
     assert len(settled) <= 1  # the last two
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_equal_vectors_go_by_id(strategy, linkage):
@@ -193,6 +207,7 @@ def test_equal_vectors_go_by_id(strategy, linkage):
     assert list(result[3:]) == sorted(result[3:])
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_duplicates_follow_at_once_when_similar_and_last_when_dissimilar():
     distinct = np.random.default_rng(4).normal(size=(20, 6))
     features = table(np.concatenate([distinct, distinct]))

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from boxloop.distances import Indices, OpenTable, Vectors
 from boxloop.types import Floats
 
-_AT_ONCE = 1024
-"""So few images are computed together, all at the start."""
+_SMALL = 2048
+"""So few images are compared by whole rows, all made by one product at the start."""
+
+_AT_ONCE = 512
+"""The last rows, that are made together."""
 
 _AHEAD = 8
 """A block has rows for one in so many of the open images: its columns will be closed soon."""
 
-_BLOCK = 1024
+_BLOCK = 2048
 """Most rows in one block; more is hardly faster."""
 
 _HELD = 2**27
@@ -62,11 +65,11 @@ def growing(vectors: Vectors, linkage: str, query: Indices, *, farthest: bool) -
     Raises:
         ValueError: unknown linkage.
     """
-    if linkage == "average":
-        return MeanLinkage(vectors, query, farthest=farthest)
-    if linkage in ("single", "complete"):
-        return ExtremeLinkage(vectors, query, nearest=linkage == "single", farthest=farthest)
-    raise ValueError(f"unknown linkage '{linkage}'")
+    if linkage not in ("single", "average", "complete"):
+        raise ValueError(f"unknown linkage '{linkage}'")
+    if linkage == "average" or vectors.count <= _SMALL:
+        return WholeRows(vectors, linkage, query, farthest=farthest)
+    return Extremes(vectors, query, nearest=linkage == "single", farthest=farthest)
 
 
 class _List:
@@ -98,7 +101,7 @@ class _List:
         candidates = self._table.open_images()
         n = len(candidates)
         candidates = candidates[~self._is_held[candidates]]
-        if n <= _AT_ONCE:
+        if n <= (_AT_ONCE if self._size else _SMALL):
             wanted = n
         elif self._size < len(self._query):
             candidates = self._query[~self._is_held[self._query]]
@@ -117,8 +120,8 @@ class _List:
         return np.append(others, image)
 
 
-class ExtremeLinkage(_List):
-    """Single or complete linkage: the distance to the nearest or the farthest image of the list.
+class Extremes(_List):
+    """Single or complete linkage, of many images: only changes are looked at.
 
     Whether a new member changes the distance of an image is told by limits from float32 products,
     for all but few: of i members in no special order the last is the nearest once in i times. These
@@ -201,18 +204,23 @@ class ExtremeLinkage(_List):
         self._room = max(1, len(chosen) - left_out) if left_out else min(2 * self._room, _BLOCK)
 
 
-class MeanLinkage(_List):
-    """Average linkage: the sum of the distances to all images of the list, which ranks as the mean.
+class WholeRows(_List):
+    """Any linkage, with all distances of each image that is listed.
 
-    The sums are of float64 products, and known to within an error. Candidates that lie closer
-    together than that are summed again by SciPy's distances.
+    Average linkage needs them all: the sum of the distances to the images of the list ranks as
+    their mean. For few images it is also the fastest way to the other linkages. The distances are
+    from float64 products and known to within an error. Candidates that lie closer together than
+    that are compared again by SciPy's distances.
     """
 
-    def __init__(self, vectors: Vectors, query: Indices, *, farthest: bool) -> None:
+    def __init__(self, vectors: Vectors, linkage: str, query: Indices, *, farthest: bool) -> None:
         """See :func:`growing`."""
         table = OpenTable(vectors, np.float64)
         super().__init__(vectors, table, query, farthest)
         n = vectors.count
+        self._combine = {"single": np.minimum, "average": np.add, "complete": np.maximum}[linkage]
+        self._start, self._extreme = np.inf if linkage == "single" else 0.0, linkage != "average"
+        self._to_list.fill(self._start)
         self._rows = np.zeros((max(1, min(n, _HELD // max(n, 1))), n))
         self._free = list(range(len(self._rows)))[::-1]
         self._slots = np.zeros(n, dtype=np.intp)
@@ -231,13 +239,16 @@ class MeanLinkage(_List):
         self._close(image)
         slot = int(self._slots[image])
         self._free.append(slot)
-        # Entries of closed images are out of date, but finite, which infinity does not mind.
-        self._to_list += self._rows[slot]
+        self._combine(self._to_list, self._rows[slot], out=self._to_list)
+        if self._extreme:
+            # Entries of closed images are out of date. In a sum infinity does not mind them.
+            self._to_list[self._listed[: self._size]] = self._taken
         if self._bound:
-            # |a - b| = |a^2 - b^2| / (a + b), and no root is off by more than the bound's root;
-            # then one rounding of the root and one of each of the two sums.
-            self._error += self._bound / max(float(self._least[image]), self._bound**0.5)
-            self._error += 8 * _UNIT * (self._size + 1) * self._table.radius
+            # |a - b| = |a^2 - b^2| / (a + b), and no root is off by more than the bound's root,
+            # nor by more than its rounding; a sum adds one rounding here and one in SciPy's sum.
+            error = self._bound / max(float(self._least[image]), self._bound**0.5)
+            error += 8 * _UNIT * (self._size + 1) * self._table.radius
+            self._error = max(self._error, error) if self._extreme else self._error + error
 
     def best(self) -> int:
         """The open image that is nearest or farthest; of equal ones the lowest."""
@@ -283,7 +294,7 @@ class MeanLinkage(_List):
             self._slots[member], self._is_held[member] = slot, True
 
     def _settle(self, images: Indices) -> int:
-        """The best of ``images`` (n,), ascending, which the sums cannot tell apart."""
+        """The best of ``images`` (n,), ascending, which the products cannot tell apart."""
         # Images with the same vector have the same distance; of those the lowest is wanted.
         first = np.unique(self._vectors.labels(images), return_index=True)[1]
         images = images[np.sort(first)]
@@ -299,16 +310,16 @@ class MeanLinkage(_List):
             self._free = list(range(len(self._rows)))[::-1]
             self._direct, self._bound, self._error = True, 0.0, 0.0
             return self.best()
-        sums = self._exact(images)
-        return int(images[sums.argmax() if self._farthest else sums.argmin()])
+        exact = self._exact(images)
+        return int(images[exact.argmax() if self._farthest else exact.argmin()])
 
     def _exact(self, images: Indices) -> Floats:
-        """(n,) the sums of SciPy's distances of (n,) ``images``, in the order of the list."""
-        sums = np.zeros(len(images))
+        """(n,) SciPy's distances of (n,) ``images`` to the list, combined in its order."""
+        result = np.full(len(images), self._start)
         for start in range(0, len(images), _BLOCK):
-            part = slice(start, start + _BLOCK)
+            part = result[start : start + _BLOCK]
             for first in range(0, self._size, _BLOCK):
                 members = self._listed[first : min(first + _BLOCK, self._size)]
-                for distances in self._vectors.exact(members, images[part]):
-                    sums[part] += distances
-        return sums
+                for distances in self._vectors.exact(members, images[start : start + _BLOCK]):
+                    self._combine(part, distances, out=part)
+        return result
