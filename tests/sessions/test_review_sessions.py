@@ -280,6 +280,9 @@ def test_a_port_that_is_taken(make_campaign):
 def test_a_database_of_the_user_s_own(make_campaign, tmp_path, monkeypatch):
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     layout = make_campaign(count=1)
+    with review(layout.root, env={"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1"}) as terminal:
+        assert terminal.ends() == 2
+        assert "the MongoDB that FIFTYONE_DATABASE_URI names cannot be used" in terminal.said()
     with open_database(tmp_path / "mine") as uri:
         env = {"FIFTYONE_DATABASE_URI": uri}
         with review(layout.root, env=env) as terminal:
@@ -296,8 +299,6 @@ def test_a_database_of_the_user_s_own(make_campaign, tmp_path, monkeypatch):
             app.mark()
             assert "1 relabeled" in app.submit()["summary"]
             assert terminal.ends() == 0
-    with review(layout.root, env={"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1"}) as terminal:
-        assert terminal.ends() == 2
 
 
 def test_an_app_that_does_not_start_is_told_with_its_log(make_campaign, tmp_path):

@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
+
 from boxloop.annotators.fiftyone.preparing import Terms
 from boxloop.errors import BoxloopError
 from boxloop.layout import Layout
@@ -68,7 +70,10 @@ def _serve(spec: dict[str, Any], events: IO[str]) -> None:
 
     params, layout = load_params(Path(spec["params"]), spec["overrides"]), Layout()
     work = preparing.plan_work(layout, params, Terms(**spec["terms"]))
-    board = open_board(work, preparing.display_files(layout, work))
+    # Of sessions that start together, one after the other: they share a batch's dataset, and take
+    # images that were begun from each other's.
+    with FileLock(layout.state / "opening.lock"):
+        board = open_board(work, preparing.display_files(layout, work))
     known = preparing.Submissions(layout, params)
     desk = Desk(
         board,

@@ -1,0 +1,86 @@
+"""`boxloop run` with the real DVC: train, review, train, ... in one sitting; and a batch redone."""
+
+import pytest
+from campaigns import TINY, init, repro
+
+from boxloop import storage
+from boxloop.errors import UserError
+from boxloop.layout import Layout, read_campaign
+from boxloop.params import load_params
+from boxloop.running import alternate
+from builders_database import require_mongod, wait_until
+from builders_terminals import nothing_runs, processes, review
+
+pytestmark = pytest.mark.timeout(290)
+
+SIZE = (64, 64)
+SETTINGS = (
+    *(o for o in TINY if not o.startswith(("dataset.demo", "batch=", "train.steps"))),
+    "dataset.demo={images: 5, video_fraction: 0.0, size: [64, 64], seed: 0}",
+    "batch={sizes: [2, 3]}",
+    "train.steps=1",
+    # After one step a network proposes at random: nothing that a test could count on.
+    "review.score_threshold=1.0",
+    "review.annotator=fiftyone",
+    "track.enabled=false",
+)
+
+
+def label(app, classes):
+    """A reviewer who draws one box on each image, and goes on."""
+    for image_id in app.samples():
+        app.draw(image_id, (8, 8, 24, 24), classes[0], SIZE)
+        app.mark(image_id)
+    return app.submit()["summary"]
+
+
+@pytest.mark.slow
+def test_the_whole_alternation_and_a_redo(tmp_path):
+    require_mongod()
+    folder = init(tmp_path / "my campaign", *SETTINGS, batches=2)
+    layout = Layout(folder)
+    with review(folder, "--reviewer", "ann", command="run") as terminal:
+        first = terminal.app(0)
+        classes = storage.read_images(layout.images).classes
+        summaries = [label(first, classes)]
+        assert "Batch b00: 2 images with 2 boxes are submitted by ann." in summaries[0]
+        second = terminal.app(1)
+        assert second.dataset == "b01"
+        summaries.append(label(second, classes))
+        assert terminal.ends(120) == 0
+        said = terminal.said()
+        assert all(summary in said for summary in summaries)
+        assert said.rstrip().endswith("Every batch is done. Results: data/report/report.html")
+    wait_until(lambda: nothing_runs(folder))
+    labeled = storage.read_labeled(layout.labeled("b01"))
+    assert [len(boxes) for boxes in labeled.boxes.values()] == [1] * 5
+    # The last summary is what the campaign's metrics say.
+    totals = read_campaign(layout, load_params(folder / "params.yaml")).totals(0.5)
+    assert (totals.objects, totals.wb) == (5, 5)
+    assert "so far, 5 objects, at IoU 0.5: WB 5 boxes (0.0 % saved)" in summaries[1]
+    assert "up to date" in repro(folder).stdout
+
+    with review(folder, "b00", "--redo", "--reviewer", "bob") as terminal:
+        app = terminal.app()
+        (image_id, *_) = app.samples()
+        app.draw(image_id, (30, 30, 50, 50), classes[-1], SIZE)
+        app.mark()
+        assert "2 images with 3 boxes are submitted again by bob" in app.submit()["summary"]
+        assert terminal.ends(120) == 0
+        assert "Handing the new labels to DVC" in terminal.said()
+    assert len(storage.read_corrections(layout.corrections("b00")).boxes[image_id]) == 2
+    repro(folder)
+    assert len(storage.read_labeled(layout.labeled("b01")).boxes[image_id]) == 2
+    assert storage.read_corrections(layout.corrections("b00")).revision == 2
+
+
+def test_what_is_wrong_with_the_pipeline_is_not_taken_for_a_batch_that_waits(tmp_path):
+    """A folder without a pipeline: DVC fails, and nobody is asked to review anything."""
+    layout = Layout(tmp_path)
+    layout.state.mkdir()
+    layout.pending.write_text("b03\n")  # of another day
+    asked = []
+    with pytest.raises(UserError, match="'dvc repro' failed, see above: put that right"):
+        alternate(layout, asked.append, lambda text: None)
+    assert asked == []
+    assert not any(processes(tmp_path).values())
