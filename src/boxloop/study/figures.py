@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
@@ -100,7 +100,7 @@ def samples(images: Sequence[ImageRef]) -> bytes:
             picture = Image.fromarray(read_image(Path(ref.path)))
         except DatasetError:
             picture = Image.new("RGB", (_SIDE, _SIDE), "#dddddd")
-        picture.thumbnail((_SIDE, _SIDE))
+        picture = ImageOps.contain(picture, (_SIDE, _SIDE))
         left = i * (_SIDE + _GAP) + (_SIDE - picture.width) // 2
         strip.paste(picture, (left, (_SIDE - picture.height) // 2))
     buffer = io.BytesIO()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from boxloop.errors import BoxloopError
+
 _SECONDS_TO_END = 3.0
 _WORKER = [sys.executable, "-m", "boxloop.study.worker"]
 
@@ -66,13 +68,21 @@ class Pool:
         self._size, self._gpus, self._logs = size, list(gpus), logs
         self._processes: dict[int, subprocess.Popen[str]] = {}
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, on_end: OnEnd) -> dict[str, str]:
+    def run(
+        self,
+        jobs: Sequence[Job],
+        on_progress: OnProgress,
+        on_end: OnEnd,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> dict[str, str]:
         """Does all jobs; where one fails, those that need it fail, and all others are done.
 
         Args:
             jobs: in the order in which they are begun.
             on_progress: told what a worker is at; called from several threads, one at a time.
-            on_end: told when a job has finished (None) or failed (why); likewise.
+            on_end: told when a job has finished (None) or failed (why); likewise. A job whose end
+                cannot be taken in (BoxloopError, OSError) has failed.
+            meanwhile: called again and again by the thread that waits here.
 
         Returns:
             Why each failed job failed, in a sentence.
@@ -88,7 +98,8 @@ class Pool:
             for thread in threads:
                 while thread.is_alive():
                     # A join without a limit would keep Ctrl-C waiting.
-                    thread.join(0.5)
+                    thread.join(0.2)
+                    meanwhile()
         finally:
             with state.changed:
                 state.stopped = True
@@ -115,11 +126,14 @@ class Pool:
             with state.changed:
                 if state.stopped:
                     return
+                try:
+                    on_end(job, why)
+                except (BoxloopError, OSError) as error:
+                    why = str(error)
                 if why is None:
                     state.finished.add(job.name)
                 else:
                     state.failed[job.name] = why
-                on_end(job, why)
                 state.changed.notify_all()
 
     def _exchange(self, slot: int, job: Job) -> Any:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from boxloop import __version__, batching, storage
-from boxloop.errors import ParamsError, StudyError, StudyStopped
+from boxloop.errors import BoxloopError, ParamsError, StudyError, StudyStopped
 from boxloop.layout import Layout
 from boxloop.params import SIMNET, Params
 from boxloop.progress import reporting
@@ -183,6 +184,9 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     failed: dict[str, str] = {}
     if left:
         failed = _compute(study, left, jobs, say)
+        for cell in left:
+            if cell.name not in failed and not study.is_done(cell):
+                failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"
     outcome = _gather(study, failed)
     text, points, files = write_outputs(study.root, outcome)
     say("\n" + text)
@@ -194,7 +198,7 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
             study.root,
             study.spec.axes.title,
             track.experiment,
-            [TrackedCell(*one) for one in _tracked(outcome)],
+            [TrackedCell(*_tracked(cell, layout)) for cell, layout in outcome.finished],
             points,
             files,
             say,
@@ -224,6 +228,7 @@ def _compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -
     finished: dict[str, int] = {}
     started: dict[str, float] = {}
     failed: dict[str, str] = {}
+    done: SimpleQueue[Cell] = SimpleQueue()
 
     with reporting("turns of all cells") as report:
 
@@ -240,9 +245,10 @@ def _compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -
                 cell = by_name[job.name]
                 _mark(study, cell, started.get(job.name, time.time()))
                 say(_saved(study, cell))
+                done.put(cell)
 
         pool = Pool(size, gpus=gpus, logs=study.root / "logs")
-        failures = pool.run(work, progressed, ended)
+        failures = pool.run(work, progressed, ended, _Tracking(study, done, say))
     for name, why in failures.items():
         if name in by_name:
             failed[name] = why
@@ -418,17 +424,38 @@ def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
     )
 
 
-def _tracked(outcome: Outcome) -> Iterator[tuple[Layout, Params, str, Mapping[str, str]]]:
-    for cell, layout in outcome.finished:
-        track = cell.params.track.model_copy(update={"campaign": cell.name})
-        params = cell.params.model_copy(update={"track": track})
-        tags = {
-            "approach": cell.approach.name,
-            "detector": cell.detector,
-            "seed": str(cell.seed),
-            **({} if cell.label is None else {"class": cell.label}),
-        }
-        yield layout, params, digest([cell.folder, cell.counted]), tags
+def _tracked(cell: Cell, layout: Layout) -> tuple[Layout, Params, str, Mapping[str, str]]:
+    track = cell.params.track.model_copy(update={"campaign": cell.name})
+    params = cell.params.model_copy(update={"track": track})
+    tags = {
+        "approach": cell.approach.name,
+        "detector": cell.detector,
+        "seed": str(cell.seed),
+        **({} if cell.label is None else {"class": cell.label}),
+    }
+    return layout, params, digest([cell.folder, cell.counted]), tags
+
+
+class _Tracking:
+    """Brings cells to MLflow while others are computed; what fails here is done in the end."""
+
+    def __init__(self, study: Study, done: SimpleQueue[Cell], say: Print) -> None:
+        self._study, self._done, self._say = study, done, say
+        self._enabled = study.spec.track.enabled
+
+    def __call__(self) -> None:
+        if not self._enabled or self._done.empty():
+            return
+        from boxloop.tracking.study import TrackedCell, track_cell  # MLflow takes seconds
+
+        cell, track = self._done.get(), self._study.spec.track
+        try:
+            one = TrackedCell(*_tracked(cell, self._study.layout(cell)))
+            title = self._study.spec.axes.title
+            track_cell(self._study.root, title, track.experiment, one, self._say)
+        except BoxloopError as error:
+            self._enabled = False
+            self._say(f"note: not in MLflow yet: {error}")
 
 
 @contextmanager

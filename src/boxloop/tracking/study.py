@@ -62,7 +62,7 @@ def track_study(
         TrackingError: MLflow cannot be written to.
         ArtifactError: a file of a cell is missing or damaged.
     """
-    study_id = identity.campaign_identity(identity.digest(["study", title]), root)
+    study_id = _study_id(root, title)
     content = identity.digest([sorted(values.items()), [file_digest(path) for path in files]])
     with opened(root, experiment, say) as store:
         own = {
@@ -89,7 +89,31 @@ def track_study(
         if not same:
             store.set_tags(run_id, {CONTENT_TAG: content})
             store.finish(run_id, _now())
-    say(f"in MLflow, experiment '{experiment}'; to look at it: {identity.ui_hint(root)}")
+        hint = identity.ui_hint(root).replace("sqlite:///mlflow.db", store.uri)
+    say(f"in MLflow, experiment '{experiment}'; to look at it: {hint}")
+
+
+def track_cell(
+    root: Path, title: str, experiment: str, cell: TrackedCell, say: Callable[[str], object]
+) -> None:
+    """Logs a cell of a study that is not finished, so that it can be looked at meanwhile.
+
+    Raises:
+        TrackingError: MLflow cannot be written to.
+        ArtifactError: a file of the cell is missing or damaged.
+    """
+    study_id = _study_id(root, title)
+    with opened(root, experiment, say) as store:
+        found = store.runs({STUDY_TAG: study_id})
+        run_id = (
+            str(found[0].info.run_id) if found else _study(store, title, root, study_id, {}, [])
+        )
+        child = _cell(store, cell, identity.campaign_identity(cell.identity, root))
+        store.set_tags(child, {PARENT: run_id})
+
+
+def _study_id(root: Path, title: str) -> str:
+    return identity.campaign_identity(identity.digest(["study", title]), root)
 
 
 def _study(
