@@ -12,7 +12,7 @@ from pathlib import Path
 from app import browser
 from campaigns import run
 from PIL import Image
-from sessions import review
+from terminals import review
 
 from boxloop import storage
 from boxloop.layout import Layout

@@ -5,7 +5,7 @@ import json
 import pytest
 from app import browser
 from campaigns import TINY, init, run
-from sessions import processes_of, pull_the_plug, review
+from terminals import processes_of, pull_the_plug, review
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
