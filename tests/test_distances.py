@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.spatial.distance import cdist
@@ -32,6 +32,9 @@ TABLES = arrays(
 
 @settings(deadline=None, max_examples=400)
 @given(TABLES, st.sampled_from([np.float32, np.float64]), st.integers(0, 99))
+@example(np.array([[1e-45], [3e-45]], dtype=np.float32), np.float32, 0)
+@example(np.array([[3e38], [-3e38]], dtype=np.float32), np.float32, 0)
+@example(np.array([[3e38, 3e-45], [-1e38, 1]], dtype=np.float32), np.float64, 0)
 def test_no_distance_passes_its_limits(vectors, dtype, seed):
     """On images closed one by one, in any order."""
     features, exact = shuffled(vectors, seed)
@@ -85,8 +88,9 @@ def test_integers_times_a_power_of_two_are_exact(vectors, dtype):
 
 def test_integers_too_large_are_not_taken_for_exact():
     """Their squares differ by less than float32 tells."""
-    vectors = np.array([[0, 0], [4096, 1], [4097, 0]], dtype=np.float32)
+    vectors = np.array([[0, 0], [4095, 1], [4094, 91]], dtype=np.float32)
     assert OpenTable(Vectors(vectors, np.arange(3)), np.float32).relative > 0
+    assert OpenTable(Vectors(vectors, np.arange(3)), np.float64).relative == 0
 
 
 def test_labels_are_equal_where_the_vectors_are():

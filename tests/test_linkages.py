@@ -32,25 +32,67 @@ def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, li
     assert sorted(computed) == list(range(700))
 
 
+def count_exact(monkeypatch):
+    """The numbers of distances that SciPy is asked for, call by call."""
+    compared = []
+    exact = Vectors.exact
+
+    def spy(self, images, others):
+        compared.append(len(images) * len(others))
+        return exact(self, images, others)
+
+    monkeypatch.setattr(Vectors, "exact", spy)
+    return compared
+
+
 @pytest.mark.parametrize("nearest", [True, False])
 def test_few_distances_are_left_to_scipy(monkeypatch, nearest):
     """In a random order the i-th member is the nearest (farthest) so far once in i times."""
     n = 1500
-    computed = []
-    exact = Vectors.exact
-
-    def spy(self, images, others):
-        computed.append(len(images) * len(others))
-        return exact(self, images, others)
-
-    monkeypatch.setattr(Vectors, "exact", spy)
+    compared = count_exact(monkeypatch)
     vectors = Vectors(features(n, 64).vectors, np.arange(n))
     images = np.random.default_rng(1).permutation(n)
     listed = Extremes(vectors, images[:1], nearest=nearest, farthest=True)
     for image in images:
         listed.add(int(image))
     expected = sum((n - i) / i for i in range(1, n))
-    assert 0.6 * expected < sum(computed) < 1.3 * expected
+    assert 0.6 * expected < sum(compared) < 1.3 * expected
+
+
+def test_nothing_is_compared_with_what_has_an_equal_in_the_list(monkeypatch):
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
+    compared = count_exact(monkeypatch)
+    vectors = Vectors(np.full((60, 5), 0.1, dtype=np.float32), np.arange(60))
+    listed = Extremes(vectors, np.arange(3), nearest=True, farthest=True)
+    for image in range(60):
+        listed.add(image)
+    assert sum(compared) == 59
+
+
+@pytest.mark.parametrize("nearest", [True, False])
+def test_what_limits_cannot_tell_is_compared_in_blocks(monkeypatch, nearest):
+    """All pairs are equally far apart: no limit excludes any, and single rows would take long."""
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
+    monkeypatch.setattr(boxloop.linkages, "_FEW", 8)
+    monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 16)
+    compared = count_exact(monkeypatch)
+    vectors = Vectors((np.eye(200) / 10).astype(np.float32), np.arange(200))
+    listed = Extremes(vectors, np.arange(3), nearest=nearest, farthest=True)
+    for image in range(200):
+        listed.add(image)
+    assert len(compared) < 100
+
+
+def test_what_is_held_is_limited(monkeypatch):
+    """Most of what does not fit is computed again."""
+    monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
+    monkeypatch.setattr(boxloop.linkages, "_HELD", 500)
+    monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 0)
+    vectors = Vectors(features(400, 3).vectors, np.arange(400))
+    listed = Extremes(vectors, np.arange(3), nearest=True, farthest=False)
+    for image in range(400):
+        listed.add(image)
+        assert sum(len(others) for others, _, _ in listed._held.values()) <= 500
 
 
 def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):

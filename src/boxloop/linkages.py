@@ -90,7 +90,6 @@ class _List:
         self._size += 1
         self._is_held[image] = False
         self._table.close(image)
-        self._to_list[image] = self._taken
 
     def _rank(self, images: Indices) -> Floats:
         """(n,) how soon each of (n,) ``images`` is likely to be listed, the highest first."""
@@ -150,6 +149,7 @@ class Extremes(_List):
         others, limits, distances = self._held.pop(image)
         self._stored -= len(others)
         self._close(image)
+        self._to_list[image] = self._taken
         self._threshold[image] = -np.inf if self._nearest else np.inf  # nothing passes
         may = self._passes(limits, self._threshold[others])
         others = others[may]
@@ -221,6 +221,8 @@ class WholeRows(_List):
         self._combine = {"single": np.minimum, "average": np.add, "complete": np.maximum}[linkage]
         self._start, self._extreme = np.inf if linkage == "single" else 0.0, linkage != "average"
         self._to_list.fill(self._start)
+        # Rows go on to have entries for closed images, out of date, which this outweighs.
+        self._closed = np.zeros(n)
         self._rows = np.zeros((max(1, min(n, _HELD // max(n, 1))), n))
         self._free = list(range(len(self._rows)))[::-1]
         self._slots = np.zeros(n, dtype=np.intp)
@@ -240,9 +242,7 @@ class WholeRows(_List):
         slot = int(self._slots[image])
         self._free.append(slot)
         self._combine(self._to_list, self._rows[slot], out=self._to_list)
-        if self._extreme:
-            # Entries of closed images are out of date. In a sum infinity does not mind them.
-            self._to_list[self._listed[: self._size]] = self._taken
+        self._closed[image] = self._taken
         if self._bound:
             # |a - b| = |a^2 - b^2| / (a + b), and no root is off by more than the bound's root,
             # nor by more than its rounding; a sum adds one rounding here and one in SciPy's sum.
@@ -252,7 +252,7 @@ class WholeRows(_List):
 
     def best(self) -> int:
         """The open image that is nearest or farthest; of equal ones the lowest."""
-        to_list = self._to_list
+        to_list = self._to_list + self._closed
         if self._farthest:
             image = int(to_list.argmax())
             near = to_list >= to_list[image] - 2 * self._error
@@ -288,10 +288,14 @@ class WholeRows(_List):
             block[own] = np.inf
             self._least[chosen] = block.min(axis=1)
             block[own] = 0.0
+        self._is_held[chosen] = True
+        if len(chosen) == len(self._rows) == len(self._to_list):
+            self._rows, self._slots, self._free = block, chosen.copy(), []  # all, in their order
+            return
         for member, distances in zip(chosen, block, strict=True):
             slot = self._free.pop()
             self._rows[slot][images] = distances
-            self._slots[member], self._is_held[member] = slot, True
+            self._slots[member] = slot
 
     def _settle(self, images: Indices) -> int:
         """The best of ``images`` (n,), ascending, which the products cannot tell apart."""
