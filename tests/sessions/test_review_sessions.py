@@ -24,7 +24,7 @@ from boxloop.reviewing import collect
 from builders_database import client, wait_until
 from builders_terminals import environment, kill, nothing_runs, processes, review
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(400)
 
 STOPPED = (
     "boxloop: stopped; batch b00 is not submitted yet, and what was saved in the App is kept:"

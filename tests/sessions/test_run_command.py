@@ -11,7 +11,7 @@ from boxloop.running import alternate
 from builders_database import require_mongod, wait_until
 from builders_terminals import nothing_runs, processes, review
 
-pytestmark = pytest.mark.timeout(290)
+pytestmark = pytest.mark.timeout(600)
 
 SIZE = (64, 64)
 SETTINGS = (
