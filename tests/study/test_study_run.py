@@ -275,9 +275,10 @@ def test_faults_are_told_before_anything_is_computed(tmp_path):
     assert not (tmp_path / "out" / "cells").exists()
 
 
-def test_the_papers_numbers_stand_beside_with_a_warning(tmp_path, capsys):
-    path = study_file(tmp_path, orderings=["random"], seeds=[0], paper="voc2007")
+def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsys):
+    path = study_file(tmp_path, orderings=["random"], seeds=[0], paper="voc2007", checkpoints=False)
     run(load_spec(path), tmp_path / "out", jobs=1)
+    assert not list(tmp_path.glob("out/cells/*/data/detectors"))
     entries = table(tmp_path / "out" / "tables.csv")
     papers = {(e["measure"], e["iou"]): e["paper"] for e in entries}
     assert papers[("wt", "0.5")] == "31.61"

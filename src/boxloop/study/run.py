@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -181,6 +182,9 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     done = [cell for cell in study.cells if study.is_done(cell)]
     left = [cell for cell in study.cells if cell not in done]
     say(f"{len(study.cells)} cells: {len(done)} done before, {len(left)} to run, in {study.root}")
+    axes = study.spec.axes.model_dump(mode="json")
+    # For those who find the folder later, and for MLflow.
+    storage.write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
     failed: dict[str, str] = {}
     if left:
         failed = _compute(study, left, jobs, say)
@@ -189,6 +193,7 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
                 failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"
     outcome = _gather(study, failed)
     text, points, files = write_outputs(study.root, outcome)
+    files.append(study.root / "study.json")
     say("\n" + text)
     track = study.spec.track
     if track.enabled:
@@ -233,10 +238,15 @@ def _compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -
     with reporting("turns of all cells") as report:
 
         def progressed(job: Job, what: str, count: int, total: int) -> None:
-            started.setdefault(job.name, time.time())
+            if job.name not in started:
+                started[job.name] = time.time()
+                if job.content["kind"] in ("simnet", "features"):
+                    say(f"{job.name}: begun")
             if what == "turn":
                 finished[job.name] = count
                 report(sum(finished.values()), turns)
+            elif sys.stderr.isatty():
+                report(sum(finished.values()), turns, **{what: count / total})
 
         def ended(job: Job, why: str | None) -> None:
             if why is not None:
