@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,4 +42,18 @@ def _repro(folder: Path) -> int:
     # The stages call `boxloop`: the one of this very environment.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "dvc", "repro"]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}).returncode
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path})
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        return process.wait()
+    except BaseException:
+        # Ctrl-C reaches DVC from the terminal as well; a signal to this process alone does not.
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> None:
+    sys.exit(128 + number)

@@ -12,11 +12,11 @@ from pathlib import Path
 from app import browser
 from campaigns import run
 from PIL import Image
-from terminals import review
 
 from boxloop import storage
 from boxloop.layout import Layout
 from builders_reviews import submit
+from builders_terminals import review
 
 SIZE = (128, 128)
 
@@ -26,7 +26,7 @@ def main(folder, out):
     if not folder.exists():
         prepare(folder)
     with review(folder, "b01", "--reviewer", "ann") as terminal:
-        with browser(terminal.url(), width=1440, height=860) as app:
+        with browser(terminal.address(), width=1440, height=860) as app:
             take(app, folder, out)
         terminal.ends()
         print(terminal.said())

@@ -5,7 +5,9 @@ import json
 import pytest
 from app import browser
 from campaigns import TINY, init, run
-from terminals import processes_of, pull_the_plug, review
+
+from builders_database import wait_until
+from builders_terminals import kill, nothing_runs, review
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,7 +56,7 @@ def test_a_reviewer_s_day(campaign):
     assert waits(campaign).startswith("boxloop: batch b00 waits for its review, 3 images")
 
     # The first batch, from empty images.
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         assert app.progress() == (0, 3)
         app.start()
         first = app.image_name()
@@ -91,7 +93,7 @@ def test_a_reviewer_s_day(campaign):
     )
 
     # The second batch: every kind of edit, and a power cut in the middle.
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         app.start()
         app.done(key=True)  # 1: all right
         app.move(A, SIZE, (6, 5))  # 2: one moved, one relabeled
@@ -106,11 +108,11 @@ def test_a_reviewer_s_day(campaign):
         assert app.progress() == (4, 7)
         app.relabel(A, SIZE, "box")  # 5: relabeled, not yet marked
         app.page.wait_for_timeout(1000)
-        pull_the_plug(campaign)
+        kill(campaign, "session", "server", "keeper", "mongod")  # what a power cut does
         assert terminal.ends() != 0
-    assert not processes_of(campaign)
+    wait_until(lambda: nothing_runs(campaign))
 
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         assert app.progress() == (4, 7)
         app.start()
         app.move(A, SIZE, (8, 8))  # 5 again: relabeled and moved is relabeled
@@ -150,13 +152,13 @@ def test_a_reviewer_s_day(campaign):
     assert "score" not in json.dumps(corrections["boxes"])
     labeled = json.loads((campaign / "data" / "labeled" / "b01.json").read_text())
     assert len(labeled["boxes"]) == 10
-    assert not processes_of(campaign)
+    wait_until(lambda: nothing_runs(campaign))
 
 
 def test_leaving_right_after_an_edit_loses_nothing(campaign):
     waits(campaign)
     places = [(10, 10 + 20 * i, 40, 22 + 20 * i) for i in range(5)]
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.url()) as app:
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         page = app.page
         leave = {
             "escape": lambda: [page.keyboard.press("Escape") for _ in range(4)],

@@ -1,5 +1,9 @@
 """`boxloop run` with the real DVC: train, review, train, ... in one sitting; and a batch redone."""
 
+import contextlib
+import signal
+
+import psutil
 import pytest
 from campaigns import TINY, init, repro
 
@@ -72,6 +76,25 @@ def test_the_whole_alternation_and_a_redo(tmp_path):
     repro(folder)
     assert len(storage.read_labeled(layout.labeled("b01")).boxes[image_id]) == 2
     assert storage.read_corrections(layout.corrections("b00")).revision == 2
+
+
+@pytest.mark.slow
+def test_a_signal_ends_dvc_as_well(tmp_path):
+    folder = init(tmp_path / "campaign", *SETTINGS, batches=2)
+    with review(folder, command="run") as terminal:
+        wait_until(lambda: "Running stage" in terminal.said(), 60)
+        terminal.process.terminate()
+        assert terminal.ends() == 128 + signal.SIGTERM
+    assert not dvc_of(folder)
+
+
+def dvc_of(folder):
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "dvc" in process.cmdline() and process.cwd() == str(folder):
+                found.append(process)
+    return found
 
 
 def test_what_is_wrong_with_the_pipeline_is_not_taken_for_a_batch_that_waits(tmp_path):

@@ -78,14 +78,16 @@
     store.listeners.forEach((listener) => listener({}));
   };
 
+  class Sentence extends Error {} // said by boxloop itself, for the person to read
+
   async function call(name, params = {}) {
     const answer = await tools.getFetchFunction()("POST", "/operators/execute", {
       operator_uri: `@boxloop/review/${name}`,
       dataset_name: dataset(),
       params,
     });
-    const failure = answer.error || answer.result?.error;
-    if (failure) throw new Error(typeof failure === "string" ? failure : JSON.stringify(failure));
+    if (answer.result?.error) throw new Sentence(answer.result.error);
+    if (answer.error) throw new Error(answer.error.message ?? String(answer.error));
     return answer.result;
   }
 
@@ -96,8 +98,9 @@
     try {
       take(await call("overview"));
     } catch (error) {
-      set({ error: `The review session does not answer (${error.message}). Your saved work is kept:`
-        + " type 'boxloop review' again in the terminal." });
+      set({ error: error instanceof Sentence ? error.message
+        : `The review session does not answer (${error.message}). Your saved work is kept:`
+          + " type 'boxloop review' again in the terminal." });
     }
   }
 
