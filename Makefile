@@ -19,7 +19,7 @@ demo: setup
 	$(BIN)/boxloop status --table
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: lint types
 

@@ -60,6 +60,7 @@ def corrected(folder, content, *, only=None, names="{}"):
     return "back.json"
 
 
+@pytest.mark.slow
 def test_a_campaign_labeled_in_other_tools(tmp_path):
     folder = init(tmp_path / "campaign", *SETTINGS, batches=2)
     assert run(folder, "dvc", "repro", check=False).returncode != 0
