@@ -18,7 +18,8 @@ def features(n, d):
 
 @pytest.mark.parametrize("linkage", ["single", "average", "complete"])
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
-def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, linkage):
+@pytest.mark.parametrize("held", [700 * 700, 700 * 699])
+def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, linkage, held):
     computed = []
     products = OpenTable.products
 
@@ -28,6 +29,7 @@ def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, li
 
     monkeypatch.setattr(OpenTable, "products", spy)
     monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
+    monkeypatch.setattr(boxloop.linkages, "_HELD", held)
     order(features(700, 8), strategy, linkage=linkage)
     assert sorted(computed) == list(range(700))
 

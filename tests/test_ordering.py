@@ -22,12 +22,14 @@ def table(vectors, ids=None):
     return FeatureTable(tuple(ids or [f"i{n:03d}" for n in range(len(vectors))]), vectors)
 
 
-@pytest.fixture(params=["few", "many"])
-def both_ways(request, monkeypatch):
-    """As with few images, then as with many."""
-    if request.param == "many":
+@pytest.fixture(params=["few", "many", "too many"])
+def all_ways(request, monkeypatch):
+    """As with few images, with many, and with more than a matrix in memory could hold."""
+    if request.param != "few":
         monkeypatch.setattr(boxloop.linkages, "_SMALL", 0)
         monkeypatch.setattr(boxloop.linkages, "_AT_ONCE", 5)
+    if request.param == "too many":
+        monkeypatch.setattr(boxloop.linkages, "_HELD", 120)
 
 
 def scipy_distance(a, b):
@@ -72,7 +74,7 @@ def test_agrees_with_plain_loops_on_ties_and_duplicates(features, strategy, link
     assert list(result) == plain_order(features, query, strategy == "dissimilar", linkage)
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("all_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 @pytest.mark.parametrize("shape", [(40, 1), (40, 7), (25, 300)])
@@ -101,7 +103,7 @@ def doubtful_tables(draw):
 def limits_of_memory(draw):
     """Blocks and rooms as small as they can get, which real tables have only when they are huge."""
     return {
-        "boxloop.linkages._HELD": draw(st.sampled_from([1, 40, 2**27])),
+        "boxloop.linkages._HELD": draw(st.sampled_from([1, 30, 2**27])),
         "boxloop.linkages._BLOCK": draw(st.sampled_from([1, 3, 1024])),
         "boxloop.linkages._SMALL": draw(st.sampled_from([0, 2048])),
         "boxloop.linkages._AT_ONCE": draw(st.sampled_from([0, 6])),
@@ -131,7 +133,7 @@ def test_agrees_with_plain_loops_whatever_fits(features, strategy, linkage, size
     assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("all_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_two_tight_clusters_far_apart(strategy, linkage):
@@ -160,7 +162,7 @@ def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, held):
     assert order(features, strategy, linkage=linkage) == whole
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("all_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_where_all_is_tied_the_lowest_id_comes_first(strategy, linkage):
@@ -196,7 +198,7 @@ def test_most_steps_need_no_check(monkeypatch):
     assert len(settled) <= 1  # the last two
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("all_ways")
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_equal_vectors_go_by_id(strategy, linkage):
@@ -207,7 +209,7 @@ def test_equal_vectors_go_by_id(strategy, linkage):
     assert list(result[3:]) == sorted(result[3:])
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("all_ways")
 def test_duplicates_follow_at_once_when_similar_and_last_when_dissimilar():
     distinct = np.random.default_rng(4).normal(size=(20, 6))
     features = table(np.concatenate([distinct, distinct]))

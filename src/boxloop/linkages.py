@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from boxloop.distances import Indices, OpenTable, Vectors
 from boxloop.types import Floats
 
-_SMALL = 2048
+_SMALL = 1536
 """So few images are compared by whole rows, all made by one product at the start."""
 
 _AT_ONCE = 512
@@ -130,13 +130,17 @@ class Extremes(_List):
     def __init__(self, vectors: Vectors, query: Indices, *, nearest: bool, farthest: bool) -> None:
         """Single linkage if ``nearest``, else complete; see :func:`growing`."""
         super().__init__(vectors, OpenTable(vectors, np.float32), query, farthest)
-        self._nearest = nearest
+        self._nearest, self._margin = nearest, -1 if nearest else 1
         if nearest:
             self._to_list.fill(np.inf)
         # What a limit must pass for a distance to the list to change, in the scale of products.
         self._threshold = np.full(vectors.count, np.inf if nearest else -np.inf, dtype=np.float32)
         self._held: dict[int, _Changes] = {}
         self._stored = 0
+        # The whole symmetric product costs half, and needs no foresight.
+        everything = np.arange(vectors.count)
+        fits = vectors.count**2 <= _HELD
+        self._matrix = self._table.products(everything, self._margin) if fits else None
 
     def best(self) -> int:
         """The open image that is nearest or farthest; of equal ones the lowest."""
@@ -144,25 +148,38 @@ class Extremes(_List):
 
     def add(self, image: int) -> None:
         """Lists an open image."""
-        if not self._is_held[image]:
-            self._look_ahead(image)
-        others, limits, distances = self._held.pop(image)
-        self._stored -= len(others)
+        others, distances = self._changes(image)
         self._close(image)
         self._to_list[image] = self._taken
         self._threshold[image] = -np.inf if self._nearest else np.inf  # nothing passes
-        may = self._passes(limits, self._threshold[others])
-        others = others[may]
+        is_other = others != image
+        others = others[is_other]
         if not others.size:
             return
         if distances is None:
             distances = self._vectors.exact(np.array([image]), others)[0]
         else:
-            distances = distances[may]
+            distances = distances[is_other]
         combine = np.minimum if self._nearest else np.maximum
         to_list = combine(self._to_list[others], distances)
         self._to_list[others] = to_list
         self._threshold[others] = self._as_threshold(to_list)
+
+    def _changes(self, image: int) -> tuple[Indices, Floats | None]:
+        """The open images whose distance to the list an open image may change, and to these."""
+        if self._matrix is not None:
+            may = self._passes(self._matrix[image], self._threshold)
+            n_open = len(self._to_list) - self._size
+            if self._size <= _FEW or np.count_nonzero(may) <= max(n_open / 4, _AT_ONCE):
+                return np.flatnonzero(may), None
+            # Nearly all is tied, and better compared in blocks.
+            self._matrix = None
+        if not self._is_held[image]:
+            self._look_ahead(image)
+        others, limits, distances = self._held.pop(image)
+        self._stored -= len(others)
+        may = self._passes(limits, self._threshold[others])
+        return others[may], None if distances is None else distances[may]
 
     def _passes(self, limits: _Singles, thresholds: _Singles) -> NDArray[np.bool_]:
         return limits < thresholds if self._nearest else limits > thresholds
@@ -180,7 +197,7 @@ class Extremes(_List):
     def _look_ahead(self, image: int) -> None:
         """Holds, for an image and those that may follow it, what their listing may change."""
         chosen, images = self._soon(image, self._size), self._table.open_images()
-        limits = self._table.products(chosen, -1 if self._nearest else 1)
+        limits = self._table.products(chosen, self._margin)
         changes = self._passes(limits, self._threshold[images])
         exact = None
         if self._size > _FEW and np.count_nonzero(changes) > changes.size / 4:
