@@ -41,7 +41,7 @@ Peer = Callable[[FeatureTable, Sequence[int]], list[int]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[250, 500, 1000, 2000, 4000, 9963])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 500, 1000, 2000, 4000, 9963])
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--strategies", nargs="+", default=["dissimilar", "similar"])
     parser.add_argument("--linkage", default="single", help="single, average or complete")
@@ -96,6 +96,10 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
         except ImportError as missing:
             del runs[name]
             notes.append(f"{name}: no {missing.name}; pip install -e '.[bench]'")
+            continue
+        begun = time.perf_counter()
+        runs[name](features(100, arguments.dimensions), range(QUERY_SIZE))
+        last[name] = 100, time.perf_counter() - begun
     for n in arguments.sizes:
         table = features(n, arguments.dimensions)
         query = boxloop(strategy, arguments.linkage, table, [])[:QUERY_SIZE]
@@ -104,7 +108,7 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
         for repeat in range(arguments.repeat):
             # In turn, so that what else the machine does falls on all of them.
             for name, run in runs.items():
-                before, then = last.get(name, (n, 0.0))
+                before, then = last[name]
                 # Nothing here is faster than quadratic; what is slower is found out one size later.
                 expected = seconds.get(name, then * (n / before) ** 2)
                 if expected > arguments.patience or (repeat and expected > arguments.patience / 10):
@@ -114,10 +118,8 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
                 taken = time.perf_counter() - start
                 seconds[name] = min(taken, seconds.get(name, math.inf))
         ours = seconds["boxloop"]
-        growth = ""
-        if "boxloop" in last:
-            before, then = last["boxloop"]
-            growth = f"N^{math.log(ours / then) / math.log(n / before):.1f}"
+        before, then = last["boxloop"]
+        growth = f"N^{math.log(ours / then) / math.log(n / before):.1f}" if before < n else ""
         cells = [
             f"{seconds[p]:.3g} ({seconds[p] / ours:.1f}x)" if p in seconds else "" for p in peers
         ]
