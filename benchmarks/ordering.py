@@ -90,6 +90,7 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
     runs: dict[str, Peer] = {"boxloop": partial(boxloop, strategy, arguments.linkage), **peers}
     last: dict[str, tuple[int, float]] = {}
     notes = []
+    least = min(arguments.sizes)
     for name in list(runs):
         try:
             runs[name](features(20, 8), range(QUERY_SIZE))  # imports and threads
@@ -119,7 +120,7 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
                 seconds[name] = min(taken, seconds.get(name, math.inf))
         ours = seconds["boxloop"]
         before, then = last["boxloop"]
-        growth = f"N^{math.log(ours / then) / math.log(n / before):.1f}" if before < n else ""
+        growth = f"N^{math.log(ours / then) / math.log(n / before):.1f}" if before >= least else ""
         cells = [
             f"{seconds[p]:.3g} ({seconds[p] / ours:.1f}x)" if p in seconds else "" for p in peers
         ]
