@@ -6,9 +6,11 @@ imported by the commands that need them, so that ``boxloop --help`` answers at o
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +22,7 @@ from boxloop.errors import (
     BoxloopError,
     ParamsError,
     UserError,
+    told,
 )
 from boxloop.params import SIMNET, Params, load_params
 from boxloop.progress import reporting
@@ -38,6 +41,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a parameter: section.key=value. May be repeated."),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        envvar="BOXLOOP_PROCESSES",
+        help="Processes on this machine that share the work, one for each GPU.",
+    ),
+]
 PARAMS = Path("params.yaml")
 
 
@@ -45,15 +57,18 @@ def main() -> None:
     """Runs the command line; a BoxloopError becomes one sentence and an exit code."""
     # What is wrong with an image is boxloop's own to say, by file.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    together: AbstractContextManager[None] = nullcontext()
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:  # one of several processes
+        from boxloop.distribution import failing_quietly
+
+        together = failing_quietly()
     try:
-        app()
-    except BoxloopError as error:
-        print(f"boxloop: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"boxloop: {place}{error.strerror or error}", file=sys.stderr)
-        sys.exit(UserError.exit_code)
+        with together:
+            app()
+    except (BoxloopError, OSError) as error:
+        sentence, code = told(error)
+        print(f"boxloop: {sentence}", file=sys.stderr)
+        sys.exit(code)
 
 
 def _params(path: Path, overrides: list[str] | None) -> Params:
@@ -144,6 +159,7 @@ def simnet(
     log: Path,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
+    processes: Processes = 1,
 ) -> None:
     """Train SimNet on the halves of all images, where `features.weights` is simnet."""
     p = _params(params, override)
@@ -155,15 +171,21 @@ def simnet(
         storage.write_json(log, {"format": "boxloop/simnet@1", "steps": 0, "losses": []})
         print(f"not trained, because features.weights is {p.features.weights}")
         return
+    from boxloop import distribution
     from boxloop.simnet import checkpoint, training
 
-    with reporting(f"SimNet ({p.features.network})") as report:
+    if distribution.launched(processes):
+        return
+    job = f"SimNet ({p.features.network})"
+    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
         trained, result = training.train(
             image_set.images,
             p.simnet,
             p.features,
             lambda step, steps, loss: report(step, steps, loss=loss),
         )
+    if not world.leads:
+        return
     checkpoint.write(out, trained)
     storage.write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
     print(
@@ -181,15 +203,22 @@ def features(
     ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
+    processes: Processes = 1,
 ) -> None:
     """Turn every image into a vector, by a CNN of torchvision's."""
     p = _params(params, override).features
     image_set = storage.read_images(images)
     storage.require_writable(out)
+    from boxloop import distribution
     from boxloop.features import extract
 
-    with reporting(f"features by {p.network}") as report:
+    if distribution.launched(processes):
+        return
+    job = f"features by {p.network}"
+    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
         table = extract(image_set.images, p, report, simnet=simnet)
+    if not world.leads:
+        return
     storage.write_features(out, table)
     print(f"{len(table.image_ids)} vectors of {table.vectors.shape[1]} numbers in {out}")
 
@@ -257,6 +286,7 @@ def train(
     log: Path,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
+    processes: Processes = 1,
 ) -> None:
     """Train a detector on everything labeled so far."""
     p = _params(params, override).train
@@ -265,9 +295,13 @@ def train(
     refs = _listed(image_set, labeled, list(labeled_set.boxes))
     storage.require_writable(out)
     storage.require_writable(log, "boxloop/training")
-    from boxloop import detectors
+    from boxloop import detectors, distribution
 
-    with reporting(f"training {out.stem} ({p.detector})") as report:
+    # The empty detector is no work to share.
+    if refs and distribution.launched(processes):
+        return
+    job = f"training {out.stem} ({p.detector})"
+    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
         detector, result = detectors.train(
             p,
             labeled_set,
@@ -275,6 +309,8 @@ def train(
             previous=previous,
             progress=lambda step, steps, loss: report(step, steps, loss=loss),
         )
+    if not world.leads:
+        return
     detector.save(out, labeled_digest=storage.file_digest(labeled))
     storage.write_json(log, {"format": "boxloop/training@1", **result.to_json()})
     if result.steps:
@@ -294,24 +330,33 @@ def propose(
     out: Path,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
+    processes: Processes = 1,
 ) -> None:
     """Let the detector offer boxes for the next batch."""
-    from boxloop import detectors
+    from boxloop import detectors, distribution
     from boxloop.types import Proposals
 
     p = _params(params, override).propose
     image_set, item = storage.read_images(images), storage.read_batch(batch)
     refs = _listed(image_set, batch, item.image_ids)
     storage.require_writable(out, "boxloop/proposals")
-    model = detectors.load(detector, p.device)
-    _same_classes(image_set, images, model.classes, detector)
-    with reporting(f"proposing {item.id}") as report:
-        boxes = model.propose(
-            refs,
-            score_floor=p.score_floor,
-            batch_size=p.batch_size,
-            progress=report,
-        )
+    if distribution.launched(processes):
+        return
+    with distribution.joined() as world:
+        model = detectors.load(detector, p.device)
+        _same_classes(image_set, images, model.classes, detector)
+        share = world.share(len(refs), p.batch_size)
+        with reporting(f"proposing {item.id}", shown=world.leads) as report:
+            own = model.propose(
+                refs[share.start : share.stop],
+                score_floor=p.score_floor,
+                batch_size=p.batch_size,
+                progress=report,
+            )
+        parts = distribution.gathered(own)
+    if not world.leads:
+        return
+    boxes = {image_id: found for part in parts for image_id, found in part.items()}
     checkpoint = storage.file_digest(detector)
     storage.write_proposals(out, Proposals(item.id, model.name, checkpoint, p.score_floor, boxes))
     print(f"{item.id}: {sum(map(len, boxes.values()))} proposals on {len(boxes)} images")

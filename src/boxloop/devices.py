@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from boxloop import distribution
 from boxloop.errors import ParamsError
 
 
@@ -15,20 +16,32 @@ def pick(device: str) -> torch.device:
 
     Args:
         device: "auto" (a CUDA device where there is one, else the CPU), "cpu", "cuda" (the first
-            one) or "cuda:<index>".
+            one) or "cuda:<index>". Where processes work together, "auto" and "cuda" give each of
+            a machine's processes a CUDA device of its own.
 
     Raises:
-        ParamsError: the name is unknown, or this machine has no such device.
+        ParamsError: the name is unknown, or this machine has no such device, or too few.
     """
+    here = distribution.world()
     if device == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return torch.device("cpu")
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index.isdecimal() or device == "cuda"):
         raise ParamsError(f"device must be auto, cpu, cuda or cuda:<index>, got '{device}'")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    number = int(index or 0)
+    if index and here.local_size > 1:
+        raise ParamsError(
+            f"device '{device}' is one device, and there are {here.local_size} processes: use"
+            " 'auto', 'cuda' or 'cpu'"
+        )
+    number = int(index or here.local_rank)
+    if not index and count and number >= count:
+        raise ParamsError(
+            f"{here.local_size} processes need as many CUDA devices, and there are {count}: lower"
+            " --processes"
+        )
     if number >= count:
         found = "none" if count == 0 else f"{count} (cuda:0 to cuda:{count - 1})"
         raise ParamsError(

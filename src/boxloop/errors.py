@@ -12,6 +12,7 @@ BoxloopError
 │   ├── DatabaseError       there is no database for the review App, or it does not work
 │   ├── SessionError        a review session cannot be opened, or broke off
 │   └── ProtectedLabelsError   the command would replace labels that a person made
+├── ProcessError            one of several processes that work together failed
 ├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
 ├── StudyError              some cells of a study failed; what is done is kept
@@ -63,6 +64,10 @@ class ProtectedLabelsError(UserError):
     """The command would replace labels that a person made."""
 
 
+class ProcessError(BoxloopError):
+    """One of several processes that work together failed; nothing was written."""
+
+
 class TrackingError(BoxloopError):
     """MLflow cannot be written to: the server does not answer, or the store is unusable."""
 
@@ -89,3 +94,11 @@ class TrainingError(BoxloopError):
 
 class DivergedError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+def told(error: BoxloopError | OSError) -> tuple[str, int]:
+    """What the terminal is told of an error, and the exit code."""
+    if isinstance(error, BoxloopError):
+        return str(error), error.exit_code
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}", UserError.exit_code

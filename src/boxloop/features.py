@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boxloop import backbones, devices
+from boxloop import backbones, devices, distribution
 from boxloop.decoding import ahead, read_resized
 from boxloop.errors import ArtifactError, WeightsError
 from boxloop.params import SIMNET, FeaturesParams
@@ -29,7 +29,8 @@ def extract(
     """One vector per image: what the network's classifying layer is given.
 
     Every image is squashed to a square of ``params.input_size`` pixels and normalised as the
-    weights ask for; see :class:`boxloop.backbones.Backbone`.
+    weights ask for; see :class:`boxloop.backbones.Backbone`. Processes that work together take
+    whole batches each, so that the vectors do not depend on their number.
 
     Args:
         images: at least one.
@@ -39,7 +40,8 @@ def extract(
         simnet: what the stage ``simnet`` wrote, read where the weights are "simnet".
 
     Returns:
-        Vectors (N, D) in the order of ``images``.
+        Vectors (N, D) in the order of ``images``; of several processes, the one that leads has
+        them all, and the others have those of their share.
 
     Raises:
         ParamsError: there is no such network, or it cannot take images of this size.
@@ -59,21 +61,28 @@ def extract(
     else:
         start = backbones.start(params.network, params.weights, section="features")
     backbone = backbones.build(params.network, start, [size], seed=params.seed).to(device)
-    decoded = ahead(lambda image: read_resized(image, size), images, depth=2 * params.batch_size)
+    world = distribution.world()
+    share = world.share(len(images), params.batch_size)
+    mine = images[share.start : share.stop]
+    decoded = ahead(lambda image: read_resized(image, size), mine, depth=2 * params.batch_size)
     rows: list[np.ndarray[tuple[int, int], np.dtype[np.float32]]] = []
-    for begin in range(0, len(images), params.batch_size):
-        count = min(params.batch_size, len(images) - begin)
+    for begin in range(0, len(mine), params.batch_size):
+        count = min(params.batch_size, len(mine) - begin)
         batch = torch.stack([next(decoded) for _ in range(count)]).to(device)
         with torch.inference_mode():
             vectors = backbone(batch).float().cpu().numpy()
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
-            name = images[begin + int(bad.argmax())].id
+            name = mine[begin + int(bad.argmax())].id
             raise WeightsError(
                 f"features.weights: {params.network} with '{params.weights}' gives numbers that are"
                 f" not finite for image {name}: use other weights"
             )
         rows.append(vectors)
         if progress is not None:
-            progress(begin + count, len(images))
-    return FeatureTable(tuple(image.id for image in images), np.concatenate(rows))
+            progress(min((begin + count) * world.size, len(images)), len(images))
+    # More processes than batches leave some with nothing to do.
+    vectors = np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
+    vectors = distribution.gathered_rows(vectors, len(images), params.batch_size)
+    told = images if world.leads else mine
+    return FeatureTable(tuple(image.id for image in told), vectors)

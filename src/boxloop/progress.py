@@ -24,13 +24,16 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextmanager
-def reporting(what: str) -> Iterator[Report]:
+def reporting(what: str, *, shown: bool = True) -> Iterator[Report]:
     """Shows the progress of one job on standard error.
 
     Args:
         what: the job in a few words, for example "training b01".
+        shown: False reports nothing, for all but one of several processes that work together.
     """
-    if sys.stderr.isatty():
+    if not shown:
+        yield _nothing
+    elif sys.stderr.isatty():
         with _bar(what) as report:
             yield report
     else:
@@ -70,6 +73,10 @@ def _lines(what: str) -> Report:
         print(f"{what}: {done}/{total} in {now - started:.0f} s{tail}", file=sys.stderr, flush=True)
 
     return report
+
+
+def _nothing(done: int, total: int, **notes: float) -> None:
+    pass
 
 
 def _note(notes: dict[str, float]) -> str:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from boxloop import distribution
 from boxloop.decoding import ahead, read_resized, resized
 from boxloop.detectors.augment import Augment
 from boxloop.errors import ArtifactError
 from boxloop.types import ImageRef, LabeledSet
 
 MEMORY_BUDGET = 2 * 2**30
-"""Bytes of decoded training images to keep in memory."""
+"""Bytes of decoded training images to keep in memory, on one machine."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ class LabeledSamples(Dataset[Drawn]):
         size: InputSize,
         augment: Augment,
         *,
-        budget: int = MEMORY_BUDGET,
+        budget: int | None = None,
     ) -> None:
         """Reads nothing yet, unless the images fit into ``budget`` bytes.
+
+        Without one, it is this process's part of :data:`MEMORY_BUDGET`.
 
         Raises:
             ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
@@ -99,6 +102,7 @@ class LabeledSamples(Dataset[Drawn]):
         # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
         self.detail = 2 if any(name == "iou_crop" for name, _ in augment.steps) else 1
         self.cache: list[torch.Tensor] | None = None
+        budget = MEMORY_BUDGET // distribution.world().local_size if budget is None else budget
         needed = 3 * sum(h * w for h, w in map(self._kept_size, self.refs))
         if needed <= budget:
             self.cache = list(ahead(self._read, self.refs))
@@ -150,17 +154,43 @@ class Draws(Sampler[tuple[int, int]]):
     """(index, number of the draw): each pass over the images in a new random order.
 
     Passes follow one another without a seam, so that every batch is full: batch norm cannot train
-    on a last batch of one image.
+    on a last batch of one image. Of processes that work together each takes its share of every
+    batch, so that a step sees the same images however many there are.
     """
 
-    def __init__(self, images: int, draws: int, seed: int) -> None:
-        """``draws`` draws out of ``images`` images."""
+    def __init__(
+        self,
+        images: int,
+        draws: int,
+        seed: int,
+        *,
+        batch: int = 1,
+        rank: int = 0,
+        size: int = 1,
+    ) -> None:
+        """What one process takes of ``draws`` draws out of ``images`` images.
+
+        Args:
+            images: how many there are.
+            draws: of all processes.
+            seed: of the order.
+            batch: draws of a step, of all processes; a multiple of ``size``.
+            rank: number of the process.
+            size: number of processes.
+        """
         self.images, self.draws, self.seed = images, draws, seed
+        self.batch, self.rank, self.size = batch, rank, size
 
     def __len__(self) -> int:
-        return self.draws
+        return self.draws // self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        share = self.batch // self.size
+        for draw in self._all():
+            if draw[1] % self.batch // share == self.rank:
+                yield draw
+
+    def _all(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed)
         for start in range(0, self.draws, self.images):
             order = torch.randperm(self.images, generator=generator).tolist()

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from boxloop import devices
+from boxloop import devices, distribution
 from boxloop.detectors.base import TrainingLog, TrainProgress
 from boxloop.detectors.samples import Drawn, Draws, LabeledSamples
-from boxloop.errors import DivergedError
+from boxloop.errors import DivergedError, ParamsError
 from boxloop.loss_rows import LossRows
 from boxloop.norms import batch_norms, measured_anew
 from boxloop.params import TrainParams
@@ -44,7 +44,8 @@ def train_model(
 
     On the CPU the same samples, parameters, thread count and initial weights give the same bits.
     On a CUDA device the forward pass runs in bfloat16 where the device has it, else in float16
-    with a scaled loss.
+    with a scaled loss. Processes that work together share every batch; gradients and the logged
+    losses are means over them, and all end with the same model.
 
     Args:
         model: in training mode, ``model(images, targets)`` returns its losses by name; images are
@@ -59,13 +60,23 @@ def train_model(
 
     Raises:
         DivergedError: the loss became NaN or infinite; the model is then of no use.
+        ParamsError: the processes cannot share a batch.
     """
     batch = max(params.batch_size, least_batch)
+    world = distribution.world()
+    _check_share(batch, world.size, least_batch)
     steps = params.steps or math.ceil((params.epochs or 1) * len(samples) / batch)
     loader = DataLoader(
         samples,
-        batch_size=batch,
-        sampler=Draws(len(samples), steps * batch, params.seed),
+        batch_size=batch // world.size,
+        sampler=Draws(
+            len(samples),
+            steps * batch,
+            params.seed,
+            batch=batch,
+            rank=world.rank,
+            size=world.size,
+        ),
         num_workers=params.workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
@@ -79,7 +90,8 @@ def train_model(
     waited = 0.0
 
     model.train()
-    with devices.reproducible(params.seed, device):
+    learner = distribution.averaging(model, device)
+    with devices.reproducible(params.seed + world.rank, device):
         batches = iter(loader)
         begin = time.perf_counter()
         for step in range(1, steps + 1):
@@ -87,9 +99,11 @@ def train_model(
             images, targets = _moved(next(batches), device)
             waited += time.perf_counter() - asked
             with torch.autocast(device.type, precision, enabled=precision is not None):
-                losses: dict[str, torch.Tensor] = model(images, targets)
-                total = torch.stack([value.float() for value in losses.values()]).sum()
-            loss = float(total.detach())
+                losses: dict[str, torch.Tensor] = learner(images, targets)
+                parts = torch.stack([value.float() for value in losses.values()])
+                total = parts.sum()
+            told = distribution.mean(parts.detach().clone()).tolist()
+            loss = sum(told)
             rate = float(optimizer.param_groups[0]["lr"])
             if not math.isfinite(loss):
                 raise _diverged(f"the loss became {loss}", step, steps, rate, params)
@@ -102,14 +116,16 @@ def train_model(
             schedule.step()
             rows.add(
                 step,
-                {"total": loss, **{name: float(value.detach()) for name, value in losses.items()}},
+                {"total": loss, **dict(zip(losses, told, strict=True))},
                 learning_rate=rate,
                 seconds=time.perf_counter() - begin,
             )
             if progress is not None:
                 progress(step, steps, loss)
         # At most a quarter of the images that were trained on, so that the time does not show.
-        settle_norms(model, samples, batch, device, images=min(NORM_IMAGES, steps * batch // 4))
+        if world.leads:
+            settle_norms(model, samples, batch, device, images=min(NORM_IMAGES, steps * batch // 4))
+        distribution.as_leader(model.buffers())
         seconds = time.perf_counter() - begin
     if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
         raise _diverged("the weights became NaN or infinite", steps, steps, rate, params)
@@ -126,7 +142,7 @@ def train_model(
         wait_fraction=waited / seconds,
         preparing_seconds=preparing_seconds,
         parameters=sum(p.numel() for p in trainable),
-        device=str(device),
+        device=str(device) if world.size == 1 else f"{world.size} x {device.type}",
         initial_weights=initial_weights,
     )
 
@@ -160,6 +176,14 @@ def settle_norms(
         for start in range(0, len(order), batch_size):
             drawn = [samples.plain(index) for index in order[start : start + batch_size]]
             model(*_moved(_collate(drawn), device))
+
+
+def _check_share(batch: int, processes: int, least: int) -> None:
+    if batch % processes or batch // processes < least:
+        raise ParamsError(
+            f"{processes} processes cannot share a batch of {batch} images: set train.batch_size to"
+            f" a multiple of {processes * least}, or change --processes"
+        )
 
 
 def _diverged(what: str, step: int, steps: int, rate: float, params: TrainParams) -> DivergedError:

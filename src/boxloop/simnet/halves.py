@@ -62,5 +62,15 @@ def epoch(images: int, batch_size: int, generator: torch.Generator) -> Iterator[
         Indices of the images of a batch: all different, at least two.
     """
     order = torch.randperm(images, generator=generator)
-    for part in order.tensor_split(batches_per_epoch(images, batch_size)):
-        yield part.tolist()
+    for batch in order.tensor_split(batches_per_epoch(images, batch_size)):
+        yield batch.tolist()
+
+
+def part(batch: list[int], rank: int, size: int) -> list[int]:
+    """What the process ``rank`` of ``size`` takes of a batch.
+
+    All take as many images as the others; up to ``size - 1`` of the batch wait for the next epoch,
+    whose order is another one.
+    """
+    count = len(batch) // size
+    return batch[rank * count : (rank + 1) * count]

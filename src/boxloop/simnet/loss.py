@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from boxloop import distribution
+
 
 def lifted_structure_loss(margin: float) -> nn.Module:
     """The loss of a batch; call it with vectors (M, D) and labels (M,).
@@ -22,6 +24,9 @@ def lifted_structure_loss(margin: float) -> nn.Module:
 
     Args:
         margin: alpha; 1 in the paper of Song et al.
+
+    Where processes work together, the batch is that of all of them: the library's wrapper gathers
+    the vectors, of equal numbers from each, so that no negative pair is lost.
     """
     from pytorch_metric_learning.distances import LpDistance
     from pytorch_metric_learning.losses import LiftedStructureLoss
@@ -33,4 +38,8 @@ def lifted_structure_loss(margin: float) -> nn.Module:
         distance=LpDistance(normalize_embeddings=False, p=2, power=1),
         reducer=MeanReducer(),
     )
+    if distribution.world().size > 1:
+        from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
+
+        return DistributedLossWrapper(loss)  # type: ignore[no-any-return]
     return loss

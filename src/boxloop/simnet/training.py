@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from boxloop import backbones, devices
+from boxloop import backbones, devices, distribution
 from boxloop.backbones import Backbone
 from boxloop.decoding import ahead, read_resized
-from boxloop.errors import DatasetError, DivergedError
+from boxloop.errors import DatasetError, DivergedError, ParamsError
 from boxloop.loss_rows import LossRows
 from boxloop.norms import batch_norms, measured_anew
 from boxloop.params import FeaturesParams, SimNetParams
 from boxloop.simnet.checkpoint import SimNet
-from boxloop.simnet.halves import batches_per_epoch, cut, epoch, half_size, labels
+from boxloop.simnet.halves import batches_per_epoch, cut, epoch, half_size, labels, part
 from boxloop.simnet.loss import lifted_structure_loss
 from boxloop.types import ImageRef
 
@@ -28,7 +28,9 @@ GRADIENT_NORM = 10.0
 """Gradients are scaled down to this L2 norm where they exceed it."""
 
 MEMORY_BUDGET = 2 * 2**30
-"""Bytes of decoded images to keep in memory; where they do not fit, each epoch reads them again."""
+"""Bytes of decoded images to keep in memory, on one machine.
+
+Where they do not fit, each epoch reads them again."""
 
 NORM_IMAGES = 1024
 """Images at most from which the statistics of batch norm are measured after training."""
@@ -87,6 +89,7 @@ def train(
 
     On the CPU the same images, parameters and thread count give the same bits. On a CUDA device the
     forward pass runs in bfloat16 where the device has it, else in float16 with a scaled loss.
+    Processes that work together share every batch, and all end with the same network.
 
     Args:
         images: at least two different ones.
@@ -95,7 +98,8 @@ def train(
         progress: told after every step.
 
     Raises:
-        ParamsError: there is no such network, or it cannot take halves of this size.
+        ParamsError: there is no such network, or it cannot take halves of this size, or the
+            processes cannot share a batch.
         WeightsError: the initial weights cannot be had or do not fit.
         DatasetError: an image cannot be read, or there are too few.
         DivergedError: the loss became NaN or infinite.
@@ -108,6 +112,13 @@ def train(
             " different images, or set features.weights to something else than simnet"
         )
     device = devices.pick(params.device)
+    world = distribution.world()
+    if world.size > 1 and min(params.batch_size, len(different)) < 2 * world.size:
+        raise ParamsError(
+            f"{world.size} processes cannot share batches of"
+            f" {min(params.batch_size, len(different))} images: raise simnet.batch_size, or lower"
+            " --processes"
+        )
     side = features.input_size
     start = backbones.start(features.network, params.weights, section="simnet")
     sizes = [(side, side), half_size(side, params.halves)]
@@ -120,7 +131,9 @@ def train(
     with devices.reproducible(params.seed, device):
         begin = time.perf_counter()
         rows, waited = _optimise(backbone, source, params, device, progress)
-        _settle_norms(backbone, source, params, device)
+        if world.leads:
+            _settle_norms(backbone, source, params, device)
+        distribution.as_leader(backbone.buffers())
         seconds = time.perf_counter() - begin
     state = backbone.network.state_dict()
     steps = int(rows[-1]["step"])
@@ -149,7 +162,7 @@ def train(
         images_per_second=len(different) * params.epochs / seconds,
         wait_fraction=waited / seconds,
         preparing_seconds=preparing,
-        device=str(device),
+        device=str(device) if world.size == 1 else f"{world.size} x {device.type}",
     )
     return trained, log
 
@@ -159,7 +172,8 @@ class _Source:
 
     def __init__(self, images: Sequence[ImageRef], side: int) -> None:
         self._images, self._size = images, (side, side)
-        fits = len(images) * 3 * side * side <= MEMORY_BUDGET
+        budget = MEMORY_BUDGET // distribution.world().local_size
+        fits = len(images) * 3 * side * side <= budget
         self._kept = list(ahead(self._read, images)) if fits else None
 
     def __len__(self) -> int:
@@ -206,14 +220,17 @@ def _optimise(
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     loss_of = lifted_structure_loss(params.margin)
     generator = torch.Generator().manual_seed(params.seed)
+    world = distribution.world()
     plan = (
-        batch
+        part(batch, world.rank, world.size)
         for _ in range(params.epochs)
         for batch in epoch(len(source), params.batch_size, generator)
     )
     batches = source.batches(plan, depth=2 * params.batch_size)
     rows, waited = LossRows(steps), 0.0
     backbone.train()
+    # The classifying layer runs, and nothing comes of it.
+    learner = distribution.averaging(backbone, device, unused=True)
     begin = time.perf_counter()
     for step in range(1, steps + 1):
         asked = time.perf_counter()
@@ -221,9 +238,12 @@ def _optimise(
         waited += time.perf_counter() - asked
         rate = float(optimizer.param_groups[0]["lr"])
         with torch.autocast(device.type, precision, enabled=precision is not None):
-            vectors = backbone(cut(images, params.halves))
-        total = loss_of(vectors.float(), labels(len(images)).to(device))
-        loss = float(total.detach())
+            vectors = learner(cut(images, params.halves))
+        own = labels(len(images)) + world.rank * len(images)
+        total = loss_of(vectors.float(), own.to(device))
+        # With a process for each part, the library multiplies the loss by their number, because
+        # gradients are averaged over them.
+        loss = float(total.detach()) / world.size
         if not math.isfinite(loss):
             raise _diverged(f"the loss became {loss}", step, steps, params)
         optimizer.zero_grad(set_to_none=True)
