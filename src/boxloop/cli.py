@@ -51,6 +51,8 @@ Processes = Annotated[
     ),
 ]
 PARAMS = Path("params.yaml")
+WAITED_LONG = 0.2
+"""Share of a training's time from which on more processes for its images are worth a word."""
 
 
 def main() -> None:
@@ -190,7 +192,8 @@ def simnet(
     storage.write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
     print(
         f"{result.steps} steps on the halves of {result.images} images from"
-        f" {result.initial_weights}, {result.images_per_second:.0f} images/s"
+        f" {result.initial_weights}, {result.images_per_second:.0f} images/s;"
+        f" {result.wait_fraction:.0%} of the time waited for images"
     )
 
 
@@ -316,8 +319,15 @@ def train(
     if result.steps:
         print(
             f"{out.stem}: {result.steps} steps on {result.images} images from"
-            f" {result.initial_weights}, {result.images_per_second:.0f} images/s"
+            f" {result.initial_weights}, {result.images_per_second:.0f} images/s;"
+            f" {result.wait_fraction:.0%} of the time waited for images"
         )
+        if result.wait_fraction > WAITED_LONG and not p.workers:
+            print(
+                f"{out.stem}: the model waited long; 'train.workers: 4' has 4 processes decode and"
+                " augment images beside it",
+                file=sys.stderr,
+            )
     else:
         print(f"{out.stem}: nothing is labeled yet, so this detector proposes nothing")
 

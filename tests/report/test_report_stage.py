@@ -244,3 +244,31 @@ def test_proposals_below_the_threshold_are_not_drawn(tmp_path: Path) -> None:
     )
     (cell,) = sheet(corrections, {"a": ImageRef("a", "a.png", 64, 48, "0")}, tmp_path, 12)
     assert cell.caption == "a: 0 final boxes, 1 proposal"
+
+
+def words_of(folder: Path) -> str:
+    return " ".join(re.sub("<[^>]+>", " ", page_of(folder)[0]).split())
+
+
+def test_the_page_tells_how_the_detectors_were_trained(tmp_path: Path) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path, params)
+    reported(layout, params)
+    words = words_of(tmp_path)
+    assert "The detector's training" in words
+    # b00 was labeled without one; the steps of b01 took a second each, a quarter of it waiting.
+    assert "b01 2 images 4 0.1 min 16.0 25.0 % cpu b02 4 images" in words
+    layout.training("b01").unlink()
+    reported(layout, params)
+    words = words_of(tmp_path)
+    assert "b01 2 images" not in words
+    assert "b02 4 images" in words
+
+
+@pytest.mark.parametrize("content", [{"steps": 3}, {"steps": 3, "images": "many"}, {}])
+def test_a_log_that_is_none_is_named(tmp_path: Path, content: dict[str, object]) -> None:
+    params = small_params(2)
+    layout = build_campaign(tmp_path, params)
+    storage.write_json(layout.training("b01"), {"format": "boxloop/training@1", **content})
+    with pytest.raises(ArtifactError, match=r"b01\.json is not the log of a training"):
+        reported(layout, params)

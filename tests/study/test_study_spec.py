@@ -55,6 +55,16 @@ def test_a_file_that_is_no_study(tmp_path):
         load_spec(tmp_path / "other.yaml")
 
 
+def test_detectors_may_all_say_themselves_how_long_they_are_trained(tmp_path):
+    train = {"weights": "none"}
+    both = {"a": {"steps": 3}, "b": {"epochs": 2}}
+    found = spec(tmp_path, set={"train": train}, detectors=both)
+    assert found.params("random", None, "a", 0).train.steps == 3
+    assert found.params("random", None, "b", 0).train.epochs == 2
+    message = faults(tmp_path, set={"train": train}, detectors={**both, "c": {}})
+    assert "set exactly one of steps and epochs" in message
+
+
 def test_a_cell_takes_the_base_its_axes_and_its_seed(tmp_path):
     (tmp_path / "base.yaml").write_text("train: {steps: 7, weights: none}\nbatch: {size: 5}\n")
     found = spec(

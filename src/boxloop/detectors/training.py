@@ -182,7 +182,7 @@ def _check_share(batch: int, processes: int, least: int) -> None:
     if batch % processes or batch // processes < least:
         raise ParamsError(
             f"{processes} processes cannot share a batch of {batch} images: set train.batch_size to"
-            f" a multiple of {processes * least}, or change --processes"
+            f" a multiple of {processes}, at least {processes * least}, or change --processes"
         )
 
 

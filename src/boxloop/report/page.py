@@ -15,6 +15,7 @@ from boxloop.report.effort import Effort
 from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
 from boxloop.report.tables import EDITS, flatten
 from boxloop.report.terminal import minutes, percent
+from boxloop.report.trainings import Training
 
 _MOST_FAULTS = 50
 """Faults that are listed one by one; data/faults.json holds all of them."""
@@ -63,6 +64,7 @@ def render(
     sheets: Mapping[str, Sequence[Cell]],
     facts: DatasetFacts,
     effort: Effort | None,
+    trainings: Sequence[Training],
 ) -> str:
     """The page as HTML text.
 
@@ -73,6 +75,7 @@ def render(
         sheets: the contact sheet of each batch, by key.
         facts: about the dataset.
         effort: of people; None where nobody but the simulated annotator worked.
+        trainings: of the detectors.
     """
     environment = Environment(
         loader=PackageLoader("boxloop.report", "."),
@@ -98,6 +101,7 @@ def render(
         sheets=sheets,
         facts=facts,
         effort=effort,
+        trainings=trainings,
         faults=_listed_faults(facts.faults),
         fault_counts=_fault_counts(facts.faults),
         final_color=FINAL_COLOR,

@@ -15,6 +15,7 @@ from boxloop.report.effort import read_effort, to_metrics, to_table
 from boxloop.report.page import DatasetFacts, Figure, render
 from boxloop.report.sheets import Cell, sheet
 from boxloop.report.terminal import percent
+from boxloop.report.trainings import read_trainings
 
 
 def write_report(layout: Layout, params: Params, metrics: Path, out: Path) -> Campaign:
@@ -50,7 +51,8 @@ def write_report(layout: Layout, params: Params, metrics: Path, out: Path) -> Ca
         storage.write_text(out / name, text)
     for figure in drawn:
         storage.write_text(out / f"{figure.name}.svg", figure.svg.decode())
-    page = render(campaign, params, drawn, sheets, facts, effort)
+    trainings = read_trainings(layout, campaign)
+    page = render(campaign, params, drawn, sheets, facts, effort, trainings)
     storage.write_text(out / "report.html", page)
     storage.write_json(metrics, numbers)
     return campaign

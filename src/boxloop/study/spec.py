@@ -225,6 +225,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         _nest(content, changed)
     # A section that is not there takes boxloop's defaults, also where an axis adds a key to it.
     content.setdefault("train", Params().train.model_dump(mode="json"))
+    _train_length(content["train"], axes.detectors)
     base_params = check_params(content, str(path))
     features = axes.features or {_features_name(base_params): {}}
     detectors = axes.detectors or {base_params.train.detector: {}}
@@ -242,6 +243,14 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             f"{path}: a study corrects by the truth, and a dataset of format 'folder' has none"
         )
     return spec
+
+
+def _train_length(train: Any, detectors: Mapping[str, Mapping[str, Any]]) -> None:
+    """Where every detector says how long it is trained, what they have in common need not."""
+    lengths = {"steps", "epochs"}
+    told = detectors and all(lengths & set(changes) for changes in detectors.values())
+    if told and isinstance(train, dict) and not lengths & set(train):
+        train["epochs"] = Params().train.epochs
 
 
 def _features_name(params: Params) -> str:
