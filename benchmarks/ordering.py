@@ -112,7 +112,8 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
                 before, then = last[name]
                 # Nothing here is faster than quadratic; what is slower is found out one size later.
                 expected = seconds.get(name, then * (n / before) ** 2)
-                if expected > arguments.patience or (repeat and expected > arguments.patience / 10):
+                most = arguments.patience / 10 if repeat else arguments.patience
+                if expected > most and name != "boxloop":
                     continue
                 start = time.perf_counter()
                 orders[name] = run(table, query)
@@ -120,7 +121,9 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
                 seconds[name] = min(taken, seconds.get(name, math.inf))
         ours = seconds["boxloop"]
         before, then = last["boxloop"]
-        growth = f"N^{math.log(ours / then) / math.log(n / before):.1f}" if before >= least else ""
+        growth = (
+            f"N^{math.log(ours / then) / math.log(n / before):.1f}" if n > before >= least else ""
+        )
         cells = [
             f"{seconds[p]:.3g} ({seconds[p] / ours:.1f}x)" if p in seconds else "" for p in peers
         ]
