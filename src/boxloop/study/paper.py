@@ -8,21 +8,72 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from boxloop.errors import DatasetError
 from boxloop.params import SIMNET, Params
 from boxloop.study.grid import Approach
 
 AVERAGE = "average"
 """Name of the mean over all classes in Table 3."""
 
-SIZES: Mapping[str, tuple[int, int | None]] = {
-    "voc2007": (9963, 30638),
-    "kitti": (7481, 40570),
-    "indoor": (2213, None),
+
+@dataclass(frozen=True)
+class Totals:
+    """What a whole dataset holds.
+
+    Attributes:
+        images: of all its parts together.
+        objects: those called difficult included; None where the paper gives no exact number.
+        classes: number of classes.
+    """
+
+    images: int
+    objects: int | None
+    classes: int
+
+    def __str__(self) -> str:
+        objects = "" if self.objects is None else f"{self.objects:,} objects in "
+        return f"{objects}{self.images:,} images, of {self.classes} classes"
+
+
+TOTALS: Mapping[str, Totals] = {
+    "voc2007": Totals(9963, 30638, 20),
+    "kitti": Totals(7481, 40570, 8),
+    "indoor": Totals(2213, None, 7),  # with "about 4595" objects
 }
-"""Images and objects of the paper's datasets; of Indoor it gives "about 4595" objects."""
+"""The paper's datasets, from its section 4."""
+
+
+def check_totals(name: str, found: Totals) -> str | None:
+    """Holds a dataset that is to be the paper's against the paper's totals.
+
+    Args:
+        name: what the study says that it is.
+        found: in the dataset that was read.
+
+    Returns:
+        A note where it is another set, or a part: the published numbers then are of other data.
+
+    Raises:
+        DatasetError: it has all images of the paper's, but not its objects or classes.
+    """
+    wanted = TOTALS[name]
+    if found.images != wanted.images:
+        return (
+            f"the paper's {name} has {wanted}, and this dataset {found}: the published numbers are"
+            " of other data"
+        )
+    objects = found.objects if wanted.objects is None else wanted.objects
+    if (found.objects, found.classes) != (objects, wanted.classes):
+        raise DatasetError(
+            f"the dataset has as many images as the paper's {name}, but {found}, where there are"
+            f" {wanted}: get its annotations anew, or take 'paper: {name}' out of the study"
+        )
+    return None
+
 
 _Key = tuple[str, str, str, str, str, str]
 

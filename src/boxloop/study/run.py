@@ -35,7 +35,7 @@ from boxloop.study.grid import (
 )
 from boxloop.study.material import Material
 from boxloop.study.outputs import Outcome, write_outputs
-from boxloop.study.paper import SIZES
+from boxloop.study.paper import Totals, check_totals
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import Row, precision_rows, workload_rows
 from boxloop.study.spec import Spec
@@ -132,14 +132,10 @@ class Study:
         name = self.spec.axes.paper
         if name is None:
             return
-        images, objects = SIZES[name]
-        found = len(self.whole.images), self.whole.objects
-        if found[0] != images or (objects is not None and found[1] != objects):
-            wanted = f"{images:,} images" + ("" if objects is None else f" and {objects:,} objects")
-            self.notes.append(
-                f"the paper's {name} has {wanted}, and this dataset {found[0]:,} images and"
-                f" {found[1]:,} objects: the published numbers are of other data"
-            )
+        images = self.whole.images
+        note = check_totals(name, Totals(len(images), self.whole.objects, len(images.classes)))
+        if note is not None:
+            self.notes.append(note)
 
     def _check_batches(self, cell: Cell) -> None:
         """Tells before anything is computed whether the batches fit the number of images."""
