@@ -1,0 +1,124 @@
+"""The cells that are left, side by side, and what is said and noted of each that ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from boxloop import __version__, storage
+from boxloop.layout import Layout
+from boxloop.progress import reporting
+from boxloop.report.terminal import percent
+from boxloop.study.campaigns import Study
+from boxloop.study.grid import Cell
+from boxloop.study.jobs import jobs_of
+from boxloop.study.live import Tracking
+from boxloop.study.pool import Job, Pool
+from boxloop.study.results import workload_rows
+
+Print = Callable[[str], object]
+
+
+def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -> dict[str, str]:
+    """Computes cells and what they need; where one fails, the others are computed.
+
+    Args:
+        study: that they are of.
+        left: the cells.
+        jobs: side by side; None takes one for each GPU, or one.
+        say: told what a person may want to know.
+
+    Returns:
+        Why each failed cell failed, by its name.
+    """
+    gpus = _gpus(left)
+    size = jobs or max(1, len(gpus))
+    # Two jobs may read them at once, so they are written before the first one starts.
+    study.whole.write(Layout(study.shared))
+    if study.held is not None and study.test is not None:
+        study.test.write(study.held.layout)
+    work = jobs_of(study, left)
+    turns = sum(len(cell.params.iterations) for cell in left)
+    by_name = {cell.name: cell for cell in left}
+    finished: dict[str, int] = {}
+    started: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    done: SimpleQueue[Cell] = SimpleQueue()
+
+    with reporting("turns of all cells") as report:
+
+        def progressed(job: Job, what: str, count: int, total: int) -> None:
+            if job.name not in started:
+                started[job.name] = time.time()
+                if job.content["kind"] in ("simnet", "features"):
+                    say(f"{job.name}: begun")
+            if what == "turn":
+                finished[job.name] = count
+                report(sum(finished.values()), turns)
+            elif sys.stderr.isatty():
+                report(sum(finished.values()), turns, **{what: count / total})
+
+        def ended(job: Job, why: str | None) -> None:
+            if why is not None:
+                say(f"{job.name} failed: {why}")
+            elif job.name in by_name:
+                cell = by_name[job.name]
+                _mark(study, cell, started.get(job.name, time.time()))
+                say(_saved(study, cell))
+                done.put(cell)
+
+        pool = Pool(size, gpus=gpus, logs=study.root / "logs")
+        failures = pool.run(work, progressed, ended, Tracking(study, done, say))
+    for name, why in failures.items():
+        if name in by_name:
+            failed[name] = why
+    return failed
+
+
+def _gpus(left: Sequence[Cell]) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES can be set to, one for each GPU; none where devices are named."""
+    devices = {
+        device
+        for cell in left
+        for device in (
+            cell.params.train.device,
+            cell.params.propose.device,
+            cell.params.features.device,
+            cell.params.simnet.device,
+        )
+    }
+    if devices != {"auto"}:
+        return []
+    import torch  # takes seconds
+
+    if not torch.cuda.is_available():
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in given.split(",")] if given else []
+    return names or [str(i) for i in range(torch.cuda.device_count())]
+
+
+def _mark(study: Study, cell: Cell, started: float) -> None:
+    """Notes that a cell is finished, and what it depended on."""
+    storage.write_json(
+        study.layout(cell).root / "cell.json",
+        {
+            "name": cell.name,
+            "inputs": cell.inputs,
+            "counted": cell.counted,
+            "turns": list(cell.params.iterations),
+            "seconds": time.time() - started,
+            "machine": platform.node(),
+            "boxloop": __version__,
+        },
+    )
+
+
+def _saved(study: Study, cell: Cell) -> str:
+    rows = [r for r in workload_rows(cell, study.layout(cell)) if r["shown"]]
+    parts = (f"{percent(r['wt_reduction'])} of W_T at IoU {r['iou']:g}" for r in rows)
+    return f"{cell.name}: saved {', '.join(parts)}"
