@@ -253,3 +253,15 @@ def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> Non
     params = small_params(2)
     layout = build_campaign(tmp_path, params, done=1, through="proposals")
     assert "boxloop review" not in status_text(layout, params)
+
+
+def test_a_cell_of_a_study_is_not_for_dvc(tmp_path: Path) -> None:
+    params = small_params(3)
+    layout = build_campaign(tmp_path / "cells" / "random.seed0", params)
+    assert "study" not in status_text(layout, params)
+    (tmp_path / "study.json").write_text("{}")
+    text = status_text(layout, params)
+    assert "'boxloop report . metrics.json data/report' makes a page of it" in text
+    assert "dvc" not in text
+    layout.workload("b02").unlink()
+    assert f"Next: the study in {tmp_path} goes on with this cell" in status_text(layout, params)

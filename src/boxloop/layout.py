@@ -62,6 +62,12 @@ class Layout:
         return self.state / "pending"
 
     @property
+    def study(self) -> Path | None:
+        """The folder of the study that this campaign is a cell of, if it is one."""
+        folder = self.root.absolute().parent.parent
+        return folder if (folder / "study.json").exists() else None
+
+    @property
     def images(self) -> Path:
         """All images."""
         return self.root / "data" / "images.json"

@@ -329,6 +329,12 @@ def _next(
     layout: Layout, turns: list[Turn], images: int | None, *, stale: bool, people: bool
 ) -> str:
     due = next((turn for turn in turns if turn.step is not Step.DONE), None)
+    if layout.study is not None:
+        if due is not None or stale:
+            return f"Next: the study in {layout.study} goes on with this cell"
+        return (
+            "Every batch is done. 'boxloop report . metrics.json data/report' makes a page of it."
+        )
     if due is not None:
         waiting = (due.images or 0) - due.submitted
         if due.step is Step.REVIEW and people and waiting:
