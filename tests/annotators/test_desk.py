@@ -9,7 +9,7 @@ import yaml
 
 from boxloop import journal, storage
 from boxloop.annotators.fiftyone import desk as desk_module
-from boxloop.annotators.fiftyone.desk import duration, percent
+from boxloop.annotators.fiftyone.summary import duration
 from boxloop.errors import UserError
 from boxloop.layout import Layout
 from boxloop.params import load_params

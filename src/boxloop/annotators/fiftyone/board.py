@@ -15,10 +15,10 @@ from typing import Any
 from bson import ObjectId
 
 from boxloop.annotators.fiftyone import records
-from boxloop.annotators.fiftyone.desk import State
 from boxloop.annotators.fiftyone.marks import Mark, Marks
 from boxloop.annotators.fiftyone.offers import Offer
 from boxloop.annotators.fiftyone.records import Record
+from boxloop.annotators.fiftyone.states import State
 from boxloop.annotators.fiftyone.work import Work
 from boxloop.errors import UserError
 

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from boxloop import journal
 from boxloop.annotators.fiftyone.offers import Offer
-from boxloop.annotators.fiftyone.work import Work
+from boxloop.annotators.fiftyone.states import Board, State
+from boxloop.annotators.fiftyone.summary import Summary, summary_text
+from boxloop.annotators.fiftyone.worth import Others, Prices, Worth, added_up
 from boxloop.checks import Fault, RawBox, check_image
-from boxloop.edits import Ledger, diff, judge
 from boxloop.errors import UserError
 from boxloop.types import Boxes, Corrections, Proposals
 from boxloop.workload import BatchWorkload, Totals, total
@@ -30,132 +31,6 @@ AUTOSAVE_SECONDS = 3.0
 NOT_REVIEWED = "is not marked as reviewed yet"
 
 _MARGIN_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class State:
-    """One image as it is now.
-
-    Attributes:
-        sample_id: the App's id of the image.
-        offer: what was shown.
-        boxes: what is there now, unchecked.
-        reviewed: whether the person is done with it.
-        seconds: active seconds of this session and of those that it goes on with.
-    """
-
-    sample_id: str
-    offer: Offer
-    boxes: tuple[RawBox, ...]
-    reviewed: bool
-    seconds: float
-
-    @property
-    def image_id(self) -> str:
-        """The image's id."""
-        return self.offer.item.image.id
-
-
-class Board(Protocol):
-    """Where the boxes are edited."""
-
-    work: Work
-
-    def states(self) -> list[State]:
-        """Every image of the session as it is now, in the batch's order."""
-        ...
-
-    def version(self) -> object:
-        """Something that changes whenever a person's edit is stored."""
-        ...
-
-    def idle_seconds(self) -> float:
-        """Seconds since the last edit was stored."""
-        ...
-
-    def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
-        """Marks images as reviewed, or as not."""
-        ...
-
-    def add_seconds(self, seconds: Mapping[str, float]) -> None:
-        """Adds active seconds, by sample id."""
-        ...
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What the numbers of a session are told in.
-
-    Attributes:
-        iou_thresholds: from the section ``account``.
-        seconds_per_box: T.
-    """
-
-    iou_thresholds: tuple[float, ...]
-    seconds_per_box: float
-
-
-@dataclass(frozen=True)
-class Others:
-    """What the other batches came to.
-
-    Attributes:
-        first: whether the session's batch is the first, which is labeled from scratch.
-        before: of the batches before it, oldest first; empty where one of them is not known.
-        after: of those after it that are done, in a redo.
-    """
-
-    first: bool
-    before: tuple[BatchWorkload, ...] = ()
-    after: tuple[BatchWorkload, ...] = ()
-
-
-@dataclass(frozen=True)
-class Worth:
-    """What one image comes to.
-
-    Attributes:
-        objects: its boxes.
-        edits: exact, by id.
-        judged: as they count at each IoU threshold.
-    """
-
-    objects: int
-    edits: Ledger
-    judged: Mapping[float, Ledger]
-
-    @classmethod
-    def of(cls, shown: Boxes, final: Boxes, iou_thresholds: Iterable[float]) -> Worth:
-        """Of an image with these proposals and these boxes."""
-        judged = {iou: judge(shown, final, iou) for iou in iou_thresholds}
-        return cls(len(final), diff(shown, final), judged)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a submission came to.
-
-    Attributes:
-        batch: its key.
-        reviewer: who did it.
-        images: number of images submitted.
-        objects: their boxes.
-        edits: exact, by id.
-        seconds: active seconds.
-        so_far: totals of the campaign including this submission, by IoU threshold.
-        waiting: images of the batch that nobody has submitted yet.
-        redo: whether the images had been submitted before.
-    """
-
-    batch: str
-    reviewer: str
-    images: int
-    objects: int
-    edits: Ledger
-    seconds: float
-    so_far: Mapping[float, Totals]
-    waiting: int
-    redo: bool
 
 
 class Desk:
@@ -249,7 +124,7 @@ class Desk:
             states = self.states()
         done = [state for state in states if state.reviewed]
         sound = {s.image_id: c.worth for s in done if (c := self._check(s)).worth is not None}
-        own = _added(sound.values(), self._prices.iou_thresholds)
+        own = added_up(sound.values(), self._prices.iou_thresholds)
         so_far = self._so_far(sound) if sound else {}
         faults = [f for s in (states if self._tried else done) for f in self._own_faults(s)]
         return {
@@ -293,7 +168,7 @@ class Desk:
                 return {"faults": self._listed(faults, states)}
             drafts = [(state, _required(self._check(state).boxes)) for state in states]
             worths = {s.image_id: _required(self._check(s).worth) for s in states}
-            own = _added(worths.values(), self._prices.iou_thresholds)
+            own = added_up(worths.values(), self._prices.iou_thresholds)
             so_far = self._so_far(worths)
             for group in _by_source(drafts):
                 journal.append(self._folder, self._corrections(group, journal.timestamp()))
@@ -388,7 +263,7 @@ class Desk:
         if not (others.first or others.before):
             return {}  # a batch before this one is not known
         worths = {**self._by_colleagues(), **own}
-        added = _added(worths.values(), ious)
+        added = added_up(worths.values(), ious)
         this = BatchWorkload(
             batch=self.work.batch,
             annotator=KIND,
@@ -436,13 +311,6 @@ def _required(value: T | None) -> T:
     return value
 
 
-def _added(worths: Iterable[Worth], iou_thresholds: Iterable[float]) -> Worth:
-    worths = list(worths)
-    judged = {iou: sum((w.judged[iou] for w in worths), Ledger()) for iou in iou_thresholds}
-    objects = sum(w.objects for w in worths)
-    return Worth(objects, sum((w.edits for w in worths), Ledger()), judged)
-
-
 def _is_number(value: object) -> bool:
     # NaN and infinity are none that a clock could have measured.
     valid = isinstance(value, int | float) and not isinstance(value, bool)
@@ -464,45 +332,3 @@ def _by_source(
         key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold)
         groups.setdefault(key, []).append((state, boxes))
     return list(groups.values())
-
-
-# --- in words -------------------------------------------------------------------------------------
-
-
-def summary_text(summary: Summary) -> str:
-    """The summary for a terminal or a panel."""
-    e = summary.edits
-    again = " again" if summary.redo else ""
-    lines = [
-        f"Batch {summary.batch}: {summary.images} images with {summary.objects} boxes are submitted"
-        f"{again} by {summary.reviewer}.",
-        f"  {e.kept} kept, {e.moved} moved, {e.relabeled} relabeled, {e.removed} removed,"
-        f" {e.added} added",
-        f"  active time {duration(summary.seconds)}"
-        f" ({summary.seconds / summary.images:.1f} s an image)",
-    ]
-    for iou, totals in summary.so_far.items():
-        lines.append(
-            f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
-            f" ({percent(totals.wb_reduction)} saved),"
-            f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
-        )
-    if summary.waiting:
-        lines.append(f"  {summary.waiting} images of {summary.batch} wait for somebody else")
-    return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 48 s, 3 min 5 s, 1 h 12 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def percent(fraction: float) -> str:
-    """A fraction as a percentage with one decimal."""
-    return f"{100 * fraction:.1f} %"

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from boxloop import journal, storage
-from boxloop.annotators.fiftyone.desk import Others, Prices
 from boxloop.annotators.fiftyone.work import Part, Work, plan
+from boxloop.annotators.fiftyone.worth import Others, Prices
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.layout import Layout
