@@ -13,6 +13,7 @@ from boxloop.annotators.fiftyone.summary import duration
 from boxloop.errors import UserError
 from boxloop.layout import Layout
 from boxloop.params import load_params
+from boxloop.report.terminal import percent
 from boxloop.reviewing import collect
 from boxloop.workload import account, total
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, images, offer
