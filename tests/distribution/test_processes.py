@@ -127,10 +127,11 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
         assert content["losses"][-1]["total"] < 0.5 * content["losses"][0]["total"]
     assert min(counts.values()) >= 34, counts  # of 40
     for processes in (1, 2):
-        boxloop(
+        done = boxloop(
             *(folder, "propose", "images.json", "b00.json", "model2.pt", f"{processes}.json"),
             *("--set", "propose.batch_size=8", "--processes", processes),
         )
+        assert "20/20" in done.stderr
     assert (folder / "1.json").read_bytes() == (folder / "2.json").read_bytes()
 
 

@@ -103,7 +103,7 @@ def propose(
                 refs[share.start : share.stop],
                 score_floor=p.score_floor,
                 batch_size=p.batch_size,
-                progress=report,
+                progress=lambda done, _: report(min(done * world.size, len(refs)), len(refs)),
             )
         parts = distribution.gathered(own)
     if not world.leads:
