@@ -103,7 +103,8 @@ def features(
     from boxloop import distribution
     from boxloop.features import extract
 
-    if distribution.launched(processes):
+    # One batch is no work to share.
+    if len(image_set.images) > p.batch_size and distribution.launched(processes):
         return
     job = f"features by {p.network}"
     with distribution.joined() as world, reporting(job, shown=world.leads) as report:

@@ -92,7 +92,8 @@ def propose(
     image_set, item = storage.read_images(images), storage.read_batch(batch)
     refs = listed(image_set, batch, item.image_ids)
     storage.require_writable(out, "boxloop/proposals")
-    if distribution.launched(processes):
+    # One batch is no work to share.
+    if len(refs) > p.batch_size and distribution.launched(processes):
         return
     with distribution.joined() as world:
         model = detectors.load(detector, p.device)
