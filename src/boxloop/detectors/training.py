@@ -26,6 +26,10 @@ LOG_ROWS = 1000
 NORM_IMAGES = 1024
 """Images from which the statistics of batch norm are measured after training."""
 
+LEAST_WORKERS = {"cuda": 2}
+"""Processes that augment images at least, by the device: a GPU is faster than one of them, while on
+a CPU they would take cores from the model."""
+
 Target = dict[str, torch.Tensor]
 
 
@@ -77,7 +81,7 @@ def train_model(
             rank=world.rank,
             size=world.size,
         ),
-        num_workers=params.workers,
+        num_workers=max(params.workers, LEAST_WORKERS.get(device.type, 0)),
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
     )
