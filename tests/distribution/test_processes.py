@@ -16,7 +16,7 @@ import torch
 from boxloop import detectors, storage
 from boxloop.boxes import iou_matrix
 from boxloop.simnet import checkpoint
-from boxloop.types import Batch, ImageSet
+from boxloop.types import Batch, Boxes, ImageSet
 from builders_detectors import CLASSES, drawn, labeled
 
 pytestmark = pytest.mark.slow
@@ -147,6 +147,26 @@ def found(folder, model):
         same = boxes.labels[:, None] == proposed[image_id].labels[None, :]
         right += int(((overlaps >= 0.5) & same).any(axis=1).sum())
     return right
+
+
+@pytest.mark.parametrize("name", [n for n in detectors.names() if n != "empty"])
+def test_every_detector_can_be_trained_together(folder, name):
+    """Also where one of the processes has images without a box; and the next turn goes on."""
+    images = storage.read_images(folder / "images.json")
+    truth = storage.read_labeled(folder / "labeled.json").boxes
+    nothing = Boxes.build([], [])
+    some = {ref.id: nothing if i < 15 else truth[ref.id] for i, ref in enumerate(images.images)}
+    storage.write_labeled(folder / "sparse.json", labeled(some))
+    small = ("--set", "train.input_size=[64, 64]", "--set", "train.batch_size=4")
+    line = (*TRAIN, *small, "--set", "train.steps=3", "--set", f"train.detector={name}")
+    for previous, out in (("empty", "first"), ("first", "second")):
+        files = ("images.json", "sparse.json", f"{previous}.pt", f"{out}.pt", f"{out}.json")
+        warm = ("--set", "train.warm_start=true", "--processes", 2)
+        boxloop(folder, "train", *files, *line, *warm)
+    log = json.loads((folder / "second.json").read_text())
+    assert (log["device"], log["steps"]) == ("2 x cpu", 3)
+    assert log["initial_weights"] == "first.pt (3 steps before)"
+    assert detectors.load(folder / "second.pt", "cpu").name == name
 
 
 def test_simnet_learns_the_same(folder):
