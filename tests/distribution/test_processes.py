@@ -72,11 +72,13 @@ def torchrun(folder, *arguments, nodes=1, each=2, rest=()):
 # --- the same results -----------------------------------------------------------------------------
 
 
-def test_features_are_the_same_bytes(folder):
+def test_features_are_the_same_bytes(folder, tmp_path):
     base = ("features", "images.json")
     batches = ("--set", "features.batch_size=6")  # of 6, 6, 6 and 2 images
     alone = boxloop(folder, *base, "one.npz", *SMALL, *batches)
-    both = boxloop(folder, *base, "two.npz", *SMALL, *batches, "--processes", 2)
+    two = ("two.npz", *SMALL, *batches, "--processes", 2)
+    both = boxloop(folder, *base, *two, TMPDIR=str(tmp_path))
+    assert not list(tmp_path.iterdir())
     assert (folder / "one.npz").read_bytes() == (folder / "two.npz").read_bytes()
     assert alone.stdout.replace("one.npz", "two.npz") == both.stdout  # one of two speaks
     assert both.stderr.count("20/20") == 1

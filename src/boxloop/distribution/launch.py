@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -43,7 +44,7 @@ def launched(processes: int) -> bool:
     if processes <= 1 or distributed.is_torchelastic_launched():
         return False
     os.environ.setdefault("LOGLEVEL", "CRITICAL")  # what it has to say is said below
-    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -52,19 +53,21 @@ def launched(processes: int) -> bool:
     os.environ.setdefault("OMP_NUM_THREADS", threads)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ[_LAUNCHED] = str(os.getpid())
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        shutdown_timeout=_SECONDS_TO_END,
-    )
     try:
-        elastic_launch(config, sys.executable)("-m", "boxloop", *sys.argv[1:])
+        with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=processes,
+                run_id=uuid.uuid4().hex,
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                local_addr="localhost",
+                max_restarts=0,
+                shutdown_timeout=_SECONDS_TO_END,
+                logs_specs=DefaultLogsSpecs(log_dir=folder),  # else one is left behind each time
+            )
+            elastic_launch(config, sys.executable)("-m", "boxloop", *sys.argv[1:])
     except ChildFailedError as error:
         raise _first_failure(error.failures, processes) from None
     except SignalException as error:
