@@ -19,7 +19,8 @@ SECONDS_TO_START = 120
 
 def environment(**more):
     """That of a person: with `boxloop` on PATH, and no settings of FiftyOne's."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("FIFTYONE", "DVC", "MLFLOW"))}
+    others = ("FIFTYONE", "DVC", "MLFLOW", "PYTHONUNBUFFERED")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     return {**env, **more}
 

@@ -6,6 +6,7 @@ imported by the commands that need them, so that ``boxloop --help`` answers at o
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -24,6 +25,9 @@ __all__ = ["app", "before", "main", "people", "results", "turn"]
 
 def main() -> None:
     """Runs the command line; a BoxloopError becomes one sentence and an exit code."""
+    # Whoever reads a long command through a pipe or in a log sees each line when it is said.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     # What is wrong with an image is boxloop's own to say, by file.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     together: AbstractContextManager[None] = nullcontext()
