@@ -12,25 +12,27 @@ from boxloop.cli.options import PARAMS, Overrides, ParamsFile, campaign_params, 
 from boxloop.errors import UserError
 from boxloop.progress import reporting
 
+Reviewer = Annotated[
+    str | None, typer.Option(help="Your name; that of your account, unless given.")
+]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
+]
+Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")]
+
 
 @app.command()
 def review(
     batch: Annotated[str | None, typer.Argument(help="The batch; the one that waits.")] = None,
-    reviewer: Annotated[
-        str | None, typer.Option(help="Your name; that of your account, unless given.")
-    ] = None,
+    reviewer: Reviewer = None,
     part: Annotated[
         str | None, typer.Option(metavar="1/2", help="Only this share of the batch.")
     ] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
     ] = False,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
-    ] = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")
-    ] = True,
+    port: Port = None,
+    browser: Browser = True,
     collect: Annotated[
         tuple[Path, Path, Path, Path] | None,
         typer.Option(
@@ -68,15 +70,9 @@ def review(
 
 @app.command()
 def run(
-    reviewer: Annotated[
-        str | None, typer.Option(help="Your name; that of your account, unless given.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
-    ] = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")
-    ] = True,
+    reviewer: Reviewer = None,
+    port: Port = None,
+    browser: Browser = True,
     params: ParamsFile = PARAMS,
 ) -> None:
     """Train, review, train, ...: `dvc repro` and `boxloop review` in turn, in one sitting."""
