@@ -27,8 +27,8 @@ from functools import partial
 
 import numpy as np
 
-from boxloop.ordering import order
-from boxloop.types import FeatureTable
+from boxloop.core.ordering import order
+from boxloop.core.types import FeatureTable
 
 QUERY_SIZE = 3
 COMBINE = {

@@ -32,11 +32,11 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from boxloop import storage
-from boxloop.annotators.fiftyone.environment import environment
-from boxloop.database import open_database
-from boxloop.layout import Layout
-from boxloop.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.review.fiftyone.environment import environment
+from boxloop.review.fiftyone.mongodb import open_database
 
 SIZE = (640, 480)
 CLASSES = ("cat", "dog")
@@ -100,7 +100,7 @@ def measure(folder: Path, images: int, boxes: int) -> dict[str, float]:
 
 def build(folder: Path, images: int, boxes: int) -> None:
     """A campaign as it is when its only batch waits for review."""
-    layout = Layout(folder)
+    paths = CampaignPaths(folder)
     path = folder / "data" / "images" / "image.jpg"
     path.parent.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
@@ -114,9 +114,9 @@ def build(folder: Path, images: int, boxes: int) -> None:
         xyxy = [(x, y, x + 30, y + 30) for x, y in corners]
         labels = [CLASSES[k % 2] for k in range(boxes)]
         offered[refs[-1].id] = Boxes.build(xyxy, labels, [0.9] * boxes, prefix="p")
-    storage.write_images(layout.images, ImageSet(tuple(refs), CLASSES))
+    artifacts.write_images(paths.images, ImageSet(tuple(refs), CLASSES))
     proposals = Proposals("b00", "ssd", "0" * 64, 0.05, offered)
-    storage.write_proposals(layout.proposals("b00"), proposals)
+    artifacts.write_proposals(paths.proposals("b00"), proposals)
     params = {"train": {"steps": 1}, "review": {"annotator": "fiftyone"}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -127,21 +127,21 @@ def inside(folder: Path) -> dict[str, float]:
     with open_database(Path(".boxloop")) as uri:
         name = Path(".boxloop/id").read_text().strip()
         os.environ.update(environment(os.environ, uri=uri, database=name))
-        from boxloop.annotators.fiftyone import preparing
-        from boxloop.annotators.fiftyone.desk import Desk
-        from boxloop.annotators.fiftyone.opening import open_board
         from boxloop.params import load_params
+        from boxloop.review.fiftyone import assign
+        from boxloop.review.fiftyone.controller import Desk
+        from boxloop.review.fiftyone.sync import open_board
 
-        layout, params = Layout(), load_params(Path("params.yaml"))
-        work = preparing.plan_work(layout, params, preparing.Terms("b00", "ann"))
-        board = open_board(work, preparing.display_files(layout, work))
-        known = preparing.Submissions(layout, params)
+        paths, params = CampaignPaths(), load_params(Path("params.yaml"))
+        work = assign.plan_work(paths, params, assign.Terms("b00", "ann"))
+        board = open_board(work, assign.display_files(paths, work))
+        known = assign.Submissions(paths, params)
         desk = Desk(
             board,
-            layout.reviews,
-            others=preparing.other_batches(layout, params, "b00", known(), redo=False),
-            prices=preparing.prices(params),
-            versions=preparing.versions(),
+            paths.reviews,
+            others=assign.other_batches(paths, params, "b00", known(), redo=False),
+            prices=assign.prices(params),
+            versions=assign.versions(),
             known=known,
             idle_seconds=60.0,
             on_submit=lambda text: None,

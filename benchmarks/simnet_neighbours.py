@@ -26,14 +26,14 @@ import torch
 from PIL import Image, ImageDraw
 
 from boxloop import datasets
-from boxloop.datasets.demo import draw_scenes
+from boxloop.core.types import ImageRef
+from boxloop.datasets.formats.demo import draw_scenes
 from boxloop.datasets.images import read_image
-from boxloop.decoding import read_resized
-from boxloop.features import extract
+from boxloop.models.features import extract
+from boxloop.models.image_loader import read_resized
+from boxloop.models.simnet import checkpoint, training
 from boxloop.params import DatasetParams, DemoParams, FeaturesParams, SimNetParams
 from boxloop.progress import reporting
-from boxloop.simnet import checkpoint, training
-from boxloop.types import ImageRef
 
 NEAREST = 10
 FRAME = re.compile(r"(shot\d+)_frame(\d+)")

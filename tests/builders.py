@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from boxloop.types import Boxes, Corrections, Proposals
+from boxloop.core.types import Boxes, Corrections, Proposals
 
 CLASSES = ("cat", "dog")
 

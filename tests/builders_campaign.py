@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boxloop import storage
-from boxloop.evaluation import average_precision
-from boxloop.layout import Layout
-from boxloop.params import Params
-from boxloop.types import (
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import (
     Batch,
     Boxes,
     Corrections,
@@ -32,7 +30,10 @@ from boxloop.types import (
     Ordering,
     Proposals,
 )
-from boxloop.workload import account
+from boxloop.core.workload import account
+from boxloop.files import file_digest, write_json
+from boxloop.models.average_precision import average_precision
+from boxloop.params import Params
 
 CLASSES = ("cat", "dog")
 
@@ -86,7 +87,7 @@ def build_campaign(
     done: int | None = None,
     annotator: str = "simulated",
     through: str = "workload",
-) -> Layout:
+) -> CampaignPaths:
     """Writes a campaign's files into ``root``.
 
     Args:
@@ -97,7 +98,7 @@ def build_campaign(
         through: how far the batch after them got: "batch" (not begun), "detector", "proposals",
             "corrections", "labeled" or "workload"; "workload" says nothing about a next batch.
     """
-    layout = Layout(root)
+    paths = CampaignPaths(root)
     keys = list(params.iterations)
     done = len(keys) if done is None else done
     refs = []
@@ -107,40 +108,42 @@ def build_campaign(
         pixels = np.full((48, 64, 3), 40 + 5 * i, dtype=np.uint8)
         Image.fromarray(pixels).save(path)
         relative = path.relative_to(root).as_posix()
-        refs.append(ImageRef(f"img{i:02d}", relative, 64, 48, storage.file_digest(path)))
+        refs.append(ImageRef(f"img{i:02d}", relative, 64, 48, file_digest(path)))
     ids = tuple(ref.id for ref in refs)
-    storage.write_images(layout.images, ImageSet(tuple(refs), CLASSES))
+    artifacts.write_images(paths.images, ImageSet(tuple(refs), CLASSES))
     truth = {}
     for i, key in enumerate(keys):
         for image_id, rows in zip(ids[2 * i : 2 * i + 2], _objects(i), strict=True):
             truth[image_id] = Boxes.build([r[0] for r in rows], [r[1] for r in rows])
-        storage.write_batch(layout.batch(key), Batch(key, ids[2 * i : 2 * i + 2]))
-    storage.write_truth(layout.truth, truth)
+        artifacts.write_batch(paths.batch(key), Batch(key, ids[2 * i : 2 * i + 2]))
+    artifacts.write_truth(paths.truth, truth)
     order = Ordering(ids, params.order.strategy, 0, 3, "single")
-    storage.write_order(root / "data" / "order.json", order)
-    storage.write_labeled(layout.labeled("empty"), LabeledSet(CLASSES, (), {}))
+    artifacts.write_order(root / "data" / "order.json", order)
+    artifacts.write_labeled(paths.labeled("empty"), LabeledSet(CLASSES, (), {}))
     steps = ["batch", "detector", "proposals", "corrections", "labeled", "workload"]
     for i in range(len(keys)):
         if i < done:
-            _write_iteration(layout, params, i, annotator, len(steps))
+            _write_iteration(paths, params, i, annotator, len(steps))
         elif i == done and through != "workload":
-            _write_iteration(layout, params, i, annotator, steps.index(through))
-    return layout
+            _write_iteration(paths, params, i, annotator, steps.index(through))
+    return paths
 
 
-def _write_iteration(layout: Layout, params: Params, i: int, annotator: str, upto: int) -> None:
+def _write_iteration(
+    paths: CampaignPaths, params: Params, i: int, annotator: str, upto: int
+) -> None:
     keys = list(params.iterations)
-    key, ids = keys[i], storage.read_batch(layout.batch(keys[i])).image_ids
-    truth = storage.read_truth(layout.truth)
+    key, ids = keys[i], artifacts.read_batch(paths.batch(keys[i])).image_ids
+    truth = artifacts.read_truth(paths.truth)
     assert truth is not None
     if upto >= 1:
-        layout.detector(key).parent.mkdir(parents=True, exist_ok=True)
-        layout.detector(key).write_bytes(f"checkpoint {key}".encode())
-        storage.write_json(layout.training(key), training_log(i, params))
+        paths.detector(key).parent.mkdir(parents=True, exist_ok=True)
+        paths.detector(key).write_bytes(f"checkpoint {key}".encode())
+        write_json(paths.training(key), training_log(i, params))
     proposals = Proposals(
         key,
         "empty" if i == 0 else params.train.detector,
-        storage.file_digest(layout.detector(key)) if upto >= 1 else "",
+        file_digest(paths.detector(key)) if upto >= 1 else "",
         params.propose.score_floor,
         {
             image_id: Boxes.build([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
@@ -159,13 +162,13 @@ def _write_iteration(layout: Layout, params: Params, i: int, annotator: str, upt
         finished="2024-01-01T12:00:00+00:00" if human else None,
     )
     if upto >= 2:
-        storage.write_proposals(layout.proposals(key), proposals)
+        artifacts.write_proposals(paths.proposals(key), proposals)
     if upto >= 3:
-        storage.write_corrections(layout.corrections(key), corrections)
+        artifacts.write_corrections(paths.corrections(key), corrections)
     if upto >= 4:
-        before = storage.read_labeled(layout.labeled(keys[i - 1] if i else "empty"))
+        before = artifacts.read_labeled(paths.labeled(keys[i - 1] if i else "empty"))
         labeled = LabeledSet(CLASSES, (*before.batches, key), {**before.boxes, **final})
-        storage.write_labeled(layout.labeled(key), labeled)
+        artifacts.write_labeled(paths.labeled(key), labeled)
     if upto >= 5:
         workload = account(
             corrections,
@@ -173,7 +176,7 @@ def _write_iteration(layout: Layout, params: Params, i: int, annotator: str, upt
             params.account.score_thresholds,
             average_precision(proposals.boxes, final),
         )
-        storage.write_workload(layout.workload(key), workload)
+        artifacts.write_workload(paths.workload(key), workload)
 
 
 def training_log(i: int, params: Params) -> dict[str, object]:

@@ -11,14 +11,14 @@ import platformdirs
 import psutil
 import pymongo
 
-from boxloop.database.binary import MONGOD_VARIABLE, find_mongod
-from boxloop.database.install import install_mongod
 from boxloop.errors import DatabaseError
+from boxloop.review.fiftyone.install_mongod.binary import MONGOD_VARIABLE, find_mongod
+from boxloop.review.fiftyone.install_mongod.install import install_mongod
 
 SESSION = """
 import sys
 from pathlib import Path
-from boxloop.database import open_database
+from boxloop.review.fiftyone.mongodb import open_database
 try:
     with open_database(Path(sys.argv[1])) as uri:
         print(uri, flush=True)
@@ -117,7 +117,7 @@ def processes(folder):
                 continue
         except psutil.Error:
             continue
-        if "boxloop.database.keeper" in command and str(folder) in command:
+        if "boxloop.review.fiftyone.mongodb.keeper" in command and str(folder) in command:
             keepers.append(process)
         elif str(folder / "db") in command:
             mongods.append(process)

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
+from boxloop.core.types import Boxes, ImageRef, LabeledSet
+from boxloop.files import file_digest
 from boxloop.params import TrainParams
-from boxloop.storage import file_digest
-from boxloop.types import Boxes, ImageRef, LabeledSet
 
 CLASSES = ("square", "disc")
 _COLOURS = {"square": (220, 40, 30), "disc": (40, 60, 230)}

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from boxloop import journal, storage
-from boxloop.annotators.simulated import SimulatedAnnotator
-from boxloop.layout import Layout
-from boxloop.types import Boxes
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes
+from boxloop.review.simulated import SimulatedAnnotator
 
 
 def submission(
@@ -32,7 +32,7 @@ def submission(
         annotator="fiftyone",
         reviewer=reviewer,
         seconds={} if seconds is None else dict.fromkeys(ids, seconds),
-        finished=journal.timestamp() if finished is None else finished,
+        finished=submissions.timestamp() if finished is None else finished,
         versions={"boxloop": "0.1.0"},
     )
 
@@ -45,7 +45,7 @@ def shifted(truth, by):
 
 def submit(folder, key, image_ids=None, *, by=0.0, **options):
     """Adds a submission for a batch of a campaign to its journal, as `boxloop review` does."""
-    layout = Layout(folder)
-    truth = shifted(storage.read_truth(layout.truth), by)
-    proposals = storage.read_proposals(layout.proposals(key))
-    return journal.append(layout.reviews, submission(proposals, truth, image_ids, **options))
+    paths = CampaignPaths(folder)
+    truth = shifted(artifacts.read_truth(paths.truth), by)
+    proposals = artifacts.read_proposals(paths.proposals(key))
+    return submissions.append(paths.reviews, submission(proposals, truth, image_ids, **options))

@@ -12,11 +12,12 @@ import yaml
 from bson import ObjectId
 from PIL import Image
 
-from boxloop import storage
-from boxloop.annotators.fiftyone.offers import object_id
-from boxloop.layout import Layout
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.files import file_digest
 from boxloop.params import load_params
-from boxloop.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.review.fiftyone.shown_proposals import object_id
 
 SIZE = (100, 80)
 CLASSES = ("cat", "dog")
@@ -35,11 +36,11 @@ def scored(rows, prefix="p"):
     return Boxes.build(xyxy, labels, scores, prefix=prefix)
 
 
-def offer(layout, key, table, *, detector="ssd", floor=0.05):
+def offer(paths, key, table, *, detector="ssd", floor=0.05):
     """Writes the proposals of a batch: rows by image id."""
     boxes = {image_id: scored(rows) for image_id, rows in table.items()}
-    path = layout.proposals(key)
-    storage.write_proposals(path, Proposals(key, detector, "0" * 64, floor, boxes))
+    path = paths.proposals(key)
+    artifacts.write_proposals(path, Proposals(key, detector, "0" * 64, floor, boxes))
 
 
 def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params=None, pixels=None):
@@ -54,7 +55,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         params: sections of params.yaml beside those that it needs.
         pixels: (height, width, 3) of every image; grey unless given.
     """
-    layout = Layout(root)
+    paths = CampaignPaths(root)
     width, height = size
     array = np.full((height, width, 3), 128, np.uint8) if pixels is None else pixels
     refs = []
@@ -63,11 +64,11 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(array).save(path)
         relative = path.relative_to(root).as_posix()
-        refs.append(ImageRef(image_id, relative, width, height, storage.file_digest(path)))
-    storage.write_images(layout.images, ImageSet(tuple(refs), tuple(classes)))
-    storage.write_truth(layout.truth, None)
+        refs.append(ImageRef(image_id, relative, width, height, file_digest(path)))
+    artifacts.write_images(paths.images, ImageSet(tuple(refs), tuple(classes)))
+    artifacts.write_truth(paths.truth, None)
     for key, table in batches.items():
-        offer(layout, key, table, detector="empty" if key == "b00" else "ssd")
+        offer(paths, key, table, detector="empty" if key == "b00" else "ssd")
     iterations, previous = {}, "empty"
     for key in batches:
         iterations[key], previous = {"previous": previous}, key
@@ -79,7 +80,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         **(params or {}),
     }
     (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return layout
+    return paths
 
 
 def images(count, rows=OFFERED, first=0):
@@ -98,25 +99,25 @@ class Session:
         desk: what boxloop makes of it.
     """
 
-    def __init__(self, server, layout, key="b00", *, reviewer="ann", part=None, redo=False):
+    def __init__(self, server, paths, key="b00", *, reviewer="ann", part=None, redo=False):
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
-        from boxloop.annotators.fiftyone import operators, preparing
-        from boxloop.annotators.fiftyone.desk import Desk
-        from boxloop.annotators.fiftyone.opening import open_board
+        from boxloop.review.fiftyone import assign, operators
+        from boxloop.review.fiftyone.controller import Desk
+        from boxloop.review.fiftyone.sync import open_board
 
-        self.layout = layout
-        self.params = load_params(layout.root / "params.yaml")
-        terms = preparing.Terms(key, reviewer, part, redo)
-        self.work = preparing.plan_work(layout, self.params, terms)
-        self.board = open_board(self.work, preparing.display_files(layout, self.work))
-        known = preparing.Submissions(layout, self.params)
+        self.paths = paths
+        self.params = load_params(paths.root / "params.yaml")
+        terms = assign.Terms(key, reviewer, part, redo)
+        self.work = assign.plan_work(paths, self.params, terms)
+        self.board = open_board(self.work, assign.display_files(paths, self.work))
+        known = assign.SubmissionCache(paths, self.params)
         self.said = []
         self.desk = Desk(
             self.board,
-            layout.reviews,
-            others=preparing.other_batches(layout, self.params, key, known(), redo=redo),
-            prices=preparing.prices(self.params),
-            versions=preparing.versions(),
+            paths.reviews,
+            others=assign.other_batches(paths, self.params, key, known(), redo=redo),
+            prices=assign.prices(self.params),
+            versions=assign.versions(),
             known=known,
             idle_seconds=self.params.review.idle_seconds,
             on_submit=self.said.append,

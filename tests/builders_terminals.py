@@ -89,9 +89,12 @@ def processes(folder):
                 continue
         except psutil.Error:
             continue
-        if "boxloop.annotators.fiftyone.server" in command and place == str(folder):
+        if "boxloop.review.fiftyone.server" in command and place == str(folder):
             found["server"].append(process)
-        elif "boxloop.database.keeper" in command and str(folder / ".boxloop") in command:
+        elif (
+            "boxloop.review.fiftyone.mongodb.keeper" in command
+            and str(folder / ".boxloop") in command
+        ):
             found["keeper"].append(process)
         elif str(folder / ".boxloop" / "db") in command:
             found["mongod"].append(process)

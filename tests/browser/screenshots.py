@@ -13,8 +13,8 @@ from app import browser
 from campaigns import run
 from PIL import Image
 
-from boxloop import storage
-from boxloop.layout import Layout
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
 from builders_reviews import submit
 from builders_terminals import review
 
@@ -46,9 +46,9 @@ def prepare(folder):
 
 
 def take(app, folder, out):
-    layout = Layout(folder)
-    truth = storage.read_truth(layout.truth)
-    names = list(storage.read_proposals(layout.proposals("b01")).boxes)
+    paths = CampaignPaths(folder)
+    truth = artifacts.read_truth(paths.truth)
+    names = list(artifacts.read_proposals(paths.proposals("b01")).boxes)
 
     def photo(name):
         picture = Image.open(io.BytesIO(app.page.screenshot())).convert("RGB")

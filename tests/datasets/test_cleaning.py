@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop.datasets.base import Annotation, RawBox, clean, to_float
+from boxloop.core.types import Boxes, ImageRef
+from boxloop.datasets.cleaning import Annotation, RawBox, clean, to_float
 from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.types import Boxes, ImageRef
 
 IMAGE = ImageRef("a", "a.png", 100, 50, "0")
 

@@ -2,11 +2,13 @@ import json
 
 import pytest
 
-from boxloop import datasets, storage
+from boxloop import datasets
+from boxloop.campaign import artifacts
 from boxloop.datasets import FaultKind, faults_payload, faults_summary
-from boxloop.datasets.base import probe_refs
+from boxloop.datasets.cleaning import probe_refs
 from boxloop.datasets.faults import CONSEQUENCES, FaultLog
 from boxloop.errors import DatasetError
+from boxloop.files import write_json
 from boxloop.params import DatasetParams
 from builders_datasets import image, load, voc_item, voc_object
 
@@ -29,7 +31,7 @@ def test_the_payload_counts_and_lists_every_fault(tmp_path):
     assert len(payload["faults"]) == 5
     assert payload["faults"][0]["image"] == "i0"
     assert payload["faults"][0]["file"].endswith("Annotations/i0.xml")
-    storage.write_json(tmp_path / "faults.json", payload, depth=3)
+    write_json(tmp_path / "faults.json", payload, depth=3)
     assert json.loads((tmp_path / "faults.json").read_text()) == payload
 
 
@@ -73,10 +75,10 @@ def test_every_kind_has_its_consequence():
 
 def test_what_is_loaded_can_be_stored_and_read_back(tmp_path):
     found = _with_faults(tmp_path / "set")
-    storage.write_images(tmp_path / "images.json", found.images)
-    storage.write_truth(tmp_path / "truth.json", found.truth)
-    assert storage.read_images(tmp_path / "images.json") == found.images
-    assert storage.read_truth(tmp_path / "truth.json") == found.truth
+    artifacts.write_images(tmp_path / "images.json", found.images)
+    artifacts.write_truth(tmp_path / "truth.json", found.truth)
+    assert artifacts.read_images(tmp_path / "images.json") == found.images
+    assert artifacts.read_truth(tmp_path / "truth.json") == found.truth
     assert list(found.truth) == [ref.id for ref in found.images.images]
 
 

@@ -9,10 +9,10 @@ import shutil
 import pytest
 from campaigns import TINY, init, repro, run
 
-from boxloop import journal, storage
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
-from boxloop.layout import Layout
-from boxloop.reviewing import bring_into_dvc
+from boxloop.review.collect import bring_into_dvc
 from builders_reviews import submit
 
 pytestmark = pytest.mark.timeout(280)
@@ -43,7 +43,7 @@ def geometry(table):
 
 def labels(folder):
     """The labels that the detectors of a campaign are trained on."""
-    return geometry(storage.read_labeled(folder / "data/labeled/b01.json").boxes)
+    return geometry(artifacts.read_labeled(folder / "data/labeled/b01.json").boxes)
 
 
 def pending(done):
@@ -62,7 +62,7 @@ def campaign(tmp_path_factory):
     said = [pending(run(folder, "dvc", "repro", check=False))]
     submit(folder, "b00", by=BY)
     said.append(pending(run(folder, "dvc", "repro", check=False)))
-    ids = storage.read_batch(folder / "data/batches/b01.json").image_ids
+    ids = artifacts.read_batch(folder / "data/batches/b01.json").image_ids
     submit(folder, "b01", ids[:3], by=BY, reviewer="Zoë B.")
     said.append(pending(run(folder, "dvc", "repro", "review@b01", check=False)))
     said.append(run(folder, "boxloop", "status").stdout)
@@ -91,11 +91,11 @@ def test_the_loop_stops_at_a_person_and_goes_on_from_there(campaign):
     assert labels(campaign) == geometry(
         {
             image_id: boxes
-            for entry in journal.read(campaign / "reviews")
+            for entry in submissions.read(campaign / "reviews")
             for image_id, boxes in entry.boxes.items()
         }
     )
-    done = storage.read_corrections(campaign / "data/corrections/b01.json")
+    done = artifacts.read_corrections(campaign / "data/corrections/b01.json")
     assert done.reviewer == "Zoë B., ada"
     assert "up to date" in repro(campaign).stdout
 
@@ -128,16 +128,16 @@ def test_labels_stay_when_the_stage_is_forced(copy):
 
 def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     before = labels(copy)
-    batches = [storage.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
+    batches = [artifacts.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
     params = copy / "params.yaml"
     text = params.read_text()
     assert "strategy: dissimilar" in text
     params.write_text(text.replace("strategy: dissimilar", "strategy: temporal"))
     repro(copy, "merge@b01")
-    now = [storage.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
+    now = [artifacts.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
     assert set(now[0]) not in (set(batches[0]), set(batches[1]))
     assert labels(copy) == before
-    assert len(journal.read(copy / "reviews")) == 3
+    assert len(submissions.read(copy / "reviews")) == 3
 
 
 @pytest.mark.slow
@@ -173,13 +173,13 @@ def test_a_simulated_annotator_passes_over_no_person(copy):
 
 def test_a_redo_reaches_what_dvc_takes_for_done(copy):
     before = labels(copy)
-    image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+    image_id = artifacts.read_batch(copy / "data/batches/b01.json").image_ids[0]
     submit(copy, "b01", [image_id], by=2 * BY, reviewer="bob", seconds=25.0)
     assert "up to date" in repro(copy, "review@b01").stdout
     text = run(copy, "boxloop", "status").stdout
     assert "dvc repro --single-item --force review@b01" in text
     bring_into_dvc(copy, "b01")
-    redone = storage.read_corrections(copy / "data/corrections/b01.json")
+    redone = artifacts.read_corrections(copy / "data/corrections/b01.json")
     assert redone.revision == 2
     assert redone.reviewer == "bob, Zoë B., ada"
     assert "--single-item" not in run(copy, "boxloop", "status").stdout
@@ -195,7 +195,7 @@ def test_what_dvc_cannot_take_over_is_safe_all_the_same(copy):
     (copy / "data/proposals/b01.json").unlink()
     with pytest.raises(UserError, match=r"labels of b01 are safe in reviews/, but DVC did not"):
         bring_into_dvc(copy, "b01")
-    assert len(journal.read(copy / "reviews")) == 3
+    assert len(submissions.read(copy / "reviews")) == 3
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_everything_forced(copy):
     before = labels(copy)
     repro(copy, "--force")
     assert labels(copy) == before
-    assert len(journal.read(copy / "reviews")) == 3
+    assert len(submissions.read(copy / "reviews")) == 3
 
 
 @pytest.mark.slow
@@ -221,14 +221,14 @@ def test_everything_but_the_journal_deleted(copy):
 def test_experiments_in_the_workspace(copy, committed):
     if not committed:
         # Two thirds of the journal are known to git, one is not.
-        image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+        image_id = artifacts.read_batch(copy / "data/batches/b01.json").image_ids[0]
         submit(copy, "b01", [image_id], by=2 * BY)
         bring_into_dvc(copy, "b01")
         repro(copy)
-    before, entries = labels(copy), journal.read(copy / "reviews")
+    before, entries = labels(copy), submissions.read(copy / "reviews")
     run(copy, "dvc", "exp", "run", "-S", "order.strategy=random", "-S", "propose.score_floor=0.02")
     assert labels(copy) == before
-    assert journal.read(copy / "reviews") == entries
+    assert submissions.read(copy / "reviews") == entries
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_experiments_in_a_copy_of_the_workspace(copy, committed):
     if not committed:
         run(copy, "git", "rm", "--quiet", "-r", "--cached", "reviews")
         run(copy, "git", "commit", "--quiet", "-m", "the journal is not committed")
-        image_id = storage.read_batch(copy / "data/batches/b01.json").image_ids[0]
+        image_id = artifacts.read_batch(copy / "data/batches/b01.json").image_ids[0]
         submit(copy, "b01", [image_id], by=2 * BY)
         bring_into_dvc(copy, "b01")
         repro(copy)
@@ -266,4 +266,4 @@ def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     run(folder, "dvc", "checkout")
     repro(folder, "--force", "merge@b01")
     assert labels(folder) == labels(campaign)
-    assert Layout(folder).corrections("b01").exists()
+    assert CampaignPaths(folder).corrections("b01").exists()

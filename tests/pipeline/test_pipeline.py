@@ -8,9 +8,10 @@ import sqlite3
 import pytest
 from campaigns import TINY, init, repro, run, snapshot
 
-from boxloop import storage
+from boxloop.campaign import artifacts
+from boxloop.core.workload import total
+from boxloop.files import file_digest
 from boxloop.params import BatchParams, DatasetParams, DemoParams, Params, read_yaml
-from boxloop.workload import total
 
 IGNORED_BY_THE_RUN_CACHE = {"size", "nfiles", "isexec"}
 
@@ -34,8 +35,8 @@ def campaign(tmp_path_factory):
 
 @pytest.mark.timeout(280)
 def test_everything_is_labeled_with_the_truth(campaign):
-    labeled = storage.read_labeled(campaign / "data/labeled/b02.json")
-    truth = storage.read_truth(campaign / "data/truth.json")
+    labeled = artifacts.read_labeled(campaign / "data/labeled/b02.json")
+    truth = artifacts.read_truth(campaign / "data/truth.json")
     assert labeled.batches == ("b00", "b01", "b02")
     assert len(labeled) == 24
     for image_id, boxes in labeled.boxes.items():
@@ -51,7 +52,7 @@ def test_a_second_run_has_nothing_to_do(campaign):
 
 def test_metrics_follow_from_the_workload_files(campaign):
     metrics = json.loads((campaign / "metrics.json").read_text())
-    loads = [storage.read_workload(campaign / f"data/workload/b{i:02d}.json") for i in range(3)]
+    loads = [artifacts.read_workload(campaign / f"data/workload/b{i:02d}.json") for i in range(3)]
     for iou in (0.5, 0.7):
         totals, key = total(loads, iou), str(iou)
         assert metrics["added"][key] == totals.added
@@ -67,10 +68,10 @@ def test_metrics_follow_from_the_workload_files(campaign):
 def test_the_detectors_did_propose(campaign):
     """Otherwise the checks above would hold for a loop that never closes."""
     for batch in ("b01", "b02"):
-        offered = storage.read_proposals(campaign / f"data/proposals/{batch}.json")
+        offered = artifacts.read_proposals(campaign / f"data/proposals/{batch}.json")
         assert offered.detector == "ssdlite320_mobilenet_v3_large"
         assert sum(map(len, offered.boxes.values())) > 0
-        digest = storage.file_digest(campaign / f"data/detectors/{batch}.pt")
+        digest = file_digest(campaign / f"data/detectors/{batch}.pt")
         assert offered.checkpoint == digest
 
 
@@ -78,8 +79,8 @@ def test_a_checkpoint_says_what_it_was_trained_on(campaign):
     import torch
 
     content = torch.load(campaign / "data/detectors/b01.pt", weights_only=True)
-    assert content["labeled_digest"] == storage.file_digest(campaign / "data/labeled/b00.json")
-    assert content["classes"] == list(storage.read_images(campaign / "data/images.json").classes)
+    assert content["labeled_digest"] == file_digest(campaign / "data/labeled/b00.json")
+    assert content["classes"] == list(artifacts.read_images(campaign / "data/images.json").classes)
 
 
 def test_mlflow_holds_one_campaign_with_a_run_per_iteration(campaign):
@@ -137,11 +138,11 @@ def test_other_sizes_are_not_taken_from_an_earlier_run(campaign, tmp_path):
     assert re.search(r"^ +size: 8$", text, re.MULTILINE)
     params.write_text(re.sub(r"^( +)size: 8$", r"\1size: 6", text, flags=re.MULTILINE))
     repro(folder, "batch")
-    batches = [storage.read_batch(folder / f"data/batches/b{i:02d}.json") for i in range(3)]
+    batches = [artifacts.read_batch(folder / f"data/batches/b{i:02d}.json") for i in range(3)]
     assert [len(batch.image_ids) for batch in batches] == [6, 6, 6]
     params.write_text(re.sub(r"(size:\s+- )64(\s+- )64", r"\g<1>48\g<2>56", text))
     repro(folder, "dataset")
-    image = storage.read_images(folder / "data/images.json").images[0]
+    image = artifacts.read_images(folder / "data/images.json").images[0]
     assert (image.height, image.width) == (48, 56)
 
 
@@ -172,8 +173,8 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
     assert "Running stage 'review@b01'" in out
     assert "Running stage 'train@" not in out
     labeled = "data/labeled/b02.json"
-    before = storage.read_labeled(campaign / labeled)
-    after = storage.read_labeled(folder / labeled)
+    before = artifacts.read_labeled(campaign / labeled)
+    after = artifacts.read_labeled(folder / labeled)
     assert {k: b.xyxy.tolist() for k, b in after.boxes.items()} == {
         k: b.xyxy.tolist() for k, b in before.boxes.items()
     }

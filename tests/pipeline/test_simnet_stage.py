@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from campaigns import TINY, init, interrupt_at, repro
 
-from boxloop import storage
+from boxloop.campaign import artifacts
 
 SIMNET = (
     "features.weights=simnet",
@@ -24,7 +24,7 @@ def test_the_stage_trains_once_and_again_only_for_a_reason(tmp_path):
     log = json.loads((folder / "data/simnet.json").read_text())
     assert log["steps"] == 2 * 4
     assert [row["step"] for row in log["losses"]] == list(range(1, 9))
-    first = storage.read_features(folder / "data/features.npz")
+    first = artifacts.read_features(folder / "data/features.npz")
     assert len(first.image_ids) == 24
 
     params = folder / "params.yaml"
@@ -35,7 +35,7 @@ def test_the_stage_trains_once_and_again_only_for_a_reason(tmp_path):
     out = repro(folder, "features").stdout
     assert "Running stage 'features'" in out
     assert "Running stage 'simnet'" not in out
-    again = storage.read_features(folder / "data/features.npz")
+    again = artifacts.read_features(folder / "data/features.npz")
     np.testing.assert_allclose(again.vectors, first.vectors, rtol=1e-3, atol=1e-5)
 
 

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop import storage
-from boxloop.edits import Ledger, diff
-from boxloop.evaluation import average_precision
-from boxloop.layout import Campaign, Layout, read_campaign
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths, CampaignResults, read_results
+from boxloop.core.edits import Ledger, diff
+from boxloop.core.workload import account
+from boxloop.files import read_json
+from boxloop.models.average_precision import average_precision
 from boxloop.params import Params
-from boxloop.report.effort import Effort, fit, read_effort
-from boxloop.report.stage import write_report
-from boxloop.report.terminal import effort_text
-from boxloop.workload import account
+from boxloop.report.build import write_report
+from boxloop.report.console import effort_text
+from boxloop.report.review_time import Effort, fit, read_effort
 from builders_campaign import build_campaign, small_params
 
 KINDS = ("kept", "moved", "relabeled", "removed", "added")
@@ -97,23 +98,23 @@ class _Text(HTMLParser):
         self.text += data + " "
 
 
-def people(folder: Path, **changes: object) -> tuple[Layout, Params]:
+def people(folder: Path, **changes: object) -> tuple[CampaignPaths, Params]:
     """Three batches that ada labeled in 10 s per image; b01 may differ."""
     params = small_params(3)
-    layout = build_campaign(folder, params, annotator="fiftyone")
+    paths = build_campaign(folder, params, annotator="fiftyone")
     if changes:
-        path = layout.corrections("b01")
-        changed = replace(storage.read_corrections(path), **changes)  # type: ignore[arg-type]
-        storage.write_corrections(path, changed)
+        path = paths.corrections("b01")
+        changed = replace(artifacts.read_corrections(path), **changes)  # type: ignore[arg-type]
+        artifacts.write_corrections(path, changed)
         precision = average_precision(changed.proposals.boxes, changed.boxes)
         counted = account(changed, params.account.iou_thresholds, (), precision)
-        storage.write_workload(layout.workload("b01"), counted)
-    return layout, params
+        artifacts.write_workload(paths.workload("b01"), counted)
+    return paths, params
 
 
-def effort_of(layout: Layout, params: Params) -> tuple[Effort, Campaign]:
-    campaign = read_campaign(layout, params)
-    effort = read_effort(layout, campaign)
+def effort_of(paths: CampaignPaths, params: Params) -> tuple[Effort, CampaignResults]:
+    campaign = read_results(paths, params)
+    effort = read_effort(paths, campaign)
     assert effort is not None
     return effort, campaign
 
@@ -143,37 +144,35 @@ def test_batches_that_were_timed_in_part_are_in_no_sum(tmp_path: Path) -> None:
 
 def test_nothing_of_it_shows_where_nobody_but_the_simulation_worked(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
-    campaign = write_report(layout, params, layout.metrics, layout.report)
-    assert read_effort(layout, campaign) is None
-    assert not (layout.report / "effort.csv").exists()
-    page = (layout.report / "report.html").read_text()
+    paths = build_campaign(tmp_path, params)
+    campaign = write_report(paths, params, paths.metrics, paths.report)
+    assert read_effort(paths, campaign) is None
+    assert not (paths.report / "effort.csv").exists()
+    page = (paths.report / "report.html").read_text()
     assert "people" not in page.lower()
     assert "measured" not in page
-    assert {"redone", "seconds_per_edit", "measured_hours"}.isdisjoint(
-        storage.read_json(layout.metrics)
-    )
+    assert {"redone", "seconds_per_edit", "measured_hours"}.isdisjoint(read_json(paths.metrics))
 
 
 def test_the_page_the_table_and_the_terminal_say_it(tmp_path: Path) -> None:
-    layout, params = people(tmp_path, revision=2, reviewer="Zoë <b>, [red]ada")
-    write_report(layout, params, layout.metrics, layout.report)
-    page = _Text((layout.report / "report.html").read_text())
+    paths, params = people(tmp_path, revision=2, reviewer="Zoë <b>, [red]ada")
+    write_report(paths, params, paths.metrics, paths.report)
+    page = _Text((paths.report / "report.html").read_text())
     assert "The people's work" in page.text
     assert "b01 (redone) Zoë <b>, [red]ada 2 of 2 0.3 min 1.8 min 2.6 min b02" in page.text
     assert "All 1.0 min 4.7 min 5.5 min" in page.text
     assert "b01 3 1 1 1 1 b02" in page.text
     assert "b01 was redone: the last labels count" in page.text
     assert "Too few images were timed" in page.text
-    rows = list(csv.DictReader(io.StringIO((layout.report / "effort.csv").read_text())))
+    rows = list(csv.DictReader(io.StringIO((paths.report / "effort.csv").read_text())))
     assert rows[1]["measured_seconds"] == "20.0"
     assert rows[1]["modeled_seconds_iou_0.7"] == "157.5"
     assert [rows[1][kind] for kind in KINDS] == ["3", "1", "1", "1", "1"]
     assert (rows[1]["reviewer"], rows[1]["revision"]) == ("Zoë <b>, [red]ada", "2")
-    metrics = storage.read_json(layout.metrics)
+    metrics = read_json(paths.metrics)
     assert metrics["redone"] == 1
     assert metrics["measured_hours"] == pytest.approx(60 / 3600)
-    text = effort_text(*effort_of(layout, params))
+    text = effort_text(*effort_of(paths, params))
     assert "[red]ada" in text
     assert "b01 was redone; its time is that of all the work on it." in text
     assert ["b00", "ada", "2/2", "0.3", "min", "2.9", "min", "2.9", "min"] in [
@@ -183,11 +182,11 @@ def test_the_page_the_table_and_the_terminal_say_it(tmp_path: Path) -> None:
 
 
 def test_the_fitted_seconds_are_shown_with_their_residual(tmp_path: Path) -> None:
-    layout, params = people(tmp_path)
-    campaign = read_campaign(layout, params)
+    paths, params = people(tmp_path)
+    campaign = read_results(paths, params)
     edits = random_edits(60)
     fitted = fit(seconds_of(edits, 4.0, COSTS), edits)
-    effort = replace(read_effort(layout, campaign), fit=fitted)  # type: ignore[type-var]
+    effort = replace(read_effort(paths, campaign), fit=fitted)  # type: ignore[type-var]
     text = " ".join(effort_text(effort, campaign).split())
     assert "over 60 images: 4.0 per image, 0.5 kept, 6.0 moved, 3.0 relabeled, 2.0 removed" in text
     assert "unexplained 0.0 per image" in text
@@ -195,10 +194,10 @@ def test_the_fitted_seconds_are_shown_with_their_residual(tmp_path: Path) -> Non
 
 def test_a_fit_reaches_the_page_from_the_corrections(tmp_path: Path) -> None:
     params = small_params(20)
-    layout = build_campaign(tmp_path, params, annotator="fiftyone")
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
     for number, key in enumerate(params.iterations):
-        path = layout.corrections(key)
-        made = storage.read_corrections(path)
+        path = paths.corrections(key)
+        made = artifacts.read_corrections(path)
         second = list(made.boxes)[1]
         made = replace(made, boxes={**made.boxes, second: made.boxes[second].select(np.array([0]))})
         ledgers = {i: diff(made.shown()[i], boxes) for i, boxes in made.boxes.items()}
@@ -207,16 +206,16 @@ def test_a_fit_reaches_the_page_from_the_corrections(tmp_path: Path) -> None:
         revision = 2 if number == 19 else 1
         if revision == 2:
             seconds = dict.fromkeys(seconds, 1000.0)
-        storage.write_corrections(path, replace(made, seconds=seconds, revision=revision))
-    effort, _ = effort_of(layout, params)
+        artifacts.write_corrections(path, replace(made, seconds=seconds, revision=revision))
+    effort, _ = effort_of(paths, params)
     assert effort.fit is not None
     assert effort.fit.images == 38
     assert effort.fit.base == pytest.approx(3.0)
     assert effort.fit.kinds["kept"] == pytest.approx(2.0)
     assert effort.fit.kinds["removed"] == pytest.approx(4.0)
     assert effort.fit.kinds["relabeled"] is None
-    write_report(layout, params, layout.metrics, layout.report)
-    assert storage.read_json(layout.metrics)["seconds_per_edit"]["kept"] == pytest.approx(2.0)
-    page = _Text((layout.report / "report.html").read_text())
+    write_report(paths, params, paths.metrics, paths.report)
+    assert read_json(paths.metrics)["seconds_per_edit"]["kept"] == pytest.approx(2.0)
+    page = _Text((paths.report / "report.html").read_text())
     assert "a box kept 2.0" in page.text
     assert "a box relabeled too few" in page.text

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxloop import storage
+from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError
-from boxloop.layout import Campaign, Layout
+from boxloop.files import read_json, write_json
 from boxloop.params import Params
-from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, sheet
-from boxloop.report.stage import write_report
-from boxloop.report.terminal import where_to_look, workload_text
-from boxloop.types import Boxes, Corrections, ImageRef, Proposals
+from boxloop.report.build import write_report
+from boxloop.report.console import where_to_look, workload_text
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, sheet
 from builders_campaign import build_campaign, small_params
 
 
@@ -42,8 +42,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def reported(layout: Layout, params: Params) -> Campaign:
-    return write_report(layout, params, layout.metrics, layout.report)
+def reported(paths: CampaignPaths, params: Params) -> CampaignResults:
+    return write_report(paths, params, paths.metrics, paths.report)
 
 
 def page_of(folder: Path) -> tuple[str, Page]:
@@ -79,11 +79,11 @@ def test_the_page_says_what_was_counted_by_hand(tmp_path: Path) -> None:
 
 def test_the_report_is_the_same_every_time(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
-    reported(layout, params)
-    files = [layout.metrics, *sorted(layout.report.iterdir())]
+    paths = build_campaign(tmp_path, params)
+    reported(paths, params)
+    files = [paths.metrics, *sorted(paths.report.iterdir())]
     before = [path.read_bytes() for path in files]
-    reported(layout, params)
+    reported(paths, params)
     assert [path.read_bytes() for path in files] == before
     assert [path.name for path in files] == [
         "metrics.json",
@@ -105,10 +105,10 @@ def test_a_campaign_that_is_not_finished_is_reported_as_far_as_it_is(
     tmp_path: Path, done: int
 ) -> None:
     params = small_params(3)
-    layout = build_campaign(tmp_path, params, done=done, through="proposals")
-    campaign = reported(layout, params)
+    paths = build_campaign(tmp_path, params, done=done, through="proposals")
+    campaign = reported(paths, params)
     assert [w.batch for w in campaign.workloads] == ["b00", "b01"][:done]
-    assert storage.read_json(layout.metrics)["images"] == 2 * done
+    assert read_json(paths.metrics)["images"] == 2 * done
     _, page = page_of(tmp_path)
     assert "not finished" in page.text
     assert f"{done} of 3 batches are done" in " ".join(page.text.split())
@@ -117,30 +117,30 @@ def test_a_campaign_that_is_not_finished_is_reported_as_far_as_it_is(
 
 def test_nothing_done_yet_is_one_sentence(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params, done=0)
+    paths = build_campaign(tmp_path, params, done=0)
     with pytest.raises(ArtifactError, match=r"b00\.json does not exist.*'dvc repro'"):
-        reported(layout, params)
+        reported(paths, params)
 
 
 def test_an_iou_that_was_not_accounted_is_named(tmp_path: Path) -> None:
-    layout = build_campaign(tmp_path, small_params(1))
+    paths = build_campaign(tmp_path, small_params(1))
     with pytest.raises(ArtifactError, match=r"not accounted at IoU 0\.9"):
-        reported(layout, small_params(1, account={"iou_thresholds": [0.5, 0.9]}))
+        reported(paths, small_params(1, account={"iou_thresholds": [0.5, 0.9]}))
 
 
 def test_a_workload_of_another_batch_is_named(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
-    layout.workload("b01").write_bytes(layout.workload("b00").read_bytes())
+    paths = build_campaign(tmp_path, params)
+    paths.workload("b01").write_bytes(paths.workload("b00").read_bytes())
     with pytest.raises(ArtifactError, match="workload of batch b00, not of b01"):
-        reported(layout, params)
+        reported(paths, params)
 
 
 def test_a_missing_image_costs_its_picture_only(tmp_path: Path) -> None:
     params = small_params(1)
-    layout = build_campaign(tmp_path, params)
+    paths = build_campaign(tmp_path, params)
     (tmp_path / "data" / "images" / "img01.png").unlink()
-    reported(layout, params)
+    reported(paths, params)
     _, page = page_of(tmp_path)
     assert "The image cannot be read." in page.text
     assert [alt for alt in page.alts if alt.startswith("img")] == [
@@ -150,54 +150,54 @@ def test_a_missing_image_costs_its_picture_only(tmp_path: Path) -> None:
 
 def test_faults_of_the_dataset_are_counted_and_listed(tmp_path: Path) -> None:
     params = small_params(1)
-    layout = build_campaign(tmp_path, params)
+    paths = build_campaign(tmp_path, params)
     fault = {"kind": "zero_size_box", "file": "a.xml", "detail": "object 3 <b>", "image_id": None}
-    storage.write_json(layout.faults, {"faults": [fault] * 60})
-    reported(layout, params)
+    write_json(paths.faults, {"faults": [fault] * 60})
+    reported(paths, params)
     text, page = page_of(tmp_path)
     assert "zero size box: 60" in page.text
     assert text.count("object 3 &lt;b&gt;") == 50
-    storage.write_json(layout.faults, {"faults": []})
-    reported(layout, params)
+    write_json(paths.faults, {"faults": []})
+    reported(paths, params)
     assert "Nothing was wrong" in page_of(tmp_path)[1].text
 
 
 def test_more_work_than_from_scratch_is_not_called_a_saving(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
-    workload = storage.read_json(layout.workload("b01"))
+    paths = build_campaign(tmp_path, params)
+    workload = read_json(paths.workload("b01"))
     for ledger in workload["ledgers"]:
         ledger["removed"] += 20
-    storage.write_json(layout.workload("b01"), workload)
-    reported(layout, params)
+    write_json(paths.workload("b01"), workload)
+    reported(paths, params)
     # N = 11, WT = 5 + 2 + 22 / 2 = 18 at IoU 0.5.
     assert "63.6 % more work than drawing every box" in page_of(tmp_path)[1].text
 
 
 def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Path) -> None:
     params = small_params(3)
-    layout = build_campaign(tmp_path, params)
-    text = workload_text(reported(layout, params))
+    paths = build_campaign(tmp_path, params)
+    text = workload_text(reported(paths, params))
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     rows = [line.split() for line in text.splitlines()]
     at_05 = ["b01", "2", "6", "4", "0", "1", "1", "1", "18.2", "%", "27.3", "%"]
     assert at_05 in rows
     assert ["all", "6", "15", "7", "1", "1", "1", "6", "26.7", "%", "36.7", "%"] in rows
-    assert "report.html" in where_to_look(layout, None)
-    assert "mlflow ui" in where_to_look(layout, "mlflow ui")
+    assert "report.html" in where_to_look(paths, None)
+    assert "mlflow ui" in where_to_look(paths, "mlflow ui")
 
 
 def test_the_terminal_table_holds_with_large_numbers(tmp_path: Path) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
+    paths = build_campaign(tmp_path, params)
     for key in params.iterations:
-        workload = storage.read_json(layout.workload(key))
+        workload = read_json(paths.workload(key))
         workload |= {"images": 9963, "objects": 30638}
         for ledger in workload["ledgers"]:
             ledger |= dict.fromkeys(("kept", "moved", "relabeled", "removed", "added"), 30638)
-        storage.write_json(layout.workload(key), workload)
-    text = workload_text(reported(layout, params))
+        write_json(paths.workload(key), workload)
+    text = workload_text(reported(paths, params))
     assert max(map(len, text.splitlines())) <= 80
     assert "Relabeled" in text
     assert "…" not in text
@@ -252,14 +252,14 @@ def words_of(folder: Path) -> str:
 
 def test_the_page_tells_how_the_detectors_were_trained(tmp_path: Path) -> None:
     params = small_params(3)
-    layout = build_campaign(tmp_path, params)
-    reported(layout, params)
+    paths = build_campaign(tmp_path, params)
+    reported(paths, params)
     words = words_of(tmp_path)
     assert "The detector's training" in words
     # b00 was labeled without one; the steps of b01 took a second each, a quarter of it waiting.
     assert "b01 2 images 4 0.1 min 16.0 25.0 % cpu b02 4 images" in words
-    layout.training("b01").unlink()
-    reported(layout, params)
+    paths.training("b01").unlink()
+    reported(paths, params)
     words = words_of(tmp_path)
     assert "b01 2 images" not in words
     assert "b02 4 images" in words
@@ -268,7 +268,7 @@ def test_the_page_tells_how_the_detectors_were_trained(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [{"steps": 3}, {"steps": 3, "images": "many"}, {}])
 def test_a_log_that_is_none_is_named(tmp_path: Path, content: dict[str, object]) -> None:
     params = small_params(2)
-    layout = build_campaign(tmp_path, params)
-    storage.write_json(layout.training("b01"), {"format": "boxloop/training@1", **content})
+    paths = build_campaign(tmp_path, params)
+    write_json(paths.training("b01"), {"format": "boxloop/training@1", **content})
     with pytest.raises(ArtifactError, match=r"b01\.json is not the log of a training"):
-        reported(layout, params)
+        reported(paths, params)

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop.edits import Ledger
-from boxloop.layout import Campaign, read_campaign
+from boxloop.campaign.paths import CampaignResults, read_results
+from boxloop.core.edits import Ledger
+from boxloop.core.workload import BatchWorkload
 from boxloop.report import tables
-from boxloop.workload import BatchWorkload
 from builders_campaign import build_campaign, small_params
 
 
-def campaign_in(folder: Path, batches: int = 3, **kwargs: object) -> Campaign:
+def campaign_in(folder: Path, batches: int = 3, **kwargs: object) -> CampaignResults:
     params = small_params(batches)
-    return read_campaign(build_campaign(folder, params, **kwargs), params)  # type: ignore[arg-type]
+    return read_results(build_campaign(folder, params, **kwargs), params)  # type: ignore[arg-type]
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -50,7 +50,7 @@ def test_a_persons_seconds_become_measured_hours(tmp_path: Path) -> None:
 
 def test_metrics_of_a_batch_without_any_object() -> None:
     nothing = BatchWorkload("b00", "simulated", "empty", 2, 0, 0.5, {(0.5, 0.5): Ledger()}, {})
-    metrics = tables.metrics(Campaign((nothing,), ("b00",), (0.5,), 35.0))
+    metrics = tables.metrics(CampaignResults((nothing,), ("b00",), (0.5,), 35.0))
     assert metrics["wt_reduction"] == {"0.5": 0.0}
     assert metrics["map"] == {}
 
@@ -84,7 +84,9 @@ def test_map_stands_against_the_images_the_detector_was_trained_on(tmp_path: Pat
 
 def test_map_of_a_batch_without_objects_is_an_empty_cell() -> None:
     nothing = BatchWorkload("b00", "simulated", "empty", 2, 0, 0.5, {(0.5, 0.5): Ledger()}, {})
-    (row,) = rows_of(tables.all_tables(Campaign((nothing,), ("b00",), (0.5,), 1.0))["map.csv"])
+    (row,) = rows_of(
+        tables.all_tables(CampaignResults((nothing,), ("b00",), (0.5,), 1.0))["map.csv"]
+    )
     assert row["map"] == ""
 
 
@@ -117,7 +119,7 @@ def test_saving_ends_where_metrics_are(batches: list[tuple[Ledger, int]]) -> Non
         workloads.append(
             BatchWorkload(f"b{i}", "simulated", "x", images, objects, 0.5, {(0.5, 0.5): ledger}, {})
         )
-    campaign = Campaign(tuple(workloads), tuple(w.batch for w in workloads), (0.5,), 35.0)
+    campaign = CampaignResults(tuple(workloads), tuple(w.batch for w in workloads), (0.5,), 35.0)
     metrics, last = tables.metrics(campaign), tables.saving(campaign)[-1]
     assert last["wt_reduction_iou_0.5"] == metrics["wt_reduction"]["0.5"]
     assert last["images"] == metrics["images"] == sum(images for _, images in batches)

@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-from boxloop import storage
+from boxloop.campaign import artifacts
 from boxloop.params import Params
 from boxloop.study.pool import Job, Pool
 
@@ -53,7 +53,7 @@ def test_jobs_wait_for_what_they_need_and_fail_with_it(tmp_path):
     assert "nothing.npz does not exist" in failed["lame"]
     assert failed["child"].startswith("it needs lame, which failed: ")
     assert ended["late"] is None
-    assert len(storage.read_order(tmp_path / "late.json").image_ids) == 9
+    assert len(artifacts.read_order(tmp_path / "late.json").image_ids) == 9
 
 
 def test_a_fault_of_its_own_is_told_with_the_log_and_the_worker_goes_on(tmp_path):

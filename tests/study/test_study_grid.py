@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from boxloop.core.types import ImageRef, ImageSet
 from boxloop.params import Params
-from boxloop.study import material as materials
+from boxloop.study import datasets as materials
+from boxloop.study.datasets import Material
 from boxloop.study.grid import cells
-from boxloop.study.material import Material
-from boxloop.types import ImageRef, ImageSet
 from builders import boxes
 from builders_study import changed, spec
 

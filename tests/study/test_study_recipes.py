@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from boxloop import detectors
+from boxloop.models import detectors
 from boxloop.study.grid import approaches
-from boxloop.study.paper import published
+from boxloop.study.published import published
 from boxloop.study.spec import load_spec
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "studies").glob("*.yaml"))

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from boxloop import storage
+from boxloop.campaign import artifacts
 from boxloop.errors import ParamsError, StudyError
-from boxloop.evaluation import average_precision
+from boxloop.files import file_digest
+from boxloop.models.average_precision import average_precision
+from boxloop.models.voc_average_precision import voc_average_precision
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
-from boxloop.study.voc import voc_average_precision
 from builders_study import TINY, changed, study_file
 
 TEST_SET = {"demo": {"images": 4, "seed": 7}}
@@ -168,14 +169,14 @@ def test_the_precision_on_the_test_set_is_what_its_proposals_say(done):
     _, out, _ = done
     rows = table(out / "precision.csv")
     assert [r["labeled_images"] for r in rows] == ["6", "12"] * 4
-    truth = storage.read_truth(out / "shared" / "test" / "data" / "truth.json")
+    truth = artifacts.read_truth(out / "shared" / "test" / "data" / "truth.json")
     assert len(truth) == 4
     for row in rows:
         key = "_last" if row["turn"] == "after the last" else row["turn"]
         folder = next((out / "cells" / row["cell"] / "data").glob("test-*"))
-        found = storage.read_proposals(folder / f"{key}.proposals.json")
+        found = artifacts.read_proposals(folder / f"{key}.proposals.json")
         checkpoint = out / "cells" / row["cell"] / "data" / "detectors" / f"{key}.pt"
-        assert found.checkpoint == storage.file_digest(checkpoint)
+        assert found.checkpoint == file_digest(checkpoint)
         expected = {
             **average_precision(found.boxes, truth),
             **voc_average_precision(found.boxes, truth),
@@ -376,7 +377,7 @@ def test_a_worker_that_dies_fails_its_own_cell_alone(tmp_path):
 @pytest.mark.timeout(280)
 def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from boxloop.tracking.store import PARENT, opened
+    from boxloop.tracking.mlflow_store import PARENT, opened
 
     small = {"orderings": ["random", "temporal"], "seeds": [0]}
     out = tmp_path / "out"

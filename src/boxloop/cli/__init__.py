@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import before, turn, people, results
+from boxloop.cli import before, turn, campaign, study
 
 # isort: on
 from boxloop.cli.app import app
 from boxloop.errors import BoxloopError, told
 
-__all__ = ["app", "before", "main", "people", "results", "turn"]
+__all__ = ["app", "before", "campaign", "main", "study", "turn"]
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     together: AbstractContextManager[None] = nullcontext()
     if "TORCHELASTIC_ERROR_FILE" in os.environ:  # one of several processes
-        from boxloop.distribution import failing_quietly
+        from boxloop.distributed import failing_quietly
 
         together = failing_quietly()
     try:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from boxloop import storage
+from boxloop.campaign import artifacts
 from boxloop.cli.app import app
 from boxloop.cli.options import PARAMS, Overrides, ParamsFile, Processes, stage_params
+from boxloop.core.types import LabeledSet
+from boxloop.files import file_digest, require_writable, write_json, write_text
 from boxloop.params import SIMNET
 from boxloop.progress import reporting
-from boxloop.types import LabeledSet
 
 
 @app.command()
@@ -29,16 +30,16 @@ def dataset(
 
     p = stage_params(params, override).dataset
     for path, kind in ((images, "images"), (truth, "truth"), (faults, "faults")):
-        storage.require_writable(path, f"boxloop/{kind}")
+        require_writable(path, f"boxloop/{kind}")
     with reporting("reading images") as report:
         found = datasets.load(p, drawn, report)
     if not any(drawn.iterdir()):
         # DVC warns of an output that is an empty folder, and people wonder about one.
-        storage.write_text(drawn / "README.txt", "The images are where images.json says.\n")
+        write_text(drawn / "README.txt", "The images are where images.json says.\n")
     payload, summary = datasets.faults_payload(found), datasets.faults_summary(found)
-    storage.write_images(images, found.images)
-    storage.write_truth(truth, found.truth)
-    storage.write_json(faults, payload, depth=3)
+    artifacts.write_images(images, found.images)
+    artifacts.write_truth(truth, found.truth)
+    write_json(faults, payload, depth=3)
     print(summary)
 
 
@@ -53,21 +54,21 @@ def simnet(
 ) -> None:
     """Train SimNet on the halves of all images, where `features.weights` is simnet."""
     p = stage_params(params, override)
-    image_set = storage.read_images(images)
-    storage.require_writable(out)
-    storage.require_writable(log, "boxloop/simnet")
+    image_set = artifacts.read_images(images)
+    require_writable(out)
+    require_writable(log, "boxloop/simnet")
     if p.features.weights != SIMNET:
-        storage.write_text(out, "")
-        storage.write_json(log, {"format": "boxloop/simnet@1", "steps": 0, "losses": []})
+        write_text(out, "")
+        write_json(log, {"format": "boxloop/simnet@1", "steps": 0, "losses": []})
         print(f"not trained, because features.weights is {p.features.weights}")
         return
-    from boxloop import distribution
-    from boxloop.simnet import checkpoint, training
+    from boxloop import distributed
+    from boxloop.models.simnet import checkpoint, training
 
-    if distribution.launched(processes):
+    if distributed.launched(processes):
         return
     job = f"SimNet ({p.features.network})"
-    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
         trained, result = training.train(
             image_set.images,
             p.simnet,
@@ -77,7 +78,7 @@ def simnet(
     if not world.leads:
         return
     checkpoint.write(out, trained)
-    storage.write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
+    write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
     print(
         f"{result.steps} steps on the halves of {result.images} images from"
         f" {result.initial_weights}, {result.images_per_second:.0f} images/s;"
@@ -98,20 +99,20 @@ def features(
 ) -> None:
     """Turn every image into a vector, by a CNN of torchvision's."""
     p = stage_params(params, override).features
-    image_set = storage.read_images(images)
-    storage.require_writable(out)
-    from boxloop import distribution
-    from boxloop.features import extract
+    image_set = artifacts.read_images(images)
+    require_writable(out)
+    from boxloop import distributed
+    from boxloop.models.features import extract
 
     # One batch is no work to share.
-    if len(image_set.images) > p.batch_size and distribution.launched(processes):
+    if len(image_set.images) > p.batch_size and distributed.launched(processes):
         return
     job = f"features by {p.network}"
-    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
         table = extract(image_set.images, p, report, simnet=simnet)
     if not world.leads:
         return
-    storage.write_features(out, table)
+    artifacts.write_features(out, table)
     print(f"{len(table.image_ids)} vectors of {table.vectors.shape[1]} numbers in {out}")
 
 
@@ -120,11 +121,11 @@ def order(
     features: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
 ) -> None:
     """Order all images by the distances between their features."""
-    from boxloop.ordering import order as order_images
+    from boxloop.core.ordering import order as order_images
 
     p = stage_params(params, override).order
-    table = storage.read_features(features)
-    storage.require_writable(out, "boxloop/order")
+    table = artifacts.read_features(features)
+    require_writable(out, "boxloop/order")
     with reporting(f"ordering, {p.strategy}") as report:
         result = order_images(
             table,
@@ -134,19 +135,19 @@ def order(
             linkage=p.linkage,
             progress=report,
         )
-    storage.write_order(out, result)
+    artifacts.write_order(out, result)
     print(f"{len(result.image_ids)} images in {p.strategy} order in {out}")
 
 
 @app.command()
 def batch(order: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None) -> None:
     """Cut the order into the batches that params.yaml lists under `iterations`."""
-    from boxloop import batching
+    from boxloop.core import batching
 
     p = stage_params(params, override)
-    image_ids = storage.read_order(order).image_ids
+    image_ids = artifacts.read_order(order).image_ids
     batches = batching.plan(image_ids, p.batch, list(p.iterations))
-    storage.write_batches(out, batches)
+    artifacts.write_batches(out, batches)
     for item in batches:
         print(f"{item.id}: {len(item.image_ids)} images")
     rest = len(image_ids) - sum(len(item.image_ids) for item in batches)
@@ -157,10 +158,10 @@ def batch(order: Path, out: Path, params: ParamsFile = PARAMS, override: Overrid
 @app.command()
 def start(images: Path, labeled: Path, detector: Path, tracked: Path) -> None:
     """Write what the first turn starts from: nothing labeled, and the empty detector."""
-    from boxloop.detectors import empty
-    from boxloop.tracking.stage import NOTHING_TRACKED
+    from boxloop.models.detectors import empty
+    from boxloop.tracking.track_turn import NOTHING_TRACKED
 
-    classes = storage.read_images(images).classes
-    storage.write_labeled(labeled, LabeledSet(classes, (), {}))
-    empty.EmptyDetector(classes).save(detector, labeled_digest=storage.file_digest(labeled))
-    storage.write_json(tracked, NOTHING_TRACKED)
+    classes = artifacts.read_images(images).classes
+    artifacts.write_labeled(labeled, LabeledSet(classes, (), {}))
+    empty.EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
+    write_json(tracked, NOTHING_TRACKED)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from boxloop import storage
+from boxloop.campaign import artifacts
+from boxloop.core.types import ImageRef, ImageSet
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import Params, load_params
-from boxloop.types import ImageRef, ImageSet
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters file.")]
 Overrides = Annotated[
@@ -57,7 +57,7 @@ def campaign_params(path: Path, overrides: list[str] | None) -> Params:
 
 def listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
     """The images that the file ``source`` lists."""
-    with storage.faults_of(source):
+    with artifacts.faults_of(source):
         return images.subset(image_ids)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from boxloop import storage
+from boxloop.campaign import artifacts
 from boxloop.cli.app import app
 from boxloop.cli.options import (
     PARAMS,
@@ -16,6 +16,7 @@ from boxloop.cli.options import (
     same_classes,
     stage_params,
 )
+from boxloop.files import file_digest, require_writable, write_json
 from boxloop.progress import reporting
 
 WAITED_LONG = 0.2
@@ -35,18 +36,19 @@ def train(
 ) -> None:
     """Train a detector on everything labeled so far."""
     p = stage_params(params, override).train
-    labeled_set, image_set = storage.read_labeled(labeled), storage.read_images(images)
+    labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
     same_classes(image_set, images, labeled_set.classes, labeled)
     refs = listed(image_set, labeled, list(labeled_set.boxes))
-    storage.require_writable(out)
-    storage.require_writable(log, "boxloop/training")
-    from boxloop import detectors, distribution
+    require_writable(out)
+    require_writable(log, "boxloop/training")
+    from boxloop import distributed
+    from boxloop.models import detectors
 
     # The empty detector is no work to share.
-    if refs and distribution.launched(processes):
+    if refs and distributed.launched(processes):
         return
     job = f"training {out.stem} ({p.detector})"
-    with distribution.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
         detector, result = detectors.train(
             p,
             labeled_set,
@@ -56,8 +58,8 @@ def train(
         )
     if not world.leads:
         return
-    detector.save(out, labeled_digest=storage.file_digest(labeled))
-    storage.write_json(log, {"format": "boxloop/training@1", **result.to_json()})
+    detector.save(out, labeled_digest=file_digest(labeled))
+    write_json(log, {"format": "boxloop/training@1", **result.to_json()})
     if result.steps:
         print(
             f"{out.stem}: {result.steps} steps on {result.images} images from"
@@ -85,17 +87,18 @@ def propose(
     processes: Processes = 1,
 ) -> None:
     """Let the detector offer boxes for the next batch."""
-    from boxloop import detectors, distribution
-    from boxloop.types import Proposals
+    from boxloop import distributed
+    from boxloop.core.types import Proposals
+    from boxloop.models import detectors
 
     p = stage_params(params, override).propose
-    image_set, item = storage.read_images(images), storage.read_batch(batch)
+    image_set, item = artifacts.read_images(images), artifacts.read_batch(batch)
     refs = listed(image_set, batch, item.image_ids)
-    storage.require_writable(out, "boxloop/proposals")
+    require_writable(out, "boxloop/proposals")
     # One batch is no work to share.
-    if len(refs) > p.batch_size and distribution.launched(processes):
+    if len(refs) > p.batch_size and distributed.launched(processes):
         return
-    with distribution.joined() as world:
+    with distributed.joined() as world:
         model = detectors.load(detector, p.device)
         same_classes(image_set, images, model.classes, detector)
         share = world.share(len(refs), p.batch_size)
@@ -106,22 +109,22 @@ def propose(
                 batch_size=p.batch_size,
                 progress=lambda done, _: report(min(done * world.size, len(refs)), len(refs)),
             )
-        parts = distribution.gathered(own)
+        parts = distributed.gathered(own)
     if not world.leads:
         return
     boxes = {image_id: found for part in parts for image_id, found in part.items()}
-    checkpoint = storage.file_digest(detector)
-    storage.write_proposals(out, Proposals(item.id, model.name, checkpoint, p.score_floor, boxes))
+    checkpoint = file_digest(detector)
+    artifacts.write_proposals(out, Proposals(item.id, model.name, checkpoint, p.score_floor, boxes))
     print(f"{item.id}: {sum(map(len, boxes.values()))} proposals on {len(boxes)} images")
 
 
 @app.command()
 def merge(labeled: Path, corrections: Path, out: Path) -> None:
     """Add a corrected batch to everything labeled so far."""
-    from boxloop.merging import merge as merge_batch
+    from boxloop.core.labeled_set import merge as merge_batch
 
-    result = merge_batch(storage.read_labeled(labeled), storage.read_corrections(corrections))
-    storage.write_labeled(out, result)
+    result = merge_batch(artifacts.read_labeled(labeled), artifacts.read_corrections(corrections))
+    artifacts.write_labeled(out, result)
     print(f"{len(result)} images are labeled")
 
 
@@ -130,14 +133,14 @@ def account(
     corrections: Path, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
 ) -> None:
     """Count the edits of one batch, and what they cost."""
-    from boxloop.evaluation import average_precision
-    from boxloop.workload import account as account_batch
+    from boxloop.core.workload import account as account_batch
+    from boxloop.models.average_precision import average_precision
 
     p = stage_params(params, override).account
-    corrected = storage.read_corrections(corrections)
+    corrected = artifacts.read_corrections(corrections)
     precision = average_precision(corrected.proposals.boxes, corrected.boxes)
     result = account_batch(corrected, p.iou_thresholds, p.score_thresholds, precision)
-    storage.write_workload(out, result)
+    artifacts.write_workload(out, result)
     for iou in p.iou_thresholds:
         ledger = result.ledger(iou)
         print(
@@ -151,7 +154,7 @@ def track(
     campaign: Path, batch: str, out: Path, params: ParamsFile = PARAMS, override: Overrides = None
 ) -> None:
     """Log one turn of the loop to MLflow, from the files in a campaign's folder."""
-    from boxloop.layout import Layout
-    from boxloop.tracking.stage import track as track_batch
+    from boxloop.campaign.paths import CampaignPaths
+    from boxloop.tracking.track_turn import track as track_batch
 
-    track_batch(Layout(campaign), stage_params(params, override), batch, out)
+    track_batch(CampaignPaths(campaign), stage_params(params, override), batch, out)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from boxloop.datasets import coco, demo, folder, kitti, voc, yolo
-from boxloop.datasets.base import Dataset
+from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
+from boxloop.datasets.faults_report import faults_payload, faults_summary
+from boxloop.datasets.formats import coco, demo, folder, kitti, voc, yolo
 from boxloop.datasets.images import Progress
-from boxloop.datasets.summary import faults_payload, faults_summary
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 

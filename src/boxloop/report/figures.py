@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from boxloop.layout import Campaign
+from boxloop.campaign.paths import CampaignResults
 from boxloop.report import tables
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = (
@@ -62,7 +62,7 @@ def _start(height: float = 3.4) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def saving(campaign: Campaign) -> bytes:
+def saving(campaign: CampaignResults) -> bytes:
     """WT (solid) and WB (dashed) saved, at each IoU, against images labeled."""
     rows = tables.saving(campaign)
     images = [row["images"] for row in rows]
@@ -82,7 +82,7 @@ def saving(campaign: Campaign) -> bytes:
         return to_svg(figure)
 
 
-def edits(campaign: Campaign, iou: float) -> bytes:
+def edits(campaign: CampaignResults, iou: float) -> bytes:
     """What happened to the proposals of each batch, stacked."""
     rows = tables.edits(campaign)
     names = [row["batch"] for row in rows]
@@ -108,7 +108,7 @@ def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
         return to_svg(figure)
 
 
-def precision(campaign: Campaign) -> bytes:
+def precision(campaign: CampaignResults) -> bytes:
     """Draws mAP on the next batch against the images trained on (paper, figure 3)."""
     rows = tables.precision(campaign)
     names = {"map": "mAP 0.50:0.95", "map_50": "mAP at IoU 0.50", "map_75": "mAP at IoU 0.75"}
@@ -130,7 +130,7 @@ def precision(campaign: Campaign) -> bytes:
         return to_svg(figure)
 
 
-def what_if(campaign: Campaign, shown_at: float) -> bytes:
+def what_if(campaign: CampaignResults, shown_at: float) -> bytes:
     """WT saved by the whole campaign against the review score threshold."""
     rows = tables.what_if(campaign)
     with mpl.rc_context(STYLE):

@@ -9,13 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from boxloop.layout import Campaign
+from boxloop.campaign.paths import CampaignResults
 from boxloop.params import Params
-from boxloop.report.effort import Effort
-from boxloop.report.sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
+from boxloop.report.console import minutes, percent
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
+from boxloop.report.review_time import Effort
 from boxloop.report.tables import EDITS, flatten
-from boxloop.report.terminal import minutes, percent
-from boxloop.report.trainings import Training
+from boxloop.report.training_summary import Training
 
 _MOST_FAULTS = 50
 """Faults that are listed one by one; data/faults.json holds all of them."""
@@ -58,7 +58,7 @@ class DatasetFacts:
 
 
 def render(
-    campaign: Campaign,
+    campaign: CampaignResults,
     params: Params,
     figures: Sequence[Figure],
     sheets: Mapping[str, Sequence[Cell]],
@@ -124,7 +124,7 @@ def _duration(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
-def _sums(campaign: Campaign, iou: float) -> dict[str, int]:
+def _sums(campaign: CampaignResults, iou: float) -> dict[str, int]:
     ledgers = [w.ledger(iou) for w in campaign.workloads]
     return {kind: sum(getattr(ledger, kind) for ledger in ledgers) for kind in EDITS}
 

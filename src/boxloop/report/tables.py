@@ -11,16 +11,16 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from boxloop.layout import Campaign
-from boxloop.workload import Totals
+from boxloop.campaign.paths import CampaignResults
+from boxloop.core.workload import Totals
 
 EDITS = ("kept", "moved", "relabeled", "removed", "added")
-"""The kinds of :class:`~boxloop.edits.Ledger`, in the order in which they are shown."""
+"""The kinds of :class:`~boxloop.core.edits.Ledger`, in the order in which they are shown."""
 
 Row = dict[str, Any]
 
 
-def metrics(campaign: Campaign) -> dict[str, Any]:
+def metrics(campaign: CampaignResults) -> dict[str, Any]:
     """The content of metrics.json.
 
     Returns:
@@ -57,7 +57,7 @@ def metrics(campaign: Campaign) -> dict[str, Any]:
     return result
 
 
-def saving(campaign: Campaign) -> list[Row]:
+def saving(campaign: CampaignResults) -> list[Row]:
     """WT and WB saved after each batch, against the images labeled so far."""
     rows = []
     by_iou = {iou: campaign.so_far(iou) for iou in campaign.iou_thresholds}
@@ -71,7 +71,7 @@ def saving(campaign: Campaign) -> list[Row]:
     return rows
 
 
-def edits(campaign: Campaign) -> list[Row]:
+def edits(campaign: CampaignResults) -> list[Row]:
     """The edits of each batch, against the images labeled so far."""
     rows, images = [], 0
     for workload in campaign.workloads:
@@ -84,7 +84,7 @@ def edits(campaign: Campaign) -> list[Row]:
     return rows
 
 
-def precision(campaign: Campaign) -> list[Row]:
+def precision(campaign: CampaignResults) -> list[Row]:
     """Mean average precision of each detector on its batch, against the images trained on."""
     rows, images = [], 0
     for workload in campaign.workloads:
@@ -96,7 +96,7 @@ def precision(campaign: Campaign) -> list[Row]:
     return rows
 
 
-def what_if(campaign: Campaign) -> list[Row]:
+def what_if(campaign: CampaignResults) -> list[Row]:
     """What the whole campaign would have saved at other review score thresholds.
 
     Empty where fewer than two thresholds were accounted: a person's corrections depend on what was
@@ -136,7 +136,7 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def all_tables(campaign: Campaign) -> dict[str, str]:
+def all_tables(campaign: CampaignResults) -> dict[str, str]:
     """Every table as CSV text by file name; a table without rows keeps its header."""
     both = [
         f"{measure}_reduction_iou_{iou:g}"

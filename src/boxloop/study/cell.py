@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from boxloop import batching, detectors, storage
-from boxloop.detectors.empty import EmptyDetector
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core import batching
+from boxloop.core.labeled_set import merge
+from boxloop.core.types import LabeledSet, Proposals
+from boxloop.core.workload import account
 from boxloop.errors import ArtifactError
-from boxloop.evaluation import average_precision
-from boxloop.layout import Layout
-from boxloop.merging import merge
+from boxloop.files import file_digest, read_json, write_json
+from boxloop.models import detectors
+from boxloop.models.average_precision import average_precision
+from boxloop.models.detectors.empty import EmptyDetector
+from boxloop.models.voc_average_precision import voc_average_precision
 from boxloop.params import EMPTY, Params
-from boxloop.reviewing import collect
-from boxloop.study.files import LAST, Held
-from boxloop.study.voc import voc_average_precision
-from boxloop.types import LabeledSet, Proposals
-from boxloop.workload import account
+from boxloop.review.collect import collect
+from boxloop.study.cell_files import LAST, Held
 
 _COUNTED = "counted.json"
 
@@ -32,7 +35,7 @@ Say = Callable[[str, int, int], None]
 
 
 def run(
-    layout: Layout,
+    paths: CampaignPaths,
     params: Params,
     counted: Mapping[str, Any],
     order: Path,
@@ -44,7 +47,7 @@ def run(
     """Runs a cell, or what is left of it.
 
     Args:
-        layout: of its folder, which holds images and truth.
+        paths: of its folder, which holds images and truth.
         params: of the campaign.
         counted: the parameters that its workload depends on, and its detectors do not.
         order: of its images.
@@ -55,63 +58,63 @@ def run(
     Raises:
         BoxloopError: it cannot go on; what was finished is kept.
     """
-    _count_anew(layout, params, counted)
-    ordering = storage.read_order(order)
-    storage.write_order(layout.root / "data" / "order.json", ordering)
+    _count_anew(paths, params, counted)
+    ordering = artifacts.read_order(order)
+    artifacts.write_order(paths.root / "data" / "order.json", ordering)
     keys = list(params.iterations)
     for batch in batching.plan(ordering.image_ids, params.batch, keys):
-        storage.write_batch(layout.batch(batch.id), batch)
-    _start(layout)
+        artifacts.write_batch(paths.batch(batch.id), batch)
+    _start(paths)
     previous = EMPTY
     for number, key in enumerate(keys):
-        _train(layout, params, previous, key, say)
-        _propose(layout, params, key, say)
-        _count(layout, params, previous, key)
+        _train(paths, params, previous, key, say)
+        _propose(paths, params, key, say)
+        _count(paths, params, previous, key)
         if held is not None and number > 0:
-            _evaluate(layout, params, held, key, previous, say)
+            _evaluate(paths, params, held, key, previous, say)
         say("turn", number + 1, len(keys))
         previous = key
-    if held is not None and not held.precision(layout, LAST).exists():
-        _train(layout, params, previous, LAST, say)
-        _evaluate(layout, params, held, LAST, previous, say)
-    if not checkpoints and layout.detector(EMPTY).parent.exists():
-        shutil.rmtree(layout.detector(EMPTY).parent)
+    if held is not None and not held.precision(paths, LAST).exists():
+        _train(paths, params, previous, LAST, say)
+        _evaluate(paths, params, held, LAST, previous, say)
+    if not checkpoints and paths.detector(EMPTY).parent.exists():
+        shutil.rmtree(paths.detector(EMPTY).parent)
 
 
-def _count_anew(layout: Layout, params: Params, counted: Mapping[str, Any]) -> None:
+def _count_anew(paths: CampaignPaths, params: Params, counted: Mapping[str, Any]) -> None:
     """Takes away what was counted by other thresholds; it takes seconds to count again."""
-    mark = layout.root / _COUNTED
-    if mark.exists() and storage.read_json(mark) == counted:
+    mark = paths.root / _COUNTED
+    if mark.exists() and read_json(mark) == counted:
         return
     for key in params.iterations:
-        for path in (layout.workload(key), layout.corrections(key)):
+        for path in (paths.workload(key), paths.corrections(key)):
             path.unlink(missing_ok=True)
-    storage.write_json(mark, counted)
+    write_json(mark, counted)
 
 
-def _start(layout: Layout) -> None:
+def _start(paths: CampaignPaths) -> None:
     """What the first turn starts from, as ``boxloop start`` writes it."""
-    labeled, detector = layout.labeled(EMPTY), layout.detector(EMPTY)
-    classes = storage.read_images(layout.images).classes
+    labeled, detector = paths.labeled(EMPTY), paths.detector(EMPTY)
+    classes = artifacts.read_images(paths.images).classes
     if not labeled.exists():
-        storage.write_labeled(labeled, LabeledSet(classes, (), {}))
+        artifacts.write_labeled(labeled, LabeledSet(classes, (), {}))
     if not detector.exists():
-        EmptyDetector(classes).save(detector, labeled_digest=storage.file_digest(labeled))
+        EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
 
 
-def _train(layout: Layout, params: Params, previous: str, key: str, say: Say) -> None:
-    out, log = layout.detector(key), layout.training(key)
-    if log.exists() and (out.exists() or not _is_needed(layout, params, key)):
+def _train(paths: CampaignPaths, params: Params, previous: str, key: str, say: Say) -> None:
+    out, log = paths.detector(key), paths.training(key)
+    if log.exists() and (out.exists() or not _is_needed(paths, params, key)):
         return
-    before = layout.detector(previous)
+    before = paths.detector(previous)
     if params.train.warm_start and not before.exists():
         raise ArtifactError(
-            f"{before} is gone, and {key} goes on from it: delete the folder {layout.root}, and"
+            f"{before} is gone, and {key} goes on from it: delete the folder {paths.root}, and"
             " the cell is run anew"
         )
-    path = layout.labeled(previous)
-    labeled, images = storage.read_labeled(path), storage.read_images(layout.images)
-    with storage.faults_of(path):
+    path = paths.labeled(previous)
+    labeled, images = artifacts.read_labeled(path), artifacts.read_images(paths.images)
+    with artifacts.faults_of(path):
         refs = images.subset(list(labeled.boxes))
     detector, result = detectors.train(
         params.train,
@@ -120,27 +123,27 @@ def _train(layout: Layout, params: Params, previous: str, key: str, say: Say) ->
         previous=before if params.train.warm_start else None,
         progress=lambda step, steps, loss: say(f"training {key}", step, steps),
     )
-    detector.save(out, labeled_digest=storage.file_digest(path))
+    detector.save(out, labeled_digest=file_digest(path))
     # The log comes last: where it is, the detector is whole.
-    storage.write_json(log, {"format": "boxloop/training@1", **result.to_json()})
+    write_json(log, {"format": "boxloop/training@1", **result.to_json()})
 
 
-def _is_needed(layout: Layout, params: Params, key: str) -> bool:
+def _is_needed(paths: CampaignPaths, params: Params, key: str) -> bool:
     """Whether something is still to be made by the detector of a turn that has a log already."""
-    if not layout.proposals(key).exists():
+    if not paths.proposals(key).exists():
         return True
     keys = list(params.iterations)
     following = keys[keys.index(key) + 1 :]
-    return params.train.warm_start and not all(layout.training(k).exists() for k in following[:1])
+    return params.train.warm_start and not all(paths.training(k).exists() for k in following[:1])
 
 
-def _propose(layout: Layout, params: Params, key: str, say: Say) -> None:
-    out = layout.proposals(key)
+def _propose(paths: CampaignPaths, params: Params, key: str, say: Say) -> None:
+    out = paths.proposals(key)
     if out.exists():
         return
-    images = storage.read_images(layout.images)
-    refs = images.subset(storage.read_batch(layout.batch(key)).image_ids)
-    p, checkpoint = params.propose, layout.detector(key)
+    images = artifacts.read_images(paths.images)
+    refs = images.subset(artifacts.read_batch(paths.batch(key)).image_ids)
+    p, checkpoint = params.propose, paths.detector(key)
     model = detectors.load(checkpoint, p.device)
     boxes = model.propose(
         refs,
@@ -148,52 +151,56 @@ def _propose(layout: Layout, params: Params, key: str, say: Say) -> None:
         batch_size=p.batch_size,
         progress=lambda done, of: say(f"proposing {key}", done, of),
     )
-    digest = storage.file_digest(checkpoint)
-    storage.write_proposals(out, Proposals(key, model.name, digest, p.score_floor, boxes))
+    digest = file_digest(checkpoint)
+    artifacts.write_proposals(out, Proposals(key, model.name, digest, p.score_floor, boxes))
 
 
-def _count(layout: Layout, params: Params, previous: str, key: str) -> None:
+def _count(paths: CampaignPaths, params: Params, previous: str, key: str) -> None:
     """The stages review, merge and account."""
     corrections, labeled, out = (
-        layout.corrections(key),
-        layout.labeled(key),
-        layout.workload(key),
+        paths.corrections(key),
+        paths.labeled(key),
+        paths.workload(key),
     )
     if not corrections.exists():
         collect(
-            layout,
+            paths,
             params.review,
-            layout.images,
-            layout.proposals(key),
-            layout.truth,
+            paths.images,
+            paths.proposals(key),
+            paths.truth,
             corrections,
             say=lambda _: None,
         )
     if labeled.exists() and out.exists():
         return
-    corrected = storage.read_corrections(corrections)
+    corrected = artifacts.read_corrections(corrections)
     if not labeled.exists():
-        storage.write_labeled(
-            labeled, merge(storage.read_labeled(layout.labeled(previous)), corrected)
+        artifacts.write_labeled(
+            labeled, merge(artifacts.read_labeled(paths.labeled(previous)), corrected)
         )
     p = params.account
     precision = average_precision(corrected.proposals.boxes, corrected.boxes)
-    storage.write_workload(out, account(corrected, p.iou_thresholds, p.score_thresholds, precision))
+    artifacts.write_workload(
+        out, account(corrected, p.iou_thresholds, p.score_thresholds, precision)
+    )
 
 
-def _evaluate(layout: Layout, params: Params, held: Held, key: str, labeled: str, say: Say) -> None:
+def _evaluate(
+    paths: CampaignPaths, params: Params, held: Held, key: str, labeled: str, say: Say
+) -> None:
     """Evaluates the detector of a turn on the test set."""
-    out = held.precision(layout, key)
+    out = held.precision(paths, key)
     if out.exists():
         return
-    p, checkpoint = params.propose, layout.detector(key)
+    p, checkpoint = params.propose, paths.detector(key)
     if not checkpoint.exists():
         raise ArtifactError(
             f"{checkpoint} was not kept, and the test set is to be evaluated with it: delete the"
-            f" folder {layout.root}, and the cell is run anew"
+            f" folder {paths.root}, and the cell is run anew"
         )
-    images = storage.read_images(held.layout.images)
-    truth = storage.read_truth(held.layout.truth) or {}
+    images = artifacts.read_images(held.paths.images)
+    truth = artifacts.read_truth(held.paths.truth) or {}
     model = detectors.load(checkpoint, p.device)
     boxes = model.propose(
         images.images,
@@ -201,14 +208,14 @@ def _evaluate(layout: Layout, params: Params, held: Held, key: str, labeled: str
         batch_size=p.batch_size,
         progress=lambda done, of: say(f"testing {key}", done, of),
     )
-    digest = storage.file_digest(checkpoint)
+    digest = file_digest(checkpoint)
     found = Proposals("test", model.name, digest, p.score_floor, boxes)
-    storage.write_proposals(held.proposals(layout, key), found)
-    storage.write_json(
+    artifacts.write_proposals(held.proposals(paths, key), found)
+    write_json(
         out,
         {
             "format": "boxloop/precision@1",
-            "trained_on_images": len(storage.read_labeled(layout.labeled(labeled))),
+            "trained_on_images": len(artifacts.read_labeled(paths.labeled(labeled))),
             **average_precision(boxes, truth),
             **voc_average_precision(boxes, truth),
         },

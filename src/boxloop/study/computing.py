@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from boxloop import __version__, storage
-from boxloop.layout import Layout
+from boxloop import __version__
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.files import write_json
 from boxloop.progress import reporting
-from boxloop.report.terminal import percent
-from boxloop.study.campaigns import Study
+from boxloop.report.console import percent
 from boxloop.study.grid import Cell
 from boxloop.study.jobs import jobs_of
 from boxloop.study.live import Tracking
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import workload_rows
+from boxloop.study.study import Study
 
 Print = Callable[[str], object]
 
@@ -38,9 +39,9 @@ def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) ->
     gpus = _gpus(left)
     size = jobs or max(1, len(gpus))
     # Two jobs may read them at once, so they are written before the first one starts.
-    study.whole.write(Layout(study.shared))
+    study.whole.write(CampaignPaths(study.shared))
     if study.held is not None and study.test is not None:
-        study.test.write(study.held.layout)
+        study.test.write(study.held.paths)
     work = jobs_of(study, left)
     turns = sum(len(cell.params.iterations) for cell in left)
     by_name = {cell.name: cell for cell in left}
@@ -104,8 +105,8 @@ def _gpus(left: Sequence[Cell]) -> list[str]:
 
 def _mark(study: Study, cell: Cell, started: float) -> None:
     """Notes that a cell is finished, and what it depended on."""
-    storage.write_json(
-        study.layout(cell).root / "cell.json",
+    write_json(
+        study.paths(cell).root / "cell.json",
         {
             "name": cell.name,
             "inputs": cell.inputs,
@@ -119,6 +120,6 @@ def _mark(study: Study, cell: Cell, started: float) -> None:
 
 
 def _saved(study: Study, cell: Cell) -> str:
-    rows = [r for r in workload_rows(cell, study.layout(cell)) if r["shown"]]
+    rows = [r for r in workload_rows(cell, study.paths(cell)) if r["shown"]]
     parts = (f"{percent(r['wt_reduction'])} of W_T at IoU {r['iou']:g}" for r in rows)
     return f"{cell.name}: saved {', '.join(parts)}"

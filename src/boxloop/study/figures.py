@@ -10,13 +10,13 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
+from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
 from boxloop.report.figures import LINES, MARKERS, STYLE, to_svg
-from boxloop.study.compare import mean
 from boxloop.study.results import Row, select
+from boxloop.study.statistics import mean
 from boxloop.study.tables import MEASURES, Entry, Grid
-from boxloop.types import ImageRef
 
 PRECISIONS = {
     "voc_map": "VOC mAP at IoU 0.5 (all points)",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boxloop.campaign.digests import digest
+from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
-from boxloop.storage import file_digest
-from boxloop.study.material import Material
+from boxloop.study.datasets import Material
 from boxloop.study.spec import BY_FEATURES, Spec
-from boxloop.tracking.identity import digest
 
 _FORMAT = 1
 """Raised when a cell is computed in another way, so that cells of an older boxloop are not used."""

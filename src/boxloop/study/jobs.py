@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from boxloop import storage
-from boxloop.layout import Layout
+from boxloop.campaign.digests import digest
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.files import atomic_path
 from boxloop.params import SIMNET
-from boxloop.study.campaigns import Study
 from boxloop.study.grid import Cell, features_inputs, order_inputs, simnet_inputs, slug
 from boxloop.study.pool import Job
-from boxloop.tracking.identity import digest
+from boxloop.study.study import Study
 
 
 def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
@@ -22,31 +22,31 @@ def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
     own: list[Job] = []
     for cell in left:
         order, needs = _order_job(study, cell, shared)
-        layout = study.layout(cell)
-        _prepare(study, cell, layout)
+        paths = study.paths(cell)
+        _prepare(study, cell, paths)
         held, simnet = study.held, _simnet(study, cell)
         content = {
             "kind": "cell",
             "params": cell.params.model_dump(mode="json"),
             "counted": cell.counted,
-            "folder": str(layout.root),
+            "folder": str(paths.root),
             "order": str(order),
             "simnet": None if simnet is None else str(simnet.with_suffix(".json")),
             "held": None
             if held is None
-            else {"folder": str(held.layout.root), "digest": held.digest},
+            else {"folder": str(held.paths.root), "digest": held.digest},
             "checkpoints": study.spec.axes.checkpoints,
         }
         own.append(Job(cell.name, content, needs))
     return [*shared.values(), *own]
 
 
-def _prepare(study: Study, cell: Cell, layout: Layout) -> None:
+def _prepare(study: Study, cell: Cell, paths: CampaignPaths) -> None:
     """Writes what a campaign's folder begins with."""
-    study.parts[cell.label].write(layout)
-    path = layout.root / "params.yaml"
+    study.parts[cell.label].write(paths)
+    path = paths.root / "params.yaml"
     content = cell.params.model_dump(mode="json")
-    with storage.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(f"# The cell {cell.name} of a study, written by boxloop.\n")
         editor = YAML()
         editor.width = 100
@@ -87,7 +87,7 @@ def _features_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Pat
     content = {
         "kind": "features",
         "params": params.model_dump(mode="json"),
-        "images": str(Layout(study.shared).images),
+        "images": str(CampaignPaths(study.shared).images),
         "simnet": None if simnet is None else str(simnet),
         "out": str(out),
     }

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from boxloop.campaign.digests import digest
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
-from boxloop.layout import Layout
-from boxloop.study.campaigns import Study
 from boxloop.study.grid import Cell
-from boxloop.tracking.identity import digest
+from boxloop.study.study import Study
 
 if TYPE_CHECKING:
-    from boxloop.tracking.study import TrackedCell
+    from boxloop.tracking.track_study import TrackedCell
 
 Print = Callable[[str], object]
 
 
-def tracked(cell: Cell, layout: Layout) -> TrackedCell:
+def tracked(cell: Cell, paths: CampaignPaths) -> TrackedCell:
     """A cell as MLflow takes it."""
-    from boxloop.tracking.study import TrackedCell  # MLflow takes seconds
+    from boxloop.tracking.track_study import TrackedCell  # MLflow takes seconds
 
     track = cell.params.track.model_copy(update={"campaign": cell.name})
     params = cell.params.model_copy(update={"track": track})
@@ -30,7 +30,7 @@ def tracked(cell: Cell, layout: Layout) -> TrackedCell:
         "seed": str(cell.seed),
         **({} if cell.label is None else {"class": cell.label}),
     }
-    return TrackedCell(layout, params, digest([cell.folder, cell.counted]), tags)
+    return TrackedCell(paths, params, digest([cell.folder, cell.counted]), tags)
 
 
 class Tracking:
@@ -51,11 +51,11 @@ class Tracking:
         """Tracks one cell, if there is one."""
         if not self._enabled or self._done.empty():
             return
-        from boxloop.tracking.study import track_cell  # MLflow takes seconds
+        from boxloop.tracking.track_study import track_cell  # MLflow takes seconds
 
         cell, track = self._done.get(), self._study.spec.track
         try:
-            one = tracked(cell, self._study.layout(cell))
+            one = tracked(cell, self._study.paths(cell))
             title = self._study.spec.axes.title
             track_cell(self._study.root, title, track.experiment, one, self._say)
         except BoxloopError as error:

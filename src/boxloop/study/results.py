@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from boxloop import storage
-from boxloop.layout import Layout, read_campaign
-from boxloop.study.files import LAST, Held
+from boxloop.campaign.paths import CampaignPaths, read_results
+from boxloop.files import read_json
+from boxloop.study.cell_files import LAST, Held
 from boxloop.study.grid import Cell
 
 Row = dict[str, Any]
@@ -52,12 +52,12 @@ PRECISION_COLUMNS = (
 )
 
 
-def workload_rows(cell: Cell, layout: Layout) -> list[Row]:
+def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
     """The campaign's totals, by IoU and score threshold.
 
     ``wt`` is in units of T; ``shown`` is 1 at the threshold of the review, which the tables use.
     """
-    campaign = read_campaign(layout, cell.params)
+    campaign = read_results(paths, cell.params)
     shown = cell.params.review.score_threshold
     scores = sorted({*campaign.what_if_scores(), shown})
     rows = []
@@ -84,11 +84,11 @@ def workload_rows(cell: Cell, layout: Layout) -> list[Row]:
     return rows
 
 
-def precision_rows(cell: Cell, layout: Layout, held: Held) -> list[Row]:
+def precision_rows(cell: Cell, paths: CampaignPaths, held: Held) -> list[Row]:
     """Precision on the test set of the detector of each turn, and of one trained on everything."""
     rows = []
     for key in [*list(cell.params.iterations)[1:], LAST]:
-        content = storage.read_json(held.precision(layout, key))
+        content = read_json(held.precision(paths, key))
         who = {k: v for k, v in _who(cell).items() if k in PRECISION_COLUMNS}
         values = {name: content.get(name) for name in PRECISION_COLUMNS[6:]}
         turn = AFTER_THE_LAST if key == LAST else key

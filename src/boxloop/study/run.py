@@ -10,16 +10,16 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from boxloop import storage
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import StudyError, StudyStopped
-from boxloop.layout import Layout
-from boxloop.study.campaigns import Study
+from boxloop.files import write_json
 from boxloop.study.computing import compute
 from boxloop.study.grid import Cell
 from boxloop.study.live import tracked
-from boxloop.study.outputs import Outcome, write_outputs
+from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import Row, precision_rows, workload_rows
 from boxloop.study.spec import Spec
+from boxloop.study.study import Study
 
 Print = Callable[[str], object]
 
@@ -56,7 +56,7 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     say(f"{len(study.cells)} cells: {len(done)} done before, {len(left)} to run, in {study.root}")
     axes = study.spec.axes.model_dump(mode="json")
     # For those who find the folder later, and for MLflow.
-    storage.write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
+    write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
     failed: dict[str, str] = {}
     if left:
         failed = compute(study, left, jobs, say)
@@ -69,13 +69,13 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     say("\n" + text)
     track = study.spec.track
     if track.enabled:
-        from boxloop.tracking.study import track_study  # MLflow takes seconds
+        from boxloop.tracking.track_study import track_study  # MLflow takes seconds
 
         track_study(
             study.root,
             study.spec.axes.title,
             track.experiment,
-            [tracked(cell, layout) for cell, layout in outcome.finished],
+            [tracked(cell, paths) for cell, paths in outcome.finished],
             points,
             files,
             say,
@@ -92,15 +92,15 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
 def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
     rows: list[Row] = []
     precision: list[Row] = []
-    finished: list[tuple[Cell, Layout]] = []
+    finished: list[tuple[Cell, CampaignPaths]] = []
     for cell in study.cells:
         if cell.name in failed or not study.is_done(cell):
             continue
-        layout = study.layout(cell)
-        rows += workload_rows(cell, layout)
+        paths = study.paths(cell)
+        rows += workload_rows(cell, paths)
         if study.held is not None:
-            precision += precision_rows(cell, layout, study.held)
-        finished.append((cell, layout))
+            precision += precision_rows(cell, paths, study.held)
+        finished.append((cell, paths))
     if not rows:
         why = next(iter(failed.values()), "none was run")
         raise StudyError(f"no cell is finished, so there is no table: {why}")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from boxloop.core.types import SIMULATED
 from boxloop.errors import ParamsError
 from boxloop.params import (
     EMPTY,
@@ -27,7 +28,6 @@ from boxloop.params import (
     check_params,
     read_sections,
 )
-from boxloop.types import SIMULATED
 
 BY_FEATURES: tuple[Strategy, ...] = ("similar", "dissimilar")
 """The orderings that depend on features; one campaign each per kind of features."""

@@ -12,11 +12,11 @@ from typing import Any
 
 from boxloop.params import Params
 from boxloop.report.tables import to_csv
-from boxloop.study.compare import CONFIDENCE, FEW, Mean, Paired, mean, paired
 from boxloop.study.grid import Approach
-from boxloop.study.paper import AVERAGE, published
+from boxloop.study.published import AVERAGE, published
 from boxloop.study.results import Row, by_seed, select
 from boxloop.study.spec import BASELINE
+from boxloop.study.statistics import CONFIDENCE, FEW, Mean, Paired, mean, paired
 
 MEASURES: Mapping[str, str] = {"wt": "time (W_T)", "wb": "boxes (W_B)"}
 

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from boxloop import storage
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import FeatureTable
 from boxloop.errors import BoxloopError
-from boxloop.layout import Layout
+from boxloop.files import write_json, write_text
 from boxloop.params import Params, check_params
-from boxloop.types import FeatureTable
 
 _Job = Mapping[str, Any]
 _Send = Callable[[Mapping[str, Any]], None]
@@ -81,9 +82,9 @@ _Say = Callable[[str, int, int], None]
 
 
 def _simnet(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.simnet import checkpoint, training
+    from boxloop.models.simnet import checkpoint, training
 
-    images = storage.read_images(Path(job["images"]))
+    images = artifacts.read_images(Path(job["images"]))
     trained, log = training.train(
         images.images,
         params.simnet,
@@ -91,27 +92,27 @@ def _simnet(job: _Job, params: Params, say: _Say) -> None:
         lambda step, steps, loss: say("training SimNet", step, steps),
     )
     out = Path(job["out"])
-    storage.write_json(out.with_suffix(".json"), {"format": "boxloop/simnet@1", **log.to_json()})
+    write_json(out.with_suffix(".json"), {"format": "boxloop/simnet@1", **log.to_json()})
     checkpoint.write(out, trained)
 
 
 def _features(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.features import extract
+    from boxloop.models.features import extract
 
-    images = storage.read_images(Path(job["images"]))
+    images = artifacts.read_images(Path(job["images"]))
     simnet = Path(job["simnet"]) if job["simnet"] else None
     table = extract(
         images.images, params.features, lambda done, of: say("features", done, of), simnet=simnet
     )
-    storage.write_features(Path(job["out"]), table)
+    artifacts.write_features(Path(job["out"]), table)
 
 
 def _order(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.ordering import order
+    from boxloop.core.ordering import order
 
     ids = tuple(job["image_ids"])
     if job["features"]:
-        whole = storage.read_features(Path(job["features"]))
+        whole = artifacts.read_features(Path(job["features"]))
         rows = {image_id: row for row, image_id in enumerate(whole.image_ids)}
         table = FeatureTable(ids, whole.vectors[[rows[image_id] for image_id in ids]])
     else:
@@ -125,22 +126,22 @@ def _order(job: _Job, params: Params, say: _Say) -> None:
         linkage=p.linkage,
         progress=lambda done, of: say("ordering", done, of) if done % 500 == 0 else None,
     )
-    storage.write_order(Path(job["out"]), ordering)
+    artifacts.write_order(Path(job["out"]), ordering)
 
 
 def _cell(job: _Job, params: Params, say: _Say) -> None:
     from boxloop.study.cell import run
-    from boxloop.study.files import Held
+    from boxloop.study.cell_files import Held
 
-    held, layout = job["held"], Layout(Path(job["folder"]))
+    held, paths = job["held"], CampaignPaths(Path(job["folder"]))
     if job["simnet"]:
-        storage.write_text(layout.simnet, Path(job["simnet"]).read_text(encoding="utf-8"))
+        write_text(paths.simnet, Path(job["simnet"]).read_text(encoding="utf-8"))
     run(
-        layout,
+        paths,
         params,
         job["counted"],
         Path(job["order"]),
-        None if held is None else Held(Layout(Path(held["folder"])), held["digest"]),
+        None if held is None else Held(CampaignPaths(Path(held["folder"])), held["digest"]),
         checkpoints=job["checkpoints"],
         say=say,
     )

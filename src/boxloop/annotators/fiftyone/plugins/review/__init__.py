@@ -1,5 +1,0 @@
-"""FiftyOne finds the plugin here; what it does is in the package, where it is typed and tested."""
-
-from boxloop.annotators.fiftyone.operators import register
-
-__all__ = ["register"]

@@ -1,0 +1,1 @@
+"""A campaign on disk: where its files are, what is in them, and what becomes of it."""

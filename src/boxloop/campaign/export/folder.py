@@ -1,0 +1,157 @@
+"""An export's folder: whole or not there, and never in place of what somebody else made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, get_args
+
+from boxloop.campaign.export.content import Content
+from boxloop.errors import ArtifactError, DatasetError, UserError
+from boxloop.files import file_digest, read_json
+
+ImagesMode = Literal["link", "copy", "none"]
+MODES: tuple[ImagesMode, ...] = get_args(ImagesMode)
+
+MARKER = ".boxloop-export.json"
+"""Lists what an export wrote, so that the next one replaces that and nothing else."""
+
+_DISPOSABLE = ("labels.cache",)
+"""What readers leave in a folder and make again: here, Ultralytics."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while images are linked or copied."""
+
+
+@contextmanager
+def export_folder(out: Path) -> Iterator[Path]:
+    """Gives an empty folder beside ``out`` to write to, which then takes the place of ``out``.
+
+    After an exception ``out`` is as it was.
+
+    Raises:
+        UserError: ``out`` is a file, cannot be made, or holds what no export made.
+    """
+    target = Path(os.path.realpath(out))
+    _require_replaceable(out, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+    try:
+        content = temporary / "content"
+        content.mkdir()
+        yield content
+        _write_marker(content)
+        # What another program wrote meanwhile is not to be lost either.
+        _require_replaceable(out, target)
+        if target.exists():
+            target.rename(temporary / "replaced")
+        content.rename(target)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_images(
+    folder: Path, content: Content, root: Path, mode: ImagesMode, progress: Progress | None
+) -> None:
+    """Puts the images into ``folder``, by the names that ``content`` gives them.
+
+    Args:
+        folder: of the images.
+        content: names the images.
+        root: folder that relative image paths start from.
+        mode: "link" makes symbolic links to the campaign's images.
+        progress: called after each image.
+
+    Raises:
+        DatasetError: an image is missing, or its bytes are not those that were labeled.
+    """
+    if mode == "none":
+        return
+    for done, image in enumerate(content.images, start=1):
+        source, place = Path(os.path.abspath(root / image.path)), folder / content.names[image.id]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if mode == "copy":
+            _copy(source, place, image.digest)
+        elif not source.is_file():
+            raise DatasetError(f"{source} does not exist, but image {image.id} is labeled")
+        else:
+            place.symlink_to(source)
+        if progress is not None:
+            progress(done, len(content.images))
+
+
+def _copy(source: Path, place: Path, digest: str) -> None:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{source} cannot be read: {error.strerror}") from None
+    if sha256(data).hexdigest() != digest:
+        raise DatasetError(
+            f"{source} has changed since the dataset was read: put the old file back, or run the"
+            " stage 'dataset' and all that follow again"
+        )
+    place.write_bytes(data)
+
+
+# --- what may be replaced -------------------------------------------------------------------------
+
+
+def _require_replaceable(out: Path, target: Path) -> None:
+    """Refuses a place that holds what no export made, or what was changed since one made it."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{out} is a file: name a new folder for the export")
+    present = _files(target)
+    if not present and not any(target.iterdir()):
+        return
+    if MARKER not in present:
+        raise UserError(
+            f"{out} is not empty, and no export made what is in it: name a new folder, or empty it"
+        )
+    try:
+        made = read_json(target / MARKER)["files"]
+        foreign = sorted(set(present) - set(made) - {MARKER, *_DISPOSABLE})
+        changed = sorted(
+            name for name in set(present) & set(made) if made[name] != _digest(target / name)
+        )
+    except (ArtifactError, KeyError, TypeError):
+        raise UserError(f"{out / MARKER} is damaged: name a new folder for the export") from None
+    for names, what in ((foreign, "is not of the last export"), (changed, "was changed since")):
+        if names:
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise UserError(
+                f"{out / names[0]} {what}{more}, and would be lost: move it away, or name a new"
+                " folder"
+            )
+
+
+def _write_marker(folder: Path) -> None:
+    made = {name: _digest(folder / name) for name in _files(folder)}
+    payload = {"format": "boxloop/export@1", "files": made}
+    (folder / MARKER).write_text(json.dumps(payload, indent=1), encoding="utf-8")
+
+
+def _files(folder: Path) -> list[str]:
+    """Files and links below ``folder``, relative to it; links are not followed."""
+    found = []
+    for where, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        found += [Path(where, name).relative_to(folder).as_posix() for name in names + links]
+    return sorted(found)
+
+
+def _digest(path: Path) -> str:
+    """What tells whether a file was changed: its bytes, or the place that a link leads to."""
+    return os.readlink(path) if path.is_symlink() else file_digest(path)

@@ -1,0 +1,130 @@
+"""A new campaign's folder: pipeline, parameters, git and DVC."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from boxloop.errors import ParamsError, UserError
+from boxloop.files import write_text
+from boxloop.params import EMPTY, apply_override, check_params, read_yaml
+
+_FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+_ANNOTATOR = {"review", "review.annotator"}
+
+
+def create(
+    folder: Path, *, params: Path | None, batches: int | None, overrides: Sequence[str]
+) -> None:
+    """Makes a folder in which ``dvc repro`` runs a campaign.
+
+    Args:
+        folder: new or empty.
+        params: a params.yaml to begin with; ``recipes/starter.yaml`` where None.
+        batches: number of turns to list under ``iterations``.
+        overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
+
+    Raises:
+        UserError: the folder holds files, or git or DVC failed; nothing was made.
+        ParamsError: the parameters cannot be used; nothing was made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a new folder for the campaign")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name a new folder for the campaign")
+    if shutil.which("git") is None:
+        raise UserError("git is not installed, and DVC keeps a campaign's states with it")
+    source = _pipeline()
+    recipe = params or source / "recipes" / "starter.yaml"
+    text = _edited(recipe, batches, overrides)
+    check_params(read_yaml(text), str(recipe))
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write_text(folder / "params.yaml", text)
+        for name in _FILES:
+            shutil.copyfile(source / name, folder / name)
+        _init_repositories(folder)
+    except BaseException:
+        # Half a campaign would be in the way of the next attempt.
+        shutil.rmtree(folder, ignore_errors=True)
+        if existed:
+            folder.mkdir(exist_ok=True)
+        raise
+
+
+def _pipeline() -> Path:
+    """The folder that holds dvc.yaml: inside an installed package, or at the top of a clone."""
+    package = Path(__file__).parents[1]
+    inside = package / "template"
+    return inside if inside.exists() else package.parents[1]
+
+
+def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
+    editor = YAML()
+    editor.width = 100
+    try:
+        text = path.read_text(encoding="utf-8")
+        read_yaml(text)
+        content: Any = editor.load(text)
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, YAMLError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold sections such as 'order:'")
+    for override in overrides:
+        apply_override(content, override)
+    dataset = content.get("dataset")
+    if isinstance(dataset, dict) and dataset.get("format") == "demo":
+        # The demo's source is the code that draws it, wherever boxloop is installed.
+        dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "formats" / "demo.py")
+    given = {override.partition("=")[0] for override in overrides}
+    if not given & _ANNOTATOR:
+        _ask_people_about_bare_images(content)
+    if batches is not None:
+        names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
+        content["iterations"] = {
+            name: {"previous": previous} for previous, name in itertools.pairwise(names)
+        }
+    out = io.StringIO()
+    editor.dump(content, out)
+    return out.getvalue()
+
+
+def _ask_people_about_bare_images(content: dict[str, Any]) -> None:
+    """Images without annotations leave nothing to simulate with: people review them."""
+    dataset, review = content.get("dataset"), content.get("review")
+    if isinstance(dataset, dict) and isinstance(review, dict) and dataset.get("format") == "folder":
+        review["annotator"] = "fiftyone"
+
+
+def _init_repositories(folder: Path) -> None:
+    top = subprocess.run(
+        ["git", "rev-parse", "--show-toplevel"], cwd=folder, capture_output=True, text=True
+    )
+    if top.returncode != 0:
+        _run(["git", "init", "--quiet"], folder)
+        subdir = []
+    else:
+        subdir = [] if Path(top.stdout.strip()) == folder.resolve() else ["--subdir"]
+    _run([sys.executable, "-m", "dvc", "init", "--quiet", *subdir], folder)
+    shutil.copyfile(_pipeline() / ".dvc" / "config", folder / ".dvc" / "config")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr or done.stdout).strip().splitlines()
+        raise UserError(
+            f"'{' '.join(command[-3:])}' failed in {folder}: {reason[-1] if reason else ''}"
+        )

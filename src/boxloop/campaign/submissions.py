@@ -1,0 +1,290 @@
+"""The journal: what people submitted, one file per submission, never replaced or deleted.
+
+A submission (a batch, a part of one, a redo, an import from elsewhere) is a
+:class:`~boxloop.core.types.Corrections` that covers exactly the images submitted. For each image
+the newest one counts. The corrections of a batch are put together from them whenever DVC asks, so
+nothing that happens upstream, to DVC's files or to a database, can lose a label.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from boxloop.campaign import artifacts
+from boxloop.core.types import Boxes, Corrections, Proposals
+from boxloop.errors import ArtifactError, ReviewPending
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+_LEFTOVER_SECONDS = 3600
+
+
+def timestamp() -> str:
+    """Now, as submissions carry it: ISO 8601, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def append(folder: Path, corrections: Corrections) -> Path:
+    """Adds a submission, which is on the disk when this returns.
+
+    Where the journal holds one of its images with a later time (a clock was set back, or another
+    machine's was ahead), the submission takes a time just after that: it is the newest.
+
+    Args:
+        folder: the journal; made where it is missing.
+        corrections: of a person, ``finished`` set; exactly the images submitted.
+
+    Returns:
+        Its file, ``b01-20240101T120000000000Z-ada.json``.
+
+    Raises:
+        ValueError: they are no person's, or have no time.
+        ArtifactError: a file of the journal is damaged.
+        UserError: the folder cannot be written to.
+    """
+    if not corrections.by_person or corrections.finished is None:
+        raise ValueError("a submission needs a person and a time")
+    known = latest(read(folder))
+    others = [submitted_at(known[i], i) for i in corrections.boxes if i in known]
+    oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
+    if others and max(others) >= oldest:
+        after = max(max(others) + timedelta(microseconds=1), parse_time(corrections.finished))
+        corrections = replace(
+            corrections, finished=after.isoformat(timespec="microseconds"), submitted={}
+        )
+    _remove_leftovers(folder)
+    moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
+    stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
+    for number in count(1):
+        path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+        with contextlib.suppress(FileExistsError):
+            artifacts.create_corrections(path, corrections)
+            return path
+    raise AssertionError("unreachable")
+
+
+def read(*folders: Path) -> list[Corrections]:
+    """Every submission, oldest first.
+
+    Args:
+        folders: the journal, or several that are read as one: a file that is the same in two of
+            them counts once. A folder that does not exist holds nothing.
+
+    Raises:
+        ArtifactError: a file is damaged, or no person's submission; names it and the way out.
+    """
+    found: list[tuple[datetime, str, Corrections]] = []
+    for path in _files(folders):
+        try:
+            corrections = artifacts.read_corrections(path)
+            _check(path, corrections)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
+                " committed) or move it to a safe place"
+            ) from None
+        found.append((parse_time(corrections.finished or ""), path.name, corrections))
+    return [corrections for _, _, corrections in sorted(found, key=lambda row: row[:2])]
+
+
+def submission_files(folder: Path) -> list[Path]:
+    """The files of a journal, by name; other files may lie there too."""
+    return sorted(folder.glob("[!.]*.json"))
+
+
+def _files(folders: Iterable[Path]) -> list[Path]:
+    chosen: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in submission_files(folder):
+            same = chosen.setdefault(path.name, [])
+            if not any(path.read_bytes() == other.read_bytes() for other in same):
+                same.append(path)
+    return [path for paths in chosen.values() for path in paths]
+
+
+def _check(path: Path, corrections: Corrections) -> None:
+    if not corrections.by_person or corrections.finished is None:
+        raise ArtifactError(f"{path} is no person's submission: it needs a time in 'finished'")
+    for moment in (corrections.finished, *corrections.submitted.values()):
+        try:
+            parse_time(moment)
+        except ValueError:
+            raise ArtifactError(f"{path}: '{moment}' is not a time by ISO 8601") from None
+
+
+def submitted_at(corrections: Corrections, image_id: str) -> datetime:
+    """When an image was submitted; before all times where nothing tells."""
+    moment = corrections.submitted.get(image_id, corrections.finished)
+    return _BEFORE_ALL if moment is None else parse_time(moment)
+
+
+def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
+    """For every image the submission that counts: the newest, of equally old ones the last."""
+    result: dict[str, Corrections] = {}
+    for item in submissions:
+        for image_id in item.boxes:
+            other = result.get(image_id)
+            if other is None or submitted_at(item, image_id) >= submitted_at(other, image_id):
+                result[image_id] = item
+    return result
+
+
+def missing(submissions: Iterable[Corrections], image_ids: Iterable[str]) -> list[str]:
+    """The images that nobody submitted yet, in their order."""
+    known = {image_id for item in submissions for image_id in item.boxes}
+    return [image_id for image_id in image_ids if image_id not in known]
+
+
+def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
+    """The corrections of some images alone, in the order of ``image_ids``."""
+    ids = list(image_ids)
+    proposals = corrections.proposals
+    return replace(
+        corrections,
+        proposals=replace(proposals, boxes={i: proposals.boxes[i] for i in ids}),
+        boxes={i: corrections.boxes[i] for i in ids},
+        seconds={i: corrections.seconds[i] for i in ids if i in corrections.seconds},
+        submitted={i: corrections.submitted[i] for i in ids if i in corrections.submitted},
+    )
+
+
+def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Corrections:
+    """The corrections of a batch, from the newest submission of each of its images.
+
+    The images may have been submitted in several parts, in other batches (the ordering was
+    another then), with proposals of other detectors and at other review thresholds. What was shown
+    stays exactly that: the threshold is the lowest of all, and an image that was shown from a
+    higher one on comes without the proposals between the two.
+
+    Args:
+        submissions: of people, oldest first.
+        proposals: name the batch and its images. Their boxes are not used: what counts is what
+            people saw.
+
+    Returns:
+        The same for the same arguments. ``annotator`` joins different kinds by "+"; ``reviewer``,
+        ``versions`` and the detectors and checkpoints of the proposals join different values by
+        ", "; ``finished`` is the latest time.
+
+    Raises:
+        ReviewPending: nobody has submitted some of the images yet.
+        ValueError: the proposals are of no image.
+    """
+    if not proposals.boxes:
+        raise ValueError(f"batch {proposals.batch} has no image")
+    chosen = latest(submissions)
+    image_ids = list(proposals.boxes)
+    waiting = missing(submissions, image_ids)
+    if waiting:
+        raise ReviewPending(pending_text(proposals.batch, len(image_ids), len(waiting)))
+    sources = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
+    threshold = min(source.score_threshold for source in sources)
+    newest = max(image_ids, key=lambda i: submitted_at(chosen[i], i))
+    finished = _time_of(chosen[newest], newest)
+    times = {i: _time_of(chosen[i], i) for i in image_ids}
+    offers = [source.proposals for source in sources]
+    return Corrections(
+        proposals=Proposals(
+            batch=proposals.batch,
+            detector=_joined(offer.detector for offer in offers),
+            checkpoint=_joined(offer.checkpoint for offer in offers),
+            score_floor=min(offer.score_floor for offer in offers),
+            boxes={i: _offered(chosen[i], i, threshold) for i in image_ids},
+        ),
+        score_threshold=threshold,
+        annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
+        boxes={i: chosen[i].boxes[i] for i in image_ids},
+        reviewer=_joined(s.reviewer for s in sources if s.reviewer) or None,
+        seconds={i: chosen[i].seconds[i] for i in image_ids if i in chosen[i].seconds},
+        finished=finished,
+        versions=_versions(sources),
+        submitted={i: t for i, t in times.items() if t is not None and t != finished},
+        revision=_revision(submissions, set(image_ids)),
+    )
+
+
+def pending_text(batch: str, images: int, waiting: int) -> str:
+    """That a batch waits for people, and what to type."""
+    done = images - waiting
+    if done:
+        return (
+            f"batch {batch} waits for its review: {done} of {images} images are submitted; go on"
+            f" with 'boxloop review {batch}', then 'dvc repro'"
+        )
+    return (
+        f"batch {batch} waits for its review, {images} images: 'boxloop review {batch}' opens them,"
+        " then 'dvc repro' goes on"
+    )
+
+
+def take_over(batch: str) -> str:
+    """The command that has DVC look at the journal for a batch which it takes for done."""
+    return f"dvc repro --single-item --force review@{batch}"
+
+
+def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:
+    boxes = source.proposals.boxes[image_id]
+    assert boxes.scores is not None
+    hidden = (boxes.scores >= threshold) & (boxes.scores < source.score_threshold)
+    return boxes.select(~hidden)
+
+
+def _joined(values: Iterable[str]) -> str:
+    """Different values by ", ", in the order in which they appear; joined ones are taken apart."""
+    return ", ".join(dict.fromkeys(part for value in values for part in value.split(", ")))
+
+
+def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
+    names = sorted({name for source in sources for name in source.versions})
+    return {
+        name: _joined(s.versions[name] for s in sources if name in s.versions) for name in names
+    }
+
+
+def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
+    """1, and one more for each submission that holds an image of the batch again, but newer."""
+    revision, seen = 1, dict[str, datetime]()
+    # A batch that was put together earlier brings its own count along, and comes first.
+    for item in sorted(submissions, key=lambda item: -item.revision):
+        times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
+        if any(i in seen and moment > seen[i] for i, moment in times.items()):
+            revision += 1
+        if set(item.boxes) <= image_ids:
+            revision = max(revision, item.revision)
+        seen |= {i: max(moment, seen.get(i, moment)) for i, moment in times.items()}
+    return revision
+
+
+def _time_of(corrections: Corrections, image_id: str) -> str | None:
+    return corrections.submitted.get(image_id, corrections.finished)
+
+
+def parse_time(text: str) -> datetime:
+    """A time as submissions carry it; one that names no zone is taken for UTC.
+
+    Raises:
+        ValueError: it is not a time by ISO 8601.
+    """
+    result = datetime.fromisoformat(text)
+    return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
+
+
+def _slug(text: str) -> str:
+    """Text that can be a part of any file's name."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:40] or "unnamed"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what a killed writer left: its name never comes again, so nobody else would."""
+    for leftover in folder.glob(".*.json"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()

@@ -1,0 +1,1 @@
+"""The method of the paper: pure computations on arrays, without files."""

@@ -1,0 +1,61 @@
+"""Geometry of boxes: IoU and one-to-one matching."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxloop.core.types import Boxes, Floats
+
+
+def iou_matrix(a: Floats, b: Floats) -> Floats:
+    """Intersection over union of every pair.
+
+    Args:
+        a: (n, 4) xyxy pixels.
+        b: (m, 4) xyxy pixels.
+
+    Returns:
+        (n, m) in [0, 1]; boxes that only touch have 0.
+    """
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    union = _area(a)[:, None] + _area(b)[None, :] - intersection
+    result: Floats = intersection / union
+    return result
+
+
+def _area(boxes: Floats) -> Floats:
+    sides: Floats = boxes[:, 2:] - boxes[:, :2]
+    area: Floats = sides[:, 0] * sides[:, 1]
+    return area
+
+
+def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
+    """Pairs rows with columns one to one, the highest IoU first.
+
+    Args:
+        iou: (n, m) of :func:`iou_matrix`.
+        allowed: (n, m); pairs that may be made at all.
+        minimum: IoU that a pair must reach.
+
+    Returns:
+        (row, column) pairs in the order in which they were made. Equal IoUs go to the lower row,
+        then to the lower column, so the result is the same on every machine.
+    """
+    rows, columns = np.nonzero(allowed & (iou >= minimum))
+    order = np.lexsort((columns, rows, -iou[rows, columns]))
+    free_rows, free_columns = np.ones(iou.shape[0], bool), np.ones(iou.shape[1], bool)
+    pairs = []
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if free_rows[row] and free_columns[column]:
+            free_rows[row] = free_columns[column] = False
+            pairs.append((row, column))
+    return pairs
+
+
+def same_label(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
+    """(n, m): whether box i of ``a`` carries the label of box j of ``b``."""
+    result: NDArray[np.bool_] = a.labels[:, None] == b.labels[None, :]
+    return result

@@ -1,0 +1,38 @@
+"""Everything labeled so far: the previous labeled set and one more corrected batch."""
+
+from __future__ import annotations
+
+from boxloop.core.types import Boxes, Corrections, LabeledSet
+from boxloop.errors import UserError
+
+
+def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
+    """Adds a corrected batch to a labeled set.
+
+    The ids of the corrections tell which proposals were used; here they are numbered anew, so that
+    equal labels are equal files, and no detector is trained again because other proposals led
+    to the same labels.
+
+    Raises:
+        UserError: the batch, or one of its images, is in the set already, or a label is not among
+            its classes.
+    """
+    if corrections.batch in labeled.batches:
+        raise UserError(f"batch {corrections.batch} is in the labeled set already")
+    for image_id, boxes in corrections.boxes.items():
+        if image_id in labeled.boxes:
+            raise UserError(
+                f"image {image_id} of batch {corrections.batch} was labeled in an earlier batch"
+            )
+        unknown = set(boxes.labels.tolist()) - set(labeled.classes)
+        if unknown:
+            raise UserError(
+                f"image {image_id} of batch {corrections.batch} carries the label"
+                f" '{min(unknown)}', which is not among the classes: {', '.join(labeled.classes)}"
+            )
+    added = {
+        image_id: Boxes.build(boxes.xyxy, boxes.labels.tolist())
+        for image_id, boxes in corrections.boxes.items()
+    }
+    merged: dict[str, Boxes] = {**labeled.boxes, **added}
+    return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)

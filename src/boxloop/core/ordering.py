@@ -1,0 +1,82 @@
+"""From features to the order in which all images are labeled (paper, section 3.2).
+
+``similar`` and ``dissimilar`` start from a few random images, the query list, and append one
+image at a time: the one whose Euclidean distance to the list is least, or largest. The paper does
+not say how the distance to a list is taken; three readings are offered under the names that
+hierarchical clustering gives them:
+
+- ``single`` (default): the distance to the nearest image of the list. ``dissimilar`` is then the
+  farthest-first traversal (Gonzalez 1985; the k-centre greedy of Sener and Savarese 2018), whose
+  every prefix covers the set within twice the best possible radius, and ``similar`` grows along
+  nearest neighbours (Prim's order), so that each image resembles one that is already labeled.
+- ``average``: the mean distance to the images of the list. It goes to the rim of the set and stays
+  there, between a few extremes: it covers less, which is why it is not the default.
+- ``complete``: the distance to the farthest image of the list.
+
+The order is the one that plain loops over SciPy's float64 distances give, ties included: what is
+computed faster (distances.py, linkages.py) comes with a bound on its error, and never decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from boxloop.core.distances import Vectors
+from boxloop.core.greedy_ordering import growing
+from boxloop.core.types import FeatureTable, Ordering
+
+Progress = Callable[[int, int], None]
+
+
+def order(
+    features: FeatureTable,
+    strategy: str,
+    *,
+    seed: int = 0,
+    query_size: int = 3,
+    linkage: str = "single",
+    progress: Progress | None = None,
+) -> Ordering:
+    """Orders all images.
+
+    Args:
+        features: N vectors; their row order is the temporal order, and matters to nothing else.
+        strategy: "similar", "dissimilar", "random" or "temporal".
+        seed: of the query list, or of the random order.
+        query_size: images of the query list; more than N is N.
+        linkage: how the distance to the list is taken: "single", "average" or "complete".
+        progress: called with (images ordered, N).
+
+    Returns:
+        An order that depends on the ids, the vectors and the seed alone. Equal distances go to
+        the image whose id sorts first.
+
+    Raises:
+        ValueError: unknown strategy or linkage, or a query list without images.
+    """
+    ids = np.array(features.image_ids)
+    if strategy == "temporal":
+        chosen = list(features.image_ids)
+    elif strategy == "random":
+        chosen = np.random.default_rng(seed).permutation(np.sort(ids)).tolist()
+    elif strategy in ("similar", "dissimilar"):
+        if query_size < 1:
+            raise ValueError(f"the query list needs at least one image, got {query_size}")
+        # Sorted by id, the first of equal candidates is the one with the smallest id.
+        rows = np.argsort(ids)
+        query = np.random.default_rng(seed).choice(len(ids), min(query_size, len(ids)), False)
+        listed = growing(
+            Vectors(features.vectors, rows), linkage, query, farthest=strategy == "dissimilar"
+        )
+        picks = []
+        for position in range(len(ids)):
+            picks.append(int(query[position]) if position < len(query) else listed.best())
+            listed.add(picks[-1])
+            if progress is not None:
+                progress(len(picks), len(ids))
+        chosen = ids[rows][picks].tolist()
+    else:
+        raise ValueError(f"unknown strategy '{strategy}'")
+    return Ordering(tuple(chosen), strategy, seed, query_size, linkage)

@@ -1,0 +1,253 @@
+"""From proposals and final boxes to edits, and from edits to WB and WT (paper, section 3.4).
+
+With T the seconds to draw one box from scratch, N all objects labeled, B1n the objects of the
+first batch, An and Rn the boxes added and removed in the later batches:
+
+    WB = sum(An) + sum(Rn) + B1n                 saved: 1 - WB / N
+    WT = B1n*T + sum(An)*T + sum(Rn)*T/2         saved: 1 - WT / (N*T)
+
+A person's edits are told by the ids of the boxes (``edits.py``). The simulated annotator has
+none to tell: it edits as little as possible, which the geometry says, also at thresholds that
+nobody reviewed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxloop.core.boxes import iou_matrix, match, same_label
+from boxloop.core.edits import Ledger, diff, judge
+from boxloop.core.types import Boxes, BoxesByImage, Corrections
+
+MOVE_IOU = 0.1
+"""IoU from which a wrong box of the right class is one that a person would move rather than remove
+(the background threshold of TIDE, Bolya et al. 2020, section 2.2)."""
+
+
+Pairs = list[tuple[int, int]]
+
+
+def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
+    """Pairs the proposals of one image with its final boxes, one to one, highest IoU first.
+
+    A proposal is right when its label matches and its IoU with the final box reaches the
+    threshold. Of what is left, boxes in the right place with another label are relabeled, boxes
+    of the right label that overlap by at least ``MOVE_IOU`` are moved.
+
+    Returns:
+        (index of the proposal, index of the final box) of those kept, relabeled and moved.
+    """
+    iou, same = iou_matrix(shown.xyxy, final.xyxy), same_label(shown, final)
+    free = np.ones(iou.shape, dtype=bool)
+
+    def take(allowed: NDArray[np.bool_], minimum: float) -> Pairs:
+        pairs = match(iou, allowed & free, minimum)
+        for row, column in pairs:
+            free[row, :] = False
+            free[:, column] = False
+        return pairs
+
+    kept = take(same, iou_threshold)
+    relabeled = take(~same, iou_threshold)
+    moved = take(same, MOVE_IOU)
+    return kept, relabeled, moved
+
+
+def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
+    """Counts the fewest edits that lead from the proposals of one image to its final boxes."""
+    kept, relabeled, moved = (len(p) for p in pair(shown, final, iou_threshold))
+    paired = kept + relabeled + moved
+    return Ledger(kept, moved, relabeled, len(shown) - paired, len(final) - paired)
+
+
+def compare_all(
+    shown: BoxesByImage, final: BoxesByImage, count: Callable[[Boxes, Boxes], Ledger]
+) -> Ledger:
+    """The sum over all images of ``final``.
+
+    Args:
+        shown: proposals by image id.
+        final: final boxes by image id.
+        count: the edits of one image, from its proposals and its final boxes.
+    """
+    ledgers = (
+        count(shown.get(image_id, Boxes.empty()), boxes) for image_id, boxes in final.items()
+    )
+    return sum(ledgers, Ledger())
+
+
+@dataclass(frozen=True)
+class BatchWorkload:
+    """The edits of one batch at every threshold.
+
+    Attributes:
+        batch: the batch's id.
+        annotator: kind of annotator.
+        detector: architecture that made the proposals.
+        images: number of images.
+        objects: number of final boxes.
+        score_threshold: the one at which the proposals were shown.
+        ledgers: by (score threshold, IoU threshold).
+        average_precision: of all stored proposals against the final boxes, by name ("map",
+            "map_50", "map_75"); empty where the batch holds no object.
+        seconds: active seconds of the person, None where not measured.
+        timed_images: number of images that were measured; None where none was.
+        edits: a person's edits, told exactly by id; None for a simulated annotator.
+        reviewer: who did it, where known; several names are joined by ", ".
+        revision: as in the corrections; more than 1 where the batch was redone.
+    """
+
+    batch: str
+    annotator: str
+    detector: str
+    images: int
+    objects: int
+    score_threshold: float
+    ledgers: Mapping[tuple[float, float], Ledger]
+    average_precision: Mapping[str, float]
+    seconds: float | None = None
+    timed_images: int | None = None
+    edits: Ledger | None = None
+    reviewer: str | None = None
+    revision: int = 1
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """The seconds, where every image of the batch was measured."""
+        return self.seconds if self.timed_images == self.images else None
+
+    def ledger(self, iou_threshold: float, score_threshold: float | None = None) -> Ledger:
+        """The edits at these thresholds (score: as shown, unless given)."""
+        score = self.score_threshold if score_threshold is None else score_threshold
+        return self.ledgers[(score, iou_threshold)]
+
+
+def account(
+    corrections: Corrections,
+    iou_thresholds: Sequence[float],
+    score_thresholds: Iterable[float],
+    average_precision: Mapping[str, float],
+) -> BatchWorkload:
+    """Counts the edits of one batch at every pair of thresholds.
+
+    Args:
+        corrections: the batch, with the proposals that were made for it.
+        iou_thresholds: IoU from which a proposal counts as right.
+        score_thresholds: what-if review thresholds. Only a simulated annotator's final boxes do
+            not depend on what was shown; a person's are accounted as they were shown, and by id.
+        average_precision: of the proposals, to be kept beside the counts.
+    """
+    ledgers = {}
+    if corrections.by_person:
+        shown = corrections.shown()
+        edits = compare_all(shown, corrections.boxes, diff)
+        for iou in iou_thresholds:
+            ledgers[(corrections.score_threshold, iou)] = compare_all(
+                shown, corrections.boxes, partial(judge, iou_threshold=iou)
+            )
+    else:
+        edits = None
+        floor = corrections.proposals.score_floor
+        scores = {corrections.score_threshold, *(s for s in score_thresholds if s >= floor)}
+        for score in sorted(scores):
+            shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+            for iou in iou_thresholds:
+                ledgers[(score, iou)] = compare_all(
+                    shown, corrections.boxes, partial(compare, iou_threshold=iou)
+                )
+    return BatchWorkload(
+        batch=corrections.batch,
+        annotator=corrections.annotator,
+        detector=corrections.proposals.detector,
+        images=len(corrections.boxes),
+        objects=sum(len(boxes) for boxes in corrections.boxes.values()),
+        score_threshold=corrections.score_threshold,
+        ledgers=ledgers,
+        average_precision=dict(average_precision),
+        seconds=sum(corrections.seconds.values()) if corrections.seconds else None,
+        timed_images=len(corrections.seconds) or None,
+        edits=edits,
+        reviewer=corrections.reviewer,
+        revision=corrections.revision,
+    )
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The workload of a campaign, or of its first batches.
+
+    Attributes:
+        images: images labeled.
+        objects: N, their final boxes.
+        first_batch_objects: B1n.
+        added: sum of An over the batches after the first.
+        removed: sum of Rn over the batches after the first.
+    """
+
+    images: int
+    objects: int
+    first_batch_objects: int
+    added: int
+    removed: int
+
+    @property
+    def wb(self) -> int:
+        """WB: boxes drawn or removed by hand."""
+        return self.first_batch_objects + self.added + self.removed
+
+    @property
+    def wt(self) -> float:
+        """WT in units of T."""
+        return self.first_batch_objects + self.added + self.removed / 2
+
+    @property
+    def wb_reduction(self) -> float:
+        """Fraction of boxes saved; negative where the proposals cost more than they saved."""
+        return 1 - self.wb / self.objects if self.objects else 0.0
+
+    @property
+    def wt_reduction(self) -> float:
+        """Fraction of time saved; negative where the proposals cost more than they saved."""
+        return 1 - self.wt / self.objects if self.objects else 0.0
+
+
+def batch_wt(workload: BatchWorkload, iou_threshold: float, *, first: bool) -> float:
+    """WT of one batch alone, as shown, in units of T.
+
+    Args:
+        workload: of the batch.
+        iou_threshold: one of the thresholds that were accounted.
+        first: whether it is the first batch, of which every object counts as drawn.
+    """
+    if first:
+        return workload.objects
+    ledger = workload.ledger(iou_threshold)
+    return ledger.additions + ledger.removals / 2
+
+
+def total(
+    batches: Sequence[BatchWorkload], iou_threshold: float, score_threshold: float | None = None
+) -> Totals:
+    """Sums the batches of a campaign, the first of which was labeled from scratch.
+
+    As in the paper, every object of the first batch counts as drawn, also where people reviewed in
+    another order at first, so that some of its images were shown with proposals.
+
+    Args:
+        batches: in the order in which they were labeled.
+        iou_threshold: one of the thresholds that were accounted.
+        score_threshold: a what-if threshold; as shown, unless given.
+    """
+    later = sum((b.ledger(iou_threshold, score_threshold) for b in batches[1:]), Ledger())
+    return Totals(
+        images=sum(b.images for b in batches),
+        objects=sum(b.objects for b in batches),
+        first_batch_objects=batches[0].objects if batches else 0,
+        added=later.additions,
+        removed=later.removals,
+    )

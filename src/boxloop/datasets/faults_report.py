@@ -1,0 +1,70 @@
+"""Tells what a dataset holds and what is wrong with it: for a file and for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from boxloop.datasets.cleaning import Dataset
+from boxloop.datasets.faults import CONSEQUENCES, Fault, FaultKind
+
+_EXAMPLES = 3
+
+
+def faults_payload(dataset: Dataset) -> dict[str, Any]:
+    """The content of ``faults.json``: totals, counts by kind, and every fault."""
+    return {
+        "format": "boxloop/faults@1",
+        "images": len(dataset.images),
+        "boxes": sum(_class_counts(dataset).values()),
+        "left_out": dict(dataset.left_out),
+        "counts": {kind.value: len(faults) for kind, faults in _by_kind(dataset).items()},
+        "faults": [
+            {
+                "kind": fault.kind.value,
+                "file": fault.file,
+                "image": fault.image_id,
+                "detail": fault.detail,
+            }
+            for fault in dataset.faults
+        ],
+    }
+
+
+def faults_summary(dataset: Dataset) -> str:
+    """A few lines: totals, what was left out, and each kind of fault with its first examples."""
+    lines = [_totals(dataset)]
+    lines += [f"left out: {count:,} {what}" for what, count in dataset.left_out.items()]
+    for kind, faults in _by_kind(dataset).items():
+        lines.append(f"{kind.value}: {len(faults):,} ({CONSEQUENCES[kind]})")
+        lines += [f"  {fault.file}: {fault.detail}" for fault in faults[:_EXAMPLES]]
+        if len(faults) > _EXAMPLES:
+            lines.append(f"  and {len(faults) - _EXAMPLES:,} more")
+    return "\n".join(lines)
+
+
+def _totals(dataset: Dataset) -> str:
+    images = f"{len(dataset.images):,} image{'s' * (len(dataset.images) != 1)}"
+    if dataset.truth is None:
+        return f"{images}, no annotations; classes: {', '.join(dataset.images.classes)}"
+    counts = _class_counts(dataset)
+    total = sum(counts.values())
+    by_class = ", ".join(f"{name} {counts[name]:,}" for name in dataset.images.classes)
+    text = f"{images}, {total:,} box{'es' * (total != 1)}: {by_class}"
+    bare = sum(len(boxes) == 0 for boxes in dataset.truth.values())
+    return f"{text}; {bare:,} of the images without any object" if bare else text
+
+
+def _class_counts(dataset: Dataset) -> Counter[str]:
+    truth = dataset.truth or {}
+    return Counter(str(label) for boxes in truth.values() for label in boxes.labels)
+
+
+def _by_kind(dataset: Dataset) -> dict[FaultKind, list[Fault]]:
+    """Faults by kind, in the order in which the kinds are declared."""
+    table: dict[FaultKind, list[Fault]] = {}
+    for kind in FaultKind:
+        faults = [fault for fault in dataset.faults if fault.kind is kind]
+        if faults:
+            table[kind] = faults
+    return table

@@ -1,0 +1,34 @@
+"""Images without annotations: every image file below a folder; ``dataset.classes`` names the rest.
+
+Temporal order is the natural order of the paths; an id is the path without its ending.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boxloop.core.types import ImageSet
+from boxloop.datasets.cleaning import Dataset, probe_refs, require_images
+from boxloop.datasets.faults import FaultLog
+from boxloop.datasets.file_listing import ids_of, list_images, require_folder
+from boxloop.datasets.images import Progress
+from boxloop.errors import DatasetError
+from boxloop.params import DatasetParams
+
+
+def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
+    """Reads all images below ``root``; the truth is None.
+
+    Raises:
+        DatasetError: the folder is missing, holds no usable image, or no class is named.
+    """
+    if not params.classes:
+        raise DatasetError("format 'folder' has no annotations: list dataset.classes")
+    found = list_images(require_folder(root))
+    if not found:
+        raise DatasetError(f"{root} holds no image file")
+    log = FaultLog()
+    candidates = [(id_, root / path) for id_, path in zip(ids_of(found), found, strict=True)]
+    refs = probe_refs(candidates, log, progress)
+    require_images(refs, str(root), log)
+    return Dataset(ImageSet(tuple(refs), params.classes), None, tuple(log.faults))

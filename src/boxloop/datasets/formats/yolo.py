@@ -1,0 +1,268 @@
+"""The YOLO layout: a text file beside each image with ``class cx cy width height`` per line.
+
+All four numbers are fractions of the image's size. ``dataset.path`` is
+
+- a folder with ``data.yaml`` (or the YAML file itself) as Ultralytics reads it: ``names``, and
+  ``train``, ``val``, ``test``, each a folder, a .txt list of images, or a list of these; or
+- a plain folder with ``images/``, ``labels/`` and ``classes.txt``.
+
+The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``; an image without one has no objects,
+which is the format's own convention. A line with more than five columns is the outline of an
+object, of which the bounding box is taken. ``dataset.split`` picks one of the splits; without it
+all are read. Temporal order is the natural order of the paths. An id is the path without the
+folder ``images`` and without the ending.
+
+Paths in data.yaml stay in the dataset's folder. Exports often say ``../train/images`` for
+``train/images``, or give the folder that the set lay in on another machine: leading ``../`` is
+dropped, and a ``path`` that is not in the dataset's folder is taken for that folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from boxloop.core.types import ImageRef
+from boxloop.datasets.cleaning import Annotation, Dataset, RawBox, finish, probe_refs, to_float
+from boxloop.datasets.faults import FaultKind, FaultLog
+from boxloop.datasets.file_listing import (
+    exists,
+    ids_of,
+    list_images,
+    natural_key,
+    read_text,
+    require_folder,
+    within,
+)
+from boxloop.datasets.images import SUFFIXES, Progress
+from boxloop.errors import DatasetError
+from boxloop.params import DatasetParams
+
+_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_SPLITS = ("train", "val", "test")
+
+
+def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
+    """Reads a YOLO folder, with or without data.yaml.
+
+    Raises:
+        DatasetError: the layout is not YOLO's, the split does not exist, no image is usable, no
+            image has a label file, or a class is unknown.
+    """
+    log = FaultLog()
+    if root.is_file() and root.suffix.lower() in (".yaml", ".yml"):
+        recipe: Path | None = root
+        root = root.parent
+    else:
+        require_folder(root)
+        recipe = next((root / name for name in _YAML_NAMES if (root / name).is_file()), None)
+    if recipe is not None:
+        classes, images = _from_recipe(recipe, root, params.split, log)
+    else:
+        classes, images = _from_folders(root, params.split)
+    images = sorted(set(images), key=lambda path: (natural_key(path), path))
+    if not images and not log.faults:
+        raise DatasetError(f"{root} holds no image file where its layout says they are")
+    ids = ids_of([_without_images(path) for path in images])
+    if len(set(ids)) < len(ids):  # images/a/b.jpg beside a/images/b.jpg
+        ids = ids_of(images)
+    refs = probe_refs(
+        [(id_, root / path) for id_, path in zip(ids, images, strict=True)], log, progress
+    )
+    path_of = dict(zip(ids, images, strict=True))
+    labels = {ref.id: root / _label_path(path_of[ref.id]) for ref in refs}
+    if refs and not any(path.is_file() for path in labels.values()):
+        first = refs[0]
+        raise DatasetError(
+            f"none of the {len(refs)} images of {root} has a label file: {first.path} needs"
+            f" {labels[first.id]}; format 'folder' reads images without labels"
+        )
+    annotations = {}
+    for ref in refs:
+        annotation = _read(labels[ref.id], ref, classes, log)
+        if annotation is not None:
+            annotations[ref.id] = annotation
+    return finish(params, refs, annotations, list(dict.fromkeys(classes.values())), log)
+
+
+# --- which classes and images ---------------------------------------------------------------------
+
+
+def _from_folders(root: Path, split: str | None) -> tuple[dict[int, str], list[PurePosixPath]]:
+    base = root / "images"
+    listing = next(
+        (f for f in (root / "classes.txt", root / "labels" / "classes.txt") if f.is_file()), None
+    )
+    if listing is None or not base.is_dir():
+        raise DatasetError(
+            f"{root} is not a YOLO set: it needs data.yaml, or images/, labels/ and classes.txt"
+        )
+    names = [line.strip() for line in read_text(listing).splitlines() if line.strip()]
+    if split is not None:
+        base = base / split
+        if not base.is_dir():
+            raise DatasetError(f"dataset.split '{split}': {base} does not exist")
+    inside = PurePosixPath(base.relative_to(root).as_posix())
+    return dict(enumerate(names)), [inside / path for path in list_images(base)]
+
+
+def _from_recipe(
+    recipe: Path, root: Path, split: str | None, log: FaultLog
+) -> tuple[dict[int, str], list[PurePosixPath]]:
+    try:
+        content = yaml.safe_load(read_text(recipe))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{recipe} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise DatasetError(f"{recipe} must hold 'names' and 'train', 'val' or 'test'")
+    names = _names(content.get("names"), recipe)
+    present = [key for key in _SPLITS if content.get(key)]
+    if split is not None:
+        if not content.get(split) or split in ("names", "nc", "path"):
+            known = ", ".join(present) or "none"
+            raise DatasetError(f"dataset.split '{split}' is not in {recipe} (known: {known})")
+        present = [split]
+    if not present:
+        raise DatasetError(f"{recipe} has none of the keys {', '.join(_SPLITS)}")
+    base = root
+    if isinstance(content.get("path"), str):
+        said = within(root, content["path"])
+        base = said if said is not None and said.is_dir() else root
+    images: list[PurePosixPath] = []
+    absent = []
+    for key in present:
+        value = content[key]
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str):
+                raise DatasetError(f"{recipe}: {key} must be a path, or a list of paths")
+            place = _resolve(item, key, base, root, recipe)
+            if exists(place):
+                images += _images_of(place, key, base, root, recipe, log)
+            else:
+                absent.append(f"{recipe}: {key} '{item}' does not exist (looked for {place})")
+    # Exports list splits that they do not hold, so one that was not asked for may be missing.
+    if absent and (split is not None or not images):
+        raise DatasetError(absent[0])
+    return names, images
+
+
+def _names(value: Any, recipe: Path) -> dict[int, str]:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not value:
+        raise DatasetError(f"{recipe} needs 'names', a list of the classes")
+    # Only plain values become text: that of nested aliases could grow without end.
+    plain = (str, int, float)
+    if not all(
+        isinstance(key, int) and isinstance(name, plain) and str(name).strip()
+        for key, name in value.items()
+    ):
+        raise DatasetError(f"{recipe}: 'names' must map numbers to names")
+    return {key: str(value[key]).strip() for key in sorted(value)}
+
+
+def _resolve(item: str, key: str, base: Path, root: Path, recipe: Path) -> Path:
+    place = within(base, item)
+    while place is None and item.startswith("../"):
+        item = item.removeprefix("../")
+        place = within(base, item)
+    if place is None:
+        raise DatasetError(f"{recipe}: {key} '{item}' leads outside the dataset's folder {root}")
+    return place
+
+
+def _images_of(
+    place: Path, key: str, base: Path, root: Path, recipe: Path, log: FaultLog
+) -> list[PurePosixPath]:
+    """Images of one entry of a split, relative to ``root``."""
+    if place.is_dir():
+        inside = PurePosixPath(place.relative_to(root).as_posix())
+        return [inside / path for path in list_images(place)]
+    if place.suffix.lower() == ".txt":
+        return _listed(place, base, root, log)
+    raise DatasetError(f"{recipe}: {key} '{place}' is neither a folder nor a .txt list of images")
+
+
+def _listed(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
+    """Images that a .txt file lists; a line with ./ starts from the file's own folder."""
+    found = []
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        name = line.strip()
+        if not name:
+            continue
+        start = file.parent if name.startswith("./") else base
+        path = within(root, (start / name).relative_to(root).as_posix()) if name[0] != "/" else None
+        if path is None:
+            detail = f"line {number}: '{name}' leads outside the dataset's folder"
+            log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail)
+        elif not name.lower().endswith(SUFFIXES):
+            detail = f"line {number}: '{name}' is not an image file"
+            log.add(FaultKind.UNREADABLE_IMAGE, file, detail)
+        else:
+            found.append(PurePosixPath(path.relative_to(root).as_posix()))
+    return found
+
+
+# --- where the labels are and what they say -------------------------------------------------------
+
+
+def _last_images(path: PurePosixPath) -> int | None:
+    places = [i for i, part in enumerate(path.parts[:-1]) if part == "images"]
+    return places[-1] if places else None
+
+
+def _without_images(path: PurePosixPath) -> PurePosixPath:
+    i = _last_images(path)
+    return path if i is None else PurePosixPath(*path.parts[:i], *path.parts[i + 1 :])
+
+
+def _label_path(path: PurePosixPath) -> PurePosixPath:
+    """As Ultralytics does: the last folder ``images`` becomes ``labels``; else beside the image."""
+    i = _last_images(path)
+    if i is not None:
+        path = PurePosixPath(*path.parts[:i], "labels", *path.parts[i + 1 :])
+    return path.with_suffix(".txt")
+
+
+def _read(path: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
+    if not path.is_file():
+        return Annotation(path, [])
+    try:
+        text = read_text(path)
+    except DatasetError as error:
+        detail = str(error).removeprefix(f"{path} ")
+        log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image.id)
+        return None
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        columns = line.split()
+        if not columns:
+            continue
+        place = f"line {number}"
+        numbers = [to_float(column) for column in columns]
+        if len(columns) != 5 and (len(columns) < 7 or len(columns) % 2 == 0):
+            detail = f"{place}: has {len(columns)} columns instead of 5"
+            log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image.id)
+            continue
+        label = classes.get(int(numbers[0])) if numbers[0].is_integer() else None
+        if label is None:
+            detail = f"{place}: has no known class {columns[0]!r} (there are {len(classes)})"
+            log.add(FaultKind.UNKNOWN_CLASS, path, detail, image.id)
+            continue
+        x1, y1, x2, y2 = _corners(numbers[1:])
+        corners = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
+        rows.append(RawBox(label, corners, place, " ".join(columns[1:])))
+    return Annotation(path, rows)
+
+
+def _corners(numbers: list[float]) -> tuple[float, float, float, float]:
+    """(x1, y1, x2, y2) as fractions, of a box (cx, cy, w, h) or of an outline (x, y, x, y, ...)."""
+    if len(numbers) == 4:
+        cx, cy, width, height = numbers
+        return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
+    xs, ys = numbers[0::2], numbers[1::2]
+    if any(value != value for value in numbers):  # min and max would overlook NaN
+        return (float("nan"),) * 4
+    return min(xs), min(ys), max(xs), max(ys)

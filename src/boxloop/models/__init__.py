@@ -1,0 +1,1 @@
+"""Networks: features of images, and detectors that learn from labels."""

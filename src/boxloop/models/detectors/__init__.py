@@ -1,0 +1,123 @@
+"""Detectors: learn from the labeled set, propose boxes for the next batch.
+
+Adding one takes a file that offers a ``FACTORY`` (see ``Detector`` and ``DetectorFactory`` in
+``base.py``) and one line in ``_MODULES``. Nothing heavy is imported before a detector is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boxloop.core.types import ImageRef, LabeledSet
+from boxloop.errors import ArtifactError, ParamsError
+from boxloop.models.detectors.base import Detector, DetectorFactory, TrainingLog, TrainProgress
+from boxloop.params import EMPTY, TrainParams
+
+if TYPE_CHECKING:
+    from boxloop.models.checkpoint import Checkpoint
+
+_MODULES = {
+    "ssdlite320_mobilenet_v3_large": "boxloop.models.detectors.ssdlite320_mobilenet_v3_large",
+    "ssd300_mobilenet_v2": "boxloop.models.detectors.ssd300_mobilenet_v2",
+    "fasterrcnn_resnet50_fpn": "boxloop.models.detectors.fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (
+        "boxloop.models.detectors.fasterrcnn_mobilenet_v3_large_320_fpn"
+    ),
+    EMPTY: "boxloop.models.detectors.empty",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the detectors, the empty one last."""
+    return tuple(_MODULES)
+
+
+def create(params: TrainParams, classes: Sequence[str], previous: Path | None = None) -> Detector:
+    """A detector that is ready to be trained.
+
+    Args:
+        params: names the architecture and where its weights come from.
+        classes: names of the campaign's classes, in the dataset's order.
+        previous: the checkpoint of the iteration before; with ``params.warm_start`` the weights
+            come from it, unless it is the empty detector's.
+
+    Raises:
+        ParamsError: there is no such architecture, or it is not the one of ``previous``.
+        WeightsError: the weights cannot be had or do not fit.
+        ArtifactError: ``previous`` is missing or damaged, or has other classes.
+    """
+    factory = _factory(params.detector)
+    if params.warm_start and previous is not None:
+        checkpoint = _read(previous)
+        if checkpoint.architecture != EMPTY:
+            if checkpoint.architecture != params.detector:
+                raise ParamsError(
+                    f"train.warm_start cannot continue {previous}, a {checkpoint.architecture},"
+                    f" as a {params.detector}: set warm_start to false or keep the detector"
+                )
+            if checkpoint.classes != tuple(classes):
+                raise ArtifactError(
+                    f"{previous} knows the classes {', '.join(checkpoint.classes)}, but the labeled"
+                    f" set has {', '.join(classes)}: set train.warm_start to false"
+                )
+            return factory.restore(checkpoint, params.device, params)
+    return factory.create(params, tuple(classes))
+
+
+def load(path: Path, device: str = "auto") -> Detector:
+    """The detector that was saved at ``path``.
+
+    Raises:
+        ArtifactError: the checkpoint is missing, damaged or of an unknown architecture.
+        ParamsError: this machine has no such device.
+    """
+    checkpoint = _read(path)
+    if checkpoint.architecture not in _MODULES:
+        raise ArtifactError(
+            f"{path} is of the architecture {checkpoint.architecture}, which this version lacks"
+        )
+    return _factory(checkpoint.architecture).restore(checkpoint, device)
+
+
+def train(
+    params: TrainParams,
+    labeled: LabeledSet,
+    images: Sequence[ImageRef],
+    *,
+    previous: Path | None = None,
+    progress: TrainProgress | None = None,
+) -> tuple[Detector, TrainingLog]:
+    """Creates a detector and trains it; on a labeled set without images, the empty detector.
+
+    Raises:
+        ParamsError, WeightsError, ArtifactError: see :func:`create`.
+        DivergedError: the loss became NaN or infinite.
+    """
+    if len(labeled) == 0:
+        _module(params.detector)  # a misspelled name is told now, not an iteration later
+        params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
+    detector = create(params, labeled.classes, previous)
+    return detector, detector.train(labeled, images, params, progress)
+
+
+def _factory(name: str) -> DetectorFactory:
+    factory: DetectorFactory = importlib.import_module(_module(name)).FACTORY
+    return factory
+
+
+def _module(name: str) -> str:
+    if name not in _MODULES:
+        close = difflib.get_close_matches(name, _MODULES, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_MODULES)}"
+        raise ParamsError(f"train.detector: there is no detector '{name}' ({hint})")
+    return _MODULES[name]
+
+
+def _read(path: Path) -> Checkpoint:
+    from boxloop.models.checkpoint import read  # torch takes seconds to import
+
+    return read(path)

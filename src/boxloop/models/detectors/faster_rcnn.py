@@ -1,0 +1,62 @@
+"""Faster R-CNN with a feature pyramid: what its two variants share.
+
+Ren et al. 2015 (arXiv:1506.01497), Lin et al. 2017 (arXiv:1612.03144).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops import FrozenBatchNorm2d
+
+from boxloop.models.detectors.prepared import Prepared
+from boxloop.models.detectors.torchvision_detector import Options
+
+_PYRAMID_CHANNELS = 256
+
+
+def norm_layer(options: Options) -> Any:
+    """Batch norm that can be trained, or frozen at the statistics of pretrained weights.
+
+    Batches of a two-stage detector are too small to estimate statistics anew; from scratch there
+    are none to freeze.
+    """
+    if options["frozen_norm"]:
+        return partial(FrozenBatchNorm2d, eps=float(options["norm_eps"]))
+    return nn.BatchNorm2d
+
+
+def freeze(modules: Sequence[nn.Module], options: Options) -> None:
+    """Keeps the first layers of pretrained weights as they are."""
+    if options["frozen_norm"]:
+        for module in modules:
+            module.requires_grad_(False)
+
+
+def build(
+    body: nn.Module, maps: Sequence[tuple[str, int]], outputs: int, **settings: Any
+) -> nn.Module:
+    """The detector on a feature pyramid.
+
+    Args:
+        body: the classification network's feature layers.
+        maps: (name of the child of ``body``, its channels) of each map, finest first.
+        outputs: classes and the background.
+        **settings: of torchvision's ``FasterRCNN``.
+    """
+    pyramid = BackboneWithFPN(
+        body,
+        {name: str(level) for level, (name, _) in enumerate(maps)},
+        [channels for _, channels in maps],
+        _PYRAMID_CHANNELS,
+    )
+    model = FasterRCNN(pyramid, outputs, **settings)
+    own = model.transform
+    model.transform = Prepared(own.image_mean, own.image_std, size_divisible=own.size_divisible)
+    built: nn.Module = model
+    return built

@@ -1,0 +1,43 @@
+"""Faster R-CNN with ResNet50 and a feature pyramid: the two-stage detector of the paper.
+
+torchvision's ``fasterrcnn_resnet50_fpn``. Needs a GPU to be practical.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+from boxloop.models.detectors.faster_rcnn import build, freeze, norm_layer
+from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+
+
+def _backbone(options: Options) -> nn.Module:
+    network: nn.Module = resnet50(weights=None, norm_layer=norm_layer(options))
+    return network
+
+
+def _assemble(
+    network: nn.Module, outputs: int, sides: tuple[int, int], options: Options
+) -> nn.Module:
+    freeze([network.conv1, network.bn1, network.layer1], options)  # type: ignore[list-item]
+    maps = [("layer1", 256), ("layer2", 512), ("layer3", 1024), ("layer4", 2048)]
+    return build(network, maps, outputs)
+
+
+FACTORY = TorchvisionFactory(
+    name="fasterrcnn_resnet50_fpn",
+    sides=(600, 1024),  # shorter and longer side in the paper, section 4.2
+    keep_aspect=True,
+    backbone=_backbone,
+    assemble=_assemble,
+    # torchvision's COCO weights were trained with batch norm's epsilon at 0.
+    options={
+        "scratch": {"frozen_norm": False},
+        "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
+        "detection": {"frozen_norm": True, "norm_eps": 0.0},
+    },
+    backbone_weights=ResNet50_Weights,
+    detection_weights=FasterRCNN_ResNet50_FPN_Weights,
+)

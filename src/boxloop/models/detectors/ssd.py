@@ -1,0 +1,135 @@
+"""torchvision's SSD with a loss that is computed for the whole batch at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torchvision.models.detection.ssd import SSD
+
+from boxloop.models.detectors.prepared import Prepared
+
+HARD_NEGATIVES = 3
+"""Background boxes that train the classifier per matched box (Liu et al. 2016, section 2.2)."""
+
+
+class BatchSSD(SSD):  # type: ignore[misc]
+    """SSD (Liu et al. 2016, arXiv:1512.02325) as in torchvision, trained with two differences.
+
+    - Matching and loss are computed for all images of a batch together, not image by image: on a
+      CPU the many small operations of the latter took a fifth of the forward pass.
+    - An image without any box trains the classifier on its :data:`HARD_NEGATIVES` hardest
+      background boxes. torchvision's number of them is three times the matched boxes: none.
+    """
+
+    def __init__(
+        self, *args: Any, image_mean: list[float], image_std: list[float], **kwargs: Any
+    ) -> None:
+        """As torchvision's; images are to have the input size already."""
+        super().__init__(*args, image_mean=image_mean, image_std=image_std, **kwargs)
+        self.transform = Prepared(image_mean, image_std)
+
+    def forward(
+        self,
+        images: list[torch.Tensor],
+        targets: list[dict[str, torch.Tensor]] | None = None,
+    ) -> Any:
+        """Losses by name in training mode, else detections per image."""
+        if not self.training:
+            return super().forward(images, targets)
+        if targets is None:
+            raise ValueError("training needs targets")
+        batch, _ = self.transform(images)
+        features = list(self.backbone(batch.tensors).values())
+        outputs = self.head(features)
+        anchors = self.anchor_generator(batch, features)[0]
+        return self.batch_loss(
+            targets, outputs["bbox_regression"].float(), outputs["cls_logits"].float(), anchors
+        )
+
+    def batch_loss(
+        self,
+        targets: list[dict[str, torch.Tensor]],
+        regression: torch.Tensor,
+        logits: torch.Tensor,
+        anchors: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Localisation and classification loss over the number of matched anchors.
+
+        Args:
+            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
+            regression: (N, A, 4) encoded boxes.
+            logits: (N, A, classes + 1); 0 is background.
+            anchors: (A, 4), the same for every image.
+        """
+        matched = self._match(targets, anchors)
+        foreground = matched >= 0
+        image, anchor = foreground.nonzero(as_tuple=True)
+
+        boxes = torch.cat([target["boxes"] for target in targets])
+        labels = torch.cat([target["labels"] for target in targets])
+        classes = torch.zeros_like(matched)
+        localisation = regression.sum() * 0.0
+        if len(image):
+            counts = torch.tensor([len(target["boxes"]) for target in targets])
+            first = (counts.cumsum(0) - counts).to(matched.device)
+            chosen = first[image] + matched[image, anchor]
+            wanted = self.box_coder.encode_single(boxes[chosen], anchors[anchor])
+            localisation = functional.smooth_l1_loss(
+                regression[image, anchor], wanted, reduction="sum"
+            )
+            classes[image, anchor] = labels[chosen]
+
+        each = functional.cross_entropy(
+            logits.flatten(0, 1), classes.flatten(), reduction="none"
+        ).view_as(classes)
+        hardest = each.masked_fill(foreground, -torch.inf).sort(dim=1, descending=True).values
+        matches = foreground.sum(dim=1)
+        wanted_negatives = (matches * HARD_NEGATIVES).clamp(min=HARD_NEGATIVES)
+        available = foreground.shape[1] - matches
+        rank = torch.arange(foreground.shape[1], device=matched.device)
+        negatives = hardest[rank < torch.minimum(wanted_negatives, available)[:, None]]
+
+        matches_in_all = max(1, len(image))
+        return {
+            "bbox_regression": localisation / matches_in_all,
+            "classification": (each[foreground].sum() + negatives.sum()) / matches_in_all,
+        }
+
+    def _match(self, targets: list[dict[str, torch.Tensor]], anchors: torch.Tensor) -> torch.Tensor:
+        """(N, A) index of the target of each anchor within its image, -1 for background.
+
+        An anchor takes the target of highest IoU where that reaches the threshold; then each
+        target takes the anchor of highest IoU whatever it is (Liu et al. 2016, section 2.2;
+        of two targets that want the same anchor, the later one has it, as in torchvision).
+        """
+        most = max(len(target["boxes"]) for target in targets)
+        if most == 0:
+            return torch.full(
+                (len(targets), len(anchors)), -1, dtype=torch.int64, device=anchors.device
+            )
+        boxes = anchors.new_zeros(len(targets), most, 4)
+        real = torch.zeros(len(targets), most, dtype=torch.bool, device=anchors.device)
+        for row, target in enumerate(targets):
+            count = len(target["boxes"])
+            boxes[row, :count] = target["boxes"]
+            real[row, :count] = True
+        iou = _iou(boxes, anchors).masked_fill(~real[:, :, None], -1.0)  # (N, most, A)
+        best, matched = iou.max(dim=1)
+        matched[best < self.proposal_matcher.low_threshold] = -1
+        number = torch.arange(most, device=anchors.device).expand_as(real)
+        claims = torch.full_like(matched, -1).scatter_reduce(
+            1, iou.argmax(dim=2), torch.where(real, number, -1), reduce="amax"
+        )
+        return torch.where(claims >= 0, claims, matched)
+
+
+def _iou(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """(N, n, A) IoU of boxes (N, n, 4) with anchors (A, 4), which have area."""
+    upper = torch.maximum(boxes[:, :, None, :2], anchors[:, :2])
+    lower = torch.minimum(boxes[:, :, None, 2:], anchors[:, 2:])
+    common = (lower - upper).clamp(min=0).prod(dim=-1)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
+    union = area[:, :, None] + (anchors[:, 2:] - anchors[:, :2]).prod(dim=-1) - common
+    return common / union

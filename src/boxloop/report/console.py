@@ -1,0 +1,139 @@
+"""The campaign's workload as plain text of 80 columns, for a terminal or a log."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.report import tables
+
+if TYPE_CHECKING:
+    from boxloop.report.review_time import Effort
+
+_WIDTH = 80
+
+
+def percent(fraction: float) -> str:
+    """0.534 as "53.4 %"."""
+    return f"{100 * fraction:.1f} %"
+
+
+def workload_text(campaign: CampaignResults) -> str:
+    """One table per IoU threshold: the edits of each batch, and what is saved so far."""
+    if not campaign.workloads:
+        return "No batch is done yet: 'dvc repro' runs the campaign."
+    out = io.StringIO()
+    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
+    for iou in campaign.iou_thresholds:
+        console.print(_table(campaign, iou))
+    done, planned = len(campaign.workloads), len(campaign.planned)
+    if not campaign.complete:
+        console.print(f"{done} of {planned} batches are done.")
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def effort_text(effort: Effort, campaign: CampaignResults) -> str:
+    """People's time, measured and modeled, and the seconds per kind of edit that it implies.
+
+    Args:
+        effort: of the campaign's people.
+        campaign: the batches that are done.
+    """
+    out = io.StringIO()
+    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
+    table = _plain_table(f"People's time (modeled with {campaign.seconds_per_box:g} s per box)")
+    whole = bool(effort.timed)
+    table.add_column("Batch", footer="timed" if whole else "")
+    table.add_column("Reviewed by")
+    table.add_column("Timed", justify="right")
+    measured = minutes(effort.measured()) if whole else ""
+    table.add_column("Measured", footer=measured, justify="right", no_wrap=True)
+    for iou in campaign.iou_thresholds:
+        modeled = minutes(effort.modeled(iou)) if whole else ""
+        table.add_column(f"IoU {iou:g}", footer=modeled, justify="right", no_wrap=True)
+    for b in effort.batches:
+        table.add_row(
+            b.batch,
+            escape(b.reviewer or "not named"),
+            f"{b.timed_images}/{b.images}",
+            "-" if b.measured is None else minutes(b.measured),
+            *(minutes(b.modeled[iou]) for iou in campaign.iou_thresholds),
+        )
+    console.print(table)
+    for b in effort.redone:
+        often = "" if b.revision == 2 else f" {b.revision - 1} times"
+        console.print(f"{b.batch} was redone{often}; its time is that of all the work on it.")
+    if effort.fit is not None:
+        kinds = (f"{v:.1f} {kind}" for kind, v in effort.fit.kinds.items() if v is not None)
+        console.print(
+            f"Seconds per edit, by least squares over {effort.fit.images} images:"
+            f" {effort.fit.base:.1f} per image, {', '.join(kinds)};"
+            f" unexplained {effort.fit.residual:.1f} per image (of {effort.fit.mean:.1f})."
+        )
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def minutes(seconds: float) -> str:
+    """2100 as "35.0 min"."""
+    return f"{seconds / 60:,.1f} min"
+
+
+def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
+    """Where a person reads on after ``boxloop report``.
+
+    Args:
+        paths: where the campaign's files are.
+        mlflow_ui: how to see the tracked runs; None where nothing is tracked.
+    """
+    lines = [
+        f"The page with figures:  {paths.report / 'report.html'}",
+        f"The numbers:            {paths.metrics} (dvc metrics show, dvc metrics diff)",
+        "The plots:              dvc plots show",
+        "The state of each turn: boxloop status",
+    ]
+    if mlflow_ui is not None:
+        lines.append(f"Runs, side by side:     {mlflow_ui}")
+    return "\n".join(lines)
+
+
+def _plain_table(title: str, padding: int | tuple[int, int] = (0, 1)) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE,
+        show_footer=True,
+        pad_edge=False,
+        padding=padding,
+    )
+
+
+def _table(campaign: CampaignResults, iou: float) -> Table:
+    table = _plain_table(f"Workload, a proposal counting as right from IoU {iou:g}", padding=0)
+    totals, so_far = campaign.totals(iou), campaign.so_far(iou)
+    ledgers = [w.ledger(iou) for w in campaign.workloads]
+    table.add_column("Batch", footer="all")
+    table.add_column("Images", footer=str(totals.images), justify="right")
+    table.add_column("Objects", footer=str(totals.objects), justify="right")
+    for kind in tables.EDITS:
+        count = sum(getattr(ledger, kind) for ledger in ledgers)
+        table.add_column(kind.capitalize(), footer=str(count), justify="right")
+    for name, whole in (("WB", totals.wb_reduction), ("WT", totals.wt_reduction)):
+        table.add_column(f"{name} saved", footer=percent(whole), justify="right", no_wrap=True)
+    for workload, ledger, total in zip(campaign.workloads, ledgers, so_far, strict=True):
+        counts = [str(getattr(ledger, kind)) for kind in tables.EDITS]
+        table.add_row(
+            workload.batch,
+            str(workload.images),
+            str(workload.objects),
+            *counts,
+            percent(total.wb_reduction),
+            percent(total.wt_reduction),
+        )
+    return table

@@ -1,0 +1,113 @@
+"""Contact sheets: the first images of each batch with their boxes drawn (paper, figure 2)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from boxloop.core.types import Boxes, Corrections, ImageRef
+from boxloop.datasets.images import read_image
+from boxloop.errors import DatasetError
+
+FINAL_COLOR = "#0072B2"
+PROPOSAL_COLOR = "#E69F00"
+_WIDEST, _HIGHEST = 320, 240
+_DASH, _GAP = 5, 4
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a contact sheet.
+
+    Attributes:
+        image_id: the image.
+        jpeg: the thumbnail with its boxes; None where the image cannot be read.
+        width: pixels of the thumbnail.
+        height: pixels of the thumbnail.
+        final: number of final boxes.
+        shown: number of proposals that were shown.
+    """
+
+    image_id: str
+    jpeg: bytes | None
+    width: int
+    height: int
+    final: int
+    shown: int
+
+    @property
+    def caption(self) -> str:
+        """The image and its numbers of boxes, in words."""
+        boxes = f"{self.final} final {'box' if self.final == 1 else 'boxes'}"
+        proposals = f"{self.shown} {'proposal' if self.shown == 1 else 'proposals'}"
+        return f"{self.image_id}: {boxes}, {proposals}"
+
+
+def sheet(
+    corrections: Corrections, images: dict[str, ImageRef], root: Path, first: int
+) -> list[Cell]:
+    """Draws the first images of a batch.
+
+    Args:
+        corrections: of the batch.
+        images: all images by id.
+        root: folder that relative image paths start from.
+        first: how many images.
+    """
+    shown = corrections.shown()
+    cells = []
+    for image_id in list(corrections.boxes)[:first]:
+        final, proposals = corrections.boxes[image_id], shown[image_id]
+        ref = images.get(image_id)
+        picture = None if ref is None else _thumbnail(root / ref.path, ref, final, proposals)
+        jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)
+        cells.append(Cell(image_id, jpeg, width, height, len(final), len(proposals)))
+    return cells
+
+
+def _thumbnail(
+    path: Path, ref: ImageRef, final: Boxes, proposals: Boxes
+) -> tuple[bytes, int, int] | None:
+    try:
+        image = Image.fromarray(read_image(path))
+    except DatasetError:
+        # A report of numbers is worth having without this picture.
+        return None
+    scale = min(_WIDEST / image.width, _HIGHEST / image.height)
+    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(image)
+    sx, sy = width / ref.width, height / ref.height
+    for x1, y1, x2, y2 in final.xyxy.tolist():
+        # One pixel inside, because x2 and y2 are exclusive edges.
+        corners = _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1)
+        draw.rectangle(corners, outline=FINAL_COLOR, width=2)
+    for x1, y1, x2, y2 in proposals.xyxy.tolist():
+        _dashed(draw, _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue(), width, height
+
+
+def _ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:
+    return x1, y1, max(x1, x2), max(y1, y2)
+
+
+def _dashed(draw: ImageDraw.ImageDraw, corners: Corners) -> None:
+    x1, y1, x2, y2 = corners
+    for y in (y1, y2):
+        for x in _dashes(x1, x2):
+            draw.line((x, y, min(x + _DASH, x2), y), fill=PROPOSAL_COLOR, width=2)
+    for x in (x1, x2):
+        for y in _dashes(y1, y2):
+            draw.line((x, y, x, min(y + _DASH, y2)), fill=PROPOSAL_COLOR, width=2)
+
+
+def _dashes(begin: float, end: float) -> list[float]:
+    count = int((end - begin) // (_DASH + _GAP)) + 1
+    return [begin + i * (_DASH + _GAP) for i in range(count)]

@@ -1,0 +1,196 @@
+"""What people's work took, measured in seconds, beside what the paper's cost model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.core.edits import Ledger, diff
+from boxloop.core.types import SIMULATED, Corrections, Floats
+from boxloop.core.workload import batch_wt
+from boxloop.report.tables import EDITS, to_csv
+
+_FEWEST_IMAGES = 30
+"""With fewer images, five kinds of edits and the image itself cannot be told apart."""
+
+_FEWEST_WITH = 5
+"""Images that must hold a kind of edit before anything is said of it."""
+
+
+@dataclass(frozen=True)
+class BatchEffort:
+    """The work on one batch.
+
+    Attributes:
+        batch: its id.
+        images: number of images.
+        timed_images: those of them whose seconds were measured.
+        measured: active seconds on the timed images; None where there is none.
+        modeled: WT of the batch alone in seconds, by IoU threshold.
+        edits: told exactly, by id.
+        reviewer: who did it; several names are joined by ", ".
+        revision: more than 1 where the batch was redone.
+    """
+
+    batch: str
+    images: int
+    timed_images: int
+    measured: float | None
+    modeled: Mapping[float, float]
+    edits: Ledger
+    reviewer: str | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class SecondsPerEdit:
+    """The seconds per image and per edit that come closest to those measured.
+
+    Attributes:
+        images: images that they were fitted to.
+        base: for an image, whatever is done in it.
+        kinds: for each edit, by kind; None where too few images hold one.
+        residual: root mean square of what is left unexplained, seconds per image.
+        mean: measured seconds per image, on average.
+    """
+
+    images: int
+    base: float
+    kinds: Mapping[str, float | None]
+    residual: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Effort:
+    """People's work on a campaign.
+
+    Attributes:
+        batches: those that people labeled, oldest first.
+        fit: None where too little was measured.
+    """
+
+    batches: tuple[BatchEffort, ...]
+    fit: SecondsPerEdit | None
+
+    @property
+    def timed(self) -> tuple[BatchEffort, ...]:
+        """The batches of which every image was timed, so that sums can be compared."""
+        return tuple(b for b in self.batches if b.timed_images == b.images)
+
+    def measured(self) -> float:
+        """Seconds on the batches that were timed entirely."""
+        return sum(b.measured or 0.0 for b in self.timed)
+
+    def modeled(self, iou_threshold: float) -> float:
+        """WT of the same batches, in seconds."""
+        return sum(b.modeled[iou_threshold] for b in self.timed)
+
+    @property
+    def redone(self) -> tuple[BatchEffort, ...]:
+        """The batches that were submitted again."""
+        return tuple(b for b in self.batches if b.revision > 1)
+
+
+def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | None:
+    """People's work on the batches that are done; None where all of them were simulated.
+
+    Args:
+        paths: where the corrections are.
+        campaign: the batches that are done.
+
+    Raises:
+        ArtifactError: corrections are missing or damaged.
+    """
+    batches, seconds, edits = [], list[float](), list[Ledger]()
+    for i, workload in enumerate(campaign.workloads):
+        if workload.annotator == SIMULATED:
+            continue
+        corrections = artifacts.read_corrections(paths.corrections(workload.batch))
+        per_image = _edits(corrections)
+        batches.append(
+            BatchEffort(
+                batch=workload.batch,
+                images=workload.images,
+                timed_images=workload.timed_images or 0,
+                measured=workload.seconds,
+                modeled={
+                    iou: batch_wt(workload, iou, first=i == 0) * campaign.seconds_per_box
+                    for iou in campaign.iou_thresholds
+                },
+                edits=sum(per_image.values(), Ledger()),
+                reviewer=corrections.reviewer,
+                revision=corrections.revision,
+            )
+        )
+        if corrections.revision == 1:
+            # Of a batch that was redone the seconds are of more edits than those that are left.
+            seconds += corrections.seconds.values()
+            edits += (per_image[image_id] for image_id in corrections.seconds)
+    return Effort(tuple(batches), fit(seconds, edits)) if batches else None
+
+
+def to_table(effort: Effort, iou_thresholds: Sequence[float]) -> str:
+    """Content of effort.csv: seconds, exact edits and names, a row per batch."""
+    columns = ["batch", "images", "timed_images", "measured_seconds"]
+    columns += [f"modeled_seconds_iou_{iou:g}" for iou in iou_thresholds]
+    rows = []
+    for b in effort.batches:
+        modeled = (b.modeled[iou] for iou in iou_thresholds)
+        values = [b.batch, b.images, b.timed_images, b.measured, *modeled, *astuple(b.edits)]
+        names = [*columns, *EDITS, "reviewer", "revision"]
+        rows.append(dict(zip(names, [*values, b.reviewer, b.revision], strict=True)))
+    return to_csv(rows, [*columns, *EDITS, "reviewer", "revision"])
+
+
+def to_metrics(effort: Effort) -> dict[str, object]:
+    """What metrics.json gets besides: ``redone`` batches, and ``seconds_per_edit`` where fitted."""
+    result: dict[str, object] = {"redone": len(effort.redone)}
+    if effort.fit is not None:
+        kinds = {kind: value for kind, value in effort.fit.kinds.items() if value is not None}
+        result["seconds_per_edit"] = {
+            "image": effort.fit.base,
+            **kinds,
+            "residual": effort.fit.residual,
+        }
+    return result
+
+
+def _edits(corrections: Corrections) -> dict[str, Ledger]:
+    shown = corrections.shown()
+    return {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
+
+
+def fit(seconds: Sequence[float], edits: Sequence[Ledger]) -> SecondsPerEdit | None:
+    """Non-negative least squares (Lawson and Hanson 1974) of seconds on counts of edits.
+
+    Args:
+        seconds: measured on each of n images.
+        edits: of the same images.
+
+    Returns:
+        None where there are fewer than 30 images, or their edits always come together, so that
+        the kinds cannot be told apart.
+    """
+    if len(seconds) < _FEWEST_IMAGES:
+        return None
+    counts: Floats = np.array([astuple(ledger) for ledger in edits], dtype=np.float64)
+    used = [i for i in range(len(EDITS)) if (counts[:, i] > 0).sum() >= _FEWEST_WITH]
+    design = np.column_stack([np.ones(len(seconds)), counts[:, used]])
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        return None
+    target = np.asarray(seconds, dtype=np.float64)
+    solution, norm = nnls(design, target)
+    costs = dict(zip((EDITS[i] for i in used), solution[1:].tolist(), strict=True))
+    return SecondsPerEdit(
+        images=len(seconds),
+        base=float(solution[0]),
+        kinds={kind: costs.get(kind) for kind in EDITS},
+        residual=float(norm) / len(seconds) ** 0.5,
+        mean=float(target.mean()),
+    )

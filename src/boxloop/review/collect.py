@@ -1,0 +1,218 @@
+"""The stage ``review``: corrections of one batch, by the truth or from the journal.
+
+A person's labels are never replaced by a simulated annotator's, and never dropped: what the file
+that is about to be replaced holds alone goes to the journal first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.edits import TOLERANCE
+from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
+from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
+from boxloop.files import require_writable, write_text
+from boxloop.params import ReviewParams
+from boxloop.review import annotator_of as annotators
+
+
+def collect(
+    paths: CampaignPaths,
+    params: ReviewParams,
+    images: Path,
+    proposals: Path,
+    truth: Path,
+    out: Path,
+    *,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Writes the corrections of a batch; the same inputs give the same bytes.
+
+    Args:
+        paths: where the campaign's journal is.
+        params: the review section.
+        images: all images of the campaign.
+        proposals: of the batch.
+        truth: ground truth, for the simulated annotator.
+        out: the corrections; other batches' lie beside it.
+        say: told what a person may want to know.
+
+    Raises:
+        ReviewPending: people have not submitted some images of the batch; nothing was written.
+        ProtectedLabelsError: labels of another annotator would be replaced; nothing was written.
+        DatasetError: there is no truth to simulate with.
+        ArtifactError: a file is missing or damaged, or does not fit the others.
+    """
+    require_writable(out, "boxloop/corrections")
+    offered = artifacts.read_proposals(proposals)
+    image_set = artifacts.read_images(images)
+    with artifacts.faults_of(proposals):
+        refs = image_set.subset(list(offered.boxes))
+    before = artifacts.read_corrections(out) if out.exists() else None
+    known = submissions.read(*paths.journals)
+    if params.annotator == SIMULATED:
+        _spare_people(offered, before, known, out)
+        submitted: Sequence[Corrections] = ()
+    else:
+        submitted = [*known, *_holders(offered, before, out)]
+        _spare_simulation(offered, before, submitted, out)
+    annotator = annotators.create(params, truth, submitted)
+    table = {ref.id: ref for ref in refs}
+    try:
+        with artifacts.faults_of(proposals):
+            corrected = annotator.review(offered, table, params.score_threshold)
+    except ReviewPending:
+        write_text(paths.pending, f"{offered.batch}\n")
+        raise
+    if corrected.by_person:
+        _check_places(corrected, table)
+    if before is not None and before.by_person:
+        _keep(before, corrected, known, paths, say)
+    artifacts.write_corrections(out, corrected)
+    boxes = sum(map(len, corrected.boxes.values()))
+    say(f"{corrected.batch}: {boxes} boxes by {corrected.annotator}")
+
+
+def _spare_people(
+    offered: Proposals, before: Corrections | None, known: Sequence[Corrections], out: Path
+) -> None:
+    if before is not None and before.by_person:
+        raise ProtectedLabelsError(
+            f"{out} holds labels made by '{before.annotator}', and '{SIMULATED}' does not"
+            " replace them: set review.annotator back, or move that file to a safe place"
+        )
+    waiting = submissions.missing(known, offered.boxes)
+    labeled = len(offered.boxes) - len(waiting)
+    if labeled:
+        raise ProtectedLabelsError(
+            f"people labeled {labeled} of the {len(offered.boxes)} images of {offered.batch}"
+            f" (see reviews/), and '{SIMULATED}' does not pass over that: set review.annotator"
+            " back, or simulate in a folder of its own ('boxloop init')"
+        )
+
+
+def _spare_simulation(
+    offered: Proposals, before: Corrections | None, submitted: Sequence[Corrections], out: Path
+) -> None:
+    """Simulated labels give way to a whole batch of people's only: the truth brings them back."""
+    if before is None or before.by_person:
+        return
+    waiting = submissions.missing(submitted, offered.boxes)
+    if waiting:
+        pending = submissions.pending_text(offered.batch, len(offered.boxes), len(waiting))
+        raise ProtectedLabelsError(
+            f"{out} holds labels made by '{before.annotator}', and they stay until people have"
+            f" labeled the whole batch: {pending}; or set review.annotator back"
+        )
+
+
+def _holders(offered: Proposals, before: Corrections | None, out: Path) -> list[Corrections]:
+    """The corrections that DVC brought back, which count as submissions.
+
+    Another order may have moved labeled images here from another batch; where the batch is of the
+    same images as before, the others need not be read.
+    """
+    if before is not None and before.by_person and set(before.boxes) == set(offered.boxes):
+        return [before]
+    others = [p for p in submissions.submission_files(out.parent) if p != out]
+    found = [artifacts.read_corrections(path) for path in others]
+    found += [] if before is None else [before]
+    return [item for item in found if item.by_person]
+
+
+def _keep(
+    before: Corrections,
+    corrected: Corrections,
+    known: Sequence[Corrections],
+    paths: CampaignPaths,
+    say: Callable[[str], object],
+) -> None:
+    """Brings labels into the journal that would be gone with the file that is replaced."""
+    newest = submissions.latest(known)
+
+    def is_held(image_id: str) -> bool:
+        other = newest.get(image_id)
+        if other is None:
+            return False
+        same = other.boxes[image_id] == before.boxes[image_id]
+        return same or submissions.submitted_at(other, image_id) > submissions.submitted_at(
+            before, image_id
+        )
+
+    leaving = [i for i in before.boxes if i not in corrected.boxes and not is_held(i)]
+    if leaving:
+        kept = submissions.part(before, leaving)
+        path = submissions.append(paths.reviews, _dated(kept))
+        say(f"{before.batch}: the labels of {len(leaving)} images that left it are kept in {path}")
+
+
+def _dated(corrections: Corrections) -> Corrections:
+    if corrections.finished is not None:
+        return corrections
+    return replace(corrections, finished="1970-01-01T00:00:00.000000+00:00")
+
+
+def _check_places(corrected: Corrections, images: dict[str, ImageRef]) -> None:
+    """Refuses labels that were made for other pixels."""
+    for image_id, boxes in corrected.boxes.items():
+        ref = images[image_id]
+        xyxy = boxes.xyxy
+        inside = (xyxy[:, :2] >= -TOLERANCE).all() and (
+            xyxy[:, 2:] <= (ref.width + TOLERANCE, ref.height + TOLERANCE)
+        ).all()
+        if not inside:
+            raise ArtifactError(
+                f"the labels of image {image_id} in reviews/ reach beyond its"
+                f" {ref.width}x{ref.height} pixels: is {ref.path} another image now? Bring the one"
+                f" that was labeled back, or label it anew ('boxloop review {corrected.batch}"
+                " --redo')"
+            )
+
+
+def bring_into_dvc(root: Path, key: str) -> None:
+    """Has DVC run the stage of a batch that it takes for done, after a redo.
+
+    The journal is no dependency of the stage, because labels must not be asked for again when it
+    grows; so DVC does not see that a batch which it has locked was submitted anew.
+
+    Args:
+        root: the campaign's folder.
+        key: the batch.
+
+    Raises:
+        UserError: DVC failed; the labels are in the journal all the same.
+    """
+    stage = f"review@{key}"
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "--force", stage]
+    # The stage calls `boxloop`: the one of this very environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    try:
+        done = subprocess.run(
+            command, cwd=root, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        output, failed = done.stderr or done.stdout, done.returncode != 0
+    except OSError as error:
+        output, failed = str(error), True
+    if failed:
+        lines = [line for line in output.splitlines() if line.strip()]
+        reason = _reason(lines)
+        raise UserError(
+            f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
+            f" run '{submissions.take_over(key)}' once that is put right"
+        )
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The line of DVC's output that says most: the stage's own sentence, else the last error."""
+    for mark in ("boxloop: ", "ERROR: "):
+        for line in lines:
+            if line.startswith(mark):
+                return line.removeprefix(mark)
+    return lines[-1] if lines else "no reason given"

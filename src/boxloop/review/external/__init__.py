@@ -1,0 +1,1 @@
+"""Corrections made in other tools."""

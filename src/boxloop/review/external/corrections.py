@@ -1,0 +1,289 @@
+"""Takes in a batch, or a part of one, that was corrected in another program."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from boxloop import __version__
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.export.content import proposals_tag, require_batch
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.edits import Ledger, diff
+from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
+from boxloop.datasets.formats.coco_writer import tagged
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, ProtectedLabelsError
+from boxloop.params import Params
+from boxloop.review.external.import_coco import ReviewedImage, read
+from boxloop.review.external.pairing import hand_on, pair_by_id, pair_by_place, rounding
+from boxloop.review.validation import Fault, check_image, listing
+
+KIND = "import"
+"""Kind of annotator of what was corrected in another program."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a file of corrections.
+
+    Attributes:
+        batch: key of the batch.
+        path: the submission's file in the journal.
+        images: number of images submitted.
+        bare: how many of them have no box.
+        edits: between the proposals and the final boxes.
+        missing: images of the batch that nobody has submitted yet.
+        redone: images that had been submitted before.
+        known_to_dvc: whether DVC holds corrections of the batch, and so takes it for done.
+        notes: what a person should know, one sentence each.
+    """
+
+    batch: str
+    path: Path
+    images: int
+    bare: int
+    edits: Ledger
+    missing: int
+    redone: int
+    known_to_dvc: bool
+    notes: tuple[str, ...]
+
+    def summary(self) -> str:
+        """A few lines for the terminal."""
+        e = self.edits
+        bare = f" ({self.bare} without boxes)" if self.bare else ""
+        lines = [
+            f"{self.batch}: {_images(self.images)}{bare}; of the proposals {e.kept} kept, {e.moved}"
+            f" moved, {e.relabeled} relabeled, {e.removed} removed; {_boxes(e.added)} added",
+            *self.notes,
+            f"Kept in {self.path}",
+        ]
+        if self.missing:
+            lines.append(
+                f"Still missing of {self.batch}: {_images(self.missing)}. Import them too, or"
+                f" 'boxloop review {self.batch}'"
+            )
+        else:
+            lines.append(f"{self.batch} is complete. Next: dvc repro")
+        return "\n".join(lines)
+
+
+def take_in(
+    paths: CampaignPaths,
+    params: Params,
+    file: Path,
+    *,
+    batch: str | None = None,
+    reviewer: str | None = None,
+    redo: bool = False,
+) -> Taken:
+    """Checks a file of corrections and adds it to the journal; all of it, or nothing.
+
+    Args:
+        paths: where the campaign's files are.
+        params: names the batches, and says which proposals are shown.
+        file: COCO's JSON; every image that it lists counts as reviewed.
+        batch: key of the batch, whose images alone are taken; found by the images unless given.
+        reviewer: who corrected it.
+        redo: whether images that were submitted before may be submitted again.
+
+    Raises:
+        ParamsError: there is no such batch, or the campaign is simulated.
+        DatasetError: the file cannot be read, fits no batch, or is at fault; nothing was written.
+        ProtectedLabelsError: an image was submitted before, and ``redo`` is not set.
+        ArtifactError: a file of the campaign is missing or damaged.
+    """
+    if params.review.annotator == SIMULATED:
+        raise ParamsError(
+            "review.annotator is 'simulated', which takes no person's labels: set it to 'fiftyone'"
+            " in params.yaml first"
+        )
+    images = artifacts.read_images(paths.images)
+    found = read(file, images.images)
+    key, chosen = _of_batch(paths, params, file, found, batch)
+    offered = _offered(paths, params, key, [item.image.id for item in chosen])
+    known = submissions.read(*paths.journals)
+    held = _held(paths, known, key)
+    before = submissions.latest(held)
+    redone = [i for i in offered.boxes if i in before]
+    if redone and not redo:
+        raise ProtectedLabelsError(
+            f"{_some(redone)} of {key} {'were' if len(redone) > 1 else 'was'} submitted before:"
+            " --redo replaces those labels (the old ones stay in reviews/)"
+        )
+    boxes = _checked(file, chosen, images)
+    final, notes = _with_ids(paths, params, offered, chosen, boxes, key)
+    left_out = len(found) - len(chosen)
+    if left_out:
+        notes.append(f"Left out: {_images(left_out)} of other batches")
+    outlines = sum(item.outlines for item in chosen)
+    if outlines:
+        notes.append(f"Not looked at: the outlines or masks of {_boxes(outlines)}")
+    submission = Corrections(
+        offered,
+        params.review.score_threshold,
+        KIND,
+        final,
+        reviewer=reviewer,
+        # A redo keeps the time that was spent before; none is measured here.
+        seconds={i: before[i].seconds[i] for i in redone if i in before[i].seconds},
+        finished=submissions.timestamp(),
+        versions={"boxloop": __version__},
+    )
+    path = submissions.append(paths.reviews, submission)
+    shown = submission.shown()
+    everything = artifacts.read_proposals(paths.proposals(key)).boxes
+    return Taken(
+        batch=key,
+        path=path,
+        images=len(final),
+        bare=sum(len(item) == 0 for item in final.values()),
+        edits=sum((diff(shown[i], final[i]) for i in final), Ledger()),
+        missing=len(submissions.missing([*held, submission], everything)),
+        redone=len(redone),
+        known_to_dvc=bool(redone) and paths.corrections(key).exists(),
+        notes=tuple(notes),
+    )
+
+
+def _of_batch(
+    paths: CampaignPaths, params: Params, file: Path, found: list[ReviewedImage], key: str | None
+) -> tuple[str, list[ReviewedImage]]:
+    """The batch, and what the file says about its images."""
+    if key is not None:
+        require_batch(params, key)
+    if not found:
+        raise DatasetError(f"{file} lists no image: export the images too, not the boxes alone")
+    keys = [k for k in params.iterations if paths.batch(k).exists()]
+    batch_of = {i: k for k in keys for i in artifacts.read_batch(paths.batch(k)).image_ids}
+    counts = {k: sum(batch_of.get(item.image.id) == k for item in found) for k in keys}
+    present = [k for k in keys if counts[k]]
+    homeless = [item.image.id for item in found if item.image.id not in batch_of]
+    if key is None:
+        if homeless or len(present) != 1:
+            parts = [f"{_images(counts[k])} of {k}" for k in present]
+            parts += [f"{_images(len(homeless))} of no batch yet"] if homeless else []
+            raise DatasetError(
+                f"{file} has {' and '.join(parts)}: say by --batch which ones to take"
+            )
+        key = present[0]
+    chosen = [item for item in found if batch_of.get(item.image.id) == key]
+    if not chosen:
+        where = f", but of {', '.join(present)}" if present else ""
+        raise DatasetError(f"{file} has no image of batch {key}{where}")
+    return key, chosen
+
+
+def _offered(
+    paths: CampaignPaths, params: Params, key: str, image_ids: Collection[str]
+) -> Proposals:
+    """The proposals for these images, in the batch's order."""
+    path = paths.proposals(key)
+    if not path.exists():
+        raise ArtifactError(
+            f"{path} does not exist, and corrections are accounted against proposals: run 'dvc"
+            " repro' until the batch waits for its review"
+        )
+    proposals = artifacts.read_proposals(path)
+    absent = sorted(set(image_ids) - set(proposals.boxes))
+    if absent:
+        raise ArtifactError(
+            f"{path} has no image {absent[0]}, which {paths.batch(key)} lists: run 'dvc repro'"
+        )
+    wanted = set(image_ids)
+    return replace(proposals, boxes={i: b for i, b in proposals.boxes.items() if i in wanted})
+
+
+def _held(paths: CampaignPaths, known: Sequence[Corrections], key: str) -> list[Corrections]:
+    """The journal, and corrections of people that only DVC holds, as in a fresh clone."""
+    path = paths.corrections(key)
+    if not path.exists():
+        return list(known)
+    corrections = artifacts.read_corrections(path)
+    return [*known, corrections] if corrections.by_person else list(known)
+
+
+def _checked(file: Path, chosen: Sequence[ReviewedImage], images: ImageSet) -> dict[str, Boxes]:
+    """The boxes by image id; all of them sound.
+
+    Raises:
+        DatasetError: lists what is not.
+    """
+    faults: list[Fault] = []
+    result = {}
+    for item in chosen:
+        image = item.image
+        if item.size is not None and item.size != (image.width, image.height):
+            said = f"{item.size[0]:g}x{item.size[1]:g}"
+            message = (
+                f"the file says {said} pixels, but the upright image has"
+                f" {image.width}x{image.height}: correct it on the very image, not on a scaled or"
+                " turned one"
+            )
+            faults.append(Fault(image.id, None, message))
+            continue
+        boxes, found = check_image(image, item.boxes, images.classes)
+        faults += item.faults + found
+        if boxes is not None:
+            result[image.id] = boxes
+    if faults:
+        counted = "1 thing is" if len(faults) == 1 else f"{len(faults)} things are"
+        raise DatasetError(
+            f"{file} was not taken in, because {counted} wrong in it:\n{listing(faults)}"
+        )
+    return result
+
+
+def _with_ids(
+    paths: CampaignPaths,
+    params: Params,
+    offered: Proposals,
+    chosen: Sequence[ReviewedImage],
+    boxes: Mapping[str, Boxes],
+    key: str,
+) -> tuple[dict[str, Boxes], list[str]]:
+    """The boxes with the ids of their proposals, in the batch's order, and what is to be said."""
+    threshold = params.review.score_threshold
+    shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
+    tag = proposals_tag(paths, key)
+    said = {item.image.id: [_untagged(tag, name) for name in item.proposal_ids] for item in chosen}
+    ours = {i: pair_by_id(shown[i], boxes[i], said[i]) for i in offered.boxes}
+    by_id = any(ours.values())
+    notes = []
+    if any(name is not None for item in chosen for name in item.proposal_ids) and not by_id:
+        notes.append(
+            f"The file was made from other proposals than {paths.proposals(key)} has now: what was"
+            " kept, moved and relabeled is told by geometry"
+        )
+    tolerance = rounding(shown.values(), boxes.values())
+    final = {
+        i: hand_on(
+            shown[i],
+            boxes[i],
+            ours[i] if by_id else pair_by_place(shown[i], boxes[i]),
+            taken=offered.boxes[i].ids.tolist(),
+            tolerance=tolerance,
+        )
+        for i in offered.boxes
+    }
+    return final, notes
+
+
+def _untagged(tag: str, name: str | None) -> str | None:
+    """The proposal's own id; None where it is of other proposals."""
+    start = tagged(tag, "")
+    return name.removeprefix(start) if name is not None and name.startswith(start) else None
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
+def _boxes(count: int) -> str:
+    return f"{count} box" if count == 1 else f"{count} boxes"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more images" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

@@ -1,0 +1,149 @@
+"""Reads corrections from COCO's JSON, as CVAT and Label Studio export it.
+
+Every image under ``images`` counts as reviewed. ``bbox`` is taken as it is; an outline or a mask
+beside it is not looked at. What stands for no single upright box (a crowd region, a rotated box) is
+a fault, and so is what comes without a ``bbox`` or with a category that the file does not define.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boxloop.core.types import ImageRef
+from boxloop.datasets.cleaning import to_float
+from boxloop.datasets.formats.coco import read_categories, read_content
+from boxloop.datasets.formats.coco_writer import ID_KEY
+from boxloop.errors import DatasetError
+from boxloop.review.external.file_names import FileNames
+from boxloop.review.validation import Fault, RawBox, shown
+
+_NAMED = 5  # so many file names are spelled out in an error
+_UPRIGHT = 0.01  # degrees
+
+
+@dataclass
+class ReviewedImage:
+    """What the file says about one image.
+
+    Attributes:
+        image: the campaign's image.
+        size: the (width, height) that the file declares; None where it does not.
+        boxes: as they stand in the file; their ids are their places in it.
+        proposal_ids: for each box, the content of its ``boxloop_id``, or None.
+        faults: what cannot be read as a box.
+        outlines: number of boxes that have an outline or a mask beside them.
+    """
+
+    image: ImageRef
+    size: tuple[float, float] | None
+    boxes: list[RawBox] = field(default_factory=list)
+    proposal_ids: list[str | None] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    outlines: int = 0
+
+
+def read(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
+    """Reads a file of corrections.
+
+    Args:
+        path: the file.
+        images: all images of the campaign.
+
+    Returns:
+        The images that the file lists, in its order.
+
+    Raises:
+        DatasetError: it is not COCO's JSON, an image of it is unknown, ambiguous or listed twice,
+            or an annotation is of an image that it does not list.
+    """
+    content = read_content(path)
+    categories = read_categories(content["categories"], path)
+    reviewed = _images(content["images"], path, FileNames(images))
+    for number, entry in enumerate(content["annotations"]):
+        place = f"annotations[{number}]"
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
+        if not isinstance(image_id, int | str) or image_id not in reviewed:
+            raise DatasetError(f"{path}, {place}: is of no image that the file lists")
+        _add(entry, place, reviewed[image_id], categories)
+    return list(reviewed.values())
+
+
+def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, ReviewedImage]:
+    found: dict[Hashable, ReviewedImage] = {}
+    places: dict[str, str] = {}
+    unknown: list[str] = []
+    for number, entry in enumerate(entries):
+        place = f"images[{number}]"
+        key = entry.get("id") if isinstance(entry, dict) else None
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+            raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
+        if key in found:
+            raise DatasetError(f"{path}, {place}: the image id {shown(str(key))} occurs twice")
+        candidates = names.find(name)
+        if not candidates:
+            unknown.append(shown(name))
+            continue
+        if len(candidates) > 1:
+            raise DatasetError(
+                f"{path}, {place}: '{shown(name)}' may be {_some([c.path for c in candidates])}:"
+                " give it the folder that tells them apart"
+            )
+        image = candidates[0]
+        if image.id in places:
+            raise DatasetError(
+                f"{path}: {places[image.id]} and {place} are both image {image.id}: leave one out"
+            )
+        places[image.id] = place
+        width, height = to_float(entry.get("width")), to_float(entry.get("height"))
+        known = width > 0 and height > 0
+        found[key] = ReviewedImage(image, (width, height) if known else None)
+    if unknown:
+        raise DatasetError(
+            f"{path} lists {len(unknown)} of {len(entries)} images that are none of the"
+            f" campaign's by their file names: {_some(unknown)}"
+        )
+    return found
+
+
+def _add(
+    entry: dict[str, Any], place: str, reviewed: ReviewedImage, categories: dict[Hashable, str]
+) -> None:
+    attributes = entry.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    category, bbox = entry.get("category_id"), entry.get("bbox")
+    degrees = to_float(attributes.get("rotation", entry.get("rotation")))
+    why = None
+    if entry.get("iscrowd") in (1, "1"):
+        why = "is a crowd region (iscrowd: 1), which stands for no single object: draw boxes"
+    elif math.isfinite(degrees) and _tilt(degrees) > _UPRIGHT:
+        why = f"is rotated by {degrees:g} degrees, and boxloop's boxes are upright: draw it so"
+    elif not isinstance(category, int) or category not in categories:
+        why = f"has the category {shown(str(category))}, which the file does not define"
+    elif not isinstance(bbox, list) or len(bbox) != 4:
+        why = "has no 'bbox' of four numbers: export boxes, not outlines or masks alone"
+    if why is not None:
+        reviewed.faults.append(Fault(reviewed.image.id, None, f"{place} {why}"))
+        return
+    x, y, width, height = (to_float(value) for value in bbox or ())
+    assert isinstance(category, int)
+    corners = (x, y, x + width, y + height)
+    reviewed.boxes.append(RawBox(place, categories[category], corners))
+    proposal_id = attributes.get(ID_KEY, entry.get(ID_KEY))
+    reviewed.proposal_ids.append(proposal_id if isinstance(proposal_id, str) else None)
+    reviewed.outlines += bool(entry.get("segmentation"))
+
+
+def _tilt(degrees: float) -> float:
+    """Degrees between a box and the nearest upright box of the same width and height."""
+    rest = degrees % 180
+    return min(rest, 180 - rest)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

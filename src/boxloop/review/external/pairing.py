@@ -1,0 +1,111 @@
+"""Which proposal a box that comes back was made from.
+
+A tool that keeps ``boxloop_id`` tells it. Elsewhere it is a matter of geometry, the surest pairs
+first: boxes in the same place, whatever their label, then those that the paper's count would pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxloop.core.boxes import iou_matrix
+from boxloop.core.types import Boxes
+from boxloop.core.workload import pair
+from boxloop.review.validation import SAME_IOU
+
+_NEAR_IOU = 0.5
+
+_DECIMALS = (0.05, 0.05, 0.05, 0.05)
+_WHOLE_PIXELS = (1.0, 1.0, 2.0, 2.0)
+
+Edges = tuple[float, float, float, float]
+
+
+def rounding(shown: Iterable[Boxes], final: Iterable[Boxes]) -> Edges:
+    """By how many pixels a tool may have rounded each edge of a box that nobody moved.
+
+    CVAT writes two decimals. Older versions of Label Studio cut x, y, width and height down to
+    whole pixels each, so that the far edges may lose two.
+
+    Args:
+        shown: proposals of every image of the file.
+        final: boxes of the same.
+    """
+    return _WHOLE_PIXELS if _whole(final) and not _whole(shown) else _DECIMALS
+
+
+def _whole(table: Iterable[Boxes]) -> bool:
+    return all(bool((boxes.xyxy == np.rint(boxes.xyxy)).all()) for boxes in table)
+
+
+def pair_by_id(shown: Boxes, final: Boxes, said: Sequence[str | None]) -> dict[int, int]:
+    """Proposal of each box that names one; of several that name the same, the nearest has it.
+
+    Where a box was copied in the tool, its attributes were copied along.
+
+    Args:
+        shown: proposals of one image.
+        final: its boxes.
+        said: for each of them, the id of a proposal, or None.
+
+    Returns:
+        Indices of proposals by indices of boxes.
+    """
+    rows = {name: row for row, name in enumerate(shown.ids.tolist())}
+    iou = iou_matrix(shown.xyxy, final.xyxy)
+    best: dict[int, int] = {}
+    for column, name in enumerate(said):
+        row = rows.get(name) if name is not None else None
+        if row is not None and (row not in best or iou[row, column] > iou[row, best[row]]):
+            best[row] = column
+    return {column: row for row, column in best.items()}
+
+
+def pair_by_place(shown: Boxes, final: Boxes) -> dict[int, int]:
+    """Proposal of each box by geometry, one to one; as :func:`pair_by_id` gives them."""
+    found: dict[int, int] = {}
+    kept, relabeled, _ = pair(shown, final, SAME_IOU)
+    found |= {column: row for row, column in kept + relabeled}
+    rows = _others(len(shown), found.values())
+    columns = _others(len(final), found)
+    for pairs in pair(shown.select(rows), final.select(columns), _NEAR_IOU):
+        found |= {int(columns[column]): int(rows[row]) for row, column in pairs}
+    return found
+
+
+def hand_on(
+    shown: Boxes,
+    final: Boxes,
+    pairs: Mapping[int, int],
+    *,
+    taken: Collection[str],
+    tolerance: Edges,
+) -> Boxes:
+    """The boxes with the ids of the proposals that they were made from.
+
+    A box that differs from its proposal by no more than the tool's rounding was not moved: it is
+    put back to where the proposal was.
+
+    Args:
+        shown: proposals of one image.
+        final: its boxes; their ids are not used.
+        pairs: indices of proposals by indices of boxes, one to one.
+        taken: ids of all proposals of the image, shown or not; no drawn box gets one.
+        tolerance: of :func:`rounding`.
+    """
+    fresh = (name for i in count() if (name := f"i{i}") not in taken)
+    ids, xyxy = [], final.xyxy.copy()
+    for column in range(len(final)):
+        row = pairs.get(column)
+        ids.append(next(fresh) if row is None else str(shown.ids[row]))
+        if row is not None and (np.abs(shown.xyxy[row] - xyxy[column]) <= tolerance).all():
+            xyxy[column] = shown.xyxy[row]
+    return Boxes(xyxy, final.labels, np.array(ids, dtype=np.str_))
+
+
+def _others(length: int, used: Collection[int]) -> NDArray[np.intp]:
+    return np.array([i for i in range(length) if i not in used], dtype=np.intp)

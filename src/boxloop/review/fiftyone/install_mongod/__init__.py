@@ -1,0 +1,1 @@
+"""Sets up the App's database where none runs."""

@@ -1,0 +1,184 @@
+"""What an image's record in the database remembers of the proposals that a person was shown.
+
+It lies beside the editable boxes as one JSON string: a second field of boxes would share their ids,
+and the App would edit both. The ids of the App's boxes are MongoDB's, so it also holds which of
+boxloop's ids they stand for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from boxloop.core.edits import TOLERANCE
+from boxloop.core.types import Boxes, ImageRef, Proposals
+from boxloop.review.fiftyone.assignment import Item
+from boxloop.review.validation import RawBox
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The proposals of one image, and the boxes that a person began from.
+
+    Attributes:
+        item: what was shown.
+        names: boxloop's id of each box of the App that was there at the start.
+    """
+
+    item: Item
+    names: Mapping[str, str]
+
+    def raw(self, object_id: Any, label: Any, bounding_box: Any) -> RawBox:
+        """A box of the App in boxloop's terms: pixels and ids; nothing is checked.
+
+        A box that was not moved gets the very coordinates that it had.
+
+        Args:
+            object_id: id of the App's box.
+            label: its class, or whatever the server accepted.
+            bounding_box: left, top, width and height as fractions of the image's size.
+        """
+        image = self.item.image
+        name = self.names.get(object_id, object_id) if isinstance(object_id, str) else object_id
+        if not _is_four_numbers(bounding_box):
+            return RawBox(name, label, bounding_box)
+        left, top, width, height = bounding_box
+        xyxy = np.array(
+            [
+                left * image.width,
+                top * image.height,
+                (left + width) * image.width,
+                (top + height) * image.height,
+            ]
+        )
+        start = self.item.start
+        (row,) = np.nonzero(start.ids == name)
+        if len(row) and bool((np.abs(start.xyxy[row[0]] - xyxy) <= TOLERANCE).all()):
+            xyxy = start.xyxy[row[0]]
+        x1, y1, x2, y2 = xyxy.tolist()
+        return RawBox(name, label, (x1, y1, x2, y2))
+
+
+def object_id(image_id: str, box_id: str) -> str:
+    """The App's id (24 hex digits) for a box of boxloop's; the same on every run."""
+    return hashlib.sha256(f"{image_id}\0{box_id}".encode()).hexdigest()[:24]
+
+
+def offer_of(item: Item) -> Offer:
+    """The offer of an image that is not in the database yet."""
+    names = {object_id(item.image.id, name): name for name in item.start.ids.tolist()}
+    return Offer(item, names)
+
+
+def fraction_boxes(offer: Offer) -> list[tuple[str, str, list[float], float | None]]:
+    """(id, label, [left, top, width, height] as fractions, score) of the boxes to begin from."""
+    image, start, shown = offer.item.image, offer.item.start, offer.item.shown
+    assert shown.scores is not None
+    scores = dict(zip(shown.ids.tolist(), shown.scores.tolist(), strict=True))
+    rows = []
+    for app_id, name in offer.names.items():
+        i = start.ids.tolist().index(name)
+        x1, y1, x2, y2 = start.xyxy[i].tolist()
+        width, height = image.width, image.height
+        box = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
+        rows.append((app_id, str(start.labels[i]), box, scores.get(name)))
+    return rows
+
+
+def dumps(offer: Offer) -> str:
+    """An offer as text."""
+    item, proposals = offer.item, offer.item.offer
+    image = item.image
+    content = {
+        "size": [image.width, image.height],
+        "batch": proposals.batch,
+        "detector": proposals.detector,
+        "checkpoint": proposals.checkpoint,
+        "score_floor": proposals.score_floor,
+        "score_threshold": item.score_threshold,
+        "proposals": _rows(proposals.boxes[image.id]),
+        "start": _rows(item.start),
+        "names": dict(offer.names),
+        "seconds": item.seconds,
+        "base": item.base,
+    }
+    return json.dumps(content, sort_keys=True, allow_nan=False)
+
+
+def loads(text: str, image: ImageRef) -> Offer:
+    """An offer from its text.
+
+    Raises:
+        ValueError: it is none, or one for an image of another size.
+    """
+    try:
+        content = json.loads(text)
+        if content["size"] != [image.width, image.height]:
+            raise ValueError("made for an image of another size")
+        boxes = {image.id: _boxes(content["proposals"], scored=True)}
+        proposals = Proposals(
+            _text(content["batch"]),
+            _text(content["detector"]),
+            _text(content["checkpoint"]),
+            _number(content["score_floor"]),
+            boxes,
+        )
+        item = Item(
+            image,
+            proposals,
+            _number(content["score_threshold"]),
+            _boxes(content["start"], scored=False),
+            _number(content["seconds"]),
+            _text(content["base"]),
+        )
+        names = {_text(key): _text(name) for key, name in content["names"].items()}
+        if sorted(names.values()) != sorted(item.start.ids.tolist()):
+            raise ValueError("not the ids of the boxes to begin from")
+        return Offer(item, names)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a record of boxloop's: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"not a text: {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    """A number that can be a score or a time."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"not a number: {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"out of range: {value!r}")
+    return float(value)
+
+
+def _is_four_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 4
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    )
+
+
+def _rows(boxes: Boxes) -> list[list[Any]]:
+    scores = [None] * len(boxes) if boxes.scores is None else boxes.scores.tolist()
+    columns = (boxes.ids.tolist(), boxes.labels.tolist(), boxes.xyxy.tolist(), scores)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _boxes(rows: Sequence[Sequence[Any]], *, scored: bool) -> Boxes:
+    ids, labels, xyxy, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Boxes(
+        np.array(xyxy, dtype=np.float64).reshape(-1, 4),
+        np.array([_text(label) for label in labels], dtype=np.str_),
+        np.array([_text(name) for name in ids], dtype=np.str_),
+        np.array(scores, dtype=np.float64) if scored else None,
+    )

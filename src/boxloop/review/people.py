@@ -1,0 +1,39 @@
+"""People, as a stage of the pipeline sees them: what they have submitted so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from boxloop.campaign import submissions
+from boxloop.core.types import Corrections, ImageRef, Proposals
+
+
+class People:
+    """Hands back what people submitted, whatever tool they used.
+
+    They work in sessions of their own, for hours; the stage finds their submissions in the journal
+    or says that it has to wait.
+    """
+
+    def __init__(self, kind: str, submitted: Sequence[Corrections]) -> None:
+        """Takes the submissions.
+
+        Args:
+            kind: the tool that params.yaml names.
+            submitted: oldest first, of any batches.
+        """
+        self.kind = kind
+        self.submissions = submitted
+
+    def review(
+        self, proposals: Proposals, images: Mapping[str, ImageRef], score_threshold: float
+    ) -> Corrections:
+        """The corrections of one batch; see :class:`~boxloop.review.annotators.Annotator`.
+
+        An image keeps the proposals and the threshold that it was reviewed with.
+
+        Raises:
+            ReviewPending: some images of the batch are not submitted yet.
+            ValueError: the batch has no image.
+        """
+        return submissions.assemble(self.submissions, proposals)

@@ -1,0 +1,60 @@
+"""The simulated annotator: corrects proposals by the ground truth, as in the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageRef, Proposals
+from boxloop.core.workload import pair
+from boxloop.errors import DatasetError
+
+
+class SimulatedAnnotator:
+    """Knows the truth, edits as little as it can, and hands the whole truth back.
+
+    A proposal that is right at the IoU threshold, or is moved or relabeled into place, hands its
+    id on to the final box, as it would in the hands of a person; the final coordinates are the
+    truth's, so the labels do not depend on the detector.
+    """
+
+    kind = SIMULATED
+
+    def __init__(self, truth: BoxesByImage | None, iou_threshold: float) -> None:
+        """Takes the truth.
+
+        Args:
+            truth: boxes by image id; None where the dataset has none.
+            iou_threshold: IoU from which a proposal is left as it is.
+
+        Raises:
+            DatasetError: there is no truth to simulate with.
+        """
+        if truth is None:
+            raise DatasetError(
+                "the simulated annotator needs ground truth, and a dataset of format 'folder' has"
+                " none: set review.annotator to fiftyone, for people, or use annotated data"
+            )
+        self.truth = truth
+        self.iou_threshold = iou_threshold
+
+    def review(
+        self, proposals: Proposals, images: Mapping[str, ImageRef], score_threshold: float
+    ) -> Corrections:
+        """Corrects the proposals of one batch; see ``boxloop.review.annotators``."""
+        final = {}
+        for image_id, proposed in proposals.boxes.items():
+            if image_id not in self.truth:
+                raise DatasetError(f"the truth does not cover image {image_id}")
+            final[image_id] = self._correct(proposed.above(score_threshold), self.truth[image_id])
+        return Corrections(proposals, score_threshold, self.kind, final)
+
+    def _correct(self, shown: Boxes, truth: Boxes) -> Boxes:
+        ids = truth.ids.tolist()
+        taken = set(shown.ids.tolist())
+        ids = [f"new-{name}" if name in taken else name for name in ids]
+        for pairs in pair(shown, truth, self.iou_threshold):
+            for row, column in pairs:
+                ids[column] = str(shown.ids[row])
+        return Boxes(truth.xyxy, truth.labels, np.array(ids, dtype=np.str_))

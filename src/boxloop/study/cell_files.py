@@ -1,0 +1,51 @@
+"""The files of a cell that an ordinary campaign does not have, and all that a finished one has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.params import Params
+
+LAST = "_last"
+"""Key of the detector that is trained on everything; no iteration can be called so."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A held-out test set.
+
+    Attributes:
+        paths: where its images and truth are.
+        digest: of both.
+    """
+
+    paths: CampaignPaths
+    digest: str
+
+    def proposals(self, cell: CampaignPaths, key: str) -> Path:
+        """What the detector of a turn finds on the test set."""
+        return self._folder(cell) / f"{key}.proposals.json"
+
+    def precision(self, cell: CampaignPaths, key: str) -> Path:
+        """How good that is."""
+        return self._folder(cell) / f"{key}.json"
+
+    def _folder(self, cell: CampaignPaths) -> Path:
+        return cell.root / "data" / f"test-{self.digest[:10]}"
+
+
+def expected(
+    paths: CampaignPaths, params: Params, held: Held | None, *, checkpoints: bool
+) -> list[Path]:
+    """The files of a finished cell that somebody reads again."""
+    keys = list(params.iterations)
+    files = [paths.images, paths.truth]
+    for key in keys:
+        files += [paths.training(key), paths.proposals(key), paths.corrections(key)]
+        files += [paths.labeled(key), paths.workload(key)]
+        files += [paths.detector(key)] if checkpoints else []
+    if held is not None:
+        files += [held.precision(paths, key) for key in [*keys[1:], LAST]]
+    return files

@@ -1,0 +1,132 @@
+"""The datasets of a study: the whole one, its part of each class, and the held-out test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxloop import datasets
+from boxloop.campaign import artifacts
+from boxloop.campaign.digests import content_digest, digest
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes, ImageSet
+from boxloop.datasets import Dataset, faults_payload
+from boxloop.errors import DatasetError, ParamsError
+from boxloop.files import write_json
+from boxloop.params import Params
+from boxloop.study.spec import Spec
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images and their truth.
+
+    Attributes:
+        images: in temporal order.
+        truth: the boxes of every image.
+        digest: of ids, pixels, classes and truth.
+        images_digest: of ids and pixels.
+        faults: content of faults.json; None for a part of a dataset.
+    """
+
+    images: ImageSet
+    truth: Mapping[str, Boxes]
+    digest: str
+    images_digest: str
+    faults: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls, images: ImageSet, truth: Mapping[str, Boxes], faults: Mapping[str, Any] | None = None
+    ) -> Material:
+        """With its digests."""
+        pixels = digest([[image.id, image.digest] for image in images.images])
+        return cls(images, truth, content_digest(images, truth), pixels, faults)
+
+    @property
+    def objects(self) -> int:
+        """Number of boxes."""
+        return sum(map(len, self.truth.values()))
+
+    def write(self, paths: CampaignPaths) -> None:
+        """Writes what the stage ``dataset`` writes; images stay where they are."""
+        artifacts.write_images(paths.images, self.images)
+        artifacts.write_truth(paths.truth, self.truth)
+        if self.faults is not None:
+            write_json(paths.faults, self.faults, depth=3)
+
+
+def load(params: Params, drawn: Path, progress: Callable[[int, int], None] | None) -> Material:
+    """Reads a dataset that has a truth.
+
+    It is read anew whenever a study starts: nothing else tells that its files have changed.
+
+    Raises:
+        DatasetError: it cannot be used, or has no annotations.
+    """
+    found: Dataset = datasets.load(params.dataset, drawn.absolute(), progress)
+    if found.truth is None:
+        raise DatasetError(
+            f"{params.dataset.path} has no annotations, and a study corrects by the truth"
+        )
+    return Material.of(found.images, found.truth, faults_payload(found))
+
+
+def by_class(spec: Spec, whole: Material) -> dict[str | None, Material]:
+    """What is labeled: all classes together (under None), or each class by itself.
+
+    Raises:
+        ParamsError: ``classes`` names one that the dataset does not have.
+    """
+    chosen = spec.axes.classes
+    if chosen is None:
+        return {None: whole}
+    labels = whole.images.classes if chosen == "each" else chosen
+    parts: dict[str | None, Material] = {}
+    for label in labels:
+        if label not in whole.images.classes:
+            raise ParamsError(
+                f"{spec.path}: classes names '{label}', and the dataset has"
+                f" {', '.join(whole.images.classes)}"
+            )
+        truth = {k: b.select(b.labels == label) for k, b in whole.truth.items()}
+        if spec.axes.class_images == "containing":
+            truth = {k: b for k, b in truth.items() if len(b)}
+        if not any(map(len, truth.values())):
+            raise ParamsError(f"{spec.path}: classes: no image contains a {label}")
+        kept = tuple(image for image in whole.images.images if image.id in truth)
+        parts[label] = Material.of(ImageSet(kept, (label,)), truth)
+    return parts
+
+
+def load_test(
+    params: Params, drawn: Path, whole: Material, progress: Callable[[int, int], None] | None
+) -> Material:
+    """Reads the test set, for the classes of the whole dataset.
+
+    Raises:
+        DatasetError: it cannot be used.
+    """
+    classes = whole.images.classes
+    dataset = params.dataset.model_copy(update={"classes": None})
+    if params.dataset.format == "folder":
+        raise DatasetError("test: a dataset of format 'folder' has no truth to evaluate by")
+    found = load(params.model_copy(update={"dataset": dataset}), drawn, progress)
+    strange = [label for label in found.images.classes if label not in classes]
+    truth = {k: b.select(np.isin(b.labels, classes)) for k, b in found.truth.items()}
+    if not any(map(len, truth.values())):
+        raise DatasetError(
+            f"test: {params.dataset.path} has none of the classes {', '.join(classes)}, but"
+            f" {', '.join(strange)}"
+        )
+    return Material.of(ImageSet(found.images.images, classes), truth)
+
+
+def overlap(first: Material, second: Material) -> int:
+    """Images of ``second`` whose very bytes are among those of ``first``."""
+    known = {image.digest for image in first.images.images}
+    return sum(image.digest in known for image in second.images.images)

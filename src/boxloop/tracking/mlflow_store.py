@@ -1,0 +1,224 @@
+"""MLflow itself: opening the store, and the few operations on runs that tracking is made of.
+
+This is the only module that imports mlflow.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from boxloop.campaign.digests import URI_VARIABLE, shown_uri, store_uri
+from boxloop.errors import TrackingError
+from boxloop.tracking.turn_record import Point
+
+PARENT = "mlflow.parentRunId"
+NAME = "mlflow.runName"
+NOTE = "mlflow.note.content"
+
+# MLflow's own defaults wait minutes for a server that is not there. Usage data goes nowhere unless
+# the user has asked for it.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # The address that it prints may hold a password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+# Has the page open on runs and their metrics rather than on chat traces.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+_PARAMS_AT_ONCE = 100
+_METRICS_AT_ONCE = 1000
+_LONGEST_PARAM = 6000
+_RUNS_AT_ONCE = 1000
+_LONGEST_REASON = 300
+
+
+class Store:
+    """One MLflow experiment."""
+
+    def __init__(self, client: Any, experiment: str, uri: str) -> None:
+        self._client = client
+        self._experiment = experiment
+        self.uri = uri
+
+    def runs(self, tags: Mapping[str, str]) -> list[Any]:
+        """The runs that carry all of these tags and are not deleted, newest first."""
+        conditions = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        result: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment],
+                conditions,
+                max_results=_RUNS_AT_ONCE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            result += page
+            token = page.token
+            if not token:
+                return result
+
+    def create(self, name: str, tags: Mapping[str, str], started: int) -> str:
+        """Makes a run that is RUNNING; returns its id."""
+        run = self._client.create_run(
+            self._experiment, start_time=started, tags=dict(tags), run_name=name
+        )
+        return str(run.info.run_id)
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Adds parameters; a very long text is cut where MLflow would refuse it."""
+        from mlflow.entities import Param
+
+        rows = [Param(name, text[:_LONGEST_PARAM]) for name, text in params.items()]
+        for i in range(0, len(rows), _PARAMS_AT_ONCE):
+            self._client.log_batch(run_id, params=rows[i : i + _PARAMS_AT_ONCE])
+
+    def log_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Adds values of metrics."""
+        from mlflow.entities import Metric
+
+        rows = [Metric(p.name, p.value, p.time, p.step) for p in points]
+        for i in range(0, len(rows), _METRICS_AT_ONCE):
+            self._client.log_batch(run_id, metrics=rows[i : i + _METRICS_AT_ONCE])
+
+    def log_inputs(self, run_id: str, inputs: Sequence[tuple[str, str, str, str]]) -> None:
+        """Notes the data that went into a run: (name, digest, path, context) each."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        self._client.log_inputs(
+            run_id,
+            [
+                DatasetInput(
+                    Dataset(name, digest, "local", json.dumps({"uri": path})),
+                    [InputTag("mlflow.data.context", context)],
+                )
+                for name, digest, path, context in inputs
+            ],
+        )
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Copies a file to the run's artifacts."""
+        self._client.log_artifact(run_id, str(path), folder)
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """The (step, value) pairs of a metric."""
+        return [(m.step, m.value) for m in self._client.get_metric_history(run_id, metric)]
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags, replacing those of the same name."""
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+
+    def finish(self, run_id: str, ended: int) -> None:
+        """Marks a run as FINISHED."""
+        self._client.set_terminated(run_id, "FINISHED", ended)
+
+    def reopen(self, run_id: str) -> None:
+        """Marks a run as RUNNING."""
+        self._client.update_run(run_id, status="RUNNING")
+
+    def delete(self, run_id: str) -> None:
+        """Deletes a run; ``mlflow gc`` frees what it kept on disk."""
+        self._client.delete_run(run_id)
+
+
+@contextmanager
+def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> Iterator[Store]:
+    """Opens the store and the experiment, which is made where it is missing.
+
+    Args:
+        workspace: folder of the default store, ``mlflow.db`` with ``mlartifacts`` beside it.
+        experiment: name of the MLflow experiment.
+        say: told when something takes seconds.
+
+    Raises:
+        TrackingError: anything that MLflow cannot do, while opening or inside the ``with`` block.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    uri = store_uri(workspace)
+    own = not os.environ.get(URI_VARIABLE)
+    if own and not (workspace / "mlflow.db").exists():
+        say("creating mlflow.db (a few seconds, once)")
+    from alembic.util.exc import CommandError
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # After the import, which sets levels of its own.
+    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        # MLflow's own processes trip over each other where several make the tables at once, as
+        # `dvc exp run --run-all --jobs` has them do.
+        lock = FileLock(workspace / "mlflow.db.lock") if own else nullcontext()
+        with lock:
+            client = MlflowClient(uri)
+            found = _experiment(client, experiment, uri, workspace)
+        here = (workspace / "mlartifacts").as_uri()
+        if own and found.artifact_location != here:
+            say(
+                f"note: experiment '{experiment}' keeps its artifacts in {found.artifact_location},"
+                " where this folder was when it was made; another track.experiment has them here"
+            )
+        yield Store(client, str(found.experiment_id), uri)
+    except (
+        MlflowException,
+        RequestException,
+        SQLAlchemyError,
+        CommandError,
+        sqlite3.Error,
+        ImportError,  # of a database's driver
+        OSError,
+    ) as error:
+        raise TrackingError(_sentence(uri, error)) from error
+
+
+def _experiment(client: Any, name: str, uri: str, workspace: Path) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # A server decides for itself where its artifacts go.
+        folder = (workspace / "mlartifacts").as_uri() if not uri.startswith("http") else None
+        try:
+            client.create_experiment(name, folder, _KIND)
+        except MlflowException:
+            # Another process may have made it in the meantime.
+            if client.get_experiment_by_name(name) is None:
+                raise
+        found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"experiment '{name}' in {shown_uri(uri)} is deleted: restore it with 'mlflow"
+            f" experiments restore --experiment-id {found.experiment_id}', or choose another"
+            " track.experiment"
+        )
+    return found
+
+
+def _sentence(uri: str, error: Exception) -> str:
+    shown = shown_uri(uri)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].replace(uri, shown)
+    # MLflow's connection errors repeat themselves in layers.
+    reason = reason.partition(" with url: ")[0][:_LONGEST_REASON]
+    if uri.startswith("http"):
+        way_out = f"start the server, or set {URI_VARIABLE} to another"
+    else:
+        way_out = f"repair that store or move it away, or set {URI_VARIABLE} to another"
+    return (
+        f"MLflow at {shown} cannot be written to: {way_out}, or turn tracking off with"
+        f" track.enabled: false, and the same command goes on from here ({reason})"
+    )

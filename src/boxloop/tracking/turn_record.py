@@ -1,0 +1,260 @@
+"""What one iteration has to tell MLflow, gathered from its files alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boxloop.campaign.artifacts import read_proposals
+from boxloop.campaign.digests import digest
+from boxloop.campaign.paths import CampaignPaths, CampaignResults, read_results
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest, read_json
+from boxloop.params import SIMNET, Params
+from boxloop.report.tables import EDITS, flatten
+
+_FORMAT = 1
+"""Raised when other things are logged, so that runs of an older boxloop are logged anew."""
+
+_TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
+_NOT_A_LOSS = {"step", "time", "learning_rate"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric.
+
+    Attributes:
+        name: of the metric.
+        value: finite.
+        step: the x axis.
+        time: Unix time, milliseconds.
+    """
+
+    name: str
+    value: float
+    step: int
+    time: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One iteration.
+
+    Attributes:
+        key: of the iteration, and of its batch.
+        images: images labeled up to and including this batch: the step of what it logs.
+        params: name to text.
+        points: of the child run.
+        losses: (step, value) pairs by the loss's name.
+        edits: counts by kind, by the name of the IoU threshold.
+        files: artifacts: files by the folder they go to.
+        inputs: (name, digest, path, context) of the data that went in.
+        started: Unix time in milliseconds at which the training began.
+        ended: Unix time in milliseconds at which the batch was accounted.
+    """
+
+    key: str
+    images: int
+    params: Mapping[str, str]
+    points: tuple[Point, ...]
+    losses: Mapping[str, list[tuple[int, float]]]
+    edits: Mapping[str, Mapping[str, int]]
+    files: tuple[tuple[Path, str], ...]
+    inputs: tuple[tuple[str, str, str, str], ...]
+    started: int
+    ended: int
+
+
+def content_digest(paths: CampaignPaths, params: Params, key: str) -> str:
+    """Digest of everything that an iteration's run is made from; equal ones need no new run.
+
+    Raises:
+        ArtifactError: one of the files is missing.
+    """
+    keys = list(params.iterations)
+    before = keys[: keys.index(key) + 1]
+    files = [paths.workload(k) for k in before]
+    files += [paths.training(key), paths.images, paths.labeled(params.iterations[key].previous)]
+    digests = [file_digest(path) for path in files]
+    settings = params.model_dump(mode="json", include={"train", "propose", "review"})
+    checkpoint = _checkpoint_digest(paths, key)
+    return digest([_FORMAT, before, digests, settings, params.track.checkpoints, checkpoint])
+
+
+def _checkpoint_digest(paths: CampaignPaths, key: str) -> str:
+    """Of the checkpoint; where a study did not keep it, its proposals still tell."""
+    path, proposals = paths.detector(key), paths.proposals(key)
+    if path.exists() or not proposals.exists():
+        return file_digest(path)
+    return read_proposals(proposals).checkpoint
+
+
+def gather(paths: CampaignPaths, params: Params, key: str) -> tuple[Record, CampaignResults]:
+    """Reads what an iteration has to tell, and the campaign up to it.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    campaign = read_results(paths, params, through=key)
+    training = read_json(paths.training(key))
+    if not isinstance(training, dict):
+        raise ArtifactError(f"{paths.training(key)} must hold an object")
+    previous = params.iterations[key].previous
+    images = sum(w.images for w in campaign.workloads)
+    started, ended = _times(paths, key, training)
+    curves, losses = _curves(training, started)
+    workload = campaign.workloads[-1]
+    edits = {
+        f"{iou:g}": {kind: int(getattr(workload.ledger(iou), kind)) for kind in EDITS}
+        for iou in campaign.iou_thresholds
+    }
+    values = {**_training_values(training), **_batch_values(campaign), **progress_values(campaign)}
+    points = [Point(name, value, images, ended) for name, value in values.items()]
+    settings = params.model_dump(mode="json", include={"train", "propose", "review"})
+    files = [(paths.workload(key), "record"), (paths.training(key), "record")]
+    if params.track.checkpoints:
+        files.append((paths.detector(key), "checkpoint"))
+    record = Record(
+        key=key,
+        images=images,
+        params={
+            **flatten(settings),
+            "batch": key,
+            "previous": previous,
+            "detector": workload.detector,
+            "detector.digest": _checkpoint_digest(paths, key),
+            "annotator": workload.annotator,
+            **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
+        },
+        points=(*curves, *points),
+        losses=losses,
+        edits=edits,
+        files=tuple(files),
+        inputs=(
+            _input("images", paths.images, paths, "campaign"),
+            _input(f"labeled-{previous}", paths.labeled(previous), paths, "training"),
+            _input(f"batch-{key}", paths.batch(key), paths, "labeling"),
+        ),
+        started=started,
+        ended=ended,
+    )
+    return record, campaign
+
+
+def simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
+    """The curve of SimNet's training, of the campaign as a whole; none where it was not asked for.
+
+    Raises:
+        ArtifactError: its log is missing or damaged.
+    """
+    if params.features.weights != SIMNET:
+        return []
+    log = read_json(paths.simnet)
+    if not isinstance(log, dict):
+        raise ArtifactError(f"{paths.simnet} must hold an object")
+    started = paths.simnet.stat().st_mtime - (_number(log.get("seconds")) or 0.0)
+    points = []
+    for row in _rows(log):
+        loss = _number(row.get("loss"))
+        if loss is not None:
+            time = round(1000 * (started + (_number(row.get("time")) or 0.0)))
+            points.append(Point("simnet/loss", loss, int(row["step"]), time))
+    return points
+
+
+def progress_values(campaign: CampaignResults) -> dict[str, float]:
+    """What the campaign's batches add up to, by metric name; the same on parent and child."""
+    values: dict[str, float] = {}
+    for iou in campaign.iou_thresholds:
+        totals = campaign.totals(iou)
+        values[f"wt_reduction/iou_{iou:g}"] = totals.wt_reduction
+        values[f"wb_reduction/iou_{iou:g}"] = totals.wb_reduction
+        values[f"wt_hours/iou_{iou:g}"] = totals.wt * campaign.seconds_per_box / 3600
+        values[f"wb_boxes/iou_{iou:g}"] = totals.wb
+    measured = [w.measured_seconds for w in campaign.workloads]
+    if all(seconds is not None for seconds in measured):
+        values["measured_hours"] = sum(s for s in measured if s is not None) / 3600
+    first = campaign.totals(campaign.iou_thresholds[0])
+    values["labeled/images"], values["labeled/objects"] = first.images, first.objects
+    for name, value in campaign.workloads[-1].average_precision.items():
+        values[f"proposals/{name}"] = value
+    return {name: float(value) for name, value in values.items()}
+
+
+def _batch_values(campaign: CampaignResults) -> dict[str, float]:
+    workload = campaign.workloads[-1]
+    values: dict[str, float] = {"batch/images": workload.images, "batch/objects": workload.objects}
+    for iou in campaign.iou_thresholds:
+        ledger = workload.ledger(iou)
+        for kind in (*EDITS, "additions", "removals"):
+            values[f"edits/{kind}_iou_{iou:g}"] = getattr(ledger, kind)
+    if workload.seconds is not None:
+        values["batch/review_seconds"] = workload.seconds
+    if workload.edits is not None:
+        values["batch/revision"] = workload.revision
+        values |= {f"edits/{kind}": getattr(workload.edits, kind) for kind in EDITS}
+    return values
+
+
+def _training_values(training: Mapping[str, Any]) -> dict[str, float]:
+    if not training.get("steps"):
+        # The empty detector was not trained: zeros would only spoil the scale of a chart.
+        return {}
+    return {
+        f"train/{name}": float(training[name])
+        for name in _TRAINING
+        if _is_number(training.get(name))
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_number(value) else None
+
+
+def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = training.get("losses")
+    good = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return [row for row in rows or [] if _is_number(row.get("step"))] if good else []
+
+
+def _times(paths: CampaignPaths, key: str, training: Mapping[str, Any]) -> tuple[int, int]:
+    """When the training began and the batch was accounted, in milliseconds of Unix time.
+
+    The log counts from its own beginning; it was written when the training ended.
+    """
+    length = training.get("seconds")
+    seconds = float(length) if _is_number(length) else 0.0  # type: ignore[arg-type]
+    started = paths.training(key).stat().st_mtime - seconds
+    ended = max(started, paths.workload(key).stat().st_mtime)
+    return round(started * 1000), round(ended * 1000)
+
+
+def _curves(
+    training: Mapping[str, Any], started: int
+) -> tuple[list[Point], dict[str, list[tuple[int, float]]]]:
+    points: list[Point] = []
+    losses: dict[str, list[tuple[int, float]]] = {}
+    for row in _rows(training):
+        step, passed = int(row["step"]), row.get("time")
+        time = started + (round(1000 * passed) if _is_number(passed) else 0)  # type: ignore[operator]
+        for name, value in row.items():
+            if not _is_number(value):
+                continue
+            if name == "learning_rate":
+                points.append(Point("train/learning_rate", float(value), step, time))
+            elif name not in _NOT_A_LOSS:
+                points.append(Point(f"loss/{name}", float(value), step, time))
+                losses.setdefault(name, []).append((step, float(value)))
+    return points, losses
+
+
+def _input(name: str, path: Path, paths: CampaignPaths, context: str) -> tuple[str, str, str, str]:
+    return name, file_digest(path)[:32], path.relative_to(paths.root).as_posix(), context

@@ -1,0 +1,136 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from boxloop.campaign import init
+from boxloop.errors import ParamsError, UserError
+from boxloop.params import load_params
+
+DEMO = ("dataset.format=demo", "train.weights=none", "features.weights=none")
+
+
+@pytest.fixture(autouse=True)
+def no_repository_around(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+
+def create(folder, *overrides, params=None, batches=None):
+    init.create(folder, params=params, batches=batches, overrides=overrides)
+    return folder
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True).stdout
+
+
+def test_a_new_campaign_is_ready_for_dvc(tmp_path):
+    folder = create(tmp_path / "new" / "campaign", *DEMO, "order.seed=7", batches=3)
+    params = load_params(folder / "params.yaml")
+    assert list(params.iterations) == ["b00", "b01", "b02"]
+    assert params.order.seed == 7
+    assert (folder / ".git").is_dir()
+    config = (Path(__file__).parents[2] / ".dvc" / "config").read_text()
+    assert (folder / ".dvc" / "config").read_text() == config
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=folder, capture_output=True
+    )
+    assert b"track@b02" in listed.stdout
+    # What the demo is drawn by lies elsewhere in every installation.
+    assert params.dataset.path.endswith("demo.py")
+
+
+def test_comments_of_the_recipe_are_kept(tmp_path):
+    folder = create(tmp_path / "c", *DEMO, "order={strategy: random, seed: 2}")
+    text = (folder / "params.yaml").read_text()
+    assert "# COCO_V1, IMAGENET1K_V2, a local file, or none" in text
+    assert YAML(typ="safe").load(text)["order"] == {"strategy": "random", "seed": 2}
+
+
+def test_another_params_file_may_be_the_beginning(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("order: {seed: 5}  # mine\niterations: {x: {previous: empty}}\n")
+    folder = create(tmp_path / "c", params=own)
+    assert "# mine" in (folder / "params.yaml").read_text()
+    assert list(load_params(folder / "params.yaml").iterations) == ["x"]
+
+
+def test_inside_another_repository_nothing_of_it_changes(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    folder = create(tmp_path / "c", *DEMO)
+    assert not (folder / ".git").exists()
+    assert (folder / ".dvc" / "config").is_file()
+    assert not (tmp_path / ".dvc").exists()
+
+
+def test_an_empty_folder_may_be_used_and_a_full_one_stays_as_it_is(tmp_path):
+    folder = tmp_path / "c"
+    folder.mkdir()
+    create(folder, *DEMO)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="is not empty: name a new folder"):
+        create(folder, *DEMO)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file: name a new folder"):
+        create(tmp_path / "file", *DEMO)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["order.strategi=random"], "'order.strategi' is not a known key"),
+        (["order"], "--set takes section.key=value"),
+        (["order.seed.x=1"], "'seed' is a value, not a section"),
+        (["dataset=null"], "dataset must be a section"),
+        (["train.steps=5"], "exactly one of steps and epochs"),
+    ],
+)
+def test_bad_parameters_make_nothing(tmp_path, overrides, message):
+    with pytest.raises(ParamsError, match=message):
+        create(tmp_path / "c", *overrides)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "must hold sections"),
+        (b"- a", "must hold sections"),
+        (b"order: [", "not valid YAML"),
+        (b"\xff\xfe", "not valid YAML"),
+        (b"order: {seed: 1}\norder: {seed: 2}", "duplicate key"),
+        (None, "own.yaml cannot be read: No such file"),
+    ],
+)
+def test_a_bad_params_file_makes_nothing(tmp_path, text, message):
+    own = tmp_path / "own.yaml"
+    if text is not None:
+        own.write_bytes(text)
+    with pytest.raises(ParamsError, match=message) as caught:
+        create(tmp_path / "c", "order.seed=1", params=own)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_fails_half_way_leaves_nothing(tmp_path, monkeypatch, existed):
+    folder = tmp_path / "c"
+    if existed:
+        folder.mkdir()
+    # A folder below a file: `git init` itself fails.
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "no" / "git"))
+    (tmp_path / "no").write_text("x")
+    with pytest.raises(UserError, match="git init --quiet' failed in"):
+        create(folder, *DEMO)
+    assert folder.exists() == existed
+    assert not existed or list(folder.iterdir()) == []
+
+
+def test_without_git_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git is not installed"):
+        create(tmp_path / "c", *DEMO)
+    assert not (tmp_path / "c").exists()

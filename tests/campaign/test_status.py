@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.status import status_text
+from boxloop.core.types import Batch
+from boxloop.files import read_json, write_json
+from boxloop.params import Params
+from builders_campaign import build_campaign, small_params
+from builders_reviews import submission
+
+
+def rows_of(text: str) -> dict[str, str]:
+    """The state of each batch, in words."""
+    lines = text.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("Batch"))
+    rows = [line.split(maxsplit=3) for line in lines[begin + 1 :] if line.startswith("b")]
+    return {row[0]: row[3] for row in rows}
+
+
+def test_nothing_run_yet(tmp_path: Path) -> None:
+    text = status_text(CampaignPaths(tmp_path), small_params(3))
+    assert text == "Nothing has been run yet.\n\nNext: dvc repro"
+
+
+def test_images_without_batches_are_a_beginning(tmp_path: Path) -> None:
+    params = small_params(1)
+    paths = build_campaign(tmp_path, params, done=0)
+    paths.batch("b00").unlink()
+    text = status_text(paths, params)
+    assert rows_of(text) == {"b00": "no images assigned yet"}
+    assert text.startswith("0 of 2 images are labeled")
+    assert "Next: dvc repro" in text
+
+
+@pytest.mark.parametrize(
+    ("through", "state", "next_words"),
+    [
+        ("batch", "training is next", "goes on with 'train' of b01"),
+        ("detector", "detector is trained, proposing is next", "'propose' of b01"),
+        ("proposals", "proposals wait for review", "goes on with the review of b01"),
+        ("corrections", "reviewed, merging is next", "'merge' of b01"),
+        ("labeled", "labeled, accounting is next", "'account' of b01"),
+    ],
+)
+def test_every_phase_of_a_turn(tmp_path: Path, through: str, state: str, next_words: str) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params, done=1, through=through)
+    text = status_text(paths, params)
+    assert rows_of(text) == {
+        "b00": "done",
+        "b01": state,
+        "b02": "waits for the batch before it",
+    }
+    assert next_words in text.splitlines()[-1]
+    reviewed = through in ("corrections", "labeled")
+    assert text.startswith(
+        "4 of 6 images are labeled, with 11 objects, in 2 of 3 batches."
+        if reviewed
+        else "2 of 6 images are labeled, with 5 objects, in 1 of 3 batches."
+    )
+    assert "Nothing is saved yet" in text
+    assert "Take note" not in text
+
+
+def test_what_is_saved_so_far(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params, done=2)
+    text = status_text(paths, params)
+    # N = 11; WT = 8 and WB = 9 at IoU 0.5, 9.5 and 11 at 0.7 (see builders_campaign).
+    assert "IoU 0.5   27.3 % of the time (WT),  18.2 % of the boxes (WB)" in text
+    assert "IoU 0.7   13.6 % of the time (WT),   0.0 % of the boxes (WB)" in text
+
+
+def test_a_finished_campaign_names_its_results(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    assert status_text(paths, params).splitlines()[-1].startswith("Next: dvc repro")
+    write_json(paths.metrics, {})
+    last = status_text(paths, params).splitlines()[-1]
+    assert last.startswith("Every batch is done.")
+    assert "report.html" in last
+
+
+def test_images_in_no_batch_are_counted(tmp_path: Path) -> None:
+    paths = build_campaign(tmp_path, small_params(3))
+    write_json(paths.metrics, {})
+    text = status_text(paths, small_params(2))
+    # The newest labeled set is of b02, which params.yaml no longer lists: nothing to note.
+    assert "Take note" not in text
+    assert "2 images are in no batch" in text
+
+
+@pytest.mark.parametrize("name", ["batch", "proposals", "corrections", "workload", "labeled"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other@1"}', "\udcff"])
+def test_damaged_files_are_named_and_stop_nothing(tmp_path: Path, name: str, content: str) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    path: Path = getattr(paths, name)("b01")
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    text = status_text(paths, params)
+    note = next(line for line in text.splitlines() if line.startswith("- "))
+    assert path.relative_to(tmp_path).as_posix() in note
+    assert str(tmp_path) not in text
+    assert text.splitlines()[-1].startswith("Next: ")
+    assert rows_of(text)["b00"] == "done"
+
+
+def test_a_damaged_review_is_never_to_be_made_anew(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    paths.corrections("b01").write_text("{", encoding="utf-8")
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "has a damaged file, see below"
+    assert "dvc checkout --force data/corrections/b01.json" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_labels_outlive_a_detector_that_is_trained_anew(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    paths.detector("b01").unlink()
+    text = status_text(paths, params)
+    assert text.startswith("4 of 4 images are labeled")
+    assert rows_of(text)["b01"] == "labeled; the stage 'train' is due again"
+    assert "'train' of b01" in text.splitlines()[-1]
+
+
+def test_corrections_of_other_images_than_the_batch_are_noted(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    artifacts.write_batch(paths.batch("b01"), Batch("b01", ("img02", "img00")))
+    text = status_text(paths, params)
+    assert (
+        "- data/corrections/b01.json is of other images than data/batches/b01.json lists now"
+        " (1 of 2 are in both)" in text
+    )
+
+
+def test_a_workload_of_other_corrections_is_noted_and_not_counted(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    workload = read_json(paths.workload("b01"))
+    write_json(paths.workload("b01"), {**workload, "objects": 7})
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "labeled, accounting is next"
+    assert "data/workload/b01.json is of other corrections" in text
+    assert "Nothing is saved yet" in text
+
+
+def test_an_iou_that_was_not_accounted_is_noted(tmp_path: Path) -> None:
+    paths = build_campaign(tmp_path, small_params(1))
+    text = status_text(paths, small_params(1, account={"iou_thresholds": [0.6]}))
+    assert "data/workload/b00.json was not accounted at IoU 0.6" in text
+
+
+def test_a_labeled_set_of_other_batches_is_noted(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    paths.labeled("b01").write_bytes(paths.labeled("b00").read_bytes())
+    assert "data/labeled/b01.json is not made of batches b00, b01" in status_text(paths, params)
+
+
+def test_it_answers_without_heavy_libraries() -> None:
+    code = (
+        "import sys; import boxloop.campaign.status;"
+        "print([m for m in ('torch', 'mlflow', 'matplotlib', 'scipy', 'dvc') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_without_its_images_a_finished_campaign_is_to_be_run_again(tmp_path: Path) -> None:
+    params = small_params(1)
+    paths = build_campaign(tmp_path, params, done=1)
+    paths.metrics.write_text("{}")
+    assert "Every batch is done" in status_text(paths, params)
+    paths.images.unlink()
+    assert "Next: dvc repro" in status_text(paths, params)
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def people_params(batches: int = 2) -> Params:
+    return small_params(batches, review={"annotator": "fiftyone"})
+
+
+def submit_some(paths: CampaignPaths, key: str, image_ids: list[str], second: int) -> Path:
+    proposals = artifacts.read_proposals(paths.proposals(key))
+    truth = artifacts.read_truth(paths.truth)
+    finished = f"2024-01-01T13:00:{second:02d}.000000+00:00"
+    return submissions.append(
+        paths.reviews, submission(proposals, truth, image_ids, finished=finished)
+    )
+
+
+def test_a_batch_that_waits_for_a_person_is_named_with_the_command(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "proposals wait for review"
+    assert text.splitlines()[-1] == "Next: boxloop review b01   (2 images wait for a person)"
+    submit_some(paths, "b01", ["img03"], 1)
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "1 of 2 images submitted"
+    assert text.splitlines()[-1] == "Next: boxloop review b01   (1 image waits for a person)"
+    submit_some(paths, "b01", ["img02"], 2)
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "2 of 2 images submitted"
+    assert text.splitlines()[-1] == "Next: dvc repro   (takes over the labels of b01)"
+
+
+def test_a_redo_that_dvc_does_not_know_of_is_noted(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
+    assert "Take note" not in status_text(paths, params)
+    submit_some(paths, "b01", ["img03"], 1)
+    text = status_text(paths, params)
+    assert (
+        "- reviews/ holds newer labels of 1 of the 2 images in data/corrections/b01.json:"
+        " 'dvc repro --single-item --force review@b01' brings them in" in text
+    )
+
+
+def test_what_the_corrections_hold_already_is_not_noted(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
+    submissions.append(paths.reviews, artifacts.read_corrections(paths.corrections("b00")))
+    assert "Take note" not in status_text(paths, params)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other@1"}', None])
+def test_a_damaged_submission_is_named_and_git_has_it(tmp_path: Path, content: str | None) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    text = path.read_text().replace("2024-01-01T13", "long ago") if content is None else content
+    path.write_text(text)
+    text = status_text(paths, params)
+    assert f"'git checkout reviews/{path.name}' brings the last good one back" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params, done=1, through="proposals")
+    assert "boxloop review" not in status_text(paths, params)
+
+
+def test_a_cell_of_a_study_is_not_for_dvc(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path / "cells" / "random.seed0", params)
+    assert "study" not in status_text(paths, params)
+    (tmp_path / "study.json").write_text("{}")
+    text = status_text(paths, params)
+    assert "'boxloop report . metrics.json data/report' makes a page of it" in text
+    assert "dvc" not in text
+    paths.workload("b02").unlink()
+    assert f"Next: the study in {tmp_path} goes on with this cell" in status_text(paths, params)

@@ -1,0 +1,338 @@
+"""Every stage by hand, on a set of a dozen images; what goes wrong is one sentence, no traceback.
+
+The commands run in this process through ``main``, as the installed program does.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxloop import __version__, cli
+from boxloop.campaign import artifacts
+from boxloop.core.types import FeatureTable
+
+PARAMS = """
+dataset: {format: demo, demo: {images: 8, video_fraction: 0.5, size: [64, 64], seed: 0}}
+features: {network: resnet18, weights: none, input_size: 64, device: cpu}
+batch: {size: 4}
+train: {weights: none, input_size: [64, 64], steps: 1, batch_size: 2, device: cpu}
+propose: {score_floor: 0.01, device: cpu}
+review: {score_threshold: 0.05}
+account: {score_thresholds: [0.05]}
+track: {enabled: false}
+iterations: {b00: {previous: empty}, b01: {previous: b00}}
+"""
+STAGES = {
+    "dataset": "data/images.json data/truth.json data/faults.json data/images",
+    "simnet": "data/images.json data/simnet.pt data/simnet.json",
+    "features": "data/images.json data/features.npz",
+    "order": "data/features.npz data/order.json",
+    "batch": "data/order.json data/batches",
+    "start": "data/images.json data/labeled/empty.json data/detectors/empty.pt data/tracked/e.json",
+    "train b00": "data/images.json data/labeled/empty.json data/detectors/empty.pt"
+    " data/detectors/b00.pt data/training/b00.json",
+    "propose b00": "data/images.json data/batches/b00.json data/detectors/b00.pt"
+    " data/proposals/b00.json",
+    "review b00": "--collect data/images.json data/proposals/b00.json data/truth.json"
+    " data/corrections/b00.json",
+    "merge b00": "data/labeled/empty.json data/corrections/b00.json data/labeled/b00.json",
+    "account b00": "data/corrections/b00.json data/workload/b00.json",
+    "train b01": "data/images.json data/labeled/b00.json data/detectors/b00.pt"
+    " data/detectors/b01.pt data/training/b01.json",
+    "propose b01": "data/images.json data/batches/b01.json data/detectors/b01.pt"
+    " data/proposals/b01.json",
+    "review b01": "--collect data/images.json data/proposals/b01.json data/truth.json"
+    " data/corrections/b01.json",
+    "merge b01": "data/labeled/b00.json data/corrections/b01.json data/labeled/b01.json",
+    "account b01": "data/corrections/b01.json data/workload/b01.json",
+    "track b01": ". b01 data/tracked/b01.json",
+    "report": ". metrics.json data/report",
+}
+OUTPUTS = {"start": 3, "train": 2, "simnet": 2}
+READERS = {"simnet", "features", "order", "batch", "start"} | {
+    s for s in STAGES if s.endswith("b01") and s != "track b01"
+}
+
+
+def command(stage):
+    return [stage.partition(" ")[0], *STAGES[stage].split()]
+
+
+class Program:
+    """The command line in a folder; keeps what it printed."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self._patch, self._capsys = folder, monkeypatch, capsys
+        monkeypatch.chdir(folder)
+
+    def __call__(self, *arguments):
+        self._patch.setattr(sys, "argv", ["boxloop", *map(str, arguments)])
+        self._capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def refusal(self, *arguments):
+        """The one sentence of a command that must fail, and leave everything as it was."""
+        before = contents(self.folder)
+        code = self(*arguments)
+        assert code != 0, f"{arguments} went through: {self.out}"
+        assert contents(self.folder) == before
+        sentences = [line for line in self.err.splitlines() if line.startswith("boxloop: ")]
+        assert len(sentences) == 1, self.err
+        return sentences[0]
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A folder in which every stage ran, by hand and in order."""
+    folder = tmp_path_factory.mktemp("cli") / "campaign"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(PARAMS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in STAGES:
+            patch.setattr(sys, "argv", ["boxloop", *command(stage)])
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+            assert not stop.value.code, stage
+    return folder
+
+
+@pytest.fixture
+def program(done, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    return Program(folder, monkeypatch, capsys)
+
+
+def edit(path, change):
+    """Changes the content of a JSON file in place."""
+    content = json.loads(Path(path).read_text())
+    change(content)
+    Path(path).write_text(json.dumps(content))
+
+
+# --- what works -----------------------------------------------------------------------------------
+
+
+def test_every_stage_works_by_hand(done):
+    labeled = artifacts.read_labeled(done / "data/labeled/b01.json")
+    truth = artifacts.read_truth(done / "data/truth.json")
+    assert labeled.batches == ("b00", "b01")
+    assert {k: b.xyxy.tolist() for k, b in labeled.boxes.items()} == {
+        k: truth[k].xyxy.tolist() for k in labeled.boxes
+    }
+    assert json.loads((done / "metrics.json").read_text())["images"] == 8
+    assert "<html" in (done / "data/report/report.html").read_text()
+
+
+@pytest.mark.parametrize("stage", [s for s in STAGES if not s.startswith(("train", "report"))])
+def test_a_stage_again_writes_the_same_bytes(program, stage):
+    before = contents(program.folder)
+    assert program(*command(stage)) == 0
+    assert contents(program.folder) == before
+
+
+def test_an_override_wins_over_the_file(program):
+    assert program(*command("order"), "--set", "order.strategy=temporal") == 0
+    order = artifacts.read_order(Path("data/order.json"))
+    assert order.strategy == "temporal"
+    assert list(order.image_ids) == [
+        i.id for i in artifacts.read_images(Path("data/images.json")).images
+    ]
+
+
+def test_status_says_that_all_is_done(program):
+    assert program("status") == 0
+    assert "8 of 8 images are labeled" in program.out
+    assert "Every batch is done" in program.out
+
+
+def test_version_and_detectors(program):
+    assert program("--version") == 0
+    assert program.out.strip() == __version__
+    assert program("detectors") == 0
+    assert "ssdlite320_mobilenet_v3_large" in program.out.split()
+
+
+def test_help_answers_at_once():
+    begin = time.monotonic()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-c",
+            "from boxloop.cli import main; main()",
+            "--help",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "Label a pile of images" in done.stdout
+    heavy = {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "dvc"}
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not heavy & loaded
+    assert time.monotonic() - begin < 10
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", sorted(READERS))
+def test_a_missing_or_foreign_input_is_named(program, stage):
+    name, *arguments = command(stage)
+    inputs = len(arguments) - OUTPUTS.get(name, 1)
+    # Else the previous detector is not even opened.
+    options = ["--set", "train.warm_start=true"] if name == "train" else []
+    Path("notes.txt").write_text("milk, bread")
+    first = sum(argument.startswith("--") for argument in arguments)
+    for place in range(first, inputs):
+        for wrong, words in (("nowhere.json", "does not exist"), ("notes.txt", ""), ("data", "")):
+            changed = [*arguments[:place], wrong, *arguments[place + 1 :]]
+            sentence = program.refusal(name, *changed, *options)
+            assert wrong in sentence
+            assert words in sentence
+
+
+@pytest.mark.parametrize("stage", ["order", "batch", "merge b01", "account b01", "propose b01"])
+def test_labels_are_never_replaced_by_another_stage_s_output(program, stage):
+    """An argument too early or too late must not cost a day of labeling."""
+    name, *arguments = command(stage)
+    target = "data/corrections" if name == "batch" else "data/corrections/b00.json"
+    sentence = program.refusal(name, *arguments[:-1], target)
+    assert (
+        "corrections/b00.json is a file of format boxloop/corrections and was not rep" in sentence
+    )
+
+
+@pytest.mark.parametrize("stage", ["simnet", "features", "order", "train b01", "propose b01"])
+def test_a_slow_stage_finds_out_first_whether_it_can_write(program, stage):
+    name, *arguments = command(stage)
+    outputs = OUTPUTS.get(name, 1)
+    for place in range(len(arguments) - outputs, len(arguments)):
+        changed = [*arguments[:place], "params.yaml/x.json", *arguments[place + 1 :]]
+        assert "params.yaml/x.json cannot be written" in program.refusal(name, *changed)
+        assert not program.err.startswith(("features by", "ordering", "training", "proposing"))
+
+
+def test_images_that_are_not_in_the_dataset_are_named(program):
+    edit("data/batches/b01.json", lambda c: c["image_ids"].insert(0, "ghost"))
+    sentence = program.refusal(*command("propose b01"))
+    assert "data/batches/b01.json" in sentence
+    assert "ghost" in sentence
+    edit("data/labeled/b00.json", lambda c: c["boxes"].update(ghost=[]))
+    sentence = program.refusal(*command("train b01"))
+    assert "data/labeled/b00.json" in sentence
+    assert "ghost" in sentence
+
+
+def test_other_classes_than_the_dataset_s_are_refused(program):
+    edit("data/images.json", lambda c: c.update(classes=["cat", "dog"]))
+    for stage, file in (("train b01", "labeled/b00.json"), ("propose b01", "detectors/b01.pt")):
+        sentence = program.refusal(*command(stage))
+        assert f"data/{file} is for the classes " in sentence
+        assert "data/images.json has cat, dog" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stage", "batch"), [("features", "b00"), ("train b01", "b00"), ("propose b01", "b01")]
+)
+def test_pictures_that_changed_since_they_were_read_are_refused(program, stage, batch):
+    image = artifacts.read_batch(Path(f"data/batches/{batch}.json")).image_ids[0]
+    path = Path(artifacts.read_images(Path("data/images.json")).by_id()[image].path)
+    Image.new("RGB", (64, 64)).save(path)
+    assert f"{path} has changed since the dataset was read" in program.refusal(*command(stage))
+    path.unlink()
+    assert f"{path} does not exist" in program.refusal(*command(stage))
+
+
+def test_features_that_are_not_numbers_are_refused(program):
+    table = artifacts.read_features(Path("data/features.npz"))
+    vectors = table.vectors.copy()
+    vectors[3, 1] = np.nan
+    np.savez("data/features.npz", image_ids=np.array(table.image_ids), vectors=vectors)
+    assert "data/features.npz: feature vectors must be finite" in program.refusal(*command("order"))
+
+
+def test_labels_of_another_annotator_stay(program):
+    edit("data/corrections/b01.json", lambda c: c.update(annotator="fiftyone", reviewer="Ann"))
+    sentence = program.refusal(*command("review b01"))
+    assert "data/corrections/b01.json holds labels made by 'fiftyone'" in sentence
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"format": "boxloop/corrections@1"}', "\0\0"])
+def test_damaged_labels_stay(program, damage):
+    Path("data/corrections/b01.json").write_text(damage)
+    assert "data/corrections/b01.json" in program.refusal(*command("review b01"))
+
+
+def test_mistakes_in_the_parameters(program):
+    stages = (
+        "dataset",
+        "simnet",
+        "features",
+        "order",
+        "batch",
+        "train b01",
+        "propose b01",
+        "report",
+    )
+    for stage in stages:
+        section = stage.partition(" ")[0]
+        sentence = program.refusal(*command(stage), "--set", f"{section}.zzz=1")
+        assert f"'{section}.zzz' is not a known key" in sentence
+    assert "nowhere.yaml does not exist" in program.refusal(
+        *command("order"), "--params", "nowhere.yaml"
+    )
+    assert "iterations does not list 'b07'" in program.refusal("track", ".", "b07", "out.json")
+
+
+def test_status_outside_a_campaign(tmp_path, monkeypatch, capsys):
+    program = Program(tmp_path, monkeypatch, capsys)
+    assert "params.yaml does not exist: go to a campaign's folder" in program.refusal("status")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(program):
+    Path("data").chmod(0o555)
+    try:
+        assert "cannot be written" in program.refusal(*command("order"))
+    finally:
+        Path("data").chmod(0o755)
+
+
+def test_an_unexpected_error_of_the_system_names_its_file(program, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    sentence = program.refusal(*command("order"))
+    assert sentence == "boxloop: data/order.json cannot be written: No space left on device"
+
+
+def test_a_set_of_one_image(program):
+    table = FeatureTable(("only",), np.ones((1, 4), np.float32))
+    Path("data/features.npz").unlink()
+    artifacts.write_features(Path("data/features.npz"), table)
+    assert program(*command("order")) == 0
+    sentence = program.refusal(*command("batch"))
+    assert "iterations lists 2 batches, but 1 images make 1" in sentence

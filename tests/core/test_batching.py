@@ -1,0 +1,78 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxloop.core.batching import cut, plan, sizes_by_count, sizes_by_size
+from boxloop.errors import ParamsError
+from boxloop.params import BatchParams
+
+IDS = [f"i{n}" for n in range(10)]
+
+
+def sizes(batches):
+    return [len(batch.image_ids) for batch in batches]
+
+
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_by_size_covers_everything_in_full_batches(total, size):
+    result = sizes_by_size(total, size)
+    assert sum(result) == total
+    assert all(n == size for n in result[:-1])
+    assert 0 < result[-1] <= size
+
+
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_by_count_is_even(total, count):
+    if count > total:
+        with pytest.raises(ValueError, match="cannot fill"):
+            sizes_by_count(total, count)
+        return
+    result = sizes_by_count(total, count)
+    assert (len(result), sum(result)) == (count, total)
+    assert max(result) - min(result) <= 1
+
+
+@given(st.lists(st.integers(1, 5), max_size=5))
+def test_cut_keeps_the_order(wanted):
+    ids = [f"i{n}" for n in range(30)]
+    batches = cut(ids, wanted, [f"b{n}" for n in range(len(wanted))])
+    assert [i for batch in batches for i in batch.image_ids] == ids[: sum(wanted)]
+    assert sizes(batches) == wanted
+
+
+def test_plan_by_iterations_alone():
+    batches = plan(IDS, BatchParams(), ["b00", "b01", "b02"])
+    assert [(b.id, len(b.image_ids)) for b in batches] == [("b00", 4), ("b01", 3), ("b02", 3)]
+
+
+@pytest.mark.parametrize(
+    ("params", "names", "expected"),
+    [
+        (BatchParams(size=4), ["a", "b", "c"], [4, 4, 2]),
+        (BatchParams(size=4), ["a", "b"], [4, 4]),
+        (BatchParams(count=5), ["a", "b"], [2, 2]),
+        (BatchParams(sizes=(1, 2, 3)), ["a", "b", "c"], [1, 2, 3]),
+    ],
+)
+def test_plan(params, names, expected):
+    assert sizes(plan(IDS, params, names)) == expected
+
+
+@pytest.mark.parametrize(
+    ("params", "names", "message"),
+    [
+        (BatchParams(size=5), ["a", "b", "c"], "iterations lists 3 batches.*make 2.*take out c"),
+        (BatchParams(count=11), ["a"], "10 images cannot fill 11 batches"),
+        (BatchParams(sizes=(6, 6)), ["a", "b"], "need 12 images"),
+    ],
+)
+def test_plans_that_cannot_be_made_say_why(params, names, message):
+    with pytest.raises(ParamsError, match=message):
+        plan(IDS, params, names)
+
+
+@pytest.mark.parametrize(("section", "place"), [({}, "iterations"), ({"count": 11}, "batch.count")])
+def test_too_few_images_are_told_where_the_number_stands(section, place):
+    names = [f"b{n:02d}" for n in range(11)]
+    with pytest.raises(ParamsError, match=f"{place}: 10 images cannot fill 11 batches"):
+        plan(IDS, BatchParams(**section), names)

@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from boxloop.core.types import ImageRef
+from boxloop.errors import DatasetError
+from boxloop.models.detectors.dataset import Draws, InputSize, LabeledSamples
+from boxloop.models.detectors.proposing import to_boxes
+from boxloop.models.detectors.transforms import Augment
+from boxloop.models.image_loader import ahead, read_resized
+from boxloop.params import TrainParams
+from builders_detectors import CLASSES, drawn, labeled
+
+ALL = TrainParams(steps=1, augment=("hflip", "vflip", "color", "zoom_out", "iou_crop")).augment
+SQUASH = InputSize((64, 64), keep_aspect=False)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return drawn(tmp_path_factory.mktemp("scenes"), 6, (96, 80))
+
+
+def samples(scenes, augment=(), size=SQUASH, **options):
+    refs, truth = scenes
+    return LabeledSamples(labeled(truth), refs, CLASSES, size, Augment(augment, 0), **options)
+
+
+# --- input size ---
+
+
+def test_squashes_or_keeps_the_aspect_ratio():
+    assert InputSize((300, 200), keep_aspect=False).of(50, 90) == (300, 200)
+    keeping = InputSize((600, 1024), keep_aspect=True)
+    assert keeping.of(480, 640) == (600, 800)
+    assert keeping.of(640, 480) == (800, 600)
+    assert keeping.of(370, 1224) == (310, 1024)  # the longer side is the limit
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(32, 900), st.integers(0, 900))
+@settings(max_examples=60, deadline=None)
+def test_a_kept_aspect_ratio_fits_both_sides(height, width, shorter, more):
+    h, w = InputSize((shorter, shorter + more), keep_aspect=True).of(height, width)
+    assert 1 <= min(h, w) <= shorter
+    assert max(h, w) <= shorter + more
+
+
+# --- the order of the draws ---
+
+
+@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_each_pass_draws_every_image_once(images, draws, seed):
+    found = list(Draws(images, draws, seed))
+    assert [number for _, number in found] == list(range(draws))
+    for start in range(0, draws - images + 1, images):
+        assert sorted(i for i, _ in found[start : start + images]) == list(range(images))
+    assert found == list(Draws(images, draws, seed))
+
+
+def test_passes_differ():
+    found = [index for index, _ in Draws(20, 40, 0)]
+    assert found[:20] != found[20:]
+
+
+# --- images and boxes ---
+
+
+def test_boxes_follow_the_image_to_its_input_size(scenes):
+    _, truth = scenes
+    item = samples(scenes)[2, 0]
+    assert item.image.shape == (3, 64, 64)
+    assert item.image.dtype == torch.uint8
+    expected = truth["image2"].xyxy * [64 / 96, 64 / 80, 64 / 96, 64 / 80]
+    np.testing.assert_allclose(item.boxes.numpy(), expected, rtol=1e-5)
+    assert item.labels.tolist() == [1, 2]
+
+
+def test_an_image_that_fits_keeps_its_bytes(scenes):
+    refs, _ = scenes
+    from pathlib import Path
+
+    from boxloop.datasets.images import read_image
+
+    pixels = read_image(Path(refs[0].path))
+    found = read_resized(refs[0], (80, 96)).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_in_memory_or_from_disk_is_the_same(scenes):
+    cached, streamed = samples(scenes, ALL), samples(scenes, ALL, budget=0)
+    assert cached.cache is not None
+    assert streamed.cache is None
+    for key in [(0, 0), (3, 1), (5, 77)]:
+        for one, two in zip(cached[key], streamed[key], strict=True):
+            assert torch.equal(one, two)
+
+
+def test_worker_processes_change_nothing(scenes):
+    def drawn_by(workers):
+        loader = DataLoader(
+            samples(scenes, ALL),
+            batch_size=3,
+            sampler=Draws(6, 12, 0),
+            num_workers=workers,
+            collate_fn=list,
+        )
+        return [item for batch in loader for item in batch]
+
+    for one, two in zip(drawn_by(0), drawn_by(2), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_a_missing_image_is_named(scenes, tmp_path):
+    _, truth = scenes
+    refs = [ImageRef(name, str(tmp_path / f"{name}.png"), 96, 80, "0") for name in truth]
+    with pytest.raises(DatasetError, match=r"image\d\.png does not exist"):
+        samples((refs, truth))
+
+
+# --- augmentation ---
+
+
+@pytest.mark.parametrize("names", [(n,) for n in ALL] + [ALL])
+def test_boxes_still_fit_after_random_changes(scenes, names):
+    data = samples(scenes, names)
+    changed = 0
+    for draw in range(40):
+        index = draw % len(data)
+        item, plain = data[index, draw], data.plain(index)
+        assert item.image.shape == (3, 64, 64)
+        assert item.image.dtype == torch.uint8
+        assert item.boxes.dtype == torch.float32
+        assert len(item.boxes) == len(item.labels)
+        assert (item.boxes >= 0).all()
+        assert (item.boxes <= 64).all()
+        assert (item.boxes[:, 2:] > item.boxes[:, :2]).all()
+        changed += not torch.equal(item.image, plain.image)
+    assert changed > 5
+
+
+def test_a_flip_is_exact(scenes):
+    data = samples(scenes, ("hflip",))
+    plain = data.plain(0)
+    flipped = next(
+        item for draw in range(20) if not torch.equal((item := data[0, draw]).image, plain.image)
+    )
+    assert torch.equal(flipped.image, plain.image.flip(-1))
+    x1, y1, x2, y2 = plain.boxes.unbind(1)
+    torch.testing.assert_close(flipped.boxes, torch.stack([64 - x2, y1, 64 - x1, y2], dim=1))
+
+
+def test_colours_leave_the_boxes_alone(scenes):
+    data = samples(scenes, ("color",))
+    for draw in range(5):
+        assert torch.equal(data[1, draw].boxes, data.plain(1).boxes)
+
+
+def test_crops_and_zooms_of_images_without_boxes(tmp_path):
+    data = samples(drawn(tmp_path, 2, without_boxes=True), ALL)
+    for draw in range(20):
+        item = data[draw % 2, draw]
+        assert item.image.shape == (3, 64, 64)
+        assert item.boxes.shape == (0, 4)
+
+
+def test_draws_differ_and_repeat(scenes):
+    one, two = samples(scenes, ALL), samples(scenes, ALL)
+    assert torch.equal(one[0, 5].image, two[0, 5].image)
+    looks = {one[0, draw].image.numpy().tobytes() for draw in range(8)}
+    assert len(looks) > 4
+
+
+# --- decoding ahead ---
+
+
+def test_ahead_keeps_the_order_and_its_distance():
+    started = []
+
+    def work(number):
+        started.append(number)
+        return number * number
+
+    stream = ahead(work, range(50), depth=4)
+    assert next(stream) == 0
+    assert len(started) <= 6
+    assert list(stream) == [n * n for n in range(1, 50)]
+
+
+def test_ahead_passes_an_error_on():
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(lambda n: 1 // n, [1, 0, 2]))
+
+
+# --- from raw detections to boxes ---
+
+coordinate = st.floats(-50, 150, width=32) | st.just(float("nan")) | st.just(float("inf"))
+detection = st.tuples(
+    coordinate,
+    coordinate,
+    coordinate,
+    coordinate,
+    st.integers(1, 2),
+    st.floats(0, 1, width=32),
+)
+
+
+@given(st.lists(detection, max_size=8), st.sampled_from([0.0, 0.05, 0.5]))
+@settings(max_examples=80, deadline=None)
+def test_any_raw_detections_give_valid_boxes(rows, floor):
+    array = np.array(rows, dtype=np.float32).reshape(-1, 6)
+    found = to_boxes(
+        array[:, :4],
+        array[:, 4].astype(int),
+        array[:, 5],
+        input_size=(100, 100),
+        image_size=(40, 60),
+        classes=CLASSES,
+        score_floor=floor,
+    )
+    assert len(found) <= len(rows)
+    assert (found.xyxy >= 0).all()
+    assert (found.xyxy[:, 2] <= 60).all()
+    assert (found.xyxy[:, 3] <= 40).all()
+    assert (found.scores >= floor).all()
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_detections_are_scaled_to_the_image():
+    found = to_boxes(
+        np.array([[10, 20, 50, 60.0], [0, 0, 100, 100]]),
+        np.array([2, 1]),
+        np.array([0.25, 0.75]),
+        input_size=(100, 100),
+        image_size=(200, 300),
+        classes=CLASSES,
+        score_floor=0.1,
+    )
+    assert found.labels.tolist() == ["square", "disc"]
+    np.testing.assert_allclose(found.xyxy, [[0, 0, 300, 200], [30, 40, 150, 120]])

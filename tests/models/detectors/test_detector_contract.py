@@ -1,0 +1,362 @@
+"""What every detector must do; one that is added to the registry is held to it, too."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from boxloop.core.types import Boxes, LabeledSet
+from boxloop.errors import ArtifactError, DivergedError, ParamsError
+from boxloop.models import detectors
+from boxloop.models.detectors.base import TrainingLog
+from builders_detectors import CLASSES, drawn, labeled, train_params
+
+HEAVY = {"fasterrcnn_resnet50_fpn"}
+ALL = [
+    pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+    for name in detectors.names()
+]
+LEARNING = [name for name in ALL if name != "empty"]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return drawn(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def trained(scenes):
+    """Trains each detector once for all tests of this file that only look at it."""
+    refs, truth = scenes
+    known = {}
+
+    def train(name):
+        if name not in known:
+            known[name] = detectors.train(train_params(name), labeled(truth), refs)
+        return known[name]
+
+    return train
+
+
+def propose(detector, refs, floor=0.05, batch_size=3):
+    return detector.propose(refs, score_floor=floor, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_names_itself_and_its_classes(trained, name):
+    detector, _ = trained(name)
+    assert detector.name == name
+    assert detector.classes == CLASSES
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_tells_how_the_training_went(trained, name):
+    _, log = trained(name)
+    assert (log.steps, log.images, log.boxes, log.batch_size) == (2, 4, 8, 2)
+    assert log.epochs == pytest.approx(1.0)
+    assert [row["step"] for row in log.losses] == [1, 2]
+    for row in log.losses:
+        parts = [v for k, v in row.items() if k not in ("step", "total", "learning_rate", "time")]
+        assert len(parts) >= 2
+        assert row["total"] == pytest.approx(sum(parts), rel=1e-3, abs=1e-5)
+        assert np.isfinite(list(row.values())).all()
+    assert log.seconds > 0
+    assert log.images_per_second == pytest.approx(4 / log.seconds)
+    assert 0 <= log.wait_fraction < 1
+    assert log.parameters > 1_000_000
+    assert (log.device, log.initial_weights) == ("cpu", "none")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_log_survives_json(trained, name):
+    _, log = trained(name)
+    assert TrainingLog.from_json(log.to_json()) == log
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("floor", [0.02, 0.2])
+def test_proposals_are_what_they_promise(scenes, trained, name, floor):
+    refs, _ = scenes
+    detector, _ = trained(name)
+    told = []
+    found = detector.propose(
+        refs, score_floor=floor, batch_size=3, progress=lambda done, total: told.append(done)
+    )
+    assert list(found) == [ref.id for ref in refs]
+    for ref in refs:
+        boxes = found[ref.id]
+        assert isinstance(boxes, Boxes)
+        assert boxes.scores is not None
+        assert boxes.ids.tolist() == [f"p{i}" for i in range(len(boxes))]
+        assert set(boxes.labels.tolist()) <= set(CLASSES)
+        assert (boxes.scores >= floor).all()
+        assert (np.diff(boxes.scores) <= 0).all()
+        assert (boxes.xyxy >= 0).all()
+        assert (boxes.xyxy[:, [0, 2]] <= ref.width).all()
+        assert (boxes.xyxy[:, [1, 3]] <= ref.height).all()
+        np.testing.assert_array_equal(boxes.xyxy, np.round(boxes.xyxy, 2))
+        np.testing.assert_array_equal(boxes.scores, np.round(boxes.scores, 5))
+    assert name == "empty" or told == [3, 4]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_proposals_do_not_depend_on_the_company(scenes, trained, name):
+    refs, _ = scenes
+    detector, _ = trained(name)
+    together, alone = propose(detector, refs), propose(detector, refs, batch_size=1)
+    for image_id, boxes in together.items():
+        # The last digits of a convolution differ between batch sizes.
+        assert abs(len(boxes) - len(alone[image_id])) <= 2
+        n = min(5, len(boxes), len(alone[image_id]))
+        np.testing.assert_allclose(boxes.scores[:n], alone[image_id].scores[:n], atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_images_no_proposals(trained, name):
+    assert propose(trained(name)[0], ()) == {}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_detector_is_the_same_detector(scenes, trained, name, tmp_path):
+    refs, _ = scenes
+    detector, _ = trained(name)
+    detector.save(tmp_path / "one.pt", labeled_digest="ab" * 32)
+    again = detectors.load(tmp_path / "one.pt", "cpu")
+    assert (again.name, again.classes) == (detector.name, detector.classes)
+    assert propose(again, refs) == propose(detector, refs)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_equal_checkpoints_have_equal_bytes(trained, name, tmp_path):
+    detector, _ = trained(name)
+    detector.save(tmp_path / "one.pt", labeled_digest="ab" * 32)
+    detector.save(tmp_path / "another_name.pt", labeled_digest="ab" * 32)
+    detectors.load(tmp_path / "one.pt", "cpu").save(
+        tmp_path / "reloaded.pt", labeled_digest="ab" * 32
+    )
+    first = (tmp_path / "one.pt").read_bytes()
+    assert first == (tmp_path / "another_name.pt").read_bytes()
+    assert first == (tmp_path / "reloaded.pt").read_bytes()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_checkpoint_holds_plain_data_only(trained, name, tmp_path):
+    detector, _ = trained(name)
+    detector.save(tmp_path / "d.pt", labeled_digest="ab" * 32)
+    content = torch.load(tmp_path / "d.pt", weights_only=True)
+    assert content["architecture"] == name
+    assert content["classes"] == list(CLASSES)
+    assert content["labeled_digest"] == "ab" * 32
+    assert content["steps"] == (0 if name == "empty" else 2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_seed_gives_the_same_bytes(scenes, trained, name, tmp_path):
+    refs, truth = scenes
+    trained(name)[0].save(tmp_path / "first.pt", labeled_digest="x")
+    torch.manual_seed(99)  # what ran before must not matter
+    again, _ = detectors.train(train_params(name), labeled(truth), refs)
+    again.save(tmp_path / "again.pt", labeled_digest="x")
+    assert (tmp_path / "first.pt").read_bytes() == (tmp_path / "again.pt").read_bytes()
+
+
+def test_another_seed_gives_other_weights(scenes, trained, tmp_path):
+    refs, truth = scenes
+    name = "ssdlite320_mobilenet_v3_large"
+    other, _ = detectors.train(train_params(name, seed=1), labeled(truth), refs)
+    one, two = trained(name)[0].model.state_dict(), other.model.state_dict()
+    assert not torch.equal(one["backbone.extra.0.0.0.weight"], two["backbone.extra.0.0.0.weight"])
+
+
+def test_training_leaves_the_global_random_state_alone(scenes):
+    refs, truth = scenes
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    detectors.train(train_params("ssdlite320_mobilenet_v3_large"), labeled(truth), refs)
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_warm_start_goes_on_from_the_previous_detector(scenes, trained, name, tmp_path):
+    refs, truth = scenes
+    detector, _ = trained(name)
+    detector.save(tmp_path / "b00.pt", labeled_digest="x")
+    warm = train_params(name, warm_start=True, steps=1)
+    started = detectors.create(warm, CLASSES, tmp_path / "b00.pt")
+    assert propose(started, refs) == propose(detector, refs)
+    log = started.train(labeled(truth), refs, warm)
+    assert "b00.pt" in log.initial_weights
+    started.save(tmp_path / "b01.pt", labeled_digest="x")
+    assert torch.load(tmp_path / "b01.pt", weights_only=True)["steps"] == 3
+
+
+def test_without_warm_start_the_previous_detector_is_ignored(tmp_path):
+    params = train_params("ssdlite320_mobilenet_v3_large")
+    detector = detectors.create(params, CLASSES, tmp_path / "missing.pt")
+    assert detector.name == params.detector
+
+
+def test_warm_start_from_the_empty_detector_begins_with_the_weights(tmp_path):
+    from boxloop.models.detectors.empty import EmptyDetector
+
+    EmptyDetector(CLASSES).save(tmp_path / "empty.pt", labeled_digest="x")
+    params = train_params("ssdlite320_mobilenet_v3_large", warm_start=True)
+    detector = detectors.create(params, CLASSES, tmp_path / "empty.pt")
+    assert detector.initial_weights == "none"
+
+
+def test_warm_start_refuses_another_architecture_and_other_classes(trained, tmp_path):
+    trained("ssdlite320_mobilenet_v3_large")[0].save(tmp_path / "b.pt", labeled_digest="x")
+    with pytest.raises(ParamsError, match=r"b\.pt.*warm_start"):
+        detectors.create(
+            train_params("ssd300_mobilenet_v2", warm_start=True), CLASSES, tmp_path / "b.pt"
+        )
+    same = train_params("ssdlite320_mobilenet_v3_large", warm_start=True)
+    with pytest.raises(ArtifactError, match=r"square, disc.*square, blob"):
+        detectors.create(same, ("square", "blob"), tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_images_without_any_box_are_background(tmp_path, name):
+    refs, truth = drawn(tmp_path, 3, without_boxes=True)
+    detector, log = detectors.train(train_params(name), labeled(truth), refs)
+    assert all(np.isfinite(row["total"]) for row in log.losses)
+    assert set(propose(detector, refs)) == set(truth)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_image_is_enough(tmp_path, name):
+    refs, truth = drawn(tmp_path, 1)
+    detector, _ = detectors.train(train_params(name, batch_size=1), labeled(truth), refs)
+    assert set(propose(detector, refs)) == {"image0"}
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_images_of_different_shapes_go_together(tmp_path, name):
+    wide, wide_truth = drawn(tmp_path / "wide", 1, (120, 60))
+    tall, tall_truth = drawn(tmp_path / "tall", 2, (50, 90))
+    refs, truth = (*wide, tall[1]), {"image0": wide_truth["image0"], "image1": tall_truth["image1"]}
+    params = train_params(name, input_size=(48, 80), batch_size=2)
+    detector, log = detectors.train(params, labeled(truth), refs)
+    assert log.images == 2
+    assert set(propose(detector, refs)) == {"image0", "image1"}
+
+
+def test_nothing_labeled_gives_the_empty_detector():
+    none = LabeledSet(CLASSES, (), {})
+    detector, log = detectors.train(train_params("ssd300_mobilenet_v2"), none, ())
+    assert detector.name == "empty"
+    assert (log.steps, log.images) == (0, 0)
+
+
+def test_nothing_labeled_still_tells_a_misspelled_detector():
+    with pytest.raises(ParamsError, match="did you mean 'ssd300_mobilenet_v2'"):
+        detectors.train(train_params("ssd300_mobilenetv2"), LabeledSet(CLASSES, (), {}), ())
+
+
+@pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "ssd300_mobilenet_v2"])
+def test_learns_what_it_is_shown(tmp_path, name):
+    """Ends at pixels of the image: a wrong scale, offset or label anywhere would show."""
+    refs, truth = drawn(tmp_path, 8, (150, 100))
+    params = train_params(
+        name, input_size=(96, 96), steps=70, batch_size=8, learning_rate=2e-3, augment=("hflip",)
+    )
+    detector, log = detectors.train(params, labeled(truth), refs)
+    assert log.losses[-1]["total"] < 0.5 * log.losses[0]["total"]
+    from boxloop.core.boxes import iou_matrix
+
+    found = propose(detector, refs, floor=0.4)
+    right = 0
+    for image_id, boxes in truth.items():
+        overlaps = iou_matrix(boxes.xyxy, found[image_id].xyxy)
+        same = boxes.labels[:, None] == found[image_id].labels[None, :]
+        right += int(((overlaps >= 0.5) & same).any(axis=1).sum())
+    assert right >= 13  # of 16
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_training_that_diverges_says_so(scenes, name):
+    refs, truth = scenes
+    params = train_params(name, learning_rate=1e12, schedule="constant", steps=12)
+    with pytest.raises(DivergedError, match=r"step \d+ of 12 \(learning rate .*lower train"):
+        detectors.train(params, labeled(truth), refs)
+
+
+def test_epochs_count_passes_over_the_images(scenes):
+    refs, truth = scenes
+    told = []
+    _, log = detectors.train(
+        train_params("ssdlite320_mobilenet_v3_large", epochs=3, batch_size=3),
+        labeled(truth),
+        refs,
+        progress=lambda step, steps, loss: told.append((step, steps)),
+    )
+    assert log.steps == 4  # 3 passes over 4 images, 3 at a time
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_every_optimizer_and_schedule_runs(scenes, optimizer, schedule, steps):
+    refs, truth = scenes
+    params = train_params(
+        "ssdlite320_mobilenet_v3_large", optimizer=optimizer, schedule=schedule, steps=steps
+    )
+    _, log = detectors.train(params, labeled(truth), refs)
+    rates = [row["learning_rate"] for row in log.losses]
+    assert max(rates) <= params.learning_rate * (1 + 1e-9)
+    assert (schedule == "constant") <= (set(rates) == {params.learning_rate})
+
+
+def test_an_image_or_a_class_that_is_not_known(scenes):
+    refs, truth = scenes
+    params = train_params("ssdlite320_mobilenet_v3_large")
+    with pytest.raises(ArtifactError, match="image3"):
+        detectors.train(params, labeled(truth), refs[:3])
+    odd = {"image0": Boxes.build([[1, 1, 9, 9]], ["blob"])}
+    with pytest.raises(ArtifactError, match="'blob' in image 'image0'.*square, disc"):
+        detectors.train(params, labeled(odd), refs)
+
+
+def test_input_sizes_that_cannot_be():
+    with pytest.raises(ParamsError, match="at least 32"):
+        detectors.create(train_params("ssd300_mobilenet_v2", input_size=(16, 64)), CLASSES)
+    with pytest.raises(ParamsError, match="shorter side, longer side"):
+        detectors.create(
+            train_params("fasterrcnn_mobilenet_v3_large_320_fpn", input_size=(128, 64)), CLASSES
+        )
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_listing_detectors_loads_nothing_heavy():
+    loaded = run(
+        "from boxloop.models import detectors; detectors.names(); import sys; print(*sys.modules)"
+    )
+    assert "boxloop.models.detectors" in loaded
+    assert not {"torch", "torchvision", "PIL"} & set(loaded)
+
+
+def test_the_empty_detector_does_without_torchvision(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from boxloop.models import detectors
+from boxloop.params import TrainParams
+from boxloop.core.types import ImageRef, LabeledSet
+path = Path({str(tmp_path / "empty.pt")!r})
+detector, _ = detectors.train(TrainParams(steps=1), LabeledSet(("a",), (), {{}}), ())
+detector.save(path, labeled_digest="x")
+image = ImageRef("i", "i.png", 8, 8, "0")
+found = detectors.load(path, "cpu").propose([image], score_floor=0.1, batch_size=1)
+print(len(found["i"]), "torchvision" in sys.modules)
+"""
+    assert run(code) == ["0", "False"]

@@ -1,0 +1,265 @@
+"""SimNet's training on drawn images, its file, and the features that come from it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from boxloop.core.types import ImageRef
+from boxloop.errors import ArtifactError, DatasetError, DivergedError, ParamsError, WeightsError
+from boxloop.files import file_digest
+from boxloop.models.features import extract
+from boxloop.models.simnet import checkpoint, training
+from boxloop.models.simnet.training import train
+from boxloop.params import FeaturesParams, SimNetParams
+from builders_detectors import drawn
+
+FEATURES = FeaturesParams(network="resnet18", weights="simnet", input_size=64, device="cpu")
+
+
+def params(**changes):
+    values = {"weights": "none", "epochs": 2, "batch_size": 4, "device": "cpu"}
+    return SimNetParams(**(values | changes))
+
+
+def image(path, pixels):
+    Image.fromarray(pixels).save(path)
+    height, width = pixels.shape[:2]
+    return ImageRef(path.stem, str(path), width, height, file_digest(path))
+
+
+@pytest.fixture(scope="module")
+def refs(tmp_path_factory):
+    return drawn(tmp_path_factory.mktemp("scenes"), 10)[0]
+
+
+@pytest.fixture(scope="module")
+def trained(refs):
+    return train(refs, params(), FEATURES)
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory):
+    """Eight images that two halves tell apart: each of its own colour and stripes."""
+    folder, rng = tmp_path_factory.mktemp("textures"), np.random.default_rng(0)
+    refs = []
+    for number in range(8):
+        rows = np.arange(64)[:, None, None]
+        wave = 40 * np.sin(rows * (number + 1) * 2 * np.pi / 64)
+        pixels = rng.integers(60, 190, 3) + wave + rng.normal(0, 8, (64, 64, 3))
+        refs.append(image(folder / f"t{number}.png", np.clip(pixels, 0, 255).astype(np.uint8)))
+    return refs
+
+
+def test_the_log_tells_every_step(trained):
+    _, log = trained
+    assert log.images == 10
+    assert log.steps == 2 * 3  # ten images are batches of 4, 3 and 3
+    assert [row["step"] for row in log.losses] == list(range(1, 7))
+    assert all(row["loss"] > 0 for row in log.losses)
+    assert 0 <= log.wait_fraction <= 1
+    json.dumps(log.to_json(), allow_nan=False)
+
+
+def test_progress_is_told_after_every_step(refs):
+    told = []
+    train(refs, params(epochs=1), FEATURES, lambda *values: told.append(values))
+    assert [(step, steps) for step, steps, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    assert all(loss > 0 for *_, loss in told)
+
+
+def test_training_brings_the_halves_of_an_image_together(textures):
+    """Measured on whole batches in evaluation mode, by distances of our own."""
+
+    def own_half_is_nearest(state):
+        network = resnet18(weights=None)
+        network.load_state_dict(state)
+        network.fc = torch.nn.Identity()
+        pixels = [np.asarray(Image.open(ref.path), dtype=np.float32) for ref in textures]
+        images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255
+        mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        images = (images - mean) / std
+        with torch.inference_mode():
+            left = network.eval()(images[..., :32])
+            right = network(images[..., 32:])
+        distances = torch.cdist(left, right)
+        own = distances.diagonal()
+        return float((own / distances.mean()).mean())
+
+    # Nearly no step at all leaves the network as it was drawn, with its norms measured.
+    before, _ = train(textures, params(epochs=1, learning_rate=1e-12), FEATURES)
+    after, log = train(textures, params(epochs=15, batch_size=8, learning_rate=1e-3), FEATURES)
+    assert log.losses[-1]["loss"] < 0.5 * log.losses[0]["loss"]
+    assert own_half_is_nearest(after.state) < 0.7 * own_half_is_nearest(before.state)
+
+
+def test_features_come_from_the_trained_network_and_whole_images(refs, trained, tmp_path):
+    checkpoint.write(tmp_path / "simnet.pt", trained[0])
+    found = extract(refs, FEATURES, simnet=tmp_path / "simnet.pt").vectors
+    as_file = FEATURES.model_copy(update={"weights": str(tmp_path / "simnet.pt")})
+    np.testing.assert_array_equal(extract(refs, as_file).vectors, found)
+    untrained = FEATURES.model_copy(update={"weights": "none"})
+    assert not np.allclose(extract(refs, untrained).vectors, found, rtol=0.1)
+    # torchvision's own model takes the file's tensors as they are.
+    network = resnet18(weights=None)
+    content = torch.load(tmp_path / "simnet.pt", weights_only=True)
+    network.load_state_dict(content["state_dict"])
+    network.fc = torch.nn.Identity()
+    pixels = torch.from_numpy(np.asarray(Image.open(refs[0].path).convert("RGB")).copy())
+    squashed = torch.nn.functional.interpolate(
+        pixels.permute(2, 0, 1)[None], (64, 64), mode="bilinear", antialias=True
+    ).float()
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        expected = network.eval()((squashed / 255 - mean) / std).numpy()[0]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bytes(refs, trained, tmp_path):
+    again, _ = train(refs, params(), FEATURES)
+    other, _ = train(refs, params(seed=1), FEATURES)
+    for name, net in (("a", trained[0]), ("b", again), ("c", other)):
+        checkpoint.write(tmp_path / name, net)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_images_that_do_not_fit_into_memory_make_no_difference(refs, trained, monkeypatch):
+    monkeypatch.setattr(training, "MEMORY_BUDGET", 10)
+    again, _ = train(refs, params(), FEATURES)
+    for name, tensor in trained[0].state.items():
+        assert torch.equal(tensor, again.state[name]), name
+
+
+def test_the_checkpoint_survives_its_file(trained, tmp_path):
+    checkpoint.write(tmp_path / "simnet.pt", trained[0])
+    back = checkpoint.read(tmp_path / "simnet.pt", "resnet18")
+    for field in ("network", "input_size", "halves", "initial_weights", "steps"):
+        assert getattr(back, field) == getattr(trained[0], field)
+    assert (back.mean, back.std) == (trained[0].mean, trained[0].std)
+    assert all(torch.equal(t, back.state[n]) for n, t in trained[0].state.items())
+
+
+def test_a_kill_while_writing_leaves_the_old_file(trained, tmp_path, monkeypatch):
+    path = tmp_path / "simnet.pt"
+    path.write_bytes(b"old")
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(path, trained[0])
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["simnet.pt"]
+
+
+def test_training_starts_from_the_given_weights(refs, tmp_path):
+    torch.manual_seed(4)
+    state = resnet18(weights=None, num_classes=3).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    own = params(weights=str(tmp_path / "w.pth"), epochs=1, learning_rate=1e-12)
+    trained, log = train(refs, own, FEATURES)
+    assert log.initial_weights == str(tmp_path / "w.pth")
+    torch.testing.assert_close(trained.state["conv1.weight"], state["conv1.weight"])
+
+
+def test_copies_of_an_image_count_once(refs):
+    twin = ImageRef("twin", refs[0].path, refs[0].width, refs[0].height, refs[0].digest)
+    _, log = train([*refs[:3], twin], params(epochs=1), FEATURES)
+    assert log.images == 3
+    with pytest.raises(DatasetError, match="at least 2 different images"):
+        train([refs[0], twin], params(), FEATURES)
+
+
+def test_images_of_one_colour_do_no_harm(tmp_path):
+    flat = [image(tmp_path / f"{v}.png", np.full((40, 30, 3), v, np.uint8)) for v in (0, 100, 200)]
+    trained, _ = train(flat, params(), FEATURES)
+    assert all(bool(tensor.isfinite().all()) for tensor in trained.state.values())
+
+
+@pytest.mark.parametrize("network", ["squeezenet1_1", "mobilenet_v3_small", "densenet121"])
+def test_any_cnn_of_torchvisions(refs, network, tmp_path):
+    features = FEATURES.model_copy(update={"network": network})
+    trained, log = train(refs[:4], params(epochs=1), features)
+    assert log.network == network
+    checkpoint.write(tmp_path / "simnet.pt", trained)
+    assert extract(refs[:2], features, simnet=tmp_path / "simnet.pt").vectors.shape[0] == 2
+
+
+def test_top_and_bottom_halves_are_the_other_reading(refs, trained):
+    other, log = train(refs, params(halves="top_bottom"), FEATURES)
+    assert log.halves == other.halves == "top_bottom"
+    assert not torch.equal(other.state["conv1.weight"], trained[0].state["conv1.weight"])
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def test_networks_and_weights_that_cannot_be_had(refs):
+    with pytest.raises(ParamsError, match="'resnet5'.*did you mean resnet50"):
+        train(refs, params(), FEATURES.model_copy(update={"network": "resnet5"}))
+    with pytest.raises(WeightsError, match=r"simnet\.weights: 'simnet' is neither a file nor"):
+        train(refs, params(weights="simnet"), FEATURES)
+    transformer = FEATURES.model_copy(update={"network": "vit_b_16", "input_size": 224})
+    with pytest.raises(ParamsError, match="vit_b_16 cannot take images of 224x112 pixels"):
+        train(refs, params(), transformer)
+    small = FEATURES.model_copy(update={"network": "densenet121", "input_size": 1})
+    with pytest.raises(ParamsError, match="cannot take images of 1 pixels"):
+        train(refs, params(), small)
+
+
+def test_a_loss_that_explodes_writes_nothing(refs):
+    with pytest.raises(DivergedError, match=r"diverged: .*lower simnet\.learning_rate"):
+        train(refs, params(epochs=30, learning_rate=1e18), FEATURES)
+
+
+def test_files_that_are_not_simnets(trained, tmp_path):
+    path = tmp_path / "simnet.pt"
+    with pytest.raises(ArtifactError, match=r"does not exist: run 'boxloop simnet'"):
+        checkpoint.read(path, "resnet18")
+    path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match="is empty, because SimNet was not asked for"):
+        checkpoint.read(path, "resnet18")
+    path.write_text("milk, bread")
+    with pytest.raises(ArtifactError, match=r"is not a file of SimNet's: it holds something"):
+        checkpoint.read(path, "resnet18")
+    torch.save({"format": "boxloop/detector@1"}, path)
+    with pytest.raises(ArtifactError, match="is not of the format boxloop/simnet@1"):
+        checkpoint.read(path, "resnet18")
+    checkpoint.write(path, trained[0])
+    with pytest.raises(ArtifactError, match=r"a trained resnet18, but features\.network is vgg11"):
+        checkpoint.read(path, "vgg11")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match="simnet.pt"):
+        checkpoint.read(path, "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("network", 3, "at network: must be a str"),
+        ("mean", [1.0], "at mean: must be three numbers"),
+        ("std", None, "at std: must be a list"),
+        ("state_dict", {"a": 1}, "at state_dict: must hold tensors only"),
+    ],
+)
+def test_a_damaged_field_is_named(trained, tmp_path, key, value, message):
+    path = tmp_path / "simnet.pt"
+    checkpoint.write(path, trained[0])
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, key: value}, path)
+    with pytest.raises(ArtifactError, match=message):
+        checkpoint.read(path, "resnet18")
+
+
+def test_features_by_simnet_need_its_file(refs):
+    with pytest.raises(ArtifactError, match="--simnet data/simnet.pt"):
+        extract(refs, FEATURES)

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from boxloop.errors import ParamsError
+from boxloop.models.devices import pick
+
+CUDA = torch.cuda.is_available()
+
+
+def test_cpu_is_always_there():
+    assert pick("cpu") == torch.device("cpu")
+
+
+def test_auto_takes_what_there_is():
+    assert pick("auto").type == ("cuda" if CUDA else "cpu")
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
+def test_cuda_is_the_first_one():
+    assert pick("cuda") == pick("cuda:0") == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("name", ["cuda:99"] if CUDA else ["cuda", "cuda:0", "cuda:99"])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(ParamsError, match=rf"'{name}' is not available.*'auto' or 'cpu'"):
+        pick(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:", "cuda:-1", "cuda:x", "mps", "cpu:0"])
+def test_names_that_are_no_devices(name):
+    with pytest.raises(ParamsError, match="auto, cpu, cuda or cuda:<index>"):
+        pick(name)

@@ -1,0 +1,316 @@
+"""Files as CVAT and Label Studio export them; what is wrong with one is told, and nothing written.
+
+The campaign is that of ``builders_campaign``: batch b01 waits, with seven proposals on two images.
+"""
+
+import copy
+import json
+import math
+import sys
+
+import pytest
+
+from boxloop import cli
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from builders_campaign import build_campaign, small_params
+
+FIFTYONE = {"annotator": "fiftyone"}
+CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+IMAGES = [
+    {"id": 7, "file_name": "img02.png", "width": 64, "height": 48},
+    {"id": 9, "file_name": "img03.png", "width": 64, "height": 48},
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Batch b00 is done, b01 waits for its review."""
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    params = small_params(3, review=FIFTYONE)
+    build_campaign(folder, params, done=1, annotator="fiftyone", through="proposals")
+    text = json.dumps(params.model_dump(mode="json"))
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def program(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["boxloop", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+def box(image, category, bbox, **more):
+    return {"image_id": image, "category_id": category, "bbox": bbox, "iscrowd": 0, **more}
+
+
+def write(root, annotations, images=IMAGES, categories=CATEGORIES):
+    numbered = [{"id": i, **a} if isinstance(a, dict) else a for i, a in enumerate(annotations, 1)]
+    content = {"images": images, "annotations": numbered, "categories": categories}
+    (root / "back.json").write_text(json.dumps(content), encoding="utf-8")
+    return "back.json"
+
+
+def submitted(root):
+    return submissions.read(CampaignPaths(root).reviews)
+
+
+TRUTH = [
+    box(7, 1, [2, 2, 10, 10]),
+    box(7, 1, [20, 2, 10, 10]),
+    box(7, 2, [40, 2, 10, 10]),
+    box(9, 2, [2, 2, 10, 10]),
+    box(9, 1, [20, 2, 10, 10]),
+    box(9, 1, [40, 2, 10, 10]),
+]
+SAID = "b01: 2 images; of the proposals 3 kept, 1 moved, 1 relabeled, 1 removed; 1 box added\n"
+
+
+def test_a_tool_that_keeps_no_attributes(root, program):
+    code, said = program("import-corrections", write(root, TRUTH), "--reviewer", "Ada")
+    assert (code, said.startswith(SAID)) == (0, True), said
+    assert said.endswith("b01 is complete. Next: dvc repro\n")
+    (taken,) = submitted(root)
+    assert (taken.batch, taken.annotator, taken.reviewer) == ("b01", "import", "Ada")
+    assert taken.proposals == artifacts.read_proposals(root / "data/proposals/b01.json")
+    assert taken.score_threshold == 0.5
+    assert taken.boxes["img02"].ids.tolist() == ["t0", "t1", "t2"]
+    # img03's t2 was not shown: the box there was drawn.
+    assert taken.boxes["img03"].ids.tolist() == ["t0", "t1", "i0"]
+    truth = artifacts.read_truth(root / "data/truth.json")
+    for name, boxes in taken.boxes.items():
+        assert boxes.xyxy.tolist() == truth[name].xyxy.tolist()
+        assert boxes.labels.tolist() == truth[name].labels.tolist()
+
+
+def cvat(root, edit):
+    """What CVAT makes of our own export: two decimals, ids and order of its own, attributes."""
+    path = root / "out" / "annotations" / "instances_default.json"
+    content = json.loads(path.read_text())
+    kept = edit({a["attributes"]["boxloop_id"].partition("/")[2] + str(a["image_id"]): a
+                 for a in content["annotations"]})  # fmt: skip
+    content["annotations"] = [
+        {
+            "id": i,
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "segmentation": [],
+            "area": 1.0,
+            "bbox": [round(v, 2) for v in a["bbox"]],
+            "iscrowd": 0,
+            "attributes": {"occluded": False, "rotation": 0.0, **a.get("attributes", {})},
+        }
+        for i, a in enumerate(reversed(kept), start=1)
+    ]
+    (root / "back.json").write_text(json.dumps(content))
+    return "back.json"
+
+
+def edited(rows):
+    """Moves t0, relabels t2 and removes t3 of the first image; draws one on the second."""
+    rows["t01"]["bbox"] = [2, 2, 10, 10]
+    rows["t21"]["category_id"] = 2
+    del rows["t31"]
+    return [*rows.values(), box(2, 1, [40, 2, 10, 10])]
+
+
+def test_proposals_out_and_corrections_back_with_their_ids(root, program):
+    program("export", "out", "--format", "coco", "--proposals", "b01", "--images", "none")
+    code, said = program("import-corrections", cvat(root, edited))
+    assert (code, said.startswith(SAID)) == (0, True), said
+    (taken,) = submitted(root)
+    assert sorted(taken.boxes["img02"].ids.tolist()) == ["t0", "t1", "t2"]
+    assert sorted(taken.boxes["img03"].ids.tolist()) == ["i0", "t0", "t1"]
+
+
+def test_deleted_and_drawn_again_is_told_where_ids_come_back(root, program):
+    def redrawn(rows):
+        again = copy.deepcopy(rows.pop("t11"))
+        del again["attributes"]
+        return [*rows.values(), again]
+
+    program("export", "out", "--format", "coco", "--proposals", "b01")
+    _, said = program("import-corrections", cvat(root, redrawn))
+    assert "5 kept, 0 moved, 0 relabeled, 1 removed; 1 box added" in said
+
+
+def test_ids_of_other_proposals_are_not_believed(root, program):
+    program("export", "out", "--format", "coco", "--proposals", "b01")
+    path = root / "data/proposals/b01.json"
+    path.write_text(path.read_text().replace("0.9", "0.95"))
+    code, said = program("import-corrections", cvat(root, edited))
+    assert code == 0
+    assert said.startswith(SAID)
+    assert "The file was made from other proposals than data/proposals/b01.json has now" in said
+
+
+def test_parts_add_up(root, program):
+    first = write(root, TRUTH[:3], IMAGES[:1])
+    _, said = program("import-corrections", first)
+    assert "Still missing of b01: 1 image. Import them too, or 'boxloop review b01'" in said
+    code, said = program("import-corrections", write(root, [], IMAGES[1:]), "--batch", "b01")
+    assert code == 0
+    assert "b01: 1 image (1 without boxes)" in said
+    assert "b01 is complete" in said
+    assert len(submitted(root)) == 2
+
+
+def test_a_second_time_only_on_request(root, program):
+    program("import-corrections", write(root, TRUTH))
+    code, said = program("import-corrections", write(root, TRUTH[:4]))
+    assert code == 2
+    assert "img02, img03 of b01 were submitted before: --redo replaces those labels" in said
+    assert len(submitted(root)) == 1
+    code, _ = program("import-corrections", write(root, TRUTH[:4]), "--redo")
+    assert code == 0
+    newest = submissions.latest(submitted(root))
+    assert len(newest["img03"].boxes["img03"]) == 1
+
+
+def test_labels_that_only_dvc_holds_are_not_replaced_unasked(root, program):
+    """As in a fresh clone, where reviews/ is not there."""
+    images = [
+        {**i, "file_name": n} for i, n in zip(IMAGES, ("img00.png", "img01.png"), strict=True)
+    ]
+    code, said = program("import-corrections", write(root, [], images))
+    assert code == 2
+    assert "img00, img01 of b00 were submitted before" in said
+
+
+def test_a_redo_keeps_the_seconds_of_before(root, program):
+    images = [{**IMAGES[0], "file_name": "img00.png"}]
+    code, said = program("import-corrections", write(root, TRUTH[:3], images), "--redo")
+    # This folder has no dvc.yaml.
+    assert code == 2
+    assert "the labels of b00 are safe in reviews/, but DVC did not take them over" in said
+    assert submitted(root)[0].seconds == {"img00": 10.0}
+
+
+def test_a_file_of_label_studio(root, program):
+    """As its converter (SDK 2.1) writes it: uploads, ids from 0, no size where there is no box."""
+    images = [
+        {"width": 64, "height": 48, "id": 0, "file_name": "/data/upload/1/3ffd1ab2-img02.png"},
+        {"width": None, "height": None, "id": 1, "file_name": "/data/upload/1/4ffd1ab2-img03.png"},
+    ]
+    bbox = [20.000000000000004, 1.9999999999999998, 10.0, 10.000000000000002]
+    extra = {"segmentation": [], "ignore": 0, "area": 100.00000000000001}
+    rows = [box(0, 0, bbox, **extra), box(0, 1, [40.0, 2.0, 10.0, 10.0], **extra)]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    code, said = program("import-corrections", write(root, rows, images, categories))
+    expected = (
+        "b01: 2 images (1 without boxes); of the proposals 1 kept, 0 moved, 1 relabeled, 4 removed;"
+        " 0 boxes added\n"
+    )
+    assert (code, said.startswith(expected)) == (0, True), said
+    assert submitted(root)[0].boxes["img02"].xyxy.tolist() == [[20, 2, 30, 12], [40, 2, 50, 12]]
+
+
+def test_outlines_are_not_looked_at(root, program):
+    rows = [{**TRUTH[0], "segmentation": [[2, 2, 12, 2, 12, 12]]}, *TRUTH[1:]]
+    _, said = program("import-corrections", write(root, rows))
+    assert "Not looked at: the outlines or masks of 1 box" in said
+
+
+def test_one_batch_out_of_a_whole_project(root, program):
+    names = ["img00.png", "img02.png", "img03.png", "img04.png"]
+    images = [{"id": i, "file_name": n, "width": 64, "height": 48} for i, n in enumerate(names)]
+    code, said = program("import-corrections", write(root, [], images))
+    assert code == 2
+    assert (
+        "back.json has 1 image of b00 and 2 images of b01 and 1 image of b02: say by --batch"
+        " which ones to take" in said
+    )
+    code, said = program("import-corrections", "back.json", "--batch", "b01")
+    assert code == 0
+    assert "Left out: 2 images of other batches" in said
+    assert set(submitted(root)[0].boxes) == {"img02", "img03"}
+
+
+ROTATED = box(7, 1, [2, 2, 10, 10], attributes={"rotation": 30.0})
+
+
+@pytest.mark.parametrize(
+    ("annotations", "images", "message"),
+    [
+        ([box(7, 1, [60, 2, 18, 10])], IMAGES,
+         "img02: box of class 'cat' at (60, 2) sticks out of the image by 14 px on the right"),
+        ([box(7, 1, [2, 2, 0, 10])], IMAGES, "img02: box of class 'cat' at (2, 2) has no real"),
+        ([box(7, 1, [2, 2, math.nan, 10])], IMAGES, "not four finite numbers"),
+        ([box(7, 1, ["2", 2, 10, 10]), box(7, 1, [2, 2, 10, 10])], IMAGES, "drawn twice?"),
+        ([box(7, 3, [2, 2, 10, 10])], IMAGES, "annotations[0] has the category 3, which the file"),
+        ([box(7, 1, None)], IMAGES, "annotations[0] has no 'bbox' of four numbers"),
+        ([{**TRUTH[0], "iscrowd": 1}], IMAGES, "annotations[0] is a crowd region (iscrowd: 1)"),
+        ([ROTATED], IMAGES, "annotations[0] is rotated by 30 degrees"),
+        ([box(7, 1, [2, 2, 10, 10], rotation=-90)], IMAGES, "is rotated by -90 degrees"),
+        ([box(8, 1, [2, 2, 10, 10])], IMAGES, "annotations[0]: is of no image that the file lists"),
+        ([7], IMAGES, "annotations[0]: is of no image that the file lists"),
+        ([], [{**IMAGES[0], "width": 48, "height": 64}],
+         "img02: the file says 48x64 pixels, but the upright image has 64x48"),
+        ([], [{**IMAGES[0], "file_name": "x.png"}, IMAGES[1]],
+         "lists 1 of 2 images that are none of the campaign's by their file names: x.png"),
+        ([], [IMAGES[0], {**IMAGES[1], "file_name": "a/img02.png"}],
+         "images[0] and images[1] are both image img02"),
+        ([], [IMAGES[0], IMAGES[0]], "images[1]: the image id 7 occurs twice"),
+        ([], [{"id": 1}], "images[0]: needs an 'id' and a 'file_name'"),
+        ([], [], "lists no image"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_and_nothing_is_written(root, program, annotations, images, message):
+    code, said = program("import-corrections", write(root, annotations, images))
+    assert code == 2
+    assert message in said
+    assert "Traceback" not in said
+    assert submitted(root) == []
+
+
+def test_a_class_that_the_campaign_does_not_have(root, program):
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "wolf"}]
+    _, said = program("import-corrections", write(root, TRUTH, IMAGES, categories))
+    assert "back.json was not taken in, because 2 things are wrong in it:\n" in said
+    assert "img02: box of class 'wolf' at (40, 2) is of none of the classes cat, dog\n" in said
+
+
+def test_a_long_list_of_faults_is_cut(root, program):
+    rows = [box(7, 1, [2, 2 + i, 0, 0]) for i in range(25)]
+    _, said = program("import-corrections", write(root, rows))
+    assert len(said.splitlines()) == 22
+    assert said.endswith("  and 5 more\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.json"], "nothing.json does not exist"),
+        (["params.yaml"], "params.yaml has no list 'images'"),
+        (["back.json", "--batch", "b09"], "there is no batch 'b09'"),
+        (["back.json", "--batch", "b02"], "back.json has no image of batch b02, but of b01"),
+        (["back.json", "--set", "review.annotator=simulated"], "review.annotator is 'simulated'"),
+    ],
+)
+def test_what_cannot_be_taken_in_is_one_sentence(root, program, arguments, message):
+    write(root, TRUTH)
+    code, said = program("import-corrections", *arguments)
+    assert code == 2
+    assert message in said
+    assert said.count("\n") == 1
+    assert submitted(root) == []
+
+
+def test_without_proposals_there_is_nothing_to_account_against(root, program):
+    (root / "data/proposals/b01.json").unlink()
+    code, said = program("import-corrections", write(root, TRUTH))
+    assert code == 2
+    assert "data/proposals/b01.json does not exist" in said

@@ -1,0 +1,51 @@
+"""A mongod whose keeper could not take it along, as on systems without PR_SET_PDEATHSIG."""
+
+import subprocess
+
+import psutil
+import pytest
+
+from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.mongodb.mongod import Mongod, Place, end_leftover
+from builders_database import nothing_left, processes, wait_until
+
+
+@pytest.fixture
+def leftover(folder, mongod, monkeypatch):
+    """A mongod without a keeper."""
+    monkeypatch.setattr("boxloop.review.fiftyone.mongodb.mongod._die_with", lambda keeper: None)
+    folder.mkdir(parents=True)
+    started = Mongod(mongod, Place(folder))
+    wait_until(lambda: started.port() is not None)
+    yield started.process
+    started.process.kill()
+    started.process.wait()
+
+
+def test_the_next_session_ends_it_in_order(folder, leftover):
+    with open_database(folder):
+        assert psutil.Process(leftover.pid).status() == psutil.STATUS_ZOMBIE
+        assert [m.pid for m in processes(folder)[1]] != [leftover.pid]
+    assert leftover.wait() == 0
+    wait_until(lambda: nothing_left(folder))
+
+
+def test_another_process_that_got_its_number_is_left_alone(folder):
+    place = Place(folder)
+    place.data.mkdir(parents=True)
+    other = subprocess.Popen(["sleep", "20"])
+    try:
+        (place.data / "mongod.lock").write_text(f"{other.pid}\n")
+        end_leftover(place)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("text", ["", "x", "999999999"])
+def test_there_is_none(folder, text):
+    place = Place(folder)
+    place.data.mkdir(parents=True)
+    (place.data / "mongod.lock").write_text(text)
+    end_leftover(place)

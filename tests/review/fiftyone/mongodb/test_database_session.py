@@ -1,0 +1,431 @@
+"""Sessions of a campaign and their mongod: started, shared, killed, taken up again.
+
+Everything runs for real: sessions, keepers and mongods are processes, and are killed as such.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from boxloop.errors import DatabaseError
+from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.mongodb.mongod import Place
+from boxloop.review.fiftyone.mongodb.session import URI_VARIABLE, _is_ours
+from builders_database import (
+    SESSION,
+    Session,
+    add,
+    client,
+    nothing_left,
+    processes,
+    recorded,
+    sessions,
+    values,
+    wait_until,
+)
+
+
+def test_a_session_has_a_database_and_leaves_none_running(folder):
+    with open_database(folder) as uri:
+        add(uri, 1)
+        assert "journal=true" in uri
+        keepers, mongods = processes(folder)
+        assert len(keepers) == len(mongods) == 1
+        # Ctrl-C in the terminal of the session reaches neither.
+        assert os.getsid(keepers[0].pid) == os.getsid(mongods[0].pid) != os.getsid(0)
+    wait_until(lambda: nothing_left(folder), seconds=5)
+    assert not (folder / "mongod.json").exists()
+
+
+def test_only_this_machine_reaches_it(folder):
+    with open_database(folder) as uri:
+        (mongod,) = processes(folder)[1]
+        listening = [c.laddr for c in mongod.net_connections("all") if c.status == "LISTEN"]
+        port = int(uri.partition("127.0.0.1:")[2].partition("/")[0])
+        assert listening == [("127.0.0.1", port)]
+        assert not Path(f"/tmp/mongodb-{port}.sock").exists()
+
+
+def test_what_was_stored_is_there_next_time(folder):
+    for value in range(3):
+        # Without a pause: each but the first comes while the one before is being stopped.
+        with open_database(folder) as uri:
+            assert values(uri) == list(range(value))
+            add(uri, value)
+
+
+def test_git_does_not_see_it(folder):
+    with open_database(folder):
+        campaign = folder.parent
+        subprocess.run(["git", "init", "-q", campaign], check=True)
+        seen = subprocess.run(
+            ["git", "-C", campaign, "status", "--porcelain", "-uall"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert seen.stdout == ""
+
+
+def test_any_folder_will_do(folder):
+    deep = folder.parent / "mit Läuzeichen, 空格 'quoted' $HOME" / "/".join(["d" * 60] * 6)
+    assert len(str(deep)) > 400
+    with open_database(deep) as uri:
+        add(uri, 1)
+        assert values(uri) == [1]
+    wait_until(lambda: nothing_left(deep))
+
+
+def test_a_relative_folder_is_the_same_one(folder, monkeypatch):
+    folder.parent.mkdir()
+    monkeypatch.chdir(folder.parent)
+    with open_database(folder) as absolute, open_database(Path(".boxloop")) as relative:
+        assert absolute == relative
+
+
+def test_files_of_the_campaign_are_no_modules(folder, monkeypatch):
+    folder.parent.mkdir()
+    monkeypatch.chdir(folder.parent)
+    for name in ("json", "signal", "boxloop"):
+        Path(f"{name}.py").write_text("raise SystemExit(9)\n")
+    with open_database(folder) as uri:
+        add(uri, 1)
+
+
+def test_sessions_that_start_at_once_share_one(folder):
+    with sessions(*[folder] * 4) as started:
+        assert len({session.uri for session in started}) == 1
+        keepers, mongods = processes(folder)
+        assert len(keepers) == len(mongods) == 1
+        for session in started[:-1]:
+            session.end()
+        time.sleep(0.6)
+        last = started[-1]
+        add(last.uri, 1)
+        last.end()
+        wait_until(lambda: nothing_left(folder))
+
+
+def test_sessions_that_come_and_go_never_miss_it(folder):
+    code = """
+import sys, time, random
+from pathlib import Path
+import pymongo
+from boxloop.review.fiftyone.mongodb import open_database
+for turn in range(4):
+    with open_database(Path(sys.argv[1])) as uri, pymongo.MongoClient(uri) as client:
+        client.tests.things.insert_one({"value": turn})
+        time.sleep(random.Random(sys.argv[1] + str(turn)).uniform(0, 0.3))
+    time.sleep(random.Random(turn).uniform(0, 0.5))
+print("mongodb://done")
+"""
+    coming = [Session(folder, code) for _ in range(3)]
+    assert [session.uri for session in coming] == ["mongodb://done"] * 3
+    for session in coming:
+        session.end()
+    with open_database(folder) as uri:
+        assert values(uri) == sorted([*range(4)] * 3)
+
+
+def test_a_killed_session_leaves_no_process(folder):
+    with sessions(folder) as (session,):
+        add(session.uri, 1)
+        session.kill()
+        wait_until(lambda: nothing_left(folder), seconds=5)
+    with open_database(folder) as uri:
+        assert values(uri) == [1]
+
+
+def test_a_session_killed_while_it_starts_leaves_no_process(folder):
+    for delay in (0.15, 0.25, 0.35, 0.5):
+        session = Session(folder)
+        time.sleep(delay)
+        session.kill()
+    wait_until(lambda: nothing_left(folder), seconds=10)
+
+
+def test_everything_killed_at_once_loses_nothing(folder):
+    with sessions(folder) as (session,):
+        for value in range(20):
+            add(session.uri, value)
+        keepers, mongods = processes(folder)
+        for process in (*mongods, *keepers):
+            process.kill()
+        session.kill()
+    with open_database(folder) as uri:
+        assert values(uri) == list(range(20))
+
+
+def test_a_killed_keeper_takes_its_mongod_along_and_the_next_session_starts_anew(folder):
+    with sessions(folder) as (session,):
+        add(session.uri, 1)
+        (keeper,), (mongod,) = processes(folder)
+        keeper.kill()
+        # At once: the old mongod is still about to stop.
+        with open_database(folder) as uri:
+            assert values(uri) == [1]
+            (other,) = processes(folder)[1]
+            assert other.pid == recorded(folder)["pid"] != mongod.pid
+        session.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_keeper_leaves_no_mongod_even_if_no_session_comes(folder):
+    with open_database(folder):
+        (keeper,) = processes(folder)[0]
+        keeper.kill()
+        wait_until(lambda: nothing_left(folder), seconds=5)
+
+
+def test_a_killed_mongod_is_back_on_the_same_port(folder):
+    with open_database(folder) as uri, client(uri) as opened:
+        opened.tests.things.insert_one({"value": 1})
+        (mongod,) = processes(folder)[1]
+        mongod.kill()
+        assert opened.tests.things.find_one()["value"] == 1
+        assert recorded(folder)["pid"] != mongod.pid
+        with open_database(folder) as again:
+            assert again == uri
+
+
+def test_a_port_that_is_taken_meanwhile_is_left_alone(folder):
+    with open_database(folder) as uri:
+        add(uri, 1)
+        (keeper,), (mongod,) = processes(folder)
+        port = recorded(folder)["port"]
+        keeper.suspend()
+        mongod.kill()
+        wait_until(lambda: mongod.status() == psutil.STATUS_ZOMBIE)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            keeper.resume()
+            wait_until(lambda: not (folder / "mongod.json").exists())
+            with open_database(folder) as other:
+                assert f":{port}/" not in other
+                assert values(other) == [1]
+                assert processes(folder)[0] == [keeper]
+
+
+def test_ctrl_c_ends_the_session_first(folder):
+    code = SESSION.replace(
+        "print(uri, flush=True)",
+        """
+        try:
+            print(uri, flush=True)
+            sys.stdin.read()
+        finally:
+            import pymongo, time
+            time.sleep(0.5)
+            with pymongo.MongoClient(uri, serverSelectionTimeoutMS=1000) as client:
+                client.tests.things.insert_one({"value": "saved on the way out"})
+""",
+    )
+    session = Session(folder, code)
+    assert session.uri
+    os.killpg(session.process.pid, signal.SIGINT)
+    session.end()
+    assert session.process.returncode == 0
+    with open_database(folder) as uri:
+        assert values(uri) == ["saved on the way out"]
+
+
+def test_what_a_session_started_does_not_keep_the_database_alive(folder):
+    code = """
+import os, subprocess, sys, time
+from pathlib import Path
+from boxloop.review.fiftyone.mongodb import open_database
+with open_database(Path(sys.argv[1])) as uri:
+    print(uri, flush=True)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        close_fds=False)
+    forked = os.fork()
+    if not forked:
+        os.close(1)
+        time.sleep(20)
+        os._exit(0)
+    print(other.pid, forked, flush=True)
+    sys.stdin.read()
+"""
+    session = Session(folder, code)
+    assert session.uri
+    children = [psutil.Process(int(pid)) for pid in session.process.stdout.readline().split()]
+    try:
+        session.kill()
+        wait_until(lambda: nothing_left(folder), seconds=5)
+        assert all(child.is_running() for child in children)
+    finally:
+        for child in children:
+            child.kill()
+
+
+def test_a_keeper_that_is_asked_to_end_stops_mongod_in_order(folder):
+    with open_database(folder) as uri:
+        add(uri, 1)
+        (keeper,) = processes(folder)[0]
+        keeper.terminate()
+        wait_until(lambda: nothing_left(folder))
+        # Empty: mongod closed its files, and has nothing to recover.
+        assert (folder / "db" / "mongod.lock").read_text() == ""
+
+
+def test_two_campaigns_never_meet(folder):
+    other = folder.parents[1] / "other" / ".boxloop"
+    with open_database(folder) as here, open_database(other) as there:
+        assert here != there
+        ports = recorded(folder)["port"], recorded(other)["port"]
+        assert [_is_ours(port, Place(folder)) for port in ports] == [True, False]
+        add(here, "here")
+        add(there, "there")
+        record = (folder / "mongod.json").read_text()
+    wait_until(lambda: nothing_left(folder) and nothing_left(other))
+    with open_database(folder) as here:
+        # A record out of date that names the port which the neighbour has by now.
+        (other / "mongod.json").write_text((folder / "mongod.json").read_text() or record)
+        with open_database(other) as there:
+            assert here != there
+            assert values(here) == ["here"]
+            assert values(there) == ["there"]
+    wait_until(lambda: nothing_left(other))
+
+
+def test_a_record_that_is_nonsense_is_no_obstacle(folder):
+    folder.mkdir(parents=True)
+    for text in ("[1]", '{"pid": "x", "port": null}', '{"pid": 1, "port": 1}'):
+        (folder / "mongod.json").write_text(text)
+        with open_database(folder):
+            pass
+        wait_until(lambda: nothing_left(folder))
+
+
+def test_a_deleted_folder_is_made_anew(folder):
+    with open_database(folder) as uri:
+        add(uri, 1)
+    wait_until(lambda: nothing_left(folder))
+    shutil.rmtree(folder)
+    with open_database(folder) as uri:
+        assert values(uri) == []
+
+
+def test_the_log_does_not_grow_on_and_on(folder):
+    folder.mkdir(parents=True)
+    (folder / "mongod.log").write_bytes(b"{}\n" * 2_000_000)
+    with open_database(folder):
+        assert (folder / "mongod.log").stat().st_size < 1_000_000
+        assert (folder / "mongod.log.1").stat().st_size == 6_000_000
+
+
+def test_an_error_of_the_session_is_its_own(folder):
+    with pytest.raises(FileNotFoundError, match="not ours"), open_database(folder):
+        raise FileNotFoundError("not ours")
+
+
+# --- what cannot be started -----------------------------------------------------------------------
+
+
+def refusal(folder):
+    with pytest.raises(DatabaseError) as caught, open_database(folder):
+        pass
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def test_damaged_data_are_named_with_the_log_and_a_way_out(folder):
+    with open_database(folder):
+        pass
+    wait_until(lambda: nothing_left(folder))
+    turtle = folder / "db" / "WiredTiger.turtle"
+    turtle.write_bytes(b"damaged")
+    said = refusal(folder)
+    assert "turtle file read error" in said
+    assert str(folder / "mongod.log") in said
+    assert f"move {folder / 'db'} away" in said
+    # And that way out is one.
+    (folder / "db").rename(folder / "away")
+    with open_database(folder) as uri:
+        add(uri, 1)
+
+
+def test_data_that_another_mongod_has_open(folder, mongod):
+    with open_database(folder):
+        pass
+    wait_until(lambda: nothing_left(folder))
+    other = subprocess.Popen(
+        [mongod, "--dbpath", folder / "db", "--port", "0", "--nounixsocket"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: (folder / "db" / "mongod.lock").read_text().strip() == str(other.pid))
+        assert "Another mongod instance is already running" in refusal(folder)
+        assert other.poll() is None, "it was not ours to end"
+    finally:
+        other.terminate()
+        other.wait()
+
+
+def test_a_log_that_cannot_be_written(folder):
+    (folder / "mongod.log").mkdir(parents=True)
+    assert "should name a file, not a directory" in refusal(folder)
+
+
+def test_a_folder_that_cannot_be_made(folder):
+    folder.parent.write_text("a file")
+    said = refusal(folder)
+    assert str(folder) in said
+    assert "Not a directory" in said
+    folder.parent.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only(folder):
+    folder.mkdir(parents=True, mode=0o500)
+    assert "Permission denied" in refusal(folder)
+
+
+# --- a MongoDB of the user's own ------------------------------------------------------------------
+
+
+def test_the_users_own_is_used_and_nothing_is_started(folder, monkeypatch):
+    with open_database(folder.parent / "theirs") as theirs:
+        monkeypatch.setenv(URI_VARIABLE, theirs)
+        with open_database(folder) as uri:
+            assert uri == theirs
+        assert not folder.exists()
+    wait_until(lambda: nothing_left(folder.parent / "theirs"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("mongodb://user:secret@127.0.0.1:1/", "127.0.0.1:1: "),
+        ("mongodb://user:secret/x@127.0.0.1:1", "must be escaped"),
+        ("mongodb://", "cannot be used"),
+    ],
+)
+def test_the_users_own_does_not_answer(folder, monkeypatch, uri, reason):
+    monkeypatch.setenv(URI_VARIABLE, uri)
+    monkeypatch.setattr("boxloop.review.fiftyone.mongodb.session._SECONDS_TO_ANSWER", 0.5)
+    said = refusal(folder)
+    assert URI_VARIABLE in said
+    assert reason in said
+    assert "secret" not in said
+
+
+def test_opening_a_database_loads_nothing_heavy():
+    code = (
+        "import boxloop.review.fiftyone.mongodb.keeper, sys;"
+        "import boxloop.review.fiftyone.mongodb; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not set(done.stdout.split()) & {"fiftyone", "torch", "pymongo", "mlflow", "numpy"}

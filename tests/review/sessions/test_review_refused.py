@@ -1,0 +1,157 @@
+"""`boxloop review` where there is nothing to open, or no right to: one sentence, and no server."""
+
+import getpass
+import subprocess
+
+import pytest
+
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes
+from boxloop.errors import ReviewPending, SessionError, UserError
+from boxloop.params import load_params
+from boxloop.review.fiftyone import session
+from boxloop.review.fiftyone.assign import Terms
+from builders_reviews import submission
+from builders_sessions import campaign, images
+from builders_terminals import environment
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    made = campaign(tmp_path / "c", {"b00": images(2), "b01": images(2, first=2)})
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def review(paths, batch=None, *, overrides=(), **options):
+    """The command, in this process; gives what it said."""
+    said = []
+    path = paths.root / "params.yaml"
+    settings = {"reviewer": "ann", "part": None, "redo": False, "port": None, "browser": False}
+    session.review(
+        path,
+        overrides,
+        load_params(path, overrides),
+        batch=batch,
+        say=said.append,
+        **(settings | options),
+    )
+    return "\n".join(said)
+
+
+def submit(paths, key, image_ids=None):
+    proposals = artifacts.read_proposals(paths.proposals(key))
+    truth = dict.fromkeys(proposals.boxes, Boxes.empty())
+    submissions.append(paths.reviews, submission(proposals, truth, image_ids))
+
+
+@pytest.mark.parametrize(
+    ("batch", "options", "says"),
+    [
+        ("b07", {}, "there is no batch b07: params.yaml lists b00, b01 under iterations"),
+        ("b00", {"redo": True}, "batch b00 was not submitted yet: leave --redo out"),
+        (None, {"redo": True}, "--redo needs the batch that is to be opened again"),
+        ("b00", {"part": "3/2"}, "--part 3/2: must be like 1/2, the first of two parts"),
+        ("b00", {"part": "1/3"}, "part 1/3 of batch b00 has no image: the batch has 2"),
+        ("b00", {"reviewer": "  "}, "say who reviews: --reviewer NAME"),
+        ("b00", {"reviewer": "a\nb"}, "has characters that cannot be shown"),
+    ],
+)
+def test_what_cannot_be_opened_is_told(paths, batch, options, says):
+    with pytest.raises(UserError, match=says):
+        review(paths, batch, **options)
+
+
+def test_a_simulation_needs_nobody(paths):
+    with pytest.raises(UserError, match="review.annotator is 'simulated', which needs no person"):
+        review(paths, overrides=["review.annotator=simulated"])
+
+
+def test_a_submitted_batch_is_not_opened_again_by_mistake(paths):
+    submit(paths, "b00")
+    with pytest.raises(UserError, match="batch b00 is submitted already: 'boxloop review b00 --r"):
+        review(paths, "b00")
+    with pytest.raises(UserError, match="part 1/2 of batch b00 is submitted .* b00 --part 1/2 --r"):
+        review(paths, "b00", part="1/2")
+
+
+def test_the_batch_that_waits_is_the_first_that_is_not_wholly_submitted(paths):
+    params = load_params(paths.root / "params.yaml")
+    assert session.pending_batch(paths, params) == "b00"
+    submit(paths, "b00", ["img00"])
+    assert session.pending_batch(paths, params) == "b00"
+    submit(paths, "b00", ["img01"])
+    assert session.pending_batch(paths, params) == "b01"
+    submit(paths, "b01")
+    assert session.pending_batch(paths, params) is None
+    assert review(paths) == "No batch waits for review. Next: dvc repro"
+
+
+def test_a_batch_without_proposals_does_not_wait(paths):
+    paths.proposals("b00").unlink()
+    paths.proposals("b01").unlink()
+    assert "No batch waits" in review(paths)
+    with pytest.raises(UserError, match="batch b01 has no proposals yet: 'dvc repro' makes them"):
+        review(paths, "b01")
+
+
+def test_the_reviewer_is_the_account_s_owner_unless_named(monkeypatch):
+    monkeypatch.setattr(getpass, "getuser", lambda: "erika")
+    assert session.reviewer_name(None) == "erika"
+    assert session.reviewer_name(" Zoë B. ") == "Zoë B."
+
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    with pytest.raises(UserError, match="say who reviews"):
+        session.reviewer_name(None)
+
+
+def test_the_command_that_opens_a_session_again_is_complete():
+    assert session.again(Terms("b02", "ann")) == "boxloop review b02"
+    assert session.again(Terms("b02", "ann", "1/2", True)) == "boxloop review b02 --part 1/2 --redo"
+
+
+def test_the_next_free_port_is_held_from_then_on():
+    with session._listening(30_000) as one, session._listening(30_000) as two:
+        ports = [server.getsockname() for server in (one, two)]
+        assert ports[0] != ports[1]
+        assert {host for host, _ in ports} == {"127.0.0.1"}
+        first = ports[0][1]
+    with session._listening(first) as again:
+        assert again.getsockname()[1] == first
+
+
+def test_ports_that_run_out_are_told():
+    with (
+        session._listening(65_535),
+        pytest.raises(SessionError, match="no port is free from 65535"),
+        session._listening(65_535),
+    ):
+        pass
+
+
+def test_a_terminal_sees_one_sentence_and_an_exit_code(paths):
+    done = subprocess.run(
+        ["boxloop", "review", "b07"],
+        cwd=paths.root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == UserError.exit_code
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("boxloop: there is no batch b07")
+    assert not (paths.root / ".boxloop").exists()
+    assert ReviewPending.exit_code == 3
+
+
+def test_without_a_campaign_it_says_so(tmp_path):
+    done = subprocess.run(
+        ["boxloop", "review"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "go to a campaign's folder" in done.stderr
+    assert CampaignPaths(tmp_path).state.exists() is False

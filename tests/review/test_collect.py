@@ -1,0 +1,250 @@
+"""The stage `review` on files: what is put together, what is refused, what is never lost."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
+from boxloop.params import ReviewParams
+from boxloop.review.collect import bring_into_dvc, collect
+from builders_reviews import shifted, submission
+
+PEOPLE = ReviewParams(annotator="fiftyone")
+SIMULATED = ReviewParams()
+IDS = ("a", "b", "c", "d")
+TRUTH = {i: Boxes.build([(2, 2, 12, 12), (20, 2, 30, 12)], ["cat", "dog"]) for i in IDS}
+
+
+def when(second):
+    return f"2024-01-01T12:00:{second:02d}.000000+00:00"
+
+
+class CampaignResults:
+    """A folder with images, truth and the proposals of two batches of two images."""
+
+    def __init__(self, root, image_ids=IDS):
+        self.paths = CampaignPaths(root)
+        self.said = []
+        refs = tuple(ImageRef(i, f"{i}.png", 64, 48, "d") for i in IDS)
+        artifacts.write_images(self.paths.images, ImageSet(refs, ("cat", "dog")))
+        artifacts.write_truth(self.paths.truth, TRUTH)
+        self.order(image_ids)
+
+    def order(self, image_ids):
+        """Cuts the images into batches anew, with new proposals."""
+        for key, ids in (("b00", image_ids[:2]), ("b01", image_ids[2:])):
+            boxes = {i: Boxes.build([(2, 2, 12, 10)], ["cat"], [0.9], prefix="p") for i in ids}
+            artifacts.write_proposals(
+                self.paths.proposals(key), Proposals(key, "ssd", "0" * 64, 0.05, boxes)
+            )
+
+    def submit(self, key, second, ids=None, *, by=0.0, **options):
+        proposals = artifacts.read_proposals(self.paths.proposals(key))
+        made = submission(proposals, shifted(TRUTH, by), ids, finished=when(second), **options)
+        return submissions.append(self.paths.reviews, made)
+
+    def collect(self, key, params=PEOPLE):
+        paths, out = self.paths, self.paths.corrections(key)
+        files = (paths.images, paths.proposals(key), paths.truth, out)
+        collect(paths, params, *files, say=self.said.append)
+        return artifacts.read_corrections(out)
+
+    def files(self):
+        return {p: p.read_bytes() for p in self.paths.root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    return CampaignResults(tmp_path)
+
+
+def left_edges(corrections):
+    return {i: float(b.xyxy[0, 0]) for i, b in corrections.boxes.items()}
+
+
+def test_a_batch_waits_until_the_last_image_is_submitted(campaign):
+    with pytest.raises(ReviewPending, match="b00 waits for its review, 2 images: 'boxloop review"):
+        campaign.collect("b00")
+    campaign.submit("b00", 1, ["b"])
+    with pytest.raises(ReviewPending, match="1 of 2 images are submitted.*'boxloop review b00'"):
+        campaign.collect("b00")
+    assert not campaign.paths.corrections("b00").exists()
+    campaign.submit("b00", 2, ["a"])
+    made = campaign.collect("b00")
+    assert list(made.boxes) == ["a", "b"]
+    assert made.annotator == "fiftyone"
+    assert campaign.said == ["b00: 4 boxes by fiftyone"]
+
+
+def test_again_is_the_same_bytes(campaign):
+    campaign.submit("b00", 1, ["b"])
+    campaign.submit("b00", 2)
+    campaign.collect("b00")
+    before = campaign.files()
+    campaign.collect("b00")
+    assert campaign.files() == before
+    campaign.paths.corrections("b00").unlink()
+    campaign.collect("b00")
+    assert campaign.files() == before
+
+
+def test_a_simulation_passes_over_no_person_s_labels(campaign):
+    campaign.submit("b00", 1, ["b"])
+    before = campaign.files()
+    with pytest.raises(ProtectedLabelsError, match=r"labeled 1 of the 2 images of b00.*reviews/"):
+        campaign.collect("b00", SIMULATED)
+    assert campaign.files() == before
+    campaign.submit("b00", 2)
+    campaign.collect("b00")
+    before = campaign.files()
+    with pytest.raises(ProtectedLabelsError, match="made by 'fiftyone', and 'simulated' does not"):
+        campaign.collect("b00", SIMULATED)
+    assert campaign.files() == before
+    # Nobody labeled the other batch.
+    assert campaign.collect("b01", SIMULATED).annotator == "simulated"
+
+
+def test_simulated_labels_give_way_to_a_whole_batch_of_people_s_only(campaign):
+    campaign.collect("b00", SIMULATED)
+    campaign.submit("b00", 1, ["a"])
+    before = campaign.files()
+    with pytest.raises(ProtectedLabelsError, match=r"'simulated'.*1 of 2.*'boxloop review b00'"):
+        campaign.collect("b00")
+    assert campaign.files() == before
+    campaign.submit("b00", 2, ["b"], by=1.0)
+    assert left_edges(campaign.collect("b00")) == {"a": 2, "b": 3}
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_no_order_of_the_images_loses_a_label(campaign, with_journal):
+    for second, key in enumerate(("b00", "b01")):
+        campaign.submit(key, second, by=1.0 + second)
+        campaign.collect(key)
+    expected = {"a": 3, "b": 3, "c": 4, "d": 4}
+    if not with_journal:
+        for path in campaign.paths.reviews.iterdir():
+            path.unlink()
+    for order in ("cadb", "dbca", "abcd"):
+        campaign.order(order)
+        made = {}
+        for key in ("b00", "b01"):
+            made |= left_edges(campaign.collect(key))
+        assert made == expected
+    assert bool(list(campaign.paths.reviews.iterdir()))
+    revisions = [
+        artifacts.read_corrections(campaign.paths.corrections(k)).revision for k in ("b00", "b01")
+    ]
+    assert revisions == [1, 1]
+
+
+def test_labels_that_leave_a_batch_are_kept_where_nobody_else_holds_them(campaign):
+    campaign.submit("b00", 1, by=1.0)
+    campaign.collect("b00")
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()
+    campaign.submit("b01", 2)
+    campaign.collect("b01")
+    campaign.order("acbd")
+    campaign.collect("b00")
+    (kept,) = [e for e in submissions.read(campaign.paths.reviews) if "b" in e.boxes]
+    assert left_edges(kept) == {"b": 3}
+    assert any("labels of 1 images that left it are kept in" in line for line in campaign.said)
+    assert left_edges(campaign.collect("b01")) == {"b": 3, "d": 2}
+
+
+def test_what_a_person_edited_in_the_file_by_hand_stays(campaign):
+    campaign.submit("b00", 1)
+    made = campaign.collect("b00")
+    moved = replace(made, boxes={**made.boxes, "a": shifted(TRUTH, 5.0)["a"]})
+    artifacts.write_corrections(campaign.paths.corrections("b00"), moved)
+    assert left_edges(campaign.collect("b00")) == {"a": 7, "b": 2}
+    campaign.order("bcad")
+    campaign.submit("b00", 2, ["c"])
+    campaign.submit("b01", 3, ["d"])
+    campaign.collect("b00")
+    assert left_edges(campaign.collect("b01")) == {"a": 7, "d": 2}
+    # A later submission counts all the same.
+    campaign.submit("b01", 9, ["a"], by=1.0)
+    assert left_edges(campaign.collect("b01")) == {"a": 3, "d": 2}
+
+
+def test_a_redo_raises_the_revision(campaign):
+    campaign.submit("b00", 1)
+    assert campaign.collect("b00").revision == 1
+    campaign.submit("b00", 2, ["a"], by=1.0, reviewer="bob")
+    made = campaign.collect("b00")
+    assert (made.revision, made.reviewer) == (2, "bob, ada")
+    assert left_edges(made) == {"a": 3, "b": 2}
+    assert campaign.collect("b00") == made
+
+
+def test_an_experiment_s_copy_reads_the_journal_of_its_workspace(tmp_path):
+    workspace = CampaignResults(tmp_path)
+    workspace.submit("b00", 1)
+    copy = CampaignResults(tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx1")
+    before = {p: p.read_bytes() for p in tmp_path.glob("reviews/*")}
+    assert left_edges(copy.collect("b00")) == {"a": 2, "b": 2}
+    copy.order("cdab")
+    with pytest.raises(ReviewPending):
+        copy.collect("b00")
+    assert {p: p.read_bytes() for p in tmp_path.glob("reviews/*")} == before
+
+
+def test_a_damaged_journal_stops_every_annotator(campaign):
+    path = campaign.submit("b00", 1)
+    path.write_text(path.read_text()[:-20])
+    for params in (PEOPLE, SIMULATED):
+        with pytest.raises(ArtifactError, match=path.name):
+            campaign.collect("b00", params)
+
+
+def test_a_damaged_file_of_another_batch_is_named(campaign):
+    campaign.submit("b00", 1)
+    campaign.paths.corrections("b01").parent.mkdir(exist_ok=True)
+    campaign.paths.corrections("b01").write_text('{"format": "boxloop/corrections@1"')
+    with pytest.raises(ArtifactError, match=r"b01\.json is not valid JSON"):
+        campaign.collect("b00")
+
+
+def test_labels_of_another_image_are_noticed(campaign):
+    big = {i: Boxes(b.xyxy * [4, 1, 4, 1], b.labels, b.ids) for i, b in TRUTH.items()}
+    offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
+    submissions.append(campaign.paths.reviews, submission(offered, big, finished=when(1)))
+    with pytest.raises(ArtifactError, match=r"image a in reviews/ reach beyond its 64x48 pixels"):
+        campaign.collect("b00")
+
+
+def test_jitter_at_the_border_is_no_other_image(campaign):
+    edge = {i: Boxes.build(np.array([[0, 0, 64 + 1e-9, 48]]), ["cat"]) for i in IDS}
+    offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
+    submissions.append(campaign.paths.reviews, submission(offered, edge, finished=when(1)))
+    assert campaign.collect("b00").by_person
+
+
+def test_images_that_the_dataset_no_longer_has(campaign):
+    refs = artifacts.read_images(campaign.paths.images)
+    artifacts.write_images(campaign.paths.images, ImageSet(refs.images[1:], refs.classes))
+    with pytest.raises(ArtifactError, match=r"b00\.json: image a is not among"):
+        campaign.collect("b00")
+
+
+def test_a_folder_that_is_no_campaign_of_dvc_s(tmp_path):
+    with pytest.raises(UserError, match=r"labels of b01 are safe in reviews/, but DVC did not"):
+        bring_into_dvc(tmp_path, "b01")
+    with pytest.raises(UserError, match=r"labels of b01 are safe in reviews/, but DVC did not"):
+        bring_into_dvc(tmp_path / "nowhere", "b01")
+
+
+def test_the_stage_loads_nothing_heavy():
+    code = (
+        "import sys; import boxloop.cli, boxloop.review.collect;"
+        "print([m for m in ('torch','fiftyone','mlflow','scipy','dvc','PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
