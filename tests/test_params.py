@@ -45,7 +45,10 @@ def test_overrides(tmp_path):
         ("order: {strategi: similar}", r"'order.strategi' is not a known key \(did you mean 'str"),
         ("dataset: {demo: {imags: 3}}", r"'dataset.demo.imags' .*did you mean 'images'"),
         ("zzz: 1", r"'zzz' is not a known key \(known: dataset, "),
-        ("order: {strategy: best}", "order.strategy must be 'similar', .* got 'best'"),
+        (
+            "order: {strategy: best}",
+            r"order.strategy: there is no 'best' .known: similar, dissimilar, random, temporal.",
+        ),
         ("order: {seed: '1'}", "order.seed: input should be a valid integer, got '1'"),
         ("order: 5", "order must be a section with keys, got 5"),
         ("order:", "order must be a section with keys, got nothing"),

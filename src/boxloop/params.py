@@ -11,19 +11,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError
+from boxloop.registry import ANNOTATORS, COST_MODELS, DETECTORS, FORMATS, ORDERINGS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-DatasetFormat = Literal["demo", "voc", "coco", "yolo", "kitti", "folder"]
-Strategy = Literal["similar", "dissimilar", "random", "temporal"]
+DatasetFormat = Annotated[str, AfterValidator(FORMATS.check)]
+Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
+DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
+AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
+CostModelName = Annotated[str, AfterValidator(COST_MODELS.check)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 
@@ -162,7 +166,7 @@ class TrainParams(Section):
         epochs: passes over the labeled set.
     """
 
-    detector: str = "ssdlite320_mobilenet_v3_large"
+    detector: DetectorName = "ssdlite320_mobilenet_v3_large"
     weights: str = "COCO_V1"
     warm_start: bool = False
     input_size: tuple[Positive, Positive] | None = None
@@ -203,7 +207,7 @@ class ReviewParams(Section):
         idle_seconds: a pause of a person that is longer is cut off at this length.
     """
 
-    annotator: Literal["simulated", "fiftyone"] = "simulated"
+    annotator: AnnotatorName = "simulated"
     score_threshold: Fraction = 0.5
     iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     idle_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -216,11 +220,13 @@ class AccountParams(Section):
         iou_thresholds: IoU from which a proposal counts as right.
         score_thresholds: what-if values of ``review.score_threshold``.
         seconds_per_box: T, seconds to draw one box from scratch (35 s: Su et al. 2012).
+        cost_model: what an edit costs; "paper" is its WT.
     """
 
     iou_thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
     score_thresholds: tuple[Fraction, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     seconds_per_box: Annotated[float, Field(gt=0)] = 35.0
+    cost_model: CostModelName = "paper"
 
     @model_validator(mode="after")
     def _some(self) -> AccountParams:
@@ -387,7 +393,14 @@ def check(model: type[_S], content: Any, name: str) -> _S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_sentence(detail, model) for detail in error.errors()]
+        details = error.errors()
+        places = [detail["loc"] for detail in details]
+        # A list whose every value was refused is not too short besides.
+        lines = [
+            _sentence(detail, model)
+            for detail, place in zip(details, places, strict=True)
+            if not any(other[: len(place)] == place and other != place for other in places)
+        ]
         raise ParamsError(f"{name}: " + "; ".join(lines)) from None
 
 

@@ -18,7 +18,10 @@ def faults(folder, **changes):
     ("changes", "words"),
     [
         ({"ordering": ["random"]}, "'ordering' is not a known key (did you mean 'orderings'?)"),
-        ({"orderings": ["alphabetic"]}, "'similar', 'dissimilar', 'random' or 'temporal'"),
+        (
+            {"orderings": ["alphabetic"]},
+            "orderings.0: there is no 'alphabetic' (known: similar, dissimilar, random, temporal)",
+        ),
         ({"orderings": []}, "orderings"),
         ({"orderings": ["random", "random"]}, "orderings must not repeat a value"),
         ({"seeds": [1, 1]}, "seeds must not repeat a value"),

@@ -14,20 +14,55 @@ hierarchical clustering gives them:
 - ``complete``: the distance to the farthest image of the list.
 
 The order is the one that plain loops over SciPy's float64 distances give, ties included: what is
-computed faster (distances.py, linkages.py) comes with a bound on its error, and never decides.
+computed faster (greedy_ordering.py) comes with a bound on its error, and never decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from boxloop.core.distances import Vectors
 from boxloop.core.greedy_ordering import growing
 from boxloop.core.types import FeatureTable, Ordering
+from boxloop.registry import ORDERINGS
 
 Progress = Callable[[int, int], None]
+
+
+class OrderFunction(Protocol):
+    """Put all images in the order in which they are to be labeled."""
+
+    def __call__(
+        self,
+        features: FeatureTable,
+        *,
+        seed: int,
+        query_size: int,
+        linkage: str,
+        progress: Progress | None,
+    ) -> Sequence[str]:
+        """Return all ids of ``features``, each once; see :func:`order` for the arguments."""
+        ...
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to order images; the registry ``ORDERINGS`` names them.
+
+    Attributes:
+        order: the function.
+        needs_features: whether the vectors matter to it.
+        seeded: whether another seed gives another order.
+    """
+
+    order: OrderFunction
+    needs_features: bool
+    seeded: bool
 
 
 def order(
@@ -39,11 +74,11 @@ def order(
     linkage: str = "single",
     progress: Progress | None = None,
 ) -> Ordering:
-    """Orders all images.
+    """Order all images.
 
     Args:
         features: N vectors; their row order is the temporal order, and matters to nothing else.
-        strategy: "similar", "dissimilar", "random" or "temporal".
+        strategy: "similar", "dissimilar", "random", "temporal", or another name in ``ORDERINGS``.
         seed: of the query list, or of the random order.
         query_size: images of the query list; more than N is N.
         linkage: how the distance to the list is taken: "single", "average" or "complete".
@@ -54,29 +89,61 @@ def order(
         the image whose id sorts first.
 
     Raises:
-        ValueError: unknown strategy or linkage, or a query list without images.
+        ParamsError: there is no such strategy.
+        ValueError: unknown linkage, or a query list without images.
     """
-    ids = np.array(features.image_ids)
-    if strategy == "temporal":
-        chosen = list(features.image_ids)
-    elif strategy == "random":
-        chosen = np.random.default_rng(seed).permutation(np.sort(ids)).tolist()
-    elif strategy in ("similar", "dissimilar"):
-        if query_size < 1:
-            raise ValueError(f"the query list needs at least one image, got {query_size}")
-        # Sorted by id, the first of equal candidates is the one with the smallest id.
-        rows = np.argsort(ids)
-        query = np.random.default_rng(seed).choice(len(ids), min(query_size, len(ids)), False)
-        listed = growing(
-            Vectors(features.vectors, rows), linkage, query, farthest=strategy == "dissimilar"
-        )
-        picks = []
-        for position in range(len(ids)):
-            picks.append(int(query[position]) if position < len(query) else listed.best())
-            listed.add(picks[-1])
-            if progress is not None:
-                progress(len(picks), len(ids))
-        chosen = ids[rows][picks].tolist()
-    else:
-        raise ValueError(f"unknown strategy '{strategy}'")
+    chosen = find_strategy(strategy).order(
+        features, seed=seed, query_size=query_size, linkage=linkage, progress=progress
+    )
     return Ordering(tuple(chosen), strategy, seed, query_size, linkage)
+
+
+def find_strategy(name: str) -> Strategy:
+    """Return the strategy of this name.
+
+    Raises:
+        ParamsError: there is none.
+    """
+    found: Strategy = ORDERINGS.get(name)
+    return found
+
+
+def _temporal(features: FeatureTable, **_: object) -> Sequence[str]:
+    return features.image_ids
+
+
+def _random(features: FeatureTable, *, seed: int, **_: object) -> Sequence[str]:
+    ids: list[str] = np.sort(np.array(features.image_ids)).tolist()
+    return [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
+
+
+def _greedy(
+    features: FeatureTable,
+    *,
+    seed: int,
+    query_size: int,
+    linkage: str,
+    progress: Progress | None,
+    farthest: bool,
+) -> Sequence[str]:
+    if query_size < 1:
+        raise ValueError(f"the query list needs at least one image, got {query_size}")
+    ids = np.array(features.image_ids)
+    # Sorted by id, the first of equal candidates is the one with the smallest id.
+    rows = np.argsort(ids)
+    query = np.random.default_rng(seed).choice(len(ids), min(query_size, len(ids)), False)
+    listed = growing(Vectors(features.vectors, rows), linkage, query, farthest=farthest)
+    picks: list[int] = []
+    for position in range(len(ids)):
+        picks.append(int(query[position]) if position < len(query) else listed.best())
+        listed.add(picks[-1])
+        if progress is not None:
+            progress(len(picks), len(ids))
+    found: list[str] = ids[rows][picks].tolist()
+    return found
+
+
+SIMILAR = Strategy(partial(_greedy, farthest=False), needs_features=True, seeded=True)
+DISSIMILAR = Strategy(partial(_greedy, farthest=True), needs_features=True, seeded=True)
+RANDOM = Strategy(_random, needs_features=False, seeded=True)
+TEMPORAL = Strategy(_temporal, needs_features=False, seeded=False)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
 from boxloop.datasets.faults_report import faults_payload, faults_summary
-from boxloop.datasets.formats import coco, demo, folder, kitti, voc, yolo
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
+from boxloop.registry import FORMATS
 
 __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
-
-_Importer = Callable[[DatasetParams, Path, Progress | None], Dataset]
-
-_IMPORTERS: Mapping[str, _Importer] = {
-    "demo": demo.load,
-    "voc": voc.load,
-    "coco": coco.load,
-    "yolo": yolo.load,
-    "kitti": kitti.load,
-    "folder": folder.load,
-}
-
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "voc": ("split",),
-    "coco": ("annotations", "images"),
-    "yolo": ("split",),
-}
-"""The optional keys of ``dataset`` that a format understands."""
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
@@ -45,8 +26,9 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     Raises:
         DatasetError: the dataset cannot be used; one sentence with the way out.
     """
+    format_ = FORMATS.get(params.format)
     for key in ("split", "annotations", "images"):
-        if getattr(params, key) is not None and key not in _KEYS.get(params.format, ()):
+        if getattr(params, key) is not None and key not in format_.KEYS:
             raise DatasetError(
                 f"dataset.{key} means nothing to format '{params.format}': remove it,"
                 " or choose another format"
@@ -56,4 +38,5 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     except OSError as error:
         raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
     root = drawn if params.format == "demo" else Path(params.path)
-    return _IMPORTERS[params.format](params, root, progress)
+    found: Dataset = format_.load(params, root, progress)
+    return found

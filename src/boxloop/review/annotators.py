@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from boxloop.core.types import Corrections, ImageRef, Proposals
+from boxloop.params import ReviewParams
+from boxloop.registry import ANNOTATORS
 
 
 class Annotator(Protocol):
@@ -28,3 +31,15 @@ class Annotator(Protocol):
             ReviewPending: the batch is not finished; nothing was written and nothing is lost.
         """
         ...
+
+
+def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:
+    """Return the annotator that ``review.annotator`` names.
+
+    Args:
+        params: the review section.
+        truth: ``truth.json``, which only the simulated annotator opens.
+        submitted: what people submitted, oldest first, which only people's annotator uses.
+    """
+    annotator: Annotator = ANNOTATORS.get(params.annotator)(params, truth, submitted)
+    return annotator

@@ -20,7 +20,7 @@ from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
 from boxloop.files import require_writable, write_text
 from boxloop.params import ReviewParams
-from boxloop.review import annotator_of as annotators
+from boxloop.review import annotators
 
 
 def collect(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from boxloop.campaign import submissions
 from boxloop.core.types import Corrections, ImageRef, Proposals
+from boxloop.params import ReviewParams
+from boxloop.review.annotators import Annotator
 
 
 class People:
@@ -37,3 +40,8 @@ class People:
             ValueError: the batch has no image.
         """
         return submissions.assemble(self.submissions, proposals)
+
+
+def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:
+    """Return people's annotator; see :func:`boxloop.review.annotators.create`."""
+    return People(params.annotator, submitted)

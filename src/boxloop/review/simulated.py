@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from boxloop.campaign import artifacts
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageRef, Proposals
 from boxloop.core.workload import pair
 from boxloop.errors import DatasetError
+from boxloop.params import ReviewParams
+from boxloop.review.annotators import Annotator
 
 
 class SimulatedAnnotator:
@@ -58,3 +62,8 @@ class SimulatedAnnotator:
             for row, column in pairs:
                 ids[column] = str(shown.ids[row])
         return Boxes(truth.xyxy, truth.labels, np.array(ids, dtype=np.str_))
+
+
+def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:
+    """Return the simulated annotator; see :func:`boxloop.review.annotators.create`."""
+    return SimulatedAnnotator(artifacts.read_truth(truth), params.iou_threshold)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign.digests import digest
+from boxloop.core.ordering import find_strategy
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
 from boxloop.study.datasets import Material
-from boxloop.study.spec import BY_FEATURES, Spec
+from boxloop.study.spec import Spec
 
 _FORMAT = 1
 """Raised when a cell is computed in another way, so that cells of an older boxloop are not used."""
@@ -80,7 +81,9 @@ def approaches(spec: Spec) -> list[Approach]:
     """The rows of the tables, in the order of the study."""
     found = []
     for strategy in spec.axes.orderings:
-        kinds: Sequence[str | None] = list(spec.features) if strategy in BY_FEATURES else [None]
+        kinds: Sequence[str | None] = (
+            list(spec.features) if find_strategy(strategy).needs_features else [None]
+        )
         found += [Approach(strategy, kind) for kind in kinds]
     return found
 
@@ -101,7 +104,7 @@ def cells(spec: Spec, whole: Material, materials: Mapping[str | None, Material])
         for label, material in materials.items():
             for detector in spec.detectors:
                 for approach in approaches(spec):
-                    params = spec.params(approach.strategy, approach.features, detector, seed)  # type: ignore[arg-type]
+                    params = spec.params(approach.strategy, approach.features, detector, seed)
                     result.append(
                         Cell(
                             approach,
@@ -130,7 +133,7 @@ def _inputs(
     batch = params.batch
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)
-    if approach.strategy != "temporal":
+    if find_strategy(approach.strategy).seeded:
         content["seed"] = params.order.seed
     if approach.features is not None:
         content["order"] = params.order.model_dump(mode="json")

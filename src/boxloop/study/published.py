@@ -15,6 +15,7 @@ from importlib import resources
 from boxloop.errors import DatasetError
 from boxloop.params import SIMNET, Params
 from boxloop.study.grid import Approach
+from boxloop.study.spec import BASELINE
 
 AVERAGE = "average"
 """Name of the mean over all classes in Table 3."""
@@ -117,7 +118,7 @@ def published(
 
 
 def _approach(approach: Approach, params: Params) -> str | None:
-    if approach.strategy == "random":
+    if approach.strategy == BASELINE:
         return "shuffle"
     if approach.features is None:
         return approach.strategy

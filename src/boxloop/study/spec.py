@@ -29,9 +29,6 @@ from boxloop.params import (
     read_sections,
 )
 
-BY_FEATURES: tuple[Strategy, ...] = ("similar", "dissimilar")
-"""The orderings that depend on features; one campaign each per kind of features."""
-
 BASELINE: Strategy = "random"
 """The ordering that the others are compared with."""
 
@@ -48,7 +45,7 @@ class Axes(Section):
         title: of the page.
         orderings: the strategies to compare.
         features: kinds of features by name, each with keys of the section ``features`` and, under
-            ``simnet``, of the section ``simnet``. Only "similar" and "dissimilar" use them.
+            ``simnet``, of the section ``simnet``. Only orderings that need features use them.
         detectors: by name, each with keys of the section ``train``.
         seeds: each is one independent run of everything else.
         seeded: the parameters that a seed sets.
@@ -236,7 +233,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     spec = Spec(path, axes, content, features, detectors)
     for name in features:
         for detector in detectors:
-            spec.params(BY_FEATURES[0], name, detector, axes.seeds[0])
+            spec.params("dissimilar", name, detector, axes.seeds[0])
     spec.test_dataset(base_params)
     if base_params.dataset.format == "folder":
         raise ParamsError(

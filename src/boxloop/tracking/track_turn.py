@@ -14,6 +14,7 @@ from typing import Any
 from boxloop import __version__
 from boxloop.campaign import digests
 from boxloop.campaign.paths import CampaignPaths, CampaignResults, workspace_of
+from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.files import write_json
 from boxloop.params import SIMNET, Params
@@ -209,7 +210,7 @@ def _name(params: Params, campaign: CampaignResults) -> str:
 
 def _approach(params: Params) -> str:
     """The ordering as the paper's tables name it: with SimNet, where its features decide."""
-    by_features = params.order.strategy in ("similar", "dissimilar")
+    by_features = find_strategy(params.order.strategy).needs_features
     simnet = " (SimNet)" if by_features and params.features.weights == SIMNET else ""
     return f"{params.order.strategy}{simnet}"
 

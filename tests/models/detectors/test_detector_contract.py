@@ -255,7 +255,10 @@ def test_nothing_labeled_gives_the_empty_detector():
 
 def test_nothing_labeled_still_tells_a_misspelled_detector():
     with pytest.raises(ParamsError, match="did you mean 'ssd300_mobilenet_v2'"):
-        detectors.train(train_params("ssd300_mobilenetv2"), LabeledSet(CLASSES, (), {}), ())
+        misspelled = train_params("ssd300_mobilenet_v2").model_copy(
+            update={"detector": "ssd300_mobilenetv2"}
+        )
+        detectors.train(misspelled, LabeledSet(CLASSES, (), {}), ())
 
 
 @pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "ssd300_mobilenet_v2"])

@@ -10,7 +10,7 @@ from boxloop.core.types import Boxes
 from boxloop.core.workload import account
 from boxloop.errors import DatasetError, ReviewPending
 from boxloop.params import ReviewParams, load_params
-from boxloop.review import annotator_of as annotators
+from boxloop.review import annotators
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, scored
 
 FREE = (40, 45, 60, 65)

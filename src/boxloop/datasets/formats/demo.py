@@ -30,6 +30,9 @@ from boxloop.errors import DatasetError
 from boxloop.files import atomic_path
 from boxloop.params import DatasetParams, DemoParams
 
+KEYS: tuple[str, ...] = ()
+"""The optional keys of ``dataset`` that this format understands."""
+
 CLASSES = ("cup", "ball", "box", "star")
 
 LEAST_VISIBLE = 0.35

@@ -15,6 +15,9 @@ from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
+KEYS: tuple[str, ...] = ()
+"""The optional keys of ``dataset`` that this format understands."""
+
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
     """Reads all images below ``root``; the truth is None.

@@ -16,6 +16,9 @@ from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
+KEYS: tuple[str, ...] = ()
+"""The optional keys of ``dataset`` that this format understands."""
+
 CLASSES = (
     "Car",
     "Van",

@@ -31,6 +31,9 @@ from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
+KEYS: tuple[str, ...] = ("split",)
+"""The optional keys of ``dataset`` that this format understands."""
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 

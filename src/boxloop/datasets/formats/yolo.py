@@ -40,6 +40,9 @@ from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
+KEYS: tuple[str, ...] = ("split",)
+"""The optional keys of ``dataset`` that this format understands."""
+
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _SPLITS = ("train", "val", "test")
 

@@ -1,13 +1,12 @@
 """Detectors: learn from the labeled set, propose boxes for the next batch.
 
 Adding one takes a file that offers a ``FACTORY`` (see ``Detector`` and ``DetectorFactory`` in
-``base.py``) and one line in ``_MODULES``. Nothing heavy is imported before a detector is made.
+``base.py``) and one line in
+``boxloop.registry``. Nothing heavy is imported before a detector is made.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,24 +15,15 @@ from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.models.detectors.base import Detector, DetectorFactory, TrainingLog, TrainProgress
 from boxloop.params import EMPTY, TrainParams
+from boxloop.registry import DETECTORS
 
 if TYPE_CHECKING:
     from boxloop.models.checkpoint import Checkpoint
 
-_MODULES = {
-    "ssdlite320_mobilenet_v3_large": "boxloop.models.detectors.ssdlite320_mobilenet_v3_large",
-    "ssd300_mobilenet_v2": "boxloop.models.detectors.ssd300_mobilenet_v2",
-    "fasterrcnn_resnet50_fpn": "boxloop.models.detectors.fasterrcnn_resnet50_fpn",
-    "fasterrcnn_mobilenet_v3_large_320_fpn": (
-        "boxloop.models.detectors.fasterrcnn_mobilenet_v3_large_320_fpn"
-    ),
-    EMPTY: "boxloop.models.detectors.empty",
-}
-
 
 def names() -> tuple[str, ...]:
     """Names of the detectors, the empty one last."""
-    return tuple(_MODULES)
+    return tuple(DETECTORS)
 
 
 def create(params: TrainParams, classes: Sequence[str], previous: Path | None = None) -> Detector:
@@ -76,7 +66,7 @@ def load(path: Path, device: str = "auto") -> Detector:
         ParamsError: this machine has no such device.
     """
     checkpoint = _read(path)
-    if checkpoint.architecture not in _MODULES:
+    if checkpoint.architecture not in DETECTORS:
         raise ArtifactError(
             f"{path} is of the architecture {checkpoint.architecture}, which this version lacks"
         )
@@ -98,23 +88,15 @@ def train(
         DivergedError: the loss became NaN or infinite.
     """
     if len(labeled) == 0:
-        _module(params.detector)  # a misspelled name is told now, not an iteration later
+        DETECTORS.require(params.detector)  # a misspelled name is told now, not a turn later
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     return detector, detector.train(labeled, images, params, progress)
 
 
 def _factory(name: str) -> DetectorFactory:
-    factory: DetectorFactory = importlib.import_module(_module(name)).FACTORY
+    factory: DetectorFactory = DETECTORS.get(name)
     return factory
-
-
-def _module(name: str) -> str:
-    if name not in _MODULES:
-        close = difflib.get_close_matches(name, _MODULES, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_MODULES)}"
-        raise ParamsError(f"train.detector: there is no detector '{name}' ({hint})")
-    return _MODULES[name]
 
 
 def _read(path: Path) -> Checkpoint:
