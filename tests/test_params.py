@@ -47,7 +47,7 @@ def test_overrides(tmp_path):
         ("zzz: 1", r"'zzz' is not a known key \(known: dataset, "),
         (
             "order: {strategy: best}",
-            r"order.strategy: there is no 'best' .known: similar, dissimilar, random, temporal.",
+            r"order.strategy: there is no 'best' .known: similar, dissimilar, random",
         ),
         ("order: {seed: '1'}", "order.seed: input should be a valid integer, got '1'"),
         ("order: 5", "order must be a section with keys, got 5"),

@@ -254,10 +254,9 @@ def test_nothing_labeled_gives_the_empty_detector():
 
 
 def test_nothing_labeled_still_tells_a_misspelled_detector():
+    known = train_params("ssd300_mobilenet_v2")
+    misspelled = known.model_copy(update={"detector": "ssd300_mobilenetv2"})
     with pytest.raises(ParamsError, match="did you mean 'ssd300_mobilenet_v2'"):
-        misspelled = train_params("ssd300_mobilenet_v2").model_copy(
-            update={"detector": "ssd300_mobilenetv2"}
-        )
         detectors.train(misspelled, LabeledSet(CLASSES, (), {}), ())
 
 
