@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -32,7 +33,7 @@ def reporting(what: str, *, shown: bool = True) -> Iterator[Report]:
         shown: False reports nothing, for all but one of several processes that work together.
     """
     if not shown:
-        yield _nothing
+        yield silent
     elif sys.stderr.isatty():
         with _bar(what) as report:
             yield report
@@ -50,13 +51,21 @@ def _bar(what: str) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None, note="")
+    progress = Progress(*columns, console=Console(stderr=True))
+    task: TaskID | None = None
 
-        def report(done: int, total: int, **notes: float) -> None:
-            progress.update(task, completed=done, total=total, note=_note(notes))
+    def report(done: int, total: int, **notes: float) -> None:
+        nonlocal task
+        if task is None:
+            # The bar appears when there is something to tell: others may do the work.
+            progress.start()
+            task = progress.add_task(what, total=None, note="")
+        progress.update(task, completed=done, total=total, note=_note(notes))
 
+    try:
         yield report
+    finally:
+        progress.stop()
 
 
 def _lines(what: str) -> Report:
@@ -75,8 +84,8 @@ def _lines(what: str) -> Report:
     return report
 
 
-def _nothing(done: int, total: int, **notes: float) -> None:
-    pass
+def silent(done: int, total: int, **notes: float) -> None:
+    """Report nothing."""
 
 
 def _note(notes: dict[str, float]) -> str:

@@ -218,7 +218,7 @@ def test_checkpoints_stay_out_where_params_say_so(workspace: Path) -> None:
 
 def simnet_log(paths: CampaignPaths, *losses: float) -> None:
     rows = [{"step": i, "loss": x, "time": 1.0 * i} for i, x in enumerate(losses, start=1)]
-    write_json(paths.simnet, {"format": "boxloop/simnet@1", "steps": len(rows), "losses": rows})
+    write_json(paths.simnet_log, {"format": "boxloop/simnet@1", "steps": len(rows), "losses": rows})
 
 
 def test_simnets_loss_is_a_curve_of_the_campaign(workspace: Path) -> None:

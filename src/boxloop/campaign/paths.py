@@ -83,9 +83,34 @@ class CampaignPaths:
         return self.root / "data" / "faults.json"
 
     @property
+    def drawn(self) -> Path:
+        """Folder of the images that boxloop draws itself."""
+        return self.root / "data" / "images"
+
+    @property
     def simnet(self) -> Path:
+        """The trained SimNet; empty where it was not asked for."""
+        return self.root / "data" / "simnet.pt"
+
+    @property
+    def simnet_log(self) -> Path:
         """How SimNet was trained, or that it was not."""
         return self.root / "data" / "simnet.json"
+
+    @property
+    def features(self) -> Path:
+        """One vector per image."""
+        return self.root / "data" / "features.npz"
+
+    @property
+    def order(self) -> Path:
+        """All images in the order in which they are to be labeled."""
+        return self.root / "data" / "order.json"
+
+    @property
+    def batches(self) -> Path:
+        """Folder of the batches."""
+        return self.root / "data" / "batches"
 
     @property
     def metrics(self) -> Path:

@@ -1,7 +1,7 @@
-"""The command line: one subcommand per stage of dvc.yaml, and a few for people.
+"""The command line: commands for people, and one per stage of dvc.yaml.
 
-Every stage names the files it reads and writes, and works without DVC. Heavy libraries are
-imported by the commands that need them, so that ``boxloop --help`` answers at once.
+A stage takes its turn, and each of its files as an option, and works without DVC. Everything but
+Typer is imported by the commands that need it, so that ``boxloop --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import before, turn, campaign, study
+from boxloop.cli import campaign, study, stages
 
 # isort: on
 from boxloop.cli.app import app
 from boxloop.errors import BoxloopError, told
 
-__all__ = ["app", "before", "campaign", "main", "study", "turn"]
+__all__ = ["app", "campaign", "main", "stages", "study"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands of those who label, and the stage that waits for them."""
+"""Commands of those who label: a campaign from its folder to its exported labels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
-from boxloop.cli.app import app
-from boxloop.cli.options import PARAMS, Overrides, ParamsFile, campaign_params, stage_params
+from boxloop.cli.app import PEOPLE, app
+from boxloop.cli.options import (
+    PARAMS,
+    Overrides,
+    ParamsFile,
+    campaign_params,
+    read,
+    stage_params,
+    written,
+)
 from boxloop.errors import UserError
-from boxloop.progress import reporting
 
 Reviewer = Annotated[
     str | None, typer.Option(help="Your name; that of your account, unless given.")
@@ -21,61 +28,30 @@ Port = Annotated[
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")]
 
 
-@app.command()
-def review(
-    batch: Annotated[str | None, typer.Argument(help="The batch; the one that waits.")] = None,
-    reviewer: Reviewer = None,
-    part: Annotated[
-        str | None, typer.Option(metavar="1/2", help="Only this share of the batch.")
+@app.command(rich_help_panel=PEOPLE)
+def init(
+    folder: Path,
+    batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
+    params: Annotated[
+        Path | None, typer.Option("--params", help="A params.yaml to begin with.")
     ] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
-    ] = False,
-    port: Port = None,
-    browser: Browser = True,
-    collect: Annotated[
-        tuple[Path, Path, Path, Path] | None,
-        typer.Option(
-            metavar="IMAGES PROPOSALS TRUTH OUT",
-            help="Only put the corrections of a batch together, as the stage of dvc.yaml does.",
-        ),
-    ] = None,
-    params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Have the proposals corrected: by people in the FiftyOne App, or by the truth."""
-    p = stage_params(params, override)
-    if collect is not None:
-        if batch is not None:
-            raise UserError(f"--collect names its files: leave '{batch}' out")
-        from boxloop.campaign.paths import CampaignPaths
-        from boxloop.review.collect import collect as collect_review
+    """Make a folder for a new campaign."""
+    from boxloop.campaign import init
 
-        collect_review(CampaignPaths(), p.review, *collect)
-        return
-    from boxloop.review.fiftyone import session
-
-    session.review(
-        params,
-        override or (),
-        campaign_params(params, override),
-        batch=batch,
-        reviewer=reviewer,
-        part=part,
-        redo=redo,
-        port=port,
-        browser=browser,
-    )
+    init.create(folder, params=params, batches=batches, overrides=override or ())
+    print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
 
 
-@app.command()
+@app.command(rich_help_panel=PEOPLE)
 def run(
     reviewer: Reviewer = None,
     port: Port = None,
     browser: Browser = True,
     params: ParamsFile = PARAMS,
 ) -> None:
-    """Train, review, train, ...: `dvc repro` and `boxloop review` in turn, in one sitting."""
+    """Train and review in turn until all is labeled."""
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
     from boxloop.review.fiftyone import session
@@ -98,7 +74,71 @@ def run(
     alternate(CampaignPaths(), review_batch, print)
 
 
-@app.command()
+@app.command(rich_help_panel=PEOPLE)
+def review(
+    batch: Annotated[
+        str | None, typer.Argument(metavar="BATCH", help="The batch; the one that waits.")
+    ] = None,
+    reviewer: Reviewer = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="1/2", help="Only this share of the batch.")
+    ] = None,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
+    ] = False,
+    port: Port = None,
+    browser: Browser = True,
+    collect: Annotated[
+        bool,
+        typer.Option(
+            "--collect", help="Open nothing: put the corrections together, as 'dvc repro' does."
+        ),
+    ] = False,
+    images: Path | None = read("With --collect: all images [data/images.json]."),
+    proposals: Path | None = read("With --collect [data/proposals/BATCH.json]."),
+    truth: Path | None = read("With --collect: the annotations [data/truth.json]."),
+    out: Path | None = written("the corrections [data/corrections/BATCH.json]."),
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Correct the proposals for a batch in the FiftyOne App."""
+    from boxloop.campaign.paths import CampaignPaths
+
+    if collect:
+        from boxloop import pipeline
+
+        if batch is None:
+            raise UserError("--collect needs the batch, as in 'boxloop review b01 --collect'")
+        pipeline.review(
+            CampaignPaths(),
+            stage_params(params, override),
+            batch,
+            images=images,
+            proposals=proposals,
+            truth=truth,
+            out=out,
+        )
+        return
+    files = {"images": images, "proposals": proposals, "truth": truth, "out": out}
+    given = [name for name, file in files.items() if file is not None]
+    if given:
+        raise UserError(f"--{given[0]} is for --collect: leave it out, or add --collect")
+    from boxloop.review.fiftyone import session
+
+    session.review(
+        params,
+        override or (),
+        campaign_params(params, override),
+        batch=batch,
+        reviewer=reviewer,
+        part=part,
+        redo=redo,
+        port=port,
+        browser=browser,
+    )
+
+
+@app.command(rich_help_panel=PEOPLE)
 def status(
     table: Annotated[
         bool, typer.Option("--table", help="Also the edits of each batch, and where to look.")
@@ -106,7 +146,7 @@ def status(
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Say which batch is where, what was saved so far, and what to do next."""
+    """Say where each batch is and what to do next."""
     from boxloop.campaign.paths import CampaignPaths, read_results
     from boxloop.campaign.status import status_text
 
@@ -125,31 +165,15 @@ def status(
         print(where_to_look(paths, ui_hint(paths.root) if p.track.enabled else None))
 
 
-@app.command()
-def init(
-    folder: Path,
-    batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
-    params: Annotated[
-        Path | None, typer.Option("--params", help="A params.yaml to begin with.")
-    ] = None,
-    override: Overrides = None,
-) -> None:
-    """Make a folder for a new campaign: pipeline, parameters, git and DVC."""
-    from boxloop.campaign import init
-
-    init.create(folder, params=params, batches=batches, overrides=override or ())
-    print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
-
-
-@app.command(name="install-mongod")
+@app.command(name="install-mongod", rich_help_panel=PEOPLE)
 def install_mongod() -> None:
-    """Set up the database of the review App, without root, where none runs yet."""
+    """Set up the review App's database, without root."""
     from boxloop.review.fiftyone.install_mongod.install import install_mongod as install
 
     install()
 
 
-@app.command()
+@app.command(rich_help_panel=PEOPLE)
 def export(
     out: Path,
     format: Annotated[str, typer.Option("--format", help="coco, voc or yolo.")],
@@ -165,9 +189,10 @@ def export(
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Write the labels so far for other programs, as a folder in a format that they read."""
+    """Write the labels for other tools: COCO, VOC or YOLO."""
     from boxloop.campaign import export
     from boxloop.campaign.paths import CampaignPaths
+    from boxloop.progress import reporting
 
     p = campaign_params(params, override)
     with reporting("images") as report:
@@ -183,7 +208,7 @@ def export(
     print(said)
 
 
-@app.command()
+@app.command(rich_help_panel=PEOPLE)
 def import_corrections(
     file: Path,
     batch: Annotated[
@@ -196,7 +221,7 @@ def import_corrections(
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Take in a batch, or a part of one, that was corrected in another tool (COCO JSON)."""
+    """Take in a batch that another tool corrected (COCO)."""
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.review.external.corrections import take_in
 

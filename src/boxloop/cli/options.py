@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boxloop.campaign import artifacts
-from boxloop.core.types import ImageRef, ImageSet
-from boxloop.errors import ArtifactError, ParamsError
-from boxloop.params import Params, load_params
+from boxloop.errors import ParamsError
+
+if TYPE_CHECKING:
+    from boxloop.params import Params
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters file.")]
 Overrides = Annotated[
@@ -30,19 +31,31 @@ Processes = Annotated[
 PARAMS = Path("params.yaml")
 
 
+def read(help: str) -> Any:
+    """Return an option for a file that a command reads; the campaign's own unless given."""
+    return typer.Option(None, help=help)
+
+
+def written(help: str) -> Any:
+    """Return an option for a file that a command writes; the campaign's own unless given."""
+    return typer.Option(None, help=f"Written: {help}")
+
+
 def stage_params(path: Path, overrides: list[str] | None) -> Params:
-    """The parameters; those of a stage by hand may be defaults, but no named file may be missing.
+    """Read the parameters of a stage: defaults, unless there is a file.
 
     Raises:
-        ParamsError: the file that ``--params`` names does not exist.
+        ParamsError: the file that ``--params`` names does not exist, or is wrong.
     """
+    from boxloop.params import load_params
+
     if path != PARAMS and not path.exists():
         raise ParamsError(f"{path} does not exist: name a params.yaml, or leave --params out")
     return load_params(path, overrides or ())
 
 
 def campaign_params(path: Path, overrides: list[str] | None) -> Params:
-    """The parameters of the campaign whose folder this is.
+    """Read the parameters of the campaign whose folder this is.
 
     Raises:
         ParamsError: it is no campaign's folder.
@@ -55,16 +68,17 @@ def campaign_params(path: Path, overrides: list[str] | None) -> Params:
     return stage_params(path, overrides)
 
 
-def listed(images: ImageSet, source: Path, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
-    """The images that the file ``source`` lists."""
-    with artifacts.faults_of(source):
-        return images.subset(image_ids)
+def first_process() -> bool:
+    """Say whether this is the process that talks to people, of those that share the work."""
+    return os.environ.get("RANK", "0") == "0"
 
 
-def same_classes(images: ImageSet, images_file: Path, classes: Sequence[str], source: Path) -> None:
-    """Refuses to bring together what was made for different classes."""
-    if tuple(classes) != images.classes:
-        raise ArtifactError(
-            f"{source} is for the classes {', '.join(classes)}, but {images_file} has"
-            f" {', '.join(images.classes)}: run the stages after 'dataset' again"
-        )
+def share_out(processes: int) -> Callable[[], bool]:
+    """Return a function that has ``processes`` processes run this command line."""
+
+    def run() -> bool:
+        from boxloop import distributed
+
+        return distributed.launched(processes)
+
+    return run

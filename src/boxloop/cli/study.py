@@ -1,4 +1,4 @@
-"""Commands of what comes out: reports, and studies that compare campaigns."""
+"""Commands of those who compare: studies, and what they can choose from."""
 
 from __future__ import annotations
 
@@ -7,35 +7,11 @@ from typing import Annotated
 
 import typer
 
-from boxloop.cli.app import app
-from boxloop.cli.options import PARAMS, Overrides, ParamsFile, stage_params
+from boxloop.cli.app import PEOPLE, app
+from boxloop.cli.options import Overrides
 
 
-@app.command()
-def report(
-    campaign: Path,
-    metrics: Path,
-    out: Path,
-    params: ParamsFile = PARAMS,
-    override: Overrides = None,
-) -> None:
-    """Write metrics.json, tables for `dvc plots`, figures and one HTML page."""
-    from boxloop.campaign.digests import ui_hint
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.report.build import write_report
-    from boxloop.report.console import effort_text, where_to_look, workload_text
-    from boxloop.report.review_time import read_effort
-
-    p, paths = stage_params(params, override), CampaignPaths(campaign)
-    done = write_report(paths, p, metrics, out)
-    print(workload_text(done))
-    effort = read_effort(paths, done)
-    if effort is not None:
-        print(f"\n{effort_text(effort, done)}\n")
-    print(where_to_look(paths, ui_hint(paths.root) if p.track.enabled else None))
-
-
-@app.command()
+@app.command(rich_help_panel=PEOPLE)
 def study(
     spec: Path,
     out: Annotated[
@@ -46,7 +22,7 @@ def study(
     ] = None,
     override: Overrides = None,
 ) -> None:
-    """Compare orderings, features and detectors over several seeds, as study.yaml says."""
+    """Compare orderings, features, detectors over seeds."""
     from boxloop.study.run import run as run_study
     from boxloop.study.spec import load_spec
 
@@ -54,7 +30,7 @@ def study(
     run_study(load_spec(spec, override or ()), folder, jobs=jobs)
 
 
-@app.command(name="detectors")
+@app.command(name="detectors", rich_help_panel=PEOPLE)
 def list_detectors() -> None:
     """List the detectors that params.yaml may name."""
     from boxloop.models import detectors

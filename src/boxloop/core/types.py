@@ -216,6 +216,22 @@ class FeatureTable:
         _require(len(set(self.image_ids)) == n, "image ids must be unique")
         _require(bool(np.isfinite(self.vectors).all()), "feature vectors must be finite")
 
+    def subset(self, image_ids: Sequence[str]) -> FeatureTable:
+        """Select the vectors of some images, in the order of ``image_ids``.
+
+        Raises:
+            ValueError: an image has no vector.
+        """
+        rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        for image_id in image_ids:
+            _require(image_id in rows, f"image {image_id} has no feature vector")
+        return FeatureTable(tuple(image_ids), self.vectors[[rows[i] for i in image_ids]])
+
+    @classmethod
+    def without_vectors(cls, image_ids: Sequence[str]) -> FeatureTable:
+        """Make a table for the orderings that need no features: vectors of length 0."""
+        return cls(tuple(image_ids), np.zeros((len(image_ids), 0), dtype=np.float32))
+
 
 @dataclass(frozen=True)
 class Ordering:

@@ -14,7 +14,6 @@ _EXAMPLES = 3
 def faults_payload(dataset: Dataset) -> dict[str, Any]:
     """The content of ``faults.json``: totals, counts by kind, and every fault."""
     return {
-        "format": "boxloop/faults@1",
         "images": len(dataset.images),
         "boxes": sum(_class_counts(dataset).values()),
         "left_out": dict(dataset.left_out),

@@ -32,7 +32,7 @@ def collect(
     out: Path,
     *,
     say: Callable[[str], object] = print,
-) -> None:
+) -> Corrections:
     """Writes the corrections of a batch; the same inputs give the same bytes.
 
     Args:
@@ -78,6 +78,7 @@ def collect(
     artifacts.write_corrections(out, corrected)
     boxes = sum(map(len, corrected.boxes.values()))
     say(f"{corrected.batch}: {boxes} boxes by {corrected.annotator}")
+    return corrected
 
 
 def _spare_people(

@@ -12,20 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from boxloop import pipeline
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core import batching
-from boxloop.core.labeled_set import merge
-from boxloop.core.types import LabeledSet, Proposals
-from boxloop.core.workload import account
+from boxloop.core.types import Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
 from boxloop.models.average_precision import average_precision
-from boxloop.models.detectors.empty import EmptyDetector
 from boxloop.models.voc_average_precision import voc_average_precision
 from boxloop.params import EMPTY, Params
-from boxloop.review.collect import collect
 from boxloop.study.cell_files import LAST, Held
 
 _COUNTED = "counted.json"
@@ -59,17 +55,15 @@ def run(
         BoxloopError: it cannot go on; what was finished is kept.
     """
     _count_anew(paths, params, counted)
-    ordering = artifacts.read_order(order)
-    artifacts.write_order(paths.root / "data" / "order.json", ordering)
-    keys = list(params.iterations)
-    for batch in batching.plan(ordering.image_ids, params.batch, keys):
-        artifacts.write_batch(paths.batch(batch.id), batch)
-    _start(paths)
-    previous = EMPTY
+    artifacts.write_order(paths.order, artifacts.read_order(order))
+    pipeline.batch(paths, params)
+    if not (paths.labeled(EMPTY).exists() and paths.detector(EMPTY).exists()):
+        pipeline.start(paths)
+    keys, previous = list(params.iterations), EMPTY
     for number, key in enumerate(keys):
         _train(paths, params, previous, key, say)
         _propose(paths, params, key, say)
-        _count(paths, params, previous, key)
+        _count(paths, params, key)
         if held is not None and number > 0:
             _evaluate(paths, params, held, key, previous, say)
         say("turn", number + 1, len(keys))
@@ -92,16 +86,6 @@ def _count_anew(paths: CampaignPaths, params: Params, counted: Mapping[str, Any]
     write_json(mark, counted)
 
 
-def _start(paths: CampaignPaths) -> None:
-    """What the first turn starts from, as ``boxloop start`` writes it."""
-    labeled, detector = paths.labeled(EMPTY), paths.detector(EMPTY)
-    classes = artifacts.read_images(paths.images).classes
-    if not labeled.exists():
-        artifacts.write_labeled(labeled, LabeledSet(classes, (), {}))
-    if not detector.exists():
-        EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
-
-
 def _train(paths: CampaignPaths, params: Params, previous: str, key: str, say: Say) -> None:
     out, log = paths.detector(key), paths.training(key)
     if log.exists() and (out.exists() or not _is_needed(paths, params, key)):
@@ -112,20 +96,14 @@ def _train(paths: CampaignPaths, params: Params, previous: str, key: str, say: S
             f"{before} is gone, and {key} goes on from it: delete the folder {paths.root}, and"
             " the cell is run anew"
         )
-    path = paths.labeled(previous)
-    labeled, images = artifacts.read_labeled(path), artifacts.read_images(paths.images)
-    with artifacts.faults_of(path):
-        refs = images.subset(list(labeled.boxes))
-    detector, result = detectors.train(
-        params.train,
-        labeled,
-        refs,
-        previous=before if params.train.warm_start else None,
-        progress=lambda step, steps, loss: say(f"training {key}", step, steps),
+    pipeline.train(
+        paths,
+        params,
+        key,
+        labeled=paths.labeled(previous),
+        previous=before,
+        progress=lambda step, steps, **_: say(f"training {key}", step, steps),
     )
-    detector.save(out, labeled_digest=file_digest(path))
-    # The log comes last: where it is, the detector is whole.
-    write_json(log, {"format": "boxloop/training@1", **result.to_json()})
 
 
 def _is_needed(paths: CampaignPaths, params: Params, key: str) -> bool:
@@ -138,52 +116,19 @@ def _is_needed(paths: CampaignPaths, params: Params, key: str) -> bool:
 
 
 def _propose(paths: CampaignPaths, params: Params, key: str, say: Say) -> None:
-    out = paths.proposals(key)
-    if out.exists():
-        return
-    images = artifacts.read_images(paths.images)
-    refs = images.subset(artifacts.read_batch(paths.batch(key)).image_ids)
-    p, checkpoint = params.propose, paths.detector(key)
-    model = detectors.load(checkpoint, p.device)
-    boxes = model.propose(
-        refs,
-        score_floor=p.score_floor,
-        batch_size=p.batch_size,
-        progress=lambda done, of: say(f"proposing {key}", done, of),
-    )
-    digest = file_digest(checkpoint)
-    artifacts.write_proposals(out, Proposals(key, model.name, digest, p.score_floor, boxes))
+    if not paths.proposals(key).exists():
+        pipeline.propose(
+            paths, params, key, progress=lambda done, of: say(f"proposing {key}", done, of)
+        )
 
 
-def _count(paths: CampaignPaths, params: Params, previous: str, key: str) -> None:
-    """The stages review, merge and account."""
-    corrections, labeled, out = (
-        paths.corrections(key),
-        paths.labeled(key),
-        paths.workload(key),
-    )
-    if not corrections.exists():
-        collect(
-            paths,
-            params.review,
-            paths.images,
-            paths.proposals(key),
-            paths.truth,
-            corrections,
-            say=lambda _: None,
-        )
-    if labeled.exists() and out.exists():
-        return
-    corrected = artifacts.read_corrections(corrections)
-    if not labeled.exists():
-        artifacts.write_labeled(
-            labeled, merge(artifacts.read_labeled(paths.labeled(previous)), corrected)
-        )
-    p = params.account
-    precision = average_precision(corrected.proposals.boxes, corrected.boxes)
-    artifacts.write_workload(
-        out, account(corrected, p.iou_thresholds, p.score_thresholds, precision)
-    )
+def _count(paths: CampaignPaths, params: Params, key: str) -> None:
+    if not paths.corrections(key).exists():
+        pipeline.review(paths, params, key, say=lambda _: None)
+    if not paths.labeled(key).exists():
+        pipeline.merge(paths, params, key)
+    if not paths.workload(key).exists():
+        pipeline.account(paths, params, key)
 
 
 def _evaluate(
@@ -211,10 +156,9 @@ def _evaluate(
     digest = file_digest(checkpoint)
     found = Proposals("test", model.name, digest, p.score_floor, boxes)
     artifacts.write_proposals(held.proposals(paths, key), found)
-    write_json(
+    artifacts.write_precision(
         out,
         {
-            "format": "boxloop/precision@1",
             "trained_on_images": len(artifacts.read_labeled(paths.labeled(labeled))),
             **average_precision(boxes, truth),
             **voc_average_precision(boxes, truth),

@@ -20,13 +20,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import numpy as np
-
-from boxloop.campaign import artifacts
+from boxloop import pipeline
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import FeatureTable
 from boxloop.errors import BoxloopError
-from boxloop.files import write_json, write_text
+from boxloop.files import write_text
 from boxloop.params import Params, check_params
 
 _Job = Mapping[str, Any]
@@ -82,51 +79,39 @@ _Say = Callable[[str, int, int], None]
 
 
 def _simnet(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.models.simnet import checkpoint, training
-
-    images = artifacts.read_images(Path(job["images"]))
-    trained, log = training.train(
-        images.images,
-        params.simnet,
-        params.features,
-        lambda step, steps, loss: say("training SimNet", step, steps),
-    )
     out = Path(job["out"])
-    write_json(out.with_suffix(".json"), {"format": "boxloop/simnet@1", **log.to_json()})
-    checkpoint.write(out, trained)
+    pipeline.simnet(
+        CampaignPaths(out.parent),
+        params,
+        images=Path(job["images"]),
+        out=out,
+        log=out.with_suffix(".json"),
+        progress=lambda step, steps, **_: say("training SimNet", step, steps),
+    )
 
 
 def _features(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.models.features import extract
-
-    images = artifacts.read_images(Path(job["images"]))
-    simnet = Path(job["simnet"]) if job["simnet"] else None
-    table = extract(
-        images.images, params.features, lambda done, of: say("features", done, of), simnet=simnet
+    out = Path(job["out"])
+    pipeline.features(
+        CampaignPaths(out.parent),
+        params,
+        images=Path(job["images"]),
+        simnet=Path(job["simnet"]) if job["simnet"] else None,
+        out=out,
+        progress=lambda done, of: say("features", done, of),
     )
-    artifacts.write_features(Path(job["out"]), table)
 
 
 def _order(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.core.ordering import order
-
-    ids = tuple(job["image_ids"])
-    if job["features"]:
-        whole = artifacts.read_features(Path(job["features"]))
-        rows = {image_id: row for row, image_id in enumerate(whole.image_ids)}
-        table = FeatureTable(ids, whole.vectors[[rows[image_id] for image_id in ids]])
-    else:
-        table = FeatureTable(ids, np.zeros((len(ids), 0), dtype=np.float32))
-    p = params.order
-    ordering = order(
-        table,
-        p.strategy,
-        seed=p.seed,
-        query_size=p.query_size,
-        linkage=p.linkage,
+    out = Path(job["out"])
+    pipeline.order(
+        CampaignPaths(out.parent),
+        params,
+        features=Path(job["features"]) if job["features"] else None,
+        out=out,
+        image_ids=job["image_ids"],
         progress=lambda done, of: say("ordering", done, of) if done % 500 == 0 else None,
     )
-    artifacts.write_order(Path(job["out"]), ordering)
 
 
 def _cell(job: _Job, params: Params, say: _Say) -> None:
@@ -135,7 +120,7 @@ def _cell(job: _Job, params: Params, say: _Say) -> None:
 
     held, paths = job["held"], CampaignPaths(Path(job["folder"]))
     if job["simnet"]:
-        write_text(paths.simnet, Path(job["simnet"]).read_text(encoding="utf-8"))
+        write_text(paths.simnet_log, Path(job["simnet"]).read_text(encoding="utf-8"))
     run(
         paths,
         params,

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from boxloop import __version__
-from boxloop.campaign import digests
+from boxloop.campaign import artifacts, digests
 from boxloop.campaign.paths import CampaignPaths, CampaignResults, workspace_of
 from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
-from boxloop.files import write_json
 from boxloop.params import SIMNET, Params
 from boxloop.report.console import percent
 from boxloop.report.tables import flatten
@@ -33,10 +32,6 @@ from boxloop.tracking.turn_record import (
 CAMPAIGN_TAG = "boxloop.campaign"
 BATCH_TAG = "boxloop.batch"
 CONTENT_TAG = "boxloop.content"
-_FORMAT = "boxloop/tracked@1"
-
-NOTHING_TRACKED: Mapping[str, Any] = {"format": _FORMAT, "batch": "empty"}
-"""What stands for the iteration before the first."""
 
 
 def track(
@@ -67,9 +62,9 @@ def track(
     """
     if key not in params.iterations:
         raise ParamsError(f"iterations does not list '{key}': {', '.join(params.iterations)}")
-    summary: dict[str, Any] = {"format": _FORMAT, "batch": key, "enabled": params.track.enabled}
+    summary: dict[str, Any] = {"batch": key, "enabled": params.track.enabled}
     if not params.track.enabled:
-        write_json(out, summary)
+        artifacts.write_tracked(out, summary)
         say(f"{key}: not tracked, because track.enabled is false")
         return
     fingerprint = digests.campaign_fingerprint(params, digests.dataset_digest(paths))
@@ -83,7 +78,7 @@ def track(
         "content": turn.content,
         "images_labeled": turn.record.images,
     }
-    write_json(out, summary)
+    artifacts.write_tracked(out, summary)
     say(f"{key}: tracked; to look at it: {digests.ui_hint(paths.root)}")
 
 

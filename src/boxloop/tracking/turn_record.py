@@ -153,10 +153,10 @@ def simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
     """
     if params.features.weights != SIMNET:
         return []
-    log = read_json(paths.simnet)
+    log = read_json(paths.simnet_log)
     if not isinstance(log, dict):
-        raise ArtifactError(f"{paths.simnet} must hold an object")
-    started = paths.simnet.stat().st_mtime - (_number(log.get("seconds")) or 0.0)
+        raise ArtifactError(f"{paths.simnet_log} must hold an object")
+    started = paths.simnet_log.stat().st_mtime - (_number(log.get("seconds")) or 0.0)
     points = []
     for row in _rows(log):
         loss = _number(row.get("loss"))

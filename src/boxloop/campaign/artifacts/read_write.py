@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from boxloop.campaign.artifacts.schemas import (
     BatchFile,
     CorrectionsFile,
+    FaultsFile,
     ImagesFile,
     LabeledFile,
     OrderFile,
+    PrecisionFile,
     ProposalsBody,
     ProposalsFile,
+    SimNetFile,
+    TrainingFile,
     TruthFile,
     WorkloadFile,
     boxes_in,
@@ -42,6 +46,10 @@ from boxloop.core.types import (
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path, create_json, require_writable, write_json
+from boxloop.models.detectors.base import TrainingLog
+
+if TYPE_CHECKING:
+    from boxloop.models.simnet.training import SimNetLog
 
 
 def write_images(path: Path, images: ImageSet) -> None:
@@ -311,3 +319,49 @@ def read_workload(path: Path) -> BatchWorkload:
         every = None if file.seconds is None else file.images
         timed = every if file.timed_images is None else file.timed_images
         return BatchWorkload(ledgers=ledgers, edits=edits, timed_images=timed, **fields)
+
+
+def write_training_log(path: Path, log: TrainingLog) -> None:
+    """Write one file of ``training/``."""
+    write_json(path, {"format": "boxloop/training@1", **log.to_json()})
+
+
+def read_training_log(path: Path) -> TrainingLog:
+    """Read one file of ``training/``."""
+    return TrainingLog.from_json(parse(path, TrainingFile).model_dump(exclude={"format"}))
+
+
+def write_simnet_log(path: Path, log: SimNetLog | None) -> None:
+    """Write ``simnet.json``; None where SimNet was not asked for."""
+    content = {"steps": 0, "losses": []} if log is None else log.to_json()
+    write_json(path, {"format": "boxloop/simnet@1", **content})
+
+
+def read_simnet_log(path: Path) -> SimNetFile:
+    """Read ``simnet.json``."""
+    return parse(path, SimNetFile)
+
+
+def write_faults(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``faults.json``, as :func:`boxloop.datasets.faults_payload` gives it."""
+    write_json(path, {"format": "boxloop/faults@1", **content}, depth=3)
+
+
+def read_faults(path: Path) -> FaultsFile:
+    """Read ``faults.json``."""
+    return parse(path, FaultsFile)
+
+
+def write_tracked(path: Path, content: Mapping[str, Any]) -> None:
+    """Write one file of ``tracked/``."""
+    write_json(path, {"format": "boxloop/tracked@1", **content})
+
+
+def write_precision(path: Path, content: Mapping[str, Any]) -> None:
+    """Write how good a detector is on a study's held-out set."""
+    write_json(path, {"format": "boxloop/precision@1", **content})
+
+
+def read_precision(path: Path) -> PrecisionFile:
+    """Read how good a detector is on a study's held-out set."""
+    return parse(path, PrecisionFile)

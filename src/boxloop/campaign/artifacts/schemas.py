@@ -147,6 +147,95 @@ class WorkloadFile(_Record):
     revision: int = 1
 
 
+_LossRows = list[dict[str, float]]
+
+
+class TrainingFile(_Record):
+    """One file of ``training/``: a :class:`~boxloop.models.training_log.TrainingLog`."""
+
+    format: Literal["boxloop/training@1"]
+    steps: int
+    epochs: float
+    images: int
+    boxes: int
+    batch_size: int
+    losses: _LossRows
+    seconds: float
+    images_per_second: float
+    wait_fraction: float
+    preparing_seconds: float
+    parameters: int
+    device: str
+    initial_weights: str
+
+
+class SimNetFile(_Record):
+    """``simnet.json``: a SimNetLog; ``steps`` and ``losses`` alone where none was trained."""
+
+    format: Literal["boxloop/simnet@1"]
+    steps: int
+    losses: _LossRows
+    network: str | None = None
+    initial_weights: str | None = None
+    halves: str | None = None
+    input_size: int | None = None
+    images: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    wait_fraction: float | None = None
+    preparing_seconds: float | None = None
+    device: str | None = None
+
+
+class _Fault(_Record):
+    kind: str
+    file: str
+    image: str | None
+    detail: str
+
+
+class FaultsFile(_Record):
+    """``faults.json``: what was wrong with the dataset's files."""
+
+    format: Literal["boxloop/faults@1"]
+    images: int
+    boxes: int
+    left_out: dict[str, int]
+    counts: dict[str, int]
+    faults: list[_Fault]
+
+
+class TrackedFile(_Record):
+    """One file of ``tracked/``: what went to MLflow."""
+
+    format: Literal["boxloop/tracked@1"]
+    batch: str
+    enabled: bool | None = None
+    campaign: str | None = None
+    content: str | None = None
+    images_labeled: int | None = None
+
+
+class PrecisionFile(_Record):
+    """How good the detector of a study's turn is on the held-out set."""
+
+    format: Literal["boxloop/precision@1"]
+    trained_on_images: int
+    map: float | None = None
+    map_50: float | None = None
+    map_75: float | None = None
+    voc07_map: float | None = None
+    voc_map: float | None = None
+
+
+class ExportFile(_Record):
+    """``.boxloop-export.json``: what an export wrote, by relative path."""
+
+    format: Literal["boxloop/export@1"]
+    files: dict[str, str]
+
+
 _F = TypeVar("_F", bound=_Record)
 
 
