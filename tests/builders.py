@@ -27,6 +27,22 @@ def corrections(shown, final, *, batch="b01", detector="ssd", threshold=0.5, ann
     return Corrections(proposals(shown, batch, detector), threshold, annotator, final)
 
 
+FILES = {
+    "simnet": ("images", "out", "log"),
+    "features": ("images", "out"),
+    "start": ("images", "labeled", "detector", "tracked"),
+    "train": ("images", "labeled", "previous", "out", "log"),
+    "propose": ("images", "batch", "detector", "out"),
+}
+
+
+def stage(name, *paths):
+    """The words of a stage's command line, with each of its files as an option."""
+    turn = ["b00"] if name in ("train", "propose") else []
+    files = zip(FILES[name], paths, strict=False)
+    return (name, *turn, *(str(word) for option, path in files for word in (f"--{option}", path)))
+
+
 @st.composite
 def any_boxes(draw, *, scored, most=6, side=8):
     """A few boxes on a small integer grid, so that overlaps and ties are common."""

@@ -1,11 +1,13 @@
 """The structure, held against the imports: one way, no circles, heavy things where they belong."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 PACKAGE = Path(__file__).parents[1] / "src" / "boxloop"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -114,15 +116,30 @@ def test_help_loads_nothing_heavy():
     assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
 
 
-def test_every_stage_has_a_command_and_a_section():
-    import yaml
+STAGES = yaml.safe_load((PACKAGE.parents[1] / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_a_function_a_command_and_a_section_of_one_name(name):
     from typer.main import get_command
 
+    from boxloop import pipeline
     from boxloop.cli import app
     from boxloop.params import Params
 
-    stages = yaml.safe_load((PACKAGE.parents[1] / "dvc.yaml").read_text())["stages"]
-    commands = set(get_command(app).commands)
-    assert set(stages) <= commands
-    without_params = {"start", "merge"}
-    assert set(stages) - without_params <= set(Params.model_fields)
+    stage = STAGES[name].get("do", STAGES[name])
+    assert stage["cmd"].split()[:2] == ["boxloop", name]
+    assert name in get_command(app).commands
+    function = getattr(pipeline, name)
+    assert function.__module__ == "boxloop.pipeline"
+    assert next(iter(inspect.signature(function).parameters)) == "paths"
+    # Some stages have no parameters; none has parameters without a section of its own.
+    if "params" in stage:
+        assert name in Params.model_fields
+        assert any(key.partition(".")[0] == name for key in stage["params"])
+
+
+def test_every_section_is_of_a_stage():
+    from boxloop.params import Params
+
+    assert set(Params.model_fields) - {"iterations"} <= set(STAGES)

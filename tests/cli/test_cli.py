@@ -30,40 +30,59 @@ account: {score_thresholds: [0.05]}
 track: {enabled: false}
 iterations: {b00: {previous: empty}, b01: {previous: b00}}
 """
-STAGES = {
-    "dataset": "data/images.json data/truth.json data/faults.json data/images",
-    "simnet": "data/images.json data/simnet.pt data/simnet.json",
-    "features": "data/images.json data/features.npz",
-    "order": "data/features.npz data/order.json",
-    "batch": "data/order.json data/batches",
-    "start": "data/images.json data/labeled/empty.json data/detectors/empty.pt data/tracked/e.json",
-    "train b00": "data/images.json data/labeled/empty.json data/detectors/empty.pt"
-    " data/detectors/b00.pt data/training/b00.json",
-    "propose b00": "data/images.json data/batches/b00.json data/detectors/b00.pt"
-    " data/proposals/b00.json",
-    "review b00": "--collect data/images.json data/proposals/b00.json data/truth.json"
-    " data/corrections/b00.json",
-    "merge b00": "data/labeled/empty.json data/corrections/b00.json data/labeled/b00.json",
-    "account b00": "data/corrections/b00.json data/workload/b00.json",
-    "train b01": "data/images.json data/labeled/b00.json data/detectors/b00.pt"
-    " data/detectors/b01.pt data/training/b01.json",
-    "propose b01": "data/images.json data/batches/b01.json data/detectors/b01.pt"
-    " data/proposals/b01.json",
-    "review b01": "--collect data/images.json data/proposals/b01.json data/truth.json"
-    " data/corrections/b01.json",
-    "merge b01": "data/labeled/b00.json data/corrections/b01.json data/labeled/b01.json",
-    "account b01": "data/corrections/b01.json data/workload/b01.json",
-    "track b01": ". b01 data/tracked/b01.json",
-    "report": ". metrics.json data/report",
+IMAGES, TRUTH = {"images": "data/images.json"}, {"truth": "data/truth.json"}
+READS = {
+    "dataset": {},
+    "simnet": IMAGES,
+    "features": IMAGES,
+    "order": {"features": "data/features.npz"},
+    "batch": {"order": "data/order.json"},
+    "start": IMAGES,
 }
-OUTPUTS = {"start": 3, "train": 2, "simnet": 2}
-READERS = {"simnet", "features", "order", "batch", "start"} | {
-    s for s in STAGES if s.endswith("b01") and s != "track b01"
+WRITES = {
+    "dataset": {"images": "data/images.json", "truth": "data/truth.json", "drawn": "data/images"},
+    "simnet": {"out": "data/simnet.pt", "log": "data/simnet.json"},
+    "features": {"out": "data/features.npz"},
+    "order": {"out": "data/order.json"},
+    "batch": {"out": "data/batches"},
+    "start": {"labeled": "data/labeled/empty.json", "detector": "data/detectors/empty.pt"},
 }
+for key, previous in (("b00", "empty"), ("b01", "b00")):
+    labeled, detector = f"data/labeled/{previous}.json", f"data/detectors/{key}.pt"
+    corrections = f"data/corrections/{key}.json"
+    before = {"labeled": labeled, "previous": f"data/detectors/{previous}.pt"}
+    READS |= {
+        f"train {key}": IMAGES | before,
+        f"propose {key}": {
+            **IMAGES,
+            "batch": f"data/batches/{key}.json",
+            "detector": detector,
+        },
+        f"review {key} --collect": {
+            **IMAGES,
+            "proposals": f"data/proposals/{key}.json",
+            **TRUTH,
+        },
+        f"merge {key}": {"labeled": labeled, "corrections": corrections},
+        f"account {key}": {"corrections": corrections},
+    }
+    WRITES |= {
+        f"train {key}": {"out": detector, "log": f"data/training/{key}.json"},
+        f"propose {key}": {"out": f"data/proposals/{key}.json"},
+        f"review {key} --collect": {"out": corrections},
+        f"merge {key}": {"out": f"data/labeled/{key}.json"},
+        f"account {key}": {"out": f"data/workload/{key}.json"},
+    }
+READS |= {"track b01": {}, "report": {}}
+WRITES |= {"track b01": {"out": "data/tracked/b01.json"}, "report": {"metrics": "metrics.json"}}
+STAGES = tuple(READS)
+READERS = [s for s in STAGES if READS[s] and " b00" not in s]
 
 
-def command(stage):
-    return [stage.partition(" ")[0], *STAGES[stage].split()]
+def command(stage, **files):
+    """The words of a command; files that are not named are the campaign's own."""
+    options = [word for name, path in files.items() for word in (f"--{name}", path)]
+    return [*stage.split(), *options]
 
 
 class Program:
@@ -197,28 +216,36 @@ def test_help_answers_at_once():
 # --- what is refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", sorted(READERS))
+@pytest.mark.parametrize("stage", READERS)
 def test_a_missing_or_foreign_input_is_named(program, stage):
-    name, *arguments = command(stage)
-    inputs = len(arguments) - OUTPUTS.get(name, 1)
     # Else the previous detector is not even opened.
-    options = ["--set", "train.warm_start=true"] if name == "train" else []
+    warm = ["--set", "train.warm_start=true"] if stage.startswith("train") else []
     Path("notes.txt").write_text("milk, bread")
-    first = sum(argument.startswith("--") for argument in arguments)
-    for place in range(first, inputs):
+    for name in READS[stage]:
         for wrong, words in (("nowhere.json", "does not exist"), ("notes.txt", ""), ("data", "")):
-            changed = [*arguments[:place], wrong, *arguments[place + 1 :]]
-            sentence = program.refusal(name, *changed, *options)
+            sentence = program.refusal(*command(stage, **{name: wrong}), *warm)
             assert wrong in sentence
             assert words in sentence
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_defaults_are_the_files_of_dvc_yaml(done, tmp_path, monkeypatch, capsys, stage):
+    """With every path spelled out the same files are read, and what is written is the same."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    program = Program(folder, monkeypatch, capsys)
+    assert program(*command(stage, **READS[stage], **WRITES[stage])) == 0
+    trained = stage.startswith("train")
+    for path in WRITES[stage].values():
+        if Path(path).is_file() and not (trained and path.endswith(".json")):
+            assert Path(path).read_bytes() == (done / path).read_bytes(), path
+
+
 @pytest.mark.parametrize("stage", ["order", "batch", "merge b01", "account b01", "propose b01"])
 def test_labels_are_never_replaced_by_another_stage_s_output(program, stage):
-    """An argument too early or too late must not cost a day of labeling."""
-    name, *arguments = command(stage)
-    target = "data/corrections" if name == "batch" else "data/corrections/b00.json"
-    sentence = program.refusal(name, *arguments[:-1], target)
+    """A wrong path must not cost a day of labeling."""
+    target = "data/corrections" if stage == "batch" else "data/corrections/b00.json"
+    sentence = program.refusal(*command(stage, out=target))
     assert (
         "corrections/b00.json is a file of format boxloop/corrections and was not rep" in sentence
     )
@@ -226,12 +253,16 @@ def test_labels_are_never_replaced_by_another_stage_s_output(program, stage):
 
 @pytest.mark.parametrize("stage", ["simnet", "features", "order", "train b01", "propose b01"])
 def test_a_slow_stage_finds_out_first_whether_it_can_write(program, stage):
-    name, *arguments = command(stage)
-    outputs = OUTPUTS.get(name, 1)
-    for place in range(len(arguments) - outputs, len(arguments)):
-        changed = [*arguments[:place], "params.yaml/x.json", *arguments[place + 1 :]]
-        assert "params.yaml/x.json cannot be written" in program.refusal(name, *changed)
+    for name in WRITES[stage]:
+        wrong = {name: "params.yaml/x.json"}
+        assert "params.yaml/x.json cannot be written" in program.refusal(*command(stage, **wrong))
         assert not program.err.startswith(("features by", "ordering", "training", "proposing"))
+
+
+def test_files_are_for_the_stage_review_alone(program):
+    sentence = program.refusal("review", "b01", "--truth", "data/truth.json")
+    assert "--truth is for --collect" in sentence
+    assert "--collect needs the batch" in program.refusal("review", "--collect")
 
 
 def test_images_that_are_not_in_the_dataset_are_named(program):
@@ -275,14 +306,14 @@ def test_features_that_are_not_numbers_are_refused(program):
 
 def test_labels_of_another_annotator_stay(program):
     edit("data/corrections/b01.json", lambda c: c.update(annotator="fiftyone", reviewer="Ann"))
-    sentence = program.refusal(*command("review b01"))
+    sentence = program.refusal(*command("review b01 --collect"))
     assert "data/corrections/b01.json holds labels made by 'fiftyone'" in sentence
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"format": "boxloop/corrections@1"}', "\0\0"])
 def test_damaged_labels_stay(program, damage):
     Path("data/corrections/b01.json").write_text(damage)
-    assert "data/corrections/b01.json" in program.refusal(*command("review b01"))
+    assert "data/corrections/b01.json" in program.refusal(*command("review b01 --collect"))
 
 
 def test_mistakes_in_the_parameters(program):
@@ -303,7 +334,9 @@ def test_mistakes_in_the_parameters(program):
     assert "nowhere.yaml does not exist" in program.refusal(
         *command("order"), "--params", "nowhere.yaml"
     )
-    assert "iterations does not list 'b07'" in program.refusal("track", ".", "b07", "out.json")
+    assert "iterations does not list 'b07'" in program.refusal("track", "b07")
+    for stage in ("train", "merge"):
+        assert "iterations does not list 'b07': b00, b01" in program.refusal(stage, "b07")
 
 
 def test_status_outside_a_campaign(tmp_path, monkeypatch, capsys):

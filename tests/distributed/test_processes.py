@@ -18,6 +18,7 @@ from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Batch, Boxes, ImageSet
 from boxloop.models import detectors
 from boxloop.models.simnet import checkpoint
+from builders import stage
 from builders_detectors import CLASSES, drawn, labeled
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def folder(tmp_path_factory):
     artifacts.write_images(path / "images.json", ImageSet(refs, CLASSES))
     artifacts.write_labeled(path / "labeled.json", labeled(truth))
     artifacts.write_batch(path / "b00.json", Batch("b00", tuple(ref.id for ref in refs)))
-    boxloop(path, "start", "images.json", "nothing.json", "empty.pt", "tracked.json")
+    boxloop(path, *stage("start", "images.json", "nothing.json", "empty.pt", "tracked.json"))
     return path
 
 
@@ -74,10 +75,10 @@ def torchrun(folder, *arguments, nodes=1, each=2, rest=()):
 
 
 def test_features_are_the_same_bytes(folder, tmp_path):
-    base = ("features", "images.json")
+    base = stage("features", "images.json")
     batches = ("--set", "features.batch_size=6")  # of 6, 6, 6 and 2 images
-    alone = boxloop(folder, *base, "one.npz", *SMALL, *batches)
-    two = ("two.npz", *SMALL, *batches, "--processes", 2)
+    alone = boxloop(folder, *base, "--out", "one.npz", *SMALL, *batches)
+    two = ("--out", "two.npz", *SMALL, *batches, "--processes", 2)
     both = boxloop(folder, *base, *two, TMPDIR=str(tmp_path))
     assert not list(tmp_path.iterdir())
     assert (folder / "one.npz").read_bytes() == (folder / "two.npz").read_bytes()
@@ -86,21 +87,21 @@ def test_features_are_the_same_bytes(folder, tmp_path):
 
 
 def test_more_processes_than_batches(folder):
-    line, two = ("features", "images.json"), ("--set", "features.batch_size=16")
-    boxloop(folder, *line, "whole.npz", *SMALL, *two)
-    boxloop(folder, *line, "spare.npz", *SMALL, *two, BOXLOOP_PROCESSES="3")
+    line, two = stage("features", "images.json"), ("--set", "features.batch_size=16")
+    boxloop(folder, *line, "--out", "whole.npz", *SMALL, *two)
+    boxloop(folder, *line, "--out", "spare.npz", *SMALL, *two, BOXLOOP_PROCESSES="3")
     assert (folder / "whole.npz").read_bytes() == (folder / "spare.npz").read_bytes()
 
 
 def test_two_machines_join_by_torchrun(folder):
     """Two launchers that meet at an address, as on two hosts."""
-    boxloop(folder, "features", "images.json", "here.npz", *SMALL, "--set", "features.batch_size=8")
+    size = ("--set", "features.batch_size=8")
+    boxloop(folder, *stage("features", "images.json", "here.npz"), *SMALL, *size)
     meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}")
     rest = (*meeting, "--rdzv-id", "test", "--local-addr", "localhost")
     line = torchrun(
         folder,
-        *("-m", "boxloop", "features", "images.json", "hosts.npz", *SMALL),
-        *("--set", "features.batch_size=8"),
+        *("-m", "boxloop", *stage("features", "images.json", "hosts.npz"), *SMALL, *size),
         nodes=2,
         each=1,
         rest=rest,
@@ -121,7 +122,9 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
     for processes in (1, 2):
         model, log = f"model{processes}.pt", f"log{processes}.json"
         boxloop(
-            *(folder, "train", "images.json", "labeled.json", "empty.pt", model, log, *TRAIN),
+            folder,
+            *stage("train", "images.json", "labeled.json", "empty.pt", model, log),
+            *TRAIN,
             *("--set", "train.steps=70", "--processes", processes),
         )
         counts[processes] = found(folder, folder / model)
@@ -132,7 +135,8 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
     assert min(counts.values()) >= 34, counts  # of 40
     for processes in (1, 2):
         done = boxloop(
-            *(folder, "propose", "images.json", "b00.json", "model2.pt", f"{processes}.json"),
+            folder,
+            *stage("propose", "images.json", "b00.json", "model2.pt", f"{processes}.json"),
             *("--set", "propose.batch_size=8", "--processes", processes),
         )
         assert "20/20" in done.stderr
@@ -165,7 +169,7 @@ def test_every_detector_can_be_trained_together(folder, name):
     for previous, out in (("empty", "first"), ("first", "second")):
         files = ("images.json", "sparse.json", f"{previous}.pt", f"{out}.pt", f"{out}.json")
         warm = ("--set", "train.warm_start=true", "--processes", 2)
-        boxloop(folder, "train", *files, *line, *warm)
+        boxloop(folder, *stage("train", *files), *line, *warm)
     log = json.loads((folder / "second.json").read_text())
     assert (log["device"], log["steps"]) == ("2 x cpu", 3)
     assert log["initial_weights"] == "first.pt (3 steps before)"
@@ -177,7 +181,8 @@ def test_simnet_learns_the_same(folder):
     trained = {}
     for processes in (1, 2):
         boxloop(
-            *(folder, "simnet", "images.json", f"s{processes}.pt", f"s{processes}.json"),
+            folder,
+            *stage("simnet", "images.json", f"s{processes}.pt", f"s{processes}.json"),
             *("--set", "features.network=squeezenet1_1", "--set", "features.weights=simnet"),
             *("--set", "features.input_size=64", "--set", "simnet.weights=none"),
             *("--set", "simnet.batch_size=10", "--set", "simnet.epochs=3"),
@@ -213,7 +218,7 @@ def test_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 def test_one_sentence_for_all(folder):
-    line = ("train", "images.json", "labeled.json", "empty.pt", "x.pt", "x.json", *TRAIN)
+    line = (*stage("train", "images.json", "labeled.json", "empty.pt", "x.pt", "x.json"), *TRAIN)
     odd = ("--set", "train.steps=5", "--set", "train.batch_size=7", "--set", "train.weights=none")
     done = boxloop(folder, *line, *odd, "--processes", 2, fails=True)
     assert done.returncode == 2
@@ -230,8 +235,9 @@ def test_what_stops_one_process_stops_all(folder, tmp_path):
     kept = last.read_bytes()
     last.unlink()
     try:
-        line = ("features", "images.json", "none.npz", *SMALL, "--set", "features.batch_size=5")
-        done = boxloop(folder, *line, "--processes", 2, fails=True)
+        line = (*stage("features", "images.json", "none.npz"), *SMALL)
+        size = ("--set", "features.batch_size=5")
+        done = boxloop(folder, *line, *size, "--processes", 2, fails=True)
     finally:
         last.write_bytes(kept)
     assert done.returncode == 2
@@ -249,14 +255,21 @@ def test_what_stops_one_process_stops_all(folder, tmp_path):
     ],
 )
 def test_nothing_is_left_running_or_half_written(folder, tmp_path, sent, to, code, said):
-    line = ("train", folder / "images.json", folder / "labeled.json", folder / "empty.pt")
-    line = (*line, "out.pt", "out.json", *TRAIN, "--set", "train.steps=5000", "--processes", 2)
+    files = (folder / "images.json", folder / "labeled.json", folder / "empty.pt")
+    line = (
+        *stage("train", *files, "out.pt", "out.json"),
+        *TRAIN,
+        "--set",
+        "train.steps=5000",
+        "--processes",
+        2,
+    )
     log = tmp_path / "log"
     with log.open("w") as out:
         launcher = subprocess.Popen(
             command(*line), cwd=tmp_path, env=environment(), stdout=out, stderr=subprocess.STDOUT
         )
-    wait_for(lambda: "training out" in log.read_text(), 100)
+    wait_for(lambda: "training b00" in log.read_text(), 100)
     workers = psutil.Process(launcher.pid).children(recursive=True)
     assert len(workers) == 2
     # A terminal's Ctrl-C reaches every process.

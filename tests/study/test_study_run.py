@@ -189,7 +189,7 @@ def test_a_cell_is_a_campaigns_folder(done):
     _, out, _ = done
     cell = next((out / "cells").iterdir())
     code = "from boxloop.cli import main; main()"
-    for command in (["status"], ["report", ".", "metrics.json", "data/report"]):
+    for command in (["status"], ["report"]):
         result = subprocess.run(
             [sys.executable, "-c", code, *command], cwd=cell, capture_output=True, text=True
         )

@@ -9,6 +9,7 @@ import pytest
 from boxloop import cli
 from boxloop.campaign import artifacts
 from boxloop.core.types import ImageSet
+from builders import stage
 from builders_detectors import CLASSES, drawn
 
 PARAMS = """
@@ -36,8 +37,8 @@ def program(tmp_path, monkeypatch, capsys):
     return run
 
 
-SIMNET = ("simnet", "images.json", "simnet.pt", "simnet.json")
-FEATURES = ("features", "images.json", "features.npz", "--simnet", "simnet.pt")
+SIMNET = stage("simnet", "images.json", "simnet.pt", "simnet.json")
+FEATURES = (*stage("features", "images.json", "features.npz"), "--simnet", "simnet.pt")
 
 
 def test_train_and_extract(program, tmp_path):
