@@ -1,0 +1,93 @@
+"""Make docs/api.md from the docstrings: python docs/make_api_docs.py > docs/api.md."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import boxloop
+
+HEAD = """# The API
+
+What `import boxloop` offers to notebooks and scripts; [quickstart.ipynb](quickstart.ipynb) shows
+it at work. Each name is imported when it is first used. `boxloop.pipeline` has the stages of
+`dvc.yaml` as functions, for campaigns on disk; what is not listed here may change without notice.
+Made from the docstrings by `docs/make_api_docs.py`.
+"""
+
+FUNCTIONS = (
+    "load_dataset",
+    "extract_features",
+    "order",
+    "plan_batches",
+    "train_detector",
+    "propose",
+    "compare",
+    "workload",
+    "simulate",
+    "load_params",
+)
+
+
+def api_docs() -> str:
+    """Return the page."""
+    types = [name for name in boxloop.__all__ if name not in FUNCTIONS]
+    parts = [HEAD, "## Functions\n", *map(_function, FUNCTIONS), "## Types\n", *map(_type, types)]
+    return "\n".join(parts)
+
+
+def _function(name: str) -> str:
+    function = getattr(boxloop, name)
+    return f"### `{name}`\n\n```python\n{_signature(name, function)}\n```\n\n{_prose(function)}\n"
+
+
+def _type(name: str) -> str:
+    kind = getattr(boxloop, name)
+    lines = [f"### `{name}`\n", _prose(kind)]
+    for method, value in vars(kind).items():
+        plain = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if method.startswith("_") or method.startswith("model_"):
+            continue
+        if isinstance(value, property) or inspect.isfunction(plain):
+            summary = (inspect.getdoc(plain) or "").partition("\n\n")[0].replace("\n", " ")
+            call = "" if isinstance(value, property) else "()"
+            lines.append(f"- `.{method}{call}`: {summary}")
+    return "\n".join(lines) + "\n"
+
+
+def _signature(name: str, function: Any) -> str:
+    text = str(inspect.signature(function)).replace("'", "")
+    text = re.sub(r"<function (\w+) at 0x\w+>", r"\1", text)
+    flat = f"{name}{text}"
+    if len(flat) <= 96:
+        return flat
+    inside, _, result = text[1:].rpartition(") -> ")
+    arguments = re.split(r", (?![^\[\(]*[\]\)])", inside)
+    return f"{name}(\n" + "".join(f"    {a},\n" for a in arguments) + f") -> {result}"
+
+
+def _prose(thing: Any) -> str:
+    """Turn a Google-style docstring into Markdown."""
+    out, section = [], None
+    for block in re.split(r"\n\n", inspect.getdoc(thing) or ""):
+        title, _, rest = block.partition("\n")
+        if title in ("Args:", "Attributes:", "Raises:", "Returns:"):
+            section, body = title[:-1], textwrap.dedent(rest)
+            out.append(f"*{section}*\n")
+            if section == "Returns":
+                out.append(body.replace("\n", " ") + "\n")
+                continue
+            items = re.split(r"\n(?=\S)", body)
+            rows = [re.sub(r"\s*\n\s+", " ", item).partition(": ") for item in items]
+            out.append("\n".join(f"- `{key}`: {text}" for key, _, text in rows) + "\n")
+        else:
+            out.append(block.replace("\n", " ") + "\n" if "::" not in block else block + "\n")
+    text = "\n".join(out)
+    text = re.sub(r":(?:func|class|meth|mod|data):`~?([\w.]+)`", r"`\1`", text)
+    return text.replace("``", "`")
+
+
+if __name__ == "__main__":
+    print(api_docs(), end="")

@@ -1,0 +1,344 @@
+"""The functions of ``import boxloop``: the paper's steps in memory, for notebooks and scripts.
+
+They take arrays and lists as well as boxloop's own types, and refuse what they cannot use with one
+sentence: a :class:`~boxloop.errors.BoxloopError` or a ValueError. For campaigns on disk see
+``boxloop.pipeline``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from boxloop.core import batching, ordering
+from boxloop.core.edits import Ledger
+from boxloop.core.types import (
+    Batch,
+    Boxes,
+    BoxesByImage,
+    FeatureTable,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Ordering,
+    Proposals,
+)
+from boxloop.core.workload import BatchWorkload, Totals, compare_all, total
+from boxloop.core.workload import compare as compare_image
+from boxloop.params import (
+    DatasetParams,
+    FeaturesParams,
+    Params,
+    SimNetParams,
+    TrainParams,
+    check,
+    check_params,
+)
+from boxloop.progress import Report, silent
+
+if TYPE_CHECKING:
+    from boxloop.datasets import Dataset
+    from boxloop.models.detectors.base import Detector, TrainingLog
+    from boxloop.study.simulate import Simulation
+
+
+def load_dataset(
+    path: str | Path, format: str, *, progress: Report = silent, **options: Any
+) -> Dataset:
+    """Read a dataset from a folder.
+
+    Args:
+        path: the dataset's folder; for "demo", the folder to draw its scenes into.
+        format: "voc", "coco", "yolo", "kitti", "folder" (images alone), or "demo".
+        progress: called with (images read, images in all).
+        **options: other keys of the section ``dataset`` of params.yaml, such as ``classes``,
+            ``split``, or ``demo={"images": 60}``.
+
+    Returns:
+        Images, boxes (None without annotations) and faults.
+
+    Raises:
+        ParamsError: there is no such format or option.
+        DatasetError: the dataset cannot be used.
+    """
+    from boxloop import datasets
+
+    content = {"path": str(path), "format": format, **_plain(options)}
+    params = check(DatasetParams, content, "load_dataset")
+    with tempfile.TemporaryDirectory(prefix="boxloop-") as empty:
+        return datasets.load(params, Path(path) if format == "demo" else Path(empty), progress)
+
+
+def extract_features(
+    images: Dataset | ImageSet | Sequence[ImageRef], *, progress: Report = silent, **options: Any
+) -> FeatureTable:
+    """Turn every image into a feature vector (paper, section 3.1).
+
+    Args:
+        images: of a dataset.
+        progress: called with (images done, images in all).
+        **options: keys of the section ``features`` of params.yaml: ``network``, ``weights``,
+            ``input_size``, ``batch_size``, ``seed``, ``device``; with ``weights="simnet"`` also
+            ``simnet``, a dict with keys of that section, to train SimNet on the images first.
+
+    Returns:
+        Vectors (N, D) float32, by image id.
+
+    Raises:
+        ParamsError, WeightsError, DatasetError: the features cannot be had.
+    """
+    from boxloop.study.simulate import extract_in_memory
+
+    own = _plain(options)
+    simnet = check(SimNetParams, own.pop("simnet", {}), "extract_features, simnet")
+    params = check(FeaturesParams, own, "extract_features")
+    return extract_in_memory(_refs(images), params, simnet, progress)
+
+
+def order(
+    features: FeatureTable | Any,
+    strategy: str = "dissimilar",
+    *,
+    image_ids: Sequence[str] | None = None,
+    seed: int = 0,
+    query_size: int = 3,
+    linkage: str = "single",
+    progress: Callable[[int, int], None] | None = None,
+) -> Ordering:
+    """Order images before any training (paper, section 3.2).
+
+    Args:
+        features: a table, or an array (N, D) of numbers, in temporal order.
+        strategy: "similar", "dissimilar", "random" or "temporal".
+        image_ids: N names for the rows of an array; their numbers unless given.
+        seed: of the query list, or of the random order.
+        query_size: images of the query list.
+        linkage: distance to the list: "single", "average" or "complete".
+        progress: called with (images ordered, N).
+
+    Raises:
+        ParamsError: there is no such strategy.
+        ValueError: the array has another shape or holds a number that is not finite.
+    """
+    table = _table(features, image_ids)
+    return ordering.order(
+        table,
+        strategy,
+        seed=seed,
+        query_size=query_size,
+        linkage=linkage,
+        progress=progress,
+    )
+
+
+def plan_batches(
+    order: Ordering | Sequence[str],
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    sizes: Sequence[int] | None = None,
+) -> list[Batch]:
+    """Cut an order into batches b00, b01, ...
+
+    Args:
+        order: of :func:`order`, or image ids.
+        size: images of each batch; the last one takes what is left.
+        count: number of batches, of sizes that differ by one at most.
+        sizes: images of each batch; images beyond their sum are left out.
+
+    Raises:
+        ValueError: not exactly one of the three is given, or there are too few images.
+    """
+    ids = order.image_ids if isinstance(order, Ordering) else tuple(order)
+    if (size is not None) + (count is not None) + (sizes is not None) != 1:
+        raise ValueError("give exactly one of size, count and sizes")
+    if size is not None:
+        sizes = batching.sizes_by_size(len(ids), size)
+    elif count is not None:
+        sizes = batching.sizes_by_count(len(ids), count)
+    assert sizes is not None
+    return batching.cut(ids, list(sizes), [f"b{i:02d}" for i in range(len(sizes))])
+
+
+def train_detector(
+    labeled: LabeledSet | BoxesByImage,
+    images: Dataset | ImageSet | Sequence[ImageRef],
+    *,
+    classes: Sequence[str] | None = None,
+    progress: Report = silent,
+    **options: Any,
+) -> tuple[Detector, TrainingLog]:
+    """Train a detector on labeled images (paper, section 3.3).
+
+    Args:
+        labeled: boxes by image id; on none at all, the detector proposes nothing.
+        images: all images that ``labeled`` is of; others are ignored.
+        classes: names of the classes; those of the dataset or of the labels unless given.
+        progress: called with (steps done, steps in all, loss=...).
+        **options: keys of the section ``train`` of params.yaml: ``detector``, ``weights``,
+            ``steps`` or ``epochs``, ``input_size``, ...
+
+    Returns:
+        The detector, with ``propose`` and ``save``, and how its training went.
+
+    Raises:
+        ParamsError, WeightsError, ArtifactError, DatasetError, DivergedError: it cannot be trained.
+    """
+    from boxloop.models import detectors
+
+    params = check(TrainParams, _plain(options), "train_detector")
+    if not isinstance(labeled, LabeledSet):
+        known = classes or _classes(images) or sorted(_labels(labeled))
+        labeled = LabeledSet(tuple(known), (), dict(labeled))
+    table = {ref.id: ref for ref in _refs(images)}
+    refs = [table[image_id] for image_id in labeled.boxes if image_id in table]
+    return detectors.train(
+        params, labeled, refs, progress=lambda step, steps, loss: progress(step, steps, loss=loss)
+    )
+
+
+def propose(
+    detector: Detector,
+    images: Dataset | ImageSet | Sequence[ImageRef],
+    *,
+    score_floor: float = 0.05,
+    batch_size: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> Proposals:
+    """Let a detector offer boxes.
+
+    Args:
+        detector: of :func:`train_detector`.
+        images: to find objects on.
+        score_floor: boxes that score less are dropped.
+        batch_size: images at once.
+        progress: called with (images done, images in all).
+    """
+    boxes = detector.propose(
+        _refs(images), score_floor=score_floor, batch_size=batch_size, progress=progress
+    )
+    return Proposals("proposed", detector.name, "", score_floor, boxes)
+
+
+def compare(
+    shown: Proposals | BoxesByImage | Boxes,
+    final: BoxesByImage | Boxes,
+    *,
+    iou_threshold: float = 0.5,
+) -> Ledger:
+    """Count the fewest edits that lead from proposals to the final boxes.
+
+    Args:
+        shown: proposals of one image, or by image id; as shown, so cut them at a score threshold
+            with :meth:`Boxes.above` first.
+        final: the right boxes of the same images.
+        iou_threshold: IoU from which a proposal counts as right.
+
+    Raises:
+        ValueError: one is of one image and the other by image id.
+    """
+    shown = shown.boxes if isinstance(shown, Proposals) else shown
+    if isinstance(shown, Boxes) != isinstance(final, Boxes):
+        raise ValueError("compare takes the boxes of one image twice, or boxes by image id twice")
+    if isinstance(shown, Boxes) and isinstance(final, Boxes):
+        return compare_image(shown, final, iou_threshold)
+    return compare_all(shown, final, lambda a, b: compare_image(a, b, iou_threshold))  # type: ignore[arg-type]
+
+
+def workload(batches: Sequence[BatchWorkload], *, iou_threshold: float = 0.5) -> Totals:
+    """Add up WB and WT over the batches of a campaign (paper, section 3.4).
+
+    Args:
+        batches: in the order in which they were labeled, the first one from scratch; those of a
+            :class:`Simulation`, or of files that ``boxloop account`` wrote.
+        iou_threshold: one of those that were accounted.
+    """
+    return total(list(batches), iou_threshold)
+
+
+def simulate(
+    dataset: Dataset,
+    *,
+    turns: int | None = None,
+    params: Params | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **sections: Mapping[str, Any],
+) -> Simulation:
+    """Run a whole campaign in memory, with the truth in place of people.
+
+    Args:
+        dataset: with annotations, of :func:`load_dataset`.
+        turns: number of batches; those of ``params`` unless given.
+        params: all parameters; defaults without it.
+        progress: called with (what, done, in all).
+        **sections: of params.yaml, over ``params``: ``order={"strategy": "random"}``,
+            ``batch={"size": 40}``, ``train={"steps": 100, "weights": "none"}``, ...
+
+    Returns:
+        The order, the batches, and the workload after each of them.
+
+    Raises:
+        ParamsError: a section cannot be used.
+        DatasetError: the dataset has no annotations.
+    """
+    from boxloop.study.simulate import run
+
+    content = (params or Params()).model_dump(mode="json", exclude_unset=True)
+    for name, changes in sections.items():
+        content[name] = {**content.get(name, {}), **_plain(changes)}
+    if turns is not None:
+        keys = ["empty", *(f"b{i:02d}" for i in range(turns))]
+        content["iterations"] = {key: {"previous": keys[i]} for i, key in enumerate(keys[1:])}
+    return run(dataset, check_params(content, "simulate"), progress)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as YAML would give them: paths as text, tuples as lists."""
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found[name] = _plain(value)
+        elif isinstance(value, Path):
+            found[name] = str(value)
+        elif isinstance(value, np.generic):
+            found[name] = value.item()
+        else:
+            found[name] = value
+    return found
+
+
+def _refs(images: Any) -> Sequence[ImageRef]:
+    refs = getattr(images, "images", images)
+    refs = getattr(refs, "images", refs)
+    if isinstance(refs, str | Path) or not all(isinstance(ref, ImageRef) for ref in refs):
+        raise ValueError(
+            "images must be a dataset of load_dataset, its images, or a list of ImageRef"
+        )
+    return tuple(refs)
+
+
+def _classes(images: Any) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(getattr(images, "images", images), "classes", ())
+    return found
+
+
+def _labels(boxes: BoxesByImage) -> set[str]:
+    return {str(label) for item in boxes.values() for label in item.labels}
+
+
+def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
+    if isinstance(features, FeatureTable):
+        return features if image_ids is None else features.subset(image_ids)
+    try:
+        vectors = np.asarray(features, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError("features must be a table, or an array (N, D) of numbers") from None
+    if vectors.ndim != 2:
+        raise ValueError(f"features must be (N, D), got {vectors.shape}")
+    width = len(str(max(0, len(vectors) - 1)))
+    ids = [f"{i:0{width}d}" for i in range(len(vectors))] if image_ids is None else image_ids
+    return FeatureTable(tuple(ids), vectors)

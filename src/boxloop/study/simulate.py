@@ -1,0 +1,157 @@
+"""One simulated campaign in memory: what the stages of dvc.yaml do, without their files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boxloop.campaign.paths import CampaignResults
+from boxloop.core import batching
+from boxloop.core.labeled_set import merge
+from boxloop.core.ordering import find_strategy, order
+from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
+from boxloop.core.workload import Totals, account
+from boxloop.errors import DatasetError
+from boxloop.params import SIMNET, FeaturesParams, Params, SimNetParams
+from boxloop.review.simulated import SimulatedAnnotator
+
+if TYPE_CHECKING:
+    from boxloop.datasets import Dataset
+    from boxloop.models.detectors.base import Detector
+
+Say = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of how much is."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A campaign that was simulated.
+
+    Attributes:
+        params: of the campaign.
+        order: of all images.
+        batches: in the order in which they were labeled.
+        proposals: for each batch, down to the score floor.
+        results: the edits of each batch, and what they add up to.
+        labeled: everything labeled.
+        detector: the last one, which proposed for the last batch.
+    """
+
+    params: Params
+    order: Ordering
+    batches: tuple[Batch, ...]
+    proposals: tuple[Proposals, ...]
+    results: CampaignResults
+    labeled: LabeledSet
+    detector: Detector
+
+    def totals(self, iou_threshold: float = 0.5) -> Totals:
+        """Add up WB and WT of the whole campaign."""
+        return self.results.totals(iou_threshold)
+
+    def savings(self, iou_threshold: float = 0.5) -> list[tuple[int, float]]:
+        """Return (images labeled, fraction of WT saved) after each batch."""
+        return [(t.images, t.wt_reduction) for t in self.results.so_far(iou_threshold)]
+
+
+def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
+    """Simulate a campaign: as ``dvc repro`` with ``review.annotator: simulated`` runs it.
+
+    Args:
+        dataset: with annotations.
+        params: all sections; ``dataset``, ``track`` and ``report`` do not matter.
+        say: told about progress.
+
+    Raises:
+        DatasetError: the dataset has no annotations.
+        BoxloopError: a step cannot be done with these parameters.
+    """
+    from boxloop.models import detectors
+    from boxloop.models.average_precision import average_precision
+    from boxloop.models.detectors.empty import EmptyDetector
+
+    if dataset.truth is None:
+        raise DatasetError("a simulation corrects by annotations, and this dataset has none")
+    say = say or (lambda what, done, of: None)
+    images, classes = dataset.images, dataset.images.classes
+    p = params.order
+    ordered = order(
+        _features(dataset, params, say),
+        p.strategy,
+        seed=p.seed,
+        query_size=p.query_size,
+        linkage=p.linkage,
+    )
+    keys = list(params.iterations)
+    batches = batching.plan(ordered.image_ids, params.batch, keys)
+    annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
+    labeled, detector = LabeledSet(classes, (), {}), None
+    proposed, workloads = [], []
+    for number, batch in enumerate(batches):
+        say("turn", number, len(batches))
+        refs = images.subset(list(labeled.boxes))
+        if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
+            detector, _ = detectors.train(params.train, labeled, refs)
+        else:
+            detector.train(labeled, refs, params.train)
+        boxes = detector.propose(
+            images.subset(batch.image_ids),
+            score_floor=params.propose.score_floor,
+            batch_size=params.propose.batch_size,
+        )
+        offered = Proposals(batch.id, detector.name, "", params.propose.score_floor, boxes)
+        corrected = annotator.review(offered, images.by_id(), params.review.score_threshold)
+        a = params.account
+        precision = average_precision(boxes, corrected.boxes)
+        workloads.append(account(corrected, a.iou_thresholds, a.score_thresholds, precision))
+        proposed.append(offered)
+        labeled = merge(labeled, corrected)
+    say("turn", len(batches), len(batches))
+    results = CampaignResults(
+        tuple(workloads),
+        tuple(keys),
+        params.account.iou_thresholds,
+        params.account.seconds_per_box,
+    )
+    assert detector is not None
+    return Simulation(params, ordered, tuple(batches), tuple(proposed), results, labeled, detector)
+
+
+def extract_in_memory(
+    images: Sequence[ImageRef],
+    params: FeaturesParams,
+    simnet: SimNetParams,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureTable:
+    """Extract features, training SimNet first where ``params.weights`` is simnet.
+
+    Args:
+        images: at least one; at least two different ones for SimNet.
+        params: of the features.
+        simnet: of SimNet's training.
+        progress: called with (images done, images in all).
+    """
+    from boxloop.models.features import extract
+
+    if params.weights != SIMNET:
+        return extract(images, params, progress)
+    from boxloop.models.simnet import checkpoint, training
+
+    trained, _ = training.train(images, simnet, params)
+    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+        path = Path(folder) / "simnet.pt"
+        checkpoint.write(path, trained)
+        return extract(images, params, progress, simnet=path)
+
+
+def _features(dataset: Dataset, params: Params, say: Say) -> FeatureTable:
+    """Extract features, where the ordering needs them."""
+    refs = dataset.images.images
+    if not find_strategy(params.order.strategy).needs_features:
+        return FeatureTable.without_vectors([ref.id for ref in refs])
+    return extract_in_memory(
+        refs, params.features, params.simnet, lambda done, of: say("features", done, of)
+    )

@@ -1,0 +1,188 @@
+"""``import boxloop`` as a notebook uses it, and that it does what the stages do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_api_docs import api_docs
+
+import boxloop
+from boxloop import pipeline
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import DatasetError, ParamsError
+from builders import boxes, proposed
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = {
+    "features": {"network": "resnet18", "weights": "none", "input_size": 64, "device": "cpu"},
+    "order": {"strategy": "dissimilar", "seed": 1},
+    "batch": {"sizes": [6, 6, 6]},
+    "train": {
+        "weights": "none",
+        "input_size": [64, 64],
+        "steps": 8,
+        "batch_size": 4,
+        "warm_start": True,
+        "device": "cpu",
+    },
+    "propose": {"score_floor": 0.01, "device": "cpu"},
+    "review": {"score_threshold": 0.05},
+    "account": {"score_thresholds": [0.05, 0.2]},
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return boxloop.load_dataset(folder, "demo", demo={"images": 18, "size": [64, 64]})
+
+
+def test_every_public_name_is_there_and_documented():
+    assert boxloop.__all__ == sorted(boxloop.__all__)
+    for name in boxloop.__all__:
+        assert getattr(boxloop, name).__doc__, name
+    assert set(boxloop.__all__) <= set(dir(boxloop))
+    with pytest.raises(AttributeError, match="no attribute 'orders'"):
+        boxloop.orders  # noqa: B018
+
+
+def test_importing_it_loads_nothing():
+    code = "import boxloop, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert "boxloop" in loaded
+    assert not {"numpy", "torch", "pydantic", "typer"} & set(loaded)
+
+
+def test_the_page_of_the_api_is_made_from_the_docstrings():
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert page == api_docs(), "make it anew: python docs/make_api_docs.py > docs/api.md"
+    for name in boxloop.__all__:
+        assert f"\n### `{name}" in page
+
+
+def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
+    """Three turns that warm-start: the same edits, order and labels as from files."""
+    simulated = boxloop.simulate(dataset, turns=3, **SETTINGS)
+    paths = CampaignPaths(tmp_path)
+    artifacts.write_images(paths.images, dataset.images)
+    artifacts.write_truth(paths.truth, dataset.truth)
+    params, said = simulated.params, []
+    pipeline.features(paths, params)
+    assert pipeline.order(paths, params) == simulated.order
+    batches, rest = pipeline.batch(paths, params)
+    assert (tuple(batches), rest) == (simulated.batches, 0)
+    pipeline.start(paths)
+    for key, offered in zip(params.iterations, simulated.proposals, strict=True):
+        pipeline.train(paths, params, key)
+        assert pipeline.propose(paths, params, key).boxes == offered.boxes
+        pipeline.review(paths, params, key, say=said.append)
+        pipeline.merge(paths, params, key)
+        pipeline.account(paths, params, key)
+    workloads = tuple(artifacts.read_workload(paths.workload(key)) for key in params.iterations)
+    assert workloads == simulated.results.workloads
+    assert artifacts.read_labeled(paths.labeled("b02")) == simulated.labeled
+    assert sum(w.ledger(0.5).removals for w in workloads[1:]) > 0  # it did propose something
+    assert simulated.savings(0.5)[-1] == (18, simulated.totals(0.5).wt_reduction)
+    assert boxloop.workload(workloads, iou_threshold=0.7) == simulated.totals(0.7)
+    assert len(said) == 3
+
+
+def test_steps_by_hand(dataset):
+    features = boxloop.extract_features(
+        dataset, network="resnet18", weights="none", input_size=64, device="cpu"
+    )
+    order = boxloop.order(features, "similar", seed=2)
+    first, *_ = boxloop.plan_batches(order, count=3)
+    labeled = {image_id: dataset.truth[image_id] for image_id in first.image_ids}
+    told = []
+    detector, log = boxloop.train_detector(
+        labeled,
+        dataset,
+        weights="none",
+        steps=2,
+        batch_size=2,
+        input_size=(64, 64),
+        device="cpu",
+        progress=lambda step, steps, loss: told.append((step, steps)),
+    )
+    assert (log.steps, told, detector.classes) == (2, [(1, 2), (2, 2)], dataset.images.classes)
+    found = boxloop.propose(detector, dataset.images.images[:4], score_floor=0.01)
+    assert list(found.boxes) == [ref.id for ref in dataset.images.images[:4]]
+    ledger = boxloop.compare(found, {k: dataset.truth[k] for k in found.boxes})
+    objects = sum(len(dataset.truth[k]) for k in found.boxes)
+    assert ledger.kept + ledger.additions == objects
+
+
+def test_simnet_in_memory(dataset):
+    features = boxloop.extract_features(
+        dataset,
+        network="resnet18",
+        weights="simnet",
+        input_size=64,
+        device="cpu",
+        simnet={"weights": "none", "epochs": 1, "batch_size": 9, "device": "cpu"},
+    )
+    plain = boxloop.extract_features(
+        dataset, network="resnet18", weights="none", input_size=64, device="cpu"
+    )
+    assert features.vectors.shape == plain.vectors.shape == (18, 512)
+    assert not np.allclose(features.vectors, plain.vectors)
+
+
+def test_nothing_labeled_gives_a_detector_that_proposes_nothing(dataset):
+    detector, log = boxloop.train_detector({}, dataset, steps=1)
+    assert (detector.name, log.steps) == ("empty", 0)
+    assert not any(map(len, boxloop.propose(detector, dataset).boxes.values()))
+
+
+@pytest.mark.parametrize("kind", [list, np.array, np.float64, tuple])
+def test_arrays_and_lists_are_taken_as_features(kind):
+    rows = [[0.0], [5.0], [1.0], [9.0]]
+    vectors = np.array(rows, dtype=kind) if kind is np.float64 else kind(rows)
+    order = boxloop.order(vectors, "temporal")
+    assert order.image_ids == ("0", "1", "2", "3")
+    named = boxloop.order(vectors, "similar", image_ids=["a", "b", "c", "d"], query_size=1)
+    assert set(named.image_ids) == set("abcd")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda d: boxloop.order([1.0, 2.0]), ValueError, r"must be \(N, D\), got \(2,\)"),
+        (lambda d: boxloop.order([["a"]]), ValueError, "an array .N, D. of numbers"),
+        (lambda d: boxloop.order([[np.nan]]), ValueError, "must be finite"),
+        (lambda d: boxloop.order([[1.0]], "best"), ParamsError, "there is no 'best'"),
+        (lambda d: boxloop.plan_batches("abc"), ValueError, "exactly one of size"),
+        (lambda d: boxloop.plan_batches("abc", count=4), ValueError, "cannot fill 4"),
+        (lambda d: boxloop.extract_features("photos"), ValueError, "images must be a dataset"),
+        (lambda d: boxloop.extract_features(d, netwrk="x"), ParamsError, "did you mean 'network'"),
+        (lambda d: boxloop.train_detector({}, d), ParamsError, "exactly one of steps and epochs"),
+        (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
+        (lambda d: boxloop.load_dataset("x", "vok"), ParamsError, "did you mean 'voc'"),
+        (lambda d: boxloop.load_dataset("nowhere", "voc"), DatasetError, "nowhere"),
+        (lambda d: boxloop.compare({}, proposed()), ValueError, "one image twice"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(dataset, call, error, words):
+    with pytest.raises(error, match=words):
+        call(dataset)
+    assert not Path("nowhere").exists()
+
+
+def test_a_simulation_needs_annotations(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    bare = boxloop.load_dataset(tmp_path, "folder", classes=["cat"])
+    with pytest.raises(DatasetError, match="has none"):
+        boxloop.simulate(bare, turns=1)
+
+
+def test_compare_of_one_image():
+    truth = boxes(("cat", 0, 0, 10, 10), ("dog", 20, 0, 30, 10))
+    shown = proposed(("cat", 0, 0, 10, 10, 0.9), ("cat", 20, 0, 30, 10, 0.8))
+    assert boxloop.compare(shown, truth) == boxloop.Ledger(kept=1, relabeled=1)
