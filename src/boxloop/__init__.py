@@ -1,3 +1,3 @@
 """boxloop: label a pile of images with a fraction of the boxes drawn by hand."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
