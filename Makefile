@@ -31,5 +31,5 @@ types: setup
 	$(BIN)/mypy
 
 lock:
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --extra dev \
-	  --python-version 3.11 -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	  --extra dev --python-version 3.11 -o requirements.lock pyproject.toml

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 PACKAGE = Path(__file__).parents[1] / "src" / "boxloop"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -116,7 +116,7 @@ def test_help_loads_nothing_heavy():
     assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
 
 
-STAGES = yaml.safe_load((PACKAGE.parents[1] / "dvc.yaml").read_text())["stages"]
+STAGES = YAML(typ="safe").load(PACKAGE.parents[1] / "dvc.yaml")["stages"]
 
 
 @pytest.mark.parametrize("name", STAGES)
