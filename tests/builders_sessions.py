@@ -8,7 +8,6 @@ import urllib.request
 
 import numpy as np
 import pytest
-import yaml
 from bson import ObjectId
 from PIL import Image
 
@@ -79,7 +78,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         "iterations": iterations,
         **(params or {}),
     }
-    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (root / "params.yaml").write_text(json.dumps(content))
     return paths
 
 

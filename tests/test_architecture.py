@@ -82,7 +82,15 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
             ("boxloop.models.detectors", "boxloop.models.backbones", "boxloop.models.weights"),
         ),
         ("pytorch_metric_learning", "boxloop.models.simnet"),
-        ("yaml", ("boxloop.params", "boxloop.campaign", "boxloop.datasets.formats.yolo")),
+        (
+            "ruamel",
+            (
+                "boxloop.params",
+                "boxloop.campaign.init",
+                "boxloop.datasets.formats.yolo",
+                "boxloop.study.jobs",
+            ),
+        ),
         ("pycocotools", "boxloop.models.average_precision"),
     ],
 )
@@ -115,13 +123,13 @@ def test_help_loads_nothing_heavy():
 
 
 def test_every_stage_has_a_command_and_a_section():
-    import yaml
+    from ruamel.yaml import YAML
     from typer.main import get_command
 
     from boxloop.cli import app
     from boxloop.params import Params
 
-    stages = yaml.safe_load((PACKAGE.parents[1] / "dvc.yaml").read_text())["stages"]
+    stages = YAML(typ="safe").load(PACKAGE.parents[1] / "dvc.yaml")["stages"]
     commands = set(get_command(app).commands)
     assert set(stages) <= commands
     without_params = {"start", "merge"}
