@@ -82,7 +82,7 @@ def inspect(
             that ``1, 10`` become the exclusive edges ``0, 10``.
     """
     given = np.asarray(xyxy, np.float64).reshape(-1, 4)
-    finite = np.isfinite(given).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(given).all(axis=1))
     given = np.where(finite[:, None], given, 0.0)
     moved = given - (first_pixel, first_pixel, 0, 0)
     clipped = clip(moved, width, height)
