@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 from boxloop import datasets
 from boxloop.core.types import ImageRef
-from boxloop.datasets.formats.demo import draw_scenes
+from boxloop.datasets.demo_scenes import draw_scenes
 from boxloop.datasets.images import read_image
 from boxloop.models.features import extract
 from boxloop.models.image_loader import read_resized

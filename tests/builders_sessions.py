@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from bson import ObjectId
 from PIL import Image
-from ruamel.yaml import YAML
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
@@ -79,7 +78,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         "iterations": iterations,
         **(params or {}),
     }
-    YAML().dump(content, root / "params.yaml")
+    (root / "params.yaml").write_text(json.dumps(content))
     return paths
 
 

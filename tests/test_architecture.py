@@ -84,7 +84,15 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
             ("boxloop.models.detectors", "boxloop.models.backbones", "boxloop.models.weights"),
         ),
         ("pytorch_metric_learning", "boxloop.models.simnet"),
-        ("yaml", ("boxloop.params", "boxloop.campaign", "boxloop.datasets.formats.yolo")),
+        (
+            "ruamel",
+            (
+                "boxloop.params",
+                "boxloop.campaign.init",
+                "boxloop.datasets.formats.yolo",
+                "boxloop.study.jobs",
+            ),
+        ),
         ("pycocotools", "boxloop.models.average_precision"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whole files: written atomically, read with one clear sentence where they cannot be.
+"""Write files atomically; read JSON with one clear sentence for each error.
 
 A write goes to a temporary file in the same folder, is flushed to disk and then renamed, so a kill
 at any moment leaves either the old file or the new one. No write replaces an artifact of another
@@ -29,9 +29,9 @@ _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 
 @contextmanager
 def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` to write to, then renames it into place.
+    """Yield a temporary path beside ``path``, and rename it into place at the end.
 
-    The folder is made where it is missing. After an exception the temporary file is gone and
+    A missing folder is made. After an exception the temporary file is gone and
     ``path`` is as it was.
 
     Args:
@@ -64,7 +64,7 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
             _rename_to_new(temporary, path)
         else:
             temporary.replace(path)
-        _settle(path.parent)
+        _fsync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -74,25 +74,25 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
-    """Gives a whole file a name that nobody has.
+    """Rename a file to a name that must not exist.
 
-    A second name cannot be given where it is taken, and the ``temporary`` one goes afterwards.
+    A hard link fails where the name is taken, which a rename does not.
 
     Raises:
-        FileExistsError: somebody has it.
+        FileExistsError: it exists.
     """
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
-        # Some network and USB file systems know no second names: take it by an empty file.
+        # Some network and USB file systems have no hard links: reserve the name by an empty file.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         temporary.replace(path)
 
 
-def _settle(folder: Path) -> None:
-    """Has the system write a folder's list of names to disk, where it can."""
+def _fsync_directory(folder: Path) -> None:
+    """Fsync a directory, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -102,7 +102,7 @@ def _settle(folder: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what a killed writer of the same file left behind; a live one is never that slow."""
+    """Remove what a killed writer of the same file left; a live one is never that slow."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
@@ -110,7 +110,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:
-    """Makes the folder of ``path``, and refuses what could not, or must not, be written later.
+    """Make the folder of ``path``, and refuse a path that cannot or must not be written.
 
     Args:
         path: the file to be written or replaced.
@@ -154,12 +154,12 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically."""
+    """Write UTF-8 text atomically."""
     _write(path, text, None)
 
 
 def write_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
-    """Writes JSON atomically: containers down to ``depth`` on lines of their own, then compact.
+    """Write JSON atomically: one line per container down to ``depth``.
 
     Raises:
         UserError: the file cannot be written.
@@ -170,7 +170,7 @@ def write_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> Non
 
 
 def create_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
-    """As :func:`write_json`, to a file that must not exist yet.
+    """Write JSON as :func:`write_json` does, to a file that must not exist yet.
 
     Raises:
         FileExistsError: it exists; nothing was changed.
@@ -188,7 +188,7 @@ def _write(path: Path, text: str, kind: str | None, *, new: bool = False) -> Non
 
 
 def read_json(path: Path) -> Any:
-    """Reads any JSON file.
+    """Read any JSON file.
 
     Raises:
         ArtifactError: the file is missing, unreadable or not JSON.
@@ -210,7 +210,7 @@ def read_json(path: Path) -> Any:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

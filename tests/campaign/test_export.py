@@ -14,19 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from ruamel.yaml import YAML
 
 import builders_datasets
 from boxloop import cli, datasets
 from boxloop.campaign import artifacts
-from boxloop.campaign.export import FORMATS
-from boxloop.campaign.export.content import Content, file_names
 from boxloop.campaign.export.folder import MARKER, export_folder, put_images
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
+from boxloop.datasets.formats.base import ExportContent, file_names, writable_formats
 from boxloop.errors import DatasetError
 from boxloop.files import file_digest
 from boxloop.params import DatasetParams
 from builders_campaign import build_campaign, small_params
 
+FORMATS = ("coco", "voc", "yolo")
 CLASSES = ("red cell", "no", "Größe")
 ENTRIES = ("a", "deep/er/b", "images/c", "frame.001", "with space")
 COCO = {"annotations": "annotations/instances_default.json"}
@@ -57,14 +58,14 @@ def content(root, table, size=(64, 48)):
     for i, image_id in enumerate(table):
         path = builders_datasets.image(root / f"{i}.PNG", *size, seed=i)
         refs.append(ImageRef(image_id, str(path), *size, file_digest(path)))
-    return Content(CLASSES, tuple(refs), file_names(tuple(refs)), table, "test")
+    return ExportContent(CLASSES, tuple(refs), file_names(tuple(refs)), table, "test")
 
 
 def write(out, format_, made, mode="copy"):
-    writer, images = FORMATS[format_]
+    writer = writable_formats()[format_]
     with export_folder(out) as folder:
-        writer(folder, made)
-        put_images(folder / images, made, Path(), mode, None)
+        writer.write(folder, made)
+        put_images(folder / writer.IMAGES, made, Path(), mode, None)
     return out
 
 
@@ -118,10 +119,11 @@ def test_pycocotools_reads_the_coco_file(tmp_path):
 
 
 def test_yolo_has_what_ultralytics_asks_for(tmp_path):
-    from ruamel.yaml import YAML
-
     out = write(tmp_path / "out", "yolo", content(tmp_path / "source", TABLE), "none")
-    recipe = YAML(typ="safe").load(out / "data.yaml")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 1)  # Ultralytics reads YAML 1.1, where a plain no is false
+    assert yaml.load("no") is False
+    recipe = yaml.load((out / "data.yaml").read_text(encoding="utf-8"))
     assert recipe == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
     labels = (out / "labels" / "a.txt").read_text()
     assert labels.splitlines()[0] == "1 0.2421875 0.4375 0.453125 0.791666666667"
@@ -172,7 +174,7 @@ def test_real_images_in_and_out(tmp_path):
         pytest.skip("../shared/data/bccd is not there")
     found = datasets.load(DatasetParams(format="voc", path=str(data)), tmp_path / "drawn")
     refs = found.images.images
-    made = Content(found.images.classes, refs, file_names(refs), found.truth, "BCCD")
+    made = ExportContent(found.images.classes, refs, file_names(refs), found.truth, "BCCD")
     for format_ in FORMATS:
         again = read(write(tmp_path / format_, format_, made, "link"), format_)
         assert again.faults == ()
@@ -378,10 +380,13 @@ def test_links_lead_to_the_images_and_none_leaves_them_out(tmp_path):
     assert Path(made.images[0].path).exists()
 
 
-@pytest.mark.parametrize("name", ["../a", "/a", "a/../../b"])
-def test_an_id_that_leads_elsewhere_is_refused(name):
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("../a", "x.png"), ("/a", "x.png"), ("a/../../b", "x.png"), (".", "x")],
+)
+def test_an_id_that_leads_elsewhere_is_refused(name, file):
     with pytest.raises(DatasetError, match="cannot be a file name"):
-        file_names((ImageRef(name, "x.png", 4, 4, "0"),))
+        file_names((ImageRef(name, file, 4, 4, "0"),))
 
 
 def test_file_names_keep_ids_apart():

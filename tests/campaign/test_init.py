@@ -39,7 +39,7 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     )
     assert b"track@b02" in listed.stdout
     # What the demo is drawn by lies elsewhere in every installation.
-    assert params.dataset.path.endswith("demo.py")
+    assert params.dataset.path.endswith("demo_scenes.py")
 
 
 def test_comments_of_the_recipe_are_kept(tmp_path):

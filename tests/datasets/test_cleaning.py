@@ -7,20 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.cleaning import Annotation, RawBox, clean, to_float
+from boxloop.datasets.annotations import AnnotatedBox, Annotation
+from boxloop.datasets.cleaning import clean
 from boxloop.datasets.faults import FaultKind, FaultLog
 
 IMAGE = ImageRef("a", "a.png", 100, 50, "0")
 
 
-def _clean(*rows: RawBox, first_pixel: int = 0, known=("dog", "cat"), wanted=None):
+def _clean(*rows: AnnotatedBox, first_pixel: int = 0, known=("dog", "cat"), wanted=None):
     log = FaultLog()
     annotation = Annotation(Path("a.xml"), rows, first_pixel=first_pixel)
     return clean(annotation, IMAGE, log, known=known, wanted=wanted or known), log
 
 
-def _row(*corners: float, label: str = "dog") -> RawBox:
-    return RawBox(label, corners, "object 1", "said")
+def _row(*corners: float, label: str = "dog") -> AnnotatedBox:
+    return AnnotatedBox(label, corners, "object 1", "said")
 
 
 def test_a_good_box_is_kept_as_it_is():
@@ -107,29 +108,13 @@ def test_classes_that_are_not_wanted_are_counted_and_unknown_ones_are_faults():
     assert "dog, cat" in log.faults[0].detail
 
 
-@pytest.mark.parametrize(
-    ("value", "number"), [("1.5", 1.5), (" 2 ", 2.0), (3, 3.0), ("1e2", 100.0), (-0.5, -0.5)]
-)
-def test_numbers(value, number):
-    assert to_float(value) == number
-
-
-@pytest.mark.parametrize("value", ["", "x", None, [], {}, True, "1,5", "NaN"])
-def test_what_is_no_number(value):
-    assert math.isnan(to_float(value))
-
-
-def test_a_number_too_large_for_a_float_is_none():
-    assert not math.isfinite(to_float(10**400))
-
-
 _any_number = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(-60, 160),
     st.integers(-10, 110).map(float),
 )
 _any_row = st.builds(
-    RawBox,
+    AnnotatedBox,
     st.sampled_from(["dog", "cat", "unicorn"]),
     st.tuples(_any_number, _any_number, _any_number, _any_number),
     st.just("object"),

@@ -39,7 +39,7 @@ def test_the_summary_can_be_read_at_a_glance(tmp_path):
     lines = faults_summary(_with_faults(tmp_path / "set")).splitlines()
     assert lines[0] == "7 images, 5 boxes: dog 5; 2 of the images without any object"
     assert lines[1] == "left out: 1 boxes of classes that dataset.classes does not list"
-    assert lines[2] == "zero_size_box: 5 (box set aside)"
+    assert lines[2] == "zero_size_box: 5 (box dropped)"
     assert "i0.xml: object 2 (dog): xmin=5 ymin=5 xmax=5 ymax=5 has no width" in lines[3]
     assert lines[6] == "  and 2 more"
     assert len(lines) == 7

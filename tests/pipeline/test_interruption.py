@@ -8,7 +8,7 @@ import signal
 import pytest
 from campaigns import TINY, init, interrupt_at, repro, snapshot, write_voc
 
-from boxloop.datasets.formats.demo import draw_scenes
+from boxloop.datasets.demo_scenes import draw_scenes
 from boxloop.params import DemoParams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

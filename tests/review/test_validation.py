@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import ImageRef
-from boxloop.review.validation import MOST_BOXES, PLACEHOLDER, Fault, RawBox, check_image, listing
+from boxloop.review.validation import (
+    MOST_BOXES,
+    PLACEHOLDER,
+    Problem,
+    RawBox,
+    check_image,
+    format_problems,
+)
 
 CLASSES = ("RBC", "WBC")
 IMAGE = ImageRef("cell", "cell.png", 100, 80, "0" * 64)
@@ -116,7 +123,7 @@ def test_the_same_box_twice_is_a_fault_of_the_second():
     _, found = check_image(IMAGE, [first, second], CLASSES)
     assert [f.box_id for f in found] == ["b"]
     _, found = check_image(IMAGE, [second, first], CLASSES)
-    assert found == [Fault("cell", "a", message)]
+    assert found == [Problem("cell", "a", message)]
 
 
 def test_two_classes_or_two_neighbours_may_share_a_place():
@@ -138,9 +145,9 @@ def test_a_foreign_name_stays_on_its_line():
 
 
 def test_a_long_list_is_cut():
-    many = [Fault("cell", None, f"fault {i}") for i in range(25)]
-    assert listing(many, 20).splitlines()[-2:] == ["  cell: fault 19", "  and 5 more"]
-    assert "more" not in listing(many[:20])
+    many = [Problem("cell", None, f"fault {i}") for i in range(25)]
+    assert format_problems(many, 20).splitlines()[-2:] == ["  cell: fault 19", "  and 5 more"]
+    assert "more" not in format_problems(many[:20])
 
 
 junk = (

@@ -87,7 +87,7 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     dataset = content.get("dataset")
     if isinstance(dataset, dict) and dataset.get("format") == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
-        dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "formats" / "demo.py")
+        dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "demo_scenes.py")
     given = {override.partition("=")[0] for override in overrides}
     if not given & _ANNOTATOR:
         _ask_people_about_bare_images(content)

@@ -200,8 +200,8 @@ def export(
             CampaignPaths(),
             p,
             out,
-            format_=export.chosen_format(format),
-            images=export.chosen_mode(images),
+            format_=format,
+            images=images,
             proposals=proposals,
             progress=report,
         )
@@ -223,10 +223,10 @@ def import_corrections(
 ) -> None:
     """Take in a batch that another tool corrected (COCO)."""
     from boxloop.campaign.paths import CampaignPaths
-    from boxloop.review.external.corrections import take_in
+    from boxloop.review.external.corrections import import_file
 
     p, paths = campaign_params(params, override), CampaignPaths()
-    taken = take_in(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
+    taken = import_file(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
     print(taken.summary())
     if taken.known_to_dvc and not taken.missing:
         from boxloop.review.collect import bring_into_dvc

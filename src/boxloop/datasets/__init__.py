@@ -1,4 +1,4 @@
-"""Importers: one module per format, each of which hands back a :class:`Dataset`."""
+"""Datasets in many formats: read, checked and cleaned into a :class:`Dataset`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
 from boxloop.datasets.faults_report import faults_payload, faults_summary
+from boxloop.datasets.formats.base import Format
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
@@ -16,7 +17,7 @@ __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", 
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
-    """Reads the dataset that ``params`` describe.
+    """Read the dataset that ``params`` describe.
 
     Args:
         params: the section ``dataset``.
@@ -26,7 +27,7 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     Raises:
         DatasetError: the dataset cannot be used; one sentence with the way out.
     """
-    format_ = FORMATS.get(params.format)
+    format_: Format = FORMATS.get(params.format)
     for key in ("split", "annotations", "images"):
         if getattr(params, key) is not None and key not in format_.KEYS:
             raise DatasetError(
@@ -38,5 +39,4 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     except OSError as error:
         raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
     root = drawn if params.format == "demo" else Path(params.path)
-    found: Dataset = format_.load(params, root, progress)
-    return found
+    return format_.load(params, root, progress)

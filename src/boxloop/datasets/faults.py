@@ -1,4 +1,4 @@
-"""What can be wrong in a dataset, what is done about it, and the log that collects it."""
+"""The kinds of faults in a dataset, what is done about each, and their log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
 
 class FaultKind(StrEnum):
-    """What can be wrong with one image, annotation or box."""
+    """The kinds of faults of an image, an annotation or a box."""
 
     UNREADABLE_IMAGE = "unreadable_image"
     MISSING_IMAGE = "missing_image"
@@ -31,29 +31,29 @@ class FaultKind(StrEnum):
 
 
 CONSEQUENCES: Mapping[FaultKind, str] = {
-    FaultKind.UNREADABLE_IMAGE: "image set aside",
-    FaultKind.MISSING_IMAGE: "image set aside",
-    FaultKind.MISSING_ANNOTATION: "image set aside",
-    FaultKind.MALFORMED_ANNOTATION: "what it describes set aside",
-    FaultKind.NOT_A_NUMBER: "box set aside",
-    FaultKind.ZERO_SIZE_BOX: "box set aside",
-    FaultKind.BOX_OUTSIDE_IMAGE: "box set aside",
-    FaultKind.BOX_CLIPPED: "box cut at the image's edge",
-    FaultKind.UNKNOWN_CLASS: "box set aside",
-    FaultKind.UNKNOWN_IMAGE: "box set aside",
+    FaultKind.UNREADABLE_IMAGE: "image dropped",
+    FaultKind.MISSING_IMAGE: "image dropped",
+    FaultKind.MISSING_ANNOTATION: "image dropped",
+    FaultKind.MALFORMED_ANNOTATION: "what it describes dropped",
+    FaultKind.NOT_A_NUMBER: "box dropped",
+    FaultKind.ZERO_SIZE_BOX: "box dropped",
+    FaultKind.BOX_OUTSIDE_IMAGE: "box dropped",
+    FaultKind.BOX_CLIPPED: "box clipped to the image",
+    FaultKind.UNKNOWN_CLASS: "box dropped",
+    FaultKind.UNKNOWN_IMAGE: "box dropped",
     FaultKind.DUPLICATE_ID: "the first one kept",
     FaultKind.SIZE_MISMATCH: "boxes kept as they are",
     FaultKind.PATH_OUTSIDE_DATASET: "path not followed",
 }
-"""What boxloop does about each kind."""
+"""What is done about each kind."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong in a dataset.
+    """A fault of a dataset.
 
     Attributes:
-        kind: what sort of thing.
+        kind: its kind.
         file: the file that holds it, as reachable from the current folder.
         detail: the place in the file, what it says there, and what is wrong with that.
         image_id: the image it concerns, where it concerns one.
@@ -67,7 +67,7 @@ class Fault:
 
 @dataclass
 class FaultLog:
-    """Collects faults while a dataset is read."""
+    """Collect faults while a dataset is read."""
 
     faults: list[Fault] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -75,14 +75,14 @@ class FaultLog:
     def add(
         self, kind: FaultKind, file: Path | str, detail: str, image_id: str | None = None
     ) -> None:
-        """Notes one fault."""
+        """Add one fault."""
         shown = _printable(Path(file).as_posix())
         known_as = None if image_id is None else _printable(image_id)
         self.faults.append(Fault(kind, shown, _printable(detail), known_as))
 
 
 def _printable(text: str) -> str:
-    """``text`` for a file and a terminal: of bounded length, with what neither can take escaped."""
+    """Cut a text to a bounded length and escape its control characters."""
     text = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
     escaped = "".join(
         char.encode("unicode_escape").decode() if is_control(char) else char for char in text
@@ -91,5 +91,5 @@ def _printable(text: str) -> str:
 
 
 def is_control(char: str) -> bool:
-    """True for control characters and for lone surrogates, which UTF-8 cannot hold."""
+    """Return whether a character is a control, or a surrogate that UTF-8 cannot hold."""
     return unicodedata.category(char) in ("Cc", "Cs")

@@ -1,4 +1,4 @@
-"""Tells what a dataset holds and what is wrong with it: for a file and for the terminal."""
+"""Report the content and the faults of a dataset, for a file and for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EXAMPLES = 3
 
 
 def faults_payload(dataset: Dataset) -> dict[str, Any]:
-    """The content of ``faults.json``: totals, counts by kind, and every fault."""
+    """Return the content of ``faults.json``: totals, counts by kind, and every fault."""
     return {
         "images": len(dataset.images),
         "boxes": sum(_class_counts(dataset).values()),
@@ -31,7 +31,7 @@ def faults_payload(dataset: Dataset) -> dict[str, Any]:
 
 
 def faults_summary(dataset: Dataset) -> str:
-    """A few lines: totals, what was left out, and each kind of fault with its first examples."""
+    """Return totals, what was left out, and examples of each kind of fault."""
     lines = [_totals(dataset)]
     lines += [f"left out: {count:,} {what}" for what, count in dataset.left_out.items()]
     for kind, faults in _by_kind(dataset).items():
@@ -60,7 +60,7 @@ def _class_counts(dataset: Dataset) -> Counter[str]:
 
 
 def _by_kind(dataset: Dataset) -> dict[FaultKind, list[Fault]]:
-    """Faults by kind, in the order in which the kinds are declared."""
+    """Group the faults by kind, in the order in which the kinds are declared."""
     table: dict[FaultKind, list[Fault]] = {}
     for kind in FaultKind:
         faults = [fault for fault in dataset.faults if fault.kind is kind]

@@ -1,4 +1,4 @@
-"""Finds a dataset's files, in a stable order, and never outside the dataset's folder."""
+"""List and read a dataset's files, in a stable order, inside the dataset's folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def natural_key(path: PurePosixPath | str) -> list[list[tuple[int, int, str]]]:
-    """Sorts ``frame2`` before ``frame10``, folder by folder; the case does not matter."""
+    """Return a key that sorts ``frame2`` before ``frame10``, whatever the case."""
     return [
         [
             (0, int(run), run) if run.isascii() and run.isdecimal() else (1, 0, run.casefold())
@@ -29,7 +29,7 @@ def natural_key(path: PurePosixPath | str) -> list[list[tuple[int, int, str]]]:
 
 
 def require_folder(path: Path, what: str = "dataset.path") -> Path:
-    """``path`` itself, if it is a folder.
+    """Return ``path``, which must be a folder.
 
     Raises:
         DatasetError: it is missing, or is not a folder.
@@ -42,7 +42,7 @@ def require_folder(path: Path, what: str = "dataset.path") -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Whether ``path`` leads to something; also false where it cannot be one, or is hidden."""
+    """Return whether a path exists; False also where it is invalid or not accessible."""
     try:
         return path.exists()
     except (OSError, ValueError):  # a name too long, a folder that may not be entered
@@ -50,7 +50,9 @@ def exists(path: Path) -> bool:
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[PurePosixPath]:
-    """Files below ``folder`` with these endings (lower case), naturally sorted, relative to it.
+    """List the files below a folder with these suffixes (lower case), relative to it.
+
+    Sorted by :func:`natural_key`.
 
     Links are followed, also to folders (each folder once, so that links in a circle end). Names
     that begin with a dot are skipped: file managers leave such files beside the real ones.
@@ -84,12 +86,12 @@ def _refuse(error: OSError) -> None:
 
 
 def list_images(folder: Path) -> list[PurePosixPath]:
-    """Image files below ``folder``, naturally sorted, relative to it."""
+    """List the image files below a folder, as :func:`list_files` does."""
     return list_files(folder, SUFFIXES)
 
 
 def ids_of(paths: Sequence[PurePosixPath]) -> list[str]:
-    """An id for each image: its path without the ending, or with it where two would be the same."""
+    """Make an id of each path: without its suffix, unless two would be the same."""
     bare = [path.with_suffix("").as_posix() for path in paths]
     count = Counter(bare)
     return [
@@ -99,7 +101,7 @@ def ids_of(paths: Sequence[PurePosixPath]) -> list[str]:
 
 
 def within(folder: Path, name: str) -> Path | None:
-    """The path of ``name`` (from an annotation file) below ``folder``; None where it leads outside.
+    """Resolve a name from an annotation file below ``folder``; None where it leads outside.
 
     Decided on the text alone, with ``..`` resolved before any link is followed: links that the user
     put into the dataset's folder are the user's business and are followed later.
@@ -113,7 +115,7 @@ def within(folder: Path, name: str) -> Path | None:
 
 
 def read_text(path: Path) -> str:
-    """A text file that the dataset cannot do without.
+    """Read a UTF-8 text file that the dataset needs.
 
     Raises:
         DatasetError: it is missing, unreadable or not UTF-8.

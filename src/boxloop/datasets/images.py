@@ -1,4 +1,4 @@
-"""Reads image files: any common mode becomes upright 8-bit RGB, any damage becomes one sentence."""
+"""Read image files as upright 8-bit RGB, whatever their mode; refuse damaged ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from boxloop.errors import DatasetError
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) while images are probed."""
+"""Called with (done, total) after each image."""
 
 SUFFIXES = (
     ".jpg",
@@ -41,7 +41,7 @@ _MOST_THREADS = 8
 
 @dataclass(frozen=True)
 class Probe:
-    """What decoding an image once tells.
+    """The size and digest of an image that could be decoded.
 
     Attributes:
         width: pixels, after EXIF rotation.
@@ -55,7 +55,7 @@ class Probe:
 
 
 def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
-    """Reads an image as (height, width, 3) uint8 RGB, upright (EXIF rotation applied).
+    """Read an image as (height, width, 3) uint8 RGB, upright (EXIF rotation applied).
 
     - Transparent pixels (RGBA, LA, a palette or a colour marked as transparent) are composited over
       white, as a page shows them.
@@ -76,28 +76,44 @@ def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
         DatasetError: the file is missing, unreadable, truncated, too large to be honest, or has
             changed.
     """
-    data = _bytes_of(path)
+    return _to_rgb(_decode(read_bytes(path, digest), path), path)
+
+
+def read_bytes(path: Path, digest: str | None = None) -> bytes:
+    """Read a file, which must have the SHA-256 ``digest`` where one is given.
+
+    Raises:
+        DatasetError: it is missing, unreadable or has changed.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:
         raise DatasetError(
             f"{path} has changed since the dataset was read: put the old file back, or run the"
             " stage 'dataset' and all that follow again"
         )
-    return _to_rgb(_decode(data, path), path)
+    return data
 
 
 def probe_image(path: Path) -> Probe:
-    """Decodes a whole image, so that truncation is found, and tells its size and digest.
+    """Decode a whole image, so that truncation is found, and return its size and digest.
 
     Raises:
         DatasetError: as :func:`read_image`.
     """
-    return _probe(path)
+    data = read_bytes(path)
+    image = _decode(data, path)
+    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest())
 
 
 def probe_images(
     paths: Sequence[Path], progress: Progress | None = None
 ) -> list[Probe | DatasetError]:
-    """Probes many images side by side; an error takes the place of its image's result."""
+    """Probe many images in parallel; an error takes the place of its image's result."""
     results: list[Probe | DatasetError] = []
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
@@ -113,28 +129,13 @@ def probe_images(
 
 def _probe_or_error(path: Path) -> Probe | DatasetError:
     try:
-        return _probe(path)
+        return probe_image(path)
     except DatasetError as error:
         return error
 
 
-def _probe(path: Path) -> Probe:
-    data = _bytes_of(path)
-    image = _decode(data, path)
-    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest())
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def _decode(data: bytes, path: Path) -> Image.Image:
-    """Loads every pixel and turns the image upright; its mode stays."""
+    """Load every pixel and turn the image upright; its mode stays."""
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         image.load()

@@ -1,32 +1,26 @@
-"""What is checked before a person's work is believed, wherever it comes from.
+"""Validate the boxes that people or other programs made, and name every problem in words.
 
-It works on raw boxes, because ``Boxes`` refuses bad ones when it is built, and
-a person needs to hear of all of them at once, in words about the image on the screen. They may come
-from a server that anybody on the machine can write to, so nothing about them is taken for granted,
-not even the types that they declare.
+It works on raw boxes: ``Boxes`` refuses bad ones one by one, and a person needs to hear of all
+problems at once, in words about the image on the screen. The boxes may come from a server that
+anybody on the machine can write to, so not even the types that they declare are trusted.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
+from boxloop.core.box_validation import REFUSE, Defect, inspect
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.types import Boxes, ImageRef
+from boxloop.core.types import Boxes, Floats, ImageRef
+from boxloop.datasets.faults import is_control
 
 PLACEHOLDER = "?"
 """The class that a new box has until a person chooses one: no label of any dataset."""
-
-RIM = 1.0
-"""Pixels by which a box may stick out: a hand that drags to the rim, or another tool's rounding."""
-
-LEAST_SIDE = 1.0
-"""Pixels; a smaller box is a slip of the mouse."""
 
 SAME_IOU = 0.95
 """IoU from which two boxes of one class are practically the same box."""
@@ -34,7 +28,7 @@ SAME_IOU = 0.95
 MOST_BOXES = 10_000
 """Boxes that one image may have: keeps the search for doubles short whatever is sent."""
 
-_JITTER = 1e-3  # pixels; fractions of a side, as the App stores them, do not come back exactly
+_MARGIN = 1e-3  # pixels, of the search for doubles
 _LONGEST_ID = 200  # characters: NumPy pads every id of an image to the longest
 _LONGEST_NAME = 60  # characters of a foreign name in a message
 
@@ -55,12 +49,12 @@ class RawBox:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One thing that has to be put right before an image can be submitted.
+class Problem:
+    """A reason why an image cannot be submitted yet.
 
     Attributes:
         image_id: the image.
-        box_id: the box to look at; None where the fault is not one box's, or its id is unusable.
+        box_id: the box to look at; None where the problem is not one box's, or its id is unusable.
         message: for a person who looks at the image.
     """
 
@@ -71,10 +65,10 @@ class Fault:
 
 def check_image(
     image: ImageRef, boxes: Sequence[RawBox], classes: Collection[str]
-) -> tuple[Boxes | None, list[Fault]]:
-    """Checks the boxes of one image.
+) -> tuple[Boxes | None, list[Problem]]:
+    """Check the boxes of one image.
 
-    A box that sticks out of the image by at most ``RIM`` is clipped without a word.
+    A box that sticks out of the image by a pixel at most is clipped without a word.
 
     Args:
         image: its size bounds the boxes.
@@ -82,59 +76,59 @@ def check_image(
         classes: names that a label may have.
 
     Returns:
-        The boxes in the order given, and no faults; or None and every fault, in the order of the
-        boxes.
+        The boxes in the order given, and no problems; or None and every problem, in the order of
+        the boxes.
     """
     if len(boxes) > MOST_BOXES:
         message = (
             f"the image has {len(boxes):,} boxes, more than the {MOST_BOXES:,} that it may have"
         )
-        return None, [Fault(image.id, None, message)]
-    found: list[tuple[int, Fault]] = []
-    usable: list[tuple[int, RawBox]] = []
-    first_of: dict[str, int] = {}
+        return None, [Problem(image.id, None, message)]
+    corners = [_parse_corners(raw.xyxy) for raw in boxes]
+    found = inspect([c or _NO_CORNERS for c in corners], image.width, image.height, REFUSE)
+    problems: list[tuple[int, Problem]] = []
+    usable: list[int] = []
+    seen: set[str] = set()
     for i, raw in enumerate(boxes):
-        box_id, why = _check_id(raw.id, first_of)
+        box_id, why = _check_id(raw.id, seen)
         if box_id is not None:
-            first_of.setdefault(box_id, i)
-        whys = [why] if why else []
-        corners = _corners(raw.xyxy)
-        name = _name(raw.label, corners, i)
-        whys += _check_label(raw.label, classes)
-        placed, why = _place(corners, image)
-        whys += [why] if why else []
-        found += [(i, Fault(image.id, box_id, f"{name} {why}")) for why in whys]
-        if placed is not None and not whys:
-            usable.append((i, RawBox(raw.id, raw.label, placed)))
+            seen.add(box_id)
+        whys = [why, _check_label(raw.label, classes)]
+        whys.append(_describe(found.defects[i], corners[i], found.overhang[i]))
+        name = _name(raw.label, corners[i], i)
+        problems += [(i, Problem(image.id, box_id, f"{name} {why}")) for why in whys if why]
+        if not any(whys):
+            usable.append(i)
     checked = Boxes(
-        np.array([raw.xyxy for _, raw in usable], dtype=np.float64).reshape(-1, 4),
-        np.array([raw.label for _, raw in usable], dtype=np.str_),
-        np.array([raw.id for _, raw in usable], dtype=np.str_),
+        found.clipped[usable],
+        np.array([boxes[i].label for i in usable], dtype=np.str_),
+        np.array([boxes[i].id for i in usable], dtype=np.str_),
     )
-    for later, earlier in _doubles(checked):
-        (i, raw), other = usable[later], usable[earlier][1]
-        name = _name(raw.label, raw.xyxy, i)
-        why = f"lies on another one of its class, at {_point(other.xyxy)}: drawn twice?"
-        found.append((i, Fault(image.id, raw.id, f"{name} {why}")))
-    faults = [fault for _, fault in sorted(found, key=lambda item: item[0])]
-    return (None if faults else checked), faults
+    xyxy = checked.xyxy.tolist()
+    for later, earlier in _find_doubles(checked):
+        i = usable[later]
+        name = _name(boxes[i].label, xyxy[later], i)
+        why = f"lies on another one of its class, at {_point(xyxy[earlier])}: drawn twice?"
+        problems.append((i, Problem(image.id, boxes[i].id, f"{name} {why}")))
+    in_order = [problem for _, problem in sorted(problems, key=lambda item: item[0])]
+    return (None if in_order else checked), in_order
 
 
-def listing(faults: Sequence[Fault], most: int = 20) -> str:
-    """The faults for a terminal, one on each line, and how many more there are.
+def format_problems(problems: Sequence[Problem], most: int = 20) -> str:
+    """Format problems for a terminal, one per line, and count those left out.
 
     Args:
-        faults: of any number of images.
+        problems: of any number of images.
         most: so many are spelled out.
     """
-    lines = [f"  {shown(fault.image_id)}: {fault.message}" for fault in faults[:most]]
-    if len(faults) > most:
-        lines.append(f"  and {len(faults) - most} more")
+    lines = [f"  {printable(p.image_id)}: {p.message}" for p in problems[:most]]
+    if len(problems) > most:
+        lines.append(f"  and {len(problems) - most} more")
     return "\n".join(lines)
 
 
-def shown(name: str) -> str:
-    """A foreign name on one line, of bounded length, with what a terminal cannot take escaped."""
+def printable(name: str) -> str:
+    """Cut a foreign name to a bounded length and escape what a terminal cannot show."""
     cut = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
@@ -143,75 +137,70 @@ def shown(name: str) -> str:
 
 _Corners = tuple[float, float, float, float]
 
+_NO_CORNERS: _Corners = (math.nan,) * 4
+
 
 def _check_id(value: object, seen: Collection[str]) -> tuple[str | None, str]:
-    """(the id where it is usable, what is wrong)."""
+    """Return the id where it is usable, and what is wrong with it."""
     if not isinstance(value, str) or not value:
         return None, "has no id: delete it and draw it again"
-    if len(value) > _LONGEST_ID or any(_is_control(char) for char in value):
+    if len(value) > _LONGEST_ID or any(is_control(char) for char in value):
         return None, "has an id that is no plain text: delete it and draw it again"
     if value in seen:
         return value, "has the id of another box of this image: delete it and draw it again"
     return value, ""
 
 
-def _check_label(value: object, classes: Collection[str]) -> list[str]:
+def _check_label(value: object, classes: Collection[str]) -> str:
     if value is None or (isinstance(value, str) and value in ("", PLACEHOLDER)):
-        return ["has no class chosen yet"]
+        return "has no class chosen yet"
     if not isinstance(value, str) or value not in classes:
-        return [f"is of none of the classes {', '.join(classes)}"]
-    return []
+        return f"is of none of the classes {', '.join(classes)}"
+    return ""
 
 
-def _corners(value: object) -> _Corners | None:
-    """The four numbers, where they are four finite numbers."""
+def _parse_corners(value: object) -> _Corners | None:
+    """Return four finite numbers, or None where the value is anything else."""
     if not isinstance(value, list | tuple) or len(value) != 4:
         return None
-    numbers = []
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, Real):
-            return None
-        try:
-            number = float(item)
-        except (OverflowError, ValueError):
-            return None
-        if not math.isfinite(number):
-            return None
-        numbers.append(number)
-    x1, y1, x2, y2 = numbers
-    return x1, y1, x2, y2
+    if any(isinstance(item, bool) or not isinstance(item, Real) for item in value):
+        return None
+    try:
+        x1, y1, x2, y2 = (float(item) for item in value)
+    except (OverflowError, ValueError):
+        return None
+    return (x1, y1, x2, y2) if all(map(math.isfinite, (x1, y1, x2, y2))) else None
 
 
-def _place(corners: _Corners | None, image: ImageRef) -> tuple[_Corners | None, str]:
-    """(the box, clipped to the image; what is wrong)."""
+def _describe(defect: Defect | None, corners: _Corners | None, overhang: Floats) -> str:
+    """Say what is wrong with the place of a box, and what to do about it."""
+    if defect is None:
+        return ""
+    if defect is Defect.OUTSIDE:
+        return "lies outside the image: delete it"
+    if defect is Defect.ON_RIM:
+        return "lies on the rim, with less than 1 px inside the image: delete or enlarge it"
+    if defect is Defect.OVERHANG:
+        sides = ("on the left", "at the top", "on the right", "at the bottom")
+        out = [
+            f"by {_px(by)} px {side}"
+            for by, side in zip(overhang.tolist(), sides, strict=True)
+            if by > REFUSE.slack
+        ]
+        return f"sticks out of the image {' and '.join(out)}"
     if corners is None:
-        return None, "has coordinates that are not four finite numbers: delete it"
+        return "has coordinates that are not four finite numbers: delete it"
     x1, y1, x2, y2 = corners
-    if x2 - x1 < LEAST_SIDE - _JITTER or y2 - y1 < LEAST_SIDE - _JITTER:
-        return None, f"has no real size ({_px(x2 - x1)} x {_px(y2 - y1)} px): delete or enlarge it"
-    width, height = float(image.width), float(image.height)
-    if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
-        return None, "lies outside the image: delete it"
-    sides = (
-        (-x1, "on the left"),
-        (-y1, "at the top"),
-        (x2 - width, "on the right"),
-        (y2 - height, "at the bottom"),
-    )
-    out = [f"by {_px(by)} px {where}" for by, where in sides if by > RIM + _JITTER]
-    if out:
-        return None, f"sticks out of the image {' and '.join(out)}"
-    x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)
-    if x2 - x1 < LEAST_SIDE - _JITTER or y2 - y1 < LEAST_SIDE - _JITTER:
-        return None, "lies on the rim, with less than 1 px inside the image: delete or enlarge it"
-    return (x1, y1, x2, y2), ""
+    return f"has no real size ({_px(x2 - x1)} x {_px(y2 - y1)} px): delete or enlarge it"
 
 
 # --- boxes that lie on each other -----------------------------------------------------------------
 
 
-def _doubles(boxes: Boxes) -> list[tuple[int, int]]:
-    """(later, earlier) positions of boxes of one class that are the same; each later one once.
+def _find_doubles(boxes: Boxes) -> list[tuple[int, int]]:
+    """Find boxes of one class that are the same: (later, earlier) positions.
+
+    Each later box is given once.
 
     Where the IoU reaches t, the left edges are at most (1 - t) / t of a width apart (the IoU is no
     greater than that of the widths), so in the order of these edges only a few have to be compared.
@@ -220,7 +209,7 @@ def _doubles(boxes: Boxes) -> list[tuple[int, int]]:
     left, right = boxes.xyxy[:, 0], boxes.xyxy[:, 2]
     order = np.argsort(left, kind="stable")
     reach = left + (right - left) * (1 - SAME_IOU) / SAME_IOU
-    ends = np.searchsorted(left[order], reach[order] + _JITTER, side="right")
+    ends = np.searchsorted(left[order], reach[order] + _MARGIN, side="right")
     for start, end in enumerate(ends.tolist()):
         row, others = order[start], order[start + 1 : end]
         others = others[boxes.labels[others] == boxes.labels[row]]
@@ -236,23 +225,19 @@ def _doubles(boxes: Boxes) -> list[tuple[int, int]]:
 # --- in words -------------------------------------------------------------------------------------
 
 
-def _name(label: object, corners: _Corners | None, position: int) -> str:
+def _name(label: object, corners: Sequence[float] | None, position: int) -> str:
     place = f"at {_point(corners)}" if corners is not None else f"number {position + 1}"
     if isinstance(label, str) and label not in ("", PLACEHOLDER):
-        return f"box of class '{shown(label)}' {place}"
+        return f"box of class '{printable(label)}' {place}"
     return f"box {place}"
 
 
-def _point(corners: _Corners) -> str:
+def _point(corners: Sequence[float]) -> str:
     return f"({_px(corners[0])}, {_px(corners[1])})"
 
 
 def _px(value: float) -> str:
-    """Whole pixels, or the first digits of less than ten."""
+    """Format pixels: whole ones, or the first digits of less than ten."""
     if abs(value) < 9.95:
         return f"{value:.2g}" if abs(value) < 0.995 else f"{value:.1f}".removesuffix(".0")
     return f"{value:.0f}" if abs(value) < 1e7 else f"{value:.3g}"
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs")

@@ -44,10 +44,29 @@ def test_splits_of_data_yaml(tmp_path):
 
 
 def test_names_as_a_mapping_keep_their_numbers(tmp_path):
-    _ultralytics(tmp_path, "train: images/train\nnames: {1: dog, 0: cat, 7: yes}\n")
+    _ultralytics(tmp_path, "train: images/train\nnames: {1: dog, 0: cat, 7: bird}\n")
     found = load(tmp_path, "yolo")
-    assert found.images.classes == ("cat", "dog", "True")
+    assert found.images.classes == ("cat", "dog", "bird")
     assert found.truth["train/f2"].labels.tolist() == ["dog"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["no", "Yes", "on", "null", "1e-3", "1.10", "007", "0x1F", "12:30", "2024-01-01", "Größe"],
+)
+def test_a_class_is_called_as_data_yaml_writes_it(tmp_path, name):
+    _ultralytics(tmp_path, f"train: images/train\nval: null\nnames:\n  0: cat\n  1: {name}\n")
+    found = load(tmp_path, "yolo")
+    assert found.images.classes == ("cat", name)
+    assert found.truth["train/f2"].labels.tolist() == [name]
+
+
+@pytest.mark.parametrize("nothing", ["", "~", "null", "[]"])
+def test_a_split_may_be_left_empty(tmp_path, nothing):
+    _ultralytics(tmp_path, f"train: images/train\nval: {nothing}\nnames: [cat, dog]\n")
+    assert ids(load(tmp_path, "yolo")) == ["train/f2", "train/f10"]
+    with pytest.raises(DatasetError, match=r"split 'val' is not in .*\(known: train\)"):
+        load(tmp_path, "yolo", split="val")
 
 
 def test_an_export_whose_paths_point_one_folder_up(tmp_path):
@@ -167,6 +186,11 @@ def test_ids_stay_apart(tmp_path):
     ("yaml", "message"),
     [
         ("train: [", r"data\.yaml is not valid YAML"),
+        ("train: [", r"expected the node content"),
+        ("train: images/train\nnames: [a]\nnames: [b]", 'found duplicate key "names" .*\\)$'),
+        ("train: images/train\nnames: {0: a, 00: b}", "'names' must map numbers to names"),
+        ("train: images/train\nnames: {0: a, 1: }", "'names' must map numbers to names"),
+        ("train: images/train\nnames: {0: a, 1: {b: c}}", "'names' must map numbers to names"),
         ("- a", "must hold 'names'"),
         ("train: images/train", "needs 'names'"),
         ("train: images/train\nnames: {a: cat}", "'names' must map numbers to names"),

@@ -4,14 +4,19 @@ from hypothesis import strategies as st
 
 from boxloop.core.edits import diff
 from boxloop.core.types import Boxes
-from boxloop.review.external.pairing import hand_on, pair_by_id, pair_by_place, rounding
+from boxloop.review.external.pairing import (
+    assign_ids,
+    pair_by_id,
+    pair_by_place,
+    rounding_tolerance,
+)
 from builders import CLASSES, boxes, proposed
 
 DECIMALS = (0.05, 0.05, 0.05, 0.05)
 
 
 def handed(shown, final, pairs, tolerance=DECIMALS):
-    return hand_on(shown, final, pairs, taken=shown.ids.tolist(), tolerance=tolerance)
+    return assign_ids(shown, final, pairs, taken=shown.ids.tolist(), tolerance=tolerance)
 
 
 def test_the_same_place_comes_before_the_same_label():
@@ -42,24 +47,24 @@ def test_an_id_that_no_proposal_has_means_nothing():
 
 def test_a_drawn_box_never_takes_the_id_of_a_hidden_proposal():
     final = boxes(("cat", 0, 0, 10, 10), ("dog", 0, 0, 10, 10))
-    result = hand_on(Boxes.empty(scored=True), final, {}, taken=["i0"], tolerance=DECIMALS)
+    result = assign_ids(Boxes.empty(scored=True), final, {}, taken=["i0"], tolerance=DECIMALS)
     assert result.ids.tolist() == ["i1", "i2"]
 
 
 def test_what_a_tool_rounded_was_not_moved():
     shown = proposed(("cat", 1.62, 2.71, 20.43, 30.97, 0.9), ("dog", 40.004, 2, 50, 12, 0.9))
     cut = boxes(("cat", 1, 2, 19, 30), ("dog", 40, 2, 49, 12))  # x, y, width, height cut down
-    result = handed(shown, cut, {0: 0, 1: 1}, rounding([shown], [cut]))
+    result = handed(shown, cut, {0: 0, 1: 1}, rounding_tolerance([shown], [cut]))
     assert diff(shown, result).kept == 2
     assert result.xyxy.tolist() == shown.xyxy.tolist()
     decimals = boxes(("cat", 1.62, 2.71, 20.43, 30.97), ("dog", 40.0, 2, 49.2, 12))
-    result = handed(shown, decimals, {0: 0, 1: 1}, rounding([shown], [decimals]))
+    result = handed(shown, decimals, {0: 0, 1: 1}, rounding_tolerance([shown], [decimals]))
     assert (diff(shown, result).kept, diff(shown, result).moved) == (1, 1)
 
 
 def test_whole_proposals_leave_nothing_to_round():
     shown, final = proposed(("cat", 1, 2, 20, 30, 0.9)), boxes(("cat", 1, 2, 19, 30))
-    assert rounding([shown], [final]) == DECIMALS
+    assert rounding_tolerance([shown], [final]) == DECIMALS
 
 
 @settings(max_examples=60)

@@ -1,44 +1,22 @@
-"""What leaves the campaign: boxes that a person checked, or proposals that wait for one."""
+"""Gather what is exported from the campaign's files: labels, or the proposals of a batch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, ImageRef, LabeledSet
-from boxloop.datasets.file_listing import within
-from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.core.types import SIMULATED, Boxes, LabeledSet
+from boxloop.datasets.formats.base import ExportContent, file_names
+from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
 from boxloop.params import Params
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a writer writes, whatever its format.
-
-    Attributes:
-        classes: in the campaign's order; all of them, used or not.
-        images: in the order of labeling.
-        names: file name by image id, below the folder of images: the id and the file's own ending.
-        boxes: by image id; scored where they are proposals.
-        about: one line that says what it is.
-        tag: of the file of proposals; None where the boxes are labels.
-    """
-
-    classes: tuple[str, ...]
-    images: tuple[ImageRef, ...]
-    names: dict[str, PurePosixPath]
-    boxes: BoxesByImage
-    about: str
-    tag: str | None = None
-
-
-def labeled_so_far(paths: CampaignPaths, params: Params) -> Content:
-    """The newest labeled set that is made of every batch up to its own.
+def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
+    """Collect the newest labeled set that is made of every batch up to its own.
 
     Args:
         paths: where the campaign's files are.
@@ -76,11 +54,11 @@ def labeled_so_far(paths: CampaignPaths, params: Params) -> Content:
             " the simulated annotator, and were not checked by a person"
         )
     refs = images.subset(list(labeled.boxes))
-    return Content(images.classes, refs, file_names(refs), labeled.boxes, about)
+    return ExportContent(images.classes, refs, file_names(refs), labeled.boxes, about)
 
 
-def shown_proposals(paths: CampaignPaths, params: Params, key: str) -> Content:
-    """The proposals of a batch that are shown to a person, with their ids.
+def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
+    """Collect the proposals of a batch that are shown to a person, with their ids.
 
     Args:
         paths: where the campaign's files are.
@@ -103,16 +81,16 @@ def shown_proposals(paths: CampaignPaths, params: Params, key: str) -> Content:
         " by anyone yet"
     )
     tag = proposals_tag(paths, key)
-    return Content(images.classes, refs, file_names(refs), boxes, about, tag)
+    return ExportContent(images.classes, refs, file_names(refs), boxes, about, tag)
 
 
 def proposals_tag(paths: CampaignPaths, key: str) -> str:
-    """Tells the proposals of a batch from those that another detector made, or will make."""
+    """Return a tag that changes whenever the proposals of a batch do."""
     return file_digest(paths.proposals(key))[:8]
 
 
 def require_batch(params: Params, key: str) -> None:
-    """Refuses a batch that params.yaml does not list.
+    """Refuse a batch that params.yaml does not list.
 
     Raises:
         ParamsError: it does not.
@@ -121,28 +99,6 @@ def require_batch(params: Params, key: str) -> None:
         raise ParamsError(
             f"there is no batch {key!r}: params.yaml lists {', '.join(params.iterations)}"
         )
-
-
-def file_names(images: tuple[ImageRef, ...]) -> dict[str, PurePosixPath]:
-    """File name by image id: the id and the ending of the image's own file.
-
-    So an importer finds the same ids, whatever folders the images come from.
-
-    Raises:
-        DatasetError: an id cannot be a file name.
-    """
-    names = {}
-    for image in images:
-        name = PurePosixPath(image.id + PurePosixPath(image.path).suffix)
-        # Judged as text: an id with "..", "//" or a leading "/" would lead to another place.
-        if within(Path("x"), str(name)) != Path("x") / name or name == PurePosixPath(
-            image.id, ".."
-        ):
-            raise DatasetError(f"image {image.id!r} has an id that cannot be a file name")
-        names[image.id] = name
-    if len(set(names.values())) < len(names):
-        raise DatasetError("two images would have the same file name: their ids differ too little")
-    return names
 
 
 def _newest(paths: CampaignPaths, keys: list[str]) -> tuple[LabeledSet, Path]:
@@ -158,5 +114,5 @@ def _newest(paths: CampaignPaths, keys: list[str]) -> tuple[LabeledSet, Path]:
 
 
 def _same(a: Boxes, b: Boxes) -> bool:
-    """Whether the boxes are the same but for their ids, which a labeled set makes anew."""
+    """Compare boxes without their ids, which a labeled set makes anew."""
     return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.labels, b.labels)

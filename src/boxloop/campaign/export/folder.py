@@ -1,4 +1,4 @@
-"""An export's folder: whole or not there, and never in place of what somebody else made."""
+"""Write the folder of an export whole or not at all, and replace nothing but an export."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
-from typing import Literal, get_args
 
-from boxloop.campaign.export.content import Content
+from boxloop.datasets.formats.base import ExportContent
+from boxloop.datasets.images import Progress, read_bytes
 from boxloop.errors import ArtifactError, DatasetError, UserError
 from boxloop.files import file_digest, read_json
 
-ImagesMode = Literal["link", "copy", "none"]
-MODES: tuple[ImagesMode, ...] = get_args(ImagesMode)
+MODES = ("link", "copy", "none")
+"""What an export can do with the images."""
 
 MARKER = ".boxloop-export.json"
 """Lists what an export wrote, so that the next one replaces that and nothing else."""
@@ -25,13 +24,10 @@ MARKER = ".boxloop-export.json"
 _DISPOSABLE = ("labels.cache",)
 """What readers leave in a folder and make again: here, Ultralytics."""
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total) while images are linked or copied."""
-
 
 @contextmanager
 def export_folder(out: Path) -> Iterator[Path]:
-    """Gives an empty folder beside ``out`` to write to, which then takes the place of ``out``.
+    """Yield an empty folder beside ``out``, which then takes the place of ``out``.
 
     After an exception ``out`` is as it was.
 
@@ -62,15 +58,15 @@ def export_folder(out: Path) -> Iterator[Path]:
 
 
 def put_images(
-    folder: Path, content: Content, root: Path, mode: ImagesMode, progress: Progress | None
+    folder: Path, content: ExportContent, root: Path, mode: str, progress: Progress | None
 ) -> None:
-    """Puts the images into ``folder``, by the names that ``content`` gives them.
+    """Put the images into ``folder``, by the names that ``content`` gives them.
 
     Args:
         folder: of the images.
         content: names the images.
         root: folder that relative image paths start from.
-        mode: "link" makes symbolic links to the campaign's images.
+        mode: one of ``MODES``; "link" makes symbolic links to the campaign's images.
         progress: called after each image.
 
     Raises:
@@ -82,7 +78,7 @@ def put_images(
         source, place = Path(os.path.abspath(root / image.path)), folder / content.names[image.id]
         place.parent.mkdir(parents=True, exist_ok=True)
         if mode == "copy":
-            _copy(source, place, image.digest)
+            place.write_bytes(read_bytes(source, image.digest))
         elif not source.is_file():
             raise DatasetError(f"{source} does not exist, but image {image.id} is labeled")
         else:
@@ -91,24 +87,11 @@ def put_images(
             progress(done, len(content.images))
 
 
-def _copy(source: Path, place: Path, digest: str) -> None:
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{source} cannot be read: {error.strerror}") from None
-    if sha256(data).hexdigest() != digest:
-        raise DatasetError(
-            f"{source} has changed since the dataset was read: put the old file back, or run the"
-            " stage 'dataset' and all that follow again"
-        )
-    place.write_bytes(data)
-
-
 # --- what may be replaced -------------------------------------------------------------------------
 
 
 def _require_replaceable(out: Path, target: Path) -> None:
-    """Refuses a place that holds what no export made, or what was changed since one made it."""
+    """Refuse a folder with files that no export made, or that were changed since."""
     if not target.exists():
         return
     if not target.is_dir():
@@ -144,7 +127,7 @@ def _write_marker(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[str]:
-    """Files and links below ``folder``, relative to it; links are not followed."""
+    """List files and links below ``folder``, relative to it; links are not followed."""
     found = []
     for where, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(where, name))]
@@ -153,5 +136,5 @@ def _files(folder: Path) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    """What tells whether a file was changed: its bytes, or the place that a link leads to."""
+    """Return the digest of a file's bytes, or the target of a link."""
     return os.readlink(path) if path.is_symlink() else file_digest(path)

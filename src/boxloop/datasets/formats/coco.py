@@ -5,6 +5,12 @@ entries start from, both relative to ``dataset.path``; without the latter it is 
 that exists, else ``dataset.path`` itself. Temporal order is the order of the ``images`` list, an id
 is the file name without its ending, and classes come in the order of their category ids. Crowd
 regions (``iscrowd: 1``) stand for no single object and are left out.
+
+An export holds ``images/`` and ``annotations/instances_default.json``: so CVAT calls its own
+exports, and what it looks for in archives that it imports. Proposals carry their ``score``, and
+their ids in ``attributes.boxloop_id``, which ``import-corrections`` finds again where the tool
+keeps attributes. The ids start with a digest of the proposals' file: a newer detector's proposals
+have the same ids, and are other boxes.
 """
 
 from __future__ import annotations
@@ -15,26 +21,37 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from boxloop.datasets.cleaning import Annotation, Dataset, RawBox, finish, probe_refs, to_float
+from boxloop import __version__
+from boxloop.core.types import Boxes
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
+from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import ids_of, list_files, read_text, require_folder, within
+from boxloop.datasets.formats.base import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
+from boxloop.files import write_json
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("annotations", "images")
-"""The optional keys of ``dataset`` that this format understands."""
+
+IMAGES = "images"
+
+FILE = Path("annotations") / "instances_default.json"
+
+ID_KEY = "boxloop_id"
+"""The attribute that holds the id of a proposal, see :func:`tag_id`."""
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Reads one COCO file and its images.
+    """Read one COCO file and its images.
 
     Raises:
         DatasetError: the file is missing or not COCO's, no image is usable, or a class is unknown.
     """
     require_folder(root)
     file = _annotation_file(params, root)
-    folder = root / "images" if params.images is None else root / params.images
+    folder = root / IMAGES if params.images is None else root / params.images
     if params.images is not None:
         require_folder(folder, "dataset.images")
     elif not folder.is_dir():
@@ -42,8 +59,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     content = read_content(file)
     categories = read_categories(content["categories"], file)
     log = FaultLog()
-    listed = _images(content["images"], file, folder, log)
-    rows = _rows(content["annotations"], file, categories, listed, log)
+    listed = _read_images(content["images"], file, folder, log)
+    boxes = _read_boxes(content["annotations"], file, categories, listed, log)
     images = {key: entry for key, entry in listed.items() if entry is not None}
     names = [PurePosixPath(entry.path.relative_to(folder).as_posix()) for entry in images.values()]
     keys = dict(zip(ids_of(names), images, strict=True))
@@ -51,9 +68,9 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         [(image_id, images[key].path) for image_id, key in keys.items()], log, progress
     )
     annotations = {
-        ref.id: Annotation(file, rows[keys[ref.id]], images[keys[ref.id]].size) for ref in refs
+        ref.id: Annotation(file, boxes[keys[ref.id]], images[keys[ref.id]].size) for ref in refs
     }
-    return finish(params, refs, annotations, list(dict.fromkeys(categories.values())), log)
+    return build_dataset(params, refs, annotations, list(dict.fromkeys(categories.values())), log)
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ def _annotation_file(params: DatasetParams, root: Path) -> Path:
 
 
 def read_content(file: Path) -> dict[str, list[Any]]:
-    """The three lists of a COCO file, whose entries may be anything.
+    """Read the three lists of a COCO file; their entries may be anything.
 
     Raises:
         DatasetError: the file is missing, is not JSON, or lacks one of them.
@@ -95,7 +112,7 @@ def read_content(file: Path) -> dict[str, list[Any]]:
 
 
 def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
-    """Names by category id, in the order of the ids.
+    """Return the names by category id, in the order of the ids.
 
     Raises:
         DatasetError: an entry has no id or no name, or an id has two names.
@@ -111,10 +128,10 @@ def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
     return dict(sorted(found.items()))
 
 
-def _images(
+def _read_images(
     entries: list[Any], file: Path, folder: Path, log: FaultLog
 ) -> dict[Hashable, _Entry | None]:
-    """Entries of the ``images`` list by their ids, in the file's order; None where set aside."""
+    """Read the list ``images`` by id, in the file's order; None for what cannot be used."""
     found: dict[Hashable, _Entry | None] = {}
     paths: set[Path] = set()
     for number, entry in enumerate(entries):
@@ -138,21 +155,19 @@ def _images(
             log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice")
         else:
             paths.add(path)
-            width, height = to_float(entry.get("width")), to_float(entry.get("height"))
-            known = 0 < width < 1e9 and 0 < height < 1e9
-            found[key] = _Entry(path, (int(width), int(height)) if known else None)
+            found[key] = _Entry(path, to_size(entry.get("width"), entry.get("height")))
     return found
 
 
-def _rows(
+def _read_boxes(
     entries: list[Any],
     file: Path,
     categories: dict[Hashable, str],
     images: dict[Hashable, _Entry | None],
     log: FaultLog,
-) -> dict[Hashable, list[RawBox]]:
-    """The boxes of every listed image."""
-    rows: dict[Hashable, list[RawBox]] = {key: [] for key in images}
+) -> dict[Hashable, list[AnnotatedBox]]:
+    """Read the boxes of every listed image."""
+    boxes: dict[Hashable, list[AnnotatedBox]] = {key: [] for key in images}
     for number, entry in enumerate(entries):
         place = f"annotations[{number}]"
         if not isinstance(entry, dict):
@@ -171,5 +186,64 @@ def _rows(
             x, y, width, height = (to_float(value) for value in bbox)
             said = "bbox " + json.dumps(bbox)
             corners = (x, y, x + width, y + height)
-            rows[image].append(RawBox(categories[category], corners, place, said))
+            boxes[image].append(AnnotatedBox(categories[category], corners, place, said))
+    return boxes
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def tag_id(tag: str, proposal_id: str) -> str:
+    """Return the id of a proposal that is unique among all files of proposals."""
+    return f"{tag}/{proposal_id}"
+
+
+def write(folder: Path, content: ExportContent) -> None:
+    """Write the annotation file.
+
+    Ids of images, categories and annotations count from 1 (some readers take 0 for "none").
+    ``bbox`` is [x, y, width, height] in pixels, not rounded.
+    """
+    categories = {name: i for i, name in enumerate(content.classes, start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_number, image in enumerate(content.images, start=1):
+        images.append(
+            {
+                "id": image_number,
+                "file_name": content.names[image.id].as_posix(),
+                "width": image.width,
+                "height": image.height,
+            }
+        )
+        for row in _to_rows(content.boxes[image.id], categories, content.tag):
+            annotations.append({"id": len(annotations) + 1, "image_id": image_number, **row})
+    payload = {
+        "info": {"description": content.about, "contributor": f"boxloop {__version__}"},
+        "licenses": [],
+        "categories": [
+            {"id": i, "name": name, "supercategory": ""} for name, i in categories.items()
+        ],
+        "images": images,
+        "annotations": annotations,
+    }
+    write_json(folder / FILE, payload)
+
+
+def _to_rows(boxes: Boxes, categories: dict[str, int], tag: str | None) -> list[dict[str, Any]]:
+    rows = []
+    for i in range(len(boxes)):
+        x1, y1, x2, y2 = boxes.xyxy[i].tolist()
+        row: dict[str, Any] = {
+            "category_id": categories[str(boxes.labels[i])],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+            "segmentation": [],
+        }
+        if boxes.scores is not None:
+            row["score"] = float(boxes.scores[i])
+        if tag is not None:
+            row["attributes"] = {ID_KEY: tag_id(tag, str(boxes.ids[i]))}
+        rows.append(row)
     return rows

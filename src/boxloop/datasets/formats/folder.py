@@ -1,6 +1,7 @@
-"""Images without annotations: every image file below a folder; ``dataset.classes`` names the rest.
+"""Images without annotations: every image file below a folder.
 
-Temporal order is the natural order of the paths; an id is the path without its ending.
+The classes are those of ``dataset.classes``. Temporal order is the natural order of the paths; an
+id is the path without its ending.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ()
-"""The optional keys of ``dataset`` that this format understands."""
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Reads all images below ``root``; the truth is None.
+    """Read all images below ``root``; the truth is None.
 
     Raises:
         DatasetError: the folder is missing, holds no usable image, or no class is named.

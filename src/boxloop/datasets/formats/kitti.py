@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boxloop.datasets.cleaning import Annotation, Dataset, RawBox, finish, probe_refs, to_float
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, read_columns, to_float
+from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import ids_of, list_files, list_images, read_text, require_folder
+from boxloop.datasets.file_listing import ids_of, list_files, list_images, require_folder
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ()
-"""The optional keys of ``dataset`` that this format understands."""
 
 CLASSES = (
     "Car",
@@ -34,7 +34,7 @@ _COLUMNS = (15, 16)
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Reads a KITTI folder: ``root`` holds ``training/image_2``, or ``image_2`` itself.
+    """Read a KITTI folder: ``root`` holds ``training/image_2``, or ``image_2`` itself.
 
     Raises:
         DatasetError: the layout is not KITTI's, no image is usable, or a class is not one of the 8.
@@ -72,28 +72,22 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         annotation = _read(labels[ref.id], ref.id, log)
         if annotation is not None:
             annotations[ref.id] = annotation
-    return finish(params, refs, annotations, CLASSES, log)
+    return build_dataset(params, refs, annotations, CLASSES, log)
 
 
-def _read(path: Path, image_id: str, log: FaultLog) -> Annotation | None:
-    try:
-        text = read_text(path)
-    except DatasetError as error:
-        detail = str(error).removeprefix(f"{path} ")
-        log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image_id)
+def _read(file: Path, image_id: str, log: FaultLog) -> Annotation | None:
+    lines = read_columns(file, image_id, log)
+    if lines is None:
         return None
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        columns = line.split()
-        if not columns:
-            continue
+    boxes = []
+    for place, columns in lines:
         if columns[0] == "DontCare":
             log.left_out["DontCare regions"] += 1
-            continue
-        if len(columns) not in _COLUMNS:
-            detail = f"line {number}: has {len(columns)} columns instead of 15"
-            log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image_id)
-            continue
-        x1, y1, x2, y2 = (to_float(column) for column in columns[4:8])
-        rows.append(RawBox(columns[0], (x1, y1, x2, y2), f"line {number}", " ".join(columns[4:8])))
-    return Annotation(path, rows)
+        elif len(columns) not in _COLUMNS:
+            detail = f"{place}: has {len(columns)} columns instead of 15"
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
+        else:
+            x1, y1, x2, y2 = (to_float(column) for column in columns[4:8])
+            said = " ".join(columns[4:8])
+            boxes.append(AnnotatedBox(columns[0], (x1, y1, x2, y2), place, said))
+    return Annotation(file, boxes)

@@ -7,17 +7,24 @@ are off by a pixel at most, which is clipped without a word. Difficult objects a
 With ``dataset.split`` the images and their temporal order are those of the split file; a file of
 one class (``aeroplane_train.txt``) gives the images that it does not mark with -1. Without it, they
 are all images that have an annotation, in natural order.
+
+An export rounds edges to whole pixels, by half a pixel at most. A box that would be less than two
+pixels wide or high becomes two, because many readers (boxloop's too) take ``xmin = xmax`` for
+nothing.
 """
 
 from __future__ import annotations
 
+import math
 import posixpath
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from defusedxml import ElementTree
+from defusedxml.ElementTree import fromstring
 
-from boxloop.datasets.cleaning import Annotation, Dataset, RawBox, finish, probe_refs, to_float
+from boxloop.core.types import Boxes, ImageRef
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
+from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
     list_files,
@@ -27,28 +34,29 @@ from boxloop.datasets.file_listing import (
     require_folder,
     within,
 )
+from boxloop.datasets.formats.base import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
+from boxloop.files import write_text
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
-"""The optional keys of ``dataset`` that this format understands."""
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+IMAGES = "JPEGImages"
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_LEAST_SIDE = 2  # pixels, of an exported box
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Reads a VOC folder, or a folder that holds exactly one (``VOCdevkit/VOC2007``).
+    """Read a VOC folder, or a folder that holds exactly one (``VOCdevkit/VOC2007``).
 
     Raises:
         DatasetError: the layout is not VOC's, the split does not exist, no image is usable, or a
             class occurs nowhere.
     """
     base = _find_base(require_folder(root))
-    images = _by_id(list_images(base / "JPEGImages"))
+    images = _by_id(list_images(base / IMAGES))
     files = _by_id(list_files(base / "Annotations", (".xml",)))
     log = FaultLog()
     named = _split_ids(base, params.split, log) if params.split is not None else None
@@ -72,19 +80,19 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         image = images.get(image_id) or _by_filename(element, base, images, file, image_id, log)
         if image is not None:
             elements[image_id] = element, file
-            candidates.append((image_id, base / "JPEGImages" / image))
+            candidates.append((image_id, base / IMAGES / image))
     refs = probe_refs(candidates, log, progress)
     annotations = {ref.id: _read(*elements.pop(ref.id), ref.id, log) for ref in refs}
-    names = {row.label for annotation in annotations.values() for row in annotation.rows}
-    return finish(params, refs, annotations, sorted(names), log)
+    names = {box.label for annotation in annotations.values() for box in annotation.boxes}
+    return build_dataset(params, refs, annotations, sorted(names), log)
 
 
 def _find_base(root: Path) -> Path:
-    if (root / "JPEGImages").is_dir():
+    if (root / IMAGES).is_dir():
         base = root
     else:
         nested = sorted(
-            {path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/JPEGImages")}
+            {path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/{IMAGES}")}
         )
         if len(nested) > 1:
             raise DatasetError(
@@ -105,7 +113,7 @@ def _find_base(root: Path) -> Path:
 
 
 def _by_id(paths: list[PurePosixPath]) -> dict[str, PurePosixPath]:
-    """Files by their path without the ending; of two with the same id (a.jpg, a.png) the first."""
+    """Index files by their path without suffix; of equal ones (a.jpg, a.png) keep the first."""
     index: dict[str, PurePosixPath] = {}
     for path in paths:
         index.setdefault(path.with_suffix("").as_posix(), path)
@@ -139,9 +147,9 @@ def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
 
 
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
-    """The root element; None where the file is not to be used, which is logged."""
+    """Return the root element; log a file that is no VOC annotation, and return None."""
     try:
-        element: Element = ElementTree.fromstring(file.read_bytes())
+        element: Element = fromstring(file.read_bytes())
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
     except (SyntaxError, ValueError, LookupError) as error:
@@ -163,9 +171,9 @@ def _by_filename(
     image_id: str,
     log: FaultLog,
 ) -> PurePosixPath | None:
-    """The image that ``<filename>`` names, for sets whose annotations are named differently."""
+    """Find the image by ``<filename>``, where the annotation's own name differs."""
     name = (element.findtext("filename") or "").strip()
-    if name and within(base / "JPEGImages", name) is None:
+    if name and within(base / IMAGES, name) is None:
         detail = f"<filename> '{name}' leads outside the dataset's folder"
         log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail, image_id)
         return None
@@ -177,7 +185,7 @@ def _by_filename(
 
 
 def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotation:
-    rows = []
+    boxes = []
     for number, item in enumerate(element.findall("object"), start=1):
         label = (item.findtext("name") or "").strip()
         bounds = item.find("bndbox")
@@ -189,8 +197,52 @@ def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotat
         texts = [(bounds.findtext(edge) or "").strip() for edge in _EDGES]
         x1, y1, x2, y2 = (to_float(text) for text in texts)
         said = " ".join(f"{edge}={text}" for edge, text in zip(_EDGES, texts, strict=True))
-        rows.append(RawBox(label, (x1, y1, x2, y2), f"object {number}", said))
-    width = to_float(element.findtext("size/width"))
-    height = to_float(element.findtext("size/height"))
-    size = (int(width), int(height)) if 0 < width < 1e9 and 0 < height < 1e9 else None
-    return Annotation(file, rows, size, first_pixel=1)
+        boxes.append(AnnotatedBox(label, (x1, y1, x2, y2), f"object {number}", said))
+    size = to_size(element.findtext("size/width"), element.findtext("size/height"))
+    return Annotation(file, boxes, size, first_pixel=1)
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def write(folder: Path, content: ExportContent) -> None:
+    """Write one XML file per image, and the list of the images."""
+    for image in content.images:
+        path = folder / "Annotations" / f"{image.id}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree = ElementTree(_to_xml(image, content.names[image.id], content.boxes[image.id]))
+        tree.write(path, encoding="utf-8", xml_declaration=True)
+    listing = "".join(f"{image.id}\n" for image in content.images)
+    write_text(folder / "ImageSets" / "Main" / "trainval.txt", listing)
+
+
+def _to_xml(image: ImageRef, name: PurePosixPath, boxes: Boxes) -> Element:
+    root = Element("annotation")
+    SubElement(root, "folder").text = IMAGES
+    SubElement(root, "filename").text = name.as_posix()
+    size = SubElement(root, "size")
+    for key, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(size, key).text = str(value)
+    SubElement(root, "segmented").text = "0"
+    for label, xyxy in zip(boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True):
+        item = SubElement(root, "object")
+        SubElement(item, "name").text = label
+        for key, text in (("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
+            SubElement(item, key).text = text
+        bounds = SubElement(item, "bndbox")
+        xmin, xmax = _to_inclusive(xyxy[0], xyxy[2], image.width)
+        ymin, ymax = _to_inclusive(xyxy[1], xyxy[3], image.height)
+        for key, value in zip(_EDGES, (xmin, ymin, xmax, ymax), strict=True):
+            SubElement(bounds, key).text = str(value)
+    indent(root)
+    return root
+
+
+def _to_inclusive(start: float, end: float, side: int) -> tuple[int, int]:
+    """Return the first and last pixel, counted from 1, of exclusive edges."""
+    first, last = math.floor(start + 0.5), math.floor(end + 0.5)
+    least = min(_LEAST_SIDE, side)
+    if last - first < least:
+        first = min(max(math.floor((start + end - least) / 2 + 0.5), 0), side - least)
+        last = first + least
+    return first + 1, last

@@ -15,6 +15,12 @@ folder ``images`` and without the ending.
 Paths in data.yaml stay in the dataset's folder. Exports often say ``../train/images`` for
 ``train/images``, or give the folder that the set lay in on another machine: leading ``../`` is
 dropped, and a ``path`` that is not in the dataset's folder is taken for that folder.
+
+Names of classes in data.yaml are taken as they are written: ``no`` is the class "no" and ``1e-3``
+the class "1e-3", where YAML 1.1, which Ultralytics reads, has False and YAML 1.2 has 0.001.
+
+An export has ``data.yaml``, ``images/`` and ``labels/``. Its numbers have 12 digits, which is less
+than a millionth of a pixel off; an image without objects has an empty label file.
 """
 
 from __future__ import annotations
@@ -22,10 +28,13 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from boxloop.core.types import ImageRef
-from boxloop.datasets.cleaning import Annotation, Dataset, RawBox, finish, probe_refs, to_float
+from boxloop.core.types import Boxes, ImageRef
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, read_columns, to_float
+from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
     exists,
@@ -36,19 +45,22 @@ from boxloop.datasets.file_listing import (
     require_folder,
     within,
 )
+from boxloop.datasets.formats.base import ExportContent
 from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
-"""The optional keys of ``dataset`` that this format understands."""
+
+IMAGES = "images"
 
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _SPLITS = ("train", "val", "test")
+_NOTHING: tuple[Any, ...] = (None, "", "~", "null", "Null", "NULL", [])
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Reads a YOLO folder, with or without data.yaml.
+    """Read a YOLO folder, with or without data.yaml.
 
     Raises:
         DatasetError: the layout is not YOLO's, the split does not exist, no image is usable, no
@@ -87,14 +99,14 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         annotation = _read(labels[ref.id], ref, classes, log)
         if annotation is not None:
             annotations[ref.id] = annotation
-    return finish(params, refs, annotations, list(dict.fromkeys(classes.values())), log)
+    return build_dataset(params, refs, annotations, list(dict.fromkeys(classes.values())), log)
 
 
 # --- which classes and images ---------------------------------------------------------------------
 
 
 def _from_folders(root: Path, split: str | None) -> tuple[dict[int, str], list[PurePosixPath]]:
-    base = root / "images"
+    base = root / IMAGES
     listing = next(
         (f for f in (root / "classes.txt", root / "labels" / "classes.txt") if f.is_file()), None
     )
@@ -115,15 +127,18 @@ def _from_recipe(
     recipe: Path, root: Path, split: str | None, log: FaultLog
 ) -> tuple[dict[int, str], list[PurePosixPath]]:
     try:
-        content = yaml.safe_load(read_text(recipe))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{recipe} is not valid YAML: {' '.join(str(error).split())}") from None
+        # "base" leaves every scalar a text.
+        content = YAML(typ="base", pure=True).load(read_text(recipe))
+    except (YAMLError, ValueError, RecursionError) as error:
+        # The library adds advice for programmers below an empty line.
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise DatasetError(f"{recipe} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{recipe} must hold 'names' and 'train', 'val' or 'test'")
     names = _names(content.get("names"), recipe)
-    present = [key for key in _SPLITS if content.get(key)]
+    present = [key for key in _SPLITS if content.get(key) not in _NOTHING]
     if split is not None:
-        if not content.get(split) or split in ("names", "nc", "path"):
+        if content.get(split) in _NOTHING or split in ("names", "nc", "path"):
             known = ", ".join(present) or "none"
             raise DatasetError(f"dataset.split '{split}' is not in {recipe} (known: {known})")
         present = [split]
@@ -156,14 +171,13 @@ def _names(value: Any, recipe: Path) -> dict[int, str]:
         value = dict(enumerate(value))
     if not isinstance(value, dict) or not value:
         raise DatasetError(f"{recipe} needs 'names', a list of the classes")
-    # Only plain values become text: that of nested aliases could grow without end.
-    plain = (str, int, float)
-    if not all(
-        isinstance(key, int) and isinstance(name, plain) and str(name).strip()
-        for key, name in value.items()
-    ):
+    try:
+        names = {int(key): name.strip() for key, name in value.items()}
+    except (ValueError, TypeError, AttributeError):
+        names = {0: ""}
+    if len(names) < len(value) or not all(names.values()):
         raise DatasetError(f"{recipe}: 'names' must map numbers to names")
-    return {key: str(value[key]).strip() for key in sorted(value)}
+    return dict(sorted(names.items()))
 
 
 def _resolve(item: str, key: str, base: Path, root: Path, recipe: Path) -> Path:
@@ -179,7 +193,7 @@ def _resolve(item: str, key: str, base: Path, root: Path, recipe: Path) -> Path:
 def _images_of(
     place: Path, key: str, base: Path, root: Path, recipe: Path, log: FaultLog
 ) -> list[PurePosixPath]:
-    """Images of one entry of a split, relative to ``root``."""
+    """List the images of one entry of a split, relative to ``root``."""
     if place.is_dir():
         inside = PurePosixPath(place.relative_to(root).as_posix())
         return [inside / path for path in list_images(place)]
@@ -189,7 +203,7 @@ def _images_of(
 
 
 def _listed(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
-    """Images that a .txt file lists; a line with ./ starts from the file's own folder."""
+    """Read a .txt list of images; a line with ./ starts from the file's own folder."""
     found = []
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         name = line.strip()
@@ -212,7 +226,7 @@ def _listed(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosix
 
 
 def _last_images(path: PurePosixPath) -> int | None:
-    places = [i for i, part in enumerate(path.parts[:-1]) if part == "images"]
+    places = [i for i, part in enumerate(path.parts[:-1]) if part == IMAGES]
     return places[-1] if places else None
 
 
@@ -222,46 +236,38 @@ def _without_images(path: PurePosixPath) -> PurePosixPath:
 
 
 def _label_path(path: PurePosixPath) -> PurePosixPath:
-    """As Ultralytics does: the last folder ``images`` becomes ``labels``; else beside the image."""
+    """Replace the last folder ``images``, if any, by ``labels``, as Ultralytics does."""
     i = _last_images(path)
     if i is not None:
         path = PurePosixPath(*path.parts[:i], "labels", *path.parts[i + 1 :])
     return path.with_suffix(".txt")
 
 
-def _read(path: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
-    if not path.is_file():
-        return Annotation(path, [])
-    try:
-        text = read_text(path)
-    except DatasetError as error:
-        detail = str(error).removeprefix(f"{path} ")
-        log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image.id)
+def _read(file: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
+    if not file.is_file():
+        return Annotation(file, [])
+    lines = read_columns(file, image.id, log)
+    if lines is None:
         return None
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        columns = line.split()
-        if not columns:
-            continue
-        place = f"line {number}"
+    boxes = []
+    for place, columns in lines:
         numbers = [to_float(column) for column in columns]
+        label = classes.get(int(numbers[0])) if numbers[0].is_integer() else None
         if len(columns) != 5 and (len(columns) < 7 or len(columns) % 2 == 0):
             detail = f"{place}: has {len(columns)} columns instead of 5"
-            log.add(FaultKind.MALFORMED_ANNOTATION, path, detail, image.id)
-            continue
-        label = classes.get(int(numbers[0])) if numbers[0].is_integer() else None
-        if label is None:
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image.id)
+        elif label is None:
             detail = f"{place}: has no known class {columns[0]!r} (there are {len(classes)})"
-            log.add(FaultKind.UNKNOWN_CLASS, path, detail, image.id)
-            continue
-        x1, y1, x2, y2 = _corners(numbers[1:])
-        corners = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
-        rows.append(RawBox(label, corners, place, " ".join(columns[1:])))
-    return Annotation(path, rows)
+            log.add(FaultKind.UNKNOWN_CLASS, file, detail, image.id)
+        else:
+            x1, y1, x2, y2 = _corners(numbers[1:])
+            corners = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
+            boxes.append(AnnotatedBox(label, corners, place, " ".join(columns[1:])))
+    return Annotation(file, boxes)
 
 
 def _corners(numbers: list[float]) -> tuple[float, float, float, float]:
-    """(x1, y1, x2, y2) as fractions, of a box (cx, cy, w, h) or of an outline (x, y, x, y, ...)."""
+    """Return x1, y1, x2, y2 of a box (cx, cy, w, h) or an outline (x, y, x, y, ...)."""
     if len(numbers) == 4:
         cx, cy, width, height = numbers
         return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
@@ -269,3 +275,34 @@ def _corners(numbers: list[float]) -> tuple[float, float, float, float]:
     if any(value != value for value in numbers):  # min and max would overlook NaN
         return (float("nan"),) * 4
     return min(xs), min(ys), max(xs), max(ys)
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def write(folder: Path, content: ExportContent) -> None:
+    """Write data.yaml and one text file per image."""
+    numbers = {name: i for i, name in enumerate(content.classes)}
+    for image in content.images:
+        path = folder / _label_path(PurePosixPath(IMAGES) / content.names[image.id])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_lines(content.boxes[image.id], image, numbers), encoding="utf-8")
+    # Quoted: YAML 1.1 takes a class called "no" for false.
+    names = {i: DoubleQuotedScalarString(name) for name, i in numbers.items()}
+    with (folder / "data.yaml").open("w", encoding="utf-8") as file:
+        file.write("# Every image is in both lists: split them as you need.\n")
+        # No `path`: readers then start from the folder of this file.
+        YAML().dump({"train": IMAGES, "val": IMAGES, "names": names}, file)
+
+
+def _lines(boxes: Boxes, image: ImageRef, numbers: dict[str, int]) -> str:
+    lines = []
+    for label, (x1, y1, x2, y2) in zip(boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True):
+        values = (
+            (x1 + x2) / 2 / image.width,
+            (y1 + y2) / 2 / image.height,
+            (x2 - x1) / image.width,
+            (y2 - y1) / image.height,
+        )
+        lines.append(f"{numbers[label]} " + " ".join(f"{value:.12g}" for value in values) + "\n")
+    return "".join(lines)

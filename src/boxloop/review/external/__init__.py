@@ -1,1 +1,1 @@
-"""Corrections made in other tools."""
+"""Import corrections that were made in other tools."""

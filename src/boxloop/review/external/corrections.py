@@ -1,4 +1,4 @@
-"""Takes in a batch, or a part of one, that was corrected in another program."""
+"""Import a batch, or a part of one, that was corrected in another program."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ from boxloop.campaign.export.content import proposals_tag, require_batch
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
-from boxloop.datasets.formats.coco_writer import tagged
+from boxloop.datasets.formats.coco import tag_id
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, ProtectedLabelsError
 from boxloop.params import Params
-from boxloop.review.external.import_coco import ReviewedImage, read
-from boxloop.review.external.pairing import hand_on, pair_by_id, pair_by_place, rounding
-from boxloop.review.validation import Fault, check_image, listing
+from boxloop.review.external.import_coco import (
+    ReviewedImage,
+    list_names,
+    read_coco_corrections,
+)
+from boxloop.review.external.pairing import (
+    assign_ids,
+    pair_by_id,
+    pair_by_place,
+    rounding_tolerance,
+)
+from boxloop.review.validation import Problem, check_image, format_problems
 
 KIND = "import"
 """Kind of annotator of what was corrected in another program."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What became of a file of corrections.
+class ImportResult:
+    """The outcome of an import.
 
     Attributes:
         batch: key of the batch.
@@ -50,7 +59,7 @@ class Taken:
     notes: tuple[str, ...]
 
     def summary(self) -> str:
-        """A few lines for the terminal."""
+        """Summarize the import in a few lines for the terminal."""
         e = self.edits
         bare = f" ({self.bare} without boxes)" if self.bare else ""
         lines = [
@@ -69,7 +78,7 @@ class Taken:
         return "\n".join(lines)
 
 
-def take_in(
+def import_file(
     paths: CampaignPaths,
     params: Params,
     file: Path,
@@ -77,8 +86,8 @@ def take_in(
     batch: str | None = None,
     reviewer: str | None = None,
     redo: bool = False,
-) -> Taken:
-    """Checks a file of corrections and adds it to the journal; all of it, or nothing.
+) -> ImportResult:
+    """Check a file of corrections and submit it; all of it, or nothing.
 
     Args:
         paths: where the campaign's files are.
@@ -100,20 +109,21 @@ def take_in(
             " in params.yaml first"
         )
     images = artifacts.read_images(paths.images)
-    found = read(file, images.images)
-    key, chosen = _of_batch(paths, params, file, found, batch)
-    offered = _offered(paths, params, key, [item.image.id for item in chosen])
-    known = submissions.read(*paths.journals)
-    held = _held(paths, known, key)
-    before = submissions.latest(held)
+    found = read_coco_corrections(file, images.images)
+    key, chosen = _select_batch(paths, params, file, found, batch)
+    everything = _read_proposals(paths, key, [item.image.id for item in chosen])
+    wanted = {item.image.id for item in chosen}
+    offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
+    known = _read_submissions(paths, key)
+    before = submissions.latest(known)
     redone = [i for i in offered.boxes if i in before]
     if redone and not redo:
         raise ProtectedLabelsError(
-            f"{_some(redone)} of {key} {'were' if len(redone) > 1 else 'was'} submitted before:"
-            " --redo replaces those labels (the old ones stay in reviews/)"
+            f"{list_names(redone)} of {key} {'were' if len(redone) > 1 else 'was'} submitted"
+            " before: --redo replaces those labels (the old ones stay in reviews/)"
         )
-    boxes = _checked(file, chosen, images)
-    final, notes = _with_ids(paths, params, offered, chosen, boxes, key)
+    boxes = _require_valid(file, chosen, images)
+    final, notes = _pair(paths, params, offered, chosen, boxes, key)
     left_out = len(found) - len(chosen)
     if left_out:
         notes.append(f"Left out: {_images(left_out)} of other batches")
@@ -133,24 +143,23 @@ def take_in(
     )
     path = submissions.append(paths.reviews, submission)
     shown = submission.shown()
-    everything = artifacts.read_proposals(paths.proposals(key)).boxes
-    return Taken(
+    return ImportResult(
         batch=key,
         path=path,
         images=len(final),
         bare=sum(len(item) == 0 for item in final.values()),
         edits=sum((diff(shown[i], final[i]) for i in final), Ledger()),
-        missing=len(submissions.missing([*held, submission], everything)),
+        missing=len(submissions.missing([*known, submission], everything.boxes)),
         redone=len(redone),
         known_to_dvc=bool(redone) and paths.corrections(key).exists(),
         notes=tuple(notes),
     )
 
 
-def _of_batch(
+def _select_batch(
     paths: CampaignPaths, params: Params, file: Path, found: list[ReviewedImage], key: str | None
 ) -> tuple[str, list[ReviewedImage]]:
-    """The batch, and what the file says about its images."""
+    """Return the key of the batch, and the images of the file that are of it."""
     if key is not None:
         require_batch(params, key)
     if not found:
@@ -175,10 +184,8 @@ def _of_batch(
     return key, chosen
 
 
-def _offered(
-    paths: CampaignPaths, params: Params, key: str, image_ids: Collection[str]
-) -> Proposals:
-    """The proposals for these images, in the batch's order."""
+def _read_proposals(paths: CampaignPaths, key: str, image_ids: Collection[str]) -> Proposals:
+    """Read the proposals of a batch, which must have these images."""
     path = paths.proposals(key)
     if not path.exists():
         raise ArtifactError(
@@ -191,51 +198,50 @@ def _offered(
         raise ArtifactError(
             f"{path} has no image {absent[0]}, which {paths.batch(key)} lists: run 'dvc repro'"
         )
-    wanted = set(image_ids)
-    return replace(proposals, boxes={i: b for i, b in proposals.boxes.items() if i in wanted})
+    return proposals
 
 
-def _held(paths: CampaignPaths, known: Sequence[Corrections], key: str) -> list[Corrections]:
-    """The journal, and corrections of people that only DVC holds, as in a fresh clone."""
+def _read_submissions(paths: CampaignPaths, key: str) -> list[Corrections]:
+    """Read the submissions, and what people corrected that only DVC has, as in a clone."""
+    known = submissions.read(*paths.journals)
     path = paths.corrections(key)
-    if not path.exists():
-        return list(known)
-    corrections = artifacts.read_corrections(path)
-    return [*known, corrections] if corrections.by_person else list(known)
+    stored = [artifacts.read_corrections(path)] if path.exists() else []
+    return [*known, *(item for item in stored if item.by_person)]
 
 
-def _checked(file: Path, chosen: Sequence[ReviewedImage], images: ImageSet) -> dict[str, Boxes]:
-    """The boxes by image id; all of them sound.
+def _require_valid(
+    file: Path, chosen: Sequence[ReviewedImage], images: ImageSet
+) -> dict[str, Boxes]:
+    """Return the boxes by image id.
 
     Raises:
-        DatasetError: lists what is not.
+        DatasetError: lists every problem.
     """
-    faults: list[Fault] = []
+    problems: list[Problem] = []
     result = {}
     for item in chosen:
         image = item.image
         if item.size is not None and item.size != (image.width, image.height):
-            said = f"{item.size[0]:g}x{item.size[1]:g}"
             message = (
-                f"the file says {said} pixels, but the upright image has"
+                f"the file says {item.size[0]:g}x{item.size[1]:g} pixels, but the upright image has"
                 f" {image.width}x{image.height}: correct it on the very image, not on a scaled or"
                 " turned one"
             )
-            faults.append(Fault(image.id, None, message))
+            problems.append(Problem(image.id, None, message))
             continue
         boxes, found = check_image(image, item.boxes, images.classes)
-        faults += item.faults + found
+        problems += item.problems + found
         if boxes is not None:
             result[image.id] = boxes
-    if faults:
-        counted = "1 thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    if problems:
+        counted = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
         raise DatasetError(
-            f"{file} was not taken in, because {counted} wrong in it:\n{listing(faults)}"
+            f"{file} was not taken in, because {counted} wrong in it:\n{format_problems(problems)}"
         )
     return result
 
 
-def _with_ids(
+def _pair(
     paths: CampaignPaths,
     params: Params,
     offered: Proposals,
@@ -243,37 +249,33 @@ def _with_ids(
     boxes: Mapping[str, Boxes],
     key: str,
 ) -> tuple[dict[str, Boxes], list[str]]:
-    """The boxes with the ids of their proposals, in the batch's order, and what is to be said."""
+    """Give the boxes the ids of their proposals, in the batch's order; return notes as well."""
     threshold = params.review.score_threshold
     shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
-    tag = proposals_tag(paths, key)
-    said = {item.image.id: [_untagged(tag, name) for name in item.proposal_ids] for item in chosen}
-    ours = {i: pair_by_id(shown[i], boxes[i], said[i]) for i in offered.boxes}
-    by_id = any(ours.values())
+    prefix = tag_id(proposals_tag(paths, key), "")
+    # An id without the prefix is of other proposals, and names none of these.
+    named = {
+        item.image.id: [
+            name.removeprefix(prefix) if name and name.startswith(prefix) else None
+            for name in item.proposal_ids
+        ]
+        for item in chosen
+    }
+    pairs = {i: pair_by_id(shown[i], boxes[i], named[i]) for i in offered.boxes}
     notes = []
-    if any(name is not None for item in chosen for name in item.proposal_ids) and not by_id:
-        notes.append(
-            f"The file was made from other proposals than {paths.proposals(key)} has now: what was"
-            " kept, moved and relabeled is told by geometry"
-        )
-    tolerance = rounding(shown.values(), boxes.values())
+    if not any(pairs.values()):
+        pairs = {i: pair_by_place(shown[i], boxes[i]) for i in offered.boxes}
+        if any(name is not None for item in chosen for name in item.proposal_ids):
+            notes.append(
+                f"The file was made from other proposals than {paths.proposals(key)} has now: what"
+                " was kept, moved and relabeled is told by geometry"
+            )
+    tolerance = rounding_tolerance(shown.values(), boxes.values())
     final = {
-        i: hand_on(
-            shown[i],
-            boxes[i],
-            ours[i] if by_id else pair_by_place(shown[i], boxes[i]),
-            taken=offered.boxes[i].ids.tolist(),
-            tolerance=tolerance,
-        )
-        for i in offered.boxes
+        i: assign_ids(shown[i], boxes[i], pairs[i], taken=b.ids.tolist(), tolerance=tolerance)
+        for i, b in offered.boxes.items()
     }
     return final, notes
-
-
-def _untagged(tag: str, name: str | None) -> str | None:
-    """The proposal's own id; None where it is of other proposals."""
-    start = tagged(tag, "")
-    return name.removeprefix(start) if name is not None and name.startswith(start) else None
 
 
 def _images(count: int) -> str:
@@ -282,8 +284,3 @@ def _images(count: int) -> str:
 
 def _boxes(count: int) -> str:
     return f"{count} box" if count == 1 else f"{count} boxes"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more images" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

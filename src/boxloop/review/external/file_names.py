@@ -1,4 +1,4 @@
-"""Finds the campaign's image behind the file name that another tool gives back.
+"""Find the campaign's image by the file name that another tool gives back.
 
 Tools drop folders or put their own in front, and Label Studio prefixes an upload with eight hex
 digits and replaces what it does not like in a name.
@@ -19,10 +19,10 @@ _Parts = tuple[str, ...]
 
 
 class FileNames:
-    """The names that the images of a campaign may come back by."""
+    """Index the names that the images of a campaign may come back by."""
 
     def __init__(self, images: Sequence[ImageRef]) -> None:
-        """Takes all images of the campaign: also those of other batches, to tell them apart."""
+        """Index all images of the campaign, also of other batches, to tell them apart."""
         self._exact: dict[str, list[tuple[ImageRef, _Parts]]] = {}
         self._upload: dict[str, list[tuple[ImageRef, _Parts]]] = {}
         for image in images:
@@ -32,7 +32,7 @@ class FileNames:
                 self._upload.setdefault(_as_upload(parts[-1]), []).append((image, parts))
 
     def find(self, name: str) -> list[ImageRef]:
-        """The images that ``name`` may mean: one where it is clear, none where it is unknown.
+        """Return the images that a name may mean: one if clear, none if unknown.
 
         A name with folders means the image whose path ends alike; a bare one that several images
         have is ambiguous, unless it is the whole of one image's name.
@@ -68,7 +68,7 @@ def _closest(parts: _Parts, candidates: list[tuple[ImageRef, _Parts]]) -> list[I
 
 
 def _common_tail(a: _Parts, b: _Parts) -> int:
-    """How many folders before the file's own name are the same in both."""
+    """Count the folders before the file's own name that are the same in both."""
     count = 0
     for x, y in zip(a[-2::-1], b[-2::-1], strict=False):
         if x != y:

@@ -1,8 +1,8 @@
-"""Reads corrections from COCO's JSON, as CVAT and Label Studio export it.
+"""Read corrections from COCO's JSON, as CVAT and Label Studio export it.
 
 Every image under ``images`` counts as reviewed. ``bbox`` is taken as it is; an outline or a mask
 beside it is not looked at. What stands for no single upright box (a crowd region, a rotated box) is
-a fault, and so is what comes without a ``bbox`` or with a category that the file does not define.
+a problem, and so is what comes without a ``bbox`` or with a category that the file does not define.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.cleaning import to_float
-from boxloop.datasets.formats.coco import read_categories, read_content
-from boxloop.datasets.formats.coco_writer import ID_KEY
+from boxloop.datasets.annotations import to_float
+from boxloop.datasets.formats.coco import ID_KEY, read_categories, read_content
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames
-from boxloop.review.validation import Fault, RawBox, shown
+from boxloop.review.validation import Problem, RawBox, printable
 
 _NAMED = 5  # so many file names are spelled out in an error
 _UPRIGHT = 0.01  # degrees
@@ -27,14 +26,14 @@ _UPRIGHT = 0.01  # degrees
 
 @dataclass
 class ReviewedImage:
-    """What the file says about one image.
+    """One image as the file describes it.
 
     Attributes:
         image: the campaign's image.
         size: the (width, height) that the file declares; None where it does not.
         boxes: as they stand in the file; their ids are their places in it.
         proposal_ids: for each box, the content of its ``boxloop_id``, or None.
-        faults: what cannot be read as a box.
+        problems: what cannot be read as a box.
         outlines: number of boxes that have an outline or a mask beside them.
     """
 
@@ -42,12 +41,12 @@ class ReviewedImage:
     size: tuple[float, float] | None
     boxes: list[RawBox] = field(default_factory=list)
     proposal_ids: list[str | None] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     outlines: int = 0
 
 
-def read(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
-    """Reads a file of corrections.
+def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
+    """Read a file of corrections.
 
     Args:
         path: the file.
@@ -83,15 +82,16 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
         if not isinstance(key, int | str) or not isinstance(name, str) or not name:
             raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
         if key in found:
-            raise DatasetError(f"{path}, {place}: the image id {shown(str(key))} occurs twice")
+            raise DatasetError(f"{path}, {place}: the image id {printable(str(key))} occurs twice")
         candidates = names.find(name)
         if not candidates:
-            unknown.append(shown(name))
+            unknown.append(printable(name))
             continue
         if len(candidates) > 1:
+            several = list_names([candidate.path for candidate in candidates])
             raise DatasetError(
-                f"{path}, {place}: '{shown(name)}' may be {_some([c.path for c in candidates])}:"
-                " give it the folder that tells them apart"
+                f"{path}, {place}: '{printable(name)}' may be {several}: give it the folder that"
+                " tells them apart"
             )
         image = candidates[0]
         if image.id in places:
@@ -105,7 +105,7 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
     if unknown:
         raise DatasetError(
             f"{path} lists {len(unknown)} of {len(entries)} images that are none of the"
-            f" campaign's by their file names: {_some(unknown)}"
+            f" campaign's by their file names: {list_names(unknown)}"
         )
     return found
 
@@ -123,11 +123,11 @@ def _add(
     elif math.isfinite(degrees) and _tilt(degrees) > _UPRIGHT:
         why = f"is rotated by {degrees:g} degrees, and boxloop's boxes are upright: draw it so"
     elif not isinstance(category, int) or category not in categories:
-        why = f"has the category {shown(str(category))}, which the file does not define"
+        why = f"has the category {printable(str(category))}, which the file does not define"
     elif not isinstance(bbox, list) or len(bbox) != 4:
         why = "has no 'bbox' of four numbers: export boxes, not outlines or masks alone"
     if why is not None:
-        reviewed.faults.append(Fault(reviewed.image.id, None, f"{place} {why}"))
+        reviewed.problems.append(Problem(reviewed.image.id, None, f"{place} {why}"))
         return
     x, y, width, height = (to_float(value) for value in bbox or ())
     assert isinstance(category, int)
@@ -139,11 +139,12 @@ def _add(
 
 
 def _tilt(degrees: float) -> float:
-    """Degrees between a box and the nearest upright box of the same width and height."""
+    """Return the degrees between a box and the nearest upright position."""
     rest = degrees % 180
     return min(rest, 180 - rest)
 
 
-def _some(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """List the first few names, and count the others."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -1,6 +1,6 @@
-"""Which proposal a box that comes back was made from.
+"""Pair boxes that come back from another tool with the proposals they were made from.
 
-A tool that keeps ``boxloop_id`` tells it. Elsewhere it is a matter of geometry, the surest pairs
+A tool that keeps ``boxloop_id`` names the proposal. Elsewhere geometry decides, the surest pairs
 first: boxes in the same place, whatever their label, then those that the paper's count would pair.
 """
 
@@ -25,8 +25,8 @@ _WHOLE_PIXELS = (1.0, 1.0, 2.0, 2.0)
 Edges = tuple[float, float, float, float]
 
 
-def rounding(shown: Iterable[Boxes], final: Iterable[Boxes]) -> Edges:
-    """By how many pixels a tool may have rounded each edge of a box that nobody moved.
+def rounding_tolerance(shown: Iterable[Boxes], final: Iterable[Boxes]) -> Edges:
+    """Return by how many pixels a tool may have rounded each edge of an unmoved box.
 
     CVAT writes two decimals. Older versions of Label Studio cut x, y, width and height down to
     whole pixels each, so that the far edges may lose two.
@@ -43,9 +43,10 @@ def _whole(table: Iterable[Boxes]) -> bool:
 
 
 def pair_by_id(shown: Boxes, final: Boxes, said: Sequence[str | None]) -> dict[int, int]:
-    """Proposal of each box that names one; of several that name the same, the nearest has it.
+    """Pair the boxes that name a proposal with it, one to one.
 
-    Where a box was copied in the tool, its attributes were copied along.
+    Where a box was copied in the tool, its attributes were copied along: of several boxes that name
+    the same proposal, the one with the highest IoU gets it.
 
     Args:
         shown: proposals of one image.
@@ -66,7 +67,7 @@ def pair_by_id(shown: Boxes, final: Boxes, said: Sequence[str | None]) -> dict[i
 
 
 def pair_by_place(shown: Boxes, final: Boxes) -> dict[int, int]:
-    """Proposal of each box by geometry, one to one; as :func:`pair_by_id` gives them."""
+    """Pair boxes with proposals by geometry, one to one, as :func:`pair_by_id` does."""
     found: dict[int, int] = {}
     kept, relabeled, _ = pair(shown, final, SAME_IOU)
     found |= {column: row for row, column in kept + relabeled}
@@ -77,7 +78,7 @@ def pair_by_place(shown: Boxes, final: Boxes) -> dict[int, int]:
     return found
 
 
-def hand_on(
+def assign_ids(
     shown: Boxes,
     final: Boxes,
     pairs: Mapping[int, int],
@@ -85,7 +86,7 @@ def hand_on(
     taken: Collection[str],
     tolerance: Edges,
 ) -> Boxes:
-    """The boxes with the ids of the proposals that they were made from.
+    """Give boxes the ids of the proposals that they were made from.
 
     A box that differs from its proposal by no more than the tool's rounding was not moved: it is
     put back to where the proposal was.
@@ -95,7 +96,7 @@ def hand_on(
         final: its boxes; their ids are not used.
         pairs: indices of proposals by indices of boxes, one to one.
         taken: ids of all proposals of the image, shown or not; no drawn box gets one.
-        tolerance: of :func:`rounding`.
+        tolerance: of :func:`rounding_tolerance`.
     """
     fresh = (name for i in count() if (name := f"i{i}") not in taken)
     ids, xyxy = [], final.xyxy.copy()

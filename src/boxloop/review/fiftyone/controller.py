@@ -20,7 +20,7 @@ from boxloop.review.fiftyone.live_summary import Summary, summary_text
 from boxloop.review.fiftyone.live_workload import Others, Prices, Worth, added_up
 from boxloop.review.fiftyone.review_states import Board, State
 from boxloop.review.fiftyone.shown_proposals import Offer
-from boxloop.review.validation import Fault, RawBox, check_image
+from boxloop.review.validation import Problem, RawBox, check_image
 
 T = TypeVar("T")
 
@@ -197,7 +197,7 @@ class Desk:
                 return
             time.sleep(min(deadline - now, 0.25))
 
-    def _all_faults(self, states: Sequence[State]) -> list[Fault]:
+    def _all_faults(self, states: Sequence[State]) -> list[Problem]:
         known = submissions.latest(self._known())
         faults = []
         for state in states:
@@ -207,7 +207,7 @@ class Desk:
             if other is not None and moment != item.base:
                 who = other.reviewer or "somebody"
                 faults.append(
-                    Fault(
+                    Problem(
                         state.image_id,
                         None,
                         f"was submitted by {who} while you worked on it: end this session and start"
@@ -218,8 +218,8 @@ class Desk:
                 faults += self._own_faults(state)
         return faults
 
-    def _own_faults(self, state: State) -> list[Fault]:
-        waiting = [] if state.reviewed else [Fault(state.image_id, None, NOT_REVIEWED)]
+    def _own_faults(self, state: State) -> list[Problem]:
+        waiting = [] if state.reviewed else [Problem(state.image_id, None, NOT_REVIEWED)]
         return waiting + self._check(state).faults
 
     def _check(self, state: State) -> _Checked:
@@ -233,7 +233,7 @@ class Desk:
             self._checked[state.image_id] = known
         return known
 
-    def _listed(self, faults: Sequence[Fault], states: Sequence[State]) -> list[dict[str, Any]]:
+    def _listed(self, faults: Sequence[Problem], states: Sequence[State]) -> list[dict[str, Any]]:
         samples = {state.image_id: state.sample_id for state in states}
         return [
             {"sample": samples[f.image_id], "image": f.image_id, "message": f.message}
@@ -301,7 +301,7 @@ class _Checked:
     offer: Offer
     raw: tuple[RawBox, ...]
     boxes: Boxes | None
-    faults: list[Fault]
+    faults: list[Problem]
     worth: Worth | None
 
 

@@ -1,0 +1,83 @@
+"""What an annotation file says about an image, as read and not yet checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boxloop.datasets.faults import FaultKind, FaultLog
+from boxloop.datasets.file_listing import read_text
+from boxloop.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class AnnotatedBox:
+    """A box as an annotation file gives it.
+
+    Attributes:
+        label: name of the class.
+        corners: x1, y1, x2, y2 in pixels; NaN where the file has no number there.
+        place: where in the file ("object 3", "line 12").
+        said: the file's own words for the coordinates.
+    """
+
+    label: str
+    corners: tuple[float, float, float, float]
+    place: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The boxes of one image, as its annotation file gives them.
+
+    Attributes:
+        file: the annotation file.
+        boxes: its boxes.
+        size: the (width, height) that it declares, if it does.
+        first_pixel: number of the first pixel; where it is 1 (VOC), the edges are inclusive.
+    """
+
+    file: Path
+    boxes: Sequence[AnnotatedBox]
+    size: tuple[int, int] | None = None
+    first_pixel: int = 0
+
+
+def to_float(value: object) -> float:
+    """Return the number that a text or a JSON number stands for; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def to_size(width: object, height: object) -> tuple[int, int] | None:
+    """Return a declared size in whole pixels; None where it is none."""
+    w, h = to_float(width), to_float(height)
+    return (int(w), int(h)) if 0 < w < 1e9 and 0 < h < 1e9 else None
+
+
+def read_columns(file: Path, image_id: str, log: FaultLog) -> list[tuple[str, list[str]]] | None:
+    """Read a label file of one box per line.
+
+    Args:
+        file: the label file.
+        image_id: the image that it describes.
+        log: takes the fault of a file that cannot be read.
+
+    Returns:
+        (place, columns) of each line that is not blank; None where the file cannot be read.
+    """
+    try:
+        lines = read_text(file).splitlines()
+    except DatasetError as error:
+        detail = str(error).removeprefix(f"{file} ")
+        log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
+        return None
+    split = ((f"line {number}", line.split()) for number, line in enumerate(lines, start=1))
+    return [(place, columns) for place, columns in split if columns]
