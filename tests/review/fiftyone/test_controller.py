@@ -12,10 +12,9 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.workload import account, total
 from boxloop.errors import UserError
 from boxloop.params import load_params
-from boxloop.report.console import percent
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone import controller as desk_module
-from boxloop.review.fiftyone.live_summary import duration
+from boxloop.text import percent
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, images, offer
 
 MOVED = (20, 10, 40, 30)  # IoU with A: 1/3
@@ -169,11 +168,6 @@ def test_edits_marks_and_seconds_at_one_time_do_not_undo_each_other(open_session
     session.board.states()
     tags = session.app.record("img02")[0]["tags"]
     assert tags == (["reviewed"] if state.reviewed else [])
-
-
-def test_durations_and_percentages_for_people():
-    assert [duration(s) for s in (0.4, 48, 185, 4330)] == ["0 s", "48 s", "3 min 5 s", "1 h 12 min"]
-    assert percent(0.12345) == "12.3 %"
 
 
 # --- what it comes to -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from boxloop.core.edits import Ledger
 from boxloop.core.workload import Totals
-from boxloop.report.console import percent
+from boxloop.text import duration, percent
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,3 @@ def summary_text(summary: Summary) -> str:
     if summary.waiting:
         lines.append(f"  {summary.waiting} images of {summary.batch} wait for somebody else")
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 48 s, 3 min 5 s, 1 h 12 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
