@@ -144,7 +144,7 @@ def init(
 @app.command(name="install-mongod")
 def install_mongod() -> None:
     """Set up the database of the review App, without root, where none runs yet."""
-    from boxloop.review.fiftyone.install_mongod.install import install_mongod as install
+    from boxloop.review.fiftyone.install_mongod import install_mongod as install
 
     install()
 
