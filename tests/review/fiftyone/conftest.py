@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from boxloop.review.fiftyone.environment import environment
+from boxloop.review.fiftyone.app_process import app_environment
 from boxloop.review.fiftyone.mongodb import URI_VARIABLE, open_database
 from builders_database import nothing_left, require_mongod, wait_until
 
@@ -38,7 +38,7 @@ def fiftyone(tmp_path_factory, mongod):
         with open_database(folder) as uri:
             # Tests need not outlast a power cut: their writes do not wait for the disk.
             fast = uri.partition("?")[0]
-            os.environ.update(environment(before, uri=fast, database="boxloop_tests"))
+            os.environ.update(app_environment(before, uri=fast, database="boxloop_tests"))
             import fiftyone
 
             fiftyone.list_datasets()  # the settings are read now, and the database is connected to
