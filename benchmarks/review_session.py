@@ -35,7 +35,7 @@ from PIL import Image
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
-from boxloop.review.fiftyone.environment import environment
+from boxloop.review.fiftyone.app_process import app_environment
 from boxloop.review.fiftyone.mongodb import open_database
 
 SIZE = (640, 480)
@@ -126,42 +126,43 @@ def inside(folder: Path) -> dict[str, float]:
     os.chdir(folder)
     with open_database(Path(".boxloop")) as uri:
         name = Path(".boxloop/id").read_text().strip()
-        os.environ.update(environment(os.environ, uri=uri, database=name))
+        os.environ.update(app_environment(os.environ, uri=uri, database=name))
         from boxloop.params import load_params
-        from boxloop.review.fiftyone import assign
-        from boxloop.review.fiftyone.controller import Desk
-        from boxloop.review.fiftyone.sync import open_board
+        from boxloop.review.fiftyone import session_inputs
+        from boxloop.review.fiftyone.controller import ReviewController
+        from boxloop.review.fiftyone.sync import open_dataset
 
         paths, params = CampaignPaths(), load_params(Path("params.yaml"))
-        work = assign.plan_work(paths, params, assign.Terms("b00", "ann"))
-        board = open_board(work, assign.display_files(paths, work))
-        known = assign.Submissions(paths, params)
-        desk = Desk(
-            board,
+        request = session_inputs.ReviewRequest("b00", "ann")
+        assignment = session_inputs.read_assignment(paths, params, request)
+        dataset = open_dataset(assignment, session_inputs.display_files(paths, assignment))
+        known = session_inputs.SubmissionCache(paths, params)
+        controller = ReviewController(
+            dataset,
             paths.reviews,
-            others=assign.other_batches(paths, params, "b00", known(), redo=False),
-            prices=assign.prices(params),
-            versions=assign.versions(),
+            others=session_inputs.other_batches(paths, params, "b00", known(), redo=False),
+            iou_thresholds=params.account.iou_thresholds,
+            versions=session_inputs.versions(),
             known=known,
             idle_seconds=60.0,
             on_submit=lambda text: None,
         )
-        ids = [state.sample_id for state in desk.states()]
-        desk.mark(ids, reviewed=True)
-        desk.overview()
+        ids = [image.sample_id for image in controller.images()]
+        controller.set_reviewed(ids)
+        controller.overview()
 
         def after_an_edit() -> None:
-            desk.spend({ids[0]: 0.01})
-            desk.overview()
+            controller.add_seconds({ids[0]: 0.01})
+            controller.overview()
 
         result = {
-            "read-back": timed(board.states),
-            "overview": timed(desk.overview),
+            "read-back": timed(dataset.read),
+            "overview": timed(controller.overview),
             "after an edit": timed(after_an_edit),
         }
-        desk._settle = lambda: None  # type: ignore[method-assign]
+        controller._wait_for_autosave = lambda: None  # type: ignore[method-assign]
         started = time.perf_counter()
-        assert "summary" in desk.submit()
+        assert "summary" in controller.submit()
         return {**result, "submit": time.perf_counter() - started}
 
 

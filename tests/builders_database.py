@@ -12,8 +12,8 @@ import psutil
 import pymongo
 
 from boxloop.errors import DatabaseError
-from boxloop.review.fiftyone.install_mongod.binary import MONGOD_VARIABLE, find_mongod
-from boxloop.review.fiftyone.install_mongod.install import install_mongod
+from boxloop.review.fiftyone.install_mongod import install_mongod
+from boxloop.review.fiftyone.mongodb import MONGOD_VARIABLE, find_mongod
 
 SESSION = """
 import sys
@@ -117,7 +117,7 @@ def processes(folder):
                 continue
         except psutil.Error:
             continue
-        if "boxloop.review.fiftyone.mongodb.keeper" in command and str(folder) in command:
+        if "boxloop.review.fiftyone.mongod_keeper" in command and str(folder) in command:
             keepers.append(process)
         elif str(folder / "db") in command:
             mongods.append(process)

@@ -95,38 +95,40 @@ class Session:
 
     Attributes:
         app: what the person does.
-        desk: what boxloop makes of it.
+        dataset: the FiftyOne dataset that the App edits.
+        controller: what boxloop makes of it.
     """
 
     def __init__(self, server, paths, key="b00", *, reviewer="ann", part=None, redo=False):
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
-        from boxloop.review.fiftyone import assign, operators
-        from boxloop.review.fiftyone.controller import Desk
-        from boxloop.review.fiftyone.sync import open_board
+        from boxloop.review.fiftyone import operators, session_inputs
+        from boxloop.review.fiftyone.controller import ReviewController
+        from boxloop.review.fiftyone.sync import open_dataset
 
         self.paths = paths
         self.params = load_params(paths.root / "params.yaml")
-        terms = assign.Terms(key, reviewer, part, redo)
-        self.work = assign.plan_work(paths, self.params, terms)
-        self.board = open_board(self.work, assign.display_files(paths, self.work))
-        known = assign.SubmissionCache(paths, self.params)
+        request = session_inputs.ReviewRequest(key, reviewer, part, redo)
+        self.assignment = session_inputs.read_assignment(paths, self.params, request)
+        files = session_inputs.display_files(paths, self.assignment)
+        self.dataset = open_dataset(self.assignment, files)
+        known = session_inputs.SubmissionCache(paths, self.params)
         self.said = []
-        self.desk = Desk(
-            self.board,
+        self.controller = ReviewController(
+            self.dataset,
             paths.reviews,
-            others=assign.other_batches(paths, self.params, key, known(), redo=redo),
-            prices=assign.prices(self.params),
-            versions=assign.versions(),
+            others=session_inputs.other_batches(paths, self.params, key, known(), redo=redo),
+            iou_thresholds=self.params.account.iou_thresholds,
+            versions=session_inputs.versions(),
             known=known,
             idle_seconds=self.params.review.idle_seconds,
             on_submit=self.said.append,
         )
-        operators.serve(self.desk)
+        operators.serve(self.controller)
         self.app = AppClient(f"{server}/datasets/{key}?workspace=review")
 
     def submit(self):
         """Submits what is marked, without the wait for what the App may still have to save."""
-        self.desk._settle = lambda: None
+        self.controller._wait_for_autosave = lambda: None
         return self.app.submit()
 
     def finish(self):
@@ -201,11 +203,11 @@ class AppClient:
         """Marks images as reviewed; all, unless some are named."""
         samples = self.samples()
         ids = [samples[i] for i in image_ids or samples]
-        return self.call("mark", samples=ids, reviewed=reviewed)
+        return self.call("set_reviewed", samples=ids, reviewed=reviewed)
 
-    def spend(self, **seconds):
+    def add_seconds(self, **seconds):
         samples = self.samples()
-        return self.call("spend", seconds={samples[i]: s for i, s in seconds.items()})
+        return self.call("add_seconds", seconds={samples[i]: s for i, s in seconds.items()})
 
     def submit(self):
         return self.call("submit")

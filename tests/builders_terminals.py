@@ -92,7 +92,7 @@ def processes(folder):
         if "boxloop.review.fiftyone.server" in command and place == str(folder):
             found["server"].append(process)
         elif (
-            "boxloop.review.fiftyone.mongodb.keeper" in command
+            "boxloop.review.fiftyone.mongod_keeper" in command
             and str(folder / ".boxloop") in command
         ):
             found["keeper"].append(process)

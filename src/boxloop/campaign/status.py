@@ -17,7 +17,7 @@ from boxloop.core.workload import BatchWorkload, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 from boxloop.params import Params
-from boxloop.report.console import percent
+from boxloop.text import percent
 
 _T = TypeVar("_T")
 

@@ -168,7 +168,7 @@ def status(
 @app.command(name="install-mongod", rich_help_panel=PEOPLE)
 def install_mongod() -> None:
     """Set up the review App's database, without root."""
-    from boxloop.review.fiftyone.install_mongod.install import install_mongod as install
+    from boxloop.review.fiftyone.install_mongod import install_mongod as install
 
     install()
 

@@ -12,11 +12,11 @@ from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json, write_text
 from boxloop.params import Params
 from boxloop.report import figures, tables
-from boxloop.report.console import percent
 from boxloop.report.contact_sheets import Cell, sheet
 from boxloop.report.page import DatasetFacts, Figure, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.report.training_summary import read_trainings
+from boxloop.text import percent
 
 
 def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path) -> CampaignResults:

@@ -12,16 +12,12 @@ from rich.table import Table
 
 from boxloop.campaign.paths import CampaignPaths, CampaignResults
 from boxloop.report import tables
+from boxloop.text import minutes, percent
 
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort
 
 _WIDTH = 80
-
-
-def percent(fraction: float) -> str:
-    """0.534 as "53.4 %"."""
-    return f"{100 * fraction:.1f} %"
 
 
 def workload_text(campaign: CampaignResults) -> str:
@@ -77,11 +73,6 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
             f" unexplained {effort.fit.residual:.1f} per image (of {effort.fit.mean:.1f})."
         )
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-def minutes(seconds: float) -> str:
-    """2100 as "35.0 min"."""
-    return f"{seconds / 60:,.1f} min"
 
 
 def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:

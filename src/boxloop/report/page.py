@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from boxloop.campaign.paths import CampaignResults
 from boxloop.params import Params
-from boxloop.report.console import minutes, percent
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
 from boxloop.report.review_time import Effort
 from boxloop.report.tables import EDITS, flatten
 from boxloop.report.training_summary import Training
+from boxloop.text import minutes, percent
 
 _MOST_FAULTS = 50
 """Faults that are listed one by one; data/faults.json holds all of them."""

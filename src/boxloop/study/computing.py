@@ -13,13 +13,13 @@ from boxloop import __version__
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import write_json
 from boxloop.progress import reporting
-from boxloop.report.console import percent
 from boxloop.study.grid import Cell
 from boxloop.study.jobs import jobs_of
 from boxloop.study.live import Tracking
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import workload_rows
 from boxloop.study.study import Study
+from boxloop.text import percent
 
 Print = Callable[[str], object]
 

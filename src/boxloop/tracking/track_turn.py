@@ -17,8 +17,8 @@ from boxloop.campaign.paths import CampaignPaths, CampaignResults, workspace_of
 from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import SIMNET, Params
-from boxloop.report.console import percent
 from boxloop.report.tables import flatten
+from boxloop.text import percent
 from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, opened
 from boxloop.tracking.turn_record import (
     Point,

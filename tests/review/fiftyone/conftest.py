@@ -8,17 +8,29 @@ import threading
 
 import pytest
 
-from boxloop.review.fiftyone.environment import environment
-from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.mongodb.session import URI_VARIABLE
+from boxloop.review.fiftyone.app_process import app_environment
+from boxloop.review.fiftyone.mongodb import URI_VARIABLE, open_database
 from builders_database import nothing_left, require_mongod, wait_until
 
 
 @pytest.fixture(scope="session")
-def fiftyone(tmp_path_factory):
+def mongod():
+    return require_mongod()
+
+
+@pytest.fixture
+def folder(tmp_path, mongod, monkeypatch):
+    """The ``.boxloop`` of a campaign, which no process may outlive the test in."""
+    monkeypatch.delenv(URI_VARIABLE, raising=False)
+    path = tmp_path / "campaign" / ".boxloop"
+    yield path
+    wait_until(lambda: nothing_left(path))
+
+
+@pytest.fixture(scope="session")
+def fiftyone(tmp_path_factory, mongod):
     """The package, imported with a session's settings; its database is of these tests alone."""
     assert "fiftyone" not in sys.modules, "it read its settings already: import it in fixtures only"
-    require_mongod()
     folder = tmp_path_factory.mktemp("annotators") / ".boxloop"
     before = dict(os.environ)
     os.environ.pop(URI_VARIABLE, None)
@@ -26,7 +38,7 @@ def fiftyone(tmp_path_factory):
         with open_database(folder) as uri:
             # Tests need not outlast a power cut: their writes do not wait for the disk.
             fast = uri.partition("?")[0]
-            os.environ.update(environment(before, uri=fast, database="boxloop_tests"))
+            os.environ.update(app_environment(before, uri=fast, database="boxloop_tests"))
             import fiftyone
 
             fiftyone.list_datasets()  # the settings are read now, and the database is connected to

@@ -12,10 +12,9 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.workload import account, total
 from boxloop.errors import UserError
 from boxloop.params import load_params
-from boxloop.report.console import percent
 from boxloop.review.collect import collect
-from boxloop.review.fiftyone import controller as desk_module
-from boxloop.review.fiftyone.live_summary import duration
+from boxloop.review.fiftyone import controller as controller_module
+from boxloop.text import percent
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, images, offer
 
 MOVED = (20, 10, 40, 30)  # IoU with A: 1/3
@@ -87,7 +86,7 @@ def test_the_next_image_is_one_that_waits_in_order_and_round_again(open_session)
     assert names[session.app.mark("img05")["next"]] == "img02"
     assert names[session.app.mark("img02")["next"]] == "img04"
     assert session.app.mark("img04")["next"] is None
-    assert session.desk.following(None) is None
+    assert session.controller.next_waiting(None) is None
 
 
 def test_the_first_batch_is_drawn_from_scratch(open_session, paths):
@@ -129,18 +128,18 @@ def test_faults_of_marked_images_show_at_once_the_others_when_it_is_submitted(op
 
 def test_no_more_seconds_count_than_have_passed(open_session):
     session = open_session("b01")
-    session.app.spend(img02=2.0, img03=1.5)
+    session.app.add_seconds(img02=2.0, img03=1.5)
     assert session.app.overview()["seconds"] == 3.5
-    session.app.spend(img02=1e6)
+    session.app.add_seconds(img02=1e6)
     assert session.app.overview()["seconds"] < 20
-    session.app.spend(img02=1e6, img03=1e6, img04=1e6)
+    session.app.add_seconds(img02=1e6, img03=1e6, img04=1e6)
     assert session.app.overview()["seconds"] < 40
 
 
 def test_seconds_of_images_of_another_session_do_not_count(open_session):
     session = open_session("b01", part="1/2")
-    samples = session.board._samples.distinct("_id")
-    session.app.call("spend", seconds={str(sample): 1.0 for sample in samples} | {"x": 5.0})
+    samples = session.dataset._samples.distinct("_id")
+    session.app.call("add_seconds", seconds={str(sample): 1.0 for sample in samples} | {"x": 5.0})
     assert session.app.overview()["seconds"] == 2.0
 
 
@@ -148,32 +147,27 @@ def test_edits_marks_and_seconds_at_one_time_do_not_undo_each_other(open_session
     """The App writes an image's whole record with each edit; what was noted meanwhile must stay."""
     session = open_session("b01")
     sample = session.app.samples()["img02"]
-    stop, spent = threading.Event(), []
+    stop, added = threading.Event(), []
 
-    def spend():
+    def add():
         while not stop.is_set():
-            session.board.add_seconds({sample: 1.0})
-            session.board.mark([sample], reviewed=len(spent) % 2 == 0)
-            spent.append(1.0)
+            session.dataset.add_seconds({sample: 1.0})
+            session.dataset.set_reviewed([sample], len(added) % 2 == 0)
+            added.append(1.0)
 
-    thread = threading.Thread(target=spend)
+    thread = threading.Thread(target=add)
     thread.start()
     for i in range(25):
         session.app.relabel("img02", "p0", ("cat", "dog")[i % 2])
     stop.set()
     thread.join()
-    assert len(spent) > 25
-    state = session.board.states()[0]
-    assert state.seconds == sum(spent)
-    assert state.reviewed is (len(spent) % 2 == 1)
-    session.board.states()
+    assert len(added) > 25
+    image = session.dataset.read()[0]
+    assert image.seconds == sum(added)
+    assert image.reviewed is (len(added) % 2 == 1)
+    session.dataset.read()
     tags = session.app.record("img02")[0]["tags"]
-    assert tags == (["reviewed"] if state.reviewed else [])
-
-
-def test_durations_and_percentages_for_people():
-    assert [duration(s) for s in (0.4, 48, 185, 4330)] == ["0 s", "48 s", "3 min 5 s", "1 h 12 min"]
-    assert percent(0.12345) == "12.3 %"
+    assert tags == (["reviewed"] if image.reviewed else [])
 
 
 # --- what it comes to -----------------------------------------------------------------------------
@@ -253,7 +247,7 @@ def test_submitting_twice_is_submitting_once(open_session, paths):
 def test_two_windows_that_submit_at_one_moment_submit_once(open_session, paths):
     session = draw_first_batch(open_session)
     session.app.mark()
-    session.desk._settle = lambda: None
+    session.controller._wait_for_autosave = lambda: None
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(session.app.submit())) for _ in range(4)
@@ -313,10 +307,10 @@ def test_a_damaged_journal_is_named(open_session, paths):
 
 def test_a_submission_waits_for_the_app_to_save(open_session, monkeypatch):
     """Edits reach the database up to three seconds late; one of a moment ago is still included."""
-    monkeypatch.setattr(desk_module, "AUTOSAVE_SECONDS", 1.0)
+    monkeypatch.setattr(controller_module, "AUTOSAVE_SECONDS", 1.0)
     session = draw_first_batch(open_session)
     session.app.mark()
-    session.app.spend(img00=1.0)  # the person was there a moment ago
+    session.app.add_seconds(img00=1.0)  # the person was there a moment ago
     late = threading.Timer(0.7, lambda: session.app.relabel("img00", first_box(session), "dog"))
     late.start()
     begun = time.monotonic()
@@ -335,7 +329,7 @@ def test_a_submission_does_not_wait_for_a_colleague_who_goes_on_editing(open_ses
     mine = open_session("b01", part="1/2")
     mine.app.mark()
     colleague = open_session("b01", part="2/2", reviewer="bob")
-    samples = colleague.board._samples
+    samples = colleague.dataset._samples
     stop = threading.Event()
 
     def work():
@@ -345,10 +339,10 @@ def test_a_submission_does_not_wait_for_a_colleague_who_goes_on_editing(open_ses
 
     thread = threading.Thread(target=work)
     thread.start()
-    mine.desk._last_activity = time.monotonic() - 100
+    mine.controller._last_activity = time.monotonic() - 100
     samples.update_many({"image_id": {"$ne": "img05"}}, {"$set": {"last_modified_at": LONG_AGO}})
     begun = time.monotonic()
-    assert "summary" in mine.desk.submit()
+    assert "summary" in mine.controller.submit()
     assert time.monotonic() - begun < 1
     stop.set()
     thread.join()
@@ -358,11 +352,11 @@ LONG_AGO = submissions.parse_time("2024-01-01T00:00:00+00:00")
 
 
 def test_a_clock_that_was_set_back_does_not_hold_a_submission_up(open_session, monkeypatch):
-    monkeypatch.setattr(desk_module, "AUTOSAVE_SECONDS", 0.5)
+    monkeypatch.setattr(controller_module, "AUTOSAVE_SECONDS", 0.5)
     session = draw_first_batch(open_session)
     session.app.mark()
     ahead = submissions.parse_time("2100-01-01T00:00:00+00:00")
-    session.board._samples.update_many({}, {"$set": {"last_modified_at": ahead}})
+    session.dataset._samples.update_many({}, {"$set": {"last_modified_at": ahead}})
     begun = time.monotonic()
     assert "summary" in session.app.submit()
     assert time.monotonic() - begun < 3
@@ -374,7 +368,7 @@ def test_a_clock_that_was_set_back_does_not_hold_a_submission_up(open_session, m
 def test_a_redo_begins_from_the_labels_and_goes_on_counting(open_session, paths):
     draw_first_batch(open_session).finish()
     session = open_session("b01")
-    session.app.spend(img02=3.0)
+    session.app.add_seconds(img02=3.0)
     session.app.relabel("img02", "p0", "dog")
     drawn = session.app.draw("img02", D, "cat")
     session.finish()
@@ -383,7 +377,7 @@ def test_a_redo_begins_from_the_labels_and_goes_on_counting(open_session, paths)
     session = open_session("b01", redo=True, reviewer="bob")
     assert session.app.reviewed() == set()
     assert session.app.overview()["redo"]
-    session.app.spend(img02=2.0)
+    session.app.add_seconds(img02=2.0)
     session.app.relabel("img02", drawn, "dog")
     session.app.move("img02", "p0", MOVED)
     text = session.finish()
@@ -438,7 +432,7 @@ def test_only_submitted_images_can_be_redone(open_session):
     assert set(session.app.samples()) == {"img02", "img03"}
     # Beside it, somebody reviews the rest, in a view of its own.
     rest = open_session("b01", reviewer="bob")
-    assert rest.board.view != session.board.view
+    assert rest.dataset.view != session.dataset.view
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -446,9 +440,9 @@ def test_only_submitted_images_can_be_redone(open_session):
 
 def test_parts_are_disjoint_and_the_batch_is_done_when_all_are(open_session, paths):
     one, two = (open_session("b01", part=part) for part in ("1/2", "2/2"))
-    names = [{s.image.id for s in session.work.items} for session in (one, two)]
+    names = [{s.image.id for s in session.assignment.items} for session in (one, two)]
     assert names == [{"img02", "img03"}, {"img04", "img05"}]
-    assert (one.board.view, two.board.view) == ("part-1-of-2", "part-2-of-2")
+    assert (one.dataset.view, two.dataset.view) == ("part-1-of-2", "part-2-of-2")
     two.finish()
     assert "2 images of b01 wait for somebody else" in two.said[0]
     session = open_session("b01", part="1/2")
@@ -460,7 +454,7 @@ def test_parts_are_disjoint_and_the_batch_is_done_when_all_are(open_session, pat
 
 def test_more_parts_than_images_leave_some_without(open_session):
     session = open_session("b00", part="3/3")
-    assert len(session.work.items) == 1
+    assert len(session.assignment.items) == 1
     with pytest.raises(UserError, match="part 1/3 of batch b00 has no image: the batch has 2"):
         open_session("b00", part="1/3")
 

@@ -168,8 +168,8 @@ def test_the_order_of_the_boxes_does_not_matter(datasets, server, paths):
 
 def test_who_when_how_long_and_with_what(datasets, server, paths):
     def edit(app):
-        app.spend(a=4.0)
-        app.spend(a=2.0, b=1.5)
+        app.add_seconds(a=4.0)
+        app.add_seconds(a=2.0, b=1.5)
 
     made = by_person(paths, server, edit, None)
     assert made.reviewer == "ann"

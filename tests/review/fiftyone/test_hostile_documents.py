@@ -23,7 +23,7 @@ def again(session, server):
 
 def write(session, **fields):
     """Writes to the record of the first image, past the server."""
-    samples = session.board._samples
+    samples = session.dataset._samples
     assert samples.update_one({"image_id": "img00"}, {"$set": fields}).matched_count == 1
 
 
@@ -67,7 +67,7 @@ DAMAGED = [
 
 
 def test_a_damaged_box_is_told_and_not_submitted(session):
-    sound = session.board._samples.find_one({"image_id": "img00"})["boxes"]
+    sound = session.dataset._samples.find_one({"image_id": "img00"})["boxes"]
     for fields, says in DAMAGED:
         write(session, boxes=sound)
         break_box(session, **fields)
@@ -87,10 +87,10 @@ def test_what_is_wrong_is_told_for_each_box_and_image(session):
 
 def test_a_box_without_a_place_does_not_shift_those_after_it(session):
     """FiftyOne's own way to read leaves it out, and pairs labels with the places of others."""
-    session.board._samples.update_one(
+    session.dataset._samples.update_one(
         {"image_id": "img00"}, {"$unset": {"boxes.detections.0.bounding_box": ""}}
     )
-    boxes = session.board.states()[0].boxes
+    boxes = session.dataset.read()[0].boxes
     assert [box.id for box in boxes] == ["p0", "p1", "p2"]
     assert [box.xyxy for box in boxes] == [None, (40, 10, 60, 30), (70, 10, 90, 30)]
     assert "not four finite numbers" in refused(session)
@@ -132,7 +132,7 @@ def test_an_image_without_boxes_may_come_in_any_form(session, field):
     assert len(made.boxes["img00"]) == 0
 
 
-def damaged_offers(text):
+def damaged_records(text):
     content = json.loads(text)
     yield from (None, 7, "", "null", "[]", "{", "{}", "[" * 100_000, text[:-20])
     for name, value in [
@@ -158,24 +158,28 @@ def damaged_offers(text):
     yield text.replace('"seconds": 0.0', '"seconds": NaN')
 
 
-def test_a_damaged_offer_is_refused_and_put_right_by_a_new_session(session, server):
-    text = session.app.record("img00")[0]["offer"]
-    for number, damaged in enumerate(damaged_offers(text)):
-        session.board._samples.update_one({"image_id": "img00"}, {"$set": {"offer": damaged}})
+def test_a_damaged_record_of_what_was_shown_is_refused_and_put_right_by_a_new_session(
+    session, server
+):
+    text = session.app.record("img00")[0]["shown_proposals"]
+    for number, damaged in enumerate(damaged_records(text)):
+        session.dataset._samples.update_one(
+            {"image_id": "img00"}, {"$set": {"shown_proposals": damaged}}
+        )
         with pytest.raises(UserError, match="image img00 in the database is damaged"):
-            session.board.states()
+            session.dataset.read()
         if number % 5 == 0:
             session = again(session, server)
-            assert session.app.record("img00")[0]["offer"] == text
+            assert session.app.record("img00")[0]["shown_proposals"] == text
     session = again(session, server)
     session.finish()
 
 
-def test_a_damaged_offer_does_not_cost_the_work_on_its_image(session, server):
+def test_a_damaged_record_of_what_was_shown_does_not_cost_the_work_on_its_image(session, server):
     session.app.relabel("img00", "p0", "dog")
-    session.app.spend(img00=3.0)
+    session.app.add_seconds(img00=3.0)
     session.app.mark()
-    write(session, offer="gone")
+    write(session, shown_proposals="gone")
     session = again(session, server)
     assert session.app.reviewed() == {"img01"}  # to be looked at once more
     session.finish()
@@ -198,7 +202,7 @@ def test_boxes_that_the_app_cannot_show_are_gone_after_a_new_start(session, serv
 
 def test_a_deleted_image_is_missed_and_comes_back(session, server):
     session.app.mark()
-    session.board._samples.delete_one({"image_id": "img00"})
+    session.dataset._samples.delete_one({"image_id": "img00"})
     told = session.app.call("overview")["error"]
     assert "image img00 of batch b00 was deleted in the App" in told
     assert "boxloop review" in told
@@ -210,7 +214,7 @@ def test_a_deleted_image_is_missed_and_comes_back(session, server):
 
 def test_a_copy_of_an_image_is_neither_believed_nor_kept(session, server):
     session.app.relabel("img00", "p0", "dog")
-    samples = session.board._samples
+    samples = session.dataset._samples
     copy = samples.find_one({"image_id": "img00"}) | {"_id": ObjectId()}
     samples.insert_one(copy | {"boxes": None})
     assert "image img00 of batch b00 is there twice" in session.submit()["error"]
@@ -222,10 +226,10 @@ def test_a_copy_of_an_image_is_neither_believed_nor_kept(session, server):
 
 
 def test_images_of_nobody_are_left_alone(session):
-    samples = session.board._samples
+    samples = session.dataset._samples
     stranger = samples.find_one({"image_id": "img00"}) | {"_id": ObjectId(), "image_id": "zzz"}
     samples.insert_one(stranger)
-    session.app.call("mark", samples=[str(stranger["_id"])], reviewed=True)
+    session.app.call("set_reviewed", samples=[str(stranger["_id"])], reviewed=True)
     session.finish()
     (made,) = submissions.read(session.paths.reviews)
     assert set(made.boxes) == {"img00", "img01"}
@@ -234,7 +238,7 @@ def test_images_of_nobody_are_left_alone(session):
 
 def test_a_class_added_in_the_app_is_none_of_the_dataset(session):
     schema = {"type": "detections", "component": "dropdown", "classes": ["zebra"], "attributes": []}
-    session.board.dataset.update_label_schema("boxes", schema)
+    session.dataset.dataset.update_label_schema("boxes", schema)
     session.app.relabel("img00", "p0", "zebra")
     assert f"is of none of the classes {', '.join(CLASSES)}" in refused(session)
 
@@ -242,12 +246,12 @@ def test_a_class_added_in_the_app_is_none_of_the_dataset(session):
 def test_nonsense_from_a_page_changes_nothing(session):
     before = session.app.overview()
     for operator, params in [
-        ("mark", {}),
-        ("mark", {"samples": "img00"}),
-        ("mark", {"samples": [None, 7, "x", {"$gt": ""}], "reviewed": "no"}),
-        ("spend", {}),
-        ("spend", {"seconds": [1, 2]}),
-        ("spend", {"seconds": {"x": 1, "": 2}}),
+        ("set_reviewed", {}),
+        ("set_reviewed", {"samples": "img00"}),
+        ("set_reviewed", {"samples": [None, 7, "x", {"$gt": ""}], "reviewed": "no"}),
+        ("add_seconds", {}),
+        ("add_seconds", {"seconds": [1, 2]}),
+        ("add_seconds", {"seconds": {"x": 1, "": 2}}),
         ("overview", {"anything": "else"}),
     ]:
         assert "error" not in session.app.call(operator, **params)
@@ -257,7 +261,7 @@ def test_nonsense_from_a_page_changes_nothing(session):
 def test_seconds_that_no_clock_measured_do_not_count(session):
     sample = session.app.samples()["img00"]
     for value in (-1, 0, "5", None, True, math.inf, math.nan, 10**400, [3]):
-        session.desk.spend({sample: value})
+        session.controller.add_seconds({sample: value})
         assert session.app.overview()["seconds"] == 0, value
 
 

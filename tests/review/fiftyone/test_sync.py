@@ -11,7 +11,7 @@ from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ArtifactError, UserError
 from boxloop.params import load_params
-from boxloop.review.fiftyone import assign
+from boxloop.review.fiftyone import session_inputs
 from boxloop.review.validation import PLACEHOLDER
 from builders_sessions import OFFERED, SIZE, A, B, C, Session, campaign, images, offer
 
@@ -35,19 +35,19 @@ def shown(session, image_id):
 
 
 def offered(session, image_id):
-    (state,) = (s for s in session.board.states() if s.image_id == image_id)
-    return state.offer.item.shown.labels.tolist()
+    (image,) = (i for i in session.dataset.read() if i.image_id == image_id)
+    return image.shown.item.drawn.labels.tolist()
 
 
 def test_the_grid_has_the_images_in_the_order_of_the_batch(open_session, paths):
     session = open_session()
     assert [name for _, name, _ in session.app.overview()["samples"]] == ["img00", "img01", "img02"]
-    assert session.board.view is None
+    assert session.dataset.view is None
     offer(paths, "b00", dict.fromkeys(["img02", "img00", "img01"], OFFERED))
     session = open_session()
     assert [name for _, name, _ in session.app.overview()["samples"]] == ["img02", "img00", "img01"]
-    view = session.board.dataset.load_saved_view("this batch")
-    assert session.board.view == "this-batch"
+    view = session.dataset.dataset.load_saved_view("this batch")
+    assert session.dataset.view == "this-batch"
     assert view.values("image_id") == ["img02", "img00", "img01"]
 
 
@@ -57,14 +57,14 @@ def test_proposals_above_the_threshold_are_drawn(open_session):
 
 
 def test_a_new_box_has_to_be_given_a_class(open_session):
-    schema = open_session().board.dataset.label_schemas["boxes"]
+    schema = open_session().dataset.dataset.label_schemas["boxes"]
     assert schema["classes"] == [PLACEHOLDER, "cat", "dog"]
 
 
 def test_where_there_is_only_one_class_a_new_box_has_it(datasets, server, tmp_path):
     rows = (("cat", A, 0.9),)
     session = Session(server, campaign(tmp_path / "c", {"b00": images(1, rows)}, classes=["cat"]))
-    assert session.board.dataset.label_schemas["boxes"]["classes"] == ["cat"]
+    assert session.dataset.dataset.label_schemas["boxes"]["classes"] == ["cat"]
     session.finish()
 
 
@@ -72,9 +72,9 @@ def test_work_that_was_begun_is_there_again(open_session):
     session = open_session()
     session.app.relabel("img00", "p0", "dog")
     session.app.mark("img01")
-    session.app.spend(img02=2.0)
-    before = session.board.states()
-    after = open_session().board.states()
+    session.app.add_seconds(img02=2.0)
+    before = session.dataset.read()
+    after = open_session().dataset.read()
     assert [(s.boxes, s.reviewed, s.seconds) for s in after] == [
         (s.boxes, s.reviewed, s.seconds) for s in before
     ]
@@ -87,7 +87,7 @@ def test_work_that_was_begun_is_there_again(open_session):
         lambda app: app.relabel("img00", "p0", "dog"),
         lambda app: app.delete("img00", "p1"),
         lambda app: app.mark("img00"),
-        lambda app: app.spend(img00=1.0),
+        lambda app: app.add_seconds(img00=1.0),
     ],
 )
 def test_only_images_that_nobody_touched_get_the_newest_proposals(open_session, paths, begin):
@@ -130,7 +130,7 @@ def reorder(paths):
 def test_an_image_takes_its_work_along_to_another_batch(open_session, paths):
     session = open_session()
     session.app.relabel("img00", "p0", "dog")
-    session.app.spend(img00=3.0)
+    session.app.add_seconds(img00=3.0)
     session.app.mark("img00", "img01")
     reorder(paths)
     session = open_session("b01")
@@ -280,7 +280,7 @@ def test_names_of_all_kinds(datasets, server, tmp_path):
     session = Session(server, paths)
     for image_id in ids:
         session.app.relabel(image_id, "p0", "猫")
-        session.app.spend(**{image_id: 1.0})
+        session.app.add_seconds(**{image_id: 1.0})
     session.finish()
     (made,) = submissions.read(paths.reviews)
     assert list(made.boxes) == ids
@@ -305,9 +305,11 @@ def test_formats_that_browsers_do_not_show_are_shown_as_copies(datasets, server,
 def test_an_image_that_is_gone_is_named(paths):
     (paths.root / "data/images/00001.png").unlink()
     params = load_params(paths.root / "params.yaml")
-    work = assign.plan_work(paths, params, assign.Terms("b00", "ann"))
+    assignment = session_inputs.read_assignment(
+        paths, params, session_inputs.ReviewRequest("b00", "ann")
+    )
     with pytest.raises(ArtifactError, match=r"00001.png \(image img01\) is gone"):
-        assign.display_files(paths, work)
+        session_inputs.display_files(paths, assignment)
 
 
 def test_an_image_of_another_size_has_to_be_looked_at_again(open_session, paths):

@@ -11,7 +11,7 @@ from boxloop.core.types import Boxes
 from boxloop.errors import ReviewPending, SessionError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session
-from boxloop.review.fiftyone.assign import Terms
+from boxloop.review.fiftyone.session_inputs import ReviewRequest
 from builders_reviews import submission
 from builders_sessions import campaign, images
 from builders_terminals import environment
@@ -110,8 +110,11 @@ def test_the_reviewer_is_the_account_s_owner_unless_named(monkeypatch):
 
 
 def test_the_command_that_opens_a_session_again_is_complete():
-    assert session.again(Terms("b02", "ann")) == "boxloop review b02"
-    assert session.again(Terms("b02", "ann", "1/2", True)) == "boxloop review b02 --part 1/2 --redo"
+    assert session.again(ReviewRequest("b02", "ann")) == "boxloop review b02"
+    assert (
+        session.again(ReviewRequest("b02", "ann", "1/2", True))
+        == "boxloop review b02 --part 1/2 --redo"
+    )
 
 
 def test_the_next_free_port_is_held_from_then_on():

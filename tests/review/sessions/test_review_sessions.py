@@ -180,7 +180,7 @@ def test_nothing_that_is_killed_takes_work_along(make_campaign):
     with review(folder) as terminal:
         app = terminal.app()
         assert app.reviewed() == {"img00"}
-        app.spend(img02=3.0)
+        app.add_seconds(img02=3.0)
         app.delete("img02", "p1")
         kill(folder, "session")
         wait_until(lambda: nothing_runs(folder), 10)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from boxloop.errors import SessionError
-from boxloop.review.fiftyone.session_registry import Session, claim, live
+from boxloop.review.fiftyone.session_registry import Session, claim, open_sessions
 
 HOLDER = """
 import sys
@@ -46,8 +46,8 @@ def test_images_are_for_one_session(tmp_path, holder):
     ):
         pass
     with claim(folder, session("c", "d")):
-        assert {s.reviewer for s in live(folder)} == {"bob", "ann"}
-    assert [s.reviewer for s in live(folder)] == ["bob"]
+        assert {s.reviewer for s in open_sessions(folder)} == {"bob", "ann"}
+    assert [s.reviewer for s in open_sessions(folder)] == ["bob"]
 
 
 def test_a_session_that_was_killed_holds_nothing(tmp_path, holder):
@@ -55,7 +55,7 @@ def test_a_session_that_was_killed_holds_nothing(tmp_path, holder):
     holder.kill()
     holder.wait()
     with claim(folder, session("a", "b")):
-        assert [s.reviewer for s in live(folder)] == ["ann"]
+        assert [s.reviewer for s in open_sessions(folder)] == ["ann"]
     assert not list(folder.glob("b00-*"))
 
 
@@ -98,6 +98,6 @@ def test_a_lock_file_that_makes_no_sense_does_not_stop_anybody(tmp_path, holder)
     (folder / "b00-over.json").write_text(json.dumps({"batch": 7}))
     (mine,) = [p for p in folder.glob("*.json") if "left" not in p.name and "over" not in p.name]
     mine.write_text("{}")  # of a session that lives
-    assert live(folder) == []
+    assert open_sessions(folder) == []
     with claim(folder, session("x")):
-        assert [s.reviewer for s in live(folder)] == ["ann"]
+        assert [s.reviewer for s in open_sessions(folder)] == ["ann"]

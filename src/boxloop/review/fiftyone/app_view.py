@@ -1,4 +1,4 @@
-"""What the App shows of a batch: the classes to choose from, the sidebar, the panel, the images."""
+"""Configure what the App shows of a batch: classes, sidebar, panel and images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from boxloop.review.fiftyone.assignment import Work
+from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.sample_documents import FIELD
 from boxloop.review.validation import PLACEHOLDER
 
@@ -15,13 +15,14 @@ WORKSPACE = "review"
 PANEL = "boxloop_review"
 
 
-def prepare_app(dataset: Any, work: Work) -> None:
-    """Has the App offer the classes, and show the grid with the review panel beside it."""
+def configure_app(dataset: Any, assignment: Assignment) -> None:
+    """Make the App offer the classes, and show the grid with the review panel beside it."""
+    # The App gives a new box the first class: it must be one that has to be changed.
+    placeholder = [PLACEHOLDER] if len(assignment.classes) > 1 else []
     schema = {
         "type": "detections",
         "component": "dropdown",
-        # The App gives a new box the first class: it must be one that has to be changed.
-        "classes": [PLACEHOLDER, *work.classes] if len(work.classes) > 1 else list(work.classes),
+        "classes": [*placeholder, *assignment.classes],
         "attributes": [],
     }
     dataset.update_label_schema(FIELD, schema)
@@ -46,26 +47,27 @@ def prepare_app(dataset: Any, work: Work) -> None:
 
 
 def _sidebar(groups: Sequence[Any]) -> list[Any]:
-    """The boxes and tags on top; the rest folded away."""
+    """Put boxes and tags on top, and fold the rest."""
     for group in groups:
         group.expanded = group.name in ("labels", "tags")
     return sorted(groups, key=lambda group: group.name != "labels")
 
 
-def save_view(dataset: Any, work: Work) -> str | None:
-    """Saves the view of a session's images, in their order.
+def save_view(dataset: Any, assignment: Assignment) -> str | None:
+    """Save the view of a session's images, in their order.
 
     Returns:
         Its name in the App's address; None where it would be the whole dataset as it stands, and
         nobody adds to that meanwhile.
     """
-    wanted = [item.image.id for item in work.items]
-    whole = len(wanted) == len(work.batch_images)
+    wanted = [item.image.id for item in assignment.items]
+    whole = len(wanted) == len(assignment.batch_images)
     if whole and dataset.values("image_id") == wanted:
         return None
     # Sessions side by side, on different images of a batch, need names of their own.
-    name = f"part {work.part.number} of {work.part.of}" if work.part.of > 1 else "this batch"
-    name += " again" if work.redo else ""
+    part = assignment.part
+    name = f"part {part.number} of {part.of}" if part.of > 1 else "this batch"
+    name += " again" if assignment.redo else ""
     view = dataset.match(fo.ViewField("image_id").is_in(wanted)).sort_by("position")
     dataset.save_view(name, view, overwrite=True)
     return name.replace(" ", "-")

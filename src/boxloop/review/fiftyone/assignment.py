@@ -1,4 +1,4 @@
-"""What a person is asked to review in one session: the images, and the boxes to begin from."""
+"""The images that one session reviews, with the proposals shown and the boxes to start from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Part:
 
     @classmethod
     def parse(cls, text: str | None) -> Part:
-        """Reads "1/2"; None is the whole batch.
+        """Parse "1/2"; None is the whole batch.
 
         Raises:
             UserError: it is not of that form.
@@ -40,7 +40,7 @@ class Part:
         return f"{self.number}/{self.of}"
 
     def share(self, image_ids: Sequence[str]) -> list[str]:
-        """The images of this part: a contiguous piece, so that every image is in exactly one."""
+        """Return the images of this part, a contiguous piece: every image is in exactly one."""
         n = len(image_ids)
         return list(image_ids[n * (self.number - 1) // self.of : n * self.number // self.of])
 
@@ -51,28 +51,28 @@ class Item:
 
     Attributes:
         image: the image.
-        offer: the proposals of this image alone, down to the floor, as they were or will be shown.
-        score_threshold: those that score less are not drawn.
-        start: the boxes that the person begins from: the proposals, or what was submitted before.
+        proposals: of this image alone, down to the score floor, as they were or will be shown.
+        score_threshold: proposals that score less are not drawn.
+        start: the boxes that the person starts from: the proposals, or what was submitted before.
         seconds: active seconds of the submissions before.
-        base: time of the submission that this begins from; empty where there is none.
+        base: time of the submission that this starts from; empty where there is none.
     """
 
     image: ImageRef
-    offer: Proposals
+    proposals: Proposals
     score_threshold: float
     start: Boxes
     seconds: float = 0.0
     base: str = ""
 
     @property
-    def shown(self) -> Boxes:
+    def drawn(self) -> Boxes:
         """The proposals that are drawn."""
-        return self.offer.boxes[self.image.id].above(self.score_threshold)
+        return self.proposals.boxes[self.image.id].above(self.score_threshold)
 
 
 @dataclass(frozen=True)
-class Work:
+class Assignment:
     """The images of one session.
 
     Attributes:
@@ -80,7 +80,7 @@ class Work:
         classes: names that a label may have.
         items: in the batch's order.
         batch_images: ids of all images of the batch, whoever reviews them.
-        reviewer: who does it.
+        reviewer: who reviews.
         part: which share of the batch.
         redo: whether images that were submitted before are open again.
     """
@@ -93,24 +93,20 @@ class Work:
     part: Part = Part()
     redo: bool = False
 
-    def item(self, image_id: str) -> Item:
-        """The item of an image."""
-        return next(item for item in self.items if item.image.id == image_id)
+
+def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> Item:
+    """Return an image that nobody has submitted yet, with its proposals drawn."""
+    own = replace(proposals, boxes={image.id: proposals.boxes[image.id]})
+    drawn = own.boxes[image.id].above(score_threshold)
+    return Item(image, own, score_threshold, replace(drawn, scores=None))
 
 
-def fresh(image: ImageRef, proposals: Proposals, score_threshold: float) -> Item:
-    """An image that nobody has submitted yet, with its proposals drawn."""
-    offer = replace(proposals, boxes={image.id: proposals.boxes[image.id]})
-    shown = offer.boxes[image.id].above(score_threshold)
-    return Item(image, offer, score_threshold, replace(shown, scores=None))
-
-
-def again(image: ImageRef, submitted: Corrections) -> Item:
-    """An image that was submitted before, with its labels; its proposals stay those of then."""
-    offer = replace(submitted.proposals, boxes={image.id: submitted.proposals.boxes[image.id]})
+def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
+    """Return an image that was submitted before, with its labels and the proposals of then."""
+    proposals = submitted.proposals
     return Item(
         image,
-        offer,
+        replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
         submitted.boxes[image.id],
         submitted.seconds.get(image.id, 0.0),
@@ -118,7 +114,7 @@ def again(image: ImageRef, submitted: Corrections) -> Item:
     )
 
 
-def plan(
+def assign(
     proposals: Proposals,
     images: Mapping[str, ImageRef],
     classes: tuple[str, ...],
@@ -128,8 +124,8 @@ def plan(
     reviewer: str,
     part: Part,
     redo: bool,
-) -> Work:
-    """The images of a session.
+) -> Assignment:
+    """Choose the images of a session.
 
     Args:
         proposals: of the batch.
@@ -137,17 +133,17 @@ def plan(
         classes: names that a label may have.
         submitted: the newest submission of each image that has one.
         score_threshold: proposals that score less are not drawn.
-        reviewer: who does it.
+        reviewer: who reviews.
         part: which share of the batch.
-        redo: opens submitted images again, and only those; else only the others are open.
+        redo: take submitted images, and only those; else only the others.
     """
     items = []
     for image_id in part.share(list(proposals.boxes)):
         before = submitted.get(image_id)
         if before is not None and redo:
-            items.append(again(images[image_id], before))
+            items.append(submitted_item(images[image_id], before))
         elif before is None and not redo:
-            items.append(fresh(images[image_id], proposals, score_threshold))
-    return Work(
+            items.append(new_item(images[image_id], proposals, score_threshold))
+    return Assignment(
         proposals.batch, classes, tuple(items), tuple(proposals.boxes), reviewer, part, redo
     )

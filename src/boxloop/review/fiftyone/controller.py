@@ -1,6 +1,6 @@
-"""What a review session knows and does, whatever shows it: progress, counts, checks, submission.
+"""Track one session's progress, check its boxes, and submit them.
 
-The App's panel asks here, and so do the tests; nothing in it needs FiftyOne.
+The App's panel calls it, and so do the tests; it needs no FiftyOne.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.campaign import submissions
-from boxloop.core.types import Boxes, Corrections, Proposals
+from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, total
 from boxloop.errors import UserError
-from boxloop.review.fiftyone.live_summary import Summary, summary_text
-from boxloop.review.fiftyone.live_workload import Others, Prices, Worth, added_up
-from boxloop.review.fiftyone.review_states import Board, State
-from boxloop.review.fiftyone.shown_proposals import Offer
+from boxloop.review.fiftyone.live_workload import (
+    OtherBatches,
+    ReviewedWorkload,
+    SubmissionSummary,
+)
 from boxloop.review.validation import Problem, RawBox, check_image
+
+if TYPE_CHECKING:
+    from boxloop.review.fiftyone.review_dataset import ReviewDataset, ReviewedImage
+    from boxloop.review.fiftyone.shown_proposals import ShownProposals
 
 T = TypeVar("T")
 
@@ -31,74 +36,84 @@ AUTOSAVE_SECONDS = 3.0
 NOT_REVIEWED = "is not marked as reviewed yet"
 
 _MARGIN_SECONDS = 0.5
+_MOST_FIRST_SECONDS = 60.0
+_SLACK_SECONDS = 5.0
 
 
-class Desk:
-    """One session at work."""
+class ReviewController:
+    """Controls one session at work.
+
+    Attributes:
+        dataset: where the boxes are edited.
+        assignment: the images of the session.
+        submitted: the summary; None until the batch is submitted.
+    """
 
     def __init__(
         self,
-        board: Board,
+        dataset: ReviewDataset,
         folder: Path,
         *,
-        others: Others,
-        prices: Prices,
+        others: OtherBatches,
+        iou_thresholds: Sequence[float],
         versions: Mapping[str, str],
         known: Callable[[], Sequence[Corrections]],
         idle_seconds: float,
         on_submit: Callable[[str], None] = print,
     ) -> None:
-        """Opens the desk.
+        """Start with nothing submitted.
 
         Args:
-            board: where the boxes are edited.
+            dataset: where the boxes are edited.
             folder: the journal, to which the submission goes.
             others: workloads of the other batches.
-            prices: thresholds and T.
+            iou_thresholds: at which the workload is counted.
             versions: of the programs that take part.
-            known: gives what people have submitted up to now; the same list while it is the same.
+            known: returns what people have submitted up to now; the same list while it is the same.
             idle_seconds: a longer pause is cut off at this length.
-            on_submit: is told the summary, once, when the batch is submitted.
+            on_submit: called with the summary, once, when the batch is submitted.
         """
-        self.board = board
-        self.work = board.work
-        self.submitted: Summary | None = None
+        self.dataset = dataset
+        self.assignment = dataset.assignment
+        self.submitted: SubmissionSummary | None = None
         self._folder = folder
         self._others = others
-        self._prices = prices
+        self._iou_thresholds = tuple(iou_thresholds)
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
-        self._tried = False
-        self._seen: tuple[object, list[State]] | None = None
-        self._checked: dict[str, _Checked] = {}
-        self._colleagues: tuple[Sequence[Corrections], dict[str, Worth]] | None = None
+        self._submission_failed = False
+        self._read: tuple[object, list[ReviewedImage]] | None = None
+        self._checks: dict[str, _Check] = {}
+        self._colleagues: tuple[Sequence[Corrections], dict[str, ReviewedWorkload]] | None = None
 
     # --- while people work ------------------------------------------------------------------------
 
-    def states(self) -> list[State]:
-        """Every image as it is now; read anew only where something changed."""
-        version = self.board.version()
-        if self._seen is None or self._seen[0] != version:
-            self._seen = (version, self.board.states())
-        return self._seen[1]
+    def images(self) -> list[ReviewedImage]:
+        """Return every image as it is now; the database is read only where something changed."""
+        version = self.dataset.version()
+        if self._read is None or self._read[0] != version:
+            self._read = (version, self.dataset.read())
+        return self._read[1]
 
-    def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
-        """Marks images as reviewed, or as not."""
+    def set_reviewed(self, sample_ids: Iterable[str], reviewed: bool = True) -> None:
+        """Set images as reviewed, or as not."""
         with self._lock:
-            own = {state.sample_id for state in self.states()}
-            self.board.mark([i for i in sample_ids if i in own], reviewed=reviewed)
-            self._seen = None
+            own = {image.sample_id for image in self.images()}
+            self.dataset.set_reviewed([i for i in sample_ids if i in own], reviewed)
+            self._read = None
 
-    def spend(self, seconds: Mapping[str, float]) -> None:
-        """Adds active seconds, by sample id; no more than have passed since the last time."""
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Add active seconds, by sample id; no more than have passed since the last call."""
         now = time.monotonic()
         with self._lock:
-            own = {state.sample_id for state in self.states()}
-            left = 60.0 if not self._last_activity else now - self._last_activity + 5.0
+            own = {image.sample_id for image in self.images()}
+            left = _MOST_FIRST_SECONDS
+            if self._last_activity:
+                left = now - self._last_activity + _SLACK_SECONDS
             self._last_activity = now
             valid = {}
             for sample_id, value in seconds.items():
@@ -106,203 +121,206 @@ class Desk:
                     valid[sample_id] = float(min(value, left))
                     left -= valid[sample_id]
             if valid:
-                self.board.add_seconds(valid)
-                self._seen = None
+                self.dataset.add_seconds(valid)
+                self._read = None
 
-    def following(self, sample_id: str | None) -> str | None:
-        """The next image that waits, after this one and round again; None where none waits."""
-        states = self.states()
-        ids = [state.sample_id for state in states]
+    def next_waiting(self, sample_id: str | None) -> str | None:
+        """Return the next image to review, after this one and round again; None if none waits."""
+        images = self.images()
+        ids = [image.sample_id for image in images]
         start = ids.index(sample_id) + 1 if sample_id in ids else 0
-        turned = states[start:] + states[:start]
-        waiting = (s.sample_id for s in turned if not s.reviewed and s.sample_id != sample_id)
+        rotated = images[start:] + images[:start]
+        waiting = (i.sample_id for i in rotated if not i.reviewed and i.sample_id != sample_id)
         return next(waiting, None)
 
     def overview(self) -> dict[str, Any]:
-        """Everything that the App's panel shows, ready for JSON."""
+        """Return everything that the App's panel shows, ready for JSON."""
         with self._lock:
-            states = self.states()
-        done = [state for state in states if state.reviewed]
-        sound = {s.image_id: c.worth for s in done if (c := self._check(s)).worth is not None}
-        own = added_up(sound.values(), self._prices.iou_thresholds)
-        so_far = self._so_far(sound) if sound else {}
-        faults = [f for s in (states if self._tried else done) for f in self._own_faults(s)]
+            images = self.images()
+        done = [image for image in images if image.reviewed]
+        checks = {image.image_id: self._check(image) for image in done}
+        workloads = {i: c.workload for i, c in checks.items() if c.workload is not None}
+        own = ReviewedWorkload.sum(workloads.values(), self._iou_thresholds)
+        so_far = self._so_far(workloads) if workloads else {}
+        checked = images if self._submission_failed else done
+        faults = [fault for image in checked for fault in self._own_faults(image)]
+        assignment = self.assignment
         return {
-            "batch": self.work.batch,
-            "reviewer": self.work.reviewer,
-            "part": str(self.work.part) if self.work.part.of > 1 else None,
-            "redo": self.work.redo,
+            "batch": assignment.batch,
+            "reviewer": assignment.reviewer,
+            "part": str(assignment.part) if assignment.part.of > 1 else None,
+            "redo": assignment.redo,
             "idle_seconds": self._idle_seconds,
-            "classes": list(self.work.classes),
-            "samples": [[s.sample_id, s.image_id, s.reviewed] for s in states],
+            "classes": list(assignment.classes),
+            "samples": [[i.sample_id, i.image_id, i.reviewed] for i in images],
             "reviewed": len(done),
             "edits": asdict(own.edits),
             "objects": own.objects,
-            "seconds": sum(state.seconds for state in states),
+            "seconds": sum(image.seconds for image in images),
             "saved": [
                 {"iou": iou, "wt": totals.wt_reduction, "wb": totals.wb_reduction}
                 for iou, totals in so_far.items()
             ],
             "first_batch": self._others.first,
-            "faults": self._listed(faults, states),
-            "submitted": None if self.submitted is None else summary_text(self.submitted),
+            "faults": _listed(faults, images),
+            "submitted": None if self.submitted is None else str(self.submitted),
         }
 
     # --- the submission ---------------------------------------------------------------------------
 
     def submit(self) -> dict[str, Any]:
-        """Checks the work and, where it is right, writes it to the journal.
+        """Check the boxes and, where all are valid, write them to the journal.
 
         Returns:
             ``{"summary": text}``, or ``{"faults": [...]}`` with everything that has to be put
             right first; nothing was written then.
         """
-        self._settle()
+        self._wait_for_autosave()
         with self._lock:
             if self.submitted is not None:
-                return {"summary": summary_text(self.submitted), "faults": []}
-            states = self.board.states()
-            faults = self._all_faults(states)
+                return {"summary": str(self.submitted), "faults": []}
+            images = self.dataset.read()
+            faults = self._all_faults(images)
             if faults:
-                self._tried = True
-                return {"faults": self._listed(faults, states)}
-            drafts = [(state, _required(self._check(state).boxes)) for state in states]
-            worths = {s.image_id: _required(self._check(s).worth) for s in states}
-            own = added_up(worths.values(), self._prices.iou_thresholds)
-            so_far = self._so_far(worths)
-            for group in _by_source(drafts):
-                submissions.append(self._folder, self._corrections(group, submissions.timestamp()))
-            self.submitted = Summary(
-                batch=self.work.batch,
-                reviewer=self.work.reviewer,
-                images=len(drafts),
-                objects=own.objects,
-                edits=own.edits,
-                seconds=sum(state.seconds for state in states),
+                self._submission_failed = True
+                return {"faults": _listed(faults, images)}
+            checks = {image.image_id: self._check(image) for image in images}
+            workloads = {i: _required(check.workload) for i, check in checks.items()}
+            so_far = self._so_far(workloads)
+            for group in _by_source(images):
+                boxes = {i.image_id: _required(checks[i.image_id].boxes) for i in group}
+                corrections = self._corrections(group, boxes, submissions.timestamp())
+                submissions.append(self._folder, corrections)
+            self.submitted = SubmissionSummary(
+                batch=self.assignment.batch,
+                reviewer=self.assignment.reviewer,
+                images=len(images),
+                workload=ReviewedWorkload.sum(workloads.values(), self._iou_thresholds),
+                seconds=sum(image.seconds for image in images),
                 so_far=so_far,
-                waiting=self._waiting(),
-                redo=self.work.redo,
+                waiting=len(submissions.missing(self._known(), self.assignment.batch_images)),
+                redo=self.assignment.redo,
             )
-            text = summary_text(self.submitted)
+            text = str(self.submitted)
             self._on_submit(text)
             return {"summary": text, "faults": []}
 
-    def _settle(self) -> None:
-        """Waits until the App has written what was edited before now, a moment ago or longer."""
+    def _wait_for_autosave(self) -> None:
+        """Wait until the App has stored all edits made before now."""
         most = AUTOSAVE_SECONDS + _MARGIN_SECONDS
         deadline = time.monotonic() + most
         while (now := time.monotonic()) < deadline:
             since_activity = now - self._last_activity if self._last_activity else most
-            if min(self.board.idle_seconds(), since_activity) >= most:
+            if min(self.dataset.idle_seconds(), since_activity) >= most:
                 return
             time.sleep(min(deadline - now, 0.25))
 
-    def _all_faults(self, states: Sequence[State]) -> list[Problem]:
+    def _all_faults(self, images: Sequence[ReviewedImage]) -> list[Problem]:
         known = submissions.latest(self._known())
         faults = []
-        for state in states:
-            item = state.offer.item
-            other = known.get(state.image_id)
-            moment = "" if other is None else _moment(other, state.image_id)
-            if other is not None and moment != item.base:
-                who = other.reviewer or "somebody"
-                faults.append(
-                    Problem(
-                        state.image_id,
-                        None,
-                        f"was submitted by {who} while you worked on it: end this session and start"
-                        f" 'boxloop review {self.work.batch}' again",
-                    )
+        for image in images:
+            other = known.get(image.image_id)
+            if other is not None and _moment(other, image.image_id) != image.shown.item.base:
+                message = (
+                    f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
+                    f" this session and start 'boxloop review {self.assignment.batch}' again"
                 )
+                faults.append(Problem(image.image_id, None, message))
             else:
-                faults += self._own_faults(state)
+                faults += self._own_faults(image)
         return faults
 
-    def _own_faults(self, state: State) -> list[Problem]:
-        waiting = [] if state.reviewed else [Problem(state.image_id, None, NOT_REVIEWED)]
-        return waiting + self._check(state).faults
+    def _own_faults(self, image: ReviewedImage) -> list[Problem]:
+        waiting = [] if image.reviewed else [Problem(image.image_id, None, NOT_REVIEWED)]
+        return waiting + self._check(image).faults
 
-    def _check(self, state: State) -> _Checked:
-        known = self._checked.get(state.image_id)
-        if known is None or known.raw != state.boxes or known.offer is not state.offer:
-            item = state.offer.item
-            boxes, faults = check_image(item.image, state.boxes, self.work.classes)
-            ious = self._prices.iou_thresholds
-            worth = None if boxes is None else Worth.of(item.shown, boxes, ious)
-            known = _Checked(state.offer, state.boxes, boxes, faults, worth)
-            self._checked[state.image_id] = known
-        return known
+    def _check(self, image: ReviewedImage) -> _Check:
+        check = self._checks.get(image.image_id)
+        if check is None or check.raw != image.boxes or check.shown is not image.shown:
+            item = image.shown.item
+            boxes, faults = check_image(item.image, image.boxes, self.assignment.classes)
+            workload = None
+            if boxes is not None:
+                workload = ReviewedWorkload.of(item.drawn, boxes, self._iou_thresholds)
+            check = _Check(image.shown, image.boxes, boxes, faults, workload)
+            self._checks[image.image_id] = check
+        return check
 
-    def _listed(self, faults: Sequence[Problem], states: Sequence[State]) -> list[dict[str, Any]]:
-        samples = {state.image_id: state.sample_id for state in states}
-        return [
-            {"sample": samples[f.image_id], "image": f.image_id, "message": f.message}
-            for f in faults
-        ]
-
-    def _corrections(self, drafts: Sequence[tuple[State, Boxes]], finished: str) -> Corrections:
-        first = drafts[0][0].offer.item
-        offered = {s.image_id: s.offer.item.offer.boxes[s.image_id] for s, _ in drafts}
-        proposals = replace(first.offer, batch=self.work.batch, boxes=offered)
+    def _corrections(
+        self, images: Sequence[ReviewedImage], boxes: Mapping[str, Boxes], finished: str
+    ) -> Corrections:
+        items = {image.image_id: image.shown.item for image in images}
+        first = images[0].shown.item
+        shown = {i: item.proposals.boxes[i] for i, item in items.items()}
+        seconds = {i.image_id: round(i.seconds + i.shown.item.seconds, 1) for i in images}
         return Corrections(
-            proposals=proposals,
+            proposals=replace(first.proposals, batch=self.assignment.batch, boxes=shown),
             score_threshold=first.score_threshold,
             annotator=KIND,
-            boxes={state.image_id: boxes for state, boxes in drafts},
-            reviewer=self.work.reviewer,
-            seconds={s.image_id: round(s.seconds + s.offer.item.seconds, 1) for s, _ in drafts},
+            boxes=dict(boxes),
+            reviewer=self.assignment.reviewer,
+            seconds=seconds,
             finished=finished or None,
             versions=dict(self._versions),
         )
 
-    # --- what it comes to -------------------------------------------------------------------------
+    # --- workload ---------------------------------------------------------------------------------
 
-    def _so_far(self, own: Mapping[str, Worth]) -> dict[float, Totals]:
-        """The campaign's totals, with these images and those that others submitted of the batch."""
-        others, ious = self._others, self._prices.iou_thresholds
+    def _so_far(self, own: Mapping[str, ReviewedWorkload]) -> dict[float, Totals]:
+        """Return the campaign's totals, with these images and those others submitted of the batch.
+
+        By IoU threshold; empty where a batch before this one is not known.
+        """
+        others = self._others
         if not (others.first or others.before):
-            return {}  # a batch before this one is not known
-        worths = {**self._by_colleagues(), **own}
-        added = added_up(worths.values(), ious)
+            return {}
+        workloads = {**self._by_colleagues(), **own}
+        batch = ReviewedWorkload.sum(workloads.values(), self._iou_thresholds)
         this = BatchWorkload(
-            batch=self.work.batch,
+            batch=self.assignment.batch,
             annotator=KIND,
             detector="",
-            images=len(worths),
-            objects=added.objects,
+            images=len(workloads),
+            objects=batch.objects,
             score_threshold=0.0,
-            ledgers={(0.0, iou): ledger for iou, ledger in added.judged.items()},
+            ledgers={(0.0, iou): ledger for iou, ledger in batch.judged.items()},
             average_precision={},
         )
-        return {iou: total([*others.before, this, *others.after], iou) for iou in ious}
+        batches = [*others.before, this, *others.after]
+        return {iou: total(batches, iou) for iou in self._iou_thresholds}
 
-    def _by_colleagues(self) -> dict[str, Worth]:
-        """The images of the batch that somebody submitted, by the newest submission of each."""
+    def _by_colleagues(self) -> dict[str, ReviewedWorkload]:
+        """Return the batch's submitted images, by the newest submission of each."""
         known = self._known()
         if self._colleagues is None or self._colleagues[0] is not known:
-            batch = set(self.work.batch_images)
-            worths = {}
+            batch = set(self.assignment.batch_images)
+            workloads = {}
             for image_id, source in submissions.latest(known).items():
                 if image_id in batch:
-                    offered = source.proposals.boxes[image_id].above(source.score_threshold)
-                    ious = self._prices.iou_thresholds
-                    worths[image_id] = Worth.of(offered, source.boxes[image_id], ious)
-            self._colleagues = (known, worths)
+                    drawn = source.proposals.boxes[image_id].above(source.score_threshold)
+                    workloads[image_id] = ReviewedWorkload.of(
+                        drawn, source.boxes[image_id], self._iou_thresholds
+                    )
+            self._colleagues = (known, workloads)
         return self._colleagues[1]
-
-    def _waiting(self) -> int:
-        return len(submissions.missing(self._known(), self.work.batch_images))
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """What came of checking an image; it holds as long as the boxes are these."""
+class _Check:
+    """Result of checking an image; valid as long as its boxes are these."""
 
-    offer: Offer
+    shown: ShownProposals
     raw: tuple[RawBox, ...]
     boxes: Boxes | None
     faults: list[Problem]
-    worth: Worth | None
+    workload: ReviewedWorkload | None
+
+
+def _listed(faults: Sequence[Problem], images: Sequence[ReviewedImage]) -> list[dict[str, Any]]:
+    samples = {image.image_id: image.sample_id for image in images}
+    return [
+        {"sample": samples[f.image_id], "image": f.image_id, "message": f.message} for f in faults
+    ]
 
 
 def _required(value: T | None) -> T:
@@ -321,14 +339,12 @@ def _moment(corrections: Corrections, image_id: str) -> str:
     return corrections.submitted.get(image_id) or corrections.finished or ""
 
 
-def _by_source(
-    drafts: Sequence[tuple[State, Boxes]],
-) -> list[list[tuple[State, Boxes]]]:
-    """Groups images by the detector and threshold that their proposals came from: mostly one."""
-    groups: dict[tuple[Any, ...], list[tuple[State, Boxes]]] = {}
-    for state, boxes in drafts:
-        item = state.offer.item
-        p: Proposals = item.offer
+def _by_source(images: Sequence[ReviewedImage]) -> list[list[ReviewedImage]]:
+    """Group images by the detector and threshold of their proposals: mostly one group."""
+    groups: dict[tuple[Any, ...], list[ReviewedImage]] = {}
+    for image in images:
+        item = image.shown.item
+        p = item.proposals
         key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold)
-        groups.setdefault(key, []).append((state, boxes))
+        groups.setdefault(key, []).append(image)
     return list(groups.values())

@@ -1,4 +1,4 @@
-"""What a session's images come to, beside the other batches of the campaign."""
+"""Workload of a session's images, while people review and at submission."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from dataclasses import dataclass
 
 from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
-from boxloop.core.workload import BatchWorkload
+from boxloop.core.workload import BatchWorkload, Totals
+from boxloop.text import duration, percent
 
 
 @dataclass(frozen=True)
-class Prices:
-    """What the numbers of a session are told in.
-
-    Attributes:
-        iou_thresholds: from the section ``account``.
-        seconds_per_box: T.
-    """
-
-    iou_thresholds: tuple[float, ...]
-    seconds_per_box: float
-
-
-@dataclass(frozen=True)
-class Others:
-    """What the other batches came to.
+class OtherBatches:
+    """Workloads of the campaign's other batches.
 
     Attributes:
         first: whether the session's batch is the first, which is labeled from scratch.
@@ -39,13 +27,13 @@ class Others:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What one image comes to.
+class ReviewedWorkload:
+    """Edits of one or more reviewed images.
 
     Attributes:
-        objects: its boxes.
-        edits: exact, by id.
-        judged: as they count at each IoU threshold.
+        objects: number of final boxes.
+        edits: edits by box id.
+        judged: edits as they count, by IoU threshold.
     """
 
     objects: int
@@ -53,15 +41,65 @@ class Worth:
     judged: Mapping[float, Ledger]
 
     @classmethod
-    def of(cls, shown: Boxes, final: Boxes, iou_thresholds: Iterable[float]) -> Worth:
-        """Of an image with these proposals and these boxes."""
+    def of(cls, shown: Boxes, final: Boxes, iou_thresholds: Iterable[float]) -> ReviewedWorkload:
+        """Compare the proposals shown on one image with its final boxes."""
         judged = {iou: judge(shown, final, iou) for iou in iou_thresholds}
         return cls(len(final), diff(shown, final), judged)
 
+    @classmethod
+    def sum(
+        cls, workloads: Iterable[ReviewedWorkload], iou_thresholds: Iterable[float]
+    ) -> ReviewedWorkload:
+        """Add up the workloads of several images."""
+        workloads = list(workloads)
+        return cls(
+            sum(w.objects for w in workloads),
+            sum((w.edits for w in workloads), Ledger()),
+            {iou: sum((w.judged[iou] for w in workloads), Ledger()) for iou in iou_thresholds},
+        )
 
-def added_up(worths: Iterable[Worth], iou_thresholds: Iterable[float]) -> Worth:
-    """What several images come to together."""
-    worths = list(worths)
-    judged = {iou: sum((w.judged[iou] for w in worths), Ledger()) for iou in iou_thresholds}
-    objects = sum(w.objects for w in worths)
-    return Worth(objects, sum((w.edits for w in worths), Ledger()), judged)
+
+@dataclass(frozen=True)
+class SubmissionSummary:
+    """Numbers of one submission.
+
+    Attributes:
+        batch: key of the batch.
+        reviewer: who submitted.
+        images: number of images submitted.
+        workload: of these images.
+        seconds: active seconds.
+        so_far: totals of the campaign including this submission, by IoU threshold.
+        waiting: images of the batch that nobody has submitted yet.
+        redo: whether the images had been submitted before.
+    """
+
+    batch: str
+    reviewer: str
+    images: int
+    workload: ReviewedWorkload
+    seconds: float
+    so_far: Mapping[float, Totals]
+    waiting: int
+    redo: bool
+
+    def __str__(self) -> str:
+        """Return the lines for a terminal or a panel."""
+        edits = self.workload.edits
+        again = " again" if self.redo else ""
+        lines = [
+            f"Batch {self.batch}: {self.images} images with {self.workload.objects} boxes are"
+            f" submitted{again} by {self.reviewer}.",
+            f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
+            f" {edits.removed} removed, {edits.added} added",
+            f"  active time {duration(self.seconds)} ({self.seconds / self.images:.1f} s an image)",
+        ]
+        for iou, totals in self.so_far.items():
+            lines.append(
+                f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
+                f" ({percent(totals.wb_reduction)} saved),"
+                f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
+            )
+        if self.waiting:
+            lines.append(f"  {self.waiting} images of {self.batch} wait for somebody else")
+        return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the App's buttons and panel call: FiftyOne operators around the session's desk."""
+"""FiftyOne operators behind the buttons and the panel of the App."""
 
 from __future__ import annotations
 
@@ -10,27 +10,37 @@ import fiftyone.operators.types as types
 from pymongo.errors import PyMongoError
 
 from boxloop.errors import BoxloopError
-from boxloop.review.fiftyone.controller import Desk
+from boxloop.review.fiftyone.controller import ReviewController
 
 NAMESPACE = "@boxloop/review"
 
-_desk: Desk | None = None
+_controller: ReviewController | None = None
 
 
-def serve(desk: Desk) -> None:
-    """Has the operators of this process work on a desk."""
-    global _desk
-    _desk = desk
+def serve(controller: ReviewController) -> None:
+    """Make the operators of this process call a controller."""
+    global _controller
+    _controller = controller
 
 
-def _current() -> Desk:
-    if _desk is None:
+def _current() -> ReviewController:
+    if _controller is None:
         raise RuntimeError("this server was not started by 'boxloop review'")
-    return _desk
+    return _controller
+
+
+def _answer(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a call returns; an error becomes a sentence for the panel."""
+    try:
+        return call()
+    except (BoxloopError, OSError) as error:
+        return {"error": str(error)}
+    except PyMongoError:
+        return {"error": "the database does not answer; it is started again by itself in a moment"}
 
 
 class Overview(foo.Operator):
-    """Everything that the panel shows."""
+    """Return everything that the panel shows."""
 
     @property
     def config(self) -> Any:
@@ -38,32 +48,33 @@ class Overview(foo.Operator):
         return foo.OperatorConfig(name="overview", label="Review: overview", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Returns :meth:`Desk.overview`."""
-        return _told(lambda: _current().overview())
+        """Return :meth:`ReviewController.overview`."""
+        return _answer(lambda: _current().overview())
 
 
-class Mark(foo.Operator):
-    """Marks images as reviewed or not."""
+class SetReviewed(foo.Operator):
+    """Set images as reviewed, or as not."""
 
     @property
     def config(self) -> Any:
         """Hidden from the App's list of operators."""
-        return foo.OperatorConfig(name="mark", label="Review: mark", unlisted=True)
+        return foo.OperatorConfig(name="set_reviewed", label="Review: set reviewed", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Marks ``samples``; returns the overview and the next image that waits."""
+        """Set ``samples``; return the overview and the next image that waits."""
 
-        def work() -> dict[str, Any]:
-            desk, samples = _current(), ctx.params.get("samples")
+        def call() -> dict[str, Any]:
+            controller, samples = _current(), ctx.params.get("samples")
             ids = [str(i) for i in samples] if isinstance(samples, list) else []
-            desk.mark(ids, reviewed=bool(ctx.params.get("reviewed", True)))
-            return {**desk.overview(), "next": desk.following(ids[-1] if ids else None)}
+            controller.set_reviewed(ids, bool(ctx.params.get("reviewed", True)))
+            following = controller.next_waiting(ids[-1] if ids else None)
+            return {**controller.overview(), "next": following}
 
-        return _told(work)
+        return _answer(call)
 
 
-class MarkCurrent(foo.Operator):
-    """The button above an open image: reviewed, and on to the next one that waits."""
+class ReviewedNext(foo.Operator):
+    """Set the open image as reviewed, and open the next one that waits."""
 
     @property
     def config(self) -> Any:
@@ -71,18 +82,18 @@ class MarkCurrent(foo.Operator):
         return foo.OperatorConfig(name="reviewed", label="Reviewed, next")
 
     def resolve_placement(self, ctx: Any) -> Any:
-        """Above the open image, in both of its tabs."""
+        """Put the button above the open image, in both of its tabs."""
         button = types.Button(label="Reviewed, next", prompt=False)
         return types.Placement(types.Places.SAMPLES_VIEWER_ACTIONS, button)
 
     def execute(self, ctx: Any) -> None:
-        """Marks the open image, and opens the next one in the Annotate tab."""
-        desk, sample = _current(), ctx.current_sample
+        """Open the next image in the Annotate tab."""
+        controller, sample = _current(), ctx.current_sample
         if sample is None:
             ctx.ops.notify("Open an image first.", variant="warning")
             return
-        desk.mark([sample], reviewed=True)
-        following = desk.following(sample)
+        controller.set_reviewed([sample])
+        following = controller.next_waiting(sample)
         if following is None:
             ctx.ops.close_sample()
             ctx.ops.reload_dataset()
@@ -91,28 +102,28 @@ class MarkCurrent(foo.Operator):
             ctx.trigger("open_sample", params={"id": following, "mode": "annotate"})
 
 
-class Spend(foo.Operator):
-    """Adds active seconds."""
+class AddSeconds(foo.Operator):
+    """Add active seconds."""
 
     @property
     def config(self) -> Any:
         """Hidden from the App's list of operators."""
-        return foo.OperatorConfig(name="spend", label="Review: active time", unlisted=True)
+        return foo.OperatorConfig(name="add_seconds", label="Review: active time", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Adds ``seconds``, by sample id."""
+        """Add ``seconds``, by sample id."""
 
-        def work() -> dict[str, Any]:
+        def call() -> dict[str, Any]:
             seconds = ctx.params.get("seconds")
             if isinstance(seconds, dict):
-                _current().spend(seconds)
+                _current().add_seconds(seconds)
             return {}
 
-        return _told(work)
+        return _answer(call)
 
 
 class Submit(foo.Operator):
-    """Submits the batch."""
+    """Submit the batch."""
 
     @property
     def config(self) -> Any:
@@ -120,21 +131,11 @@ class Submit(foo.Operator):
         return foo.OperatorConfig(name="submit", label="Review: submit batch", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Returns :meth:`Desk.submit`."""
-        return _told(lambda: _current().submit())
-
-
-def _told(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Runs ``work``; what is wrong becomes a sentence for the panel."""
-    try:
-        return work()
-    except (BoxloopError, OSError) as error:
-        return {"error": str(error)}
-    except PyMongoError:
-        return {"error": "the database does not answer; it is started again by itself in a moment"}
+        """Return :meth:`ReviewController.submit`."""
+        return _answer(lambda: _current().submit())
 
 
 def register(plugin: Any) -> None:
-    """Called by FiftyOne when it loads the plugin."""
-    for operator in (Overview, Mark, MarkCurrent, Spend, Submit):
+    """Register the operators; FiftyOne calls this when it loads the plugin."""
+    for operator in (Overview, SetReviewed, ReviewedNext, AddSeconds, Submit):
         plugin.register(operator)

@@ -1,14 +1,15 @@
-"""A batch in the App: one FiftyOne dataset, whose boxes people edit.
+"""Read and update the FiftyOne dataset of a batch while people edit its boxes in the App.
 
-The App writes each edit to the database by itself; what boxloop notes about an image lies beside it
-(``marks.py``). Only a tag in the image's own record says for the grid which images are reviewed. It
-is written without touching ``last_modified_at``: the App compares that time before it saves, and
-would take our write for another person's edit of the same boxes.
+The App writes each edit to the database by itself; which images are reviewed lies beside it
+(``review_status.py``), and a tag in the sample shows it in the grid. The tag is written without
+touching ``last_modified_at``: the App compares that time before it saves, and would take our write
+for another person's edit of the same boxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,75 +17,119 @@ from bson import ObjectId
 
 from boxloop.errors import UserError
 from boxloop.review.fiftyone import sample_documents
-from boxloop.review.fiftyone.assignment import Work
-from boxloop.review.fiftyone.review_states import State
-from boxloop.review.fiftyone.review_status import Mark, Marks
-from boxloop.review.fiftyone.sample_documents import Record
-from boxloop.review.fiftyone.shown_proposals import Offer
+from boxloop.review.fiftyone.assignment import Assignment
+from boxloop.review.fiftyone.review_status import ReviewStatus, ReviewStatuses
+from boxloop.review.fiftyone.sample_documents import SHOWN_FIELD, Document
+from boxloop.review.fiftyone.shown_proposals import ShownProposals
+from boxloop.review.validation import RawBox
 
 REVIEWED = "reviewed"
 """Tag of the images that a person is done with; the grid shows it."""
 
 
-class Board:
-    """The dataset of one batch, restricted to the images of one session."""
+@dataclass(frozen=True)
+class ReviewedImage:
+    """One image as it is now in the App.
 
-    def __init__(self, dataset: Any, work: Work, marks: Marks, view: str | None = None) -> None:
-        """Takes an open dataset; see :func:`~boxloop.review.fiftyone.sync.open_board`.
+    Attributes:
+        sample_id: the App's id of the image.
+        shown: the proposals that were shown.
+        boxes: the boxes that are there now, unchecked.
+        reviewed: whether the person is done with it.
+        seconds: active seconds of this session and of those that it goes on with.
+    """
 
-        Args:
-            dataset: FiftyOne's.
-            work: the session; the dataset may hold more images.
-            marks: the notes of the campaign.
-            view: saved view of the session's images; None where they are all of them.
-        """
-        self.dataset = dataset
-        self.work = work
-        self.view = view
-        self._marks = marks
-        self._samples = dataset._sample_collection
-        self._images = {item.image.id: item.image for item in work.items}
-        self._offers: dict[str, tuple[object, Offer]] = {}
+    sample_id: str
+    shown: ShownProposals
+    boxes: tuple[RawBox, ...]
+    reviewed: bool
+    seconds: float
 
     @property
-    def name(self) -> str:
-        """Name of the dataset, which is that of the batch."""
-        return str(self.dataset.name)
+    def image_id(self) -> str:
+        """The image's id."""
+        return self.shown.item.image.id
 
-    def states(self) -> list[State]:
-        """Every image of the session as it is now, in the batch's order.
+
+class ReviewDataset:
+    """The dataset of one batch, restricted to the images of one session.
+
+    Attributes:
+        dataset: FiftyOne's.
+        assignment: the images of the session; the dataset may hold more.
+        view: saved view of the session's images; None where they are all of them.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        assignment: Assignment,
+        statuses: ReviewStatuses,
+        view: str | None = None,
+    ) -> None:
+        """Use an open dataset; see :func:`~boxloop.review.fiftyone.sync.open_dataset`."""
+        self.dataset = dataset
+        self.assignment = assignment
+        self.view = view
+        self._statuses = statuses
+        self._samples = dataset._sample_collection
+        self._images = {item.image.id: item.image for item in assignment.items}
+        self._shown: dict[str, tuple[object, ShownProposals]] = {}
+
+    def read(self) -> list[ReviewedImage]:
+        """Read every image of the session as it is now, in the batch's order.
 
         Raises:
-            UserError: an image is not there any more, or twice, or its record is damaged.
+            UserError: an image is not there any more, or twice, or its document is damaged.
         """
-        listed = list(self._samples.find(self._own))
-        marks = self._marks.read(record["_id"] for record in listed)
-        found: dict[str, State] = {}
-        for record in listed:
-            image_id = record["image_id"]
+        documents = list(self._samples.find(self._own))
+        statuses = self._statuses.read(document["_id"] for document in documents)
+        batch = self.assignment.batch
+        found: dict[str, ReviewedImage] = {}
+        for document in documents:
+            image_id = document["image_id"]
             if image_id in found:
                 raise UserError(
-                    f"image {image_id} of batch {self.work.batch} is there twice: delete one of"
-                    " the two in the App"
+                    f"image {image_id} of batch {batch} is there twice: delete one of the two in"
+                    " the App"
                 )
-            found[image_id] = self._state(image_id, record, marks.get(record["_id"], Mark()))
-        self._show(listed, marks)
+            status = statuses.get(document["_id"], ReviewStatus())
+            found[image_id] = self._parse(image_id, document, status)
+        self._correct_tags(documents, statuses)
         for image_id in self._images:
             if image_id not in found:
                 raise UserError(
-                    f"image {image_id} of batch {self.work.batch} was deleted in the App: start"
-                    " 'boxloop review' again, which brings it back with its proposals"
+                    f"image {image_id} of batch {batch} was deleted in the App: start 'boxloop"
+                    " review' again, which brings it back with its proposals"
                 )
         return [found[image_id] for image_id in self._images]
 
-    def _show(self, listed: Sequence[Record], marks: Mapping[ObjectId, Mark]) -> None:
-        """Puts the tags right where the App, saving an edit, has written an old one back."""
+    def _parse(self, image_id: str, document: Document, status: ReviewStatus) -> ReviewedImage:
+        known = self._shown.get(image_id)
+        try:
+            if known is None or known[0] != document.get(SHOWN_FIELD):
+                shown = sample_documents.read_shown(document, self._images[image_id])
+                known = self._shown[image_id] = (document[SHOWN_FIELD], shown)
+            boxes = sample_documents.read_boxes(document)
+        except ValueError:
+            raise UserError(
+                f"the record of image {image_id} in the database is damaged: start 'boxloop"
+                " review' again, which puts it right, and look at that image once more"
+            ) from None
+        shown = known[1]
+        raw = tuple(shown.to_raw_box(*box) for box in boxes)
+        return ReviewedImage(str(document["_id"]), shown, raw, status.reviewed, status.seconds)
+
+    def _correct_tags(
+        self, documents: Sequence[Document], statuses: Mapping[ObjectId, ReviewStatus]
+    ) -> None:
+        """Correct the tags where the App, saving an edit, has written an old one back."""
         for reviewed in (True, False):
             wrong = [
-                record["_id"]
-                for record in listed
-                if marks.get(record["_id"], Mark()).reviewed is reviewed
-                and (REVIEWED in _tags(record)) is not reviewed
+                document["_id"]
+                for document in documents
+                if statuses.get(document["_id"], ReviewStatus()).reviewed is reviewed
+                and (REVIEWED in _tags(document)) is not reviewed
             ]
             if wrong:
                 self._tag(wrong, reviewed)
@@ -93,33 +138,12 @@ class Board:
         change = {"$addToSet" if reviewed else "$pull": {"tags": REVIEWED}}
         self._samples.update_many({"_id": {"$in": ids}, "tags": {"$type": "array"}}, change)
 
-    def _state(self, image_id: str, record: Record, mark: Mark) -> State:
-        known = self._offers.get(image_id)
-        try:
-            if known is None or known[0] != record.get("offer"):
-                offer = sample_documents.offer_in(record, self._images[image_id])
-                known = self._offers[image_id] = (record["offer"], offer)
-            rows = sample_documents.boxes_in(record)
-        except ValueError:
-            raise UserError(
-                f"the record of image {image_id} in the database is damaged: start 'boxloop"
-                " review' again, which puts it right, and look at that image once more"
-            ) from None
-        offer = known[1]
-        return State(
-            str(record["_id"]),
-            offer,
-            tuple(offer.raw(*row) for row in rows),
-            mark.reviewed,
-            mark.seconds,
-        )
-
     def version(self) -> object:
-        """Changes whenever an edit is stored: the number of images and the newest change."""
+        """Return what changes with every stored edit: number of images, time of the newest edit."""
         return self._newest()
 
     def idle_seconds(self) -> float:
-        """Seconds since the last edit of one of the session's images was stored."""
+        """Return the seconds since the last edit of one of the session's images was stored."""
         newest = self._newest()[1]
         if not isinstance(newest, datetime):
             return float("inf")
@@ -134,17 +158,17 @@ class Board:
     def _own(self) -> dict[str, Any]:
         return {"image_id": {"$in": list(self._images)}}
 
-    def mark(self, sample_ids: Iterable[str], *, reviewed: bool) -> None:
-        """Marks images as reviewed, or as not."""
+    def set_reviewed(self, sample_ids: Iterable[str], reviewed: bool) -> None:
+        """Set images as reviewed, or as not."""
         ids = [ObjectId(sample_id) for sample_id in sample_ids]
-        self._marks.set_reviewed(ids, reviewed)
+        self._statuses.set_reviewed(ids, reviewed)
         self._tag(ids, reviewed)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
-        """Adds active seconds, by sample id."""
-        self._marks.add_seconds({ObjectId(sample_id): s for sample_id, s in seconds.items()})
+        """Add active seconds, by sample id."""
+        self._statuses.add_seconds({ObjectId(sample_id): s for sample_id, s in seconds.items()})
 
 
-def _tags(record: Record) -> list[Any]:
-    tags = record.get("tags")
+def _tags(document: Document) -> list[Any]:
+    tags = document.get("tags")
     return tags if isinstance(tags, list) else []

@@ -1,7 +1,7 @@
-"""What boxloop notes about an image while people work: reviewed or not, and active seconds.
+"""Store which images are reviewed, and the active seconds spent on each.
 
-It lies beside the image's own record, in a collection of boxloop's: the App writes that record as a
-whole whenever it saves an edit, and would take back what was noted in that very moment.
+It lies beside the samples, in a MongoDB collection of boxloop's: the App writes a whole sample
+whenever it saves an edit, and would undo what was stored there in that very moment.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from bson import ObjectId
 from pymongo import ReplaceOne, UpdateOne
 
-COLLECTION = "boxloop_marks"
+COLLECTION = "boxloop_review_status"
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The note about one image.
+class ReviewStatus:
+    """State of one image's review.
 
     Attributes:
         reviewed: whether the person is done with it.
@@ -30,25 +30,25 @@ class Mark:
     seconds: float = 0.0
 
 
-class Marks:
-    """The notes of a campaign, by the App's ids of the images."""
+class ReviewStatuses:
+    """Statuses of a campaign's images, by sample id."""
 
     def __init__(self, database: Any) -> None:
-        """Takes the campaign's database."""
+        """Use the collection of a campaign's pymongo database."""
         self._collection = database[COLLECTION]
 
-    def read(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Mark]:
-        """The notes about some images; those that are missing are about images without any."""
+    def read(self, ids: Iterable[ObjectId]) -> dict[ObjectId, ReviewStatus]:
+        """Read the statuses of some images; those nobody has touched are left out."""
         found = self._collection.find({"_id": {"$in": list(ids)}})
-        return {row["_id"]: _mark(row) for row in found}
+        return {row["_id"]: _parse(row) for row in found}
 
     def set_reviewed(self, ids: Iterable[ObjectId], reviewed: bool) -> None:
-        """Notes that images are reviewed, or are not."""
+        """Set images as reviewed, or as not."""
         change = {"$set": {"reviewed": reviewed}}
         self._write([UpdateOne({"_id": i}, change, upsert=True) for i in ids])
 
     def add_seconds(self, seconds: Mapping[ObjectId, float]) -> None:
-        """Adds active seconds."""
+        """Add active seconds."""
         self._write(
             [
                 UpdateOne({"_id": i}, {"$inc": {"seconds": s}}, upsert=True)
@@ -56,16 +56,16 @@ class Marks:
             ]
         )
 
-    def replace(self, marks: Mapping[ObjectId, Mark]) -> None:
-        """Replaces whole notes."""
-        self._write([ReplaceOne({"_id": i}, asdict(m), upsert=True) for i, m in marks.items()])
+    def replace(self, statuses: Mapping[ObjectId, ReviewStatus]) -> None:
+        """Replace whole statuses."""
+        self._write([ReplaceOne({"_id": i}, asdict(s), upsert=True) for i, s in statuses.items()])
 
     def _write(self, requests: list[Any]) -> None:
         if requests:
             self._collection.bulk_write(requests, ordered=False)
 
 
-def _mark(row: Mapping[str, Any]) -> Mark:
+def _parse(row: Mapping[str, Any]) -> ReviewStatus:
     seconds = row.get("seconds", 0.0)
     valid = isinstance(seconds, int | float) and 0 <= seconds < math.inf
-    return Mark(row.get("reviewed") is True, float(seconds) if valid else 0.0)
+    return ReviewStatus(row.get("reviewed") is True, float(seconds) if valid else 0.0)

@@ -1,7 +1,7 @@
-"""An image's record in the database, as it lies there.
+"""Read, check and repair the MongoDB document of one image's sample.
 
-It is read beside FiftyOne's own objects on purpose: anybody who reaches the App's server can write
-there, and those objects take for granted what such a record may lack.
+Documents are read without FiftyOne's own objects on purpose: anybody who reaches the App's server
+can write them, and those objects take for granted what such a document may lack.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from bson import ObjectId
 from boxloop.core.types import ImageRef
 from boxloop.review.fiftyone import shown_proposals
 from boxloop.review.fiftyone.assignment import Item
-from boxloop.review.fiftyone.review_status import Mark
-from boxloop.review.fiftyone.shown_proposals import Offer
+from boxloop.review.fiftyone.review_status import ReviewStatus
+from boxloop.review.fiftyone.shown_proposals import ShownProposals
 
 FIELD = "boxes"
+SHOWN_FIELD = "shown_proposals"
 
-Record = Mapping[str, Any]
+Document = Mapping[str, Any]
 AppBox = tuple[Any, Any, Any]
 """(id, label, [left, top, width, height] as fractions) of a box, with any content."""
 
 
-def offer_in(record: Record, image: ImageRef) -> Offer:
-    """What was shown.
+def read_shown(document: Document, image: ImageRef) -> ShownProposals:
+    """Read the proposals that were shown.
 
     Raises:
-        ValueError: it is not known any more.
+        ValueError: they are damaged.
     """
-    text = record.get("offer")
+    text = document.get(SHOWN_FIELD)
     if not isinstance(text, str):
         raise ValueError("no text")
     return shown_proposals.loads(text, image)
 
 
-def boxes_in(record: Record) -> list[AppBox]:
-    """The boxes that are there now, unchecked; of an image without any, none.
+def read_boxes(document: Document) -> list[AppBox]:
+    """Read the boxes that are there now, unchecked.
 
     Raises:
         ValueError: there is something else where the boxes should be.
     """
-    field = record.get(FIELD)
+    field = document.get(FIELD)
     if field is None:
         return []
     rows = field.get("detections") if isinstance(field, Mapping) else field
@@ -64,77 +65,77 @@ def _box(row: Any) -> AppBox:
     return name, row.get("label"), row.get("bounding_box")
 
 
-def is_begun(record: Record, mark: Mark, item: Item) -> bool:
-    """Whether a person has worked on an image, and nobody has submitted it since."""
+def is_begun(document: Document, status: ReviewStatus, item: Item) -> bool:
+    """Return whether a person worked on an image, and nobody has submitted it since."""
     try:
-        offer, now = offer_in(record, item.image), boxes_in(record)
+        shown, now = read_shown(document, item.image), read_boxes(document)
     except ValueError:
         return False
-    if offer.item.base != item.base:
+    if shown.item.base != item.base:
         return False
-    if mark != Mark():
+    if status != ReviewStatus():
         return True
-    start = {
-        box_id: (label, box) for box_id, label, box, _ in shown_proposals.fraction_boxes(offer)
-    }
+    start = {box_id: (label, box) for box_id, label, box, _ in shown_proposals.app_boxes(shown)}
     if len(now) != len(start):
         return True
     return any(not isinstance(i, str) or start.get(i) != (label, box) for i, label, box in now)
 
 
-def beginning(item: Item) -> dict[str, Any]:
-    """What a record holds while nobody has touched its image."""
-    offer = shown_proposals.offer_of(item)
+def new_fields(item: Item) -> dict[str, Any]:
+    """Return the fields of an image that nobody has touched yet."""
+    shown = ShownProposals.of(item)
     detections = [
         fo.Detection(id=box_id, label=label, bounding_box=box, confidence=score)
-        for box_id, label, box, score in shown_proposals.fraction_boxes(offer)
+        for box_id, label, box, score in shown_proposals.app_boxes(shown)
     ]
     return {
         "metadata": fo.ImageMetadata(width=item.image.width, height=item.image.height),
-        "offer": shown_proposals.dumps(offer),
+        SHOWN_FIELD: shown_proposals.dumps(shown),
         FIELD: fo.Detections(detections=detections),
     }
 
 
-def put_right(record: Record, mark: Mark, item: Item) -> tuple[dict[str, Any], Mark]:
-    """What an image's record and the note about it must be when it is opened again.
+def repair(
+    document: Document, status: ReviewStatus, item: Item
+) -> tuple[dict[str, Any], ReviewStatus]:
+    """Return what an image's document and status must be when it is opened again.
 
     Work that was begun stays, with the proposals that the person saw; images that nobody touched
     get the newest ones. What cannot be shown or understood any more goes, and the person has to
     look at that image once more.
 
     Returns:
-        The fields to change, as MongoDB takes them, and the note.
+        The fields to change, as MongoDB takes them, and the status.
     """
-    newest = shown_proposals.dumps(shown_proposals.offer_of(item))
-    anew = {name: _stored(value) for name, value in beginning(item).items()}
-    unmarked = replace(mark, reviewed=False)
+    newest = shown_proposals.dumps(ShownProposals.of(item))
+    new = {name: _to_mongodb(value) for name, value in new_fields(item).items()}
+    not_reviewed = replace(status, reviewed=False)
     try:
-        sound = [_is_box(*box) for box in boxes_in(record)]
+        valid = [_is_box(*box) for box in read_boxes(document)]
     except ValueError:
-        return anew, Mark()
+        return new, ReviewStatus()
     change: dict[str, Any] = {}
-    if not all(sound):
-        field = record[FIELD]
-        rows = [row for row, keep in zip(field["detections"], sound, strict=True) if keep]
-        change, mark = {FIELD: {**field, "detections": rows}}, unmarked
+    if not all(valid):
+        field = document[FIELD]
+        rows = [row for row, keep in zip(field["detections"], valid, strict=True) if keep]
+        change, status = {FIELD: {**field, "detections": rows}}, not_reviewed
     try:
-        offer_in(record, item.image)
+        read_shown(document, item.image)
     except ValueError:
-        if mark == Mark():
-            return anew, mark
-        return change | {"offer": newest}, unmarked
-    if record["offer"] == newest or is_begun(record, mark, item):
-        return change, mark
-    return anew, Mark()
+        if status == ReviewStatus():
+            return new, status
+        return change | {SHOWN_FIELD: newest}, not_reviewed
+    if document[SHOWN_FIELD] == newest or is_begun(document, status, item):
+        return change, status
+    return new, ReviewStatus()
 
 
-def _stored(value: Any) -> Any:
+def _to_mongodb(value: Any) -> Any:
     return value.to_dict() if hasattr(value, "to_dict") else value
 
 
 def _is_box(box_id: Any, label: Any, place: Any) -> bool:
-    """Whether the App can show a box, so that a person can put right what is wrong with it."""
+    """Return whether the App can show a box, so that a person can correct it."""
     return (
         isinstance(box_id, str)
         and isinstance(place, list)

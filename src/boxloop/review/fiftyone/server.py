@@ -1,7 +1,7 @@
-"""The App's process: opens the batch, serves the App on 127.0.0.1, and tells its parent by lines.
+"""Serve the FiftyOne App for one session on 127.0.0.1, in a process of its own.
 
-It is started by :mod:`boxloop.review.fiftyone.session`, and ends with it: whatever happens to
-the parent, its end of the pipe closes.
+It is started by :mod:`boxloop.review.fiftyone.app_process`, and ends with its parent: whatever
+happens to that, its end of the pipe closes.
 
 Lines on standard output, one JSON object each:
 
@@ -23,21 +23,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
 from boxloop.params import load_params
-from boxloop.review.fiftyone.assign import Terms
+from boxloop.review.fiftyone.file_lock import lock
+from boxloop.review.fiftyone.session_inputs import ReviewRequest
 
 _SECONDS_TO_ANSWER = 180.0
 
 
 def main(argv: list[str]) -> None:
-    """Serves one session until the parent ends it.
+    """Serve one session until the parent ends it.
 
     Args:
-        argv: one argument, the session as JSON: ``params``, ``overrides``, ``terms``, and the
+        argv: one argument, the session as JSON: ``params``, ``overrides``, ``request``, and the
             ``socket`` that listens on ``port``.
     """
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -46,11 +45,11 @@ def main(argv: list[str]) -> None:
     try:
         _serve(json.loads(argv[1]), events)
     except BoxloopError as error:
-        _tell(events, event="failed", message=str(error), log=False)
+        _report(events, event="failed", message=str(error), log=False)
     except Exception as error:
         traceback.print_exc()
         message = f"the App failed ({type(error).__name__}: {error})"
-        _tell(events, event="failed", message=message, log=True)
+        _report(events, event="failed", message=message, log=True)
 
 
 def _end_with_parent() -> None:
@@ -58,53 +57,57 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _tell(events: IO[str], **content: Any) -> None:
+def _report(events: IO[str], **content: Any) -> None:
     events.write(json.dumps(content) + "\n")
     events.flush()
 
 
 def _serve(spec: dict[str, Any], events: IO[str]) -> None:
-    from boxloop.review.fiftyone import assign, operators
-    from boxloop.review.fiftyone.controller import Desk
-    from boxloop.review.fiftyone.sync import open_board
+    from boxloop.review.fiftyone import operators, session_inputs
+    from boxloop.review.fiftyone.controller import ReviewController
+    from boxloop.review.fiftyone.sync import open_dataset
 
     params, paths = load_params(Path(spec["params"]), spec["overrides"]), CampaignPaths()
-    work = assign.plan_work(paths, params, Terms(**spec["terms"]))
+    request = ReviewRequest(**spec["request"])
+    assignment = session_inputs.read_assignment(paths, params, request)
     # Of sessions that start together, one after the other: they share a batch's dataset, and take
     # images that were begun from each other's.
-    with FileLock(paths.state / "opening.lock"):
-        board = open_board(work, assign.display_files(paths, work))
-    known = assign.SubmissionCache(paths, params)
-    desk = Desk(
-        board,
+    with lock(paths.state / "opening.lock"):
+        dataset = open_dataset(assignment, session_inputs.display_files(paths, assignment))
+    known = session_inputs.SubmissionCache(paths, params)
+    controller = ReviewController(
+        dataset,
         paths.reviews,
-        others=assign.other_batches(paths, params, work.batch, known(), redo=work.redo),
-        prices=assign.prices(params),
-        versions=assign.versions(),
+        others=session_inputs.other_batches(
+            paths, params, request.batch, known(), redo=request.redo
+        ),
+        iou_thresholds=params.account.iou_thresholds,
+        versions=session_inputs.versions(),
         known=known,
         idle_seconds=params.review.idle_seconds,
-        on_submit=lambda summary: _tell(events, event="submitted", summary=summary),
+        on_submit=lambda summary: _report(events, event="submitted", summary=summary),
     )
-    operators.serve(desk)
+    operators.serve(controller)
     port = spec["port"]
-    _tell_when_up(port, lambda: _tell(events, event="ready", dataset=board.name, view=board.view))
+    ready = {"event": "ready", "dataset": assignment.batch, "view": dataset.view}
+    _report_when_up(port, lambda: _report(events, **ready))
     _serve_app(spec["socket"], port)
 
 
-def _tell_when_up(port: int, tell: Callable[[], None]) -> None:
-    """Tells when the App answers; until then, what asks for it waits in the socket's queue."""
+def _report_when_up(port: int, report: Callable[[], None]) -> None:
+    """Report when the App answers; until then, requests wait in the socket's queue."""
 
     def ask() -> None:
         url = f"http://127.0.0.1:{port}/fiftyone"
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(url, timeout=_SECONDS_TO_ANSWER):
-            tell()
+            report()
 
     threading.Thread(target=ask, daemon=True).start()
 
 
 def _serve_app(socket: int, port: int) -> None:
-    """Serves the App, as FiftyOne's ``start_server`` does, but on a socket that is ours already.
+    """Serve the App, as FiftyOne's ``start_server`` does, but on a socket that is ours already.
 
     Between the search for a free port and the moment when a server would bind it lie seconds, in
     which somebody else's session could take it.

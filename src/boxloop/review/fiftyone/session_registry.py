@@ -1,7 +1,7 @@
-"""Who is reviewing what, now: no image may be open in two sessions.
+"""Register which session reviews which images: none may be open in two sessions.
 
-Every session holds a lock on a file of its own; the operating system lets go of it when the session
-ends, however it ends. So a file whose lock can be taken is of a session that is gone.
+Every session locks a file of its own as long as it lasts. So a file whose lock can be taken is that
+of a session which ended, or was killed.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
 from boxloop.errors import ArtifactError, SessionError
 from boxloop.files import read_json, write_text
+from boxloop.review.fiftyone.file_lock import lock, open_lock, try_lock
 
 _SECONDS_TO_REGISTER = 30
 
 
 @dataclass(frozen=True)
 class Session:
-    """What is known of a session.
+    """One open session.
 
     Attributes:
         batch: key of the batch.
         part: "1/2", or None.
-        reviewer: who works there.
+        reviewer: who reviews there.
         url: where the App is; None while it starts.
         images: ids of the images that are open there.
     """
@@ -41,21 +40,21 @@ class Session:
 
 
 class Claim:
-    """A session's right to its images, as long as it lasts."""
+    """A session's claim to its images, as long as it lasts."""
 
     def __init__(self, path: Path, session: Session) -> None:
-        """Takes the file that says so; see :func:`claim`."""
+        """Keep the file of the claim; see :func:`claim`."""
         self._path = path
         self._session = session
 
     def publish(self, url: str) -> None:
-        """Tells others where the App is."""
+        """Let other sessions know where the App is."""
         _write(self._path, self._session, url)
 
 
 @contextmanager
 def claim(folder: Path, session: Session) -> Iterator[Claim]:
-    """Claims the images of a session.
+    """Claim the images of a session.
 
     Args:
         folder: of the locks; made where it is missing.
@@ -66,44 +65,46 @@ def claim(folder: Path, session: Session) -> Iterator[Claim]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{session.batch}-{uuid4().hex[:8]}.json"
-    lock = FileLock(path.with_suffix(".lock"))
+    with open_lock(path.with_suffix(".lock")) as own:
+        try:
+            with _registering(folder):
+                for other in open_sessions(folder):
+                    shared = set(other.images) & set(session.images)
+                    if shared:
+                        raise SessionError(_refusal(other, session, len(shared)))
+                try_lock(own)
+                _write(path, session, None)
+            yield Claim(path, session)
+        finally:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _registering(folder: Path) -> Iterator[None]:
     try:
-        with FileLock(folder / "register.lock", timeout=_SECONDS_TO_REGISTER):
-            for other in live(folder):
-                shared = set(other.images) & set(session.images)
-                if shared:
-                    raise SessionError(_taken(other, session, len(shared)))
-            lock.acquire(blocking=False)
-            _write(path, session, None)
-    except Timeout:
+        with lock(folder / "register.lock", _SECONDS_TO_REGISTER):
+            yield
+    except TimeoutError:
         raise SessionError(
             f"{folder} is locked by another 'boxloop review' that is starting: try again"
         ) from None
-    try:
-        yield Claim(path, session)
-    finally:
-        path.unlink(missing_ok=True)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def live(folder: Path) -> list[Session]:
-    """The sessions that are open now; what others left behind is cleared away."""
+def open_sessions(folder: Path) -> list[Session]:
+    """Return the sessions that are open now, and remove the files of those that ended."""
     sessions = []
     for path in sorted(folder.glob("*-*.json")):
-        lock = FileLock(path.with_suffix(".lock"))
+        with open_lock(path.with_suffix(".lock")) as file:
+            if try_lock(file):
+                path.unlink(missing_ok=True)
+                path.with_suffix(".lock").unlink(missing_ok=True)
+                continue
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            try:
-                content = read_json(path)
-                sessions.append(Session(**{**content, "images": tuple(content["images"])}))
-            except (ArtifactError, KeyError, TypeError):
-                continue  # it is just being written, or taken away
-        else:
-            path.unlink(missing_ok=True)
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
+            content = read_json(path)
+            sessions.append(Session(**{**content, "images": tuple(content["images"])}))
+        except (ArtifactError, KeyError, TypeError):
+            continue  # it is just being written, or removed
     return sessions
 
 
@@ -118,18 +119,18 @@ def _write(path: Path, session: Session, url: str | None) -> None:
     write_text(path, json.dumps(content))
 
 
-def _taken(other: Session, wanted: Session, shared: int) -> str:
+def _refusal(other: Session, wanted: Session, shared: int) -> str:
     part = f"part {other.part} of " if other.part else ""
     place = f" at {other.url}" if other.url else ""
     few = f"{shared} of the {len(wanted.images)} images that you want to open are open there"
     return (
         f"{other.reviewer} is reviewing {part}batch {other.batch}{place}: {few}; wait until that"
-        f" session is over, or {_side_by_side(other, wanted)}"
+        f" session is over, or {_way_to_share(other, wanted)}"
     )
 
 
-def _side_by_side(other: Session, wanted: Session) -> str:
-    """How two people can share the batch, in words."""
+def _way_to_share(other: Session, wanted: Session) -> str:
+    """Return how two people can share the batch, in words."""
     number, _, of = (other.part or "").partition("/")
     if of and int(of) > 1 and other.batch == wanted.batch:
         free = int(number) % int(of) + 1

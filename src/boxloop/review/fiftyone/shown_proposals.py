@@ -1,8 +1,8 @@
-"""What an image's record in the database remembers of the proposals that a person was shown.
+"""Convert the proposals shown on one image to and from JSON, and the App's boxes to pixels.
 
-It lies beside the editable boxes as one JSON string: a second field of boxes would share their ids,
-and the App would edit both. The ids of the App's boxes are MongoDB's, so it also holds which of
-boxloop's ids they stand for.
+The JSON lies in the image's sample, beside the editable boxes: a second field of boxes would share
+their ids, and the App would edit both. The ids of the App's boxes are MongoDB's, so it also holds
+which of boxloop's ids they stand for.
 """
 
 from __future__ import annotations
@@ -23,19 +23,24 @@ from boxloop.review.validation import RawBox
 
 
 @dataclass(frozen=True)
-class Offer:
-    """The proposals of one image, and the boxes that a person began from.
+class ShownProposals:
+    """The proposals shown on one image, and the boxes that a person started from.
 
     Attributes:
-        item: what was shown.
-        names: boxloop's id of each box of the App that was there at the start.
+        item: the image, its proposals and the boxes to start from.
+        names: boxloop's id of each box of the App that was there at the start, by the App's id.
     """
 
     item: Item
     names: Mapping[str, str]
 
-    def raw(self, object_id: Any, label: Any, bounding_box: Any) -> RawBox:
-        """A box of the App in boxloop's terms: pixels and ids; nothing is checked.
+    @classmethod
+    def of(cls, item: Item) -> ShownProposals:
+        """Return those of an image that is not in the database yet."""
+        return cls(item, {object_id(item.image.id, i): i for i in item.start.ids.tolist()})
+
+    def to_raw_box(self, object_id: Any, label: Any, bounding_box: Any) -> RawBox:
+        """Convert a box of the App to pixels and boxloop's ids; check nothing.
 
         A box that was not moved gets the very coordinates that it had.
 
@@ -66,23 +71,21 @@ class Offer:
 
 
 def object_id(image_id: str, box_id: str) -> str:
-    """The App's id (24 hex digits) for a box of boxloop's; the same on every run."""
+    """Return the App's id (24 hex digits) of a box of boxloop's: the same on every run."""
     return hashlib.sha256(f"{image_id}\0{box_id}".encode()).hexdigest()[:24]
 
 
-def offer_of(item: Item) -> Offer:
-    """The offer of an image that is not in the database yet."""
-    names = {object_id(item.image.id, name): name for name in item.start.ids.tolist()}
-    return Offer(item, names)
+def app_boxes(shown: ShownProposals) -> list[tuple[str, str, list[float], float | None]]:
+    """Convert the boxes to start from to the App's form.
 
-
-def fraction_boxes(offer: Offer) -> list[tuple[str, str, list[float], float | None]]:
-    """(id, label, [left, top, width, height] as fractions, score) of the boxes to begin from."""
-    image, start, shown = offer.item.image, offer.item.start, offer.item.shown
-    assert shown.scores is not None
-    scores = dict(zip(shown.ids.tolist(), shown.scores.tolist(), strict=True))
+    Returns:
+        (App's id, label, [left, top, width, height] as fractions of the image, score) of each.
+    """
+    image, start, drawn = shown.item.image, shown.item.start, shown.item.drawn
+    assert drawn.scores is not None
+    scores = dict(zip(drawn.ids.tolist(), drawn.scores.tolist(), strict=True))
     rows = []
-    for app_id, name in offer.names.items():
+    for app_id, name in shown.names.items():
         i = start.ids.tolist().index(name)
         x1, y1, x2, y2 = start.xyxy[i].tolist()
         width, height = image.width, image.height
@@ -91,9 +94,9 @@ def fraction_boxes(offer: Offer) -> list[tuple[str, str, list[float], float | No
     return rows
 
 
-def dumps(offer: Offer) -> str:
-    """An offer as text."""
-    item, proposals = offer.item, offer.item.offer
+def dumps(shown: ShownProposals) -> str:
+    """Convert to JSON."""
+    item, proposals = shown.item, shown.item.proposals
     image = item.image
     content = {
         "size": [image.width, image.height],
@@ -104,18 +107,18 @@ def dumps(offer: Offer) -> str:
         "score_threshold": item.score_threshold,
         "proposals": _rows(proposals.boxes[image.id]),
         "start": _rows(item.start),
-        "names": dict(offer.names),
+        "names": dict(shown.names),
         "seconds": item.seconds,
         "base": item.base,
     }
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
-def loads(text: str, image: ImageRef) -> Offer:
-    """An offer from its text.
+def loads(text: str, image: ImageRef) -> ShownProposals:
+    """Parse the JSON of :func:`dumps`.
 
     Raises:
-        ValueError: it is none, or one for an image of another size.
+        ValueError: it is damaged, or made for an image of another size.
     """
     try:
         content = json.loads(text)
@@ -139,8 +142,8 @@ def loads(text: str, image: ImageRef) -> Offer:
         )
         names = {_text(key): _text(name) for key, name in content["names"].items()}
         if sorted(names.values()) != sorted(item.start.ids.tolist()):
-            raise ValueError("not the ids of the boxes to begin from")
-        return Offer(item, names)
+            raise ValueError("not the ids of the boxes to start from")
+        return ShownProposals(item, names)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of boxloop's: {error}") from None
 
@@ -152,7 +155,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """A number that can be a score or a time."""
+    """Return a number that can be a score or a time."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"not a number: {value!r}")
     if not 0 <= value < math.inf:

@@ -1,4 +1,4 @@
-"""Brings the dataset of a batch in line with what there is to review, before the App shows it."""
+"""Bring the dataset of a batch in line with a session's assignment, before the App shows it."""
 
 from __future__ import annotations
 
@@ -13,93 +13,85 @@ from bson import ObjectId
 from pymongo import UpdateOne
 
 from boxloop.review.fiftyone import sample_documents
-from boxloop.review.fiftyone.app_view import prepare_app, save_view
-from boxloop.review.fiftyone.assignment import Item, Work
-from boxloop.review.fiftyone.review_dataset import Board
-from boxloop.review.fiftyone.review_status import Mark, Marks
-from boxloop.review.fiftyone.sample_documents import FIELD, Record
+from boxloop.review.fiftyone.app_view import configure_app, save_view
+from boxloop.review.fiftyone.assignment import Assignment, Item
+from boxloop.review.fiftyone.review_dataset import ReviewDataset
+from boxloop.review.fiftyone.review_status import ReviewStatus, ReviewStatuses
+from boxloop.review.fiftyone.sample_documents import FIELD, SHOWN_FIELD, Document
 
-_MOVED = (
-    *(
-        "_id",
-        "filepath",
-        "tags",
-        "metadata",
-        "created_at",
-        "last_modified_at",
-        "_media_type",
-        "_rand",
-    ),
-    *("image_id", "position", "offer", FIELD),
+_KEPT_FIELDS = (
+    *("_id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "_media_type"),
+    *("_rand", "image_id", "position", SHOWN_FIELD, FIELD),
 )
-"""What comes along when an image goes to another batch."""
+"""What is copied when an image moves to another batch."""
 
 
-def open_board(work: Work, display: Mapping[str, Path]) -> Board:
-    """Opens the dataset of a batch, and brings it in line with what there is to review.
+def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewDataset:
+    """Open the dataset of a batch, and bring it in line with what there is to review.
 
     Work that was begun stays as it is, with the proposals that the person saw, also where its image
     was in another batch then. Images that nobody touched get the newest proposals. It can be killed
     at any moment, and goes on from there when it is called again.
 
     Args:
-        work: the images of the session.
+        assignment: the images of the session.
         display: the file that the App shows, by image id.
     """
-    dataset = _dataset(work.batch)
+    dataset = _dataset(assignment.batch)
     samples = dataset._sample_collection
     _recount(samples)
-    marks = Marks(samples.database)
+    all_statuses = ReviewStatuses(samples.database)
     places = {
-        item.image.id: _place(position, display[item.image.id])
-        for position, item in enumerate(work.items)
+        item.image.id: {"position": position, "filepath": str(display[item.image.id].absolute())}
+        for position, item in enumerate(assignment.items)
     }
-    found = _find(dataset, places)
-    notes = marks.read(record.content["_id"] for listed in found.values() for record in listed)
-    new, moved, changes, leftovers = [], [], [], []
-    changed_notes: dict[ObjectId, Mark] = {}
-    for item in work.items:
-        listed = found.get(item.image.id, [])
-        if not listed:
+    stored = _find(dataset, places)
+    statuses = all_statuses.read(s.document["_id"] for found in stored.values() for s in found)
+    new, moved, changes, surplus = [], [], [], []
+    changed_statuses: dict[ObjectId, ReviewStatus] = {}
+    for item in assignment.items:
+        found = stored.get(item.image.id, [])
+        if not found:
             new.append(item)
             continue
-        chosen = _choose(listed, notes, item)
-        leftovers += [record for record in listed if record is not chosen]
-        note = notes.get(chosen.content["_id"], Mark())
-        change, wanted = sample_documents.put_right(chosen.content, note, item)
-        if wanted != note:
-            changed_notes[chosen.content["_id"]] = wanted
+        chosen = _choose(found, statuses, item)
+        surplus += [sample for sample in found if sample is not chosen]
+        status = statuses.get(chosen.document["_id"], ReviewStatus())
+        change, wanted = sample_documents.repair(chosen.document, status, item)
+        if wanted != status:
+            changed_statuses[chosen.document["_id"]] = wanted
         if chosen.samples != samples:
-            leftovers.append(chosen)
-            moved.append(_moved(chosen.content, dataset))
-        changes += _update(chosen.content, places[item.image.id] | change)
+            surplus.append(chosen)
+            moved.append(_moved(chosen.document, dataset))
+        changes += _update(chosen.document, places[item.image.id] | change)
     # In this order: at whatever point it is killed, no image counts as reviewed that was not.
-    marks.replace(changed_notes)
+    all_statuses.replace(changed_statuses)
     if moved:
         samples.insert_many(moved)
     if changes:
         samples.bulk_write(changes, ordered=False)
-    for record in leftovers:
-        record.samples.delete_one({"_id": record.content["_id"]})
+    for sample in surplus:
+        sample.samples.delete_one({"_id": sample.document["_id"]})
     if new:
         dataset.add_samples([_sample(item, places[item.image.id]) for item in new], progress=False)
-    prepare_app(dataset, work)
-    board = Board(dataset, work, marks, save_view(dataset, work))
-    board.states()  # puts the grid's tags right
-    return board
+    configure_app(dataset, assignment)
+    view = save_view(dataset, assignment)
+    review_dataset = ReviewDataset(dataset, assignment, all_statuses, view)
+    review_dataset.read()  # corrects the grid's tags
+    return review_dataset
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A record of an image of the session.
+class _Stored:
+    """A sample of one of the session's images.
 
     Attributes:
         samples: the collection that it is in: the batch's, or another's.
-        content: the record.
+        document: its document.
     """
 
     samples: Any
-    content: Record
+    document: Document
 
 
 def _dataset(name: str) -> Any:
@@ -112,13 +104,13 @@ def _dataset(name: str) -> Any:
     # Those that are there stay: an earlier session may have been killed between any two of them.
     dataset.add_sample_field("image_id", fo.StringField)
     dataset.add_sample_field("position", fo.IntField)
-    dataset.add_sample_field("offer", fo.StringField)
+    dataset.add_sample_field(SHOWN_FIELD, fo.StringField)
     dataset.add_sample_field(FIELD, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     return dataset
 
 
 def _recount(samples: Any) -> None:
-    """Has MongoDB count again after a crash.
+    """Make MongoDB count a collection again after a crash.
 
     It loses its estimate of a collection's size then, and the App takes an estimate of zero for an
     empty dataset: "No samples yet".
@@ -127,53 +119,51 @@ def _recount(samples: Any) -> None:
         samples.database.command("validate", samples.name)
 
 
-def _place(position: int, path: Path) -> dict[str, Any]:
-    return {"position": position, "filepath": str(path.absolute())}
-
-
-def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Found]]:
-    """The records of the session's images: of this batch first, then of others that they were in.
+def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Stored]]:
+    """Return the samples of the session's images: of this batch first, then of others.
 
     There is more than one of an image where another order has moved it to this batch, and where
     somebody has made a copy in the App.
     """
-    found: dict[str, list[_Found]] = {}
+    found: dict[str, list[_Stored]] = {}
     others = [fo.load_dataset(name) for name in fo.list_datasets() if name != dataset.name]
     for samples in [dataset._sample_collection, *(other._sample_collection for other in others)]:
-        for content in samples.find({"image_id": {"$in": list(image_ids)}}):
-            found.setdefault(content["image_id"], []).append(_Found(samples, content))
+        for document in samples.find({"image_id": {"$in": list(image_ids)}}):
+            found.setdefault(document["image_id"], []).append(_Stored(samples, document))
     return found
 
 
-def _choose(listed: list[_Found], notes: Mapping[ObjectId, Mark], item: Item) -> _Found:
-    """Of the records of an image the begun one that was changed last; else the first."""
+def _choose(found: list[_Stored], statuses: Mapping[ObjectId, ReviewStatus], item: Item) -> _Stored:
+    """Return the begun sample of an image that was changed last; else the first."""
     begun = [
-        record
-        for record in listed
-        if sample_documents.is_begun(record.content, notes.get(record.content["_id"], Mark()), item)
+        sample
+        for sample in found
+        if sample_documents.is_begun(
+            sample.document, statuses.get(sample.document["_id"], ReviewStatus()), item
+        )
     ]
-    return max(begun, key=_changed, default=listed[0])
+    return max(begun, key=_changed, default=found[0])
 
 
-def _changed(record: _Found) -> datetime:
-    moment = record.content.get("last_modified_at")
+def _changed(sample: _Stored) -> datetime:
+    moment = sample.document.get("last_modified_at")
     return moment if isinstance(moment, datetime) else datetime.min
 
 
-def _moved(record: Record, dataset: Any) -> dict[str, Any]:
-    content = {name: record[name] for name in _MOVED if name in record}
-    return {**content, "_dataset_id": dataset._doc.id}
+def _moved(document: Document, dataset: Any) -> dict[str, Any]:
+    kept = {name: document[name] for name in _KEPT_FIELDS if name in document}
+    return {**kept, "_dataset_id": dataset._doc.id}
 
 
-def _update(record: Record, change: Mapping[str, Any]) -> list[UpdateOne]:
-    new = {name: value for name, value in change.items() if record.get(name) != value}
+def _update(document: Document, change: Mapping[str, Any]) -> list[UpdateOne]:
+    new = {name: value for name, value in change.items() if document.get(name) != value}
     if not new:
         return []
     if FIELD in new:
         # A window that is still open from another day must not save over it.
         new["last_modified_at"] = datetime.now(UTC)
-    return [UpdateOne({"_id": record["_id"]}, {"$set": new})]
+    return [UpdateOne({"_id": document["_id"]}, {"$set": new})]
 
 
 def _sample(item: Item, place: Mapping[str, Any]) -> Any:
-    return fo.Sample(image_id=item.image.id, **place, **sample_documents.beginning(item))
+    return fo.Sample(image_id=item.image.id, **place, **sample_documents.new_fields(item))

@@ -1,4 +1,4 @@
-"""FiftyOne finds the plugin here; what it does is in the package, where it is typed and tested."""
+"""Let FiftyOne find the plugin, whose operators lie in the package, typed and tested."""
 
 from boxloop.review.fiftyone.operators import register
 

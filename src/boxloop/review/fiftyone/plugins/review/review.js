@@ -5,7 +5,7 @@
  * - the active time of every image;
  * - edits are saved at once, where the App itself would wait for up to three seconds.
  *
- * What is true is kept on the server (desk.py); this file shows it and asks for changes.
+ * The state is kept on the server (controller.py); this file shows it and asks for changes.
  */
 (() => {
   "use strict";
@@ -20,7 +20,7 @@
   // --- the App's autosave ------------------------------------------------------------------------
   // It asks for a save every 3 s, and an edit made less than that before an image is closed is lost.
   // Here it asks sooner, and at once where an edit has just been made or an image may be about to
-  // close. The timer is told by what it does; another version of the App simply keeps its own pace.
+  // close. The timer is recognised by what it does; another version of the App simply keeps its own pace.
   const originalSetInterval = window.setInterval;
   let requestSave = () => {};
   window.setInterval = (callback, delay, ...rest) => {
@@ -127,7 +127,7 @@
     if (!id) return;
     document.activeElement?.blur?.();
     await Promise.all([sendSeconds(), sleep(2 * FAST_SAVE_MS)]); // what was just edited is saved now
-    const result = await call("mark", { samples: [id], reviewed: true });
+    const result = await call("set_reviewed", { samples: [id], reviewed: true });
     gridIsStale = true;
     take(result);
     if (result.next) open(result.next);
@@ -140,7 +140,7 @@
   });
 
   const mark = (samples, reviewed) => act("mark", async () => {
-    take(await call("mark", { samples, reviewed }));
+    take(await call("set_reviewed", { samples, reviewed }));
     if (openSample()) gridIsStale = true;
     else {
       await operators.executeOperator("@voxel51/operators/clear_selected_samples", {});
@@ -180,7 +180,7 @@
     unsent = {};
     if (!Object.keys(seconds).length) return;
     try {
-      await call("spend", { seconds });
+      await call("add_seconds", { seconds });
     } catch {
       for (const [id, value] of Object.entries(seconds)) unsent[id] = (unsent[id] ?? 0) + value;
     }

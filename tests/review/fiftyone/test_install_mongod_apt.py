@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.errors import DatabaseError
-from boxloop.review.fiftyone.install_mongod import apt
-from boxloop.review.fiftyone.install_mongod.apt import fetch, older, read_sources
+from boxloop.review.fiftyone import install_mongod as install
+from boxloop.review.fiftyone.install_mongod import fetch, older, read_sources
 
 STANZAS = """\
 # as Debian's images have it
@@ -140,15 +140,15 @@ def test_no_apt(tmp_path, monkeypatch):
 
 
 def test_a_system_that_is_not_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(apt.shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    monkeypatch.setattr(install.shutil, "which", lambda tool: f"/usr/bin/{tool}")
     with pytest.raises(DatabaseError, match="no known release with libssl1.1:amd64"):
         fetch("libssl1.1:amd64", {}, tmp_path)
 
 
 def test_sources_that_lead_nowhere(tmp_path, etc):
-    if not (apt.shutil.which("apt-get") and apt.shutil.which("dpkg")):
+    if not (install.shutil.which("apt-get") and install.shutil.which("dpkg")):
         pytest.skip("apt is not installed")
-    system = apt.platform.freedesktop_os_release()
+    system = install.platform.freedesktop_os_release()
     codename = system.get("VERSION_CODENAME", "")
     (etc / "sources.list").write_text(f"deb file:{tmp_path}/nowhere {codename} main\n")
     releases = {system["ID"]: "bullseye"}

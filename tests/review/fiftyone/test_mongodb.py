@@ -16,9 +16,8 @@ import psutil
 import pytest
 
 from boxloop.errors import DatabaseError
-from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.mongodb.mongod import Place
-from boxloop.review.fiftyone.mongodb.session import URI_VARIABLE, _is_ours
+from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, mongod_environment
+from boxloop.review.fiftyone.mongodb import URI_VARIABLE, _serves, open_database
 from builders_database import (
     SESSION,
     Session,
@@ -196,6 +195,14 @@ def test_a_killed_mongod_is_back_on_the_same_port(folder):
             assert again == uri
 
 
+def binds(taken, port):
+    try:
+        taken.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
 def test_a_port_that_is_taken_meanwhile_is_left_alone(folder):
     with open_database(folder) as uri:
         add(uri, 1)
@@ -206,7 +213,8 @@ def test_a_port_that_is_taken_meanwhile_is_left_alone(folder):
         wait_until(lambda: mongod.status() == psutil.STATUS_ZOMBIE)
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(("127.0.0.1", port))
+            # Its threads may hold the port for a moment after its process counts as ended.
+            wait_until(lambda: binds(taken, port))
             taken.listen()
             keeper.resume()
             wait_until(lambda: not (folder / "mongod.json").exists())
@@ -284,7 +292,7 @@ def test_two_campaigns_never_meet(folder):
     with open_database(folder) as here, open_database(other) as there:
         assert here != there
         ports = recorded(folder)["port"], recorded(other)["port"]
-        assert [_is_ours(port, Place(folder)) for port in ports] == [True, False]
+        assert [_serves(port, DatabaseFiles(folder)) for port in ports] == [True, False]
         add(here, "here")
         add(there, "there")
         record = (folder / "mongod.json").read_text()
@@ -363,6 +371,7 @@ def test_data_that_another_mongod_has_open(folder, mongod):
     wait_until(lambda: nothing_left(folder))
     other = subprocess.Popen(
         [mongod, "--dbpath", folder / "db", "--port", "0", "--nounixsocket"],
+        env=mongod_environment(mongod),
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -415,7 +424,7 @@ def test_the_users_own_is_used_and_nothing_is_started(folder, monkeypatch):
 )
 def test_the_users_own_does_not_answer(folder, monkeypatch, uri, reason):
     monkeypatch.setenv(URI_VARIABLE, uri)
-    monkeypatch.setattr("boxloop.review.fiftyone.mongodb.session._SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr("boxloop.review.fiftyone.mongodb._SECONDS_TO_ANSWER", 0.5)
     said = refusal(folder)
     assert URI_VARIABLE in said
     assert reason in said
@@ -424,7 +433,7 @@ def test_the_users_own_does_not_answer(folder, monkeypatch, uri, reason):
 
 def test_opening_a_database_loads_nothing_heavy():
     code = (
-        "import boxloop.review.fiftyone.mongodb.keeper, sys;"
+        "import boxloop.review.fiftyone.mongod_keeper, sys;"
         "import boxloop.review.fiftyone.mongodb; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

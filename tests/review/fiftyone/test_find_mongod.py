@@ -6,12 +6,12 @@ import stat
 import pytest
 
 from boxloop.errors import DatabaseError
-from boxloop.review.fiftyone.install_mongod import binary
-from boxloop.review.fiftyone.install_mongod.binary import (
+from boxloop.review.fiftyone import mongodb
+from boxloop.review.fiftyone.mongodb import (
     MONGOD_VARIABLE,
+    check_mongod,
     find_mongod,
     installed_mongod,
-    try_mongod,
 )
 
 
@@ -28,7 +28,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(found["path"]))
     monkeypatch.setenv("XDG_DATA_HOME", str(found["data"]))
     monkeypatch.syspath_prepend(found["site"])
-    monkeypatch.delitem(binary.importlib.sys.modules, "fiftyone", raising=False)
+    monkeypatch.delitem(mongodb.importlib.sys.modules, "fiftyone", raising=False)
     return {
         "fiftyone": package / "db" / "bin" / "mongod",
         "path": found["path"] / "mongod",
@@ -99,7 +99,7 @@ def test_a_relative_name_holds_elsewhere(places, mongod, monkeypatch, tmp_path):
     found = find_mongod()
     assert found.is_absolute()
     monkeypatch.chdir("/")
-    assert try_mongod(found).works
+    assert check_mongod(found) is None
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,33 @@ def test_a_relative_name_holds_elsewhere(places, mongod, monkeypatch, tmp_path):
     ],
 )
 def test_what_is_no_mongod_that_works(tmp_path, monkeypatch, text, mode, reason):
-    monkeypatch.setattr(binary, "_SECONDS_TO_ANSWER", 0.5)
-    trial = try_mongod(script(tmp_path / "mongod", text, mode))
-    assert not trial.works
-    assert reason in trial.reason
+    monkeypatch.setattr(mongodb, "_SECONDS_TO_SAY_VERSION", 0.5)
+    assert reason in check_mongod(script(tmp_path / "mongod", text, mode))
+
+
+def test_libraries_that_lie_beside_it_are_found(tmp_path, monkeypatch):
+    """Those of `boxloop install-mongod`; also through a link, and before other folders."""
+    home = tmp_path / "home"
+    path = script(
+        home / "mongod",
+        f"""#!/bin/sh
+        [ "$LD_LIBRARY_PATH" = "{home}:/elsewhere" ] && echo db version v6.0.27
+    """,
+    )
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/elsewhere")
+    assert "does not start" in check_mongod(link)
+    (home / "libssl.so.1.1").touch()
+    assert check_mongod(link) is None
 
 
 def test_newer_ones_are_welcome(tmp_path):
     for version in ("6.0.0", "7.0.14", "10.2.1"):
         path = script(tmp_path / "mongod", f"#!/bin/sh\necho 'db version v{version}'\n")
-        assert try_mongod(path).works
+        assert check_mongod(path) is None
 
 
 def test_the_real_one_works(mongod):
-    assert try_mongod(mongod).works
+    assert check_mongod(mongod) is None
     assert os.stat(mongod).st_mode & stat.S_IXUSR

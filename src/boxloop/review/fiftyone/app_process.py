@@ -1,0 +1,164 @@
+"""Start, watch and end the process that serves the FiftyOne App (``server.py``)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from boxloop.errors import SessionError
+
+_SECONDS_TO_START = 180.0
+_SECONDS_TO_END = 5.0
+_SECONDS_AFTER_SUBMISSION = 2.0  # the App stays up, so that its panel can show the summary
+_PLUGINS = Path(__file__).parent / "plugins"
+
+
+def app_environment(base: Mapping[str, str], *, uri: str, database: str) -> dict[str, str]:
+    """Return the environment variables of the App's process.
+
+    Args:
+        base: those of this process.
+        uri: of the MongoDB.
+        database: name of the campaign's database in it.
+    """
+    return {
+        **base,
+        "FIFTYONE_DATABASE_URI": uri,
+        "FIFTYONE_DATABASE_NAME": database,
+        # Silences the warning that MongoDB 6 is the oldest that is supported.
+        "FIFTYONE_DATABASE_VALIDATION": "0",
+        "FIFTYONE_DO_NOT_TRACK": "1",
+        "FIFTYONE_DEFAULT_APP_ADDRESS": "127.0.0.1",
+        "FIFTYONE_PLUGINS_DIR": str(_PLUGINS),
+        "FIFTYONE_SHOW_PROGRESS_BARS": "0",
+        "FIFTYONE_SERVER": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def bind(first: int) -> Iterator[socket.socket]:
+    """Listen on the first free port of 127.0.0.1 from a given one on.
+
+    Raises:
+        SessionError: none of a hundred is free.
+    """
+    for port in range(first, min(first + 100, 65_536)):
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                server.bind(("127.0.0.1", port))
+                server.listen(100)
+            except OSError:
+                continue
+            yield server
+            return
+    raise SessionError(f"no port is free from {first} on: name another with --port")
+
+
+class AppProcess:
+    """The App's process, and the events that it reports.
+
+    Attributes:
+        submitted: the summary; None until the batch is submitted.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], env: Mapping[str, str], log: Path) -> None:
+        """Start the process.
+
+        Args:
+            spec: the session, as ``server.main`` takes it.
+            env: environment variables.
+            log: takes what it writes to standard error.
+        """
+        self.submitted: str | None = None
+        self._log = log
+        self._port = spec["port"]
+        # -P: files of the campaign's folder are no modules.
+        command = [sys.executable, "-P", "-m", "boxloop.review.fiftyone.server", json.dumps(spec)]
+        with log.open("w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                pass_fds=[spec["socket"]],
+                start_new_session=True,  # Ctrl-C in the terminal is for this process to handle
+            )
+        assert self._process.stdout is not None
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process.stdout,), daemon=True
+        )
+        self._listener.start()
+
+    def __enter__(self) -> AppProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the process, and read the events that it reported last."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join(_SECONDS_TO_END)
+
+    def wait_for_start(self) -> str:
+        """Wait until the App answers, and return its address.
+
+        Raises:
+            SessionError: it did not start; says why, or which log may.
+        """
+        try:
+            event = self._events.get(timeout=_SECONDS_TO_START)
+        except queue.Empty:
+            raise SessionError(f"the App did not start in time: {self._log} may say why") from None
+        if event is None:
+            raise SessionError(f"the App ended by itself while it started: {self._log} may say why")
+        if event["event"] != "ready":
+            hint = f": see {self._log}" if event["log"] else ""
+            raise SessionError(f"{event['message']}{hint}")
+        query = "workspace=review" + (f"&view={event['view']}" if event["view"] else "")
+        return f"http://127.0.0.1:{self._port}/datasets/{event['dataset']}?{query}"
+
+    def wait_for_submission(self, command: str) -> None:
+        """Wait until the batch is submitted.
+
+        Args:
+            command: opens the same session again.
+
+        Raises:
+            SessionError: the App ended before that.
+        """
+        while self.submitted is None:
+            if self._events.get() is None and self.submitted is None:
+                raise SessionError(
+                    "the App ended by itself; what was saved in it is kept, and"
+                    f" '{command}' goes on from there (its log is {self._log})"
+                )
+        with contextlib.suppress(queue.Empty):
+            self._events.get(timeout=_SECONDS_AFTER_SUBMISSION)
+
+    def _listen(self, lines: IO[str]) -> None:
+        for line in lines:
+            with contextlib.suppress(json.JSONDecodeError):
+                event = json.loads(line)
+                if event["event"] == "submitted":
+                    self.submitted = str(event["summary"])
+                self._events.put(event)
+        self._events.put(None)  # the process ended

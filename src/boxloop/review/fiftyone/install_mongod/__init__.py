@@ -1,1 +1,0 @@
-"""Sets up the App's database where none runs."""
