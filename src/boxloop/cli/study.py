@@ -20,11 +20,11 @@ def report(
     override: Overrides = None,
 ) -> None:
     """Write metrics.json, tables for `dvc plots`, figures and one HTML page."""
-    from boxloop.campaign.digests import ui_hint
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.report.build import write_report
     from boxloop.report.console import effort_text, where_to_look, workload_text
     from boxloop.report.review_time import read_effort
+    from boxloop.tracking.store_uri import ui_hint
 
     p, paths = stage_params(params, override), CampaignPaths(campaign)
     done = write_report(paths, p, metrics, out)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
 from boxloop.report import tables
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
 from boxloop.report import tables
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = (

@@ -9,10 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
 from boxloop.params import Params
 from boxloop.report.console import minutes, percent
-from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Thumbnail
 from boxloop.report.review_time import Effort
 from boxloop.report.tables import EDITS, flatten
 from boxloop.report.training_summary import Training
@@ -61,7 +61,7 @@ def render(
     campaign: CampaignResults,
     params: Params,
     figures: Sequence[Figure],
-    sheets: Mapping[str, Sequence[Cell]],
+    sheets: Mapping[str, Sequence[Thumbnail]],
     facts: DatasetFacts,
     effort: Effort | None,
     trainings: Sequence[Training],

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.types import SIMULATED, Corrections, Floats
 from boxloop.core.workload import batch_wt

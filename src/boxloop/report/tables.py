@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
 from boxloop.core.workload import Totals
 
 EDITS = ("kept", "moved", "relabeled", "removed", "added")
