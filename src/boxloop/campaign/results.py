@@ -1,4 +1,4 @@
-"""What the finished batches of a campaign add up to."""
+"""Read the finished batches of a campaign, and sum up their workload."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ from dataclasses import dataclass
 
 from boxloop.campaign.artifacts import read_workload
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.workload import BatchWorkload, Totals, total
+from boxloop.core.workload import (
+    PAPER,
+    BatchWorkload,
+    CostModel,
+    Totals,
+    batch_wt,
+    find_cost_model,
+    total,
+)
 from boxloop.errors import ArtifactError
 from boxloop.params import Params
 
 
 @dataclass(frozen=True)
 class CampaignResults:
-    """The batches that are done, oldest first.
+    """The finished batches, oldest first.
 
     Attributes:
         workloads: one per batch that is labeled and accounted.
         planned: keys of all iterations, done or not.
         iou_thresholds: those that were accounted, as params.yaml lists them.
         seconds_per_box: T, the seconds to draw one box from scratch.
+        cost_model: prices the edits of all batches after the first.
     """
 
     workloads: tuple[BatchWorkload, ...]
     planned: tuple[str, ...]
     iou_thresholds: tuple[float, ...]
     seconds_per_box: float
+    cost_model: CostModel = PAPER
 
     @property
     def complete(self) -> bool:
@@ -33,16 +43,25 @@ class CampaignResults:
         return len(self.workloads) == len(self.planned)
 
     def so_far(self, iou_threshold: float) -> list[Totals]:
-        """The totals after the first, the second, ... batch, at the thresholds as shown."""
+        """Return the totals after the first, the second, ... batch, as they were shown."""
         done = self.workloads
-        return [total(done[: i + 1], iou_threshold) for i in range(len(done))]
+        return [
+            total(done[: i + 1], iou_threshold, cost_model=self.cost_model)
+            for i in range(len(done))
+        ]
 
     def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
-        """The totals of all batches that are done."""
-        return total(self.workloads, iou_threshold, score_threshold)
+        """Return the totals of all finished batches."""
+        return total(self.workloads, iou_threshold, score_threshold, self.cost_model)
+
+    def batch_seconds(self, number: int, iou_threshold: float) -> float:
+        """Return the WT of one batch alone in seconds; ``number`` counts from 0."""
+        workload, model = self.workloads[number], self.cost_model
+        wt = batch_wt(workload, iou_threshold, first=number == 0, cost_model=model)
+        return wt * self.seconds_per_box
 
     def what_if_scores(self) -> list[float]:
-        """Score thresholds at which every batch after the first was accounted, ascending."""
+        """Return the score thresholds at which every later batch was accounted, ascending."""
         sets = [{score for score, _ in w.ledgers} for w in self.workloads[1:]]
         return sorted(set.intersection(*sets)) if sets else []
 
@@ -50,11 +69,11 @@ class CampaignResults:
 def read_results(
     paths: CampaignPaths, params: Params, *, through: str | None = None
 ) -> CampaignResults:
-    """Reads the workloads of the batches that are done: the leading ones that have a file.
+    """Read the workloads of the finished batches: the leading ones that have a file.
 
     Args:
         paths: where the files are.
-        params: names the iterations and the IoU thresholds.
+        params: lists the iterations and the section ``account``.
         through: the last iteration to read, which must be done, as must all before it.
 
     Raises:
@@ -79,5 +98,9 @@ def read_results(
                 )
         workloads.append(workload)
     return CampaignResults(
-        tuple(workloads), planned, params.account.iou_thresholds, params.account.seconds_per_box
+        tuple(workloads),
+        planned,
+        params.account.iou_thresholds,
+        params.account.seconds_per_box,
+        find_cost_model(params.account.cost_model),
     )

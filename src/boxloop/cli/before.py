@@ -146,7 +146,7 @@ def batch(order: Path, out: Path, params: ParamsFile = PARAMS, override: Overrid
 
     p = stage_params(params, override)
     image_ids = artifacts.read_order(order).image_ids
-    batches = batching.plan(image_ids, p.batch, list(p.iterations))
+    batches = batching.plan(image_ids, list(p.iterations), **p.batch.model_dump())
     artifacts.write_batches(out, batches)
     for item in batches:
         print(f"{item.id}: {len(item.image_ids)} images")

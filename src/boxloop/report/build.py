@@ -9,6 +9,7 @@ from typing import Any
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.edits import EDITS
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json, write_text
 from boxloop.params import Params
@@ -140,5 +141,5 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
 
 def _sum_text(campaign: CampaignResults, iou: float) -> str:
     ledgers = [w.ledger(iou) for w in campaign.workloads]
-    sums = (f"{sum(getattr(x, kind) for x in ledgers)} {kind}" for kind in tables.EDITS)
+    sums = (f"{sum(getattr(x, kind) for x in ledgers)} {kind}" for kind in EDITS)
     return ", ".join(sums)

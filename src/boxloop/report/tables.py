@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS
 from boxloop.core.workload import Totals
-
-EDITS = ("kept", "moved", "relabeled", "removed", "added")
-"""The kinds of :class:`~boxloop.core.edits.Ledger`, in the order in which they are shown."""
 
 Row = dict[str, Any]
 

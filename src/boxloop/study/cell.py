@@ -62,7 +62,7 @@ def run(
     ordering = artifacts.read_order(order)
     artifacts.write_order(paths.root / "data" / "order.json", ordering)
     keys = list(params.iterations)
-    for batch in batching.plan(ordering.image_ids, params.batch, keys):
+    for batch in batching.plan(ordering.image_ids, keys, **params.batch.model_dump()):
         artifacts.write_batch(paths.batch(batch.id), batch)
     _start(paths)
     previous = EMPTY

@@ -117,7 +117,7 @@ class Study:
         part = self.parts[cell.label]
         ids = [image.id for image in part.images.images]
         try:
-            batching.plan(ids, cell.params.batch, list(cell.params.iterations))
+            batching.plan(ids, list(cell.params.iterations), **cell.params.batch.model_dump())
         except ParamsError as error:
             where = "" if cell.label is None else f" (class {cell.label})"
             raise ParamsError(f"{self.spec.path}{where}: {error}") from None

@@ -12,10 +12,11 @@ from boxloop.campaign.artifacts import read_proposals
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.edits import EDITS
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json
 from boxloop.params import SIMNET, Params
-from boxloop.report.tables import EDITS, flatten
+from boxloop.report.tables import flatten
 
 _FORMAT = 1
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections, ImageRef
-from boxloop.core.workload import BatchWorkload, account
+from boxloop.core.workload import BatchWorkload, account, find_cost_model
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path
@@ -166,7 +166,9 @@ def _workload(
 
 def prices(params: Params) -> Prices:
     """Thresholds and T of the campaign."""
-    return Prices(params.account.iou_thresholds, params.account.seconds_per_box)
+    account = params.account
+    model = find_cost_model(account.cost_model)
+    return Prices(account.iou_thresholds, account.seconds_per_box, model)
 
 
 def display_files(paths: CampaignPaths, work: Work) -> Mapping[str, Path]:

@@ -274,7 +274,8 @@ class Desk:
             ledgers={(0.0, iou): ledger for iou, ledger in added.judged.items()},
             average_precision={},
         )
-        return {iou: total([*others.before, this, *others.after], iou) for iou in ious}
+        batches, model = [*others.before, this, *others.after], self._prices.cost_model
+        return {iou: total(batches, iou, cost_model=model) for iou in ious}
 
     def _by_colleagues(self) -> dict[str, Worth]:
         """The images of the batch that somebody submitted, by the newest submission of each."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
-from boxloop.core.workload import BatchWorkload
+from boxloop.core.workload import PAPER, BatchWorkload, CostModel
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,12 @@ class Prices:
     Attributes:
         iou_thresholds: from the section ``account``.
         seconds_per_box: T.
+        cost_model: prices the edits.
     """
 
     iou_thresholds: tuple[float, ...]
     seconds_per_box: float
+    cost_model: CostModel = PAPER
 
 
 @dataclass(frozen=True)
