@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from boxloop.core.ordering import Strategy
 from boxloop.core.types import ImageRef, ImageSet
 from boxloop.params import Params
+from boxloop.registry import ORDERINGS
 from boxloop.study.datasets import AnnotatedDataset, split_by_class
 from boxloop.study.grid import cells
 from builders import boxes
@@ -48,6 +50,17 @@ def test_every_combination_once_and_features_only_where_they_are_used(tmp_path):
     }
     assert len({c.folder for c in found.values()}) == 24
     assert found["dissimilar-b.y.seed4"].params.features.input_size == 64
+
+
+def test_an_ordering_from_outside_is_an_axis_like_the_others(tmp_path):
+    ORDERINGS.register("mine", Strategy(sorted, needs_features=True, seeded=False))
+    try:
+        found = grid(tmp_path, orderings=["random", "mine"], seeds=[0])
+    finally:
+        ORDERINGS.unregister("mine")
+    assert set(found) == {"random.ssd.seed0", "mine-plain.ssd.seed0"}
+    assert found["mine-plain.ssd.seed0"].params.order.strategy == "mine"
+    assert "seed" not in found["mine-plain.ssd.seed0"].inputs
 
 
 ALL = {f"{a}.ssd.seed{s}" for a in ("random", "dissimilar-plain") for s in (0, 1)}
