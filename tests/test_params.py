@@ -98,6 +98,11 @@ def test_bad_overrides_are_refused(tmp_path, override):
         load(tmp_path, "order: {seed: 1}", override)
 
 
+def test_a_review_threshold_at_the_floor_is_accepted(tmp_path):
+    params = load(tmp_path, "review: {score_threshold: 0.2}\npropose: {score_floor: 0.2}")
+    assert params.review.score_threshold == params.propose.score_floor == 0.2
+
+
 def test_params_are_frozen(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path, "{}").order.seed = 1

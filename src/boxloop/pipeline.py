@@ -22,7 +22,7 @@ from boxloop.params import EMPTY, SIMNET, Params
 from boxloop.progress import Report, silent
 
 if TYPE_CHECKING:
-    from boxloop.campaign.paths import CampaignResults
+    from boxloop.campaign.results import CampaignResults
     from boxloop.core.types import (
         Batch,
         Corrections,
@@ -249,7 +249,7 @@ def batch(
 
     order, out = order or paths.order, out or paths.batches
     image_ids = artifacts.read_order(order).image_ids
-    batches = batching.plan(image_ids, params.batch, list(params.iterations))
+    batches = batching.plan(image_ids, list(params.iterations), **params.batch.model_dump())
     artifacts.write_batches(out, batches)
     return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
 

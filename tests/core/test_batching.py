@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from boxloop.core.batching import cut, plan, sizes_by_count, sizes_by_size
 from boxloop.errors import ParamsError
-from boxloop.params import BatchParams
 
 IDS = [f"i{n}" for n in range(10)]
 
@@ -41,38 +40,38 @@ def test_cut_keeps_the_order(wanted):
 
 
 def test_plan_by_iterations_alone():
-    batches = plan(IDS, BatchParams(), ["b00", "b01", "b02"])
+    batches = plan(IDS, ["b00", "b01", "b02"])
     assert [(b.id, len(b.image_ids)) for b in batches] == [("b00", 4), ("b01", 3), ("b02", 3)]
 
 
 @pytest.mark.parametrize(
-    ("params", "names", "expected"),
+    ("section", "names", "expected"),
     [
-        (BatchParams(size=4), ["a", "b", "c"], [4, 4, 2]),
-        (BatchParams(size=4), ["a", "b"], [4, 4]),
-        (BatchParams(count=5), ["a", "b"], [2, 2]),
-        (BatchParams(sizes=(1, 2, 3)), ["a", "b", "c"], [1, 2, 3]),
+        ({"size": 4}, ["a", "b", "c"], [4, 4, 2]),
+        ({"size": 4}, ["a", "b"], [4, 4]),
+        ({"count": 5}, ["a", "b"], [2, 2]),
+        ({"sizes": (1, 2, 3)}, ["a", "b", "c"], [1, 2, 3]),
     ],
 )
-def test_plan(params, names, expected):
-    assert sizes(plan(IDS, params, names)) == expected
+def test_plan(section, names, expected):
+    assert sizes(plan(IDS, names, **section)) == expected
 
 
 @pytest.mark.parametrize(
-    ("params", "names", "message"),
+    ("section", "names", "message"),
     [
-        (BatchParams(size=5), ["a", "b", "c"], "iterations lists 3 batches.*make 2.*take out c"),
-        (BatchParams(count=11), ["a"], "10 images cannot fill 11 batches"),
-        (BatchParams(sizes=(6, 6)), ["a", "b"], "need 12 images"),
+        ({"size": 5}, ["a", "b", "c"], "iterations lists 3 batches.*make 2.*take out c"),
+        ({"count": 11}, ["a"], "10 images cannot fill 11 batches"),
+        ({"sizes": (6, 6)}, ["a", "b"], "need 12 images"),
     ],
 )
-def test_plans_that_cannot_be_made_say_why(params, names, message):
+def test_plans_that_cannot_be_made_say_why(section, names, message):
     with pytest.raises(ParamsError, match=message):
-        plan(IDS, params, names)
+        plan(IDS, names, **section)
 
 
 @pytest.mark.parametrize(("section", "place"), [({}, "iterations"), ({"count": 11}, "batch.count")])
 def test_too_few_images_are_told_where_the_number_stands(section, place):
     names = [f"b{n:02d}" for n in range(11)]
     with pytest.raises(ParamsError, match=f"{place}: 10 images cannot fill 11 batches"):
-        plan(IDS, BatchParams(**section), names)
+        plan(IDS, names, **section)

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boxloop.core.boxes import iou_matrix, match, same_label
@@ -51,6 +51,7 @@ def plain_match(iou, allowed, minimum):
 
 
 @given(any_boxes(scored=False), any_boxes(scored=False), st.sampled_from([0.1, 0.5, 0.7]))
+@example(boxes(("cat", 0, 0, 2, 1)), boxes(("cat", 0, 0, 1, 1)), 0.5)  # IoU exactly 0.5
 def test_match_agrees_with_plain_loops(a, b, minimum):
     iou, allowed = iou_matrix(a.xyxy, b.xyxy), same_label(a, b)
     assert match(iou, allowed, minimum) == plain_match(iou, allowed, minimum)
@@ -59,6 +60,13 @@ def test_match_agrees_with_plain_loops(a, b, minimum):
 def test_match_takes_the_best_pair_first():
     iou = np.array([[0.6, 0.9], [0.8, 0.7]])
     assert match(iou, np.ones((2, 2), bool), 0.5) == [(0, 1), (1, 0)]
+
+
+def test_an_iou_equal_to_the_minimum_is_enough():
+    a, b = boxes(("cat", 0, 0, 2, 1)), boxes(("cat", 0, 0, 1, 1))
+    iou = iou_matrix(a.xyxy, b.xyxy)
+    assert iou.item() == 0.5
+    assert match(iou, np.ones((1, 1), bool), 0.5) == [(0, 0)]
 
 
 def test_match_leaves_out_what_is_not_allowed():

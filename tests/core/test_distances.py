@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.spatial.distance import cdist
 
-from boxloop.core.distances import OpenTable, Vectors
+from boxloop.core._distances import CandidateTable, FeatureVectors
 
 
 def shuffled(vectors, seed=0):
     """The images of ``vectors`` in another order, and all their distances."""
     rows = np.random.default_rng(seed).permutation(len(vectors))
     exact = cdist(vectors.astype(np.float64), vectors.astype(np.float64))
-    return Vectors(vectors, rows), exact[np.ix_(rows, rows)]
+    return FeatureVectors(vectors, rows), exact[np.ix_(rows, rows)]
 
 
 TABLES = arrays(
@@ -38,23 +38,23 @@ TABLES = arrays(
 def test_no_distance_passes_its_limits(vectors, dtype, seed):
     """On images closed one by one, in any order."""
     features, exact = shuffled(vectors, seed)
-    table = OpenTable(features, dtype)
+    table = CandidateTable(features, dtype)
     assert exact.max() <= 2 * table.radius * (1 + 1e-5)
     order = random.Random(seed).sample(range(len(vectors)), len(vectors))
     for done, image in enumerate(order):
-        images = table.open_images()
+        images = table.candidates()
         assert sorted(images) == sorted(order[done:])
         some = np.unique(np.array(order[done : done + 3]))
         squares = (exact[np.ix_(some, images)] * table.scale) ** 2
         # What is lost where float32 has no smaller numbers, and in the square of SciPy's root.
         around = squares * 2**-51 + 2.0**-100
-        assert np.all(table.products(some, -1) <= squares + around)
-        assert np.all(table.products(some, 1) >= squares - around)
+        assert np.all(table.squared_distances(some, -1) <= squares + around)
+        assert np.all(table.squared_distances(some, 1) >= squares - around)
         if not table.relative:
-            roots = np.sqrt(table.products(some, 0).astype(np.float64)) / table.scale
+            roots = np.sqrt(table.squared_distances(some, 0).astype(np.float64)) / table.scale
             assert np.array_equal(roots, exact[np.ix_(some, images)])
-        table.close(image)
-    assert not len(table.open_images())
+        table.remove(image)
+    assert not len(table.candidates())
 
 
 @pytest.mark.parametrize("d", [2048, 3])
@@ -62,9 +62,12 @@ def test_no_distance_passes_its_limits(vectors, dtype, seed):
 def test_limits_are_narrow(dtype, wide, d):
     """Limits that are never passed but as wide as the set would leave everything to SciPy."""
     vectors = np.random.default_rng(0).normal(size=(300, d)).astype(np.float32) + 100
-    table = OpenTable(Vectors(vectors, np.arange(300)), dtype)
+    table = CandidateTable(FeatureVectors(vectors, np.arange(300)), dtype)
     images = np.arange(5)
-    lower, upper = table.products(images, -1).copy(), table.products(images, 1).copy()
+    lower, upper = (
+        table.squared_distances(images, -1).copy(),
+        table.squared_distances(images, 1).copy(),
+    )
     assert np.all(lower <= upper)
     assert np.max(upper - lower) < wide * (2 * table.radius * table.scale) ** 2
 
@@ -80,22 +83,22 @@ def test_limits_are_narrow(dtype, wide, d):
 )
 def test_integers_times_a_power_of_two_are_exact(vectors, dtype):
     features, exact = shuffled(vectors.astype(np.float32))
-    table = OpenTable(features, dtype)
+    table = CandidateTable(features, dtype)
     assert table.relative == 0
-    products = table.products(np.arange(80), 1).astype(np.float64)
+    products = table.squared_distances(np.arange(80), 1).astype(np.float64)
     assert np.array_equal(np.sqrt(products) / table.scale, exact)
 
 
 def test_integers_too_large_are_not_taken_for_exact():
     """Their squares differ by less than float32 tells."""
     vectors = np.array([[0, 0], [4095, 1], [4094, 91]], dtype=np.float32)
-    assert OpenTable(Vectors(vectors, np.arange(3)), np.float32).relative > 0
-    assert OpenTable(Vectors(vectors, np.arange(3)), np.float64).relative == 0
+    assert CandidateTable(FeatureVectors(vectors, np.arange(3)), np.float32).relative > 0
+    assert CandidateTable(FeatureVectors(vectors, np.arange(3)), np.float64).relative == 0
 
 
 def test_labels_are_equal_where_the_vectors_are():
     vectors = np.array([[0.0, 1], [2, 3], [-0.0, 1], [2, 3], [1, 0]], dtype=np.float32)
-    labels = Vectors(vectors, np.arange(5)).labels(np.arange(5))
+    labels = FeatureVectors(vectors, np.arange(5)).groups(np.arange(5))
     assert labels[0] == labels[2]
     assert labels[1] == labels[3]
     assert len(set(labels.tolist())) == 3
@@ -103,4 +106,4 @@ def test_labels_are_equal_where_the_vectors_are():
 
 def test_equal_vectors_are_zero_around_their_centre():
     vectors = np.full((3000, 3), 0.1, dtype=np.float32)
-    assert not OpenTable(Vectors(vectors, np.arange(3000)), np.float32).radius
+    assert not CandidateTable(FeatureVectors(vectors, np.arange(3000)), np.float32).radius

@@ -75,6 +75,15 @@ def test_one_edge_beyond_the_tolerance_is_a_move(edge, by, kept):
     assert judge(SHOWN, final, 0.5) == Ledger(kept=2)
 
 
+@pytest.mark.parametrize(("by", "moved"), [(0.005, 0), (0.02, 1)])
+def test_a_fiftieth_of_a_pixel_is_a_move(by, moved):
+    """In pixels, so that the tolerance itself is pinned."""
+    xyxy = SHOWN.xyxy.copy()
+    xyxy[0, 2] += by
+    final = Boxes(xyxy, SHOWN.labels, SHOWN.ids)
+    assert diff(SHOWN, final) == Ledger(kept=2 - moved, moved=moved)
+
+
 def test_a_move_counts_from_where_the_iou_falls_below_the_threshold():
     shown = proposed(("cat", 0, 0, 10, 10, 0.9))
     final = as_boxes({"p0": ("cat", (0, 0, 10, 6))})  # IoU 0.6

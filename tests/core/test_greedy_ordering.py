@@ -3,10 +3,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import boxloop.core.distances
+import boxloop.core._distances
 import boxloop.core.greedy_ordering
-from boxloop.core.distances import OpenTable, Vectors
-from boxloop.core.greedy_ordering import Extremes, WholeRows
+from boxloop.core._distances import CandidateTable, FeatureVectors
+from boxloop.core.greedy_ordering import _FullRowSelection, _MinMaxSelection
 from boxloop.core.ordering import order
 from boxloop.core.types import FeatureTable
 
@@ -21,15 +21,15 @@ def features(n, d):
 @pytest.mark.parametrize("held", [700 * 700, 700 * 699])
 def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, linkage, held):
     computed = []
-    products = OpenTable.products
+    squared_distances = CandidateTable.squared_distances
 
     def spy(self, images, margin):
         computed.extend(images.tolist())
-        return products(self, images, margin)
+        return squared_distances(self, images, margin)
 
-    monkeypatch.setattr(OpenTable, "products", spy)
+    monkeypatch.setattr(CandidateTable, "squared_distances", spy)
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", held)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", held)
     order(features(700, 8), strategy, linkage=linkage)
     assert sorted(computed) == list(range(700))
 
@@ -37,13 +37,13 @@ def test_each_row_is_computed_once_where_there_is_room(monkeypatch, strategy, li
 def count_exact(monkeypatch):
     """The numbers of distances that SciPy is asked for, call by call."""
     compared = []
-    exact = Vectors.exact
+    exact = FeatureVectors.exact
 
     def spy(self, images, others):
         compared.append(len(images) * len(others))
         return exact(self, images, others)
 
-    monkeypatch.setattr(Vectors, "exact", spy)
+    monkeypatch.setattr(FeatureVectors, "exact", spy)
     return compared
 
 
@@ -52,11 +52,11 @@ def test_few_distances_are_left_to_scipy(monkeypatch, nearest):
     """In a random order the i-th member is the nearest (farthest) so far once in i times."""
     n = 1500
     compared = count_exact(monkeypatch)
-    vectors = Vectors(features(n, 64).vectors, np.arange(n))
+    vectors = FeatureVectors(features(n, 64).vectors, np.arange(n))
     images = np.random.default_rng(1).permutation(n)
-    listed = Extremes(vectors, images[:1], nearest=nearest, farthest=True)
+    selection = _MinMaxSelection(vectors, images[:1], nearest=nearest, farthest=True)
     for image in images:
-        listed.add(int(image))
+        selection.add(int(image))
     expected = sum((n - i) / i for i in range(1, n))
     assert 0.6 * expected < sum(compared) < 1.3 * expected
 
@@ -64,10 +64,10 @@ def test_few_distances_are_left_to_scipy(monkeypatch, nearest):
 def test_nothing_is_compared_with_what_has_an_equal_in_the_list(monkeypatch):
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
     compared = count_exact(monkeypatch)
-    vectors = Vectors(np.full((60, 5), 0.1, dtype=np.float32), np.arange(60))
-    listed = Extremes(vectors, np.arange(3), nearest=True, farthest=True)
+    vectors = FeatureVectors(np.full((60, 5), 0.1, dtype=np.float32), np.arange(60))
+    selection = _MinMaxSelection(vectors, np.arange(3), nearest=True, farthest=True)
     for image in range(60):
-        listed.add(image)
+        selection.add(image)
     assert sum(compared) == 59
 
 
@@ -76,47 +76,47 @@ def test_what_limits_cannot_tell_is_compared_in_blocks(monkeypatch, nearest):
     """All pairs are equally far apart: no limit excludes any, and single rows would take long."""
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_FEW", 8)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_AT_ONCE", 16)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_LAST_ROWS", 16)
     compared = count_exact(monkeypatch)
-    vectors = Vectors((np.eye(200) / 10).astype(np.float32), np.arange(200))
-    listed = Extremes(vectors, np.arange(3), nearest=nearest, farthest=True)
+    vectors = FeatureVectors((np.eye(200) / 10).astype(np.float32), np.arange(200))
+    selection = _MinMaxSelection(vectors, np.arange(3), nearest=nearest, farthest=True)
     for image in range(200):
-        listed.add(image)
+        selection.add(image)
     assert len(compared) < 100
 
 
 def test_what_is_held_is_limited(monkeypatch):
     """Most of what does not fit is computed again."""
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", 500)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_AT_ONCE", 0)
-    vectors = Vectors(features(400, 3).vectors, np.arange(400))
-    listed = Extremes(vectors, np.arange(3), nearest=True, farthest=False)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", 500)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_LAST_ROWS", 0)
+    vectors = FeatureVectors(features(400, 3).vectors, np.arange(400))
+    selection = _MinMaxSelection(vectors, np.arange(3), nearest=True, farthest=False)
     for image in range(400):
-        listed.add(image)
-        assert sum(len(others) for others, _, _ in listed._held.values()) <= 500
+        selection.add(image)
+        assert sum(len(others) for others, _, _ in selection._cache.values()) <= 500
 
 
 def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):
     """With room for few rows and no foresight (a random order), blocks shrink to what is used."""
     n = 300
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", n * 20)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", n * 20)
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_AT_ONCE", 0)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_LAST_ROWS", 0)
     images = np.random.default_rng(3).permutation(n)
-    listed = WholeRows(
-        Vectors(features(n, 8).vectors, np.arange(n)), "average", images[:1], farthest=True
+    selection = _FullRowSelection(
+        FeatureVectors(features(n, 8).vectors, np.arange(n)), "average", images[:1], farthest=True
     )
     computed = []
-    products = OpenTable.products
+    squared_distances = CandidateTable.squared_distances
 
     def spy(self, images, margin):
         computed.extend(images.tolist())
-        return products(self, images, margin)
+        return squared_distances(self, images, margin)
 
-    monkeypatch.setattr(OpenTable, "products", spy)
+    monkeypatch.setattr(CandidateTable, "squared_distances", spy)
     for image in images:
-        listed.add(int(image))
+        selection.add(int(image))
     assert n < len(computed) < 3 * n
 
 
@@ -124,9 +124,9 @@ def test_little_is_computed_ahead_where_it_is_given_up_again(monkeypatch):
 @pytest.mark.parametrize("strategy", ["similar", "dissimilar"])
 def test_memory_does_not_grow_with_the_square(monkeypatch, strategy, linkage):
     n, d, block = 3000, 16, 2**20
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", 40 * n)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", 40 * n)
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-    monkeypatch.setattr(boxloop.core.distances, "_PRODUCT_BYTES", block)
+    monkeypatch.setattr(boxloop.core._distances, "_BLOCK_BYTES", block)
     table = features(n, d)
     tracemalloc.start()
     try:

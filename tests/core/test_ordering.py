@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-import boxloop.core.distances
+import boxloop.core._distances
 import boxloop.core.greedy_ordering
-from boxloop.core.distances import Vectors
-from boxloop.core.greedy_ordering import WholeRows
-from boxloop.core.ordering import order
-from boxloop.core.types import FeatureTable
+from boxloop.core._distances import FeatureVectors
+from boxloop.core.greedy_ordering import _FullRowSelection
+from boxloop.core.ordering import Strategy, order
+from boxloop.core.types import FeatureTable, Ordering
 from boxloop.errors import ParamsError
+from boxloop.params import check_params
+from boxloop.registry import ORDERINGS
 
 LINKAGES = ("single", "average", "complete")
 
@@ -28,21 +30,21 @@ def all_ways(request, monkeypatch):
     """As with few images, with many, and with more than a matrix in memory could hold."""
     if request.param != "few":
         monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-        monkeypatch.setattr(boxloop.core.greedy_ordering, "_AT_ONCE", 5)
+        monkeypatch.setattr(boxloop.core.greedy_ordering, "_LAST_ROWS", 5)
     if request.param == "too many":
-        monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", 120)
+        monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", 120)
 
 
 def scipy_distance(a, b):
     return float(cdist([a], [b])[0, 0])
 
 
-def plain_sum(numbers):
-    """One rounding per addition; the built-in ``sum`` compensates them from Python 3.12 on."""
-    result = 0.0
-    for number in numbers:
-        result += number
-    return result
+def plain_sum(values):
+    """From left to right; the built-in sum compensates for roundings from Python 3.12 on."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def plain_order(features, query, farthest, linkage, dist=math.dist, total=math.fsum):
@@ -112,15 +114,15 @@ def doubtful_tables(draw):
 def limits_of_memory(draw):
     """Blocks and rooms as small as they can get, which real tables have only when they are huge."""
     return {
-        "boxloop.core.greedy_ordering._HELD": draw(st.sampled_from([1, 30, 2**27])),
-        "boxloop.core.greedy_ordering._BLOCK": draw(st.sampled_from([1, 3, 1024])),
+        "boxloop.core.greedy_ordering._MAX_CACHED": draw(st.sampled_from([1, 30, 2**27])),
+        "boxloop.core.greedy_ordering._MAX_BLOCK": draw(st.sampled_from([1, 3, 1024])),
         "boxloop.core.greedy_ordering._SMALL": draw(st.sampled_from([0, 2048])),
-        "boxloop.core.greedy_ordering._AT_ONCE": draw(st.sampled_from([0, 6])),
-        "boxloop.core.greedy_ordering._AHEAD": draw(st.sampled_from([2, 8])),
+        "boxloop.core.greedy_ordering._LAST_ROWS": draw(st.sampled_from([0, 6])),
+        "boxloop.core.greedy_ordering._LOOKAHEAD": draw(st.sampled_from([2, 8])),
         "boxloop.core.greedy_ordering._FEW": draw(st.sampled_from([0, 4, 32])),
-        "boxloop.core.distances._PRODUCT_BYTES": draw(st.sampled_from([1, 200, 2**28])),
-        "boxloop.core.distances._ROWS": draw(st.sampled_from([1, 3, 2048])),
-        "boxloop.core.distances._CACHED": draw(st.sampled_from([1, 64])),
+        "boxloop.core._distances._BLOCK_BYTES": draw(st.sampled_from([1, 200, 2**28])),
+        "boxloop.core._distances._ROWS": draw(st.sampled_from([1, 3, 2048])),
+        "boxloop.core._distances._CPU_CACHED": draw(st.sampled_from([1, 64])),
     }
 
 
@@ -167,9 +169,9 @@ def test_two_tight_clusters_far_apart(strategy, linkage):
 def test_what_is_held_does_not_matter(monkeypatch, linkage, strategy, held):
     features = table(np.random.default_rng(0).normal(size=(200, 5)))
     whole = order(features, strategy, linkage=linkage)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_HELD", held)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_MAX_CACHED", held)
     monkeypatch.setattr(boxloop.core.greedy_ordering, "_SMALL", 0)
-    monkeypatch.setattr(boxloop.core.greedy_ordering, "_AT_ONCE", 20)
+    monkeypatch.setattr(boxloop.core.greedy_ordering, "_LAST_ROWS", 20)
     assert order(features, strategy, linkage=linkage) == whole
 
 
@@ -186,13 +188,13 @@ def test_where_all_is_tied_the_lowest_id_comes_first(strategy, linkage):
 def test_where_all_is_tied_sums_are_not_checked_one_by_one(monkeypatch):
     """Of N^2/2 distances none is computed much more than twice, though every step is a tie."""
     computed = []
-    exact = Vectors.exact
+    exact = FeatureVectors.exact
 
     def spy(self, images, others):
         computed.append(len(images) * len(others))
         return exact(self, images, others)
 
-    monkeypatch.setattr(Vectors, "exact", spy)
+    monkeypatch.setattr(FeatureVectors, "exact", spy)
     for linkage in LINKAGES:
         computed.clear()
         order(table(np.eye(80) / 10), "dissimilar", linkage=linkage)
@@ -202,8 +204,10 @@ def test_where_all_is_tied_sums_are_not_checked_one_by_one(monkeypatch):
 def test_most_steps_need_no_check(monkeypatch):
     """On data without ties the sums decide by themselves."""
     settled = []
-    settle = WholeRows._settle
-    monkeypatch.setattr(WholeRows, "_settle", lambda s, i: (settled.append(i), settle(s, i))[1])
+    settle = _FullRowSelection._settle
+    monkeypatch.setattr(
+        _FullRowSelection, "_settle", lambda s, i: (settled.append(i), settle(s, i))[1]
+    )
     features = table(np.random.default_rng(0).normal(size=(300, 40)) + 50)
     order(features, "dissimilar", linkage="average")
     assert len(settled) <= 1  # the last two
@@ -284,6 +288,26 @@ def test_progress_reaches_the_end():
     seen = []
     order(table(np.eye(4)), "similar", progress=lambda done, n: seen.append((done, n)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_an_ordering_from_outside():
+    """Registered under a name, it is called with all arguments and checked like the others."""
+    calls = []
+
+    def by_name_backwards(features, **arguments):
+        calls.append(arguments)
+        return sorted(features.image_ids, reverse=True)
+
+    ORDERINGS.register("mine", Strategy(by_name_backwards, needs_features=False, seeded=False))
+    try:
+        params = check_params({"order": {"strategy": "mine", "seed": 5}}, "params.yaml").order
+        result = order(table(np.eye(3)), params.strategy, seed=params.seed, query_size=2)
+    finally:
+        ORDERINGS.unregister("mine")
+    assert result == Ordering(("i002", "i001", "i000"), "mine", 5, 2, "single")
+    assert calls == [{"seed": 5, "query_size": 2, "linkage": "single", "progress": None}]
+    with pytest.raises(ParamsError, match=r"order\.strategy: there is no 'mine'"):
+        check_params({"order": {"strategy": "mine"}}, "params.yaml")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes
-from boxloop.core.workload import BatchWorkload, Totals, account, batch_wt, compare, total
+from boxloop.core.workload import (
+    PAPER,
+    BatchWorkload,
+    CostModel,
+    Totals,
+    account,
+    batch_wt,
+    compare,
+    total,
+)
 from builders import any_boxes, boxes, corrections, proposed
 
 IOU = st.sampled_from([0.5, 0.7])
@@ -75,7 +84,8 @@ def test_wb_and_wt_by_hand():
     # B1: 10 objects. B2: 20 objects, 12 kept, 8 to add, 4 to remove.
     batches = [batch("b00", 10, Ledger(added=10)), batch("b01", 20, Ledger(12, 3, 1, 0, 4))]
     totals = total(batches, 0.5)
-    assert totals == Totals(images=2, objects=30, first_batch_objects=10, added=8, removed=4)
+    assert totals == Totals(2, 30, first_batch_objects=10, later=Ledger(12, 3, 1, 0, 4))
+    assert (totals.added, totals.removed) == (8, 4)
     assert totals.wb == 10 + 8 + 4
     assert totals.wt == 10 + 8 + 4 / 2
     assert totals.wb_reduction == pytest.approx(1 - 22 / 30)
@@ -162,6 +172,30 @@ def test_the_batches_add_up_to_the_campaign():
     assert sum(alone) == total(batches, 0.5).wt
 
 
+COUNT = st.integers(0, 10**6)
+
+
+@given(st.builds(Ledger, COUNT, COUNT, COUNT, COUNT, COUNT))
+def test_the_paper_s_model_charges_additions_and_half_of_removals(ledger):
+    """Exactly, not approximately: all terms are multiples of one half."""
+    assert PAPER.cost(ledger) == ledger.additions + ledger.removals / 2
+
+
+def test_each_kind_of_edit_has_its_own_price():
+    model = CostModel(kept=1, moved=10, relabeled=100, removed=1000, added=10000)
+    assert model.cost(Ledger(1, 2, 3, 4, 5)) == 54321
+    batches = [batch("b00", 10, Ledger(added=10)), batch("b01", 20, Ledger(1, 2, 3, 4, 5))]
+    assert total(batches, 0.5, cost_model=model).wt == 10 + 54321
+    alone = [batch_wt(b, 0.5, first=i == 0, cost_model=model) for i, b in enumerate(batches)]
+    assert alone == [10, 54321]
+
+
+@pytest.mark.parametrize("price", [-0.5, float("inf"), float("nan")])
+def test_impossible_prices_are_refused(price):
+    with pytest.raises(ValueError, match="finite and at least 0"):
+        CostModel(moved=price)
+
+
 @given(any_boxes(scored=True), any_boxes(scored=False), IOU)
 def test_totals_follow_from_the_ledger(shown, final, iou):
     first = corrections({"z": proposed()}, {"z": boxes(("cat", 0, 0, 1, 1))}, batch="b00")
@@ -176,9 +210,9 @@ def test_totals_follow_from_the_ledger(shown, final, iou):
     assert totals.wt_reduction <= 1 - 1 / n + 1e-12
 
 
-@pytest.mark.parametrize(("overlap", "moved"), [(2, 1), (1, 0)])
+@pytest.mark.parametrize(("overlap", "moved"), [(1.85, 1), (1.8, 0)])
 def test_a_box_is_moved_from_an_iou_of_a_tenth(overlap, moved):
-    """Two boxes of 10x10 that share 2 columns have an IoU of 20 / 180, with 1 column 10 / 190."""
+    """Two boxes of 10x10 that share 1.85 columns have an IoU of 18.5 / 181.5, with 1.8 18 / 182."""
     final = boxes(("cat", 0, 0, 10, 10))
     ledger = compare(proposed(("cat", 10 - overlap, 0, 20 - overlap, 10, 0.9)), final, 0.5)
     assert (ledger.moved, ledger.removed, ledger.added) == (moved, 1 - moved, 1 - moved)

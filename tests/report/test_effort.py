@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths, CampaignResults, read_results
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.workload import account
 from boxloop.files import read_json

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
 from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json
 from boxloop.params import Params
 from boxloop.report.build import write_report
 from boxloop.report.console import where_to_look, workload_text
-from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, sheet
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
 from builders_campaign import build_campaign, small_params
 
 
@@ -222,7 +223,7 @@ def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
         "b01", "x", "0", 0.05, {"a": Boxes.build([(400, 80, 600, 400)], ["cat"], [0.9])}
     )
     final = {"a": Boxes.build([(40, 80, 240, 400)], ["cat"])}
-    (cell,) = sheet(Corrections(proposals, 0.5, "simulated", final), {"a": ref}, tmp_path, 5)
+    (cell,) = draw_sheet(Corrections(proposals, 0.5, "simulated", final), {"a": ref}, tmp_path, 5)
     assert (cell.width, cell.height) == (320, 240)
     assert cell.jpeg is not None
     pixels = _pixels(cell.jpeg)
@@ -242,7 +243,7 @@ def test_proposals_below_the_threshold_are_not_drawn(tmp_path: Path) -> None:
     corrections = Corrections(
         Proposals("b01", "x", "0", 0.05, offered), 0.5, "simulated", {"a": Boxes.empty()}
     )
-    (cell,) = sheet(corrections, {"a": ImageRef("a", "a.png", 64, 48, "0")}, tmp_path, 12)
+    (cell,) = draw_sheet(corrections, {"a": ImageRef("a", "a.png", 64, 48, "0")}, tmp_path, 12)
     assert cell.caption == "a: 0 final boxes, 1 proposal"
 
 

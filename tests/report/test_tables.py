@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop.campaign.paths import CampaignResults, read_results
+from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger
 from boxloop.core.workload import BatchWorkload
 from boxloop.report import tables

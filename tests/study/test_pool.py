@@ -8,11 +8,8 @@ from boxloop.campaign import artifacts
 from boxloop.params import Params
 from boxloop.study.pool import Job, Pool
 
-PARAMS = (
-    Params()
-    .model_copy(update={"order": Params().order.model_copy(update={"strategy": "random"})})
-    .model_dump(mode="json")
-)
+PARAMS = Params.model_validate({"order": {"strategy": "random"}}).model_dump(mode="json")
+SIMILAR = Params.model_validate({"order": {"strategy": "similar"}}).model_dump(mode="json")
 
 
 def job(folder, name, needs=(), **changes):
@@ -45,7 +42,7 @@ def test_jobs_wait_for_what_they_need_and_fail_with_it(tmp_path):
             job(tmp_path, "grandchild", ("child",)),
             job(tmp_path, "child", ("lame",)),
             job(tmp_path, "late", ("first", "no job of this list")),
-            job(tmp_path, "lame", features=str(tmp_path / "nothing.npz")),
+            job(tmp_path, "lame", params=SIMILAR, features=str(tmp_path / "nothing.npz")),
             job(tmp_path, "first"),
         ],
     )

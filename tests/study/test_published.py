@@ -9,7 +9,7 @@ import pytest
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams, Params
 from boxloop.study.grid import Approach
-from boxloop.study.published import TOTALS, Totals, check_totals, published
+from boxloop.study.published import SIZES, DatasetSize, check_size, published
 
 
 def rows():
@@ -55,32 +55,32 @@ def test_a_number_is_found_by_what_it_is_of():
 
 
 def test_the_whole_sets_are_what_the_paper_says():
-    assert check_totals("voc2007", Totals(9963, 30638, 20)) is None
-    assert check_totals("kitti", Totals(7481, 40570, 8)) is None
-    assert check_totals("indoor", Totals(2213, 4595, 7)) is None
+    assert check_size("voc2007", DatasetSize(9963, 30638, 20)) is None
+    assert check_size("kitti", DatasetSize(7481, 40570, 8)) is None
+    assert check_size("indoor", DatasetSize(2213, 4595, 7)) is None
 
 
 @pytest.mark.parametrize(
     ("name", "found"),
     [
         # Without those called difficult, VOC 2007 has 24,640 objects.
-        ("voc2007", Totals(9963, 24640, 20)),
-        ("kitti", Totals(7481, 51865, 9)),
-        ("indoor", Totals(2213, 4595, 6)),
+        ("voc2007", DatasetSize(9963, 24640, 20)),
+        ("kitti", DatasetSize(7481, 51865, 9)),
+        ("indoor", DatasetSize(2213, 4595, 6)),
     ],
 )
 def test_all_images_with_other_objects_are_no_set_of_the_paper(name, found):
     with pytest.raises(DatasetError, match=f"take 'paper: {name}' out"):
-        check_totals(name, found)
+        check_size(name, found)
 
 
 def test_a_part_is_told():
-    note = check_totals("voc2007", Totals(5011, 15662, 20))
+    note = check_size("voc2007", DatasetSize(5011, 15662, 20))
     assert "30,638 objects in 9,963 images, of 20 classes" in note
     assert "15,662 objects in 5,011 images" in note
 
 
-@pytest.mark.parametrize("name", sorted(TOTALS))
+@pytest.mark.parametrize("name", sorted(SIZES))
 def test_the_importers_read_the_whole_sets(name, tmp_path):
     """Where somebody has them: BOXLOOP_VOC2007=/path/to/VOCdevkit/VOC2007 and so on."""
     variable = f"BOXLOOP_{name.upper()}"
@@ -91,4 +91,6 @@ def test_the_importers_read_the_whole_sets(name, tmp_path):
     kind = "kitti" if name == "kitti" else "voc"
     found = datasets.load(DatasetParams(format=kind, path=os.environ[variable]), tmp_path / "drawn")
     objects = sum(map(len, found.truth.values()))
-    assert check_totals(name, Totals(len(found.images), objects, len(found.images.classes))) is None
+    assert (
+        check_size(name, DatasetSize(len(found.images), objects, len(found.images.classes))) is None
+    )

@@ -4,27 +4,28 @@ import json
 
 import pytest
 
+from boxloop.core.ordering import Strategy
 from boxloop.core.types import ImageRef, ImageSet
 from boxloop.params import Params
-from boxloop.study import datasets as materials
-from boxloop.study.datasets import Material
+from boxloop.registry import ORDERINGS
+from boxloop.study.datasets import AnnotatedDataset, split_by_class
 from boxloop.study.grid import cells
 from builders import boxes
 from builders_study import changed, spec
 
 
-def material(pixels="0", box=10):
+def dataset(pixels="0", box=10):
     refs = tuple(ImageRef(f"i{n}", f"/i{n}.png", 64, 64, pixels * 8 + str(n)) for n in range(12))
     truth = {
         ref.id: boxes(("cat" if n % 3 else "dog", 0, 0, box, 10)) for n, ref in enumerate(refs)
     }
-    return Material.of(ImageSet(refs, ("cat", "dog")), truth)
+    return AnnotatedDataset.of(ImageSet(refs, ("cat", "dog")), truth)
 
 
 def grid(folder, whole=None, **changes):
-    whole = whole or material()
+    whole = whole or dataset()
     found = spec(folder, **changes)
-    return {c.name: c for c in cells(found, whole, materials.by_class(found, whole))}
+    return {c.name: c for c in cells(found, whole, split_by_class(found, whole))}
 
 
 def folders(folder, *args, **changes):
@@ -49,6 +50,17 @@ def test_every_combination_once_and_features_only_where_they_are_used(tmp_path):
     }
     assert len({c.folder for c in found.values()}) == 24
     assert found["dissimilar-b.y.seed4"].params.features.input_size == 64
+
+
+def test_an_ordering_from_outside_is_an_axis_like_the_others(tmp_path):
+    ORDERINGS.register("mine", Strategy(sorted, needs_features=True, seeded=False))
+    try:
+        found = grid(tmp_path, orderings=["random", "mine"], seeds=[0])
+    finally:
+        ORDERINGS.unregister("mine")
+    assert set(found) == {"random.ssd.seed0", "mine-plain.ssd.seed0"}
+    assert found["mine-plain.ssd.seed0"].params.order.strategy == "mine"
+    assert "seed" not in found["mine-plain.ssd.seed0"].inputs
 
 
 ALL = {f"{a}.ssd.seed{s}" for a in ("random", "dissimilar-plain") for s in (0, 1)}
@@ -88,7 +100,7 @@ def test_simnet_counts_for_its_own_cells_alone(tmp_path):
     assert same(before, after) == ALL
 
 
-@pytest.mark.parametrize("other", [material(pixels="1"), material(box=11)], ids=["pixels", "truth"])
+@pytest.mark.parametrize("other", [dataset(pixels="1"), dataset(box=11)], ids=["pixels", "truth"])
 def test_another_dataset_is_another_study(tmp_path, other):
     assert same(folders(tmp_path), folders(tmp_path, other)) == set()
 
@@ -108,10 +120,10 @@ def test_one_class_at_a_time(tmp_path):
     assert set(found) == {"cat.random.ssd.seed0", "dog.random.ssd.seed0"}
     assert len({c.folder for c in found.values()}) == 2
     tiny = spec(tmp_path, classes=["dog"])
-    part = materials.by_class(tiny, material())["dog"]
+    part = split_by_class(tiny, dataset())["dog"]
     assert [image.id for image in part.images.images] == ["i0", "i3", "i6", "i9"]
     assert part.images.classes == ("dog",)
-    whole = materials.by_class(spec(tmp_path, classes=["dog"], class_images="all"), material())
+    whole = split_by_class(spec(tmp_path, classes=["dog"], class_images="all"), dataset())
     assert (len(whole["dog"].images), whole["dog"].objects) == (12, 4)
 
 

@@ -377,13 +377,13 @@ def test_a_worker_that_dies_fails_its_own_cell_alone(tmp_path):
 @pytest.mark.timeout(280)
 def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from boxloop.tracking.mlflow_store import PARENT, opened
+    from boxloop.tracking.mlflow_store import PARENT, open_store
 
     small = {"orderings": ["random", "temporal"], "seeds": [0]}
     out = tmp_path / "out"
 
     def runs():
-        with opened(out, "boxloop", print) as store:
+        with open_store(out, "boxloop", print) as store:
             top = store.runs({"boxloop.study": next(iter(studies(store)))})
             cells = store.runs({PARENT: top[0].info.run_id})
             turns = [store.runs({PARENT: c.info.run_id}) for c in cells]

@@ -23,9 +23,10 @@ from boxloop.errors import ArtifactError, TrackingError
 from boxloop.files import file_digest, read_json, write_json
 from boxloop.models.average_precision import average_precision
 from boxloop.params import Params
-from boxloop.tracking.mlflow_store import Store, opened
+from boxloop.tracking import store_uri
+from boxloop.tracking.mlflow_store import Store, open_store
 from boxloop.tracking.track_turn import BATCH_TAG, CAMPAIGN_TAG, track
-from boxloop.tracking.turn_record import gather
+from boxloop.tracking.turn_record import read_turn
 from builders_campaign import build_campaign, small_params
 
 MUTATING = (
@@ -45,15 +46,15 @@ MUTATING = (
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose mlflow.db has its tables, and nothing in them."""
     folder = tmp_path_factory.mktemp("store")
-    os.environ.pop(digests.URI_VARIABLE, None)
-    with opened(folder, "unused", lambda _: None):
+    os.environ.pop(store_uri.URI_VARIABLE, None)
+    with open_store(folder, "unused", lambda _: None):
         pass
     return folder / "mlflow.db"
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(digests.URI_VARIABLE, raising=False)
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
     folder = tmp_path / "campaign"
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")
@@ -72,7 +73,7 @@ def track_all(paths: CampaignPaths, params: Params, keys: list[str] | None = Non
 def client_of(paths: CampaignPaths) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(digests.store_uri(paths.root))
+    return MlflowClient(store_uri.store_uri(paths.root))
 
 
 def runs_of(paths: CampaignPaths) -> tuple[list[Any], list[Any]]:
@@ -395,7 +396,7 @@ def test_processes_that_make_the_store_at_once_wait_for_each_other(tmp_path: Pat
         "l = build_campaign(pathlib.Path(sys.argv[1]), p);"
         "track(l, p, 'b00', l.tracked('b00'))"
     )
-    environment = {k: v for k, v in os.environ.items() if k != digests.URI_VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != store_uri.URI_VARIABLE}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     processes = []
     for strategy in ("similar", "random"):
@@ -423,7 +424,7 @@ def test_disabled_tracking_writes_its_out_and_no_store(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_one_sentence_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(digests.URI_VARIABLE, "http://ada:secret@127.0.0.1:9")
+    monkeypatch.setenv(store_uri.URI_VARIABLE, "http://ada:secret@127.0.0.1:9")
     params = small_params(1)
     paths = build_campaign(tmp_path, params)
     begun = time.monotonic()
@@ -438,7 +439,7 @@ def test_a_server_that_does_not_answer_is_one_sentence_soon(
 def test_a_store_that_is_no_database_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(digests.URI_VARIABLE, raising=False)
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
     params = small_params(1)
     paths = build_campaign(tmp_path, params)
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
@@ -491,10 +492,10 @@ def test_the_fingerprint_is_the_same_everywhere_and_the_identity_only_in_a_store
         dataset = digests.dataset_digest(build_campaign(folder, params))
         fingerprint = digests.campaign_fingerprint(params, dataset)
         fingerprints.add(fingerprint)
-        monkeypatch.delenv(digests.URI_VARIABLE, raising=False)
-        own.add(digests.campaign_identity(fingerprint, folder))
-        monkeypatch.setenv(digests.URI_VARIABLE, "http://127.0.0.1:9")
-        shared.add(digests.campaign_identity(fingerprint, folder))
+        monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+        own.add(store_uri.campaign_identity(fingerprint, folder))
+        monkeypatch.setenv(store_uri.URI_VARIABLE, "http://127.0.0.1:9")
+        shared.add(store_uri.campaign_identity(fingerprint, folder))
     assert len(fingerprints) == len(own) == 1
     assert len(shared) == 2
 
@@ -519,13 +520,13 @@ def test_the_fingerprint_tells_datasets_apart(tmp_path: Path) -> None:
     ],
 )
 def test_addresses_are_shown_without_passwords(uri: str, shown: str) -> None:
-    assert digests.shown_uri(uri) == shown
+    assert store_uri.shown_uri(uri) == shown
 
 
 def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
     params = small_params(2)
     by_people = build_campaign(tmp_path / "people", params, annotator="fiftyone")
-    record, _ = gather(by_people, params, "b01")
+    record = read_turn(by_people, params, "b01")
     values = {point.name: point.value for point in record.points}
     assert values["batch/review_seconds"] == 20
     assert values["measured_hours"] == pytest.approx(40 / 3600)
@@ -536,5 +537,5 @@ def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
     assert [values[f"edits/{kind}_iou_0.5"] for kind in kinds] == [4, 0, 1, 1, 1]
     assert record.params["reviewer"] == "ada"
     simulated = build_campaign(tmp_path / "simulated", params)
-    names = {point.name for point in gather(simulated, params, "b01")[0].points}
+    names = {point.name for point in read_turn(simulated, params, "b01").points}
     assert {"measured_hours", "batch/revision", "edits/kept"}.isdisjoint(names)

@@ -1,14 +1,9 @@
-"""A campaign as it lies on disk: where its files are, and what its finished batches add up to."""
+"""Where the files of a campaign are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from boxloop.campaign.artifacts import read_workload
-from boxloop.core.workload import BatchWorkload, Totals, total
-from boxloop.errors import ArtifactError
-from boxloop.params import Params
 
 
 def workspace_of(folder: Path) -> Path:
@@ -156,75 +151,3 @@ class CampaignPaths:
 
     def _one(self, folder: str, key: str, suffix: str = ".json") -> Path:
         return self.root / "data" / folder / f"{key}{suffix}"
-
-
-@dataclass(frozen=True)
-class CampaignResults:
-    """The batches that are done, oldest first.
-
-    Attributes:
-        workloads: one per batch that is labeled and accounted.
-        planned: keys of all iterations, done or not.
-        iou_thresholds: those that were accounted, as params.yaml lists them.
-        seconds_per_box: T, the seconds to draw one box from scratch.
-    """
-
-    workloads: tuple[BatchWorkload, ...]
-    planned: tuple[str, ...]
-    iou_thresholds: tuple[float, ...]
-    seconds_per_box: float
-
-    @property
-    def complete(self) -> bool:
-        """Whether every planned batch is done."""
-        return len(self.workloads) == len(self.planned)
-
-    def so_far(self, iou_threshold: float) -> list[Totals]:
-        """The totals after the first, the second, ... batch, at the thresholds as shown."""
-        done = self.workloads
-        return [total(done[: i + 1], iou_threshold) for i in range(len(done))]
-
-    def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
-        """The totals of all batches that are done."""
-        return total(self.workloads, iou_threshold, score_threshold)
-
-    def what_if_scores(self) -> list[float]:
-        """Score thresholds at which every batch after the first was accounted, ascending."""
-        sets = [{score for score, _ in w.ledgers} for w in self.workloads[1:]]
-        return sorted(set.intersection(*sets)) if sets else []
-
-
-def read_results(
-    paths: CampaignPaths, params: Params, *, through: str | None = None
-) -> CampaignResults:
-    """Reads the workloads of the batches that are done: the leading ones that have a file.
-
-    Args:
-        paths: where the files are.
-        params: names the iterations and the IoU thresholds.
-        through: the last iteration to read, which must be done, as must all before it.
-
-    Raises:
-        ArtifactError: a file is damaged, belongs to another batch, lacks an IoU threshold of
-            params.yaml, or (with ``through``) is missing.
-    """
-    planned = tuple(params.iterations)
-    wanted = planned if through is None else planned[: planned.index(through) + 1]
-    workloads = []
-    for key in wanted:
-        path = paths.workload(key)
-        if through is None and not path.exists():
-            break
-        workload = read_workload(path)
-        if workload.batch != key:
-            raise ArtifactError(f"{path} is the workload of batch {workload.batch}, not of {key}")
-        for iou in params.account.iou_thresholds:
-            if (workload.score_threshold, iou) not in workload.ledgers:
-                raise ArtifactError(
-                    f"{path} was not accounted at IoU {iou:g}, which params.yaml lists under"
-                    " account.iou_thresholds: 'dvc repro' accounts it again"
-                )
-        workloads.append(workload)
-    return CampaignResults(
-        tuple(workloads), planned, params.account.iou_thresholds, params.account.seconds_per_box
-    )

@@ -13,7 +13,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.submissions import parse_time, submission_files, take_over
 from boxloop.core.types import SIMULATED, Batch
-from boxloop.core.workload import BatchWorkload, total
+from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 from boxloop.params import Params
@@ -317,8 +317,9 @@ def _saved(turns: list[Turn], params: Params) -> str:
     if len(workloads) == 1:
         return "Nothing is saved yet: the first batch is labeled from scratch."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
+    model = find_cost_model(params.account.cost_model)
     for iou in params.account.iou_thresholds:
-        t = total(workloads, iou)
+        t = total(workloads, iou, cost_model=model)
         lines.append(
             f"  IoU {iou:<4g} {percent(t.wt_reduction):>7} of the time (WT),"
             f" {percent(t.wb_reduction):>7} of the boxes (WB)"

@@ -147,15 +147,16 @@ def status(
     override: Overrides = None,
 ) -> None:
     """Say where each batch is and what to do next."""
-    from boxloop.campaign.paths import CampaignPaths, read_results
+    from boxloop.campaign.paths import CampaignPaths
+    from boxloop.campaign.results import read_results
     from boxloop.campaign.status import status_text
 
     p, paths = campaign_params(params, override), CampaignPaths()
     print(status_text(paths, p))
     if table:
-        from boxloop.campaign.digests import ui_hint
         from boxloop.report.console import effort_text, where_to_look, workload_text
         from boxloop.report.review_time import read_effort
+        from boxloop.tracking.store_uri import ui_hint
 
         done = read_results(paths, p)
         print(f"\n{workload_text(done)}\n")

@@ -333,10 +333,10 @@ def report(
 ) -> None:
     """Write metrics.json, tables, figures and one HTML page."""
     from boxloop import pipeline
-    from boxloop.campaign.digests import ui_hint
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.report.console import effort_text, where_to_look, workload_text
     from boxloop.report.review_time import read_effort
+    from boxloop.tracking.store_uri import ui_hint
 
     p, paths = stage_params(params, override), CampaignPaths()
     done = pipeline.report(paths, p, metrics=metrics, out=out)

@@ -1,4 +1,4 @@
-"""From the order of all images to the batches B1..Bn."""
+"""Cut the order of all images into the batches B1..Bn."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from itertools import islice
 
 from boxloop.core.types import Batch
 from boxloop.errors import ParamsError
-from boxloop.params import BatchParams
 
 
 def sizes_by_size(total: int, size: int) -> list[int]:
-    """Batches of ``size`` images; the last one takes what is left."""
+    """Return sizes of batches of ``size`` images; the last batch takes the rest."""
     whole, rest = divmod(total, size)
     return [size] * whole + ([rest] if rest else [])
 
 
 def sizes_by_count(total: int, count: int) -> list[int]:
-    """``count`` batches whose sizes differ by at most one, the larger ones first.
+    """Return ``count`` sizes that differ by at most one, the larger ones first.
 
     Raises:
         ValueError: there are fewer images than batches.
@@ -29,15 +28,15 @@ def sizes_by_count(total: int, count: int) -> list[int]:
 
 
 def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) -> list[Batch]:
-    """Cuts an order into named batches.
+    """Cut an order into named batches.
 
     Args:
         image_ids: in the order in which they are to be labeled.
-        sizes: images per batch; together at most all images. Images beyond stay unlabeled.
+        sizes: images per batch. Images beyond their sum stay unlabeled.
         names: one per batch.
 
     Raises:
-        ValueError: more images are asked for than there are, or the names do not fit the sizes.
+        ValueError: the sizes add up to more than all images, or names and sizes differ in number.
     """
     if len(sizes) != len(names):
         raise ValueError(f"{len(sizes)} batches need as many names, got {len(names)}")
@@ -52,31 +51,37 @@ def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) ->
     ]
 
 
-def plan(image_ids: Sequence[str], params: BatchParams, names: Sequence[str]) -> list[Batch]:
-    """Cuts an order as params.yaml says, one batch per iteration.
+def plan(
+    image_ids: Sequence[str],
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    sizes: Sequence[int] | None = None,
+) -> list[Batch]:
+    """Cut an order as the section ``batch`` of params.yaml says, one batch per iteration.
 
-    Fewer iterations than batches is a campaign that stops early: the images of the later batches
-    stay unlabeled.
+    With fewer iterations than batches, the images of the later batches stay unlabeled. Without
+    ``size``, ``count`` and ``sizes``, there are as many batches as iterations.
 
     Args:
         image_ids: in the order in which they are to be labeled.
-        params: the batch section.
         names: the iterations.
+        size: images per batch.
+        count: number of batches.
+        sizes: images of each batch.
 
     Raises:
-        ParamsError: there are more iterations than batches, or more images are asked for than
-            there are.
+        ParamsError: there are more iterations than batches, or fewer images than the batches need.
     """
     total = len(image_ids)
-    if params.sizes is not None:
-        sizes = list(params.sizes)
-    elif params.size is not None:
-        sizes = sizes_by_size(total, params.size)
-    else:
+    if sizes is None and size is not None:
+        sizes = sizes_by_size(total, size)
+    elif sizes is None:
         try:
-            sizes = sizes_by_count(total, params.count or len(names))
+            sizes = sizes_by_count(total, count or len(names))
         except ValueError as error:
-            place = "batch.count" if params.count else "iterations"
+            place = "batch.count" if count else "iterations"
             raise ParamsError(f"{place}: {error}") from None
     if len(names) > len(sizes):
         raise ParamsError(

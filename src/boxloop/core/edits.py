@@ -1,9 +1,9 @@
-"""The edits of one image, told exactly by the ids of its boxes.
+"""Count the edits of one image by the ids of its boxes.
 
 A box keeps its id when it is dragged or gets another label, and a drawn one gets an id that no
-proposal has; so what a person did follows from the proposals that were shown and the final boxes
-alone, in whatever order it was done. It is the net difference that counts: what was undone was
-never done, and a proposal that was deleted and drawn again is one removal and one addition.
+proposal has. So the edits follow from the shown proposals and the final boxes alone, whatever their
+order. Only the net difference counts: what was undone was never done, and a proposal that was
+deleted and drawn again is one removal and one addition.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from numpy.typing import NDArray
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Boxes, Floats
 
+EDITS = ("kept", "moved", "relabeled", "removed", "added")
+"""The kinds of edits that a :class:`Ledger` counts, in the order of its fields."""
+
 TOLERANCE = 0.01
 """Pixels by which a coordinate may differ before its box counts as moved.
 
 Annotation tools keep coordinates as fractions of the image and give them back with other last
-digits. Were they kept as float32 only, an edge (two fractions, added) of an image of 10,000 pixels
-would be off by up to 0.002 pixels; a person at a screen cannot drag by a fiftieth of a pixel
-unless the image is enlarged 50 times. This lies between the two.
+digits. Kept as float32, an edge (a sum of two fractions) of an image of 10,000 pixels is off by up
+to 0.002 pixels. A person cannot drag by a fiftieth of a pixel unless the image is enlarged 50
+times. The tolerance lies between the two.
 """
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What became of the proposals that were shown, and what was missing among them.
+    """Counts of edits by kind.
 
-    The finer kinds beside the paper's two, so that other cost tables can be priced from the same
-    edits: in the paper's count a moved or a relabeled box is one removal and one addition.
+    The kinds are finer than the paper's two, so that cost models can price them differently. In the
+    paper's count a moved or a relabeled box is one removal and one addition.
 
     Attributes:
         kept: needed no edit.
-        moved: right label, wrong place: the box was dragged into place.
+        moved: right label, wrong place; the box was dragged into place.
         relabeled: wrong label (whether the box was dragged as well or not).
         removed: no object there, or a second box on one.
-        added: objects that no proposal pointed at.
+        added: objects without a proposal.
     """
 
     kept: int = 0
@@ -72,14 +75,14 @@ class Ledger:
 
 
 def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
-    """The exact edits that lead from the proposals of one image to its final boxes.
+    """Count the exact edits from the proposals of one image to its final boxes.
 
-    A box that was dragged and got another label counts once, as relabeled: the label was wrong,
-    and that is the graver fault of a proposal.
+    A box that was dragged and got another label counts once, as relabeled: a wrong label is the
+    graver fault.
 
     Args:
         shown: the proposals that were drawn for the person.
-        final: what the person left; ids tell which proposal a box was made from.
+        final: the boxes that the person left; equal ids mark the same box.
         tolerance: pixels by which each coordinate of an unmoved box may differ.
     """
     rows, columns = _same_id(shown, final)
@@ -88,7 +91,7 @@ def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
 
 
 def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
-    """The same edits as :func:`diff`, but a small move costs nothing, as in the paper.
+    """Count the edits as :func:`diff` does, but ignore small moves, as the paper does.
 
     A proposal of the right label is kept when its IoU with the box that was made from it reaches
     the threshold, and moved when it does not.
@@ -99,7 +102,7 @@ def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
 
 
 def _same_id(shown: Boxes, final: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of the proposals that are among the final boxes, and of those boxes."""
+    """Return the indices of the boxes with equal ids, in ``shown`` and in ``final``."""
     _, rows, columns = np.intersect1d(shown.ids, final.ids, assume_unique=True, return_indices=True)
     return rows, columns
 

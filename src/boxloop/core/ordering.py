@@ -1,20 +1,20 @@
-"""From features to the order in which all images are labeled (paper, section 3.2).
+"""Compute the order in which all images are labeled from their features (paper, section 3.2).
 
 ``similar`` and ``dissimilar`` start from a few random images, the query list, and append one
-image at a time: the one whose Euclidean distance to the list is least, or largest. The paper does
-not say how the distance to a list is taken; three readings are offered under the names that
-hierarchical clustering gives them:
+image at a time: the one whose Euclidean distance to the list is smallest, or largest. The paper
+does not say how the distance to a list is taken; ``linkage`` selects it by the names of
+hierarchical clustering:
 
 - ``single`` (default): the distance to the nearest image of the list. ``dissimilar`` is then the
   farthest-first traversal (Gonzalez 1985; the k-centre greedy of Sener and Savarese 2018), whose
-  every prefix covers the set within twice the best possible radius, and ``similar`` grows along
-  nearest neighbours (Prim's order), so that each image resembles one that is already labeled.
-- ``average``: the mean distance to the images of the list. It goes to the rim of the set and stays
-  there, between a few extremes: it covers less, which is why it is not the default.
+  every prefix covers the set within twice the best possible radius. ``similar`` is Prim's order:
+  each image resembles one that is already labeled.
+- ``average``: the mean distance to the images of the list. It prefers the rim of the set and covers
+  less, so it is not the default.
 - ``complete``: the distance to the farthest image of the list.
 
-The order is the one that plain loops over SciPy's float64 distances give, ties included: what is
-computed faster (greedy_ordering.py) comes with a bound on its error, and never decides.
+The order equals that of plain loops over SciPy's float64 distances, ties included: the faster
+computations of greedy_ordering.py have a bound on their error, and never decide.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from boxloop.core.distances import Vectors
-from boxloop.core.greedy_ordering import growing
+from boxloop.core.greedy_ordering import greedy_order
 from boxloop.core.types import FeatureTable, Ordering
 from boxloop.registry import ORDERINGS
 
@@ -77,7 +76,7 @@ def order(
     """Order all images.
 
     Args:
-        features: N vectors; their row order is the temporal order, and matters to nothing else.
+        features: N vectors. Only ``temporal`` depends on the order of the rows.
         strategy: "similar", "dissimilar", "random", "temporal", or another name in ``ORDERINGS``.
         seed: of the query list, or of the random order.
         query_size: images of the query list; more than N is N.
@@ -132,14 +131,15 @@ def _greedy(
     # Sorted by id, the first of equal candidates is the one with the smallest id.
     rows = np.argsort(ids)
     query = np.random.default_rng(seed).choice(len(ids), min(query_size, len(ids)), False)
-    listed = growing(Vectors(features.vectors, rows), linkage, query, farthest=farthest)
-    picks: list[int] = []
-    for position in range(len(ids)):
-        picks.append(int(query[position]) if position < len(query) else listed.best())
-        listed.add(picks[-1])
-        if progress is not None:
-            progress(len(picks), len(ids))
-    found: list[str] = ids[rows][picks].tolist()
+    picks = greedy_order(
+        features.vectors,
+        rows[query],
+        linkage,
+        farthest=farthest,
+        tie_order=rows,
+        progress=progress,
+    )
+    found: list[str] = ids[picks].tolist()
     return found
 
 

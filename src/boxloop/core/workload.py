@@ -1,4 +1,4 @@
-"""From proposals and final boxes to edits, and from edits to WB and WT (paper, section 3.4).
+"""Count edits, and compute WB and WT from them (paper, section 3.4).
 
 With T the seconds to draw one box from scratch, N all objects labeled, B1n the objects of the
 first batch, An and Rn the boxes added and removed in the later batches:
@@ -6,42 +6,50 @@ first batch, An and Rn the boxes added and removed in the later batches:
     WB = sum(An) + sum(Rn) + B1n                 saved: 1 - WB / N
     WT = B1n*T + sum(An)*T + sum(Rn)*T/2         saved: 1 - WT / (N*T)
 
-A person's edits are told by the ids of the boxes (``edits.py``). The simulated annotator has
-none to tell: it edits as little as possible, which the geometry says, also at thresholds that
-nobody reviewed at.
+Another cost model replaces sum(An)*T + sum(Rn)*T/2 by a price per kind of edit.
+
+A person's edits are counted by the ids of the boxes (``edits.py``). The simulated annotator makes
+the fewest edits possible; these follow from the geometry, also at thresholds that were not used.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxloop.core.boxes import iou_matrix, match, same_label
-from boxloop.core.edits import Ledger, diff, judge
+from boxloop.core.edits import EDITS, Ledger, diff, judge
 from boxloop.core.types import Boxes, BoxesByImage, Corrections
+from boxloop.registry import COST_MODELS
 
 MOVE_IOU = 0.1
-"""IoU from which a wrong box of the right class is one that a person would move rather than remove
-(the background threshold of TIDE, Bolya et al. 2020, section 2.2)."""
+"""IoU from which a person would move a box of the right class rather than remove it.
+
+The background threshold of TIDE (Bolya et al. 2020, section 2.2).
+"""
 
 
 @dataclass(frozen=True)
 class CostModel:
     """What the edits of a later batch cost, in units of T, the time to draw one box from scratch.
 
-    Every object of the first batch costs 1. A model that charges a move or a relabel as the removal
-    of one box and the addition of another is the paper's.
+    Every object of the first batch costs 1. The defaults are the paper's: a moved or a relabeled
+    box costs as much as a removal and an addition. The registry ``COST_MODELS`` names the models.
 
     Attributes:
         kept: of a proposal that is left as it is.
         moved: of a proposal whose box is corrected.
         relabeled: of a proposal whose class is corrected.
         removed: of a proposal that is deleted.
-        added: of a box that no proposal was near.
+        added: of a box that is drawn from scratch.
+
+    Raises:
+        ValueError: a cost is negative or not finite.
     """
 
     kept: float = 0.0
@@ -50,19 +58,41 @@ class CostModel:
     removed: float = 0.5
     added: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not all(0 <= cost < math.inf for cost in astuple(self)):
+            raise ValueError("costs must be finite and at least 0")
+
+    def cost(self, ledger: Ledger) -> float:
+        """Return what the edits of a ledger cost, in units of T."""
+        total = 0.0
+        for kind in EDITS:
+            total += getattr(self, kind) * getattr(ledger, kind)
+        return total
+
 
 PAPER = CostModel()
-"""An*T + Rn*T/2 (paper, section 3.4): a moved or relabeled box is a removal and an addition."""
+"""The paper's cost model (section 3.4): An*T + Rn*T/2."""
+
+
+def find_cost_model(name: str) -> CostModel:
+    """Return the cost model of this name.
+
+    Raises:
+        ParamsError: there is none.
+    """
+    found: CostModel = COST_MODELS.get(name)
+    return found
+
 
 Pairs = list[tuple[int, int]]
 
 
 def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
-    """Pairs the proposals of one image with its final boxes, one to one, highest IoU first.
+    """Match the proposals of one image with its final boxes, one to one, highest IoU first.
 
-    A proposal is right when its label matches and its IoU with the final box reaches the
-    threshold. Of what is left, boxes in the right place with another label are relabeled, boxes
-    of the right label that overlap by at least ``MOVE_IOU`` are moved.
+    A proposal is kept when its label is right and its IoU reaches the threshold. Of the rest, boxes
+    with another label that reach the threshold are relabeled, and boxes of the right label that
+    reach ``MOVE_IOU`` are moved.
 
     Returns:
         (index of the proposal, index of the final box) of those kept, relabeled and moved.
@@ -84,7 +114,7 @@ def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs
 
 
 def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
-    """Counts the fewest edits that lead from the proposals of one image to its final boxes."""
+    """Count the fewest edits from the proposals of one image to its final boxes."""
     kept, relabeled, moved = (len(p) for p in pair(shown, final, iou_threshold))
     paired = kept + relabeled + moved
     return Ledger(kept, moved, relabeled, len(shown) - paired, len(final) - paired)
@@ -93,12 +123,12 @@ def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
 def compare_all(
     shown: BoxesByImage, final: BoxesByImage, count: Callable[[Boxes, Boxes], Ledger]
 ) -> Ledger:
-    """The sum over all images of ``final``.
+    """Sum the edits over all images of ``final``.
 
     Args:
         shown: proposals by image id.
         final: final boxes by image id.
-        count: the edits of one image, from its proposals and its final boxes.
+        count: counts the edits of one image, from its proposals and its final boxes.
     """
     ledgers = (
         count(shown.get(image_id, Boxes.empty()), boxes) for image_id, boxes in final.items()
@@ -122,7 +152,7 @@ class BatchWorkload:
             "map_50", "map_75"); empty where the batch holds no object.
         seconds: active seconds of the person, None where not measured.
         timed_images: number of images that were measured; None where none was.
-        edits: a person's edits, told exactly by id; None for a simulated annotator.
+        edits: a person's exact edits, by id; None for a simulated annotator.
         reviewer: who did it, where known; several names are joined by ", ".
         revision: as in the corrections; more than 1 where the batch was redone.
     """
@@ -143,11 +173,11 @@ class BatchWorkload:
 
     @property
     def measured_seconds(self) -> float | None:
-        """The seconds, where every image of the batch was measured."""
+        """The seconds where every image was measured, else None."""
         return self.seconds if self.timed_images == self.images else None
 
     def ledger(self, iou_threshold: float, score_threshold: float | None = None) -> Ledger:
-        """The edits at these thresholds (score: as shown, unless given)."""
+        """Return the edits at these thresholds; the score threshold is the shown one by default."""
         score = self.score_threshold if score_threshold is None else score_threshold
         return self.ledgers[(score, iou_threshold)]
 
@@ -158,14 +188,14 @@ def account(
     score_thresholds: Iterable[float],
     average_precision: Mapping[str, float],
 ) -> BatchWorkload:
-    """Counts the edits of one batch at every pair of thresholds.
+    """Count the edits of one batch at every pair of thresholds.
 
     Args:
         corrections: the batch, with the proposals that were made for it.
         iou_thresholds: IoU from which a proposal counts as right.
-        score_thresholds: what-if review thresholds. Only a simulated annotator's final boxes do
-            not depend on what was shown; a person's are accounted as they were shown, and by id.
-        average_precision: of the proposals, to be kept beside the counts.
+        score_thresholds: what-if review thresholds, for a simulated annotator only: a person's
+            final boxes depend on what was shown.
+        average_precision: of the proposals, to be stored with the counts.
     """
     ledgers = {}
     if corrections.by_person:
@@ -210,15 +240,25 @@ class Totals:
         images: images labeled.
         objects: N, their final boxes.
         first_batch_objects: B1n.
-        added: sum of An over the batches after the first.
-        removed: sum of Rn over the batches after the first.
+        later: the edits of all batches after the first.
+        cost_model: prices these edits.
     """
 
     images: int
     objects: int
     first_batch_objects: int
-    added: int
-    removed: int
+    later: Ledger
+    cost_model: CostModel = PAPER
+
+    @property
+    def added(self) -> int:
+        """The sum of An over the batches after the first."""
+        return self.later.additions
+
+    @property
+    def removed(self) -> int:
+        """The sum of Rn over the batches after the first."""
+        return self.later.removals
 
     @property
     def wb(self) -> int:
@@ -228,51 +268,54 @@ class Totals:
     @property
     def wt(self) -> float:
         """WT in units of T."""
-        return self.first_batch_objects + self.added + self.removed / 2
+        return self.first_batch_objects + self.cost_model.cost(self.later)
 
     @property
     def wb_reduction(self) -> float:
-        """Fraction of boxes saved; negative where the proposals cost more than they saved."""
+        """The fraction of boxes saved; negative where proposals cost more than they saved."""
         return 1 - self.wb / self.objects if self.objects else 0.0
 
     @property
     def wt_reduction(self) -> float:
-        """Fraction of time saved; negative where the proposals cost more than they saved."""
+        """The fraction of time saved; negative where proposals cost more than they saved."""
         return 1 - self.wt / self.objects if self.objects else 0.0
 
 
-def batch_wt(workload: BatchWorkload, iou_threshold: float, *, first: bool) -> float:
-    """WT of one batch alone, as shown, in units of T.
+def batch_wt(
+    workload: BatchWorkload, iou_threshold: float, *, first: bool, cost_model: CostModel = PAPER
+) -> float:
+    """Return the WT of one batch as it was shown, in units of T.
 
     Args:
         workload: of the batch.
         iou_threshold: one of the thresholds that were accounted.
         first: whether it is the first batch, of which every object counts as drawn.
+        cost_model: prices the edits of the other batches.
     """
-    if first:
-        return workload.objects
-    ledger = workload.ledger(iou_threshold)
-    return ledger.additions + ledger.removals / 2
+    return workload.objects if first else cost_model.cost(workload.ledger(iou_threshold))
 
 
 def total(
-    batches: Sequence[BatchWorkload], iou_threshold: float, score_threshold: float | None = None
+    batches: Sequence[BatchWorkload],
+    iou_threshold: float,
+    score_threshold: float | None = None,
+    cost_model: CostModel = PAPER,
 ) -> Totals:
-    """Sums the batches of a campaign, the first of which was labeled from scratch.
+    """Sum the batches of a campaign, the first of which was labeled from scratch.
 
-    As in the paper, every object of the first batch counts as drawn, also where people reviewed in
-    another order at first, so that some of its images were shown with proposals.
+    As in the paper, every object of the first batch counts as drawn, even where some of its images
+    were shown with proposals because people reviewed in another order at first.
 
     Args:
         batches: in the order in which they were labeled.
         iou_threshold: one of the thresholds that were accounted.
-        score_threshold: a what-if threshold; as shown, unless given.
+        score_threshold: a what-if threshold; the shown one by default.
+        cost_model: prices the edits.
     """
-    later = sum((b.ledger(iou_threshold, score_threshold) for b in batches[1:]), Ledger())
     return Totals(
         images=sum(b.images for b in batches),
         objects=sum(b.objects for b in batches),
         first_batch_objects=batches[0].objects if batches else 0,
-        added=later.additions,
-        removed=later.removals,
+        later=sum((b.ledger(iou_threshold, score_threshold) for b in batches[1:]), Ledger()),
+        cost_model=cost_model,
     )

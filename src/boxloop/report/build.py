@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths, CampaignResults, read_results
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.edits import EDITS
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json, write_text
 from boxloop.params import Params
 from boxloop.report import figures, tables
-from boxloop.report.contact_sheets import Cell, sheet
+from boxloop.report.contact_sheets import Thumbnail, draw_sheet
 from boxloop.report.page import DatasetFacts, Figure, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.report.training_summary import read_trainings
@@ -61,14 +63,16 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
 
 def _pictures_and_facts(
     paths: CampaignPaths, params: Params, campaign: CampaignResults
-) -> tuple[dict[str, list[Cell]], DatasetFacts]:
+) -> tuple[dict[str, list[Thumbnail]], DatasetFacts]:
     images = artifacts.read_images(paths.images)
     by_id, labels, sheets = images.by_id(), Counter[str](), {}
     for workload in campaign.workloads:
         corrections = artifacts.read_corrections(paths.corrections(workload.batch))
         for boxes in corrections.boxes.values():
             labels.update(boxes.labels.tolist())
-        sheets[workload.batch] = sheet(corrections, by_id, paths.root, params.report.sheet_images)
+        sheets[workload.batch] = draw_sheet(
+            corrections, by_id, paths.root, params.report.sheet_images
+        )
     faults: Any = read_json(paths.faults) if paths.faults.exists() else None
     if not isinstance(faults, dict | None):
         raise ArtifactError(f"{paths.faults} must hold an object, got a {type(faults).__name__}")
@@ -137,5 +141,5 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
 
 def _sum_text(campaign: CampaignResults, iou: float) -> str:
     ledgers = [w.ledger(iou) for w in campaign.workloads]
-    sums = (f"{sum(getattr(x, kind) for x in ledgers)} {kind}" for kind in tables.EDITS)
+    sums = (f"{sum(getattr(x, kind) for x in ledgers)} {kind}" for kind in EDITS)
     return ", ".join(sums)

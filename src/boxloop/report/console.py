@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
-from boxloop.report import tables
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS
 from boxloop.text import minutes, percent
 
 if TYPE_CHECKING:
@@ -112,13 +113,13 @@ def _table(campaign: CampaignResults, iou: float) -> Table:
     table.add_column("Batch", footer="all")
     table.add_column("Images", footer=str(totals.images), justify="right")
     table.add_column("Objects", footer=str(totals.objects), justify="right")
-    for kind in tables.EDITS:
+    for kind in EDITS:
         count = sum(getattr(ledger, kind) for ledger in ledgers)
         table.add_column(kind.capitalize(), footer=str(count), justify="right")
     for name, whole in (("WB", totals.wb_reduction), ("WT", totals.wt_reduction)):
         table.add_column(f"{name} saved", footer=percent(whole), justify="right", no_wrap=True)
     for workload, ledger, total in zip(campaign.workloads, ledgers, so_far, strict=True):
-        counts = [str(getattr(ledger, kind)) for kind in tables.EDITS]
+        counts = [str(getattr(ledger, kind)) for kind in EDITS]
         table.add_row(
             workload.batch,
             str(workload.images),

@@ -1,4 +1,4 @@
-"""Contact sheets: the first images of each batch with their boxes drawn (paper, figure 2)."""
+"""Draw contact sheets: the first images of each batch with their boxes (paper, figure 2)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Thumbnail:
     """One picture of a contact sheet.
 
     Attributes:
         image_id: the image.
-        jpeg: the thumbnail with its boxes; None where the image cannot be read.
+        jpeg: the picture with its boxes; None where the image cannot be read.
         width: pixels of the thumbnail.
         height: pixels of the thumbnail.
         final: number of final boxes.
@@ -42,16 +42,16 @@ class Cell:
 
     @property
     def caption(self) -> str:
-        """The image and its numbers of boxes, in words."""
+        """The image id and its numbers of boxes, in words."""
         boxes = f"{self.final} final {'box' if self.final == 1 else 'boxes'}"
         proposals = f"{self.shown} {'proposal' if self.shown == 1 else 'proposals'}"
         return f"{self.image_id}: {boxes}, {proposals}"
 
 
-def sheet(
+def draw_sheet(
     corrections: Corrections, images: dict[str, ImageRef], root: Path, first: int
-) -> list[Cell]:
-    """Draws the first images of a batch.
+) -> list[Thumbnail]:
+    """Draw the first images of a batch.
 
     Args:
         corrections: of the batch.
@@ -60,23 +60,23 @@ def sheet(
         first: how many images.
     """
     shown = corrections.shown()
-    cells = []
+    thumbnails = []
     for image_id in list(corrections.boxes)[:first]:
         final, proposals = corrections.boxes[image_id], shown[image_id]
         ref = images.get(image_id)
-        picture = None if ref is None else _thumbnail(root / ref.path, ref, final, proposals)
+        picture = None if ref is None else _draw_thumbnail(root / ref.path, ref, final, proposals)
         jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)
-        cells.append(Cell(image_id, jpeg, width, height, len(final), len(proposals)))
-    return cells
+        thumbnails.append(Thumbnail(image_id, jpeg, width, height, len(final), len(proposals)))
+    return thumbnails
 
 
-def _thumbnail(
+def _draw_thumbnail(
     path: Path, ref: ImageRef, final: Boxes, proposals: Boxes
 ) -> tuple[bytes, int, int] | None:
     try:
         image = Image.fromarray(read_image(path))
     except DatasetError:
-        # A report of numbers is worth having without this picture.
+        # The report is still useful without this picture.
         return None
     scale = min(_WIDEST / image.width, _HIGHEST / image.height)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -84,11 +84,11 @@ def _thumbnail(
     draw = ImageDraw.Draw(image)
     sx, sy = width / ref.width, height / ref.height
     for x1, y1, x2, y2 in final.xyxy.tolist():
-        # One pixel inside, because x2 and y2 are exclusive edges.
+        # One pixel less, because x2 and y2 are exclusive edges.
         corners = _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1)
         draw.rectangle(corners, outline=FINAL_COLOR, width=2)
     for x1, y1, x2, y2 in proposals.xyxy.tolist():
-        _dashed(draw, _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
+        _draw_dashed(draw, _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=80)
     return buffer.getvalue(), width, height
@@ -98,7 +98,7 @@ def _ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:
     return x1, y1, max(x1, x2), max(y1, y2)
 
 
-def _dashed(draw: ImageDraw.ImageDraw, corners: Corners) -> None:
+def _draw_dashed(draw: ImageDraw.ImageDraw, corners: Corners) -> None:
     x1, y1, x2, y2 = corners
     for y in (y1, y2):
         for x in _dashes(x1, x2):

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS
 from boxloop.report import tables
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = (
@@ -86,7 +87,7 @@ def edits(campaign: CampaignResults, iou: float) -> bytes:
     """What happened to the proposals of each batch, stacked."""
     rows = tables.edits(campaign)
     names = [row["batch"] for row in rows]
-    counts = {kind: [row[f"{kind}_iou_{iou:g}"] for row in rows] for kind in tables.EDITS}
+    counts = {kind: [row[f"{kind}_iou_{iou:g}"] for row in rows] for kind in EDITS}
     with mpl.rc_context(STYLE):
         figure, axes = _start()
         _stack(axes, names, counts)
@@ -102,7 +103,7 @@ def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     """
     with mpl.rc_context(STYLE):
         figure, axes = _start()
-        by_kind = {kind: [row[kind] for row in counts.values()] for kind in tables.EDITS}
+        by_kind = {kind: [row[kind] for row in counts.values()] for kind in EDITS}
         _stack(axes, [f"IoU {name}" for name in counts], by_kind)
         axes.set_ylabel("boxes")
         return to_svg(figure)

@@ -9,11 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS
+from boxloop.core.workload import PAPER
 from boxloop.params import Params
-from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Cell
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Thumbnail
 from boxloop.report.review_time import Effort
-from boxloop.report.tables import EDITS, flatten
+from boxloop.report.tables import flatten
 from boxloop.report.training_summary import Training
 from boxloop.text import minutes, percent
 
@@ -61,7 +63,7 @@ def render(
     campaign: CampaignResults,
     params: Params,
     figures: Sequence[Figure],
-    sheets: Mapping[str, Sequence[Cell]],
+    sheets: Mapping[str, Sequence[Thumbnail]],
     facts: DatasetFacts,
     effort: Effort | None,
     trainings: Sequence[Training],
@@ -94,6 +96,7 @@ def render(
         so_far={iou: campaign.so_far(iou) for iou in thresholds},
         sums={iou: _sums(campaign, iou) for iou in thresholds},
         kinds=EDITS,
+        paper_costs=campaign.cost_model == PAPER,
         hours_per_box=campaign.seconds_per_box / 3600,
         duration=_duration,
         minutes=minutes,

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
-from boxloop.core.edits import Ledger, diff
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS, Ledger, diff
 from boxloop.core.types import SIMULATED, Corrections, Floats
-from boxloop.core.workload import batch_wt
-from boxloop.report.tables import EDITS, to_csv
+from boxloop.report.tables import to_csv
 
 _FEWEST_IMAGES = 30
 """With fewer images, five kinds of edits and the image itself cannot be told apart."""
@@ -119,10 +119,7 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
                 images=workload.images,
                 timed_images=workload.timed_images or 0,
                 measured=workload.seconds,
-                modeled={
-                    iou: batch_wt(workload, iou, first=i == 0) * campaign.seconds_per_box
-                    for iou in campaign.iou_thresholds
-                },
+                modeled={iou: campaign.batch_seconds(i, iou) for iou in campaign.iou_thresholds},
                 edits=sum(per_image.values(), Ledger()),
                 reviewer=corrections.reviewer,
                 revision=corrections.revision,

@@ -11,11 +11,9 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import EDITS
 from boxloop.core.workload import Totals
-
-EDITS = ("kept", "moved", "relabeled", "removed", "added")
-"""The kinds of :class:`~boxloop.core.edits.Ledger`, in the order in which they are shown."""
 
 Row = dict[str, Any]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boxloop.campaign.paths import CampaignPaths, CampaignResults
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 

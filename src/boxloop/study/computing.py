@@ -1,4 +1,4 @@
-"""The cells that are left, side by side, and what is said and noted of each that ends."""
+"""Run the pending cells in parallel."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from boxloop.files import write_json
 from boxloop.progress import reporting
 from boxloop.study.grid import Cell
 from boxloop.study.jobs import jobs_of
-from boxloop.study.live import Tracking
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import workload_rows
 from boxloop.study.study import Study
+from boxloop.study.tracking import CellTracker
 from boxloop.text import percent
 
 Print = Callable[[str], object]
 
 
 def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -> dict[str, str]:
-    """Computes cells and what they need; where one fails, the others are computed.
+    """Compute cells and what they depend on; if one fails, the others still run.
 
     Args:
-        study: that they are of.
-        left: the cells.
-        jobs: side by side; None takes one for each GPU, or one.
-        say: told what a person may want to know.
+        study: the study.
+        left: the cells to compute.
+        jobs: how many in parallel; None takes one per GPU, or one.
+        say: called with messages for the user.
 
     Returns:
-        Why each failed cell failed, by its name.
+        The error message of each failed cell, by its name.
     """
     gpus = _gpus(left)
     size = jobs or max(1, len(gpus))
-    # Two jobs may read them at once, so they are written before the first one starts.
+    # Several jobs read these files, so they are written before the first one starts.
     study.whole.write(CampaignPaths(study.shared))
     if study.held is not None and study.test is not None:
         study.test.write(study.held.paths)
@@ -68,12 +68,12 @@ def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) ->
                 say(f"{job.name} failed: {why}")
             elif job.name in by_name:
                 cell = by_name[job.name]
-                _mark(study, cell, started.get(job.name, time.time()))
+                _write_mark(study, cell, started.get(job.name, time.time()))
                 say(_saved(study, cell))
                 done.put(cell)
 
         pool = Pool(size, gpus=gpus, logs=study.root / "logs")
-        failures = pool.run(work, progressed, ended, Tracking(study, done, say))
+        failures = pool.run(work, progressed, ended, CellTracker(study, done, say))
     for name, why in failures.items():
         if name in by_name:
             failed[name] = why
@@ -81,7 +81,7 @@ def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) ->
 
 
 def _gpus(left: Sequence[Cell]) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES can be set to, one for each GPU; none where devices are named."""
+    """Return the GPUs for CUDA_VISIBLE_DEVICES; none where params name devices."""
     devices = {
         device
         for cell in left
@@ -103,8 +103,8 @@ def _gpus(left: Sequence[Cell]) -> list[str]:
     return names or [str(i) for i in range(torch.cuda.device_count())]
 
 
-def _mark(study: Study, cell: Cell, started: float) -> None:
-    """Notes that a cell is finished, and what it depended on."""
+def _write_mark(study: Study, cell: Cell, started: float) -> None:
+    """Write cell.json: the cell is finished, and what it depended on."""
     write_json(
         study.paths(cell).root / "cell.json",
         {

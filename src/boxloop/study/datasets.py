@@ -1,4 +1,4 @@
-"""The datasets of a study: the whole one, its part of each class, and the held-out test set."""
+"""Read the datasets of a study: the whole one, its part of each class, the test set."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from boxloop.study.spec import Spec
 
 
 @dataclass(frozen=True)
-class Material:
-    """Images and their truth.
+class AnnotatedDataset:
+    """Images with ground-truth boxes.
 
     Attributes:
         images: in temporal order.
@@ -42,28 +42,30 @@ class Material:
     @classmethod
     def of(
         cls, images: ImageSet, truth: Mapping[str, Boxes], faults: Mapping[str, Any] | None = None
-    ) -> Material:
-        """With its digests."""
+    ) -> AnnotatedDataset:
+        """Build one, computing its digests."""
         pixels = digest([[image.id, image.digest] for image in images.images])
         return cls(images, truth, content_digest(images, truth), pixels, faults)
 
     @property
     def objects(self) -> int:
-        """Number of boxes."""
+        """The number of boxes."""
         return sum(map(len, self.truth.values()))
 
     def write(self, paths: CampaignPaths) -> None:
-        """Writes what the stage ``dataset`` writes; images stay where they are."""
+        """Write the files of the stage ``dataset``; images stay where they are."""
         artifacts.write_images(paths.images, self.images)
         artifacts.write_truth(paths.truth, self.truth)
         if self.faults is not None:
             write_json(paths.faults, self.faults, depth=3)
 
 
-def load(params: Params, drawn: Path, progress: Callable[[int, int], None] | None) -> Material:
-    """Reads a dataset that has a truth.
+def load_annotated(
+    params: Params, drawn: Path, progress: Callable[[int, int], None] | None
+) -> AnnotatedDataset:
+    """Read a dataset with ground truth.
 
-    It is read anew whenever a study starts: nothing else tells that its files have changed.
+    A study reads it at every start, as nothing else shows that its files have changed.
 
     Raises:
         DatasetError: it cannot be used, or has no annotations.
@@ -73,11 +75,11 @@ def load(params: Params, drawn: Path, progress: Callable[[int, int], None] | Non
         raise DatasetError(
             f"{params.dataset.path} has no annotations, and a study corrects by the truth"
         )
-    return Material.of(found.images, found.truth, faults_payload(found))
+    return AnnotatedDataset.of(found.images, found.truth, faults_payload(found))
 
 
-def by_class(spec: Spec, whole: Material) -> dict[str | None, Material]:
-    """What is labeled: all classes together (under None), or each class by itself.
+def split_by_class(spec: Spec, whole: AnnotatedDataset) -> dict[str | None, AnnotatedDataset]:
+    """Return the dataset of each class to label alone, or the whole one under None.
 
     Raises:
         ParamsError: ``classes`` names one that the dataset does not have.
@@ -86,7 +88,7 @@ def by_class(spec: Spec, whole: Material) -> dict[str | None, Material]:
     if chosen is None:
         return {None: whole}
     labels = whole.images.classes if chosen == "each" else chosen
-    parts: dict[str | None, Material] = {}
+    parts: dict[str | None, AnnotatedDataset] = {}
     for label in labels:
         if label not in whole.images.classes:
             raise ParamsError(
@@ -99,14 +101,17 @@ def by_class(spec: Spec, whole: Material) -> dict[str | None, Material]:
         if not any(map(len, truth.values())):
             raise ParamsError(f"{spec.path}: classes: no image contains a {label}")
         kept = tuple(image for image in whole.images.images if image.id in truth)
-        parts[label] = Material.of(ImageSet(kept, (label,)), truth)
+        parts[label] = AnnotatedDataset.of(ImageSet(kept, (label,)), truth)
     return parts
 
 
-def load_test(
-    params: Params, drawn: Path, whole: Material, progress: Callable[[int, int], None] | None
-) -> Material:
-    """Reads the test set, for the classes of the whole dataset.
+def load_test_set(
+    params: Params,
+    drawn: Path,
+    whole: AnnotatedDataset,
+    progress: Callable[[int, int], None] | None,
+) -> AnnotatedDataset:
+    """Read the test set, with the classes of the whole dataset.
 
     Raises:
         DatasetError: it cannot be used.
@@ -115,7 +120,7 @@ def load_test(
     dataset = params.dataset.model_copy(update={"classes": None})
     if params.dataset.format == "folder":
         raise DatasetError("test: a dataset of format 'folder' has no truth to evaluate by")
-    found = load(params.model_copy(update={"dataset": dataset}), drawn, progress)
+    found = load_annotated(params.model_copy(update={"dataset": dataset}), drawn, progress)
     strange = [label for label in found.images.classes if label not in classes]
     truth = {k: b.select(np.isin(b.labels, classes)) for k, b in found.truth.items()}
     if not any(map(len, truth.values())):
@@ -123,10 +128,10 @@ def load_test(
             f"test: {params.dataset.path} has none of the classes {', '.join(classes)}, but"
             f" {', '.join(strange)}"
         )
-    return Material.of(ImageSet(found.images.images, classes), truth)
+    return AnnotatedDataset.of(ImageSet(found.images.images, classes), truth)
 
 
-def overlap(first: Material, second: Material) -> int:
-    """Images of ``second`` whose very bytes are among those of ``first``."""
+def count_shared_images(first: AnnotatedDataset, second: AnnotatedDataset) -> int:
+    """Count the images of ``second`` that ``first`` holds too, byte for byte."""
     known = {image.digest for image in first.images.images}
     return sum(image.digest in known for image in second.images.images)

@@ -14,9 +14,10 @@ from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
 from boxloop.report.figures import LINES, MARKERS, STYLE, to_svg
+from boxloop.study.grid import Grid
 from boxloop.study.results import Row, select
 from boxloop.study.statistics import mean
-from boxloop.study.tables import MEASURES, Entry, Grid
+from boxloop.study.tables import MEASURES, Entry
 
 PRECISIONS = {
     "voc_map": "VOC mAP at IoU 0.5 (all points)",

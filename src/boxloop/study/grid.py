@@ -1,4 +1,4 @@
-"""From a study to its cells, and what each of them depends on."""
+"""The grid of a study: its axes, its cells, and what each cell depends on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from boxloop.campaign.digests import digest
 from boxloop.core.ordering import find_strategy
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
-from boxloop.study.datasets import Material
-from boxloop.study.spec import Spec
+from boxloop.study.datasets import AnnotatedDataset
+from boxloop.study.spec import BASELINE, Spec
 
 _FORMAT = 1
-"""Raised when a cell is computed in another way, so that cells of an older boxloop are not used."""
+"""Incremented when cells are computed in another way, so that older ones are not used."""
 
 
 @dataclass(frozen=True)
 class Approach:
-    """An ordering, with the kind of features that it is made by.
+    """An ordering, with the kind of features that it uses.
 
     Attributes:
-        strategy: of the ordering.
+        strategy: name of the ordering.
         features: the kind of features; None where the strategy uses none.
     """
 
@@ -33,23 +33,23 @@ class Approach:
 
     @property
     def name(self) -> str:
-        """As the tables name it."""
+        """The name in the tables."""
         return self.strategy if self.features is None else f"{self.strategy}-{self.features}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One campaign of a study.
+    """One simulated campaign of a study.
 
     Attributes:
         approach: how its images are ordered.
         detector: name of the detector in the study.
         seed: one of the study's.
-        label: the class that it is about; None for all.
+        label: the class to label; None for all.
         params: of the campaign.
         inputs: everything that its detectors and proposals depend on.
-        counted: everything else that its workload depends on; no detector is trained again when it
-            changes, because the simulated annotator hands back the truth at any threshold.
+        counted: everything else that its workload depends on. A change trains no detector again,
+            because the simulated annotator returns the ground truth at any threshold.
     """
 
     approach: Approach
@@ -62,23 +62,52 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Unique in the study, and the same whatever its parameters are."""
+        """The name, unique in the study and independent of the parameters."""
         parts = [self.approach.name, self.detector, f"seed{self.seed}"]
         return ".".join(parts if self.label is None else [self.label, *parts])
 
     @property
     def folder(self) -> str:
-        """Name of its folder; with other inputs it is another one."""
+        """The name of its folder; other inputs give another one."""
         return f"{slug(self.name)}-{digest(self.inputs)[:10]}"
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The axes of a study, which are the rows and columns of its tables.
+
+    Attributes:
+        approaches: orderings with their features.
+        detectors: names.
+        ious: thresholds.
+        labels: classes of Table 3; empty where all classes are labeled together.
+        seeds: all that were asked for.
+        paper: the dataset's name in the paper, if it is there.
+        params: of one cell of each approach and detector.
+    """
+
+    approaches: Sequence[Approach]
+    detectors: Sequence[str]
+    ious: Sequence[float]
+    labels: Sequence[str]
+    seeds: Sequence[int]
+    paper: str | None
+    params: Mapping[tuple[Approach, str], Params]
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is a random ordering to compare with, and something to compare."""
+        strategies = {approach.strategy for approach in self.approaches}
+        return BASELINE in strategies and len(strategies) > 1
+
+
 def slug(name: str) -> str:
-    """A name that every file system takes."""
+    """Replace the characters that a file system may refuse."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
 
 
 def approaches(spec: Spec) -> list[Approach]:
-    """The rows of the tables, in the order of the study."""
+    """Return the rows of the tables, in the order of study.yaml."""
     found = []
     for strategy in spec.axes.orderings:
         kinds: Sequence[str | None] = (
@@ -88,20 +117,22 @@ def approaches(spec: Spec) -> list[Approach]:
     return found
 
 
-def cells(spec: Spec, whole: Material, materials: Mapping[str | None, Material]) -> list[Cell]:
-    """All cells, those of the first seed first, so that whole tables grow seed by seed.
+def cells(
+    spec: Spec, whole: AnnotatedDataset, parts: Mapping[str | None, AnnotatedDataset]
+) -> list[Cell]:
+    """Return all cells, those of the first seed first, so that tables fill seed by seed.
 
     Args:
         spec: of the study.
-        whole: the whole dataset, which features are computed of.
-        materials: what is labeled, by class (None for all classes together).
+        whole: the whole dataset, whose features are computed.
+        parts: what is labeled, by class (None for all classes together).
 
     Raises:
         ParamsError: the parameters of a cell cannot be used.
     """
     result = []
     for seed in spec.axes.seeds:
-        for label, material in materials.items():
+        for label, part in parts.items():
             for detector in spec.detectors:
                 for approach in approaches(spec):
                     params = spec.params(approach.strategy, approach.features, detector, seed)
@@ -112,7 +143,7 @@ def cells(spec: Spec, whole: Material, materials: Mapping[str | None, Material])
                             seed,
                             label,
                             params,
-                            _inputs(params, approach, whole, material),
+                            _inputs(params, approach, whole, part),
                             params.model_dump(mode="json", include={"review", "account"}),
                         )
                     )
@@ -120,12 +151,12 @@ def cells(spec: Spec, whole: Material, materials: Mapping[str | None, Material])
 
 
 def _inputs(
-    params: Params, approach: Approach, whole: Material, material: Material
+    params: Params, approach: Approach, whole: AnnotatedDataset, part: AnnotatedDataset
 ) -> dict[str, Any]:
     sections = {"batch", "train", "propose"}
     content: dict[str, Any] = {
         "format": _FORMAT,
-        "dataset": material.digest,
+        "dataset": part.digest,
         **params.model_dump(mode="json", include=sections),
         "weights": weights_digest(params.train.weights),
         "strategy": approach.strategy,
@@ -141,8 +172,8 @@ def _inputs(
     return content
 
 
-def simnet_inputs(params: Params, whole: Material) -> dict[str, Any]:
-    """Everything that SimNet depends on."""
+def simnet_inputs(params: Params, whole: AnnotatedDataset) -> dict[str, Any]:
+    """Return everything that SimNet depends on."""
     features = params.features
     return {
         "format": _FORMAT,
@@ -154,8 +185,8 @@ def simnet_inputs(params: Params, whole: Material) -> dict[str, Any]:
     }
 
 
-def features_inputs(params: Params, whole: Material) -> dict[str, Any]:
-    """Everything that the features depend on."""
+def features_inputs(params: Params, whole: AnnotatedDataset) -> dict[str, Any]:
+    """Return everything that the features depend on."""
     content: dict[str, Any] = {
         "format": _FORMAT,
         "images": whole.images_digest,
@@ -167,11 +198,11 @@ def features_inputs(params: Params, whole: Material) -> dict[str, Any]:
     return content
 
 
-def order_inputs(cell: Cell, whole: Material, material: Material) -> dict[str, Any]:
-    """Everything that the order of a cell's images depends on."""
+def order_inputs(cell: Cell, whole: AnnotatedDataset, part: AnnotatedDataset) -> dict[str, Any]:
+    """Return everything that the order of a cell's images depends on."""
     content: dict[str, Any] = {
         "format": _FORMAT,
-        "images": material.images_digest,
+        "images": part.images_digest,
         "order": cell.params.order.model_dump(mode="json"),
     }
     if cell.approach.features is not None:
@@ -180,6 +211,6 @@ def order_inputs(cell: Cell, whole: Material, material: Material) -> dict[str, A
 
 
 def weights_digest(weights: str) -> str | None:
-    """Of the file that ``weights`` names; None where it names none."""
+    """Return the digest of the file that ``weights`` names; None where it names none."""
     path = Path(weights)
     return file_digest(path) if path.is_file() else None

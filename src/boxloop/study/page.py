@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from boxloop.study.tables import Shown
+from boxloop.study.tables import TextTable
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def render(
     title: str,
     facts: Sequence[tuple[str, str]],
     caveats: Sequence[str],
-    tables: Sequence[Shown],
+    tables: Sequence[TextTable],
     chapters: Sequence[Chapter],
     failed: Sequence[tuple[str, str]],
 ) -> str:

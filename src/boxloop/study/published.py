@@ -1,7 +1,7 @@
-"""The numbers that the paper publishes, from ``paper.csv``, as they are printed there.
+"""Look up the numbers printed in the paper (``paper.csv``).
 
 Table 3 does not say at which IoU it was counted; its rows have none. The W_B of Dis (SimNet) with
-SSD on VOC, 2.15, is printed so, and looks like a slip.
+SSD on VOC, 2.15, is printed so, and looks like a misprint.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ AVERAGE = "average"
 
 
 @dataclass(frozen=True)
-class Totals:
-    """What a whole dataset holds.
+class DatasetSize:
+    """The size of a whole dataset.
 
     Attributes:
         images: of all its parts together.
@@ -40,28 +40,29 @@ class Totals:
         return f"{objects}{self.images:,} images, of {self.classes} classes"
 
 
-TOTALS: Mapping[str, Totals] = {
-    "voc2007": Totals(9963, 30638, 20),
-    "kitti": Totals(7481, 40570, 8),
-    "indoor": Totals(2213, None, 7),  # with "about 4595" objects
+SIZES: Mapping[str, DatasetSize] = {
+    "voc2007": DatasetSize(9963, 30638, 20),
+    "kitti": DatasetSize(7481, 40570, 8),
+    "indoor": DatasetSize(2213, None, 7),  # with "about 4595" objects
 }
 """The paper's datasets, from its section 4."""
 
 
-def check_totals(name: str, found: Totals) -> str | None:
-    """Holds a dataset that is to be the paper's against the paper's totals.
+def check_size(name: str, found: DatasetSize) -> str | None:
+    """Compare a dataset with the size that the paper gives.
 
     Args:
-        name: what the study says that it is.
-        found: in the dataset that was read.
+        name: of the paper's dataset that the study claims to use.
+        found: size of the dataset that was read.
 
     Returns:
-        A note where it is another set, or a part: the published numbers then are of other data.
+        A note where it is another dataset or a part, so that the published numbers are of other
+        data; else None.
 
     Raises:
-        DatasetError: it has all images of the paper's, but not its objects or classes.
+        DatasetError: it has as many images, but not as many objects or classes.
     """
-    wanted = TOTALS[name]
+    wanted = SIZES[name]
     if found.images != wanted.images:
         return (
             f"the paper's {name} has {wanted}, and this dataset {found}: the published numbers are"
@@ -98,12 +99,12 @@ def published(
     iou: float,
     label: str | None = None,
 ) -> float | None:
-    """The percentage that the paper gives for such a campaign; None where it gives none.
+    """Return the percentage that the paper gives; None where it gives none.
 
     Args:
         dataset: its name in the paper, if it is there.
         approach: the ordering.
-        params: tell by what weights the features were made, and which detector it is.
+        params: of the campaign; its feature weights and detector are used.
         measure: "wt" or "wb".
         iou: threshold.
         label: a class of Table 3, or "average".

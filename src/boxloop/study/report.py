@@ -17,12 +17,12 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import atomic_path, write_text
 from boxloop.params import SIMNET
 from boxloop.report.tables import to_csv
-from boxloop.study.datasets import Material
-from boxloop.study.grid import Cell, slug
+from boxloop.study.datasets import AnnotatedDataset
+from boxloop.study.grid import Cell, Grid, slug
 from boxloop.study.page import Chapter, Picture, render
 from boxloop.study.results import AFTER_THE_LAST, COLUMNS, PRECISION_COLUMNS, Row, select
 from boxloop.study.spec import Spec
-from boxloop.study.tables import MEASURES, Entry, Grid, Shown, entries, entries_csv, shown_tables
+from boxloop.study.tables import MEASURES, Entry, TextTable, entries, entries_csv, text_tables
 
 _WIDTH = 110
 
@@ -44,7 +44,7 @@ class Outcome:
     """
 
     spec: Spec
-    whole: Material
+    whole: AnnotatedDataset
     grid: Grid
     rows: tuple[Row, ...]
     precision: tuple[Row, ...]
@@ -80,7 +80,7 @@ def write_outputs(root: Path, outcome: Outcome) -> tuple[str, dict[str, float], 
         write_text(root / "precision.csv", to_csv(outcome.precision, PRECISION_COLUMNS))
     items = entries(outcome.rows, outcome.grid)
     write_text(root / "tables.csv", entries_csv(items))
-    tables = shown_tables(items, outcome.grid)
+    tables = text_tables(items, outcome.grid)
     write_text(root / "tables.md", _markdown(outcome, tables))
     chapters = _chapters(outcome, items)
     for chapter in chapters:
@@ -225,7 +225,7 @@ def _precision(outcome: Outcome) -> Chapter:
     return Chapter("Precision on the test set", text, pictures)
 
 
-def _markdown(outcome: Outcome, tables: Sequence[Shown]) -> str:
+def _markdown(outcome: Outcome, tables: Sequence[TextTable]) -> str:
     whole = outcome.whole
     lines = [
         f"# {outcome.spec.axes.title}",
@@ -240,7 +240,7 @@ def _markdown(outcome: Outcome, tables: Sequence[Shown]) -> str:
     return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in tables)
 
 
-def terminal_text(outcome: Outcome, tables: Sequence[Shown]) -> str:
+def terminal_text(outcome: Outcome, tables: Sequence[TextTable]) -> str:
     """The tables as plain text."""
     out = io.StringIO()
     console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from boxloop.campaign.paths import CampaignPaths, read_results
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import read_results
 from boxloop.files import read_json
 from boxloop.study.cell_files import LAST, Held
 from boxloop.study.grid import Cell

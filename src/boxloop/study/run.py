@@ -1,4 +1,4 @@
-"""A study from beginning to end: datasets, shared files, cells side by side, what people read."""
+"""Run a study from beginning to end: compute the cells, write the tables, track."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from boxloop.errors import StudyError, StudyStopped
 from boxloop.files import write_json
 from boxloop.study.computing import compute
 from boxloop.study.grid import Cell
-from boxloop.study.live import tracked
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import Row, precision_rows, workload_rows
 from boxloop.study.spec import Spec
 from boxloop.study.study import Study
+from boxloop.study.tracking import track_finished
 
 Print = Callable[[str], object]
 
 
 def run(spec: Spec, root: Path, *, jobs: int | None, say: Print = print) -> None:
-    """Runs a study, or what is left of it, and writes what people read.
+    """Run a study, or what is left of it, and write its tables and page.
 
     Args:
         spec: of the study.
         root: its folder; what is there already is kept.
-        jobs: cells side by side; None takes one for each GPU, or one.
-        say: told what a person may want to know.
+        jobs: cells in parallel; None takes one per GPU, or one.
+        say: called with messages for the user.
 
     Raises:
         BoxloopError: the study cannot be run at all.
@@ -55,7 +55,7 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     left = [cell for cell in study.cells if cell not in done]
     say(f"{len(study.cells)} cells: {len(done)} done before, {len(left)} to run, in {study.root}")
     axes = study.spec.axes.model_dump(mode="json")
-    # For those who find the folder later, and for MLflow.
+    # Documents the folder, and becomes an artifact in MLflow.
     write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
     failed: dict[str, str] = {}
     if left:
@@ -63,25 +63,13 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
         for cell in left:
             if cell.name not in failed and not study.is_done(cell):
                 failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"
-    outcome = _gather(study, failed)
+    outcome = _collect(study, failed)
     text, points, files = write_outputs(study.root, outcome)
     files.append(study.root / "study.json")
     say("\n" + text)
-    track = study.spec.track
-    if track.enabled:
-        from boxloop.tracking.track_study import track_study  # MLflow takes seconds
-
-        track_study(
-            study.root,
-            study.spec.axes.title,
-            track.experiment,
-            [tracked(cell, paths) for cell, paths in outcome.finished],
-            points,
-            files,
-            say,
-        )
+    track_finished(study, outcome.finished, points, files, say)
     if failed:
-        # One line each, below the tables, where they are seen.
+        # Below the tables, where they are not overlooked.
         for name, why in failed.items():
             say(f"failed: {name}: {why}")
         raise StudyError(
@@ -89,7 +77,7 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
         )
 
 
-def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
+def _collect(study: Study, failed: Mapping[str, str]) -> Outcome:
     rows: list[Row] = []
     precision: list[Row] = []
     finished: list[tuple[Cell, CampaignPaths]] = []
@@ -119,7 +107,7 @@ def _gather(study: Study, failed: Mapping[str, str]) -> Outcome:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM and a closed terminal end a study as Ctrl-C does."""
+    """Treat SIGTERM and a closed terminal like Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

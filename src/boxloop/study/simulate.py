@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign.paths import CampaignResults
+from boxloop.campaign.results import CampaignResults
 from boxloop.core import batching
 from boxloop.core.labeled_set import merge
 from boxloop.core.ordering import find_strategy, order
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
-from boxloop.core.workload import Totals, account
+from boxloop.core.workload import Totals, account, find_cost_model
 from boxloop.errors import DatasetError
 from boxloop.params import SIMNET, FeaturesParams, Params, SimNetParams
 from boxloop.review.simulated import SimulatedAnnotator
@@ -86,7 +86,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         linkage=p.linkage,
     )
     keys = list(params.iterations)
-    batches = batching.plan(ordered.image_ids, params.batch, keys)
+    batches = batching.plan(ordered.image_ids, keys, **params.batch.model_dump())
     annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
     labeled, detector = LabeledSet(classes, (), {}), None
     proposed, workloads = [], []
@@ -115,6 +115,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         tuple(keys),
         params.account.iou_thresholds,
         params.account.seconds_per_box,
+        find_cost_model(params.account.cost_model),
     )
     assert detector is not None
     return Simulation(params, ordered, tuple(batches), tuple(proposed), results, labeled, detector)

@@ -1,4 +1,4 @@
-"""What a study knows before the first cell is run: its datasets, its cells, its folders."""
+"""A study before its first cell is run: datasets, cells, folders."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from boxloop.core import batching
 from boxloop.errors import ParamsError
 from boxloop.files import read_json
 from boxloop.progress import reporting
-from boxloop.study import datasets as materials
 from boxloop.study.cell_files import Held, expected
-from boxloop.study.datasets import Material
-from boxloop.study.grid import Cell, approaches, cells
-from boxloop.study.published import Totals, check_totals
+from boxloop.study.datasets import (
+    AnnotatedDataset,
+    count_shared_images,
+    load_annotated,
+    load_test_set,
+    split_by_class,
+)
+from boxloop.study.grid import Cell, Grid, approaches, cells
+from boxloop.study.published import DatasetSize, check_size
 from boxloop.study.spec import Spec
-from boxloop.study.tables import Grid
 
 
 class Study:
-    """A study's folder, and everything that is known before the first cell is run."""
+    """A study's specification, datasets, cells and folder."""
 
     def __init__(self, spec: Spec, root: Path) -> None:
-        """Reads the datasets.
+        """Read the datasets and check every cell's parameters.
 
         Args:
             spec: of the study.
@@ -36,16 +40,14 @@ class Study:
         self.notes: list[str] = []
         any_params = spec.params("random", None, next(iter(spec.detectors)), spec.axes.seeds[0])
         with reporting("reading images") as report:
-            self.whole = materials.load(any_params, self.shared / "drawn", report)
-        self.parts = materials.by_class(spec, self.whole)
+            self.whole = load_annotated(any_params, self.shared / "drawn", report)
+        self.parts = split_by_class(spec, self.whole)
         self.held: Held | None = None
-        self.test: Material | None = None
+        self.test: AnnotatedDataset | None = None
         test = spec.test_dataset(any_params)
         if test is not None:
             with reporting("reading the test set") as report:
-                self.test = materials.load_test(
-                    test, self.shared / "drawn-test", self.whole, report
-                )
+                self.test = load_test_set(test, self.shared / "drawn-test", self.whole, report)
             self.held = Held(CampaignPaths(self.shared / "test"), self.test.digest)
             self._note_overlap()
         self._note_size()
@@ -55,16 +57,16 @@ class Study:
 
     @property
     def shared(self) -> Path:
-        """Folder of what several cells use."""
+        """The folder of files that several cells use."""
         return self.root / "shared"
 
     def paths(self, cell: Cell) -> CampaignPaths:
-        """Of the cell's folder."""
+        """Return the paths in the cell's folder."""
         return CampaignPaths(self.root / "cells" / cell.folder)
 
     @property
     def grid(self) -> Grid:
-        """What the tables are of."""
+        """The axes of the study."""
         rows = approaches(self.spec)
         found = {(c.approach, c.detector): c.params for c in self.cells}
         return Grid(
@@ -94,7 +96,7 @@ class Study:
 
     def _note_overlap(self) -> None:
         assert self.test is not None
-        count = materials.overlap(self.whole, self.test)
+        count = count_shared_images(self.whole, self.test)
         if count:
             self.notes.append(
                 f"{count} of the {len(self.test.images)} images of the test set are among those"
@@ -106,16 +108,16 @@ class Study:
         if name is None:
             return
         images = self.whole.images
-        note = check_totals(name, Totals(len(images), self.whole.objects, len(images.classes)))
+        note = check_size(name, DatasetSize(len(images), self.whole.objects, len(images.classes)))
         if note is not None:
             self.notes.append(note)
 
     def _check_batches(self, cell: Cell) -> None:
-        """Tells before anything is computed whether the batches fit the number of images."""
+        """Refuse batches that do not fit the number of images."""
         part = self.parts[cell.label]
         ids = [image.id for image in part.images.images]
         try:
-            batching.plan(ids, cell.params.batch, list(cell.params.iterations))
+            batching.plan(ids, list(cell.params.iterations), **cell.params.batch.model_dump())
         except ParamsError as error:
             where = "" if cell.label is None else f" (class {cell.label})"
             raise ParamsError(f"{self.spec.path}{where}: {error}") from None

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from boxloop.params import Params
 from boxloop.report.tables import to_csv
-from boxloop.study.grid import Approach
+from boxloop.study.grid import Approach, Grid
 from boxloop.study.published import AVERAGE, published
 from boxloop.study.results import Row, by_seed, select
 from boxloop.study.spec import BASELINE
@@ -38,35 +37,6 @@ CSV_COLUMNS = (
     "paired_p",
     "paper",
 )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What the tables are of.
-
-    Attributes:
-        approaches: rows, with parameters of one of their cells by detector.
-        detectors: names.
-        ious: thresholds.
-        labels: classes of Table 3; empty where all classes are labeled together.
-        seeds: all that were asked for.
-        paper: the dataset's name in the paper, if it is there.
-        params: of one cell of each approach and detector.
-    """
-
-    approaches: Sequence[Approach]
-    detectors: Sequence[str]
-    ious: Sequence[float]
-    labels: Sequence[str]
-    seeds: Sequence[int]
-    paper: str | None
-    params: Mapping[tuple[Approach, str], Params]
-
-    @property
-    def has_baseline(self) -> bool:
-        """Whether there is a random ordering to compare with, and something to compare."""
-        strategies = {approach.strategy for approach in self.approaches}
-        return BASELINE in strategies and len(strategies) > 1
 
 
 @dataclass(frozen=True)
@@ -187,7 +157,7 @@ def entries_csv(items: Sequence[Entry]) -> str:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TextTable:
     """A table for people.
 
     Attributes:
@@ -216,7 +186,7 @@ class Shown:
         return "\n".join(lines) + "\n"
 
 
-def shown_tables(items: Sequence[Entry], grid: Grid) -> list[Shown]:
+def text_tables(items: Sequence[Entry], grid: Grid) -> list[TextTable]:
     """The tables as the paper prints them, each with its differences to random below."""
     if grid.labels:
         return [
@@ -249,7 +219,7 @@ def _table(
     *,
     papers: bool,
     note: str,
-) -> Shown:
+) -> TextTable:
     """Approaches down, detectors and IoUs across."""
     columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
     found = {(e.approach, e.detector, e.iou): e for e in items}
@@ -269,10 +239,10 @@ def _table(
             for row, entry in zip(cells, column, strict=True):
                 row.append(_published(entry))
     rows = [row for row in cells if any(cell != "-" for cell in row[1:])]
-    return Shown(title, tuple(head), tuple(tuple(r) for r in rows), frozenset(best), note)
+    return TextTable(title, tuple(head), tuple(tuple(r) for r in rows), frozenset(best), note)
 
 
-def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> list[Shown]:
+def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> list[TextTable]:
     mine = [e for e in items if e.detector == detector and e.iou == iou]
     found = {(e.label, e.approach, e.measure): e for e in mine}
     columns = [(a, m) for a in grid.approaches for m in MEASURES]
@@ -299,7 +269,7 @@ def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> l
                 )
     where = f"{detector}, IoU {iou:g}"
     result = [
-        Shown(
+        TextTable(
             f"Table 3. Reduction, one class at a time, %; {where}",
             tuple(head),
             tuple(tuple(row) for row in cells),
@@ -318,7 +288,7 @@ def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> l
             rows.append(tuple(row))
         heads = ("Class", *(f"{a.name} {names[m]}" for a, m in compared))
         title = f"Table 3, against random on the same seeds, points; {where}"
-        result.append(Shown(title, heads, tuple(rows), frozenset(), _paired_note(mine)))
+        result.append(TextTable(title, heads, tuple(rows), frozenset(), _paired_note(mine)))
     return result
 
 

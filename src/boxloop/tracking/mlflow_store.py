@@ -1,7 +1,4 @@
-"""MLflow itself: opening the store, and the few operations on runs that tracking is made of.
-
-This is the only module that imports mlflow.
-"""
+"""The MLflow store: open it, and read and write its runs. The only module that imports mlflow."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from boxloop.campaign.digests import URI_VARIABLE, shown_uri, store_uri
 from boxloop.errors import TrackingError
+from boxloop.tracking.store_uri import URI_VARIABLE, shown_uri, store_uri
 from boxloop.tracking.turn_record import Point
 
 PARENT = "mlflow.parentRunId"
@@ -34,7 +31,7 @@ _DEFAULTS = {
     # The address that it prints may hold a password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-# Has the page open on runs and their metrics rather than on chat traces.
+# The experiment's page opens on runs and their metrics rather than on chat traces.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 _PARAMS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
@@ -52,7 +49,7 @@ class Store:
         self.uri = uri
 
     def runs(self, tags: Mapping[str, str]) -> list[Any]:
-        """The runs that carry all of these tags and are not deleted, newest first."""
+        """Return the runs with all of these tags, newest first, without the deleted ones."""
         conditions = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         result: list[Any] = []
         token: str | None = None
@@ -70,14 +67,14 @@ class Store:
                 return result
 
     def create(self, name: str, tags: Mapping[str, str], started: int) -> str:
-        """Makes a run that is RUNNING; returns its id."""
+        """Create a RUNNING run and return its id."""
         run = self._client.create_run(
             self._experiment, start_time=started, tags=dict(tags), run_name=name
         )
         return str(run.info.run_id)
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Adds parameters; a very long text is cut where MLflow would refuse it."""
+        """Log parameters; a text that is too long for MLflow is cut."""
         from mlflow.entities import Param
 
         rows = [Param(name, text[:_LONGEST_PARAM]) for name, text in params.items()]
@@ -85,7 +82,7 @@ class Store:
             self._client.log_batch(run_id, params=rows[i : i + _PARAMS_AT_ONCE])
 
     def log_points(self, run_id: str, points: Sequence[Point]) -> None:
-        """Adds values of metrics."""
+        """Log values of metrics."""
         from mlflow.entities import Metric
 
         rows = [Metric(p.name, p.value, p.time, p.step) for p in points]
@@ -93,7 +90,7 @@ class Store:
             self._client.log_batch(run_id, metrics=rows[i : i + _METRICS_AT_ONCE])
 
     def log_inputs(self, run_id: str, inputs: Sequence[tuple[str, str, str, str]]) -> None:
-        """Notes the data that went into a run: (name, digest, path, context) each."""
+        """Log the input datasets of a run: (name, digest, path, context) each."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         self._client.log_inputs(
@@ -108,39 +105,39 @@ class Store:
         )
 
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
-        """Copies a file to the run's artifacts."""
+        """Log a file as an artifact."""
         self._client.log_artifact(run_id, str(path), folder)
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """The (step, value) pairs of a metric."""
+        """Return the (step, value) pairs of a metric."""
         return [(m.step, m.value) for m in self._client.get_metric_history(run_id, metric)]
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Sets tags, replacing those of the same name."""
+        """Set tags, replacing those of the same name."""
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
 
     def finish(self, run_id: str, ended: int) -> None:
-        """Marks a run as FINISHED."""
+        """Mark a run as FINISHED."""
         self._client.set_terminated(run_id, "FINISHED", ended)
 
     def reopen(self, run_id: str) -> None:
-        """Marks a run as RUNNING."""
+        """Mark a run as RUNNING."""
         self._client.update_run(run_id, status="RUNNING")
 
     def delete(self, run_id: str) -> None:
-        """Deletes a run; ``mlflow gc`` frees what it kept on disk."""
+        """Delete a run; ``mlflow gc`` frees its files."""
         self._client.delete_run(run_id)
 
 
 @contextmanager
-def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> Iterator[Store]:
-    """Opens the store and the experiment, which is made where it is missing.
+def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -> Iterator[Store]:
+    """Open the store and the experiment, which is created where it is missing.
 
     Args:
         workspace: folder of the default store, ``mlflow.db`` with ``mlartifacts`` beside it.
         experiment: name of the MLflow experiment.
-        say: told when something takes seconds.
+        say: called with messages for the user.
 
     Raises:
         TrackingError: anything that MLflow cannot do, while opening or inside the ``with`` block.
@@ -161,8 +158,8 @@ def opened(workspace: Path, experiment: str, say: Callable[[str], object]) -> It
     for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        # MLflow's own processes trip over each other where several make the tables at once, as
-        # `dvc exp run --run-all --jobs` has them do.
+        # MLflow fails where several processes create the tables at once, as in
+        # `dvc exp run --run-all --jobs`.
         lock = FileLock(workspace / "mlflow.db.lock") if own else nullcontext()
         with lock:
             client = MlflowClient(uri)
@@ -191,12 +188,12 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> Any:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        # A server decides for itself where its artifacts go.
+        # A server decides where its artifacts go.
         folder = (workspace / "mlartifacts").as_uri() if not uri.startswith("http") else None
         try:
             client.create_experiment(name, folder, _KIND)
         except MlflowException:
-            # Another process may have made it in the meantime.
+            # Another process may have created it in the meantime.
             if client.get_experiment_by_name(name) is None:
                 raise
         found = client.get_experiment_by_name(name)

@@ -1,4 +1,4 @@
-"""A study in MLflow: one run, below it a run for each cell, below that one for each turn."""
+"""Log a study to MLflow: one run, a child run per cell, and below that one per iteration."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxloop.campaign import digests
+from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import file_digest
 from boxloop.params import Params
-from boxloop.tracking.mlflow_store import PARENT, Store, opened
-from boxloop.tracking.track_turn import CAMPAIGN_TAG, CONTENT_TAG, log_turn, origin_tags, read_turn
-from boxloop.tracking.turn_record import Point
-from boxloop.tracking.turn_record import content_digest as turn_digest
+from boxloop.tracking.mlflow_store import PARENT, Store, open_store
+from boxloop.tracking.store_uri import campaign_identity, ui_hint
+from boxloop.tracking.track_turn import CAMPAIGN_TAG, CONTENT_TAG, log_turn, origin_tags
+from boxloop.tracking.turn_record import Point, read_turn, turn_digest
 
 STUDY_TAG = "boxloop.study"
 
 
 @dataclass(frozen=True)
-class TrackedCell:
-    """A finished cell.
+class TrackedCampaign:
+    """A finished cell of a study, as MLflow shows it.
 
     Attributes:
         paths: of its folder.
         params: of its campaign; ``track.campaign`` names it.
         identity: digest of everything that its results depend on.
-        tags: where it stands in the grid, by axis.
+        tags: its values on the axes of the grid.
     """
 
     paths: CampaignPaths
@@ -40,32 +40,32 @@ def track_study(
     root: Path,
     title: str,
     experiment: str,
-    cells: Sequence[TrackedCell],
+    cells: Sequence[TrackedCampaign],
     values: Mapping[str, float],
     files: Sequence[Path],
     say: Callable[[str], object],
 ) -> None:
-    """Brings MLflow in line with a study; running it again changes nothing.
+    """Bring MLflow in line with a study; running it again changes nothing.
 
-    Cells that the study no longer has are deleted, as ``mlflow gc`` understands it.
+    Cells that the study no longer has are deleted, so that ``mlflow gc`` frees their files.
 
     Args:
-        root: the study's folder, which has the store unless MLFLOW_TRACKING_URI names another.
+        root: the study's folder; holds the store unless MLFLOW_TRACKING_URI names another.
         title: of the study.
         experiment: of MLflow.
         cells: the finished ones.
         values: metrics of the study's own run.
         files: its artifacts.
-        say: told what a person may want to know.
+        say: called with messages for the user.
 
     Raises:
         TrackingError: MLflow cannot be written to.
         ArtifactError: a file of a cell is missing or damaged.
     """
     study_id = _study_id(root, title)
-    content = digests.digest([sorted(values.items()), [file_digest(path) for path in files]])
-    with opened(root, experiment, say) as store:
-        own = {_cell(store, cell, digests.campaign_identity(cell.identity, root)) for cell in cells}
+    content = digest([sorted(values.items()), [file_digest(path) for path in files]])
+    with open_store(root, experiment, say) as store:
+        own = {_log_cell(store, cell, root) for cell in cells}
         found = store.runs({STUDY_TAG: study_id})
         same = [
             run
@@ -75,46 +75,47 @@ def track_study(
         if same:
             run_id = str(same[0].info.run_id)
         else:
-            run_id = _study(store, title, root, study_id, values, files)
+            run_id = _create_study(store, title, root, study_id, values, files)
         for child in own:
             store.set_tags(child, {PARENT: run_id})
         for run in found:
             for child in store.runs({PARENT: run.info.run_id}):
                 if child.info.run_id not in own:
-                    _delete(store, str(child.info.run_id))
+                    _delete_cell(store, str(child.info.run_id))
             if run.info.run_id != run_id:
                 store.delete(run.info.run_id)
         if not same:
             store.set_tags(run_id, {CONTENT_TAG: content})
             store.finish(run_id, _now())
-        hint = digests.ui_hint(root).replace("sqlite:///mlflow.db", store.uri)
+        hint = ui_hint(root).replace("sqlite:///mlflow.db", store.uri)
     say(f"in MLflow, experiment '{experiment}'; to look at it: {hint}")
 
 
 def track_cell(
-    root: Path, title: str, experiment: str, cell: TrackedCell, say: Callable[[str], object]
+    root: Path, title: str, experiment: str, cell: TrackedCampaign, say: Callable[[str], object]
 ) -> None:
-    """Logs a cell of a study that is not finished, so that it can be looked at meanwhile.
+    """Log one cell, while others of its study are still computed.
 
     Raises:
         TrackingError: MLflow cannot be written to.
         ArtifactError: a file of the cell is missing or damaged.
     """
     study_id = _study_id(root, title)
-    with opened(root, experiment, say) as store:
+    with open_store(root, experiment, say) as store:
         found = store.runs({STUDY_TAG: study_id})
-        run_id = (
-            str(found[0].info.run_id) if found else _study(store, title, root, study_id, {}, [])
-        )
-        child = _cell(store, cell, digests.campaign_identity(cell.identity, root))
+        if found:
+            run_id = str(found[0].info.run_id)
+        else:
+            run_id = _create_study(store, title, root, study_id, {}, [])
+        child = _log_cell(store, cell, root)
         store.set_tags(child, {PARENT: run_id})
 
 
 def _study_id(root: Path, title: str) -> str:
-    return digests.campaign_identity(digests.digest(["study", title]), root)
+    return campaign_identity(digest(["study", title]), root)
 
 
-def _study(
+def _create_study(
     store: Store,
     title: str,
     root: Path,
@@ -132,8 +133,9 @@ def _study(
     return run_id
 
 
-def _cell(store: Store, cell: TrackedCell, campaign_id: str) -> str:
-    """The run of a cell, with one below it for each turn."""
+def _log_cell(store: Store, cell: TrackedCampaign, root: Path) -> str:
+    """Return the id of the cell's run, which has a child run per iteration."""
+    campaign_id = campaign_identity(cell.identity, root)
     keys = list(cell.params.iterations)
     content = turn_digest(cell.paths, cell.params, keys[-1])
     for run in store.runs({CAMPAIGN_TAG: campaign_id}):
@@ -148,7 +150,7 @@ def _cell(store: Store, cell: TrackedCell, campaign_id: str) -> str:
     return run_id
 
 
-def _delete(store: Store, cell: str) -> None:
+def _delete_cell(store: Store, cell: str) -> None:
     for turn in store.runs({PARENT: cell}):
         store.delete(turn.info.run_id)
     store.delete(cell)

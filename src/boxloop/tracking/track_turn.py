@@ -1,4 +1,4 @@
-"""The stage ``track``: brings MLflow in line with the files of one iteration."""
+"""The stage ``track``: bring MLflow in line with the files of one iteration."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from boxloop import __version__
-from boxloop.campaign import artifacts, digests
-from boxloop.campaign.paths import CampaignPaths, CampaignResults, workspace_of
+from boxloop.campaign import artifacts
+from boxloop.campaign.digests import campaign_fingerprint, dataset_digest
+from boxloop.campaign.paths import CampaignPaths, workspace_of
+from boxloop.campaign.results import CampaignResults
 from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
 from boxloop.text import percent
-from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, opened
-from boxloop.tracking.turn_record import (
-    Point,
-    Record,
-    content_digest,
-    gather,
-    progress_values,
-    simnet_points,
-)
+from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, open_store
+from boxloop.tracking.store_uri import campaign_identity, ui_hint
+from boxloop.tracking.turn_record import Point, TurnRecord, progress_values, read_turn, turn_digest
 
 CAMPAIGN_TAG = "boxloop.campaign"
 BATCH_TAG = "boxloop.batch"
@@ -42,18 +38,18 @@ def track(
     *,
     say: Callable[[str], object] = print,
 ) -> None:
-    """Logs one iteration to MLflow, from its files alone.
+    """Log one iteration to MLflow, from its files alone.
 
-    Running it again changes nothing; after changed files the iteration's run is replaced; after
-    changed parameters there is a new parent run. After a kill at any moment, running it again
-    leaves exactly one complete run.
+    Running it again changes nothing. Changed files replace the iteration's run; changed parameters
+    make a new parent run. After a kill at any moment, running it again leaves exactly one complete
+    run.
 
     Args:
         paths: where the campaign's files are.
         params: of the campaign.
         key: the iteration, which must be labeled and accounted, as must all before it.
         out: a small file that says what was tracked, the same on every machine.
-        say: told what a person may want to know.
+        say: called with messages for the user.
 
     Raises:
         ParamsError: params.yaml does not list the iteration.
@@ -67,104 +63,62 @@ def track(
         artifacts.write_tracked(out, summary)
         say(f"{key}: not tracked, because track.enabled is false")
         return
-    fingerprint = digests.campaign_fingerprint(params, digests.dataset_digest(paths))
+    fingerprint = campaign_fingerprint(params, dataset_digest(paths))
     workspace = workspace_of(paths.root)
-    campaign_id = digests.campaign_identity(fingerprint, workspace)
+    campaign_id = campaign_identity(fingerprint, workspace)
     turn = read_turn(paths, params, key)
-    with opened(workspace, params.track.experiment, say) as store:
+    with open_store(workspace, params.track.experiment, say) as store:
         log_turn(store, turn, paths, params, campaign_id)
     summary |= {
         "campaign": fingerprint,
         "content": turn.content,
-        "images_labeled": turn.record.images,
+        "images_labeled": turn.images,
     }
     artifacts.write_tracked(out, summary)
-    say(f"{key}: tracked; to look at it: {digests.ui_hint(paths.root)}")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One iteration as its files tell it.
-
-    Attributes:
-        record: what its own run shows.
-        campaign: the batches up to it.
-        curve: of SimNet's training.
-        content: digest of all of it.
-    """
-
-    record: Record
-    campaign: CampaignResults
-    curve: tuple[Point, ...]
-    content: str
-
-
-def read_turn(paths: CampaignPaths, params: Params, key: str) -> Turn:
-    """Reads an iteration, before the store is opened.
-
-    Raises:
-        ArtifactError: a file of the iteration is missing or damaged.
-    """
-    content = content_digest(paths, params, key)
-    record, campaign = gather(paths, params, key)
-    return Turn(record, campaign, tuple(simnet_points(paths, params)), content)
+    say(f"{key}: tracked; to look at it: {ui_hint(paths.root)}")
 
 
 def log_turn(
-    store: Store, turn: Turn, paths: CampaignPaths, params: Params, campaign_id: str
+    store: Store, turn: TurnRecord, paths: CampaignPaths, params: Params, campaign_id: str
 ) -> str:
-    """Leaves exactly one complete run of an iteration under the campaign's.
+    """Leave exactly one complete run of an iteration under the campaign's run.
 
     Returns:
         The id of the campaign's run.
     """
-    record, campaign = turn.record, turn.campaign
-    points = [*_campaign_points(campaign, record), *turn.curve]
-    last = record.key == list(params.iterations)[-1]
-    parent = _parent(store, params, campaign_id, record, points, last=last)
+    last = turn.key == list(params.iterations)[-1]
+    parent = _parent(store, params, campaign_id, turn, last=last)
     origin = origin_tags(paths.root)
-    _child(store, parent, record, turn.content, origin)
+    _child(store, parent, turn, origin)
     store.set_tags(parent, origin)
-    _settle(store, parent, params, campaign, record, _final_content(paths, params))
+    _update_parent(store, parent, params, turn, _final_content(paths, params))
     return parent
 
 
-def _campaign_points(campaign: CampaignResults, record: Record) -> list[Point]:
-    """The parent's curves: what the first, the first two, ... batches add up to."""
+def _parent_points(turn: TurnRecord) -> list[Point]:
+    """Return the parent's curves: the totals of the first one, two, ... batches."""
     points, images = [], 0
-    for i, workload in enumerate(campaign.workloads):
+    for i, workload in enumerate(turn.campaign.workloads):
         images += workload.images
-        part = CampaignResults(
-            campaign.workloads[: i + 1],
-            campaign.planned,
-            campaign.iou_thresholds,
-            campaign.seconds_per_box,
-        )
-        points += [Point(n, v, images, record.ended) for n, v in progress_values(part).items()]
-    return points
+        part = replace(turn.campaign, workloads=turn.campaign.workloads[: i + 1])
+        points += [Point(n, v, images, turn.ended) for n, v in progress_values(part).items()]
+    return [*points, *turn.simnet]
 
 
 # --- the parent run -------------------------------------------------------------------------------
 
 
-def _parent(
-    store: Store,
-    params: Params,
-    campaign_id: str,
-    record: Record,
-    points: list[Point],
-    *,
-    last: bool,
-) -> str:
-    """The one parent run of this campaign, with the curves up to this iteration.
+def _parent(store: Store, params: Params, campaign_id: str, turn: TurnRecord, *, last: bool) -> str:
+    """Return the campaign's only parent run, with the curves up to this iteration.
 
-    MLflow keeps every value ever logged. A run whose curves contradict the files (labels were
-    amended, say) is therefore replaced by a new one, which takes over its children.
+    MLflow keeps every value ever logged. So a run whose curves contradict the files, because labels
+    were amended, is replaced by a new one, which takes over its children.
     """
+    points = _parent_points(turn)
     found = store.runs({CAMPAIGN_TAG: campaign_id})
-    chosen = next((r for r in found if _agrees(store, r, points, record.images, last)), None)
+    chosen = next((r for r in found if _agrees(store, r, points, turn.images, last)), None)
     if chosen is None:
-        run_id = store.create(params.track.campaign, {CAMPAIGN_TAG: campaign_id}, record.started)
+        run_id = store.create(params.track.campaign, {CAMPAIGN_TAG: campaign_id}, turn.started)
         known: Mapping[str, str] = {}
     else:
         run_id, known = str(chosen.info.run_id), chosen.data.params
@@ -183,7 +137,7 @@ def _parent(
 
 
 def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool) -> bool:
-    """Whether a parent's curves are a part of what the files say, each point once."""
+    """Return whether a parent's curves are part of ``points``, each value once."""
     wanted: dict[str, dict[int, float]] = {}
     for point in points:
         wanted.setdefault(point.name, {})[point.step] = point.value
@@ -197,14 +151,14 @@ def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool
 
 
 def _name(params: Params, campaign: CampaignResults) -> str:
-    """Says in any list of runs how much the campaign saved; MLflow cuts long names at the end."""
+    """Return the run's name, the saving first, as MLflow cuts long names at the end."""
     iou = campaign.iou_thresholds[0]
     saved = percent(campaign.totals(iou).wt_reduction)
     return f"{params.track.campaign}: {saved} saved, {_approach(params)}, {params.train.detector}"
 
 
 def _approach(params: Params) -> str:
-    """The ordering as the paper's tables name it: with SimNet, where its features decide."""
+    """Return the ordering's name as in the paper's tables, with SimNet where it is used."""
     by_features = find_strategy(params.order.strategy).needs_features
     simnet = " (SimNet)" if by_features and params.features.weights == SIMNET else ""
     return f"{params.order.strategy}{simnet}"
@@ -230,17 +184,15 @@ def _note(params: Params, campaign: CampaignResults) -> str:
 # --- the child runs -------------------------------------------------------------------------------
 
 
-def _child(
-    store: Store, parent: str, record: Record, content: str, origin: Mapping[str, str]
-) -> None:
-    """Leaves exactly one complete run of this iteration under the parent."""
-    found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == record.key]
-    complete = next((r for r in found if _is_complete(r, content)), None)
+def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str]) -> None:
+    """Leave exactly one complete run of this iteration under the parent."""
+    found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == turn.key]
+    complete = next((r for r in found if _is_complete(r, turn.content)), None)
     if complete:
         run_id = str(complete.info.run_id)
     else:
-        run_id = _log(store, record, content, {PARENT: parent, BATCH_TAG: record.key, **origin})
-    # Only now, so that at every moment there is a run to look at.
+        run_id = _log_child(store, turn, {PARENT: parent, BATCH_TAG: turn.key, **origin})
+    # Deleted last, so that at every moment there is a run to look at.
     for other in found:
         if other.info.run_id != run_id:
             store.delete(other.info.run_id)
@@ -251,57 +203,52 @@ def _is_complete(run: Any, content: str | None = None) -> bool:
     return run.info.status == "FINISHED" and tag is not None and content in (None, tag)
 
 
-def _log(store: Store, record: Record, content: str, tags: Mapping[str, str]) -> str:
-    run_id = store.create(record.key, tags, record.started)
-    store.log_params(run_id, record.params)
-    store.log_points(run_id, record.points)
-    store.log_inputs(run_id, record.inputs)
-    for path, folder in record.files:
+def _log_child(store: Store, turn: TurnRecord, tags: Mapping[str, str]) -> str:
+    run_id = store.create(turn.key, tags, turn.started)
+    store.log_params(run_id, turn.params)
+    store.log_points(run_id, turn.points)
+    store.log_inputs(run_id, turn.inputs)
+    for path, folder in turn.files:
         store.log_file(run_id, path, folder)
-    # Imported here: matplotlib is needed only where a run is really logged.
+    # Imported here, as matplotlib is needed only where a run is logged.
     from boxloop.report import figures
 
     with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        pictures = {"edits.svg": figures.one_batch_edits(record.edits)}
-        if record.losses:
-            pictures["losses.svg"] = figures.losses(record.losses)
+        pictures = {"edits.svg": figures.one_batch_edits(turn.edits)}
+        if turn.losses:
+            pictures["losses.svg"] = figures.losses(turn.losses)
         for name, svg in pictures.items():
             path = Path(folder) / name
             path.write_bytes(svg)
             store.log_file(run_id, path, "figures")
     # The content tag and the status come last: without both, the run counts as incomplete.
-    store.set_tags(run_id, {CONTENT_TAG: content})
-    store.finish(run_id, record.ended)
+    store.set_tags(run_id, {CONTENT_TAG: turn.content})
+    store.finish(run_id, turn.ended)
     return run_id
 
 
 def _final_content(paths: CampaignPaths, params: Params) -> str | None:
-    """Content digest of the last iteration; None while it is not done."""
+    """Return the digest of the last iteration; None while it is not done."""
     try:
-        return content_digest(paths, params, list(params.iterations)[-1])
+        return turn_digest(paths, params, list(params.iterations)[-1])
     except ArtifactError:
         return None
 
 
-def _settle(
-    store: Store,
-    parent: str,
-    params: Params,
-    campaign: CampaignResults,
-    record: Record,
-    final_content: str | None,
+def _update_parent(
+    store: Store, parent: str, params: Params, turn: TurnRecord, final_content: str | None
 ) -> None:
-    """Brings the parent's children, note and status up to date."""
+    """Bring the parent's children, note and status up to date."""
     children = {}
     for child in store.runs({PARENT: parent}):
         key = child.data.tags.get(BATCH_TAG)
         if key in params.iterations:
             children[key] = child
         else:
-            # params.yaml listed it once, and no longer does.
+            # params.yaml no longer lists it.
             store.delete(child.info.run_id)
-    # The last iteration's content covers all workloads before it, so that its run alone tells
-    # whether what is tracked is what the files say now.
+    # The last iteration's content covers all workloads before it, so its run alone shows whether
+    # what is tracked agrees with the files.
     keys = list(params.iterations)
     last = children.get(keys[-1])
     finished = (
@@ -310,17 +257,17 @@ def _settle(
         and _is_complete(last, final_content)
         and all(key in children and _is_complete(children[key]) for key in keys)
     )
-    if not finished or record.key == keys[-1]:
-        texts = {NAME: _name(params, campaign), NOTE: _note(params, campaign)}
+    if not finished or turn.key == keys[-1]:
+        texts = {NAME: _name(params, turn.campaign), NOTE: _note(params, turn.campaign)}
         store.set_tags(parent, texts)
     if finished:
-        store.finish(parent, record.ended)
+        store.finish(parent, turn.ended)
     else:
         store.reopen(parent)
 
 
 def origin_tags(root: Path) -> dict[str, str]:
-    """Tags that say where a run comes from: user, commit, program."""
+    """Return the tags of a run's origin: user, commit, program."""
     tags = {
         "mlflow.source.name": "boxloop track",
         "mlflow.source.type": "LOCAL",
@@ -339,7 +286,7 @@ def origin_tags(root: Path) -> dict[str, str]:
     try:
         tags["mlflow.user"] = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a user id that has no name.
+        # In a container the user id may have no name.
         tags["mlflow.user"] = "unknown"
     return tags
 

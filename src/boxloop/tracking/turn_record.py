@@ -1,4 +1,4 @@
-"""What one iteration has to tell MLflow, gathered from its files alone."""
+"""Read what MLflow logs of one iteration, from the campaign's files alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 from boxloop.campaign.artifacts import read_proposals
 from boxloop.campaign.digests import digest
-from boxloop.campaign.paths import CampaignPaths, CampaignResults, read_results
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.edits import EDITS
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json
 from boxloop.params import SIMNET, Params
-from boxloop.report.tables import EDITS, flatten
+from boxloop.report.tables import flatten
 
 _FORMAT = 1
-"""Raised when other things are logged, so that runs of an older boxloop are logged anew."""
+"""Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
 _TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
 _NOT_A_LOSS = {"step", "time", "learning_rate"}
@@ -41,26 +43,32 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One iteration.
+class TurnRecord:
+    """What MLflow logs of one iteration.
 
     Attributes:
         key: of the iteration, and of its batch.
-        images: images labeled up to and including this batch: the step of what it logs.
+        content: digest of everything that the run is made from; an equal one needs no new run.
+        campaign: the batches up to this one.
+        images: images labeled up to and including this batch: the step of its metrics.
         params: name to text.
-        points: of the child run.
+        points: metrics of the iteration's own run.
+        simnet: loss curve of SimNet's training, which the campaign's run shows.
         losses: (step, value) pairs by the loss's name.
         edits: counts by kind, by the name of the IoU threshold.
-        files: artifacts: files by the folder they go to.
+        files: artifacts, with the folder that each goes to.
         inputs: (name, digest, path, context) of the data that went in.
         started: Unix time in milliseconds at which the training began.
         ended: Unix time in milliseconds at which the batch was accounted.
     """
 
     key: str
+    content: str
+    campaign: CampaignResults
     images: int
     params: Mapping[str, str]
     points: tuple[Point, ...]
+    simnet: tuple[Point, ...]
     losses: Mapping[str, list[tuple[int, float]]]
     edits: Mapping[str, Mapping[str, int]]
     files: tuple[tuple[Path, str], ...]
@@ -69,8 +77,8 @@ class Record:
     ended: int
 
 
-def content_digest(paths: CampaignPaths, params: Params, key: str) -> str:
-    """Digest of everything that an iteration's run is made from; equal ones need no new run.
+def turn_digest(paths: CampaignPaths, params: Params, key: str) -> str:
+    """Return the digest of everything that an iteration's run is made from.
 
     Raises:
         ArtifactError: one of the files is missing.
@@ -86,19 +94,20 @@ def content_digest(paths: CampaignPaths, params: Params, key: str) -> str:
 
 
 def _checkpoint_digest(paths: CampaignPaths, key: str) -> str:
-    """Of the checkpoint; where a study did not keep it, its proposals still tell."""
+    """Return the checkpoint's digest; where a study deleted it, from the proposals."""
     path, proposals = paths.detector(key), paths.proposals(key)
     if path.exists() or not proposals.exists():
         return file_digest(path)
     return read_proposals(proposals).checkpoint
 
 
-def gather(paths: CampaignPaths, params: Params, key: str) -> tuple[Record, CampaignResults]:
-    """Reads what an iteration has to tell, and the campaign up to it.
+def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
+    """Read everything that MLflow logs of an iteration.
 
     Raises:
         ArtifactError: a file is missing or damaged.
     """
+    content = turn_digest(paths, params, key)
     campaign = read_results(paths, params, through=key)
     training = read_json(paths.training(key))
     if not isinstance(training, dict):
@@ -118,8 +127,10 @@ def gather(paths: CampaignPaths, params: Params, key: str) -> tuple[Record, Camp
     files = [(paths.workload(key), "record"), (paths.training(key), "record")]
     if params.track.checkpoints:
         files.append((paths.detector(key), "checkpoint"))
-    record = Record(
+    return TurnRecord(
         key=key,
+        content=content,
+        campaign=campaign,
         images=images,
         params={
             **flatten(settings),
@@ -131,6 +142,7 @@ def gather(paths: CampaignPaths, params: Params, key: str) -> tuple[Record, Camp
             **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
         },
         points=(*curves, *points),
+        simnet=tuple(_simnet_points(paths, params)),
         losses=losses,
         edits=edits,
         files=tuple(files),
@@ -142,15 +154,10 @@ def gather(paths: CampaignPaths, params: Params, key: str) -> tuple[Record, Camp
         started=started,
         ended=ended,
     )
-    return record, campaign
 
 
-def simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
-    """The curve of SimNet's training, of the campaign as a whole; none where it was not asked for.
-
-    Raises:
-        ArtifactError: its log is missing or damaged.
-    """
+def _simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
+    """Return the loss curve of SimNet's training; empty where it was not trained."""
     if params.features.weights != SIMNET:
         return []
     log = read_json(paths.simnet_log)
@@ -167,7 +174,7 @@ def simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
 
 
 def progress_values(campaign: CampaignResults) -> dict[str, float]:
-    """What the campaign's batches add up to, by metric name; the same on parent and child."""
+    """Return the campaign's totals by metric name; parent and child runs log the same."""
     values: dict[str, float] = {}
     for iou in campaign.iou_thresholds:
         totals = campaign.totals(iou)
@@ -202,7 +209,7 @@ def _batch_values(campaign: CampaignResults) -> dict[str, float]:
 
 def _training_values(training: Mapping[str, Any]) -> dict[str, float]:
     if not training.get("steps"):
-        # The empty detector was not trained: zeros would only spoil the scale of a chart.
+        # The empty detector was not trained; zeros would distort the scale of a chart.
         return {}
     return {
         f"train/{name}": float(training[name])
@@ -226,9 +233,9 @@ def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _times(paths: CampaignPaths, key: str, training: Mapping[str, Any]) -> tuple[int, int]:
-    """When the training began and the batch was accounted, in milliseconds of Unix time.
+    """Return when the training began and the batch was accounted, Unix time in ms.
 
-    The log counts from its own beginning; it was written when the training ended.
+    The log counts seconds from the training's beginning, and was written at its end.
     """
     length = training.get("seconds")
     seconds = float(length) if _is_number(length) else 0.0  # type: ignore[arg-type]

@@ -8,7 +8,8 @@ import pytest
 from campaigns import TINY, init, repro
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths, read_results
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import read_results
 from boxloop.campaign.run import alternate
 from boxloop.errors import UserError
 from boxloop.params import load_params

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
-from boxloop.core.workload import BatchWorkload, Totals, total
+from boxloop.core.workload import PAPER, BatchWorkload, CostModel, Totals, total
 from boxloop.errors import UserError
 from boxloop.review.fiftyone.live_workload import (
     OtherBatches,
@@ -59,6 +59,7 @@ class ReviewController:
         versions: Mapping[str, str],
         known: Callable[[], Sequence[Corrections]],
         idle_seconds: float,
+        cost_model: CostModel = PAPER,
         on_submit: Callable[[str], None] = print,
     ) -> None:
         """Start with nothing submitted.
@@ -71,6 +72,7 @@ class ReviewController:
             versions: of the programs that take part.
             known: returns what people have submitted up to now; the same list while it is the same.
             idle_seconds: a longer pause is cut off at this length.
+            cost_model: prices the edits.
             on_submit: called with the summary, once, when the batch is submitted.
         """
         self.dataset = dataset
@@ -82,6 +84,7 @@ class ReviewController:
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
+        self._cost_model = cost_model
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
@@ -287,7 +290,9 @@ class ReviewController:
             average_precision={},
         )
         batches = [*others.before, this, *others.after]
-        return {iou: total(batches, iou) for iou in self._iou_thresholds}
+        return {
+            iou: total(batches, iou, cost_model=self._cost_model) for iou in self._iou_thresholds
+        }
 
     def _by_colleagues(self) -> dict[str, ReviewedWorkload]:
         """Return the batch's submitted images, by the newest submission of each."""

@@ -63,6 +63,7 @@ def _report(events: IO[str], **content: Any) -> None:
 
 
 def _serve(spec: dict[str, Any], events: IO[str]) -> None:
+    from boxloop.core.workload import find_cost_model
     from boxloop.review.fiftyone import operators, session_inputs
     from boxloop.review.fiftyone.controller import ReviewController
     from boxloop.review.fiftyone.sync import open_dataset
@@ -82,6 +83,7 @@ def _serve(spec: dict[str, Any], events: IO[str]) -> None:
             paths, params, request.batch, known(), redo=request.redo
         ),
         iou_thresholds=params.account.iou_thresholds,
+        cost_model=find_cost_model(params.account.cost_model),
         versions=session_inputs.versions(),
         known=known,
         idle_seconds=params.review.idle_seconds,

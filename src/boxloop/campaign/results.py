@@ -1,0 +1,106 @@
+"""Read the finished batches of a campaign, and sum up their workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from boxloop.campaign.artifacts import read_workload
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.workload import (
+    PAPER,
+    BatchWorkload,
+    CostModel,
+    Totals,
+    batch_wt,
+    find_cost_model,
+    total,
+)
+from boxloop.errors import ArtifactError
+from boxloop.params import Params
+
+
+@dataclass(frozen=True)
+class CampaignResults:
+    """The finished batches, oldest first.
+
+    Attributes:
+        workloads: one per batch that is labeled and accounted.
+        planned: keys of all iterations, done or not.
+        iou_thresholds: those that were accounted, as params.yaml lists them.
+        seconds_per_box: T, the seconds to draw one box from scratch.
+        cost_model: prices the edits of all batches after the first.
+    """
+
+    workloads: tuple[BatchWorkload, ...]
+    planned: tuple[str, ...]
+    iou_thresholds: tuple[float, ...]
+    seconds_per_box: float
+    cost_model: CostModel = PAPER
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned batch is done."""
+        return len(self.workloads) == len(self.planned)
+
+    def so_far(self, iou_threshold: float) -> list[Totals]:
+        """Return the totals after the first, the second, ... batch, as they were shown."""
+        done = self.workloads
+        return [
+            total(done[: i + 1], iou_threshold, cost_model=self.cost_model)
+            for i in range(len(done))
+        ]
+
+    def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
+        """Return the totals of all finished batches."""
+        return total(self.workloads, iou_threshold, score_threshold, self.cost_model)
+
+    def batch_seconds(self, number: int, iou_threshold: float) -> float:
+        """Return the WT of one batch alone in seconds; ``number`` counts from 0."""
+        workload, model = self.workloads[number], self.cost_model
+        wt = batch_wt(workload, iou_threshold, first=number == 0, cost_model=model)
+        return wt * self.seconds_per_box
+
+    def what_if_scores(self) -> list[float]:
+        """Return the score thresholds at which every later batch was accounted, ascending."""
+        sets = [{score for score, _ in w.ledgers} for w in self.workloads[1:]]
+        return sorted(set.intersection(*sets)) if sets else []
+
+
+def read_results(
+    paths: CampaignPaths, params: Params, *, through: str | None = None
+) -> CampaignResults:
+    """Read the workloads of the finished batches: the leading ones that have a file.
+
+    Args:
+        paths: where the files are.
+        params: lists the iterations and the section ``account``.
+        through: the last iteration to read, which must be done, as must all before it.
+
+    Raises:
+        ArtifactError: a file is damaged, belongs to another batch, lacks an IoU threshold of
+            params.yaml, or (with ``through``) is missing.
+    """
+    planned = tuple(params.iterations)
+    wanted = planned if through is None else planned[: planned.index(through) + 1]
+    workloads = []
+    for key in wanted:
+        path = paths.workload(key)
+        if through is None and not path.exists():
+            break
+        workload = read_workload(path)
+        if workload.batch != key:
+            raise ArtifactError(f"{path} is the workload of batch {workload.batch}, not of {key}")
+        for iou in params.account.iou_thresholds:
+            if (workload.score_threshold, iou) not in workload.ledgers:
+                raise ArtifactError(
+                    f"{path} was not accounted at IoU {iou:g}, which params.yaml lists under"
+                    " account.iou_thresholds: 'dvc repro' accounts it again"
+                )
+        workloads.append(workload)
+    return CampaignResults(
+        tuple(workloads),
+        planned,
+        params.account.iou_thresholds,
+        params.account.seconds_per_box,
+        find_cost_model(params.account.cost_model),
+    )
