@@ -63,21 +63,22 @@ def simnet(
         print(f"not trained, because features.weights is {p.features.weights}")
         return
     from boxloop import distributed
-    from boxloop.models.simnet import checkpoint, training
+    from boxloop.models import checkpoint
+    from boxloop.models.simnet import training
 
-    if distributed.launched(processes):
+    if distributed.launch_processes(processes):
         return
     job = f"SimNet ({p.features.network})"
-    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.join() as world, reporting(job, shown=world.is_main) as report:
         trained, result = training.train(
             image_set.images,
             p.simnet,
             p.features,
             lambda step, steps, loss: report(step, steps, loss=loss),
         )
-    if not world.leads:
+    if not world.is_main:
         return
-    checkpoint.write(out, trained)
+    checkpoint.write_simnet(out, trained)
     write_json(log, {"format": "boxloop/simnet@1", **result.to_json()})
     print(
         f"{result.steps} steps on the halves of {result.images} images from"
@@ -105,12 +106,12 @@ def features(
     from boxloop.models.features import extract
 
     # One batch is no work to share.
-    if len(image_set.images) > p.batch_size and distributed.launched(processes):
+    if len(image_set.images) > p.batch_size and distributed.launch_processes(processes):
         return
     job = f"features by {p.network}"
-    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.join() as world, reporting(job, shown=world.is_main) as report:
         table = extract(image_set.images, p, report, simnet=simnet)
-    if not world.leads:
+    if not world.is_main:
         return
     artifacts.write_features(out, table)
     print(f"{len(table.image_ids)} vectors of {table.vectors.shape[1]} numbers in {out}")

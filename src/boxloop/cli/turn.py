@@ -45,10 +45,10 @@ def train(
     from boxloop.models import detectors
 
     # The empty detector is no work to share.
-    if refs and distributed.launched(processes):
+    if refs and distributed.launch_processes(processes):
         return
     job = f"training {out.stem} ({p.detector})"
-    with distributed.joined() as world, reporting(job, shown=world.leads) as report:
+    with distributed.join() as world, reporting(job, shown=world.is_main) as report:
         detector, result = detectors.train(
             p,
             labeled_set,
@@ -56,7 +56,7 @@ def train(
             previous=previous,
             progress=lambda step, steps, loss: report(step, steps, loss=loss),
         )
-    if not world.leads:
+    if not world.is_main:
         return
     detector.save(out, labeled_digest=file_digest(labeled))
     write_json(log, {"format": "boxloop/training@1", **result.to_json()})
@@ -96,21 +96,21 @@ def propose(
     refs = listed(image_set, batch, item.image_ids)
     require_writable(out, "boxloop/proposals")
     # One batch is no work to share.
-    if len(refs) > p.batch_size and distributed.launched(processes):
+    if len(refs) > p.batch_size and distributed.launch_processes(processes):
         return
-    with distributed.joined() as world:
+    with distributed.join() as world:
         model = detectors.load(detector, p.device)
         same_classes(image_set, images, model.classes, detector)
         share = world.share(len(refs), p.batch_size)
-        with reporting(f"proposing {item.id}", shown=world.leads) as report:
+        with reporting(f"proposing {item.id}", shown=world.is_main) as report:
             own = model.propose(
                 refs[share.start : share.stop],
                 score_floor=p.score_floor,
                 batch_size=p.batch_size,
                 progress=lambda done, _: report(min(done * world.size, len(refs)), len(refs)),
             )
-        parts = distributed.gathered(own)
-    if not world.leads:
+        parts = distributed.gather(own)
+    if not world.is_main:
         return
     boxes = {image_id: found for part in parts for image_id, found in part.items()}
     checkpoint = file_digest(detector)

@@ -21,9 +21,8 @@ from boxloop.core.workload import account
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
-from boxloop.models.average_precision import average_precision
+from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.models.detectors.empty import EmptyDetector
-from boxloop.models.voc_average_precision import voc_average_precision
 from boxloop.params import EMPTY, Params
 from boxloop.review.collect import collect
 from boxloop.study.cell_files import LAST, Held

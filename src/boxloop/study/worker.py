@@ -82,7 +82,8 @@ _Say = Callable[[str, int, int], None]
 
 
 def _simnet(job: _Job, params: Params, say: _Say) -> None:
-    from boxloop.models.simnet import checkpoint, training
+    from boxloop.models import checkpoint
+    from boxloop.models.simnet import training
 
     images = artifacts.read_images(Path(job["images"]))
     trained, log = training.train(
@@ -93,7 +94,7 @@ def _simnet(job: _Job, params: Params, say: _Say) -> None:
     )
     out = Path(job["out"])
     write_json(out.with_suffix(".json"), {"format": "boxloop/simnet@1", **log.to_json()})
-    checkpoint.write(out, trained)
+    checkpoint.write_simnet(out, trained)
 
 
 def _features(job: _Job, params: Params, say: _Say) -> None:
