@@ -29,9 +29,10 @@ from boxloop import datasets
 from boxloop.core.types import ImageRef
 from boxloop.datasets.demo_scenes import draw_scenes
 from boxloop.datasets.images import read_image
+from boxloop.models.checkpoint import write_simnet
 from boxloop.models.features import extract
 from boxloop.models.image_loader import read_resized
-from boxloop.models.simnet import checkpoint, training
+from boxloop.models.simnet import training
 from boxloop.params import DatasetParams, DemoParams, FeaturesParams, SimNetParams
 from boxloop.progress import reporting
 
@@ -170,7 +171,7 @@ def trained(
         f" {log.wait_fraction:.1%}",
         file=sys.stderr,
     )
-    checkpoint.write(folder / "simnet.pt", net)
+    write_simnet(folder / "simnet.pt", net)
     own = features.model_copy(update={"weights": "simnet"})
     return extract(images, own, simnet=folder / "simnet.pt").vectors
 

@@ -42,7 +42,8 @@ from boxloop.progress import Report, silent
 
 if TYPE_CHECKING:
     from boxloop.datasets import Dataset
-    from boxloop.models.detectors.base import Detector, TrainingLog
+    from boxloop.models.detectors.base import Detector
+    from boxloop.models.training_log import TrainingLog
     from boxloop.study.simulate import Simulation
 
 

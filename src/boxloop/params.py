@@ -30,8 +30,9 @@ AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
 CostModelName = Annotated[str, AfterValidator(COST_MODELS.check)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
-
 Halves = Literal["left_right", "top_bottom"]
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["one_cycle", "cosine", "constant"]
 
 SIMNET = "simnet"
 """The ``features.weights`` that the stage of this name makes."""
@@ -88,16 +89,22 @@ class DatasetParams(Section):
 
 
 class SimNetParams(Section):
-    """How the network of ``features`` learns which images look alike (paper, section 3.1).
+    """Training of SimNet, the similarity network (paper, section 3.1).
 
-    It is trained only where ``features.weights`` is "simnet".
+    The network is that of ``features``; it is trained only where ``features.weights`` is "simnet".
 
     Attributes:
-        weights: what it starts from: "none", a name of torchvision's enums, or a local file.
+        weights: initial weights: "none", a name of torchvision's enums, or a local file.
         halves: how an image is cut into a positive pair; "left_right" is the paper's.
         epochs: passes over all images.
         batch_size: images per step, each with both halves.
         margin: alpha of the lifted structured loss.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
+        learning_rate: the largest one of the schedule.
+        weight_decay: of all parameters, vectors included.
+        schedule: of the learning rate.
+        seed: of the random weights, and of the order of the images.
+        device: "auto", "cpu", "cuda" or "cuda:<index>".
     """
 
     weights: str = "IMAGENET1K_V2"
@@ -105,8 +112,10 @@ class SimNetParams(Section):
     epochs: Positive = 25
     batch_size: Annotated[int, Field(ge=2)] = 32
     margin: Annotated[float, Field(gt=0)] = 1.0
+    optimizer: Optimizer = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Schedule = "one_cycle"
     seed: Seed = 0
     device: str = "auto"
 
@@ -155,7 +164,7 @@ class BatchParams(Section):
 
 
 class TrainParams(Section):
-    """How a detector is trained on everything labeled so far (paper, section 3.3).
+    """Training of a detector on everything labeled so far (paper, section 3.3).
 
     Attributes:
         detector: an architecture; ``boxloop detectors`` lists them.
@@ -164,6 +173,15 @@ class TrainParams(Section):
         input_size: (height, width) in pixels; None takes the architecture's own.
         steps: optimiser steps; exactly one of ``steps`` and ``epochs``.
         epochs: passes over the labeled set.
+        batch_size: images per step.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
+        learning_rate: the largest one of the schedule.
+        weight_decay: of weight matrices and kernels; biases and norm layers have none.
+        schedule: of the learning rate.
+        augment: random changes of the training images.
+        seed: of the random weights, the order of the images and their changes.
+        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        workers: processes that read and augment images beside the training.
     """
 
     detector: DetectorName = "ssdlite320_mobilenet_v3_large"
@@ -173,10 +191,10 @@ class TrainParams(Section):
     steps: Positive | None = None
     epochs: Positive | None = None
     batch_size: Positive = 16
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Optimizer = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    schedule: Schedule = "one_cycle"
     augment: tuple[Augmentation, ...] = ("hflip",)
     seed: Seed = 0
     device: str = "auto"

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     )
     from boxloop.core.workload import BatchWorkload
     from boxloop.datasets import Dataset
-    from boxloop.models.detectors.base import TrainingLog
-    from boxloop.models.simnet.training import SimNetLog
+    from boxloop.models.training_log import SimNetLog, TrainingLog
 
 ShareOut = Callable[[], bool]
 """Called once a stage knows that there is work to share: has several processes do it, and tells
@@ -124,21 +123,22 @@ def simnet(
         artifacts.write_simnet_log(log, None)
         return None
     from boxloop import distributed
-    from boxloop.models.simnet import checkpoint, training
+    from boxloop.models.checkpoint import write_simnet
+    from boxloop.models.simnet import training
 
     if share_out():
         return None
-    with distributed.joined() as world:
+    with distributed.join() as world:
         trained, result = training.train(
             image_set.images,
             params.simnet,
             params.features,
             lambda step, steps, loss: progress(step, steps, loss=loss),
         )
-    if world.leads:
+    if world.is_main:
         # The network comes last: where it is, the log is there too.
         artifacts.write_simnet_log(log, result)
-        checkpoint.write(out, trained)
+        write_simnet(out, trained)
     return result
 
 
@@ -178,9 +178,9 @@ def features(
     # One batch is no work to share.
     if len(image_set.images) > p.batch_size and share_out():
         return None
-    with distributed.joined() as world:
+    with distributed.join() as world:
         table = extract(image_set.images, p, progress, simnet=simnet)
-    if not world.leads:
+    if not world.is_main:
         return None
     artifacts.write_features(out, table)
     return table
@@ -331,7 +331,7 @@ def train(
     # The empty detector is no work to share.
     if refs and share_out():
         return None
-    with distributed.joined() as world:
+    with distributed.join() as world:
         detector, result = detectors.train(
             params.train,
             labeled_set,
@@ -339,7 +339,7 @@ def train(
             previous=previous,
             progress=lambda step, steps, loss: progress(step, steps, loss=loss),
         )
-    if world.leads:
+    if world.is_main:
         # The log comes last: where it is, the detector is whole.
         detector.save(out, labeled_digest=file_digest(labeled))
         artifacts.write_training_log(log, result)
@@ -389,7 +389,7 @@ def propose(
     # One batch is no work to share.
     if len(refs) > p.batch_size and share_out():
         return None
-    with distributed.joined() as world:
+    with distributed.join() as world:
         model = detectors.load(detector, p.device)
         _require_classes(image_set, images, model.classes, detector)
         share = world.share(len(refs), p.batch_size)
@@ -399,8 +399,8 @@ def propose(
             batch_size=p.batch_size,
             progress=lambda done, _: progress(min(done * world.size, len(refs)), len(refs)),
         )
-        parts = distributed.gathered(own)
-    if not world.leads:
+        parts = distributed.gather(own)
+    if not world.is_main:
         return None
     boxes = {image_id: found for part in parts for image_id, found in part.items()}
     found = Proposals(item.id, model.name, file_digest(detector), p.score_floor, boxes)

@@ -64,9 +64,9 @@ def test_one_without_a_word(exitcode, how):
 )
 def test_a_process_writes_down_why_it_failed_and_prints_nothing(tmp_path, raised, code, found):
     script = (
-        "from boxloop.distributed import failing_quietly\n"
+        "from boxloop.distributed import report_to_launcher\n"
         "from boxloop.errors import ParamsError\n"
-        f"with failing_quietly():\n    raise {raised}\n"
+        f"with report_to_launcher():\n    raise {raised}\n"
     )
     environment = {**os.environ, "RANK": "1", "TORCHELASTIC_ERROR_FILE": str(tmp_path / "error")}
     done = subprocess.run(

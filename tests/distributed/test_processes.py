@@ -17,7 +17,7 @@ from boxloop.campaign import artifacts
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Batch, Boxes, ImageSet
 from boxloop.models import detectors
-from boxloop.models.simnet import checkpoint
+from boxloop.models.checkpoint import read_simnet
 from builders import stage
 from builders_detectors import CLASSES, drawn, labeled
 
@@ -191,7 +191,7 @@ def test_simnet_learns_the_same(folder):
         )
         log = json.loads((folder / f"s{processes}.json").read_text())
         trained[processes] = [row["loss"] for row in log["losses"]]
-        assert checkpoint.read(folder / f"s{processes}.pt", "squeezenet1_1").steps == 6
+        assert read_simnet(folder / f"s{processes}.pt", "squeezenet1_1").steps == 6
     # Each loss but the first depends on the steps before it.
     assert trained[1] == pytest.approx(trained[2], rel=1e-3)
     assert trained[1][-1] < 0.9 * trained[1][0]

@@ -8,8 +8,8 @@ from boxloop import distributed
 from boxloop.distributed import ALONE, World
 from boxloop.errors import ParamsError
 from boxloop.models import devices
-from boxloop.models.detectors.dataset import Draws
-from boxloop.models.simnet.pairs import part
+from boxloop.models.detectors.dataset import SharedBatchSampler
+from boxloop.models.simnet.pairs import shard
 
 SIZES = st.integers(1, 7)
 
@@ -29,9 +29,9 @@ def test_shares_follow_one_another_in_whole_batches(items, unit, size):
 @settings(deadline=None)
 def test_a_step_draws_the_same_images_in_any_number_of_processes(images, steps, each, size, seed):
     batch = each * size
-    alone = list(Draws(images, steps * batch, seed))
+    alone = list(SharedBatchSampler(images, steps * batch, seed))
     shared = [
-        list(Draws(images, steps * batch, seed, batch=batch, rank=rank, size=size))
+        list(SharedBatchSampler(images, steps * batch, seed, batch=batch, rank=rank, size=size))
         for rank in range(size)
     ]
     assert [len(draws) for draws in shared] == [steps * each] * size
@@ -42,7 +42,7 @@ def test_a_step_draws_the_same_images_in_any_number_of_processes(images, steps, 
 
 @given(st.lists(st.integers(0, 99), unique=True, max_size=40), SIZES)
 def test_parts_of_a_batch_are_equal_and_lose_less_than_one_image_each(batch, size):
-    parts = [part(batch, rank, size) for rank in range(size)]
+    parts = [shard(batch, rank, size) for rank in range(size)]
     assert len({len(p) for p in parts}) == 1
     together = [i for p in parts for i in p]
     assert together == batch[: len(together)]
@@ -51,10 +51,10 @@ def test_parts_of_a_batch_are_equal_and_lose_less_than_one_image_each(batch, siz
 
 def test_alone_nothing_is_exchanged():
     assert distributed.world() == ALONE
-    assert ALONE.leads
-    assert distributed.gathered("all") == ["all"]
-    assert not distributed.launched(1)
-    with distributed.joined() as world:
+    assert ALONE.is_main
+    assert distributed.gather("all") == ["all"]
+    assert not distributed.launch_processes(1)
+    with distributed.join() as world:
         assert world == ALONE
 
 

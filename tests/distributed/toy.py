@@ -8,8 +8,8 @@ from torch import nn
 
 from boxloop import distributed
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
+from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.trainer import train_model
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
 
@@ -28,7 +28,7 @@ class Toy(nn.Module):
 
 
 def main(folder):
-    with distributed.joined() as world:
+    with distributed.join() as world:
         refs, truth = drawn(folder / f"scenes{world.rank}", 6, (40, 40))
         size = InputSize((40, 40), keep_aspect=False)
         samples = LabeledSamples(labeled(truth), refs, CLASSES, size, Augment((), 0))

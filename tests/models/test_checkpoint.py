@@ -1,11 +1,34 @@
+"""Checkpoints of detectors and of SimNet: what is read is what was written, or is refused."""
+
 import pickle
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from boxloop.errors import ArtifactError
 from boxloop.models import checkpoint, detectors
+from boxloop.models.checkpoint import (
+    DetectorCheckpoint,
+    SimNetCheckpoint,
+    read_detector,
+    read_simnet,
+    write_detector,
+    write_simnet,
+)
 from boxloop.models.detectors.empty import EmptyDetector
+
+SIMNET = SimNetCheckpoint(
+    network="resnet18",
+    input_size=64,
+    halves="left_right",
+    initial_weights="none",
+    steps=6,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    state={"w": torch.arange(6.0).view(2, 3), "n": torch.tensor(3)},
+)
 
 
 @pytest.fixture
@@ -23,7 +46,7 @@ def edited(path, **changes):
 
 
 def test_what_was_written_is_read(saved):
-    found = checkpoint.read(saved)
+    found = read_detector(saved)
     assert (found.architecture, found.classes, found.steps) == ("empty", ("a", "b"), 0)
     assert found.labeled_digest == "d" * 64
     assert found.origin == str(saved)
@@ -33,8 +56,8 @@ def test_tensors_are_stored_plainly(tmp_path):
     tensor = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
     path = tmp_path / "t.pt"
     slim = {"x": tensor, "part": torch.zeros(1000)[:3]}
-    checkpoint.write(path, checkpoint.Checkpoint("a", ("c",), (1, 1), "", "", 0, {}, slim))
-    found = checkpoint.read(path).state
+    write_detector(path, DetectorCheckpoint("a", ("c",), (1, 1), "", "", 0, {}, slim))
+    found = read_detector(path).state
     assert torch.equal(found["x"], tensor)
     assert found["x"].is_contiguous()
     assert found["part"].untyped_storage().nbytes() == 12
@@ -52,7 +75,7 @@ class Attack:
 def test_nothing_in_a_file_is_executed(tmp_path, how):
     marker, path = tmp_path / "executed", tmp_path / "evil.pt"
     if how == "torch":
-        torch.save({"format": checkpoint.FORMAT, "x": Attack(str(marker))}, path)
+        torch.save({"format": checkpoint.DETECTOR_FORMAT, "x": Attack(str(marker))}, path)
     else:
         path.write_bytes(pickle.dumps(Attack(str(marker))))
     with pytest.raises(ArtifactError, match=r"evil\.pt") as error:
@@ -117,3 +140,88 @@ def test_missing_files_and_folders(tmp_path):
 def test_wrong_content_names_the_place(saved, changes, place):
     with pytest.raises(ArtifactError, match=place):
         detectors.load(edited(saved, **changes), "cpu")
+
+
+# --- SimNet's ---
+
+
+@pytest.fixture
+def simnet(tmp_path):
+    path = tmp_path / "simnet.pt"
+    write_simnet(path, SIMNET)
+    return path
+
+
+def test_simnet_survives_its_file(simnet):
+    found = read_simnet(simnet, "resnet18")
+    assert replace(found, state={}, origin="") == replace(SIMNET, state={}, origin="")
+    assert found.origin == str(simnet)
+    assert set(found.state) == set(SIMNET.state)
+    assert all(torch.equal(tensor, found.state[name]) for name, tensor in SIMNET.state.items())
+
+
+def test_equal_content_has_equal_bytes(simnet, tmp_path):
+    write_simnet(tmp_path / "other.pt", SIMNET)
+    assert simnet.read_bytes() == (tmp_path / "other.pt").read_bytes()
+
+
+def test_the_files_hold_what_the_documentation_says(saved, simnet):
+    common = ["format", "initial_weights", "steps", "state_dict", "input_size"]
+    detector = ["architecture", "classes", "labeled_digest", "options"]
+    found = torch.load(saved, weights_only=True)
+    assert sorted(found) == sorted(common + detector)
+    assert found["format"] == "boxloop/detector@1"
+    found = torch.load(simnet, weights_only=True)
+    assert sorted(found) == sorted([*common, "network", "halves", "mean", "std"])
+    assert found["format"] == "boxloop/simnet@1"
+    assert found["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "simnet.pt"
+    path.write_bytes(b"old")
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_simnet(path, SIMNET)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["simnet.pt"]
+
+
+def test_files_that_are_not_simnets(tmp_path):
+    path = tmp_path / "simnet.pt"
+    with pytest.raises(ArtifactError, match=r"does not exist: run 'boxloop simnet'"):
+        read_simnet(path, "resnet18")
+    path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match="is empty, because SimNet was not asked for"):
+        read_simnet(path, "resnet18")
+    path.write_text("milk, bread")
+    with pytest.raises(ArtifactError, match=r"is not a file of SimNet's: it holds something"):
+        read_simnet(path, "resnet18")
+    torch.save({"format": "boxloop/detector@1"}, path)
+    with pytest.raises(ArtifactError, match="is not of the format boxloop/simnet@1"):
+        read_simnet(path, "resnet18")
+    write_simnet(path, SIMNET)
+    with pytest.raises(ArtifactError, match=r"a trained resnet18, but features\.network is vgg11"):
+        read_simnet(path, "vgg11")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match="simnet.pt"):
+        read_simnet(path, "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("network", 3, "at network: must be a str"),
+        ("mean", [1.0], "at mean: must be three numbers"),
+        ("std", None, "at std: must be a list"),
+        ("state_dict", {"a": 1}, "at state_dict: must hold tensors only"),
+    ],
+)
+def test_a_damaged_field_of_simnet_is_named(simnet, key, value, message):
+    with pytest.raises(ArtifactError, match=f"{message}.*: train SimNet anew"):
+        read_simnet(edited(simnet, **{key: value}), "resnet18")

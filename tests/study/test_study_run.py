@@ -16,8 +16,7 @@ from scipy import stats
 from boxloop.campaign import artifacts
 from boxloop.errors import ParamsError, StudyError
 from boxloop.files import file_digest
-from boxloop.models.average_precision import average_precision
-from boxloop.models.voc_average_precision import voc_average_precision
+from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
 from builders_study import TINY, changed, study_file

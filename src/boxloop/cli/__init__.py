@@ -32,9 +32,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     together: AbstractContextManager[None] = nullcontext()
     if "TORCHELASTIC_ERROR_FILE" in os.environ:  # one of several processes
-        from boxloop.distributed import failing_quietly
+        from boxloop.distributed import report_to_launcher
 
-        together = failing_quietly()
+        together = report_to_launcher()
     try:
         with together:
             app()

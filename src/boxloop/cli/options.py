@@ -79,6 +79,6 @@ def share_out(processes: int) -> Callable[[], bool]:
     def run() -> bool:
         from boxloop import distributed
 
-        return distributed.launched(processes)
+        return distributed.launch_processes(processes)
 
     return run

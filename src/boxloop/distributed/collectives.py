@@ -1,4 +1,4 @@
-"""What the processes tell each other; in a process of its own, all of this does nothing."""
+"""Collective operations of the processes; a single process has nothing to exchange."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from boxloop.distributed.process_group import world
 
 _T = TypeVar("_T")
 
-_SENT_AT_ONCE = 2**28  # bytes
+_BYTES_PER_MESSAGE = 2**28
 
 
-def gathered(part: _T) -> list[_T]:
-    """The parts of all processes by rank, in the one that leads; elsewhere nothing."""
+def gather(part: _T) -> list[_T]:
+    """Gather the parts of all processes, by rank, in the main one; others get none."""
     here = world()
     if here.size == 1:
         return [part]
-    parts: list[Any] | None = [None] * here.size if here.leads else None
+    parts: list[Any] | None = [None] * here.size if here.is_main else None
     distributed.gather_object(part, parts)
     return parts or []
 
 
-def gathered_rows(part: npt.NDArray[np.float32], items: int, unit: int) -> npt.NDArray[np.float32]:
-    """The rows of all processes, in the one that leads; elsewhere only its own.
+def gather_rows(part: npt.NDArray[np.float32], items: int, unit: int) -> npt.NDArray[np.float32]:
+    """Gather the rows of all processes in the main one; others keep their own.
 
     Args:
         part: (n, D), n as :meth:`World.share` says.
@@ -36,13 +36,13 @@ def gathered_rows(part: npt.NDArray[np.float32], items: int, unit: int) -> npt.N
         unit: of the shares.
 
     Returns:
-        (N, D) where this process leads. They are received in place: no row is there twice.
+        (N, D) in the main process. Rows are received in place, so that none is held twice.
     """
     here = world()
     if here.size == 1:
         return part
-    rows = max(1, _SENT_AT_ONCE // max(1, part[:1].nbytes))
-    if not here.leads:
+    rows = max(1, _BYTES_PER_MESSAGE // max(1, part[:1].nbytes))
+    if not here.is_main:
         for start in range(0, len(part), rows):
             distributed.send(torch.from_numpy(part[start : start + rows]), dst=0)
         return part
@@ -56,8 +56,8 @@ def gathered_rows(part: npt.NDArray[np.float32], items: int, unit: int) -> npt.N
     return whole
 
 
-def mean(values: torch.Tensor) -> torch.Tensor:
-    """The mean over all processes, in each of them."""
+def all_reduce_mean(values: torch.Tensor) -> torch.Tensor:
+    """Compute the mean over all processes, in each of them; changes ``values``."""
     here = world()
     if here.size > 1:
         distributed.all_reduce(values)
@@ -65,31 +65,33 @@ def mean(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def as_leader(tensors: Iterable[torch.Tensor]) -> None:
-    """Gives tensors the values that they have in the process that leads."""
+def broadcast(tensors: Iterable[torch.Tensor]) -> None:
+    """Broadcast tensors from rank 0."""
     if world().size > 1:
         for tensor in tensors:
             distributed.broadcast(tensor, src=0)
 
 
-def averaging(model: nn.Module, device: torch.device, *, unused: bool = False) -> nn.Module:
-    """The model, whose gradients become those of all processes' batches together.
+def wrap_ddp(
+    model: nn.Module, device: torch.device, *, unused_parameters: bool = False
+) -> nn.Module:
+    """Wrap a model so that gradients are averaged over the processes.
 
     Layers of batch norm normalise by the images of their own process.
 
     Args:
         model: on ``device``, the same in all processes.
         device: of this process.
-        unused: whether the model has parameters that its output does not depend on.
+        unused_parameters: whether the output does not depend on some of the parameters.
     """
     if world().size == 1:
         return model
     from torch.nn.parallel import DistributedDataParallel
 
-    # The statistics of batch norm are measured anew after the training.
+    # The statistics of batch norm are recomputed after the training.
     return DistributedDataParallel(
         model,
         device_ids=[device] if device.type == "cuda" else None,
         forward_sync_buffers=False,
-        find_unused_parameters=unused,
+        find_unused_parameters=unused_parameters,
     )

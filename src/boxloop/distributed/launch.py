@@ -1,4 +1,4 @@
-"""Several processes that run one command line, started and ended by PyTorch's elastic launcher."""
+"""Launch of several processes that run one command line, by PyTorch's elastic launcher."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SECONDS_TO_END = 3
 _TERM = int(signal.SIGTERM)
 
 
-def launched(processes: int) -> bool:
-    """Has ``processes`` processes run this command line, if that is still to be done.
+def launch_processes(processes: int) -> bool:
+    """Run this command line in several processes, unless this is one of them.
 
     Args:
         processes: on this machine.
@@ -38,12 +38,12 @@ def launched(processes: int) -> bool:
         Whether they have done it; False in a process that is to do its part itself.
 
     Raises:
-        BoxloopError: what the first of them that failed said.
+        BoxloopError: the first of them failed with this message.
         ProcessError: one of them was ended from outside.
     """
     if processes <= 1 or distributed.is_torchelastic_launched():
         return False
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # what it has to say is said below
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # its messages are repeated below
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -78,7 +78,7 @@ def launched(processes: int) -> bool:
 
 
 def _first_failure(failures: Mapping[int, Any], processes: int) -> BoxloopError:
-    """What to tell of failed processes: where one fails, the others do for want of it."""
+    """Return the error that made the others fail as well."""
     records = [(rank, failure, _record(failure)) for rank, failure in sorted(failures.items())]
     for _, _, record in records:
         if "sentence" in record:
@@ -105,8 +105,8 @@ def _record(failure: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def failing_quietly() -> Iterator[None]:
-    """In a launched process: an error goes to the launcher, which tells it once for all.
+def report_to_launcher() -> Iterator[None]:
+    """In a launched process, leave an error to the launcher, which prints it once.
 
     The process ends at once, because the others may be waiting for it, and it for them.
     """
@@ -140,7 +140,7 @@ def failing_quietly() -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process where its launcher is gone, however it ended."""
+    """End this process once its launcher is gone."""
     while os.getppid() == parent:
         time.sleep(0.3)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The processes that work together, and how one joins them."""
+"""The group of processes that work together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOREVER = timedelta(days=365)
 
 @dataclass(frozen=True)
 class World:
-    """The processes that work together, as one of them sees them.
+    """Rank and size of the group of processes.
 
     Attributes:
         rank: number of this process, from 0.
@@ -32,22 +32,22 @@ class World:
     local_size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes files and talks to people."""
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def share(self, items: int, unit: int = 1, *, rank: int | None = None) -> range:
-        """What this process does of ``items`` items in a row.
+        """Return the consecutive items that this process works on.
 
         Args:
             items: how many there are.
             unit: items that are done at once. Shares begin at multiples of it, so that batches are
                 what they are in one process, to the last bit of what a network makes of them.
-            rank: of another process.
+            rank: of another process, whose share is asked for.
         """
         rank = self.rank if rank is None else rank
         units = -(-items // unit)
-        # Rounded up: the process that leads, which tells of progress, has no less than others.
+        # Rounded up: the main process, which reports progress, has no less than others.
         first, last = (-(-units * r // self.size) for r in (rank, rank + 1))
         return range(min(first * unit, items), min(last * unit, items))
 
@@ -56,7 +56,7 @@ ALONE = World()
 
 
 def world() -> World:
-    """The processes that have joined; :data:`ALONE` outside :func:`joined`."""
+    """Return the group that was joined; :data:`ALONE` outside :func:`join`."""
     if not distributed.is_initialized():
         return ALONE
     return World(
@@ -68,8 +68,8 @@ def world() -> World:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """Joins the processes that were launched together with this one, if it was."""
+def join() -> Iterator[World]:
+    """Join the processes that were launched together with this one, if any."""
     if not distributed.is_torchelastic_launched() or distributed.is_initialized():
         yield world()
         return

@@ -1,4 +1,4 @@
-"""Classification networks of torchvision's as backbones: from pixels to a vector per image."""
+"""torchvision's classification networks as backbones, which compute a vector per image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INCEPTIONS = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True)
 class Start:
-    """Where the weights of a backbone come from.
+    """Initial weights of a backbone.
 
     Attributes:
         origin: in the user's words, for messages.
@@ -42,7 +42,7 @@ class Start:
 
 
 class Backbone(nn.Module):
-    """A network that gives what its classifying layer would be given.
+    """A network whose output is the input of its classifying layer.
 
     That layer is the last ``Linear`` that runs, or the last ``Conv2d`` in a network without any
     ``Linear`` (SqueezeNet). Drop-out is never applied: it would blur the distances that the vectors
@@ -53,12 +53,12 @@ class Backbone(nn.Module):
     _scale: torch.Tensor
 
     def __init__(self, network: nn.Module, layer: str, start: Start) -> None:
-        """Takes a network over.
+        """Take a network over.
 
         Args:
             network: of torchvision, with its weights.
             layer: name of its classifying layer.
-            start: says what its input is normalised by.
+            start: has the mean and standard deviation that its input is normalised by.
         """
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -69,7 +69,7 @@ class Backbone(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """One vector per image.
+        """Compute one vector per image.
 
         Args:
             images: (N, 3, h, w) uint8 RGB.
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
         return given if given.ndim == 2 else given.flatten(1, -2).mean(dim=1)
 
     def train(self, mode: bool = True) -> Backbone:
-        """As torch's, but drop-out stays off."""
+        """Set the mode as torch does, but keep drop-out off."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -98,12 +98,12 @@ class Backbone(nn.Module):
 
 
 def networks() -> tuple[str, ...]:
-    """Names of torchvision's classification networks."""
+    """Return the names of torchvision's classification networks."""
     return tuple(models.list_models(module=models))
 
 
 def start(network: str, chosen: str, *, section: str) -> Start:
-    """The weights that a user asks for.
+    """Load the weights that a user asks for.
 
     Args:
         network: a name of :func:`networks`.
@@ -148,7 +148,7 @@ def build(
     seed: int,
     section: str = "features",
 ) -> Backbone:
-    """A backbone with its weights, in evaluation mode on the CPU.
+    """Build a backbone with its weights, in evaluation mode on the CPU.
 
     Args:
         network: a name of :func:`networks`.
@@ -180,7 +180,7 @@ def build(
 
 
 def _classifying_layer(module: nn.Module, network: str, size: tuple[int, int]) -> str:
-    """Name of the layer whose input is taken; finds out whether the network takes this size."""
+    """Return the name of the classifying layer; refuse a size that does not fit."""
     ran: dict[type[nn.Module], str] = {}
 
     def remember(name: str, kind: type[nn.Module]) -> None:

@@ -1,9 +1,10 @@
-"""Where and how tensors are computed: the device by name, its precision, repeatable results."""
+"""Devices that tensors are computed on: choice, precision, reproducibility."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from boxloop.errors import ParamsError
 
 
 def pick(device: str) -> torch.device:
-    """The torch device of this name.
+    """Return the torch device of this name.
 
     Args:
         device: "auto" (a CUDA device where there is one, else the CPU), "cpu", "cuda" (the first
@@ -51,15 +52,24 @@ def pick(device: str) -> torch.device:
 
 
 def precision(device: torch.device) -> torch.dtype | None:
-    """What autocast uses; None for float32 (on CPUs without matrix units bfloat16 is slower)."""
+    """Return the type that autocast computes in; None stands for float32."""
     if device.type != "cuda":
-        return None
+        return None  # on CPUs without matrix units bfloat16 is slower
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def move(value: Any, device: torch.device) -> Any:
+    """Move the tensors in nested tuples, lists and dicts to a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {name: move(item, device) for name, item in value.items()}
+    return type(value)(move(item, device) for item in value)
 
 
 @contextmanager
 def reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch, and asks for deterministic algorithms on the CPU; both as before afterwards."""
+    """Seed torch, and ask for deterministic algorithms on the CPU, inside the context."""
     was_on = torch.are_deterministic_algorithms_enabled()
     was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
     was_filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

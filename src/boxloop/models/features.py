@@ -1,8 +1,8 @@
-"""From images to feature vectors by a classification network (paper, section 3.1)."""
+"""Feature vectors of images by a classification network (paper, section 3.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +12,20 @@ from boxloop import distributed
 from boxloop.core.types import FeatureTable, ImageRef
 from boxloop.errors import ArtifactError, WeightsError
 from boxloop.models import backbones, devices
-from boxloop.models.image_loader import ahead, read_resized
-from boxloop.models.simnet import checkpoint
+from boxloop.models.checkpoint import SimNetCheckpoint, read_simnet
+from boxloop.models.image_loader import prefetch, read_resized
+from boxloop.models.progress import ItemProgress
 from boxloop.params import SIMNET, FeaturesParams
-
-Progress = Callable[[int, int], None]
-"""Called with the images done and the images in all."""
 
 
 def extract(
     images: Sequence[ImageRef],
     params: FeaturesParams,
-    progress: Progress | None = None,
+    progress: ItemProgress | None = None,
     *,
-    simnet: Path | None = None,
+    simnet: SimNetCheckpoint | Path | None = None,
 ) -> FeatureTable:
-    """One vector per image: what the network's classifying layer is given.
+    """Compute one vector per image, the input of the network's classifying layer.
 
     Every image is squashed to a square of ``params.input_size`` pixels and normalised as the
     weights ask for; see :class:`boxloop.models.backbones.Backbone`. Processes that work together
@@ -37,12 +35,12 @@ def extract(
         images: at least one.
         params: network, weights, input size, batch size, device; the seed draws the weights
             where they are "none".
-        progress: told after every batch.
-        simnet: what the stage ``simnet`` wrote, read where the weights are "simnet".
+        progress: called after every batch.
+        simnet: a trained SimNet or its file, used where the weights are "simnet".
 
     Returns:
-        Vectors (N, D) in the order of ``images``; of several processes, the one that leads has
-        them all, and the others have those of their share.
+        Vectors (N, D) in the order of ``images``; of several processes, the main one has them
+        all, and the others have those of their share.
 
     Raises:
         ParamsError: there is no such network, or it cannot take images of this size.
@@ -58,14 +56,15 @@ def extract(
                 "features.weights is simnet: name the file that 'boxloop simnet' wrote, as in"
                 " --simnet data/simnet.pt"
             )
-        start = checkpoint.read(simnet, params.network).start()
+        trained = read_simnet(simnet, params.network) if isinstance(simnet, Path) else simnet
+        start = backbones.Start(trained.origin, trained.state, trained.mean, trained.std)
     else:
         start = backbones.start(params.network, params.weights, section="features")
     backbone = backbones.build(params.network, start, [size], seed=params.seed).to(device)
     world = distributed.world()
     share = world.share(len(images), params.batch_size)
     mine = images[share.start : share.stop]
-    decoded = ahead(lambda image: read_resized(image, size), mine, depth=2 * params.batch_size)
+    decoded = prefetch(lambda image: read_resized(image, size), mine, depth=2 * params.batch_size)
     rows: list[np.ndarray[tuple[int, int], np.dtype[np.float32]]] = []
     for begin in range(0, len(mine), params.batch_size):
         count = min(params.batch_size, len(mine) - begin)
@@ -84,6 +83,6 @@ def extract(
             progress(min((begin + count) * world.size, len(images)), len(images))
     # More processes than batches leave some with nothing to do.
     vectors = np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
-    vectors = distributed.gathered_rows(vectors, len(images), params.batch_size)
-    told = images if world.leads else mine
-    return FeatureTable(tuple(image.id for image in told), vectors)
+    vectors = distributed.gather_rows(vectors, len(images), params.batch_size)
+    held = images if world.is_main else mine
+    return FeatureTable(tuple(image.id for image in held), vectors)

@@ -1,43 +1,111 @@
-"""Images as tensors of a wanted size, decoded side by side and ahead of their use."""
+"""Images as tensors of a wanted size, read ahead of their use and kept in memory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch.nn import functional
 
+from boxloop import distributed
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes of decoded images to keep in memory, on one machine."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
+class ImageCache:
+    """Images of given sizes, kept in memory where all of them fit into :data:`MEMORY_BUDGET`.
+
+    Otherwise each use reads them again.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[ImageRef],
+        sizes: Sequence[tuple[int, int]],
+        *,
+        budget: int | None = None,
+    ) -> None:
+        """Read all images, if they fit into memory.
+
+        Args:
+            images: what to read.
+            sizes: (height, width) in pixels that each of them is brought to.
+            budget: bytes; without it, this process's share of :data:`MEMORY_BUDGET`.
+
+        Raises:
+            DatasetError: an image is missing or damaged, or is not what it was in the dataset.
+        """
+        self._images, self._sizes = images, sizes
+        budget = MEMORY_BUDGET // distributed.world().local_size if budget is None else budget
+        self._kept: list[torch.Tensor] | None = None
+        if 3 * sum(height * width for height, width in sizes) <= budget:
+            self._kept = list(prefetch(self._read, range(len(images))))
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are kept."""
+        return self._kept is not None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return an image as (3, h, w) uint8 RGB."""
+        return self._read(index) if self._kept is None else self._kept[index]
+
+    def batches(self, indices: Iterable[list[int]], depth: int) -> Iterator[torch.Tensor]:
+        """Stack images of equal size, read at most ``depth`` images ahead.
+
+        Args:
+            indices: of the images of each batch.
+            depth: images to read ahead where they are not in memory.
+
+        Yields:
+            (B, 3, h, w) uint8 RGB for each list of ``indices``.
+        """
+        if self._kept is not None:
+            kept = self._kept
+            yield from (torch.stack([kept[i] for i in batch]) for batch in indices)
+            return
+        planned, wanted = tee(indices)
+        decoded = prefetch(self._read, (i for batch in planned for i in batch), depth=depth)
+        for batch in wanted:
+            yield torch.stack([next(decoded) for _ in batch])
+
+    def _read(self, index: int) -> torch.Tensor:
+        return read_resized(self._images[index], self._sizes[index])
+
+
 def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
-    """The image as (3, h, w) uint8 RGB of this (h, w), antialiased.
+    """Read an image as (3, h, w) uint8 RGB of this (h, w), antialiased.
 
     Raises:
         DatasetError: the file is missing or damaged, or is not what it was in the dataset.
     """
     pixels = torch.from_numpy(read_image(Path(image.path), image.digest)).permute(2, 0, 1)
-    return resized(pixels, size)
+    return resize(pixels, size)
 
 
-def resized(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """``pixels`` (3, h, w) uint8 brought to this (h, w), antialiased; unchanged where it fits."""
+def resize(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (3, h, w) uint8 to this (h, w), antialiased; equal sizes stay as they are."""
     if tuple(pixels.shape[-2:]) == size:
         return pixels.contiguous()
     return functional.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
 
 
-def ahead(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) -> Iterator[_R]:
-    """``map(work, items)`` in threads, at most ``depth`` results ahead of the consumer.
+def prefetch(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) -> Iterator[_R]:
+    """Map ``work`` over ``items`` in threads, at most ``depth`` results ahead of the consumer.
 
     Decoding and resizing release the interpreter lock, so threads run them side by side.
     """

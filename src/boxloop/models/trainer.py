@@ -1,239 +1,194 @@
-"""The training loop of the torch detectors."""
+"""The training loop of detectors and of SimNet."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from boxloop import distributed
-from boxloop.errors import DivergedError, ParamsError
+from boxloop.errors import DivergedError
 from boxloop.models import devices
-from boxloop.models.batch_norm import batch_norms, measured_anew
-from boxloop.models.detectors.base import TrainingLog, TrainProgress
-from boxloop.models.detectors.dataset import Drawn, Draws, LabeledSamples
-from boxloop.models.loss_rows import LossRows
-from boxloop.params import TrainParams
+from boxloop.models.batch_norm import recalibrate_batch_norm
+from boxloop.models.progress import StepProgress
+from boxloop.params import SimNetParams, TrainParams
 
-GRADIENT_NORM = 10.0
+MAX_GRADIENT_NORM = 10.0
 """Gradients are scaled down to this L2 norm where they exceed it."""
 
-LOG_ROWS = 1000
-"""The log keeps at most this many rows."""
+MOMENTUM = 0.9
+"""Momentum of SGD."""
 
-NORM_IMAGES = 1024
-"""Images from which the statistics of batch norm are measured after training."""
+MAX_LOSS_ROWS = 1000
+"""Rows of losses at most; of a longer training, a row is the mean over several steps."""
 
-LEAST_WORKERS = {"cuda": 2}
-"""Processes that augment images at least, by the device: a GPU is faster than one of them, while on
-a CPU they would take cores from the model."""
+Batch = tuple[Any, ...]
+"""Tensors of one step, also in lists and dicts."""
 
-Target = dict[str, torch.Tensor]
+ComputeLosses = Callable[[nn.Module, Batch], Mapping[str, torch.Tensor]]
+"""Computes a batch's losses by name; they are scalars, and their sum is minimised."""
 
 
-def train_model(
+@dataclass(frozen=True)
+class Fit:
+    """How a training went.
+
+    Attributes:
+        losses: rows of ``step`` (1-based), ``total``, the losses by name, ``learning_rate`` and
+            ``time`` (seconds since the first step began). A row is the mean over the steps since
+            the row before it.
+        seconds: of all steps, and of the recalibration of batch norm.
+        waited: seconds of these in which the model waited for its next batch.
+        parameters: numbers in the model that training could change.
+        device: where it was computed, for example "cuda:0" or "2 x cuda".
+    """
+
+    losses: tuple[dict[str, float], ...]
+    seconds: float
+    waited: float
+    parameters: int
+    device: str
+
+
+def fit(
     model: nn.Module,
-    samples: LabeledSamples,
-    params: TrainParams,
+    compute_losses: ComputeLosses,
+    batches: Iterable[Batch],
+    params: TrainParams | SimNetParams,
     device: torch.device,
     *,
-    least_batch: int = 1,
-    preparing_seconds: float = 0.0,
-    initial_weights: str = "none",
-    progress: TrainProgress | None = None,
-) -> TrainingLog:
-    """Trains a model of torchvision's detection interface in place.
+    steps: int,
+    seed: int,
+    calibration: Iterable[Batch],
+    decay_vectors: bool,
+    unused_parameters: bool = False,
+    gradient_scale: float = 1.0,
+    subject: str = "training",
+    remedy: str,
+    progress: StepProgress | None = None,
+) -> Fit:
+    """Train a model in place, and leave it in evaluation mode.
 
-    On the CPU the same samples, parameters, thread count and initial weights give the same bits.
-    On a CUDA device the forward pass runs in bfloat16 where the device has it, else in float16
-    with a scaled loss. Processes that work together share every batch; gradients and the logged
-    losses are means over them, and all end with the same model.
+    On the CPU the same model, batches, parameters and thread count give the same bits. On a CUDA
+    device the forward pass runs in bfloat16 where the device has it, else in float16 with a scaled
+    loss. Of processes that work together each takes its share of every batch; gradients and the
+    logged losses are means over them, and all end with the same model.
 
     Args:
-        model: in training mode, ``model(images, targets)`` returns its losses by name; images are
-            (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,).
-        samples: the labeled images; at least one.
-        params: of the training.
-        device: where the model is.
-        least_batch: the smallest batch that the model's batch norm can be trained on.
-        preparing_seconds: time that making ``samples`` took, for the log.
-        initial_weights: for the log.
-        progress: told after every step.
+        model: on ``device``.
+        compute_losses: the forward pass of one step, by the model that it is given.
+        batches: at least ``steps`` of them.
+        params: optimizer, schedule, learning rate and weight decay.
+        device: where to compute.
+        steps: optimiser steps.
+        seed: of what the model draws while it is trained.
+        calibration: arguments of the model, of the batches that batch norm is recalibrated with.
+        decay_vectors: whether biases and the parameters of norm layers decay as well.
+        unused_parameters: whether the losses do not depend on some of the parameters.
+        gradient_scale: factor of the gradients; for losses whose gradients are to be summed over
+            the processes, their number.
+        subject: what is trained, for the error.
+        remedy: what to change where the loss diverges, for the error.
+        progress: called after every step.
 
     Raises:
-        DivergedError: the loss became NaN or infinite; the model is then of no use.
-        ParamsError: the processes cannot share a batch.
+        DivergedError: the loss or the weights became NaN or infinite; the model is of no use.
     """
-    batch = max(params.batch_size, least_batch)
-    world = distributed.world()
-    _check_share(batch, world.size, least_batch)
-    steps = params.steps or math.ceil((params.epochs or 1) * len(samples) / batch)
-    loader = DataLoader(
-        samples,
-        batch_size=batch // world.size,
-        sampler=Draws(
-            len(samples),
-            steps * batch,
-            params.seed,
-            batch=batch,
-            rank=world.rank,
-            size=world.size,
-        ),
-        num_workers=max(params.workers, LEAST_WORKERS.get(device.type, 0)),
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-    )
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = _optimizer(trainable, params)
-    schedule = _schedule(optimizer, params, steps)
+    optimizer = build_optimizer(trainable, params, decay_vectors=decay_vectors)
+    schedule = build_schedule(optimizer, params, steps)
     precision = devices.precision(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-    rows = LossRows(steps, LOG_ROWS)
-    waited = 0.0
+    rows = _LossRows(steps)
+    world = distributed.world()
+    waited, rate = 0.0, params.learning_rate
+
+    def diverged(what: str, step: int) -> DivergedError:
+        return DivergedError(
+            f"{subject} diverged: {what} at step {step} of {steps} (learning rate {rate:.3g});"
+            f" nothing was written: {remedy}"
+        )
 
     model.train()
-    learner = distributed.averaging(model, device)
-    with devices.reproducible(params.seed + world.rank, device):
-        batches = iter(loader)
+    learner = distributed.wrap_ddp(model, device, unused_parameters=unused_parameters)
+    with devices.reproducible(seed, device):
+        iterator = iter(batches)
         begin = time.perf_counter()
         for step in range(1, steps + 1):
             asked = time.perf_counter()
-            images, targets = _moved(next(batches), device)
+            batch = devices.move(next(iterator), device)
             waited += time.perf_counter() - asked
             with torch.autocast(device.type, precision, enabled=precision is not None):
-                losses: dict[str, torch.Tensor] = learner(images, targets)
+                losses = compute_losses(learner, batch)
                 parts = torch.stack([value.float() for value in losses.values()])
                 total = parts.sum()
-            told = distributed.mean(parts.detach().clone()).tolist()
-            loss = sum(told)
-            rate = float(optimizer.param_groups[0]["lr"])
+            means = distributed.all_reduce_mean(parts.detach().clone()).tolist()
+            loss, rate = sum(means), float(optimizer.param_groups[0]["lr"])
             if not math.isfinite(loss):
-                raise _diverged(f"the loss became {loss}", step, steps, rate, params)
+                raise diverged(f"the loss became {loss}", step)
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            scaler.scale(total * gradient_scale).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(trainable, GRADIENT_NORM)
+            nn.utils.clip_grad_norm_(trainable, MAX_GRADIENT_NORM)
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
-            rows.add(
-                step,
-                {"total": loss, **dict(zip(losses, told, strict=True))},
-                learning_rate=rate,
-                seconds=time.perf_counter() - begin,
-            )
+            named = {"total": loss, **dict(zip(losses, means, strict=True))}
+            rows.add(step, named, rate, time.perf_counter() - begin)
             if progress is not None:
                 progress(step, steps, loss)
-        # At most a quarter of the images that were trained on, so that the time does not show.
-        if world.leads:
-            settle_norms(model, samples, batch, device, images=min(NORM_IMAGES, steps * batch // 4))
-        distributed.as_leader(model.buffers())
+        if world.is_main:
+            recalibrate_batch_norm(model, calibration, device)
+        distributed.broadcast(model.buffers())
         seconds = time.perf_counter() - begin
     if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
-        raise _diverged("the weights became NaN or infinite", steps, steps, rate, params)
+        raise diverged("the weights became NaN or infinite", steps)
     model.eval()
-    return TrainingLog(
-        steps=steps,
-        epochs=steps * batch / len(samples),
-        images=len(samples),
-        boxes=sum(len(boxes) for boxes in samples.boxes),
-        batch_size=batch,
+    return Fit(
         losses=tuple(rows.rows),
         seconds=seconds,
-        images_per_second=steps * batch / seconds,
-        wait_fraction=waited / seconds,
-        preparing_seconds=preparing_seconds,
+        waited=waited,
         parameters=sum(p.numel() for p in trainable),
         device=str(device) if world.size == 1 else f"{world.size} x {device.type}",
-        initial_weights=initial_weights,
     )
 
 
-def settle_norms(
-    model: nn.Module,
-    samples: LabeledSamples,
-    batch_size: int,
-    device: torch.device,
-    *,
-    images: int = NORM_IMAGES,
-) -> None:
-    """Measures the statistics of batch norm anew, with the weights as they are now.
-
-    See :func:`boxloop.models.batch_norm.measured_anew`; here over training images without
-    augmentation, as in inference. On the demo set, 150 steps of SSDlite saved 0 % of the work
-    without it, 42 % with it.
+def build_optimizer(
+    parameters: list[nn.Parameter], params: TrainParams | SimNetParams, *, decay_vectors: bool
+) -> torch.optim.Optimizer:
+    """Build the optimizer that ``params`` names.
 
     Args:
-        model: changed in place; left in training mode.
-        samples: the labeled images.
-        batch_size: as in training.
-        device: where the model is.
-        images: how many of them to use, at random; at least one full batch is.
+        parameters: what to change.
+        params: optimizer, learning rate and weight decay.
+        decay_vectors: whether parameters of one dimension (biases, and the scales of norm layers)
+            decay as well.
     """
-    if not batch_norms(model):
-        return
-    order = torch.randperm(len(samples)).tolist()[: max(1, images)]
-    # Every batch is full, as in training: the last one starts over with the first images.
-    order = [order[i % len(order)] for i in range(-(-len(order) // batch_size) * batch_size)]
-    with measured_anew(model):
-        for start in range(0, len(order), batch_size):
-            drawn = [samples.plain(index) for index in order[start : start + batch_size]]
-            model(*_moved(_collate(drawn), device))
-
-
-def _check_share(batch: int, processes: int, least: int) -> None:
-    if batch % processes or batch // processes < least:
-        raise ParamsError(
-            f"{processes} processes cannot share a batch of {batch} images: set train.batch_size to"
-            f" a multiple of {processes}, at least {processes * least}, or change --processes"
-        )
-
-
-def _diverged(what: str, step: int, steps: int, rate: float, params: TrainParams) -> DivergedError:
-    return DivergedError(
-        f"training diverged: {what} at step {step} of {steps} (learning rate {rate:.3g});"
-        f" nothing was written: lower train.learning_rate (now {params.learning_rate:g}), or raise"
-        f" train.batch_size (now {params.batch_size})"
-    )
-
-
-def _collate(batch: list[Drawn]) -> tuple[list[torch.Tensor], list[Target]]:
-    images = [drawn.image for drawn in batch]
-    return images, [{"boxes": drawn.boxes, "labels": drawn.labels} for drawn in batch]
-
-
-def _moved(
-    batch: tuple[list[torch.Tensor], list[Target]], device: torch.device
-) -> tuple[list[torch.Tensor], list[Target]]:
-    if device.type == "cpu":
-        return batch
-    images = [image.to(device, non_blocking=True) for image in batch[0]]
-    targets = [
-        {name: value.to(device, non_blocking=True) for name, value in target.items()}
-        for target in batch[1]
-    ]
-    return images, targets
-
-
-def _optimizer(parameters: list[nn.Parameter], params: TrainParams) -> torch.optim.Optimizer:
-    # Biases and the scales of norm layers are vectors; decay is for the weights of layers alone.
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": params.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if decay_vectors or p.ndim > 1],
+            "weight_decay": params.weight_decay,
+        },
+        {"params": [p for p in parameters if not decay_vectors and p.ndim <= 1], "weight_decay": 0},
     ]
     groups = [group for group in groups if group["params"]]
     if params.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
-    return torch.optim.SGD(groups, lr=params.learning_rate, momentum=0.9, fused=True)
+    return torch.optim.SGD(groups, lr=params.learning_rate, momentum=MOMENTUM, fused=True)
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, params: TrainParams, steps: int
+def build_schedule(
+    optimizer: torch.optim.Optimizer, params: TrainParams | SimNetParams, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """one_cycle is that of Smith and Topin 2019 (arXiv:1708.07120), without cycled momentum."""
+    """Build the learning rate schedule that ``params`` names.
+
+    one_cycle is that of Smith and Topin 2019 (arXiv:1708.07120), without cycled momentum.
+    """
     if params.schedule == "one_cycle":
         total = steps + 1  # torch steps the schedule once more than the optimiser
         return torch.optim.lr_scheduler.OneCycleLR(
@@ -246,3 +201,24 @@ def _schedule(
     if params.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+class _LossRows:
+    """Rows of losses, at most :data:`MAX_LOSS_ROWS` of them."""
+
+    def __init__(self, steps: int) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._steps, self._every = steps, math.ceil(steps / MAX_LOSS_ROWS)
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, step: int, losses: Mapping[str, float], rate: float, seconds: float) -> None:
+        """Add the losses of one step (1-based), which ended ``seconds`` after the first began."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if step % self._every == 0 or step == self._steps:
+            means = {name: round(value / self._count, 6) for name, value in self._sums.items()}
+            row = {"step": step, **means, "learning_rate": rate, "time": round(seconds, 3)}
+            self.rows.append(row)
+            self._sums, self._count = {}, 0

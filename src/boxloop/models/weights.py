@@ -1,4 +1,4 @@
-"""Initial weights: torchvision's by name, or a local file; fitted to a model tensor by tensor.
+"""Initial weights, from torchvision by name or from a local file.
 
 Files are read with torch's restricted unpickler, which executes nothing.
 """
@@ -28,7 +28,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Fit:
-    """What :func:`fit` did.
+    """The result of :func:`fit`.
 
     Attributes:
         loaded: tensors of the model that took a value from the weights.
@@ -45,7 +45,7 @@ class Fit:
 
 
 def read_pickled_tensors(path: Path) -> Any:
-    """The content of a ``.pt`` or ``.pth`` file, on the CPU.
+    """Read the content of a ``.pt`` or ``.pth`` file, on the CPU.
 
     Raises:
         OSError: it is missing or cannot be read.
@@ -79,7 +79,7 @@ def read_pickled_tensors(path: Path) -> Any:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict in a local file: bare, or under ``model`` or ``state_dict``.
+    """Read the state dict in a file: bare, or under ``model`` or ``state_dict``.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds no state dict.
@@ -88,7 +88,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_weights_file(path: Path) -> Any:
-    """The content of a local weights file.
+    """Read the content of a local weights file.
 
     Raises:
         WeightsError: the file is missing or damaged.
@@ -102,7 +102,7 @@ def read_weights_file(path: Path) -> Any:
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    """The tensors in the content of a weights file.
+    """Return the tensors in the content of a weights file.
 
     Raises:
         WeightsError: there are none.
@@ -120,12 +120,12 @@ def state_dict_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
 
 
 def cached_file(url: str) -> Path:
-    """Where torch keeps the file of this address."""
+    """Return the path where torch keeps the file of this address."""
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
 def download(name: str, url: str) -> dict[str, torch.Tensor]:
-    """Takes torchvision's weights of this name from torch's cache or from the network.
+    """Load torchvision's weights from torch's cache or from the network.
 
     Args:
         name: as the user wrote it, for messages.
@@ -154,7 +154,7 @@ def download(name: str, url: str) -> dict[str, torch.Tensor]:
 
 
 def fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> Fit:
-    """Copies every tensor whose name and shape are the model's own into the model.
+    """Copy the tensors whose names and shapes fit into the model.
 
     Counters of batch norm (``num_batches_tracked``) are copied but not counted.
 

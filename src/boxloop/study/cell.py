@@ -19,8 +19,7 @@ from boxloop.core.types import Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
-from boxloop.models.average_precision import average_precision
-from boxloop.models.voc_average_precision import voc_average_precision
+from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.params import EMPTY, Params
 from boxloop.study.cell_files import LAST, Held
 

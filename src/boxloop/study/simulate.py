@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxloop.campaign.results import CampaignResults
@@ -139,13 +137,10 @@ def extract_in_memory(
 
     if params.weights != SIMNET:
         return extract(images, params, progress)
-    from boxloop.models.simnet import checkpoint, training
+    from boxloop.models.simnet import training
 
     trained, _ = training.train(images, simnet, params)
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        path = Path(folder) / "simnet.pt"
-        checkpoint.write(path, trained)
-        return extract(images, params, progress, simnet=path)
+    return extract(images, params, progress, simnet=trained)
 
 
 def _features(dataset: Dataset, params: Params, say: Say) -> FeatureTable:

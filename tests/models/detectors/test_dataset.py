@@ -7,10 +7,10 @@ from torch.utils.data import DataLoader
 
 from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError
-from boxloop.models.detectors.dataset import Draws, InputSize, LabeledSamples
-from boxloop.models.detectors.proposing import to_boxes
+from boxloop.models.detectors.dataset import InputSize, LabeledSamples, SharedBatchSampler
+from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.image_loader import ahead, read_resized
+from boxloop.models.image_loader import read_resized, resize
 from boxloop.params import TrainParams
 from builders_detectors import CLASSES, drawn, labeled
 
@@ -53,15 +53,15 @@ def test_a_kept_aspect_ratio_fits_both_sides(height, width, shorter, more):
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_each_pass_draws_every_image_once(images, draws, seed):
-    found = list(Draws(images, draws, seed))
+    found = list(SharedBatchSampler(images, draws, seed))
     assert [number for _, number in found] == list(range(draws))
     for start in range(0, draws - images + 1, images):
         assert sorted(i for i, _ in found[start : start + images]) == list(range(images))
-    assert found == list(Draws(images, draws, seed))
+    assert found == list(SharedBatchSampler(images, draws, seed))
 
 
 def test_passes_differ():
-    found = [index for index, _ in Draws(20, 40, 0)]
+    found = [index for index, _ in SharedBatchSampler(20, 40, 0)]
     assert found[:20] != found[20:]
 
 
@@ -78,21 +78,10 @@ def test_boxes_follow_the_image_to_its_input_size(scenes):
     assert item.labels.tolist() == [1, 2]
 
 
-def test_an_image_that_fits_keeps_its_bytes(scenes):
-    refs, _ = scenes
-    from pathlib import Path
-
-    from boxloop.datasets.images import read_image
-
-    pixels = read_image(Path(refs[0].path))
-    found = read_resized(refs[0], (80, 96)).permute(1, 2, 0).numpy()
-    np.testing.assert_array_equal(found, pixels)
-
-
 def test_in_memory_or_from_disk_is_the_same(scenes):
     cached, streamed = samples(scenes, ALL), samples(scenes, ALL, budget=0)
-    assert cached.cache is not None
-    assert streamed.cache is None
+    assert cached.images.in_memory
+    assert not streamed.images.in_memory
     for key in [(0, 0), (3, 1), (5, 77)]:
         for one, two in zip(cached[key], streamed[key], strict=True):
             assert torch.equal(one, two)
@@ -103,7 +92,7 @@ def test_worker_processes_change_nothing(scenes):
         loader = DataLoader(
             samples(scenes, ALL),
             batch_size=3,
-            sampler=Draws(6, 12, 0),
+            sampler=SharedBatchSampler(6, 12, 0),
             num_workers=workers,
             collate_fn=list,
         )
@@ -152,6 +141,29 @@ def test_a_flip_is_exact(scenes):
     torch.testing.assert_close(flipped.boxes, torch.stack([64 - x2, y1, 64 - x1, y2], dim=1))
 
 
+def test_crops_are_taken_from_twice_the_input_size(scenes):
+    """A crop of an image at input size would be enlarged, and blurred, to that size again."""
+    refs, truth = scenes  # of 80 x 96
+    size = InputSize((32, 40), keep_aspect=False)
+    data = samples(scenes, ("iou_crop",), size)
+    large = read_resized(refs[0], (64, 80))
+    boxes = torch.tensor(truth["image0"].xyxy, dtype=torch.float32)
+    boxes = boxes * torch.tensor([80 / 96, 64 / 80, 80 / 96, 64 / 80])
+    cropped = 0
+    for draw in range(12):
+        pixels, _, _ = Augment(("iou_crop",), 0)(large, boxes, torch.tensor([1, 2]), draw)
+        assert torch.equal(data[0, draw].image, resize(pixels, (32, 40)))
+        cropped += pixels.shape != large.shape
+    assert cropped > 2
+
+
+def test_images_are_kept_no_larger_than_they_are_or_than_is_of_use(scenes):
+    small, large = InputSize((32, 40), keep_aspect=False), InputSize((64, 64), keep_aspect=False)
+    assert samples(scenes, ("hflip",), small).images[0].shape == (3, 32, 40)
+    assert samples(scenes, ("iou_crop",), small).images[0].shape == (3, 64, 80)
+    assert samples(scenes, ("iou_crop",), large).images[0].shape == (3, 80, 96)
+
+
 def test_colours_leave_the_boxes_alone(scenes):
     data = samples(scenes, ("color",))
     for draw in range(5):
@@ -171,27 +183,6 @@ def test_draws_differ_and_repeat(scenes):
     assert torch.equal(one[0, 5].image, two[0, 5].image)
     looks = {one[0, draw].image.numpy().tobytes() for draw in range(8)}
     assert len(looks) > 4
-
-
-# --- decoding ahead ---
-
-
-def test_ahead_keeps_the_order_and_its_distance():
-    started = []
-
-    def work(number):
-        started.append(number)
-        return number * number
-
-    stream = ahead(work, range(50), depth=4)
-    assert next(stream) == 0
-    assert len(started) <= 6
-    assert list(stream) == [n * n for n in range(1, 50)]
-
-
-def test_ahead_passes_an_error_on():
-    with pytest.raises(ZeroDivisionError):
-        list(ahead(lambda n: 1 // n, [1, 0, 2]))
 
 
 # --- from raw detections to boxes ---

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop.models.simnet.pairs import batches_per_epoch, cut, epoch, half_size, labels
+from boxloop.models.simnet.pairs import (
+    batches_per_epoch,
+    draw_epoch,
+    half_size,
+    pair_labels,
+    split_halves,
+)
 
 sizes = st.integers(2, 60)
 batch_sizes = st.integers(2, 20)
@@ -19,7 +25,7 @@ def generator(seed=0):
 @settings(max_examples=100, deadline=None)
 @given(images=sizes, batch_size=batch_sizes, seed=st.integers(0, 2**31))
 def test_an_epoch_is_every_image_once_in_batches_of_different_images(images, batch_size, seed):
-    batches = list(epoch(images, batch_size, generator(seed)))
+    batches = list(draw_epoch(images, batch_size, generator(seed)))
     assert sorted(i for batch in batches for i in batch) == list(range(images))
     assert len(batches) == batches_per_epoch(images, batch_size)
     lengths = {len(batch) for batch in batches}
@@ -43,8 +49,8 @@ def test_the_two_halves_of_an_image_are_the_only_positive_pair_it_is_in(
     number = torch.arange(images).view(-1, 1, 1, 1) * 1000
     place = torch.arange(height).view(1, 1, -1, 1) * 10 + torch.arange(width).view(1, 1, 1, -1)
     pixels = (number + place).expand(-1, 3, -1, -1)
-    for batch in epoch(images, batch_size, generator()):
-        parts, owners = cut(pixels[batch], halves), labels(len(batch))
+    for batch in draw_epoch(images, batch_size, generator()):
+        parts, owners = split_halves(pixels[batch], halves), pair_labels(len(batch))
         assert len(parts) == len(owners) == 2 * len(batch)
         for owner in range(len(batch)):
             first, second = parts[owners == owner]  # exactly two
@@ -61,7 +67,7 @@ def test_the_two_halves_of_an_image_are_the_only_positive_pair_it_is_in(
 
 def test_halves_lie_side_by_side_as_in_numpys_hsplit():
     image = torch.arange(24).view(1, 1, 4, 6).expand(-1, 3, -1, -1)
-    first, second = cut(image, "left_right")
+    first, second = split_halves(image, "left_right")
     left, right = np.hsplit(image[0].numpy().transpose(1, 2, 0), 2)
     assert first.permute(1, 2, 0).tolist() == left.tolist()
     assert second.permute(1, 2, 0).tolist() == right.tolist()
@@ -73,13 +79,13 @@ def test_halves_lie_side_by_side_as_in_numpys_hsplit():
 )
 def test_the_size_of_a_half(size, halves, expected):
     assert half_size(size, halves) == expected
-    assert cut(torch.zeros(1, 3, size, size), halves).shape[-2:] == expected
+    assert split_halves(torch.zeros(1, 3, size, size), halves).shape[-2:] == expected
 
 
 def test_orders_differ_between_epochs_and_repeat_with_the_seed():
     def two_epochs(seed):
         source = generator(seed)
-        return list(epoch(20, 4, source)), list(epoch(20, 4, source))
+        return list(draw_epoch(20, 4, source)), list(draw_epoch(20, 4, source))
 
     assert two_epochs(1) == two_epochs(1)
     assert two_epochs(1) != two_epochs(2)

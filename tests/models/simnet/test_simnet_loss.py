@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from boxloop.models.simnet.loss import lifted_structure_loss
-from boxloop.models.simnet.pairs import labels
+from boxloop.models.simnet.pairs import pair_labels
 
 
 def by_plain_loops(vectors, owners, margin):
@@ -37,7 +37,7 @@ def by_plain_loops(vectors, owners, margin):
 def test_the_formula(images, margin, spread):
     rng = np.random.default_rng(images)
     vectors = rng.normal(scale=spread, size=(2 * images, 5))
-    owners = labels(images)
+    owners = pair_labels(images)
     found = lifted_structure_loss(margin)(torch.tensor(vectors), owners)
     expected = by_plain_loops(vectors.tolist(), owners.tolist(), margin)
     assert float(found) == pytest.approx(expected, rel=1e-6, abs=1e-9)
@@ -45,7 +45,7 @@ def test_the_formula(images, margin, spread):
 
 def test_the_hinge_cuts_pairs_that_are_far_from_everything_else():
     vectors = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.1, 0.0], [50.1, 0.0]])
-    assert float(lifted_structure_loss(1.0)(vectors, labels(2))) == 0.0
+    assert float(lifted_structure_loss(1.0)(vectors, pair_labels(2))) == 0.0
 
 
 def test_lengths_of_vectors_count():
@@ -53,12 +53,14 @@ def test_lengths_of_vectors_count():
     torch.manual_seed(0)
     vectors = torch.randn(8, 4)
     loss = lifted_structure_loss(1.0)
-    assert float(loss(vectors, labels(4))) != pytest.approx(float(loss(3 * vectors, labels(4))))
+    assert float(loss(vectors, pair_labels(4))) != pytest.approx(
+        float(loss(3 * vectors, pair_labels(4)))
+    )
 
 
 def test_equal_halves_and_equal_images_have_a_finite_gradient():
     vectors = torch.ones(6, 4, requires_grad=True)
-    loss = lifted_structure_loss(1.0)(vectors, labels(3))
+    loss = lifted_structure_loss(1.0)(vectors, pair_labels(3))
     loss.backward()
     # log(8 exp(1)): two halves with four negatives each, at distance 0.
     assert float(loss.detach()) == pytest.approx((math.log(8) + 1) ** 2 / 2)
@@ -68,7 +70,7 @@ def test_equal_halves_and_equal_images_have_a_finite_gradient():
 def test_a_step_down_the_gradient_brings_halves_together_and_images_apart():
     torch.manual_seed(1)
     vectors = torch.randn(8, 3, requires_grad=True)
-    owners, loss = labels(4), lifted_structure_loss(1.0)
+    owners, loss = pair_labels(4), lifted_structure_loss(1.0)
 
     def gap(points):
         distances = torch.cdist(points, points)

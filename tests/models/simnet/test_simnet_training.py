@@ -1,7 +1,7 @@
-"""SimNet's training on drawn images, its file, and the features that come from it."""
+"""SimNet's training on drawn images, and the features that come from it."""
 
 import json
-from pathlib import Path
+import math
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from torchvision.models import resnet18
 from boxloop.core.types import ImageRef
 from boxloop.errors import ArtifactError, DatasetError, DivergedError, ParamsError, WeightsError
 from boxloop.files import file_digest
+from boxloop.models import image_loader
+from boxloop.models.checkpoint import write_simnet
 from boxloop.models.features import extract
-from boxloop.models.simnet import checkpoint, training
 from boxloop.models.simnet.training import train
 from boxloop.params import FeaturesParams, SimNetParams
 from builders_detectors import drawn
@@ -60,6 +61,7 @@ def test_the_log_tells_every_step(trained):
     assert log.images == 10
     assert log.steps == 2 * 3  # ten images are batches of 4, 3 and 3
     assert [row["step"] for row in log.losses] == list(range(1, 7))
+    assert all(set(row) == {"step", "loss", "learning_rate", "time"} for row in log.losses)
     assert all(row["loss"] > 0 for row in log.losses)
     assert 0 <= log.wait_fraction <= 1
     json.dumps(log.to_json(), allow_nan=False)
@@ -99,7 +101,7 @@ def test_training_brings_the_halves_of_an_image_together(textures):
 
 
 def test_features_come_from_the_trained_network_and_whole_images(refs, trained, tmp_path):
-    checkpoint.write(tmp_path / "simnet.pt", trained[0])
+    write_simnet(tmp_path / "simnet.pt", trained[0])
     found = extract(refs, FEATURES, simnet=tmp_path / "simnet.pt").vectors
     as_file = FEATURES.model_copy(update={"weights": str(tmp_path / "simnet.pt")})
     np.testing.assert_array_equal(extract(refs, as_file).vectors, found)
@@ -125,39 +127,26 @@ def test_the_same_seed_gives_the_same_bytes(refs, trained, tmp_path):
     again, _ = train(refs, params(), FEATURES)
     other, _ = train(refs, params(seed=1), FEATURES)
     for name, net in (("a", trained[0]), ("b", again), ("c", other)):
-        checkpoint.write(tmp_path / name, net)
+        write_simnet(tmp_path / name, net)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
 def test_images_that_do_not_fit_into_memory_make_no_difference(refs, trained, monkeypatch):
-    monkeypatch.setattr(training, "MEMORY_BUDGET", 10)
+    monkeypatch.setattr(image_loader, "MEMORY_BUDGET", 10)
     again, _ = train(refs, params(), FEATURES)
     for name, tensor in trained[0].state.items():
         assert torch.equal(tensor, again.state[name]), name
 
 
-def test_the_checkpoint_survives_its_file(trained, tmp_path):
-    checkpoint.write(tmp_path / "simnet.pt", trained[0])
-    back = checkpoint.read(tmp_path / "simnet.pt", "resnet18")
-    for field in ("network", "input_size", "halves", "initial_weights", "steps"):
-        assert getattr(back, field) == getattr(trained[0], field)
-    assert (back.mean, back.std) == (trained[0].mean, trained[0].std)
-    assert all(torch.equal(t, back.state[n]) for n, t in trained[0].state.items())
-
-
-def test_a_kill_while_writing_leaves_the_old_file(trained, tmp_path, monkeypatch):
-    path = tmp_path / "simnet.pt"
-    path.write_bytes(b"old")
-
-    def killed(self, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.write(path, trained[0])
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["simnet.pt"]
+def test_the_optimizer_and_the_schedule_are_those_asked_for(refs, trained):
+    same, _ = train(refs, params(optimizer="adamw", schedule="one_cycle"), FEATURES)
+    other, log = train(refs, params(optimizer="sgd", schedule="cosine"), FEATURES)
+    for name, tensor in trained[0].state.items():
+        assert torch.equal(tensor, same.state[name]), name
+    assert not torch.equal(trained[0].state["conv1.weight"], other.state["conv1.weight"])
+    half = [1e-4 * (1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)]
+    assert [row["learning_rate"] for row in log.losses] == pytest.approx(half)
 
 
 def test_training_starts_from_the_given_weights(refs, tmp_path):
@@ -189,7 +178,7 @@ def test_any_cnn_of_torchvisions(refs, network, tmp_path):
     features = FEATURES.model_copy(update={"network": network})
     trained, log = train(refs[:4], params(epochs=1), features)
     assert log.network == network
-    checkpoint.write(tmp_path / "simnet.pt", trained)
+    write_simnet(tmp_path / "simnet.pt", trained)
     assert extract(refs[:2], features, simnet=tmp_path / "simnet.pt").vectors.shape[0] == 2
 
 
@@ -218,46 +207,6 @@ def test_networks_and_weights_that_cannot_be_had(refs):
 def test_a_loss_that_explodes_writes_nothing(refs):
     with pytest.raises(DivergedError, match=r"diverged: .*lower simnet\.learning_rate"):
         train(refs, params(epochs=30, learning_rate=1e18), FEATURES)
-
-
-def test_files_that_are_not_simnets(trained, tmp_path):
-    path = tmp_path / "simnet.pt"
-    with pytest.raises(ArtifactError, match=r"does not exist: run 'boxloop simnet'"):
-        checkpoint.read(path, "resnet18")
-    path.write_bytes(b"")
-    with pytest.raises(ArtifactError, match="is empty, because SimNet was not asked for"):
-        checkpoint.read(path, "resnet18")
-    path.write_text("milk, bread")
-    with pytest.raises(ArtifactError, match=r"is not a file of SimNet's: it holds something"):
-        checkpoint.read(path, "resnet18")
-    torch.save({"format": "boxloop/detector@1"}, path)
-    with pytest.raises(ArtifactError, match="is not of the format boxloop/simnet@1"):
-        checkpoint.read(path, "resnet18")
-    checkpoint.write(path, trained[0])
-    with pytest.raises(ArtifactError, match=r"a trained resnet18, but features\.network is vgg11"):
-        checkpoint.read(path, "vgg11")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ArtifactError, match="simnet.pt"):
-        checkpoint.read(path, "resnet18")
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("network", 3, "at network: must be a str"),
-        ("mean", [1.0], "at mean: must be three numbers"),
-        ("std", None, "at std: must be a list"),
-        ("state_dict", {"a": 1}, "at state_dict: must hold tensors only"),
-    ],
-)
-def test_a_damaged_field_is_named(trained, tmp_path, key, value, message):
-    path = tmp_path / "simnet.pt"
-    checkpoint.write(path, trained[0])
-    content = torch.load(path, weights_only=True)
-    torch.save({**content, key: value}, path)
-    with pytest.raises(ArtifactError, match=message):
-        checkpoint.read(path, "resnet18")
 
 
 def test_features_by_simnet_need_its_file(refs):

@@ -46,10 +46,10 @@ from boxloop.core.types import (
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path, create_json, require_writable, write_json
-from boxloop.models.detectors.base import TrainingLog
+from boxloop.models.training_log import TrainingLog
 
 if TYPE_CHECKING:
-    from boxloop.models.simnet.training import SimNetLog
+    from boxloop.models.training_log import SimNetLog
 
 
 def write_images(path: Path, images: ImageSet) -> None:

@@ -1,8 +1,8 @@
-"""Detectors: learn from the labeled set, propose boxes for the next batch.
+"""Detectors, trained on the labeled set to propose boxes for the next batch.
 
 Adding one takes a file that offers a ``FACTORY`` (see ``Detector`` and ``DetectorFactory`` in
-``base.py``) and one line in
-``boxloop.registry``. Nothing heavy is imported before a detector is made.
+``base.py``) and one line in ``boxloop.registry``. Nothing heavy is imported before a detector is
+made.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING
 
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError
-from boxloop.models.detectors.base import Detector, DetectorFactory, TrainingLog, TrainProgress
+from boxloop.models.detectors.base import Detector, DetectorFactory
+from boxloop.models.progress import StepProgress
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import EMPTY, TrainParams
 from boxloop.registry import DETECTORS
 
 if TYPE_CHECKING:
-    from boxloop.models.checkpoint import Checkpoint
+    from boxloop.models.checkpoint import DetectorCheckpoint
 
 
 def names() -> tuple[str, ...]:
-    """Names of the detectors, the empty one last."""
+    """Return the names of the detectors, the empty one last."""
     return tuple(DETECTORS)
 
 
 def create(params: TrainParams, classes: Sequence[str], previous: Path | None = None) -> Detector:
-    """A detector that is ready to be trained.
+    """Create a detector, to be trained.
 
     Args:
         params: names the architecture and where its weights come from.
@@ -59,7 +61,11 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
 
 
 def load(path: Path, device: str = "auto") -> Detector:
-    """The detector that was saved at ``path``.
+    """Load the detector that was saved at ``path``.
+
+    Args:
+        path: the checkpoint.
+        device: "auto", "cpu", "cuda" or "cuda:<index>".
 
     Raises:
         ArtifactError: the checkpoint is missing, damaged or of an unknown architecture.
@@ -79,9 +85,16 @@ def train(
     images: Sequence[ImageRef],
     *,
     previous: Path | None = None,
-    progress: TrainProgress | None = None,
+    progress: StepProgress | None = None,
 ) -> tuple[Detector, TrainingLog]:
-    """Creates a detector and trains it; on a labeled set without images, the empty detector.
+    """Create a detector and train it; without labeled images, the empty one.
+
+    Args:
+        params: names the architecture and where its weights come from.
+        labeled: the images to train on, with their boxes.
+        images: covers every image of ``labeled``.
+        previous: see :func:`create`.
+        progress: called after every step.
 
     Raises:
         ParamsError, WeightsError, ArtifactError: see :func:`create`.
@@ -99,7 +112,7 @@ def _factory(name: str) -> DetectorFactory:
     return factory
 
 
-def _read(path: Path) -> Checkpoint:
-    from boxloop.models.checkpoint import read  # torch takes seconds to import
+def _read(path: Path) -> DetectorCheckpoint:
+    from boxloop.models.checkpoint import read_detector  # torch takes seconds to import
 
-    return read(path)
+    return read_detector(path)

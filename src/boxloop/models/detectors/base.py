@@ -1,88 +1,22 @@
-"""What every detector can do, and what it tells about its training."""
+"""The interface of detectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
+from boxloop.models.progress import ItemProgress, StepProgress
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import TrainParams
 
 if TYPE_CHECKING:
-    from boxloop.models.checkpoint import Checkpoint
-
-TrainProgress = Callable[[int, int, float], None]
-"""Called after a step with the steps done, the steps in all and the loss."""
-
-ProposeProgress = Callable[[int, int], None]
-"""Called after a batch with the images done and the images in all."""
-
-
-@dataclass(frozen=True)
-class TrainingLog:
-    """How one training went.
-
-    Attributes:
-        steps: optimiser steps.
-        epochs: passes over the labeled images; a fraction where ``steps`` was set.
-        images: labeled images, those without a box included.
-        boxes: their boxes.
-        batch_size: images per step.
-        losses: rows of ``step`` (1-based), ``total``, each component of the loss under its own
-            name, ``learning_rate`` and ``time`` (seconds since the first step began). A row is the
-            mean over the steps since the row before it; at most 1,000 rows.
-        seconds: of all steps, and of measuring batch norm anew after them.
-        images_per_second: ``steps * batch_size / seconds``.
-        wait_fraction: share of ``seconds`` in which the model waited for its next images.
-        preparing_seconds: time to decode and resize the images before the first step.
-        parameters: numbers in the model that training could change.
-        device: where it was computed, for example "cpu" or "cuda:0".
-        initial_weights: where the training started from, in words.
-    """
-
-    steps: int
-    epochs: float
-    images: int
-    boxes: int
-    batch_size: int
-    losses: tuple[Mapping[str, float], ...]
-    seconds: float
-    images_per_second: float
-    wait_fraction: float
-    preparing_seconds: float
-    parameters: int
-    device: str
-    initial_weights: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain dicts, lists, strings and numbers."""
-        content = asdict(self)
-        content["losses"] = [dict(row) for row in self.losses]
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TrainingLog:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ValueError: a field is missing or unknown.
-        """
-        names = {field.name for field in fields(cls)}
-        if set(content) != names:
-            odd = ", ".join(sorted(names ^ set(content)))
-            raise ValueError(f"a training log has missing or unknown fields: {odd}")
-        return cls(**{**content, "losses": tuple(content["losses"])})
-
-    @classmethod
-    def of_nothing(cls) -> TrainingLog:
-        """The log of a training on no images."""
-        return cls(0, 0.0, 0, 0, 0, (), 0.0, 0.0, 0.0, 0.0, 0, "cpu", "none")
+    from boxloop.models.checkpoint import DetectorCheckpoint
 
 
 class Detector(Protocol):
-    """Learns from a labeled set and proposes boxes.
+    """A model that is trained on a labeled set and proposes boxes.
 
     Attributes:
         name: the registered name of the architecture.
@@ -97,15 +31,15 @@ class Detector(Protocol):
         labeled: LabeledSet,
         images: Sequence[ImageRef],
         params: TrainParams,
-        progress: TrainProgress | None = None,
+        progress: StepProgress | None = None,
     ) -> TrainingLog:
-        """Trains on ``labeled``, starting from the weights that the detector has now.
+        """Train on ``labeled``, starting from the weights that the detector has now.
 
         Args:
             labeled: at least one image; images without a box take part as background.
             images: covers every image of ``labeled``; others are ignored.
             params: steps or epochs, batch size, optimiser, augmentation, seed, workers.
-            progress: told after every step.
+            progress: called after every step.
 
         Raises:
             ArtifactError: ``labeled`` has an image that ``images`` lacks, or an unknown class.
@@ -119,18 +53,25 @@ class Detector(Protocol):
         *,
         score_floor: float,
         batch_size: int,
-        progress: ProposeProgress | None = None,
+        progress: ItemProgress | None = None,
     ) -> dict[str, Boxes]:
-        """Proposes boxes for every one of ``images``, in their order.
+        """Propose boxes for every image.
+
+        Args:
+            images: to propose boxes for.
+            score_floor: boxes that score less are dropped.
+            batch_size: images that the model sees at once.
+            progress: called after every batch.
 
         Returns:
-            By image id: scored boxes with ids p0, p1, ..., highest score first, inside the image,
-            coordinates rounded to 1/100 pixel and scores to 1e-5, none below ``score_floor``.
+            By image id, in the order of ``images``: scored boxes with ids p0, p1, ..., highest
+            score first, inside the image, coordinates rounded to 1/100 pixel and scores to 1e-5,
+            none below ``score_floor``.
         """
         ...
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
-        """Writes a checkpoint that :func:`boxloop.models.detectors.load` reads.
+        """Write a checkpoint that :func:`boxloop.models.detectors.load` reads.
 
         Args:
             path: the ``.pt`` file.
@@ -140,12 +81,16 @@ class Detector(Protocol):
 
 
 class DetectorFactory(Protocol):
-    """Makes the detectors of one architecture: what a module in the registry offers."""
+    """Makes the detectors of one architecture; modules in the registry offer one each."""
 
     name: str
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> Detector:
-        """A detector with the initial weights that ``params.weights`` names, yet to be trained.
+        """Create a detector with initial weights, to be trained.
+
+        Args:
+            params: names the weights, the input size and the device.
+            classes: names of the classes.
 
         Raises:
             ParamsError: the input size or the device does not fit.
@@ -154,9 +99,9 @@ class DetectorFactory(Protocol):
         ...
 
     def restore(
-        self, checkpoint: Checkpoint, device: str, params: TrainParams | None = None
+        self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> Detector:
-        """The detector that was saved as ``checkpoint``.
+        """Restore the detector that was saved as ``checkpoint``.
 
         Args:
             checkpoint: of this architecture.

@@ -1,4 +1,4 @@
-"""Labeled images on their way into a detector: at its input size, randomly drawn."""
+"""Labeled images as training samples of a detector, and the order that they are drawn in."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from boxloop import distributed
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.image_loader import ahead, read_resized, resized
-
-MEMORY_BUDGET = 2 * 2**30
-"""Bytes of decoded training images to keep in memory, on one machine."""
+from boxloop.models.image_loader import ImageCache, resize
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class InputSize:
     keep_aspect: bool
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that an image of this size gets."""
+        """Return the (height, width) that an image of this size is brought to."""
         if not self.keep_aspect:
             return self.sides
         shorter, longer = self.sides
@@ -41,8 +37,8 @@ class InputSize:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-class Drawn(NamedTuple):
-    """One training image as the model takes it.
+class Sample(NamedTuple):
+    """One training image with its boxes, as the model takes them.
 
     Attributes:
         image: (3, h, w) uint8.
@@ -55,10 +51,11 @@ class Drawn(NamedTuple):
     labels: torch.Tensor
 
 
-class LabeledSamples(Dataset[Drawn]):
-    """The images of a labeled set with their boxes.
+class LabeledSamples(Dataset[Sample]):
+    """The images of a labeled set with their boxes, at a detector's input size.
 
-    Decoded images stay in memory where all of them fit into :data:`MEMORY_BUDGET`.
+    Decoded images stay in memory where all of them fit; see
+    :class:`boxloop.models.image_loader.ImageCache`.
     """
 
     def __init__(
@@ -71,13 +68,20 @@ class LabeledSamples(Dataset[Drawn]):
         *,
         budget: int | None = None,
     ) -> None:
-        """Reads nothing yet, unless the images fit into ``budget`` bytes.
+        """Read all images, if they fit into memory.
 
-        Without one, it is this process's part of :data:`MEMORY_BUDGET`.
+        Args:
+            labeled: the boxes.
+            images: covers every image of ``labeled``.
+            classes: names of the labels 1, 2, ...
+            size: of the model's input.
+            augment: random changes of the images.
+            budget: bytes of decoded images to keep in memory.
 
         Raises:
             ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
                 ``classes``.
+            DatasetError: an image cannot be read.
         """
         by_id = {image.id: image for image in images}
         index = {name: number for number, name in enumerate(classes, start=1)}
@@ -99,59 +103,52 @@ class LabeledSamples(Dataset[Drawn]):
             self.labels.append(
                 torch.tensor([index[name] for name in boxes.labels.tolist()], dtype=torch.int64)
             )
-        # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
-        self.detail = 2 if any(name == "iou_crop" for name, _ in augment.steps) else 1
-        self.cache: list[torch.Tensor] | None = None
-        budget = MEMORY_BUDGET // distributed.world().local_size if budget is None else budget
-        needed = 3 * sum(h * w for h, w in map(self._kept_size, self.refs))
-        if needed <= budget:
-            self.cache = list(ahead(self._read, self.refs))
+        self.images = ImageCache(self.refs, [self._kept_size(r) for r in self.refs], budget=budget)
 
     def __len__(self) -> int:
         return len(self.refs)
 
-    def __getitem__(self, key: tuple[int, int]) -> Drawn:
-        """The image at an index, as changed by the draw of a number."""
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Return the image at an index, changed by the random draw of a number."""
         index, draw = key
         return self._at_input_size(*self.augment(*self._kept(index), draw))
 
-    def plain(self, index: int) -> Drawn:
-        """The image at an index, unchanged."""
+    def plain(self, index: int) -> Sample:
+        """Return the image at an index, unchanged."""
         return self._at_input_size(*self._kept(index))
 
     def _kept(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        ref = self.refs[index]
-        pixels = self._read(ref) if self.cache is None else self.cache[index]
-        boxes = _rescaled(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
+        ref, pixels = self.refs[index], self.images[index]
+        boxes = _rescale(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
         return pixels, boxes, self.labels[index]
+
+    def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
+        """Return the (height, width) that an image is kept at before it is changed."""
+        height, width = self.size.of(ref.height, ref.width)
+        # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
+        detail = 2 if self.augment.crops else 1
+        return (
+            min(height * detail, max(height, ref.height)),
+            min(width * detail, max(width, ref.width)),
+        )
 
     def _at_input_size(
         self, image: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor
-    ) -> Drawn:
+    ) -> Sample:
         before = (image.shape[-2], image.shape[-1])
         after = self.size.of(*before)
-        return Drawn(resized(image, after), _rescaled(boxes, before, after), labels)
-
-    def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
-        height, width = self.size.of(ref.height, ref.width)
-        return (
-            min(height * self.detail, max(height, ref.height)),
-            min(width * self.detail, max(width, ref.width)),
-        )
-
-    def _read(self, ref: ImageRef) -> torch.Tensor:
-        return read_resized(ref, self._kept_size(ref))
+        return Sample(resize(image, after), _rescale(boxes, before, after), labels)
 
 
-def _rescaled(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> torch.Tensor:
+def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> torch.Tensor:
     if before == after:
         return boxes
     y, x = after[0] / before[0], after[1] / before[1]
     return boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
 
 
-class Draws(Sampler[tuple[int, int]]):
-    """(index, number of the draw): each pass over the images in a new random order.
+class SharedBatchSampler(Sampler[tuple[int, int]]):
+    """Draw (index, number of the draw), each pass over the images in a new random order.
 
     Passes follow one another without a seam, so that every batch is full: batch norm cannot train
     on a last batch of one image. Of processes that work together each takes its share of every
@@ -168,7 +165,7 @@ class Draws(Sampler[tuple[int, int]]):
         rank: int = 0,
         size: int = 1,
     ) -> None:
-        """What one process takes of ``draws`` draws out of ``images`` images.
+        """Plan the share of one process.
 
         Args:
             images: how many there are.

@@ -1,4 +1,4 @@
-"""The detector that proposes nothing: what training on an empty labeled set gives.
+"""The detector that proposes nothing, for an empty labeled set.
 
 It lets the first batch go through the same stages as every other one. Its checkpoint needs torch
 only, so that the first iteration does not pay for the import of torchvision.
@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
-from boxloop.models import checkpoint as checkpoints
-from boxloop.models.detectors.base import ProposeProgress, TrainingLog, TrainProgress
+from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
+from boxloop.models.progress import ItemProgress, StepProgress
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import EMPTY, TrainParams
 
 
 class EmptyDetector:
-    """Proposes nothing."""
+    """A detector that proposes nothing."""
 
     name = EMPTY
 
     def __init__(self, classes: tuple[str, ...]) -> None:
-        """A detector for ``classes``, none of which it will ever find."""
+        """Keep the names of the classes, none of which it will ever find."""
         self.classes = classes
 
     def train(
@@ -29,9 +30,9 @@ class EmptyDetector:
         labeled: LabeledSet,
         images: Sequence[ImageRef],
         params: TrainParams,
-        progress: TrainProgress | None = None,
+        progress: StepProgress | None = None,
     ) -> TrainingLog:
-        """Learns nothing."""
+        """Learn nothing."""
         return TrainingLog.of_nothing()
 
     def propose(
@@ -40,16 +41,16 @@ class EmptyDetector:
         *,
         score_floor: float,
         batch_size: int,
-        progress: ProposeProgress | None = None,
+        progress: ItemProgress | None = None,
     ) -> dict[str, Boxes]:
-        """No boxes for every image."""
+        """Return no boxes for every image."""
         return {image.id: Boxes.empty(scored=True) for image in images}
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
-        """Writes a checkpoint without tensors."""
-        checkpoints.write(
+        """Write a checkpoint without tensors."""
+        write_detector(
             path,
-            checkpoints.Checkpoint(
+            DetectorCheckpoint(
                 architecture=self.name,
                 classes=self.classes,
                 input_size=(0, 0),
@@ -66,16 +67,16 @@ class EmptyFactory:
     name = EMPTY
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> EmptyDetector:
-        """A detector for ``classes``."""
+        """Create a detector for ``classes``."""
         return EmptyDetector(classes)
 
     def restore(
         self,
-        checkpoint: checkpoints.Checkpoint,
+        checkpoint: DetectorCheckpoint,
         device: str,
         params: TrainParams | None = None,
     ) -> EmptyDetector:
-        """The detector that was saved."""
+        """Restore the detector that was saved."""
         return EmptyDetector(checkpoint.classes)
 
 

@@ -1,4 +1,4 @@
-"""Faster R-CNN with a feature pyramid: what its two variants share.
+"""Faster R-CNN with a feature pyramid, for any backbone.
 
 Ren et al. 2015 (arXiv:1506.01497), Lin et al. 2017 (arXiv:1612.03144).
 """
@@ -14,14 +14,14 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
-from boxloop.models.detectors.prepared import Prepared
 from boxloop.models.detectors.torchvision_detector import Options
+from boxloop.models.detectors.transforms import NormalizeBatch
 
 _PYRAMID_CHANNELS = 256
 
 
 def norm_layer(options: Options) -> Any:
-    """Batch norm that can be trained, or frozen at the statistics of pretrained weights.
+    """Return trainable batch norm, or one frozen at pretrained statistics.
 
     Batches of a two-stage detector are too small to estimate statistics anew; from scratch there
     are none to freeze.
@@ -32,7 +32,7 @@ def norm_layer(options: Options) -> Any:
 
 
 def freeze(modules: Sequence[nn.Module], options: Options) -> None:
-    """Keeps the first layers of pretrained weights as they are."""
+    """Freeze the first layers where they have pretrained weights."""
     if options["frozen_norm"]:
         for module in modules:
             module.requires_grad_(False)
@@ -41,7 +41,7 @@ def freeze(modules: Sequence[nn.Module], options: Options) -> None:
 def build(
     body: nn.Module, maps: Sequence[tuple[str, int]], outputs: int, **settings: Any
 ) -> nn.Module:
-    """The detector on a feature pyramid.
+    """Build the detector on a feature pyramid.
 
     Args:
         body: the classification network's feature layers.
@@ -57,6 +57,8 @@ def build(
     )
     model = FasterRCNN(pyramid, outputs, **settings)
     own = model.transform
-    model.transform = Prepared(own.image_mean, own.image_std, size_divisible=own.size_divisible)
+    model.transform = NormalizeBatch(
+        own.image_mean, own.image_std, size_divisible=own.size_divisible
+    )
     built: nn.Module = model
     return built

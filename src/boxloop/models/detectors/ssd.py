@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional
 from torchvision.models.detection.ssd import SSD
 
-from boxloop.models.detectors.prepared import Prepared
+from boxloop.models.detectors.transforms import NormalizeBatch
 
 HARD_NEGATIVES = 3
 """Background boxes that train the classifier per matched box (Liu et al. 2016, section 2.2)."""
 
 
 class BatchSSD(SSD):  # type: ignore[misc]
-    """SSD (Liu et al. 2016, arXiv:1512.02325) as in torchvision, trained with two differences.
+    """SSD (Liu et al. 2016, arXiv:1512.02325), torchvision's but for its loss.
 
     - Matching and loss are computed for all images of a batch together, not image by image: on a
       CPU the many small operations of the latter took a fifth of the forward pass.
@@ -26,16 +26,16 @@ class BatchSSD(SSD):  # type: ignore[misc]
     def __init__(
         self, *args: Any, image_mean: list[float], image_std: list[float], **kwargs: Any
     ) -> None:
-        """As torchvision's; images are to have the input size already."""
+        """Build torchvision's SSD for images that have the input size already."""
         super().__init__(*args, image_mean=image_mean, image_std=image_std, **kwargs)
-        self.transform = Prepared(image_mean, image_std)
+        self.transform = NormalizeBatch(image_mean, image_std)
 
     def forward(
         self,
         images: list[torch.Tensor],
         targets: list[dict[str, torch.Tensor]] | None = None,
     ) -> Any:
-        """Losses by name in training mode, else detections per image."""
+        """Return losses by name in training mode, else detections per image."""
         if not self.training:
             return super().forward(images, targets)
         if targets is None:
@@ -55,7 +55,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
         logits: torch.Tensor,
         anchors: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Localisation and classification loss over the number of matched anchors.
+        """Compute both losses of a batch, divided by the number of matched anchors.
 
         Args:
             targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
@@ -98,11 +98,14 @@ class BatchSSD(SSD):  # type: ignore[misc]
         }
 
     def _match(self, targets: list[dict[str, torch.Tensor]], anchors: torch.Tensor) -> torch.Tensor:
-        """(N, A) index of the target of each anchor within its image, -1 for background.
+        """Match each anchor with the index of a target of its image.
 
         An anchor takes the target of highest IoU where that reaches the threshold; then each
         target takes the anchor of highest IoU whatever it is (Liu et al. 2016, section 2.2;
         of two targets that want the same anchor, the later one has it, as in torchvision).
+
+        Returns:
+            (N, A) int64, -1 for background.
         """
         most = max(len(target["boxes"]) for target in targets)
         if most == 0:
@@ -126,7 +129,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
 
 
 def _iou(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """(N, n, A) IoU of boxes (N, n, 4) with anchors (A, 4), which have area."""
+    """Compute the (N, n, A) IoU of boxes (N, n, 4) with anchors (A, 4) that have area."""
     upper = torch.maximum(boxes[:, :, None, :2], anchors[:, :2])
     lower = torch.minimum(boxes[:, :, None, 2:], anchors[:, 2:])
     common = (lower - upper).clamp(min=0).prod(dim=-1)

@@ -26,10 +26,10 @@ _SPLIT = 14  # the last bottleneck that halves the resolution
 
 
 class FeatureMaps(nn.Module):
-    """Six feature maps, each half the resolution of the one before it."""
+    """MobileNetV2 with six feature maps, each half the resolution of the one before."""
 
     def __init__(self, layers: nn.Sequential) -> None:
-        """On MobileNetV2's ``features``."""
+        """Take over the layers of MobileNetV2's ``features``."""
         super().__init__()
         blocks = list(layers)
         expansion, *rest = blocks[_SPLIT].conv  # type: ignore[misc]
@@ -53,7 +53,7 @@ class FeatureMaps(nn.Module):
             channels = width
 
     def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
-        """The maps of a batch (N, 3, H, W), finest first."""
+        """Compute the maps of a batch (N, 3, H, W), finest first."""
         maps: OrderedDict[str, torch.Tensor] = OrderedDict()
         for block in (*self.features, *self.extra):
             x = block(x)

@@ -1,4 +1,4 @@
-"""What the detectors built on torchvision's detection models share."""
+"""Detectors built on torchvision's detection models."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ from torchvision.models import WeightsEnum
 
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError, WeightsError
-from boxloop.models import checkpoint as checkpoints
 from boxloop.models import devices, weights
-from boxloop.models.checkpoint import Checkpoint
-from boxloop.models.detectors.base import ProposeProgress, TrainingLog, TrainProgress
+from boxloop.models.checkpoint import (
+    DetectorCheckpoint,
+    is_detector,
+    parse_detector,
+    write_detector,
+)
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
-from boxloop.models.detectors.proposing import to_boxes
+from boxloop.models.detectors.postprocess import to_boxes
+from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.image_loader import ahead, read_resized
-from boxloop.models.trainer import train_model
+from boxloop.models.image_loader import prefetch, read_resized
+from boxloop.models.progress import ItemProgress, StepProgress
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import TrainParams
 
 Options = Mapping[str, bool | float]
 """How a model is built, beyond its classes and input size; part of the checkpoint."""
 
 Source = Literal["scratch", "backbone", "detection"]
-"""What initial weights cover: nothing, the classification network below, or the whole detector."""
+"""What initial weights cover: nothing, the classification network, or the whole detector."""
 
 
 class TorchvisionDetector:
@@ -47,7 +52,7 @@ class TorchvisionDetector:
         initial_weights: str,
         steps: int = 0,
     ) -> None:
-        """Moves ``model`` to ``device``.
+        """Move ``model`` to ``device``.
 
         Args:
             name: the registered name of the architecture.
@@ -70,9 +75,9 @@ class TorchvisionDetector:
         labeled: LabeledSet,
         images: Sequence[ImageRef],
         params: TrainParams,
-        progress: TrainProgress | None = None,
+        progress: StepProgress | None = None,
     ) -> TrainingLog:
-        """Trains in place; see :meth:`boxloop.models.detectors.base.Detector.train`."""
+        """Train in place; see :meth:`boxloop.models.detectors.base.Detector.train`."""
         begin = time.perf_counter()
         augment = Augment(params.augment, params.seed)
         samples = LabeledSamples(labeled, images, self.classes, self.size, augment)
@@ -82,7 +87,7 @@ class TorchvisionDetector:
             params,
             self.device,
             # Batch norm cannot be trained on the 1x1 feature map of a single image.
-            least_batch=1 if self.options.get("frozen_norm") else 2,
+            min_batch=1 if self.options.get("frozen_norm") else 2,
             preparing_seconds=time.perf_counter() - begin,
             initial_weights=self.initial_weights,
             progress=progress,
@@ -96,14 +101,14 @@ class TorchvisionDetector:
         *,
         score_floor: float,
         batch_size: int,
-        progress: ProposeProgress | None = None,
+        progress: ItemProgress | None = None,
     ) -> dict[str, Boxes]:
-        """Proposes boxes; see :meth:`boxloop.models.detectors.base.Detector.propose`."""
+        """Propose boxes; see :meth:`boxloop.models.detectors.base.Detector.propose`."""
         # Two-stage models keep the threshold in their second stage.
         stage = getattr(self.model, "roi_heads", self.model)
         stage.score_thresh = score_floor
         self.model.eval()
-        decoded = ahead(self._input_of, images, depth=2 * batch_size)
+        decoded = prefetch(self._read, images, depth=2 * batch_size)
         result: dict[str, Boxes] = {}
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -125,10 +130,10 @@ class TorchvisionDetector:
         return result
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
-        """Writes a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
-        checkpoints.write(
+        """Write a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
+        write_detector(
             path,
-            Checkpoint(
+            DetectorCheckpoint(
                 architecture=self.name,
                 classes=self.classes,
                 input_size=self.size.sides,
@@ -140,7 +145,7 @@ class TorchvisionDetector:
             ),
         )
 
-    def _input_of(self, image: ImageRef) -> torch.Tensor:
+    def _read(self, image: ImageRef) -> torch.Tensor:
         return read_resized(image, self.size.of(image.height, image.width))
 
 
@@ -170,34 +175,34 @@ class TorchvisionFactory:
     detection_weights: type[WeightsEnum] | None
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TorchvisionDetector:
-        """See :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
+        """Create a detector; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
         device = devices.pick(params.device)
         size = self._size(params)
         source, options, tensors = self._initial(params.weights)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             backbone = self.backbone(options)
-            told = params.weights
+            origin = params.weights
             if source == "backbone":
                 fitted = weights.fit(backbone, tensors, params.weights)
-                told = f"{params.weights} ({fitted} of the backbone)"
+                origin = f"{params.weights} ({fitted} of the backbone)"
             model = self.assemble(backbone, len(classes) + 1, size.sides, options)
         if source == "detection":
             fitted = weights.fit(model, tensors, params.weights)
-            told = f"{params.weights} ({fitted} of the detector)"
+            origin = f"{params.weights} ({fitted} of the detector)"
         return TorchvisionDetector(
-            self.name, model, classes, size, options, device, initial_weights=told
+            self.name, model, classes, size, options, device, initial_weights=origin
         )
 
     def restore(
-        self, checkpoint: Checkpoint, device: str, params: TrainParams | None = None
+        self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> TorchvisionDetector:
-        """See :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
+        """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
         size = InputSize(checkpoint.input_size, self.keep_aspect)
-        told = checkpoint.initial_weights
+        origin = checkpoint.initial_weights
         if params is not None:
             size = self._size(params)
-            told = f"{Path(checkpoint.origin).name} ({checkpoint.steps} steps before)"
+            origin = f"{Path(checkpoint.origin).name} ({checkpoint.steps} steps before)"
         chosen = devices.pick(device)
         try:
             backbone = self.backbone(checkpoint.options)
@@ -216,7 +221,7 @@ class TorchvisionFactory:
             size,
             checkpoint.options,
             chosen,
-            initial_weights=told,
+            initial_weights=origin,
             steps=checkpoint.steps,
         )
 
@@ -231,7 +236,7 @@ class TorchvisionFactory:
         return InputSize(sides, self.keep_aspect)
 
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
-        """What the weights of this name cover, the options they need, and their tensors."""
+        """Return what the weights of this name cover, the options they need, and the tensors."""
         if name == weights.NONE:
             return "scratch", self.options["scratch"], {}
         known: dict[str, tuple[Source, type[WeightsEnum]]] = {}
@@ -255,8 +260,8 @@ class TorchvisionFactory:
                 f" known: {weights.NONE}, {', '.join(sorted(known))}"
             )
         content = weights.read_weights_file(path)
-        if checkpoints.is_checkpoint(content):
-            checkpoint = checkpoints.parse(path, content)
+        if is_detector(content):
+            checkpoint = parse_detector(path, content)
             if checkpoint.architecture != self.name:
                 raise WeightsError(
                     f"train.weights: {path} is a {checkpoint.architecture}, not a {self.name}"

@@ -1,4 +1,4 @@
-"""Random changes of training images and their boxes (torchvision.transforms.v2)."""
+"""Transforms of images: random changes for training, and normalization into batches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torchvision import tv_tensors
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import v2
 
 from boxloop.params import Augmentation
@@ -24,22 +26,23 @@ _ORDER: tuple[Augmentation, ...] = ("color", "zoom_out", "iou_crop", "hflip", "v
 
 
 class Augment:
-    """Applies the chosen changes to one image.
+    """Change one image and its boxes at random (torchvision.transforms.v2).
 
     Every draw is seeded by itself, so that the result depends neither on the order in which
     worker processes happen to run nor on how many there are.
     """
 
     def __init__(self, names: Sequence[Augmentation], seed: int) -> None:
-        """The changes in ``names``, always applied in the same order: color first, flips last."""
+        """Choose the changes; their order is always the same: color first, flips last."""
         self.steps = [(name, _TRANSFORMS[name]()) for name in _ORDER if name in names]
         self.seed = seed
+        self.crops = "iou_crop" in names
         self._sanitize = v2.SanitizeBoundingBoxes(min_size=1.0, labels_getter=lambda s: s[2])
 
     def __call__(
         self, image: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor, draw: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One changed copy.
+        """Return a changed copy.
 
         Args:
             image: (3, h, w) uint8.
@@ -48,8 +51,8 @@ class Augment:
             draw: number of the draw in the training.
 
         Returns:
-            The three again. zoom_out and iou_crop change h and w; a crop drops boxes whose centre
-            lies outside it.
+            Image, boxes and labels. zoom_out and iou_crop change h and w; a crop drops boxes whose
+            centre lies outside it.
         """
         if not self.steps:
             return image, boxes, labels
@@ -78,3 +81,54 @@ class Augment:
             sample[1].as_subclass(torch.Tensor),
             sample[2],
         )
+
+
+class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
+    """Normalise images that have the model's input size already, and stack them.
+
+    It takes the place of a torchvision model's own transform, which would resize every image at
+    every step, in floating point; here that was done once (``dataset.py``), and bytes are what
+    travels to the device.
+    """
+
+    def __init__(self, mean: list[float], std: list[float], size_divisible: int = 1) -> None:
+        """Set what images are normalised by.
+
+        Args:
+            mean: of red, green and blue in [0, 1].
+            std: their standard deviations.
+            size_divisible: height and width of a batch are padded to multiples of it.
+        """
+        super().__init__(1, 1, mean, std, size_divisible=size_divisible)
+
+    def forward(
+        self,
+        images: list[torch.Tensor],
+        targets: list[dict[str, torch.Tensor]] | None = None,
+    ) -> tuple[ImageList, list[dict[str, torch.Tensor]] | None]:
+        """Make one normalised batch.
+
+        Args:
+            images: (3, h, w) uint8; sizes may differ.
+            targets: returned as they are.
+
+        Returns:
+            (N, 3, H, W) float32 with the images in the upper left corners and zeros (the mean
+            colour) elsewhere, with each image's (h, w); and the targets.
+        """
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        height, width = (self._pad(max(side)) for side in zip(*sizes, strict=True))
+        device = images[0].device
+        mean = torch.tensor(self.image_mean, device=device).view(1, 3, 1, 1) * 255.0
+        std = torch.tensor(self.image_std, device=device).view(1, 3, 1, 1) * 255.0
+        if all(size == (height, width) for size in sizes):
+            batch = (torch.stack(images).float() - mean) / std
+        else:
+            batch = torch.zeros(len(images), 3, height, width, device=device)
+            for image, (h, w), place in zip(images, sizes, batch, strict=True):
+                place[:, :h, :w] = (image.float() - mean[0]) / std[0]
+        return ImageList(batch.contiguous(memory_format=torch.channels_last), sizes), targets
+
+    def _pad(self, side: int) -> int:
+        unit = int(self.size_divisible)
+        return -(-side // unit) * unit

@@ -1,4 +1,4 @@
-"""SimNet, the paper's similarity network (section 3.1): which images look alike, without labels.
+"""SimNet, the paper's similarity network (section 3.1), trained without labels.
 
 "SimNet uses ResNet50 as a backbone and structured lifted loss as loss function. Images from the
 unlabeled dataset are horizontally split into pairs, and the SimNet is trained on these pairs for

@@ -8,7 +8,7 @@ from boxloop import distributed
 
 
 def lifted_structure_loss(margin: float) -> nn.Module:
-    """The loss of a batch; call it with vectors (M, D) and labels (M,).
+    """Build the loss of a batch; call it with vectors (M, D) and labels (M,).
 
     With D the Euclidean distance, P the positive pairs, N the negative pairs and the margin alpha::
 
@@ -22,11 +22,12 @@ def lifted_structure_loss(margin: float) -> nn.Module:
     one, which the library does unless told otherwise: the formula takes them as they are, and so
     does the ordering.
 
+    Where processes work together, the batch is that of all of them: the library's wrapper gathers
+    the vectors, of equal numbers from each, so that no negative pair is lost, and multiplies the
+    loss by the number of processes, because gradients are averaged over them.
+
     Args:
         margin: alpha; 1 in the paper of Song et al.
-
-    Where processes work together, the batch is that of all of them: the library's wrapper gathers
-    the vectors, of equal numbers from each, so that no negative pair is lost.
     """
     from pytorch_metric_learning.distances import LpDistance
     from pytorch_metric_learning.losses import LiftedStructureLoss

@@ -1,4 +1,4 @@
-"""From images to halves with their labels: what one step of SimNet's training is made of."""
+"""Pairs of image halves with their labels, and the batches that they come in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from boxloop.params import Halves
 
 
 def half_size(size: int, halves: Halves) -> tuple[int, int]:
-    """(height, width) of a half of a square image of ``size`` pixels."""
+    """Return (height, width) of a half of a square image of ``size`` pixels."""
     return (size, size // 2) if halves == "left_right" else (size // 2, size)
 
 
-def cut(images: torch.Tensor, halves: Halves) -> torch.Tensor:
-    """Both halves of every image.
+def split_halves(images: torch.Tensor, halves: Halves) -> torch.Tensor:
+    """Split every image into its two halves.
 
     The halves have one size: the middle line of an odd number of pixels belongs to neither.
 
@@ -34,21 +34,27 @@ def cut(images: torch.Tensor, halves: Halves) -> torch.Tensor:
     return torch.cat([first, second])
 
 
-def labels(images: int) -> torch.Tensor:
-    """(2 B,) the number within its batch of the image that each half of :func:`cut` is from.
+def pair_labels(images: int) -> torch.Tensor:
+    """Label each half of :func:`split_halves` with the number of its image in the batch.
 
     Halves of equal labels are a positive pair, all others a negative one.
+
+    Args:
+        images: B, images in the batch.
+
+    Returns:
+        (2 B,) int64.
     """
     return torch.arange(images).repeat(2)
 
 
 def batches_per_epoch(images: int, batch_size: int) -> int:
-    """Batches that one pass over so many images takes; see :func:`epoch`."""
+    """Count the batches of :func:`draw_epoch`."""
     return min(-(-images // batch_size), images // 2)
 
 
-def epoch(images: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """One pass over the images in a new random order: every image is in exactly one batch.
+def draw_epoch(images: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
+    """Divide the images, in a new random order, into batches of nearly equal size.
 
     Sizes differ by one at most, so that no batch is left with a single image, which would have no
     negative pair. (With a ``batch_size`` of 2 and an odd number of images, one batch has three.)
@@ -66,8 +72,8 @@ def epoch(images: int, batch_size: int, generator: torch.Generator) -> Iterator[
         yield batch.tolist()
 
 
-def part(batch: list[int], rank: int, size: int) -> list[int]:
-    """What the process ``rank`` of ``size`` takes of a batch.
+def shard(batch: list[int], rank: int, size: int) -> list[int]:
+    """Return the part of a batch that the process ``rank`` of ``size`` takes.
 
     All take as many images as the others; up to ``size - 1`` of the batch wait for the next epoch,
     whose order is another one.

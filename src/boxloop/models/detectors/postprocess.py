@@ -1,4 +1,4 @@
-"""From a model's raw detections to the boxes that are offered for review."""
+"""Raw detections of a model as boxes that are offered for review."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_boxes(
     classes: Sequence[str],
     score_floor: float,
 ) -> Boxes:
-    """Boxes with ids p0, p1, ..., the highest score first.
+    """Return boxes with ids p0, p1, ..., the highest score first.
 
     Coordinates are clipped to the image and rounded to 1/100 pixel, scores to 1e-5: further digits
     differ between machines, and would make equal proposals look new to DVC. A box that has no area

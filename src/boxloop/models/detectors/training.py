@@ -1,0 +1,124 @@
+"""The training of detectors that speak torchvision's detection interface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from boxloop import distributed
+from boxloop.errors import ParamsError
+from boxloop.models.batch_norm import CALIBRATION_IMAGES, calibration_batches
+from boxloop.models.detectors.dataset import LabeledSamples, Sample, SharedBatchSampler
+from boxloop.models.progress import StepProgress
+from boxloop.models.trainer import Batch, fit
+from boxloop.models.training_log import TrainingLog
+from boxloop.params import TrainParams
+
+MIN_WORKERS = {"cuda": 2}
+"""Processes that augment images at least, by the device: a GPU is faster than one of them, while on
+a CPU they would take cores from the model."""
+
+
+def train_model(
+    model: nn.Module,
+    samples: LabeledSamples,
+    params: TrainParams,
+    device: torch.device,
+    *,
+    min_batch: int = 1,
+    preparing_seconds: float = 0.0,
+    initial_weights: str = "none",
+    progress: StepProgress | None = None,
+) -> TrainingLog:
+    """Train a detector in place; see :func:`boxloop.models.trainer.fit`.
+
+    Args:
+        model: in training mode, ``model(images, targets)`` returns its losses by name; images are
+            (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,).
+        samples: the labeled images; at least one.
+        params: of the training.
+        device: where the model is.
+        min_batch: the smallest batch that the model's batch norm can be trained on.
+        preparing_seconds: time that making ``samples`` took, for the log.
+        initial_weights: for the log.
+        progress: called after every step.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite; the model is of no use.
+        ParamsError: the processes cannot share a batch.
+    """
+    batch = max(params.batch_size, min_batch)
+    world = distributed.world()
+    if batch % world.size or batch // world.size < min_batch:
+        raise ParamsError(
+            f"{world.size} processes cannot share a batch of {batch} images: set train.batch_size"
+            f" to a multiple of {world.size}, at least {world.size * min_batch}, or change"
+            " --processes"
+        )
+    steps = params.steps or math.ceil((params.epochs or 1) * len(samples) / batch)
+    loader = DataLoader(
+        samples,
+        batch_size=batch // world.size,
+        sampler=SharedBatchSampler(
+            len(samples),
+            steps * batch,
+            params.seed,
+            batch=batch,
+            rank=world.rank,
+            size=world.size,
+        ),
+        num_workers=max(params.workers, MIN_WORKERS.get(device.type, 0)),
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+    )
+    result = fit(
+        model,
+        _losses,
+        loader,
+        params,
+        device,
+        steps=steps,
+        seed=params.seed + world.rank,
+        calibration=_without_augmentation(samples, batch, steps * batch // 4),
+        decay_vectors=False,
+        remedy=f"lower train.learning_rate (now {params.learning_rate:g}), or raise"
+        f" train.batch_size (now {params.batch_size})",
+        progress=progress,
+    )
+    return TrainingLog(
+        steps=steps,
+        epochs=steps * batch / len(samples),
+        images=len(samples),
+        losses=result.losses,
+        seconds=result.seconds,
+        images_per_second=steps * batch / result.seconds,
+        wait_fraction=result.waited / result.seconds,
+        preparing_seconds=preparing_seconds,
+        device=result.device,
+        initial_weights=initial_weights,
+        boxes=sum(len(boxes) for boxes in samples.boxes),
+        batch_size=batch,
+        parameters=result.parameters,
+    )
+
+
+def _losses(model: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
+    images, targets = batch
+    losses: dict[str, torch.Tensor] = model(images, targets)
+    return losses
+
+
+def _collate(samples: list[Sample]) -> Batch:
+    targets = [{"boxes": sample.boxes, "labels": sample.labels} for sample in samples]
+    return [sample.image for sample in samples], targets
+
+
+def _without_augmentation(samples: LabeledSamples, batch_size: int, limit: int) -> Iterator[Batch]:
+    """Draw batches to recalibrate batch norm with, from at most ``limit`` images."""
+    # A quarter of the images that were trained on, so that the time does not show.
+    for batch in calibration_batches(len(samples), batch_size, min(CALIBRATION_IMAGES, limit)):
+        yield _collate([samples.plain(index) for index in batch])

@@ -1,0 +1,95 @@
+"""Logs of trainings, as the JSON files of a campaign hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class _Log:
+    """What the logs of all trainings have in common.
+
+    Attributes:
+        steps: optimiser steps.
+        epochs: passes over the images; a fraction where ``train.steps`` was set.
+        images: images that were trained on.
+        losses: rows of ``step`` (1-based), the losses by name, ``learning_rate`` and ``time``
+            (seconds since the first step began). A row is the mean over the steps since the row
+            before it; there are at most 1,000 rows.
+        seconds: of all steps, and of the recalibration of batch norm after them.
+        images_per_second: images of all steps by ``seconds``.
+        wait_fraction: share of ``seconds`` in which the model waited for its next images.
+        preparing_seconds: time to decode and resize the images before the first step.
+        device: where it was computed, for example "cpu", "cuda:0" or "2 x cuda".
+        initial_weights: where the training started from, in words.
+    """
+
+    steps: int
+    epochs: float
+    images: int
+    losses: tuple[Mapping[str, float], ...]
+    seconds: float
+    images_per_second: float
+    wait_fraction: float
+    preparing_seconds: float
+    device: str
+    initial_weights: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the log as plain dicts, lists, strings and numbers."""
+        return {**asdict(self), "losses": [dict(row) for row in self.losses]}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the log whose :meth:`to_json` is ``content``.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        odd = {field.name for field in fields(cls)} ^ set(content)
+        if odd:
+            names = ", ".join(sorted(odd))
+            raise ValueError(f"a training log has missing or unknown fields: {names}")
+        return cls(**{**content, "losses": tuple(content["losses"])})
+
+
+@dataclass(frozen=True)
+class TrainingLog(_Log):
+    """Log of a detector's training.
+
+    Rows of ``losses`` have each component of the loss under its own name, and their sum as
+    ``total``. Images without a box count in ``images``.
+
+    Attributes:
+        boxes: boxes of the images.
+        batch_size: images per step.
+        parameters: numbers in the model that training could change.
+    """
+
+    boxes: int
+    batch_size: int
+    parameters: int
+
+    @classmethod
+    def of_nothing(cls) -> TrainingLog:
+        """Return the log of a training on no images."""
+        return cls(0, 0.0, 0, (), 0.0, 0.0, 0.0, 0.0, "cpu", "none", 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class SimNetLog(_Log):
+    """Log of SimNet's training.
+
+    Rows of ``losses`` have one ``loss``. Byte-identical images count once in ``images``.
+
+    Attributes:
+        network: torchvision's name of the backbone.
+        halves: "left_right" or "top_bottom".
+        input_size: side in pixels of the square images that the halves were cut from.
+    """
+
+    network: str
+    halves: str
+    input_size: int

@@ -1,0 +1,27 @@
+"""Backbones in training and in evaluation."""
+
+import pytest
+import torch
+from torchvision import models
+
+from boxloop.models import backbones
+
+SIZE = (32, 32)
+
+
+def build(network):
+    start = backbones.start(network, "none", section="features")
+    return backbones.build(network, start, [SIZE], seed=0)
+
+
+@pytest.mark.parametrize("network", ["mobilenet_v2", "squeezenet1_1", "mobilenet_v3_small"])
+def test_drop_out_stays_off(network):
+    """Also in training mode, in which torchvision's own network blurs its vectors."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, *SIZE), dtype=torch.uint8)
+    backbone = build(network)
+    backbone.train()
+    assert backbone.training
+    assert torch.equal(backbone(images), backbone(images))
+    plain = models.get_model(network, weights=None).train()
+    assert not torch.equal(plain(images / 255), plain(images / 255))
