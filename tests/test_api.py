@@ -71,17 +71,18 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
     artifacts.write_images(paths.images, dataset.images)
     artifacts.write_truth(paths.truth, dataset.truth)
     params, said = simulated.params, []
-    pipeline.features(paths, params)
-    assert pipeline.order(paths, params) == simulated.order
-    batches, rest = pipeline.batch(paths, params)
+    campaign = pipeline.Campaign(paths, params, say=said.append)
+    pipeline.features(campaign)
+    assert pipeline.order(campaign) == simulated.order
+    batches, rest = pipeline.batch(campaign)
     assert (tuple(batches), rest) == (simulated.batches, 0)
-    pipeline.start(paths)
+    pipeline.start(campaign)
     for key, offered in zip(params.iterations, simulated.proposals, strict=True):
-        pipeline.train(paths, params, key)
-        assert pipeline.propose(paths, params, key).boxes == offered.boxes
-        pipeline.review(paths, params, key, say=said.append)
-        pipeline.merge(paths, params, key)
-        pipeline.account(paths, params, key)
+        pipeline.train(campaign, key)
+        assert pipeline.propose(campaign, key).boxes == offered.boxes
+        pipeline.review(campaign, key)
+        pipeline.merge(campaign, key)
+        pipeline.account(campaign, key)
     workloads = tuple(artifacts.read_workload(paths.workload(key)) for key in params.iterations)
     assert workloads == simulated.results.workloads
     assert artifacts.read_labeled(paths.labeled("b02")) == simulated.labeled

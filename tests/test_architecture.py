@@ -140,7 +140,9 @@ def test_a_stage_is_a_function_a_command_and_a_section_of_one_name(name):
     assert name in get_command(app).commands
     function = getattr(pipeline, name)
     assert function.__module__ == "boxloop.pipeline"
-    assert next(iter(inspect.signature(function).parameters)) == "paths"
+    first, *more = inspect.signature(function).parameters
+    assert first == "campaign"
+    assert (more[:1] == ["turn"]) == ("foreach" in STAGES[name])
     # Some stages have no parameters; none has parameters without a section of its own.
     if "params" in stage:
         assert name in Params.model_fields

@@ -42,6 +42,12 @@ def reporting(what: str, *, shown: bool = True) -> Iterator[Report]:
 
 
 @contextmanager
+def quiet(what: str) -> Iterator[Report]:
+    """Show nothing of a job's progress."""
+    yield silent
+
+
+@contextmanager
 def _bar(what: str) -> Iterator[Report]:
     columns = (
         TextColumn("{task.description}"),

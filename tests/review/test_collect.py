@@ -51,7 +51,7 @@ class CampaignResults:
 
     def collect(self, key, params=PEOPLE):
         paths, out = self.paths, self.paths.corrections(key)
-        files = (paths.images, paths.proposals(key), paths.truth, out)
+        files = (paths.images, paths.truth, paths.proposals(key), out)
         collect(paths, params, *files, say=self.said.append)
         return artifacts.read_corrections(out)
 

@@ -13,9 +13,8 @@ from boxloop.cli.options import (
     Overrides,
     ParamsFile,
     campaign_params,
-    read,
+    print_results,
     stage_params,
-    written,
 )
 from boxloop.errors import UserError
 
@@ -94,35 +93,28 @@ def review(
             "--collect", help="Open nothing: put the corrections together, as 'dvc repro' does."
         ),
     ] = False,
-    images: Path | None = read("With --collect: all images [data/images.json]."),
-    proposals: Path | None = read("With --collect [data/proposals/BATCH.json]."),
-    truth: Path | None = read("With --collect: the annotations [data/truth.json]."),
-    out: Path | None = written("the corrections [data/corrections/BATCH.json]."),
+    images: Annotated[Path | None, typer.Option(help="--collect reads it: all images.")] = None,
+    proposals: Annotated[Path | None, typer.Option(help="It reads: proposals.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="It reads: annotations.")] = None,
+    out: Annotated[Path | None, typer.Option(help="It writes: corrections.")] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
     """Correct the proposals for a batch in the FiftyOne App."""
     from boxloop.campaign.paths import CampaignPaths
 
+    options = {"images": images, "proposals": proposals, "truth": truth, "out": out}
+    files = {name: file for name, file in options.items() if file is not None}
     if collect:
         from boxloop import pipeline
 
         if batch is None:
             raise UserError("--collect needs the batch, as in 'boxloop review b01 --collect'")
-        pipeline.review(
-            CampaignPaths(),
-            stage_params(params, override),
-            batch,
-            images=images,
-            proposals=proposals,
-            truth=truth,
-            out=out,
-        )
+        campaign = pipeline.Campaign(CampaignPaths(), stage_params(params, override), files)
+        pipeline.review(campaign, batch)
         return
-    files = {"images": images, "proposals": proposals, "truth": truth, "out": out}
-    given = [name for name, file in files.items() if file is not None]
-    if given:
-        raise UserError(f"--{given[0]} is for --collect: leave it out, or add --collect")
+    if files:
+        raise UserError(f"--{min(files)} is for --collect: leave it out, or add --collect")
     from boxloop.review.fiftyone import session
 
     session.review(
@@ -154,16 +146,8 @@ def status(
     p, paths = campaign_params(params, override), CampaignPaths()
     print(status_text(paths, p))
     if table:
-        from boxloop.report.console import effort_text, where_to_look, workload_text
-        from boxloop.report.review_time import read_effort
-        from boxloop.tracking.store_uri import ui_hint
-
-        done = read_results(paths, p)
-        print(f"\n{workload_text(done)}\n")
-        effort = read_effort(paths, done)
-        if effort is not None:
-            print(f"{effort_text(effort, done)}\n")
-        print(where_to_look(paths, ui_hint(paths.root) if p.track.enabled else None))
+        print()
+        print_results(paths, p, read_results(paths, p))
 
 
 @app.command(name="install-mongod", rich_help_panel=PEOPLE)

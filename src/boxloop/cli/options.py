@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from boxloop.errors import ParamsError
 
 if TYPE_CHECKING:
+    from boxloop.campaign.paths import CampaignPaths
+    from boxloop.campaign.results import CampaignResults
     from boxloop.params import Params
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters file.")]
@@ -29,16 +29,6 @@ Processes = Annotated[
     ),
 ]
 PARAMS = Path("params.yaml")
-
-
-def read(help: str) -> Any:
-    """Return an option for a file that a command reads; the campaign's own unless given."""
-    return typer.Option(None, help=help)
-
-
-def written(help: str) -> Any:
-    """Return an option for a file that a command writes; the campaign's own unless given."""
-    return typer.Option(None, help=f"Written: {help}")
 
 
 def stage_params(path: Path, overrides: list[str] | None) -> Params:
@@ -68,17 +58,13 @@ def campaign_params(path: Path, overrides: list[str] | None) -> Params:
     return stage_params(path, overrides)
 
 
-def first_process() -> bool:
-    """Say whether this is the process that talks to people, of those that share the work."""
-    return os.environ.get("RANK", "0") == "0"
+def print_results(paths: CampaignPaths, params: Params, done: CampaignResults) -> None:
+    """Print the workload of the finished batches, people's time, and where to read on."""
+    from boxloop.report.console import effort_text, where_to_look, workload_text
+    from boxloop.report.review_time import read_effort
+    from boxloop.tracking.store_uri import ui_hint
 
-
-def share_out(processes: int) -> Callable[[], bool]:
-    """Return a function that has ``processes`` processes run this command line."""
-
-    def run() -> bool:
-        from boxloop import distributed
-
-        return distributed.launch_processes(processes)
-
-    return run
+    print(workload_text(done))
+    effort = read_effort(paths, done)
+    print("" if effort is None else f"\n{effort_text(effort, done)}\n")
+    print(where_to_look(paths, ui_hint(paths.root) if params.track.enabled else None))

@@ -27,8 +27,8 @@ def collect(
     paths: CampaignPaths,
     params: ReviewParams,
     images: Path,
-    proposals: Path,
     truth: Path,
+    proposals: Path,
     out: Path,
     *,
     say: Callable[[str], object] = print,
@@ -53,8 +53,7 @@ def collect(
     require_writable(out, "boxloop/corrections")
     offered = artifacts.read_proposals(proposals)
     image_set = artifacts.read_images(images)
-    with artifacts.faults_of(proposals):
-        refs = image_set.subset(list(offered.boxes))
+    refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
     before = artifacts.read_corrections(out) if out.exists() else None
     known = submissions.read(*paths.journals)
     if params.annotator == SIMULATED:

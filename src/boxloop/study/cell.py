@@ -8,7 +8,8 @@ was killed goes on at the very file that is missing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
 from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.params import EMPTY, Params
+from boxloop.progress import Report
 from boxloop.study.cell_files import LAST, Held
 
 _COUNTED = "counted.json"
@@ -55,14 +57,14 @@ def run(
     """
     _count_anew(paths, params, counted)
     artifacts.write_order(paths.order, artifacts.read_order(order))
-    pipeline.batch(paths, params)
+    pipeline.batch(_campaign(paths, params, say))
     if not (paths.labeled(EMPTY).exists() and paths.detector(EMPTY).exists()):
-        pipeline.start(paths)
+        pipeline.start(_campaign(paths, params, say))
     keys, previous = list(params.iterations), EMPTY
     for number, key in enumerate(keys):
         _train(paths, params, previous, key, say)
         _propose(paths, params, key, say)
-        _count(paths, params, key)
+        _count(paths, params, key, say)
         if held is not None and number > 0:
             _evaluate(paths, params, held, key, previous, say)
         say("turn", number + 1, len(keys))
@@ -95,14 +97,8 @@ def _train(paths: CampaignPaths, params: Params, previous: str, key: str, say: S
             f"{before} is gone, and {key} goes on from it: delete the folder {paths.root}, and"
             " the cell is run anew"
         )
-    pipeline.train(
-        paths,
-        params,
-        key,
-        labeled=paths.labeled(previous),
-        previous=before,
-        progress=lambda step, steps, **_: say(f"training {key}", step, steps),
-    )
+    files = {"labeled": paths.labeled(previous), "previous": before}
+    pipeline.train(_campaign(paths, params, say, files), key)
 
 
 def _is_needed(paths: CampaignPaths, params: Params, key: str) -> bool:
@@ -116,18 +112,17 @@ def _is_needed(paths: CampaignPaths, params: Params, key: str) -> bool:
 
 def _propose(paths: CampaignPaths, params: Params, key: str, say: Say) -> None:
     if not paths.proposals(key).exists():
-        pipeline.propose(
-            paths, params, key, progress=lambda done, of: say(f"proposing {key}", done, of)
-        )
+        pipeline.propose(_campaign(paths, params, say), key)
 
 
-def _count(paths: CampaignPaths, params: Params, key: str) -> None:
+def _count(paths: CampaignPaths, params: Params, key: str, say: Say) -> None:
+    campaign = _campaign(paths, params, say)
     if not paths.corrections(key).exists():
-        pipeline.review(paths, params, key, say=lambda _: None)
+        pipeline.review(campaign, key)
     if not paths.labeled(key).exists():
-        pipeline.merge(paths, params, key)
+        pipeline.merge(campaign, key)
     if not paths.workload(key).exists():
-        pipeline.account(paths, params, key)
+        pipeline.account(campaign, key)
 
 
 def _evaluate(
@@ -163,3 +158,21 @@ def _evaluate(
             **voc_average_precision(boxes, truth),
         },
     )
+
+
+def _campaign(
+    paths: CampaignPaths, params: Params, say: Say, files: Mapping[str, Path] | None = None
+) -> pipeline.Campaign:
+    return pipeline.Campaign(
+        paths, params, files or {}, reporting=reporting_to(say), say=lambda _: None
+    )
+
+
+def reporting_to(say: Say) -> Callable[[str], AbstractContextManager[Report]]:
+    """Return a display of progress that tells ``say``."""
+
+    @contextmanager
+    def reporting(job: str) -> Iterator[Report]:
+        yield lambda done, total, **_: say(job, done, total)
+
+    return reporting

@@ -94,9 +94,9 @@ def _features_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Pat
     needs: tuple[str, ...] = ()
     if simnet is not None and not simnet.exists():
         needs = (simnet.parent.name,)
-        shared.setdefault(
-            needs[0], Job(needs[0], {**content, "kind": "simnet", "out": str(simnet)})
-        )
+        log = str(simnet.with_suffix(".json"))
+        train = {**content, "kind": "simnet", "out": str(simnet), "log": log}
+        shared.setdefault(needs[0], Job(needs[0], train))
     shared.setdefault(name, Job(name, content, needs))
     return out, (name,)
 

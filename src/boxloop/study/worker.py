@@ -79,39 +79,23 @@ _Say = Callable[[str, int, int], None]
 
 
 def _simnet(job: _Job, params: Params, say: _Say) -> None:
-    out = Path(job["out"])
-    pipeline.simnet(
-        CampaignPaths(out.parent),
-        params,
-        images=Path(job["images"]),
-        out=out,
-        log=out.with_suffix(".json"),
-        progress=lambda step, steps, **_: say("training SimNet", step, steps),
-    )
+    pipeline.simnet(_stage(job, params, say, "images", "out", "log"))
 
 
 def _features(job: _Job, params: Params, say: _Say) -> None:
-    out = Path(job["out"])
-    pipeline.features(
-        CampaignPaths(out.parent),
-        params,
-        images=Path(job["images"]),
-        simnet=Path(job["simnet"]) if job["simnet"] else None,
-        out=out,
-        progress=lambda done, of: say("features", done, of),
-    )
+    pipeline.features(_stage(job, params, say, "images", "simnet", "out"))
 
 
 def _order(job: _Job, params: Params, say: _Say) -> None:
-    out = Path(job["out"])
-    pipeline.order(
-        CampaignPaths(out.parent),
-        params,
-        features=Path(job["features"]) if job["features"] else None,
-        out=out,
-        image_ids=job["image_ids"],
-        progress=lambda done, of: say("ordering", done, of) if done % 500 == 0 else None,
-    )
+    pipeline.order(_stage(job, params, say, "features", "out"), job["image_ids"])
+
+
+def _stage(job: _Job, params: Params, say: _Say, *names: str) -> pipeline.Campaign:
+    """Return what a stage works on outside a cell: the files that the job names."""
+    from boxloop.study.cell import reporting_to
+
+    files = {name: Path(job[name]) for name in names if job[name]}
+    return pipeline.Campaign(CampaignPaths(), params, files, reporting=reporting_to(say))
 
 
 def _cell(job: _Job, params: Params, say: _Say) -> None:

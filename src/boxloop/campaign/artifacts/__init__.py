@@ -34,7 +34,7 @@ from boxloop.campaign.artifacts.read_write import (
     write_truth,
     write_workload,
 )
-from boxloop.campaign.artifacts.schemas import faults_of
+from boxloop.campaign.artifacts.schemas import faults_of, subset_of
 
 __all__ = [
     "create_corrections",
@@ -52,6 +52,7 @@ __all__ = [
     "read_training_log",
     "read_truth",
     "read_workload",
+    "subset_of",
     "write_batch",
     "write_batches",
     "write_corrections",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boxloop.core.types import Boxes, BoxesByImage
+from boxloop.core.types import Boxes, BoxesByImage, ImageRef, ImageSet
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 
@@ -268,6 +268,16 @@ def faults_of(path: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}") from None
+
+
+def subset_of(images: ImageSet, image_ids: Sequence[str], source: Path) -> tuple[ImageRef, ...]:
+    """Return the images that the file ``source`` lists.
+
+    Raises:
+        ArtifactError: an image is not among ``images``; names the file.
+    """
+    with faults_of(source):
+        return images.subset(image_ids)
 
 
 def boxes_out(table: BoxesByImage) -> dict[str, list[dict[str, Any]]]:
