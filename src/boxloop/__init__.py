@@ -1,7 +1,7 @@
 """boxloop: label a pile of images with a fraction of the boxes drawn by hand.
 
-``import boxloop`` offers what a notebook needs (docs/api.md): the names in ``__init__.pyi``, each of
-which is imported when it is first used.
+``import boxloop`` offers what a notebook needs (docs/api.md): the names in ``__init__.pyi``, each
+of which is imported when it is first used.
 """
 
 import lazy_loader

@@ -40,8 +40,7 @@ class Campaign:
         files: other places for the files of this stage, by the names that its docstring lists.
         reporting: shows the progress of a job, given in a few words.
         say: told what a person may want to know.
-        share_out: called where there is work to share: has several processes do it, and tells
-            whether they did.
+        share_out: has several processes do the work, and tells whether they did.
     """
 
     paths: CampaignPaths
@@ -84,8 +83,7 @@ class Campaign:
 def dataset(campaign: Campaign) -> Dataset:
     """Read a dataset: its images, its boxes where it has any, and its faults.
 
-    Writes ``images``, ``truth``, ``faults`` and the folder ``drawn``, which is empty but for the
-    demo.
+    Writes ``images``, ``truth``, ``faults``, and ``drawn``, a folder that the demo draws into.
     """
     from boxloop import datasets
 
@@ -381,7 +379,7 @@ def track(campaign: Campaign, turn: str) -> None:
     """
     from boxloop.tracking.track_turn import track as track_turn
 
-    (out,) = campaign.choose(out=campaign.paths.tracked(turn))
+    [out] = campaign.choose(out=campaign.paths.tracked(turn))
     track_turn(campaign.paths, campaign.params, turn, out, say=campaign.say)
 
 
