@@ -8,9 +8,9 @@ import urllib.request
 
 import numpy as np
 import pytest
+import yaml
 from bson import ObjectId
 from PIL import Image
-from ruamel.yaml import YAML
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
@@ -79,7 +79,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         "iterations": iterations,
         **(params or {}),
     }
-    YAML().dump(content, root / "params.yaml")
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return paths
 
 

@@ -37,14 +37,6 @@ def scipy_distance(a, b):
     return float(cdist([a], [b])[0, 0])
 
 
-def plain_sum(numbers):
-    """One rounding per addition; the built-in ``sum`` compensates them from Python 3.12 on."""
-    result = 0.0
-    for number in numbers:
-        result += number
-    return result
-
-
 def plain_order(features, query, farthest, linkage, dist=math.dist, total=math.fsum):
     """Section 3.2 in plain loops, from the same query list."""
     points = dict(zip(features.image_ids, features.vectors.astype(float).tolist(), strict=True))
@@ -139,9 +131,7 @@ def test_agrees_with_plain_loops_whatever_fits(features, strategy, linkage, size
             patch.setattr(name, limit)
         result = order(features, strategy, query_size=size, linkage=linkage).image_ids
     query, farthest = result[: min(size, len(result))], strategy == "dissimilar"
-    assert list(result) == plain_order(
-        features, query, farthest, linkage, scipy_distance, plain_sum
-    )
+    assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
 
 
 @pytest.mark.usefixtures("all_ways")
@@ -157,7 +147,7 @@ def test_two_tight_clusters_far_apart(strategy, linkage):
         result = order(features, strategy, linkage=linkage, query_size=1).image_ids
         farthest = strategy == "dissimilar"
         assert list(result) == plain_order(
-            features, result[:1], farthest, linkage, scipy_distance, plain_sum
+            features, result[:1], farthest, linkage, scipy_distance, sum
         )
 
 

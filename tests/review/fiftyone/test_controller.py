@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
@@ -481,9 +481,9 @@ def test_unknown_batches_and_batches_without_proposals_are_told(open_session, pa
 
 def test_other_thresholds_of_the_account_count_in_the_session_too(open_session, paths):
     path = paths.root / "params.yaml"
-    content = YAML(typ="safe").load(path)
+    content = yaml.safe_load(path.read_text())
     content["account"] = {"iou_thresholds": [0.3]}
-    YAML().dump(content, path)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     draw_first_batch(open_session).finish()
     session = open_session("b01")
     session.app.move("img02", "p0", MOVED)  # IoU 1/3: right at this threshold
