@@ -141,9 +141,7 @@ def test_agrees_with_plain_loops_whatever_fits(features, strategy, linkage, size
             patch.setattr(name, limit)
         result = order(features, strategy, query_size=size, linkage=linkage).image_ids
     query, farthest = result[: min(size, len(result))], strategy == "dissimilar"
-    assert list(result) == plain_order(
-        features, query, farthest, linkage, scipy_distance, plain_sum
-    )
+    assert list(result) == plain_order(features, query, farthest, linkage, scipy_distance, sum)
 
 
 @pytest.mark.usefixtures("all_ways")
@@ -159,7 +157,7 @@ def test_two_tight_clusters_far_apart(strategy, linkage):
         result = order(features, strategy, linkage=linkage, query_size=1).image_ids
         farthest = strategy == "dissimilar"
         assert list(result) == plain_order(
-            features, result[:1], farthest, linkage, scipy_distance, plain_sum
+            features, result[:1], farthest, linkage, scipy_distance, sum
         )
 
 
