@@ -65,7 +65,9 @@ def test_types_and_errors_stand_on_numpy_alone(name):
     assert roots(MODULES[name]) <= {*sys.stdlib_module_names, "numpy"}
 
 
-@pytest.mark.parametrize("name", ["boxes", "ordering", "batching", "workload", "labeled_set"])
+@pytest.mark.parametrize(
+    "name", ["boxes", "box_validation", "ordering", "batching", "workload", "labeled_set"]
+)
 def test_the_method_does_no_io_and_knows_no_framework(name):
     path = MODULES[f"boxloop.core.{name}"]
     heavy = {"torch", "torchvision", "mlflow", "fiftyone", "typer", "PIL", "pathlib", "json"}

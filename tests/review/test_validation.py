@@ -51,6 +51,8 @@ def test_an_image_without_boxes_is_fine():
     [
         (raw(60, 10, 114, 30), "box of class 'RBC' at (60, 10) sticks out of the image by 14 px"
          " on the right"),
+        (raw(60, -0.5, 114, 30), "box of class 'RBC' at (60, -0.5) sticks out of the image by 14 px"
+         " on the right"),
         (raw(-3.25, 10, 20, 90), "box of class 'RBC' at (-3.2, 10) sticks out of the image by 3.2"
          " px on the left and by 10 px at the bottom"),
         (raw(5, -2, 20, 20), "box of class 'RBC' at (5, -2) sticks out of the image by 2 px at the"
