@@ -110,11 +110,9 @@ def test_the_reviewer_is_the_account_s_owner_unless_named(monkeypatch):
 
 
 def test_the_command_that_opens_a_session_again_is_complete():
-    assert session.again(ReviewRequest("b02", "ann")) == "boxloop review b02"
-    assert (
-        session.again(ReviewRequest("b02", "ann", "1/2", True))
-        == "boxloop review b02 --part 1/2 --redo"
-    )
+    assert session.review_command(ReviewRequest("b02", "ann")) == "boxloop review b02"
+    request = ReviewRequest("b02", "ann", "1/2", True)
+    assert session.review_command(request) == "boxloop review b02 --part 1/2 --redo"
 
 
 def test_the_next_free_port_is_held_from_then_on():
