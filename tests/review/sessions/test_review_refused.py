@@ -11,6 +11,7 @@ from boxloop.core.types import Boxes
 from boxloop.errors import ReviewPending, SessionError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session
+from boxloop.review.fiftyone.app_process import bind
 from boxloop.review.fiftyone.session_inputs import ReviewRequest
 from builders_reviews import submission
 from builders_sessions import campaign, images
@@ -116,20 +117,20 @@ def test_the_command_that_opens_a_session_again_is_complete():
 
 
 def test_the_next_free_port_is_held_from_then_on():
-    with session._listening(30_000) as one, session._listening(30_000) as two:
+    with bind(30_000) as one, bind(30_000) as two:
         ports = [server.getsockname() for server in (one, two)]
         assert ports[0] != ports[1]
         assert {host for host, _ in ports} == {"127.0.0.1"}
         first = ports[0][1]
-    with session._listening(first) as again:
+    with bind(first) as again:
         assert again.getsockname()[1] == first
 
 
 def test_ports_that_run_out_are_told():
     with (
-        session._listening(65_535),
+        bind(65_535),
         pytest.raises(SessionError, match="no port is free from 65535"),
-        session._listening(65_535),
+        bind(65_535),
     ):
         pass
 
