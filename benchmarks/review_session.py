@@ -141,7 +141,7 @@ def inside(folder: Path) -> dict[str, float]:
             dataset,
             paths.reviews,
             others=session_inputs.other_batches(paths, params, "b00", known(), redo=False),
-            iou_thresholds=params.account.iou_thresholds,
+            account=params.account,
             versions=session_inputs.versions(),
             known=known,
             idle_seconds=60.0,

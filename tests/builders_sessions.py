@@ -117,7 +117,7 @@ class Session:
             self.dataset,
             paths.reviews,
             others=session_inputs.other_batches(paths, self.params, key, known(), redo=redo),
-            iou_thresholds=self.params.account.iou_thresholds,
+            account=self.params.account,
             versions=session_inputs.versions(),
             known=known,
             idle_seconds=self.params.review.idle_seconds,

@@ -132,7 +132,7 @@ def test_an_image_without_boxes_may_come_in_any_form(session, field):
     assert len(made.boxes["img00"]) == 0
 
 
-def damaged_records(text):
+def damaged_texts(text):
     content = json.loads(text)
     yield from (None, 7, "", "null", "[]", "{", "{}", "[" * 100_000, text[:-20])
     for name, value in [
@@ -158,14 +158,10 @@ def damaged_records(text):
     yield text.replace('"seconds": 0.0', '"seconds": NaN')
 
 
-def test_a_damaged_record_of_what_was_shown_is_refused_and_put_right_by_a_new_session(
-    session, server
-):
+def test_damaged_shown_proposals_are_refused_and_put_right_by_a_new_session(session, server):
     text = session.app.record("img00")[0]["shown_proposals"]
-    for number, damaged in enumerate(damaged_records(text)):
-        session.dataset._samples.update_one(
-            {"image_id": "img00"}, {"$set": {"shown_proposals": damaged}}
-        )
+    for number, damaged in enumerate(damaged_texts(text)):
+        write(session, shown_proposals=damaged)
         with pytest.raises(UserError, match="image img00 in the database is damaged"):
             session.dataset.read()
         if number % 5 == 0:
@@ -175,7 +171,7 @@ def test_a_damaged_record_of_what_was_shown_is_refused_and_put_right_by_a_new_se
     session.finish()
 
 
-def test_a_damaged_record_of_what_was_shown_does_not_cost_the_work_on_its_image(session, server):
+def test_damaged_shown_proposals_do_not_cost_the_work_on_its_image(session, server):
     session.app.relabel("img00", "p0", "dog")
     session.app.add_seconds(img00=3.0)
     session.app.mark()

@@ -305,9 +305,8 @@ def test_formats_that_browsers_do_not_show_are_shown_as_copies(datasets, server,
 def test_an_image_that_is_gone_is_named(paths):
     (paths.root / "data/images/00001.png").unlink()
     params = load_params(paths.root / "params.yaml")
-    assignment = session_inputs.read_assignment(
-        paths, params, session_inputs.ReviewRequest("b00", "ann")
-    )
+    request = session_inputs.ReviewRequest("b00", "ann")
+    assignment = session_inputs.read_assignment(paths, params, request)
     with pytest.raises(ArtifactError, match=r"00001.png \(image img01\) is gone"):
         session_inputs.display_files(paths, assignment)
 

@@ -11,6 +11,7 @@ from boxloop.core.types import Boxes
 from boxloop.errors import ReviewPending, SessionError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session
+from boxloop.review.fiftyone.app_process import bind
 from boxloop.review.fiftyone.session_inputs import ReviewRequest
 from builders_reviews import submission
 from builders_sessions import campaign, images
@@ -110,28 +111,26 @@ def test_the_reviewer_is_the_account_s_owner_unless_named(monkeypatch):
 
 
 def test_the_command_that_opens_a_session_again_is_complete():
-    assert session.again(ReviewRequest("b02", "ann")) == "boxloop review b02"
-    assert (
-        session.again(ReviewRequest("b02", "ann", "1/2", True))
-        == "boxloop review b02 --part 1/2 --redo"
-    )
+    assert session.review_command(ReviewRequest("b02", "ann")) == "boxloop review b02"
+    request = ReviewRequest("b02", "ann", "1/2", True)
+    assert session.review_command(request) == "boxloop review b02 --part 1/2 --redo"
 
 
 def test_the_next_free_port_is_held_from_then_on():
-    with session._listening(30_000) as one, session._listening(30_000) as two:
+    with bind(30_000) as one, bind(30_000) as two:
         ports = [server.getsockname() for server in (one, two)]
         assert ports[0] != ports[1]
         assert {host for host, _ in ports} == {"127.0.0.1"}
         first = ports[0][1]
-    with session._listening(first) as again:
+    with bind(first) as again:
         assert again.getsockname()[1] == first
 
 
 def test_ports_that_run_out_are_told():
     with (
-        session._listening(65_535),
+        bind(65_535),
         pytest.raises(SessionError, match="no port is free from 65535"),
-        session._listening(65_535),
+        bind(65_535),
     ):
         pass
 

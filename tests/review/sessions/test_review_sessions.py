@@ -20,7 +20,7 @@ from boxloop.errors import ReviewPending
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.session_registry import live
+from boxloop.review.fiftyone.session_registry import open_sessions
 from builders_database import client, wait_until
 from builders_terminals import environment, kill, nothing_runs, processes, review
 
@@ -63,7 +63,7 @@ def test_a_session_from_the_address_to_the_summary(make_campaign):
         )
         assert second.returncode == 2
         assert f"Zoë B. is reviewing batch b00 at {terminal.address()}: 2 of the 2" in second.stderr
-        assert [s.url for s in live(folder / ".boxloop/sessions")] == [terminal.address()]
+        assert [s.url for s in open_sessions(folder / ".boxloop/sessions")] == [terminal.address()]
 
         app.relabel("img00", "p0", "dog")
         app.mark("img00")
@@ -77,7 +77,7 @@ def test_a_session_from_the_address_to_the_summary(make_campaign):
         assert nothing_runs(folder) or processes(folder)["server"] == []
     made = in_the_journal(paths)["img00"]
     assert (made.reviewer, made.annotator) == ("Zoë B.", "fiftyone")
-    assert live(folder / ".boxloop/sessions") == []
+    assert open_sessions(folder / ".boxloop/sessions") == []
     wait_until(lambda: nothing_runs(folder))
     ignored = subprocess.run(
         ["git", "check-ignore", ".boxloop/db"],
@@ -109,7 +109,7 @@ def test_a_session_that_is_stopped_keeps_the_work(make_campaign, number, when):
         assert terminal.said().endswith(STOPPED)
         assert "Traceback" not in terminal.said()
         wait_until(lambda: nothing_runs(paths.root), 10)
-    assert live(paths.root / ".boxloop/sessions") == []
+    assert open_sessions(paths.root / ".boxloop/sessions") == []
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ PANEL = "boxloop_review"
 
 
 def configure_app(dataset: Any, assignment: Assignment) -> None:
-    """Make the App offer the classes, and show the grid with the review panel beside it."""
+    """Configure classes, sidebar and workspace: the grid beside the review panel."""
     # The App gives a new box the first class: it must be one that has to be changed.
     placeholder = [PLACEHOLDER] if len(assignment.classes) > 1 else []
     schema = {

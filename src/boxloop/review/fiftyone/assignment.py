@@ -1,4 +1,4 @@
-"""The images that one session reviews, with the proposals shown and the boxes to start from."""
+"""Assign to a session its images, proposals and starting boxes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boxloop.errors import UserError
 
 @dataclass(frozen=True)
 class Part:
-    """One of several equal shares of a batch, so that people can work side by side.
+    """One of several equal shares of a batch.
 
     Attributes:
         number: from 1 to ``of``.
@@ -40,7 +40,7 @@ class Part:
         return f"{self.number}/{self.of}"
 
     def share(self, image_ids: Sequence[str]) -> list[str]:
-        """Return the images of this part, a contiguous piece: every image is in exactly one."""
+        """Return the images of this part; every image is in exactly one."""
         n = len(image_ids)
         return list(image_ids[n * (self.number - 1) // self.of : n * self.number // self.of])
 
@@ -102,7 +102,7 @@ def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> I
 
 
 def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
-    """Return an image that was submitted before, with its labels and the proposals of then."""
+    """Return a submitted image with its labels and its proposals of then."""
     proposals = submitted.proposals
     return Item(
         image,

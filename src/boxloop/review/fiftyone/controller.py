@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
-from boxloop.core.workload import PAPER, BatchWorkload, CostModel, Totals, total
+from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
+from boxloop.params import AccountParams
 from boxloop.review.fiftyone.live_workload import (
     OtherBatches,
     ReviewedWorkload,
@@ -41,7 +42,7 @@ _SLACK_SECONDS = 5.0
 
 
 class ReviewController:
-    """Controls one session at work.
+    """The state of one session, and what its reviewer can do.
 
     Attributes:
         dataset: where the boxes are edited.
@@ -55,11 +56,10 @@ class ReviewController:
         folder: Path,
         *,
         others: OtherBatches,
-        iou_thresholds: Sequence[float],
+        account: AccountParams,
         versions: Mapping[str, str],
         known: Callable[[], Sequence[Corrections]],
         idle_seconds: float,
-        cost_model: CostModel = PAPER,
         on_submit: Callable[[str], None] = print,
     ) -> None:
         """Start with nothing submitted.
@@ -68,11 +68,10 @@ class ReviewController:
             dataset: where the boxes are edited.
             folder: the journal, to which the submission goes.
             others: workloads of the other batches.
-            iou_thresholds: at which the workload is counted.
+            account: how the workload is counted.
             versions: of the programs that take part.
             known: returns what people have submitted up to now; the same list while it is the same.
             idle_seconds: a longer pause is cut off at this length.
-            cost_model: prices the edits.
             on_submit: called with the summary, once, when the batch is submitted.
         """
         self.dataset = dataset
@@ -80,11 +79,10 @@ class ReviewController:
         self.submitted: SubmissionSummary | None = None
         self._folder = folder
         self._others = others
-        self._iou_thresholds = tuple(iou_thresholds)
+        self._account = account
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
-        self._cost_model = cost_model
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
@@ -96,7 +94,7 @@ class ReviewController:
     # --- while people work ------------------------------------------------------------------------
 
     def images(self) -> list[ReviewedImage]:
-        """Return every image as it is now; the database is read only where something changed."""
+        """Return every image as it is now; cached until something changes."""
         version = self.dataset.version()
         if self._read is None or self._read[0] != version:
             self._read = (version, self.dataset.read())
@@ -110,7 +108,7 @@ class ReviewController:
             self._read = None
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
-        """Add active seconds, by sample id; no more than have passed since the last call."""
+        """Add active seconds by sample id, at most those since the last call."""
         now = time.monotonic()
         with self._lock:
             own = {image.sample_id for image in self.images()}
@@ -128,7 +126,7 @@ class ReviewController:
                 self._read = None
 
     def next_waiting(self, sample_id: str | None) -> str | None:
-        """Return the next image to review, after this one and round again; None if none waits."""
+        """Return the next image to review, cyclically; None if none waits."""
         images = self.images()
         ids = [image.sample_id for image in images]
         start = ids.index(sample_id) + 1 if sample_id in ids else 0
@@ -143,7 +141,7 @@ class ReviewController:
         done = [image for image in images if image.reviewed]
         checks = {image.image_id: self._check(image) for image in done}
         workloads = {i: c.workload for i, c in checks.items() if c.workload is not None}
-        own = ReviewedWorkload.sum(workloads.values(), self._iou_thresholds)
+        own = ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds)
         so_far = self._so_far(workloads) if workloads else {}
         checked = images if self._submission_failed else done
         faults = [fault for image in checked for fault in self._own_faults(image)]
@@ -198,7 +196,7 @@ class ReviewController:
                 batch=self.assignment.batch,
                 reviewer=self.assignment.reviewer,
                 images=len(images),
-                workload=ReviewedWorkload.sum(workloads.values(), self._iou_thresholds),
+                workload=ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
                 seconds=sum(image.seconds for image in images),
                 so_far=so_far,
                 waiting=len(submissions.missing(self._known(), self.assignment.batch_images)),
@@ -244,7 +242,7 @@ class ReviewController:
             boxes, faults = check_image(item.image, image.boxes, self.assignment.classes)
             workload = None
             if boxes is not None:
-                workload = ReviewedWorkload.of(item.drawn, boxes, self._iou_thresholds)
+                workload = ReviewedWorkload.of(item.drawn, boxes, self._account.iou_thresholds)
             check = _Check(image.shown, image.boxes, boxes, faults, workload)
             self._checks[image.image_id] = check
         return check
@@ -270,15 +268,16 @@ class ReviewController:
     # --- workload ---------------------------------------------------------------------------------
 
     def _so_far(self, own: Mapping[str, ReviewedWorkload]) -> dict[float, Totals]:
-        """Return the campaign's totals, with these images and those others submitted of the batch.
+        """Return the campaign's totals including these images, by IoU threshold.
 
-        By IoU threshold; empty where a batch before this one is not known.
+        Images of the batch that others submitted count, too. Empty where a batch before this one
+        is not known.
         """
         others = self._others
         if not (others.first or others.before):
             return {}
         workloads = {**self._by_colleagues(), **own}
-        batch = ReviewedWorkload.sum(workloads.values(), self._iou_thresholds)
+        batch = ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds)
         this = BatchWorkload(
             batch=self.assignment.batch,
             annotator=KIND,
@@ -290,9 +289,9 @@ class ReviewController:
             average_precision={},
         )
         batches = [*others.before, this, *others.after]
-        return {
-            iou: total(batches, iou, cost_model=self._cost_model) for iou in self._iou_thresholds
-        }
+        model = find_cost_model(self._account.cost_model)
+        ious = self._account.iou_thresholds
+        return {iou: total(batches, iou, cost_model=model) for iou in ious}
 
     def _by_colleagues(self) -> dict[str, ReviewedWorkload]:
         """Return the batch's submitted images, by the newest submission of each."""
@@ -304,7 +303,7 @@ class ReviewController:
                 if image_id in batch:
                     drawn = source.proposals.boxes[image_id].above(source.score_threshold)
                     workloads[image_id] = ReviewedWorkload.of(
-                        drawn, source.boxes[image_id], self._iou_thresholds
+                        drawn, source.boxes[image_id], self._account.iou_thresholds
                     )
             self._colleagues = (known, workloads)
         return self._colleagues[1]

@@ -1,4 +1,4 @@
-"""Locks on files (flock) that the system releases when their process ends, also by kill -9."""
+"""Lock files with flock, which the system releases when a process ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _open_files: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """Close the locks' files in a forked child, which must not hold its parent's locks."""
+    """Close the files in a forked child, which would keep the locks."""
     for file in _open_files:
         os.close(file)
     _open_files.clear()

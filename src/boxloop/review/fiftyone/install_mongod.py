@@ -289,7 +289,7 @@ def _parse_line(line: str) -> Stanza | None:
 
 
 def _parse_stanzas(text: str) -> Iterator[Stanza]:
-    """Parse deb822(5); a value keeps its further lines as they are, for keys that stand in it."""
+    """Parse deb822(5); further lines of a value stay as they are."""
     stanza: Stanza = {}
     key = ""
     for line in [*text.splitlines(), ""]:

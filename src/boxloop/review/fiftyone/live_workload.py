@@ -1,4 +1,4 @@
-"""Workload of a session's images, while people review and at submission."""
+"""Sum up the workload of a session's images, and put it in words."""
 
 from __future__ import annotations
 

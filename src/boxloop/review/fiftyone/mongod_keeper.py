@@ -1,4 +1,4 @@
-"""Run one mongod for all sessions of a campaign, in a process that outlives each of them.
+"""Run one mongod for all sessions of a campaign, in its own process.
 
     python -m boxloop.review.fiftyone.mongod_keeper FOLDER MONGOD
 
@@ -97,7 +97,7 @@ class RunningMongod:
 
 
 def main() -> int:
-    """Keep a mongod; where that fails, the last line on standard error says why."""
+    """Keep a mongod; the last line on standard error is the error."""
     files, binary = DatabaseFiles(Path(sys.argv[1])), Path(sys.argv[2])
     with open_lock(files.keeper_lock) as own, open_lock(files.sessions_lock) as sessions:
         if not try_lock(own):
@@ -113,7 +113,7 @@ def main() -> int:
 
 
 def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
-    """Run mongod until no session is left, or a signal asks for an end.
+    """Run mongod until the last session ends, or a signal comes.
 
     Args:
         files: of the database.
@@ -171,7 +171,7 @@ def _collect_signals() -> list[int]:
 
 
 def end_leftover(files: DatabaseFiles) -> None:
-    """End a mongod whose keeper was killed, on systems that do not end both together."""
+    """End a mongod whose keeper was killed."""
     try:
         leftover = psutil.Process(int((files.data / "mongod.lock").read_text()))
         if os.fspath(files.log) not in leftover.cmdline():
@@ -185,7 +185,7 @@ def end_leftover(files: DatabaseFiles) -> None:
 
 
 def _wait_for_end(process: psutil.Process) -> bool:
-    """Wait for another's child; in a container it may stay a zombie, with its files closed."""
+    """Wait until another process's child ends; a zombie has ended, with its files closed."""
     deadline = time.monotonic() + _SECONDS_TO_STOP
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > deadline:
@@ -223,7 +223,7 @@ class Mongod:
         )
 
     def port(self) -> int | None:
-        """Return the port that it listens on; None as long as it does not."""
+        """Return the port; None as long as it does not listen."""
         ports = (int(m["attr"]["port"]) for m in self._messages() if m.get("id") == _LISTENS)
         return next(ports, None)
 
@@ -246,7 +246,7 @@ class Mongod:
             self.process.wait()
 
     def _messages(self) -> Iterator[dict[str, Any]]:
-        """Read what it logged: JSON objects with s severity, id, msg, attr, as MongoDB has them."""
+        """Read its log messages: objects with s (severity), id, msg and attr."""
         for log, start in self._log_starts.items():
             try:
                 with log.open("rb") as file:
@@ -262,7 +262,7 @@ class Mongod:
 
 
 def mongod_environment(binary: Path) -> dict[str, str] | None:
-    """Return the environment to run a mongod in: one that finds libraries laid beside it.
+    """Return the environment variables with which mongod finds libraries beside it.
 
     Returns:
         None where this process's own will do.
@@ -292,7 +292,7 @@ def _command(binary: Path, files: DatabaseFiles, port: int) -> list[str | Path]:
 
 
 def _die_with(keeper: int) -> Callable[[], None] | None:
-    """Return what a child runs before mongod, so that the keeper's death ends mongod, too."""
+    """Return a ``preexec_fn`` that makes mongod end with its keeper."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -313,7 +313,7 @@ def _size(path: Path) -> int:
 
 
 def _message_text(message: dict[str, Any]) -> str:
-    """Return a log message in words; the storage engine's have theirs one level deeper."""
+    """Return a log message's text, with that of the storage engine."""
     attributes = message.get("attr") or {}
     words = [message.get("msg")]
     for detail in (attributes.get("error"), attributes.get("message")):

@@ -1,4 +1,4 @@
-"""Open the review App's database: the user's own MongoDB, or a mongod of the campaign's."""
+"""Open the App's database: the user's MongoDB or the campaign's mongod."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _start_keeper(files: DatabaseFiles, binary: Path) -> subprocess.Popen[bytes]
 
 
 def _serves(port: int, files: DatabaseFiles) -> bool:
-    """Return whether the mongod at a port has this campaign's data: a record may be outdated."""
+    """Return whether the mongod at a port has this campaign's data."""
     import pymongo
     from pymongo.errors import PyMongoError
 

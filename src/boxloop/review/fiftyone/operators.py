@@ -1,4 +1,4 @@
-"""FiftyOne operators behind the buttons and the panel of the App."""
+"""Define the FiftyOne operators behind the App's buttons and panel."""
 
 from __future__ import annotations
 

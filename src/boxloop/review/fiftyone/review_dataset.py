@@ -1,4 +1,4 @@
-"""Read and update the FiftyOne dataset of a batch while people edit its boxes in the App.
+"""Read and update a batch's FiftyOne dataset while people edit it.
 
 The App writes each edit to the database by itself; which images are reviewed lies beside it
 (``review_status.py``), and a tag in the sample shows it in the grid. The tag is written without
@@ -77,7 +77,7 @@ class ReviewDataset:
         self._shown: dict[str, tuple[object, ShownProposals]] = {}
 
     def read(self) -> list[ReviewedImage]:
-        """Read every image of the session as it is now, in the batch's order.
+        """Read every image of the session, in the batch's order.
 
         Raises:
             UserError: an image is not there any more, or twice, or its document is damaged.
@@ -123,7 +123,7 @@ class ReviewDataset:
     def _correct_tags(
         self, documents: Sequence[Document], statuses: Mapping[ObjectId, ReviewStatus]
     ) -> None:
-        """Correct the tags where the App, saving an edit, has written an old one back."""
+        """Correct the tags that the App overwrote when it saved an edit."""
         for reviewed in (True, False):
             wrong = [
                 document["_id"]
@@ -139,11 +139,11 @@ class ReviewDataset:
         self._samples.update_many({"_id": {"$in": ids}, "tags": {"$type": "array"}}, change)
 
     def version(self) -> object:
-        """Return what changes with every stored edit: number of images, time of the newest edit."""
+        """Return the number of images and the time of the newest edit."""
         return self._newest()
 
     def idle_seconds(self) -> float:
-        """Return the seconds since the last edit of one of the session's images was stored."""
+        """Return the seconds since an edit of the session was last stored."""
         newest = self._newest()[1]
         if not isinstance(newest, datetime):
             return float("inf")

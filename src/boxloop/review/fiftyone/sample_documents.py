@@ -66,7 +66,7 @@ def _box(row: Any) -> AppBox:
 
 
 def is_begun(document: Document, status: ReviewStatus, item: Item) -> bool:
-    """Return whether a person worked on an image, and nobody has submitted it since."""
+    """Return whether an image holds a person's work that is not submitted."""
     try:
         shown, now = read_shown(document, item.image), read_boxes(document)
     except ValueError:
@@ -98,7 +98,7 @@ def new_fields(item: Item) -> dict[str, Any]:
 def repair(
     document: Document, status: ReviewStatus, item: Item
 ) -> tuple[dict[str, Any], ReviewStatus]:
-    """Return what an image's document and status must be when it is opened again.
+    """Return the corrections to a document and status before they are shown.
 
     Work that was begun stays, with the proposals that the person saw; images that nobody touched
     get the newest ones. What cannot be shown or understood any more goes, and the person has to
@@ -135,7 +135,7 @@ def _to_mongodb(value: Any) -> Any:
 
 
 def _is_box(box_id: Any, label: Any, place: Any) -> bool:
-    """Return whether the App can show a box, so that a person can correct it."""
+    """Return whether the App can show a box."""
     return (
         isinstance(box_id, str)
         and isinstance(place, list)

@@ -1,4 +1,4 @@
-"""Serve the FiftyOne App for one session on 127.0.0.1, in a process of its own.
+"""Serve the FiftyOne App for one session, in its own process.
 
 It is started by :mod:`boxloop.review.fiftyone.app_process`, and ends with its parent: whatever
 happens to that, its end of the pipe closes.
@@ -63,7 +63,6 @@ def _report(events: IO[str], **content: Any) -> None:
 
 
 def _serve(spec: dict[str, Any], events: IO[str]) -> None:
-    from boxloop.core.workload import find_cost_model
     from boxloop.review.fiftyone import operators, session_inputs
     from boxloop.review.fiftyone.controller import ReviewController
     from boxloop.review.fiftyone.sync import open_dataset
@@ -82,8 +81,7 @@ def _serve(spec: dict[str, Any], events: IO[str]) -> None:
         others=session_inputs.other_batches(
             paths, params, request.batch, known(), redo=request.redo
         ),
-        iou_thresholds=params.account.iou_thresholds,
-        cost_model=find_cost_model(params.account.cost_model),
+        account=params.account,
         versions=session_inputs.versions(),
         known=known,
         idle_seconds=params.review.idle_seconds,
@@ -109,7 +107,7 @@ def _report_when_up(port: int, report: Callable[[], None]) -> None:
 
 
 def _serve_app(socket: int, port: int) -> None:
-    """Serve the App, as FiftyOne's ``start_server`` does, but on a socket that is ours already.
+    """Serve the App as FiftyOne does, but on a socket already bound.
 
     Between the search for a free port and the moment when a server would bind it lie seconds, in
     which somebody else's session could take it.

@@ -42,7 +42,7 @@ Say = Callable[[str], object]
 
 
 def pending_batch(paths: CampaignPaths, params: Params) -> str | None:
-    """Return the first batch with proposals whose images are not all submitted, if any."""
+    """Return the first batch with proposals that is not fully submitted."""
     known = all_submissions(paths, params)
     for key in params.iterations:
         path = paths.proposals(key)
@@ -244,7 +244,7 @@ def _open_browser(url: str) -> None:
 
 
 def _database_name(paths: CampaignPaths) -> str:
-    """Return the campaign's name in a MongoDB; it stays the same when the folder moves."""
+    """Return the campaign's name in a MongoDB, which outlasts a move."""
     path = paths.state / "id"
     with lock(paths.state / "id.lock"):
         if not path.exists():

@@ -40,7 +40,7 @@ class ReviewRequest:
 
 
 def all_submissions(paths: CampaignPaths, params: Params) -> list[Corrections]:
-    """Read all that people submitted: the journal, and what DVC brought back without one."""
+    """Read all submissions of people: the journal, and what DVC restored."""
     journal = submissions.read(*paths.journals)
     files = [paths.corrections(key) for key in params.iterations]
     restored = [artifacts.read_corrections(path) for path in files if path.exists()]
@@ -48,7 +48,7 @@ def all_submissions(paths: CampaignPaths, params: Params) -> list[Corrections]:
 
 
 class SubmissionCache:
-    """Reads all that people submitted, again only where a file changed: the App asks often."""
+    """All submissions of people, read again only where a file changed."""
 
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
         """Read nothing yet; see :func:`all_submissions`."""
@@ -150,7 +150,7 @@ def other_batches(
 def _workload(
     paths: CampaignPaths, params: Params, key: str, known: Sequence[Corrections]
 ) -> BatchWorkload | None:
-    """Return the workload of a batch that is done; None where it is not, or not known here."""
+    """Return the workload of a finished batch; None where it is unknown."""
     ious = params.account.iou_thresholds
     if paths.proposals(key).exists():
         proposals = artifacts.read_proposals(paths.proposals(key))
@@ -165,7 +165,9 @@ def _workload(
 
 
 def display_files(paths: CampaignPaths, assignment: Assignment) -> Mapping[str, Path]:
-    """Return the file that the App shows for each image: a copy where browsers need one.
+    """Return the file that the App shows for each image.
+
+    It is a copy where browsers cannot read the format.
 
     Raises:
         ArtifactError: an image's file is gone.

@@ -92,7 +92,7 @@ def _registering(folder: Path) -> Iterator[None]:
 
 
 def open_sessions(folder: Path) -> list[Session]:
-    """Return the sessions that are open now, and remove the files of those that ended."""
+    """Return the open sessions, and remove the files of ended ones."""
     sessions = []
     for path in sorted(folder.glob("*-*.json")):
         with open_lock(path.with_suffix(".lock")) as file:

@@ -1,4 +1,4 @@
-"""Convert the proposals shown on one image to and from JSON, and the App's boxes to pixels.
+"""Convert shown proposals to and from JSON, and App boxes to pixels.
 
 The JSON lies in the image's sample, beside the editable boxes: a second field of boxes would share
 their ids, and the App would edit both. The ids of the App's boxes are MongoDB's, so it also holds
@@ -24,7 +24,7 @@ from boxloop.review.validation import RawBox
 
 @dataclass(frozen=True)
 class ShownProposals:
-    """The proposals shown on one image, and the boxes that a person started from.
+    """The proposals shown on one image, and the boxes to start from.
 
     Attributes:
         item: the image, its proposals and the boxes to start from.
@@ -71,7 +71,7 @@ class ShownProposals:
 
 
 def object_id(image_id: str, box_id: str) -> str:
-    """Return the App's id (24 hex digits) of a box of boxloop's: the same on every run."""
+    """Return the App's id (24 hex digits) of one of boxloop's boxes."""
     return hashlib.sha256(f"{image_id}\0{box_id}".encode()).hexdigest()[:24]
 
 

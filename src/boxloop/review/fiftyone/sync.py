@@ -1,4 +1,4 @@
-"""Bring the dataset of a batch in line with a session's assignment, before the App shows it."""
+"""Synchronise a batch's FiftyOne dataset with a session's assignment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT_FIELDS = (
 
 
 def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewDataset:
-    """Open the dataset of a batch, and bring it in line with what there is to review.
+    """Open a batch's dataset, and synchronise it with the assignment.
 
     Work that was begun stays as it is, with the proposals that the person saw, also where its image
     was in another batch then. Images that nobody touched get the newest proposals. It can be killed
@@ -120,7 +120,7 @@ def _recount(samples: Any) -> None:
 
 
 def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Stored]]:
-    """Return the samples of the session's images: of this batch first, then of others.
+    """Return the samples of the session's images, this batch's first.
 
     There is more than one of an image where another order has moved it to this batch, and where
     somebody has made a copy in the App.
@@ -134,7 +134,7 @@ def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Stored]]:
 
 
 def _choose(found: list[_Stored], statuses: Mapping[ObjectId, ReviewStatus], item: Item) -> _Stored:
-    """Return the begun sample of an image that was changed last; else the first."""
+    """Return the begun sample that was changed last; else the first."""
     begun = [
         sample
         for sample in found
