@@ -198,11 +198,11 @@ def bounded(arguments: argparse.Namespace, strategy: str) -> None:
     table = features(n, arguments.dimensions)
     start = time.perf_counter()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if done % max(1, total // 10) == 0:
             print(f"{done:,} of {total:,} after {time.perf_counter() - start:.0f} s", flush=True)
 
-    order(table, strategy, query_size=QUERY_SIZE, linkage=arguments.linkage, progress=tell)
+    order(table, strategy, query_size=QUERY_SIZE, linkage=arguments.linkage, progress=report)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{strategy}, {arguments.linkage}, {n:,} x {arguments.dimensions:,}:"
