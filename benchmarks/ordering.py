@@ -1,4 +1,4 @@
-"""Times the ordering beside its peers, and runs it at a size where no N x N matrix fits.
+"""Time the ordering and its peers, and run it where no N x N matrix fits in memory.
 
     pip install -e '.[bench]'                                  # scikit-learn and scikit-activeml
     python benchmarks/ordering.py                              # ratios, and growth with N
@@ -12,7 +12,7 @@ The peers, all from the same query list:
   with ``single`` linkage, but draws among ties at random and keeps an N x N table of utilities.
 - plain loop: Python's ``math.dist`` and lists, each distance taken once.
 
-A peer that would take longer than ``--patience`` seconds, by its last size, is left out.
+A peer that is expected to take longer than ``--patience`` seconds is left out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def features(n: int, d: int, seed: int = 0) -> FeatureTable:
-    """What a rectified layer gives: 32 hidden factors and noise, the negative half cut off."""
+    """Draw vectors like those of a rectified layer: 32 hidden factors and noise, clipped at 0."""
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((32, d), dtype=np.float32)
     vectors = np.empty((n, d), dtype=np.float32)
@@ -107,10 +107,10 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
         seconds: dict[str, float] = {}
         orders: dict[str, list[int]] = {}
         for repeat in range(arguments.repeat):
-            # In turn, so that what else the machine does falls on all of them.
+            # In turn, so that other load on the machine affects all of them.
             for name, run in runs.items():
                 before, then = last[name]
-                # Nothing here is faster than quadratic; what is slower is found out one size later.
+                # All are at least quadratic; a slower one is recognised at the next size.
                 expected = seconds.get(name, then * (n / before) ** 2)
                 most = arguments.patience / 10 if repeat else arguments.patience
                 if expected > most and name != "boxloop":
@@ -137,7 +137,7 @@ def compare(arguments: argparse.Namespace, strategy: str) -> None:
 
 
 def boxloop(strategy: str, linkage: str, table: FeatureTable, query: Sequence[int]) -> list[int]:
-    """The order as row numbers, which are the ids; the query list is its own."""
+    """Return boxloop's order as row numbers; it draws the query list itself."""
     result = order(table, strategy, query_size=QUERY_SIZE, linkage=linkage)
     return [int(image_id) for image_id in result.image_ids]
 
@@ -191,18 +191,18 @@ def plain_loop(table: FeatureTable, query: Sequence[int], *, farthest: bool) -> 
 
 
 def bounded(arguments: argparse.Namespace, strategy: str) -> None:
-    """One run; memory beyond the limit is refused by the kernel and ends it with MemoryError."""
+    """Run once under a limit of memory; beyond it the kernel causes a MemoryError."""
     limit = int(arguments.gib * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     n = arguments.bounded
     table = features(n, arguments.dimensions)
     start = time.perf_counter()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if done % max(1, total // 10) == 0:
             print(f"{done:,} of {total:,} after {time.perf_counter() - start:.0f} s", flush=True)
 
-    order(table, strategy, query_size=QUERY_SIZE, linkage=arguments.linkage, progress=tell)
+    order(table, strategy, query_size=QUERY_SIZE, linkage=arguments.linkage, progress=report)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{strategy}, {arguments.linkage}, {n:,} x {arguments.dimensions:,}:"

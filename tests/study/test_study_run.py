@@ -1,6 +1,5 @@
 """Tiny studies, whole: every number computed anew from the proposals and the truth they store."""
 
-import csv
 import json
 import os
 import signal
@@ -19,41 +18,9 @@ from boxloop.files import file_digest
 from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
-from builders_study import TINY, changed, study_file
+from builders_study import TINY, bytes_of, changed, finish, start, study_file, table
 
 TEST_SET = {"demo": {"images": 4, "seed": 7}}
-
-
-def start(path, out, *options, jobs=2):
-    """`boxloop study` in a process of its own."""
-    command = [sys.executable, "-c", "from boxloop.cli import main; main()", "study", str(path)]
-    command += ["--out", str(out), "--jobs", str(jobs), *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=path.parent
-    )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=250)
-    return process.returncode, output
-
-
-def table(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def bytes_of(out):
-    """What must be the same however often a study was interrupted: all but times and logs."""
-    kept = [p for p in sorted(out.rglob("*")) if p.is_file()]
-    skipped = ("logs/", "mlflow", "mlartifacts/")
-    timed = ("cell.json", ".lock", "simnet.json")
-    names = {p.relative_to(out).as_posix(): p for p in kept if p.name not in timed}
-    return {
-        name: path.read_bytes().replace(out.as_posix().encode(), b"OUT")
-        for name, path in names.items()
-        if not name.startswith(skipped) and "/training/" not in name
-    }
 
 
 @pytest.fixture(scope="module")

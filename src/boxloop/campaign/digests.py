@@ -1,4 +1,4 @@
-"""Digests of a campaign's dataset and parameters."""
+"""Compute digests of a campaign's dataset and parameters."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _COSMETIC = {"track", "report", "iterations"}
 
 
 def digest(content: Any) -> str:
-    """32 hex digits of SHA-256 over canonical JSON (MLflow stores digests of up to 36)."""
+    """Return 32 hex digits of SHA-256 over canonical JSON; MLflow stores at most 36."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def dataset_digest(paths: CampaignPaths) -> str:
-    """Digest of what the dataset is: its images' ids and pixels, its classes and its truth."""
+    """Return the digest of a dataset: image ids and pixels, classes, ground truth."""
     return content_digest(read_images(paths.images), read_truth(paths.truth))
 
 
 def content_digest(images: ImageSet, truth: BoxesByImage | None) -> str:
-    """As :func:`dataset_digest`, of a dataset in memory."""
+    """Return :func:`dataset_digest` of a dataset in memory."""
     boxes: Mapping[str, Any] = {
         image_id: [b.xyxy.tolist(), b.labels.tolist()] for image_id, b in (truth or {}).items()
     }
@@ -36,14 +36,14 @@ def content_digest(images: ImageSet, truth: BoxesByImage | None) -> str:
 
 
 def campaign_fingerprint(params: Params, dataset: str) -> str:
-    """Digest of what a campaign's results depend on, the same on every machine.
+    """Return the digest of what a campaign's results depend on, equal on every machine.
 
-    The number of iterations counts only where it decides how the order is cut into batches:
-    otherwise another iteration continues the same campaign.
+    The number of iterations counts only where it decides the batch sizes; otherwise one more
+    iteration continues the same campaign.
 
     Args:
         params: all sections; ``track`` and ``report`` are left out, and ``simnet`` where it is not
-            asked for.
+            used.
         dataset: of :func:`dataset_digest`.
     """
     content = params.model_dump(mode="json", exclude=_COSMETIC | params.unused)

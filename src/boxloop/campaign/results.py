@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from boxloop.campaign.artifacts import read_workload
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.edits import Ledger
 from boxloop.core.workload import (
     PAPER,
     BatchWorkload,
@@ -53,6 +54,10 @@ class CampaignResults:
     def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
         """Return the totals of all finished batches."""
         return total(self.workloads, iou_threshold, score_threshold, self.cost_model)
+
+    def edits(self, iou_threshold: float) -> Ledger:
+        """Return the edits of all finished batches, the first one included."""
+        return sum((w.ledger(iou_threshold) for w in self.workloads), Ledger())
 
     def batch_seconds(self, number: int, iou_threshold: float) -> float:
         """Return the WT of one batch alone in seconds; ``number`` counts from 0."""

@@ -1,4 +1,4 @@
-"""Geometry of boxes: IoU and one-to-one matching."""
+"""Compute IoU and match boxes one to one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from boxloop.core.types import Boxes, Floats
 
 
 def iou_matrix(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of every pair.
+    """Return the intersection over union of every pair.
 
     Args:
         a: (n, 4) xyxy pixels.
         b: (m, 4) xyxy pixels.
 
     Returns:
-        (n, m) in [0, 1]; boxes that only touch have 0.
+        (n, m) in [0, 1]; boxes that only touch get 0.
     """
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -33,16 +33,16 @@ def _area(boxes: Floats) -> Floats:
 
 
 def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
-    """Pairs rows with columns one to one, the highest IoU first.
+    """Match rows with columns one to one, the highest IoU first.
 
     Args:
         iou: (n, m) of :func:`iou_matrix`.
-        allowed: (n, m); pairs that may be made at all.
-        minimum: IoU that a pair must reach.
+        allowed: (n, m) whether a pair may be matched.
+        minimum: IoU that a pair must reach or exceed.
 
     Returns:
-        (row, column) pairs in the order in which they were made. Equal IoUs go to the lower row,
-        then to the lower column, so the result is the same on every machine.
+        (row, column) pairs in the order of matching. Of equal IoUs the lower row, then the lower
+        column comes first, so the result is the same on every machine.
     """
     rows, columns = np.nonzero(allowed & (iou >= minimum))
     order = np.lexsort((columns, rows, -iou[rows, columns]))
@@ -56,6 +56,6 @@ def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple
 
 
 def same_label(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
-    """(n, m): whether box i of ``a`` carries the label of box j of ``b``."""
+    """Return (n, m) whether box i of ``a`` has the label of box j of ``b``."""
     result: NDArray[np.bool_] = a.labels[:, None] == b.labels[None, :]
     return result

@@ -1,4 +1,4 @@
-"""Everything labeled so far: the previous labeled set and one more corrected batch."""
+"""Merge a corrected batch into the labeled set."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from boxloop.errors import UserError
 
 
 def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
-    """Adds a corrected batch to a labeled set.
+    """Add a corrected batch to a labeled set.
 
-    The ids of the corrections tell which proposals were used; here they are numbered anew, so that
-    equal labels are equal files, and no detector is trained again because other proposals led
-    to the same labels.
+    Box ids are renumbered, so that equal labels give equal files: no detector is trained again
+    because other proposals led to the same labels.
 
     Raises:
         UserError: the batch, or one of its images, is in the set already, or a label is not among

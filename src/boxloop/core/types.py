@@ -1,4 +1,4 @@
-"""The data that flows between stages: frozen dataclasses, validated when they are built.
+"""The data that flows between stages: frozen dataclasses, validated on construction.
 
 Conventions, everywhere in boxloop:
 
@@ -6,8 +6,8 @@ Conventions, everywhere in boxloop:
   ``0 <= x1 < x2 <= width`` and ``0 <= y1 < y2 <= height``; x2 and y2 are exclusive edges, so a box
   over the whole image is ``(0, 0, width, height)``;
 - a label is the name of a class, never its index;
-- "proposals" are a detector's boxes that are offered to a person for review. (They have nothing to
-  do with the region proposals inside a two-stage detector.)
+- "proposals" are a detector's boxes that are shown to a person for review, not the region proposals
+  inside a two-stage detector.
 """
 
 from __future__ import annotations
@@ -93,17 +93,17 @@ class Boxes:
     __hash__ = None  # type: ignore[assignment]
 
     def select(self, chosen: NDArray[Any]) -> Boxes:
-        """The boxes at ``chosen``: a boolean mask (n,) or indices (k,)."""
+        """Return the boxes at ``chosen``: a boolean mask (n,) or indices (k,)."""
         scores = None if self.scores is None else self.scores[chosen]
         return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
 
     def above(self, threshold: float) -> Boxes:
-        """The boxes that score at least ``threshold``; all of them where there are no scores."""
+        """Return the boxes that score at least ``threshold``; all where there are no scores."""
         return self if self.scores is None else self.select(self.scores >= threshold)
 
     @classmethod
     def empty(cls, *, scored: bool = False) -> Boxes:
-        """No boxes."""
+        """Build a set without boxes."""
         return cls(np.zeros((0, 4)), _strings(()), _strings(()), np.zeros(0) if scored else None)
 
     @classmethod
@@ -115,7 +115,7 @@ class Boxes:
         *,
         prefix: str = "t",
     ) -> Boxes:
-        """Boxes with ids made from ``prefix`` and the position: t0, t1, ..."""
+        """Build boxes with ids made from ``prefix`` and the position: t0, t1, ..."""
         ids = _strings([f"{prefix}{i}" for i in range(len(labels))])
         array = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
         return cls(
@@ -130,19 +130,19 @@ def _strings(values: Sequence[str]) -> Strings:
 BoxesByImage = Mapping[str, Boxes]
 
 SIMULATED = "simulated"
-"""Kind of the annotator that corrects by the truth; every other kind is a person's."""
+"""The annotator that corrects by ground truth; all others are people."""
 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One image of the campaign; its pixels stay where they are.
+    """One image of the campaign, by reference to its file.
 
     Attributes:
         id: unique in the campaign; a file name without its ending, usually.
         path: POSIX path, absolute or relative to the folder that boxloop runs in.
         width: pixels, after EXIF rotation.
         height: pixels, after EXIF rotation.
-        digest: hex digest of the file's bytes, so that changed pixels are noticed downstream.
+        digest: hex digest of the file's bytes, which shows changed pixels downstream.
     """
 
     id: str
@@ -163,7 +163,7 @@ class ImageSet:
     """All images of a campaign, in their temporal order (the dataset's file order).
 
     Attributes:
-        images: unique ids; the order is what the ``temporal`` strategy keeps.
+        images: with unique ids; the ``temporal`` strategy keeps their order.
         classes: names of the classes, in the dataset's order; unique, at least one.
     """
 
@@ -180,11 +180,11 @@ class ImageSet:
         return len(self.images)
 
     def by_id(self) -> dict[str, ImageRef]:
-        """The images by their ids."""
+        """Return the images by their ids."""
         return {image.id: image for image in self.images}
 
     def subset(self, image_ids: Sequence[str]) -> tuple[ImageRef, ...]:
-        """The images of these ids, in the order of ``image_ids``.
+        """Return the images of these ids, in the order of ``image_ids``.
 
         Raises:
             ValueError: an id is not among the images.
@@ -261,7 +261,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Proposals:
-    """A detector's boxes on one batch, offered to a person for review.
+    """A detector's boxes on one batch, to be reviewed.
 
     Attributes:
         batch: the batch's id.
@@ -284,27 +284,24 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Corrections:
-    """What a person (or the simulated annotator) made of one batch of proposals.
+    """The reviewed boxes of one batch, with the proposals that they came from.
 
     Attributes:
-        proposals: exactly what the detector offered, down to its score floor, kept here so that
-            the accounting stays true when a later run proposes anew.
+        proposals: all of the detector's proposals, stored here so that the accounting stays right
+            when a later run makes new ones.
         score_threshold: proposals that score less were not shown.
         annotator: kind of annotator: "simulated", "fiftyone", ...
         boxes: the final boxes by image id, in the batch's order, every image of the batch.
         reviewer: who did it, where known.
-        seconds: active seconds by image id, where measured; those of a redo include the earlier
-            ones.
-        finished: ISO 8601 time (UTC) at which a person submitted it, or the last part of it; None
-            for a simulated one.
-        versions: versions of the programs that took part.
-        submitted: ISO 8601 time by image id, of the images submitted earlier than ``finished``.
-        revision: 1 for a batch that was submitted once (in parts or not), one more for each later
-            submission that holds one of its images again.
+        seconds: active seconds by image id, where measured; a redo adds to the earlier ones.
+        finished: ISO 8601 time (UTC) of a person's last submission; None for a simulated annotator.
+        versions: versions of the programs used.
+        submitted: ISO 8601 time by image id, for images submitted before ``finished``.
+        revision: 1 for images submitted once, plus 1 for each submission that repeats an image.
 
     Raises:
-        ValueError: the final boxes are not of the images that the proposals are of, seconds or
-            times are of other images, or the revision is below 1.
+        ValueError: final boxes and proposals are of different images, seconds or times are of other
+            images, or the revision is below 1.
     """
 
     proposals: Proposals
@@ -338,17 +335,17 @@ class Corrections:
 
     @property
     def by_person(self) -> bool:
-        """Whether a person made them: every kind of annotator but the simulated one."""
+        """Whether a person made them, not the simulated annotator."""
         return self.annotator != SIMULATED
 
     def shown(self) -> dict[str, Boxes]:
-        """The proposals that were drawn for the person: those at or above the threshold."""
+        """Return the proposals that were shown: those at or above the threshold."""
         return {k: b.above(self.score_threshold) for k, b in self.proposals.boxes.items()}
 
 
 @dataclass(frozen=True)
 class LabeledSet:
-    """Everything labeled so far: human-checked boxes only.
+    """All reviewed boxes so far.
 
     Attributes:
         classes: names of the classes, in the dataset's order.

@@ -1,1 +1,1 @@
-"""The results of a campaign: metrics.json, tables for ``dvc plots``, figures and one HTML page."""
+"""Report a campaign: metrics.json, tables for ``dvc plots``, figures, an HTML page."""

@@ -1,4 +1,4 @@
-"""The stage ``report``: reads a campaign's artifacts, writes what people look at."""
+"""The stage ``report``: read a campaign's artifacts, write tables, figures and page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from boxloop.text import percent
 
 
 def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path) -> CampaignResults:
-    """Writes metrics.json and the folder ``data/report``, of the batches that are done.
+    """Write metrics.json and the folder ``data/report`` of the finished batches.
 
     Args:
         paths: where the campaign's files are.
@@ -100,7 +100,8 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
         )
     ]
     for iou in ious:
-        ledger = _sum_text(campaign, iou)
+        edits = campaign.edits(iou)
+        counts = ", ".join(f"{getattr(edits, kind)} {kind}" for kind in EDITS)
         result.append(
             Figure(
                 f"edits_iou_{iou:g}",
@@ -108,7 +109,7 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
                 f"What became of the proposals, at IoU {iou:g}",
                 "Boxes of each batch: kept needed no work; the others were moved, relabeled or"
                 " removed by hand, or added because no proposal pointed at the object.",
-                f"Stacked bar chart of the boxes of each batch; in all {ledger}.",
+                f"Stacked bar chart of the boxes of each batch; in all {counts}.",
             )
         )
     last = campaign.workloads[-1].average_precision
@@ -137,9 +138,3 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
             )
         )
     return result
-
-
-def _sum_text(campaign: CampaignResults, iou: float) -> str:
-    ledgers = [w.ledger(iou) for w in campaign.workloads]
-    sums = (f"{sum(getattr(x, kind) for x in ledgers)} {kind}" for kind in EDITS)
-    return ", ".join(sums)

@@ -1,4 +1,4 @@
-"""The campaign's workload as plain text of 80 columns, for a terminal or a log."""
+"""Format a campaign's workload as plain text of 80 columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDTH = 80
 
 
 def workload_text(campaign: CampaignResults) -> str:
-    """One table per IoU threshold: the edits of each batch, and what is saved so far."""
+    """Return a table per IoU threshold: each batch's edits, and the savings so far."""
     if not campaign.workloads:
         return "No batch is done yet: 'dvc repro' runs the campaign."
     out = io.StringIO()
@@ -36,11 +36,11 @@ def workload_text(campaign: CampaignResults) -> str:
 
 
 def effort_text(effort: Effort, campaign: CampaignResults) -> str:
-    """People's time, measured and modeled, and the seconds per kind of edit that it implies.
+    """Return a table of measured and modeled time, and the fitted seconds per edit.
 
     Args:
         effort: of the campaign's people.
-        campaign: the batches that are done.
+        campaign: the finished batches.
     """
     out = io.StringIO()
     console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
@@ -77,11 +77,11 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
 
 
 def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
-    """Where a person reads on after ``boxloop report``.
+    """Return the paths and commands that lead to more results.
 
     Args:
         paths: where the campaign's files are.
-        mlflow_ui: how to see the tracked runs; None where nothing is tracked.
+        mlflow_ui: command or address of the tracked runs; None where nothing is tracked.
     """
     lines = [
         f"The page with figures:  {paths.report / 'report.html'}",
@@ -108,18 +108,17 @@ def _plain_table(title: str, padding: int | tuple[int, int] = (0, 1)) -> Table:
 
 def _table(campaign: CampaignResults, iou: float) -> Table:
     table = _plain_table(f"Workload, a proposal counting as right from IoU {iou:g}", padding=0)
-    totals, so_far = campaign.totals(iou), campaign.so_far(iou)
-    ledgers = [w.ledger(iou) for w in campaign.workloads]
+    totals, so_far, edits = campaign.totals(iou), campaign.so_far(iou), campaign.edits(iou)
     table.add_column("Batch", footer="all")
     table.add_column("Images", footer=str(totals.images), justify="right")
     table.add_column("Objects", footer=str(totals.objects), justify="right")
     for kind in EDITS:
-        count = sum(getattr(ledger, kind) for ledger in ledgers)
+        count = getattr(edits, kind)
         table.add_column(kind.capitalize(), footer=str(count), justify="right")
     for name, whole in (("WB", totals.wb_reduction), ("WT", totals.wt_reduction)):
         table.add_column(f"{name} saved", footer=percent(whole), justify="right", no_wrap=True)
-    for workload, ledger, total in zip(campaign.workloads, ledgers, so_far, strict=True):
-        counts = [str(getattr(ledger, kind)) for kind in EDITS]
+    for workload, total in zip(campaign.workloads, so_far, strict=True):
+        counts = [str(getattr(workload.ledger(iou), kind)) for kind in EDITS]
         table.add_row(
             workload.batch,
             str(workload.images),

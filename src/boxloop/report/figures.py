@@ -1,7 +1,7 @@
-"""The figures of a report, drawn by matplotlib as SVG.
+"""Draw the figures of a report as SVG, with matplotlib.
 
-Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart; lines
-differ in their markers and dashes too.
+The colours are those of Okabe and Ito (2008), safe for colour-blind people; lines differ in markers
+and dashes too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EDIT_COLORS = {
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
 MARKERS = "os^Dv*"
 
-# The salt makes the ids in the file, and so the file, the same every time.
+# A fixed salt makes the ids in the file, and so the file, reproducible.
 STYLE: Any = {
     "svg.hashsalt": "boxloop",
     "font.size": 10,
@@ -51,20 +51,20 @@ STYLE: Any = {
 
 
 def to_svg(figure: Figure) -> bytes:
-    """The same bytes for the same figure."""
+    """Render a figure as SVG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def _start(height: float = 3.4) -> tuple[Figure, Axes]:
-    # Not through pyplot: no window system is looked for, and nothing stays in memory.
+    # Without pyplot, which would look for a window system and keep the figure in memory.
     figure = Figure(figsize=(6.4, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def saving(campaign: CampaignResults) -> bytes:
-    """WT (solid) and WB (dashed) saved, at each IoU, against images labeled."""
+    """Draw the savings in WT (solid) and WB (dashed) at each IoU against images labeled."""
     rows = tables.saving(campaign)
     images = [row["images"] for row in rows]
     with mpl.rc_context(STYLE):
@@ -84,7 +84,7 @@ def saving(campaign: CampaignResults) -> bytes:
 
 
 def edits(campaign: CampaignResults, iou: float) -> bytes:
-    """What happened to the proposals of each batch, stacked."""
+    """Draw stacked bars of each batch's edits."""
     rows = tables.edits(campaign)
     names = [row["batch"] for row in rows]
     counts = {kind: [row[f"{kind}_iou_{iou:g}"] for row in rows] for kind in EDITS}
@@ -96,7 +96,7 @@ def edits(campaign: CampaignResults, iou: float) -> bytes:
 
 
 def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
-    """What happened to the proposals of one batch.
+    """Draw stacked bars of one batch's edits, one bar per IoU threshold.
 
     Args:
         counts: by the name of the IoU threshold, then by kind of edit.
@@ -110,7 +110,7 @@ def one_batch_edits(counts: Mapping[str, Mapping[str, int]]) -> bytes:
 
 
 def precision(campaign: CampaignResults) -> bytes:
-    """Draws mAP on the next batch against the images trained on (paper, figure 3)."""
+    """Draw mAP on the next batch against the images trained on (paper, figure 3)."""
     rows = tables.precision(campaign)
     names = {"map": "mAP 0.50:0.95", "map_50": "mAP at IoU 0.50", "map_75": "mAP at IoU 0.75"}
     with mpl.rc_context(STYLE):
@@ -132,7 +132,7 @@ def precision(campaign: CampaignResults) -> bytes:
 
 
 def what_if(campaign: CampaignResults, shown_at: float) -> bytes:
-    """WT saved by the whole campaign against the review score threshold."""
+    """Draw the savings in WT against the review's score threshold."""
     rows = tables.what_if(campaign)
     with mpl.rc_context(STYLE):
         figure, axes = _start()
@@ -153,7 +153,7 @@ def what_if(campaign: CampaignResults, shown_at: float) -> bytes:
 
 
 def losses(curves: Mapping[str, Sequence[tuple[int, float]]]) -> bytes:
-    """A training's losses against its optimiser steps, by the loss's name."""
+    """Draw a training's loss curves, by the loss's name, against optimiser steps."""
     with mpl.rc_context(STYLE):
         figure, axes = _start()
         for i, (name, points) in enumerate(curves.items()):
@@ -184,7 +184,7 @@ def _stack(axes: Axes, names: Sequence[str], counts: Mapping[str, Sequence[int]]
             label=kind,
         )
         bottom = [low + value for low, value in zip(bottom, values, strict=True)]
-    # Every name where they fit, else a name now and then.
+    # At most 16 names fit.
     every = max(1, -(-len(names) // 16))
     axes.set_xticks(range(0, len(names), every), list(names)[::every])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

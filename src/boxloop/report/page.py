@@ -1,4 +1,4 @@
-"""The HTML page: one file that holds its pictures and needs neither a network nor scripts."""
+"""Render the HTML page: a single file, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from boxloop.report.training_summary import Training
 from boxloop.text import minutes, percent
 
 _MOST_FAULTS = 50
-"""Faults that are listed one by one; data/faults.json holds all of them."""
+"""Faults to list one by one; data/faults.json has all."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Figure:
         svg: the picture.
         title: a short heading.
         caption: what it shows, and how to read it.
-        alt: what it says, for those who cannot see it.
+        alt: its text alternative.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the page tells of the dataset.
+    """What the page shows of the dataset.
 
     Attributes:
         images: number of images.
@@ -68,7 +68,7 @@ def render(
     effort: Effort | None,
     trainings: Sequence[Training],
 ) -> str:
-    """The page as HTML text.
+    """Return the page as HTML.
 
     Args:
         campaign: its finished batches.
@@ -76,7 +76,7 @@ def render(
         figures: in the order in which they appear.
         sheets: the contact sheet of each batch, by key.
         facts: about the dataset.
-        effort: of people; None where nobody but the simulated annotator worked.
+        effort: people's work; None where all batches were simulated.
         trainings: of the detectors.
     """
     environment = Environment(
@@ -94,7 +94,7 @@ def render(
         campaign=campaign,
         totals={iou: campaign.totals(iou) for iou in thresholds},
         so_far={iou: campaign.so_far(iou) for iou in thresholds},
-        sums={iou: _sums(campaign, iou) for iou in thresholds},
+        sums={iou: campaign.edits(iou) for iou in thresholds},
         kinds=EDITS,
         paper_costs=campaign.cost_model == PAPER,
         hours_per_box=campaign.seconds_per_box / 3600,
@@ -121,19 +121,14 @@ def _jpeg_uri(jpeg: bytes) -> str:
 
 
 def _duration(hours: float) -> str:
-    """Hours in the unit that a person would use."""
+    """Format hours as hours or minutes."""
     if hours >= 10:
         return f"{hours:,.0f} h"
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
-def _sums(campaign: CampaignResults, iou: float) -> dict[str, int]:
-    ledgers = [w.ledger(iou) for w in campaign.workloads]
-    return {kind: sum(getattr(ledger, kind) for ledger in ledgers) for kind in EDITS}
-
-
 def _sections(params: Params) -> dict[str, dict[str, str]]:
-    """Parameters as text, by section; nested keys are joined by a dot."""
+    """Return parameters as text by section; nested keys are joined by dots."""
     content = params.model_dump(mode="json", exclude={"iterations"})
     return {name: flatten(section) for name, section in content.items()}
 

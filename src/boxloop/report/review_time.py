@@ -1,4 +1,4 @@
-"""What people's work took, measured in seconds, beside what the paper's cost model says."""
+"""Compare people's measured time with the modeled WT, and fit seconds per edit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from boxloop.core.types import SIMULATED, Corrections, Floats
 from boxloop.report.tables import to_csv
 
 _FEWEST_IMAGES = 30
-"""With fewer images, five kinds of edits and the image itself cannot be told apart."""
+"""With fewer images, the costs of five kinds of edits cannot be estimated."""
 
 _FEWEST_WITH = 5
-"""Images that must hold a kind of edit before anything is said of it."""
+"""Images with a kind of edit that an estimate of its cost needs."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BatchEffort:
         timed_images: those of them whose seconds were measured.
         measured: active seconds on the timed images; None where there is none.
         modeled: WT of the batch alone in seconds, by IoU threshold.
-        edits: told exactly, by id.
+        edits: exact, by id.
         reviewer: who did it; several names are joined by ", ".
         revision: more than 1 where the batch was redone.
     """
@@ -49,14 +49,14 @@ class BatchEffort:
 
 @dataclass(frozen=True)
 class SecondsPerEdit:
-    """The seconds per image and per edit that come closest to those measured.
+    """Fitted seconds per image and per edit.
 
     Attributes:
-        images: images that they were fitted to.
-        base: for an image, whatever is done in it.
-        kinds: for each edit, by kind; None where too few images hold one.
-        residual: root mean square of what is left unexplained, seconds per image.
-        mean: measured seconds per image, on average.
+        images: number of images fitted to.
+        base: seconds per image, without any edit.
+        kinds: seconds per edit, by kind; None where too few images have one.
+        residual: root mean square of the residuals, seconds per image.
+        mean: mean measured seconds per image.
     """
 
     images: int
@@ -80,15 +80,15 @@ class Effort:
 
     @property
     def timed(self) -> tuple[BatchEffort, ...]:
-        """The batches of which every image was timed, so that sums can be compared."""
+        """The batches whose every image was timed, so that sums are comparable."""
         return tuple(b for b in self.batches if b.timed_images == b.images)
 
     def measured(self) -> float:
-        """Seconds on the batches that were timed entirely."""
+        """Return the measured seconds of the fully timed batches."""
         return sum(b.measured or 0.0 for b in self.timed)
 
     def modeled(self, iou_threshold: float) -> float:
-        """WT of the same batches, in seconds."""
+        """Return the WT of the fully timed batches, in seconds."""
         return sum(b.modeled[iou_threshold] for b in self.timed)
 
     @property
@@ -98,11 +98,11 @@ class Effort:
 
 
 def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | None:
-    """People's work on the batches that are done; None where all of them were simulated.
+    """Read people's work on the finished batches; None where all were simulated.
 
     Args:
         paths: where the corrections are.
-        campaign: the batches that are done.
+        campaign: the finished batches.
 
     Raises:
         ArtifactError: corrections are missing or damaged.
@@ -126,14 +126,14 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
             )
         )
         if corrections.revision == 1:
-            # Of a batch that was redone the seconds are of more edits than those that are left.
+            # The seconds of a redone batch include edits that are not in its final ledger.
             seconds += corrections.seconds.values()
             edits += (per_image[image_id] for image_id in corrections.seconds)
     return Effort(tuple(batches), fit(seconds, edits)) if batches else None
 
 
 def to_table(effort: Effort, iou_thresholds: Sequence[float]) -> str:
-    """Content of effort.csv: seconds, exact edits and names, a row per batch."""
+    """Return effort.csv: seconds, exact edits and reviewers, a row per batch."""
     columns = ["batch", "images", "timed_images", "measured_seconds"]
     columns += [f"modeled_seconds_iou_{iou:g}" for iou in iou_thresholds]
     rows = []
@@ -146,7 +146,7 @@ def to_table(effort: Effort, iou_thresholds: Sequence[float]) -> str:
 
 
 def to_metrics(effort: Effort) -> dict[str, object]:
-    """What metrics.json gets besides: ``redone`` batches, and ``seconds_per_edit`` where fitted."""
+    """Return entries for metrics.json: ``redone``, and ``seconds_per_edit`` where fitted."""
     result: dict[str, object] = {"redone": len(effort.redone)}
     if effort.fit is not None:
         kinds = {kind: value for kind, value in effort.fit.kinds.items() if value is not None}
@@ -164,15 +164,14 @@ def _edits(corrections: Corrections) -> dict[str, Ledger]:
 
 
 def fit(seconds: Sequence[float], edits: Sequence[Ledger]) -> SecondsPerEdit | None:
-    """Non-negative least squares (Lawson and Hanson 1974) of seconds on counts of edits.
+    """Fit seconds to counts of edits by non-negative least squares (Lawson and Hanson 1974).
 
     Args:
         seconds: measured on each of n images.
-        edits: of the same images.
+        edits: counts on the same images.
 
     Returns:
-        None where there are fewer than 30 images, or their edits always come together, so that
-        the kinds cannot be told apart.
+        None where there are fewer than 30 images, or the counts of edits are linearly dependent.
     """
     if len(seconds) < _FEWEST_IMAGES:
         return None

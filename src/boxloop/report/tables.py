@@ -1,7 +1,7 @@
-"""The numbers of a report: metrics.json and the tables that ``dvc plots`` draws.
+"""Compute metrics.json and the tables that ``dvc plots`` draws.
 
-A column or key that depends on an IoU threshold ends with it: ``wt_reduction_iou_0.5``. Every table
-counts images, never batches, along its x axis, because a batch's name is no quantity.
+A column or key that depends on an IoU threshold ends with it: ``wt_reduction_iou_0.5``. The x axis
+of every plot is a number of images, because batches may differ in size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def metrics(campaign: CampaignResults) -> dict[str, Any]:
-    """The content of metrics.json.
+    """Return the content of metrics.json.
 
     Returns:
         Counts of ``images``, ``objects`` and ``first_batch_objects``; ``added``, ``removed``,
@@ -56,7 +56,7 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
 
 
 def saving(campaign: CampaignResults) -> list[Row]:
-    """WT and WB saved after each batch, against the images labeled so far."""
+    """Return the savings in WT and WB after each batch, with the images labeled so far."""
     rows = []
     by_iou = {iou: campaign.so_far(iou) for iou in campaign.iou_thresholds}
     for i, workload in enumerate(campaign.workloads):
@@ -70,7 +70,7 @@ def saving(campaign: CampaignResults) -> list[Row]:
 
 
 def edits(campaign: CampaignResults) -> list[Row]:
-    """The edits of each batch, against the images labeled so far."""
+    """Return the edits of each batch, with the images labeled so far."""
     rows, images = [], 0
     for workload in campaign.workloads:
         images += workload.images
@@ -83,7 +83,7 @@ def edits(campaign: CampaignResults) -> list[Row]:
 
 
 def precision(campaign: CampaignResults) -> list[Row]:
-    """Mean average precision of each detector on its batch, against the images trained on."""
+    """Return each detector's mAP on its batch, with the number of images trained on."""
     rows, images = [], 0
     for workload in campaign.workloads:
         row: Row = {"batch": workload.batch, "trained_on_images": images}
@@ -95,10 +95,10 @@ def precision(campaign: CampaignResults) -> list[Row]:
 
 
 def what_if(campaign: CampaignResults) -> list[Row]:
-    """What the whole campaign would have saved at other review score thresholds.
+    """Return the savings of the whole campaign at other review score thresholds.
 
     Empty where fewer than two thresholds were accounted: a person's corrections depend on what was
-    shown, so only a simulation can tell.
+    shown, so only a simulation has several.
     """
     scores = campaign.what_if_scores()
     rows = []
@@ -113,7 +113,7 @@ def what_if(campaign: CampaignResults) -> list[Row]:
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as text by name, the names of nested ones joined by dots."""
+    """Return nested parameters as text by name; nested names are joined by dots."""
     rows: dict[str, str] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
@@ -126,7 +126,7 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Rows as CSV text with a header line; None becomes an empty cell."""
+    """Format rows as CSV with a header line; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -135,7 +135,7 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def all_tables(campaign: CampaignResults) -> dict[str, str]:
-    """Every table as CSV text by file name; a table without rows keeps its header."""
+    """Return every table as CSV by file name; a table without rows keeps its header."""
     both = [
         f"{measure}_reduction_iou_{iou:g}"
         for iou in campaign.iou_thresholds

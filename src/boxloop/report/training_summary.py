@@ -1,4 +1,4 @@
-"""How the detectors were trained, turn by turn: the time it took, and what of it was waiting."""
+"""Read how long each detector was trained, and how much of that was waiting for data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Training:
     """The training of the detector that proposed for a batch.
 
     Attributes:
-        batch: that it proposed for.
-        images: that it was trained on.
+        batch: the batch that it proposed for.
+        images: number of images that it was trained on.
         steps: optimiser steps.
-        seconds: of all steps.
-        images_per_second: images of all steps, by ``seconds``.
-        waited: share of ``seconds`` in which the model waited for decoded, augmented images.
+        seconds: duration of all steps.
+        images_per_second: throughput over all steps.
+        waited: fraction of ``seconds`` in which the model waited for images.
         device: where it was computed.
     """
 
@@ -34,7 +34,7 @@ class Training:
 
 
 def read_trainings(paths: CampaignPaths, campaign: CampaignResults) -> list[Training]:
-    """Those of the batches that are done; the first batch has none, and some files may be gone.
+    """Read the training logs of the finished batches; batches without a log are skipped.
 
     Raises:
         ArtifactError: a training log is damaged.

@@ -1,18 +1,18 @@
-"""Studies: which ordering, which features, which detector saves most work on a dataset with truth.
+"""Compare orderings, features and detectors by simulated campaigns.
 
 A *study* is a grid of *cells*. A cell is one whole simulated campaign: one ordering by one kind of
 features, one detector, one seed. Its folder is laid out as a campaign's, so every number of the
-tables can be computed anew from its proposals and the truth.
+tables can be computed again from its proposals and the ground truth.
 
-    spec     study.yaml as strict objects
-    grid     from the spec to the cells, and what each of them depends on
-    material datasets: the whole one, one per class, the test set
-    campaigns  the datasets, the cells and the folders of one study
-    jobs     everything there is to compute, each thing once: SimNet, features, orders, cells
-    cell     one campaign, turn by turn
-    worker   the process that computes; pool   several of them
-    computing  jobs in the pool;  live   finished cells on their way to MLflow
-    results  the rows of results.csv;  compare   means, intervals, paired differences
-    tables, figures, page, paper              what people read
-    run      all of it in order
+    spec        study.yaml, and the parameters of each cell
+    grid        the axes, the cells, and what each cell depends on
+    datasets    the whole dataset, its part of each class, the test set
+    study       the datasets, cells and folders of one study
+    jobs        what is to be computed, each thing once: SimNet, features, orders, cells
+    pool        several worker processes;  worker  one of them
+    cell        one campaign, turn by turn;  cell_files  its files
+    computing   the pending cells in parallel;  tracking  finished cells in MLflow
+    results     the rows of results.csv;  statistics  means, intervals, paired tests
+    tables, figures, page, published   the tables, also with the paper's numbers
+    report      writes them;  run  everything in order
 """

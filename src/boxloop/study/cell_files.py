@@ -1,4 +1,4 @@
-"""The files of a cell that an ordinary campaign does not have, and all that a finished one has."""
+"""The files of a cell: those of a finished one, and those on the test set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.params import Params
 
 LAST = "_last"
-"""Key of the detector that is trained on everything; no iteration can be called so."""
+"""Key of the detector that is trained on all images; no valid name of an iteration."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Held:
     digest: str
 
     def proposals(self, cell: CampaignPaths, key: str) -> Path:
-        """What the detector of a turn finds on the test set."""
+        """Return the file of an iteration's detections on the test set."""
         return self._folder(cell) / f"{key}.proposals.json"
 
     def precision(self, cell: CampaignPaths, key: str) -> Path:
-        """How good that is."""
+        """Return the file of their average precision."""
         return self._folder(cell) / f"{key}.json"
 
     def _folder(self, cell: CampaignPaths) -> Path:
@@ -39,7 +39,7 @@ class Held:
 def expected(
     paths: CampaignPaths, params: Params, held: Held | None, *, checkpoints: bool
 ) -> list[Path]:
-    """The files of a finished cell that somebody reads again."""
+    """Return the files of a finished cell that are read again."""
     keys = list(params.iterations)
     files = [paths.images, paths.truth]
     for key in keys:

@@ -1,4 +1,4 @@
-"""The figures of a study: what each ordering saves, figure 2 and figure 3 of the paper."""
+"""Draw the figures of a study: savings by ordering, figures 2 and 3 of the paper."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
 from boxloop.report.figures import LINES, MARKERS, STYLE, to_svg
+from boxloop.report.tables import Row
 from boxloop.study.grid import Grid
-from boxloop.study.results import Row, select
+from boxloop.study.results import select
 from boxloop.study.statistics import mean
 from boxloop.study.tables import MEASURES, Entry
 
@@ -24,14 +25,14 @@ PRECISIONS = {
     "voc07_map": "VOC 2007 mAP at IoU 0.5 (11 points)",
     "map": "COCO mAP, IoU 0.50:0.95",
 }
-"""What figure 3 is drawn of, by column of precision.csv."""
+"""Measures of figure 3, by column of precision.csv."""
 
 _SIDE = 160
 _GAP = 4
 
 
 def saving(rows: Sequence[Row], items: Sequence[Entry], grid: Grid, measure: str) -> bytes:
-    """Percent saved by each approach: a mark for the mean, its interval, a dot for every seed."""
+    """Draw percent saved by approach: the mean, its interval, a tick for every seed."""
     items = [e for e in items if e.measure == measure and not e.label]
     columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
     with mpl.rc_context(STYLE):
@@ -65,7 +66,7 @@ def saving(rows: Sequence[Row], items: Sequence[Entry], grid: Grid, measure: str
 
 
 def precision(rows: Sequence[Row], grid: Grid, detector: str, column: str) -> bytes:
-    """Draws mAP on the test set against the images labeled; bands are intervals over the seeds."""
+    """Draw mAP on the test set against images labeled, with intervals over the seeds."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.subplots()
@@ -93,7 +94,7 @@ def precision(rows: Sequence[Row], grid: Grid, detector: str, column: str) -> by
 
 
 def samples(images: Sequence[ImageRef]) -> bytes:
-    """The first images of an ordering side by side, as JPEG; one that is gone stays grey."""
+    """Draw images side by side as JPEG; an unreadable one is grey."""
     width = len(images) * (_SIDE + _GAP) - _GAP
     strip = Image.new("RGB", (width, _SIDE), "white")
     for i, ref in enumerate(images):

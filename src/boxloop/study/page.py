@@ -1,4 +1,4 @@
-"""The page of a study: one file that holds its pictures and needs neither a network nor scripts."""
+"""Render the page of a study: a single file, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Picture:
     """A picture of the page.
 
     Attributes:
-        name: of its file.
-        content: of its file, SVG or JPEG.
+        name: name of its file.
+        content: bytes of its file, SVG or JPEG.
         caption: what it shows.
-        alt: what it says, for those who cannot see it.
+        alt: its text alternative.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The whole picture as an address."""
+        """The picture as a data URI."""
         kind = "svg+xml" if self.name.endswith(".svg") else "jpeg"
         return f"data:image/{kind};base64,{base64.b64encode(self.content).decode()}"
 
@@ -51,15 +51,15 @@ def render(
     chapters: Sequence[Chapter],
     failed: Sequence[tuple[str, str]],
 ) -> str:
-    """The page as HTML text.
+    """Return the page as HTML.
 
     Args:
         title: of the study.
         facts: names and values, for the top.
-        caveats: what a reader must know first.
+        caveats: caveats, shown first.
         tables: in their order.
         chapters: pictures below the tables.
-        failed: cells that failed, and why.
+        failed: names of failed cells, with their error messages.
     """
     environment = Environment(
         loader=PackageLoader("boxloop.study", "."),

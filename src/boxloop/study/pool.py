@@ -1,4 +1,4 @@
-"""Several worker processes, and jobs that wait for each other."""
+"""Run jobs that depend on each other in several worker processes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WORKER = [sys.executable, "-m", "boxloop.study.worker"]
 
 @dataclass(frozen=True)
 class Job:
-    """Something that a worker can do.
+    """A task for a worker process.
 
     Attributes:
         name: unique among the jobs.
-        content: what the worker needs.
-        needs: names of jobs that must be finished first; those outside the list given are.
+        content: its message to the worker.
+        needs: names of jobs that must finish first; names of no job count as finished.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass
 class _State:
-    """What the threads share; guarded by ``changed``."""
+    """The state that the threads share, guarded by ``changed``."""
 
     waiting: list[Job]
     names: frozenset[str]
@@ -51,19 +51,19 @@ OnEnd = Callable[[Job, str | None], None]
 
 
 class Pool:
-    """Worker processes that end with this one, however it ends.
+    """Worker processes that end with this process, however it ends.
 
-    Every worker reads from a pipe of which only this process holds the other end; when the process
-    is gone, the pipe closes, and the worker ends.
+    Every worker reads from a pipe that only this process writes to. When this process ends, the
+    pipe closes, and the worker exits.
     """
 
     def __init__(self, size: int, *, gpus: Sequence[str], logs: Path) -> None:
-        """Prepares the workers; each starts with its first job.
+        """Prepare the workers; each starts with its first job.
 
         Args:
             size: number of workers.
-            gpus: names of the GPUs for CUDA_VISIBLE_DEVICES, which the workers take in turn.
-            logs: folder of what the workers print.
+            gpus: values for CUDA_VISIBLE_DEVICES, assigned to the workers in turn.
+            logs: folder of the workers' output.
         """
         self._size, self._gpus, self._logs = size, list(gpus), logs
         self._processes: dict[int, subprocess.Popen[str]] = {}
@@ -75,17 +75,18 @@ class Pool:
         on_end: OnEnd,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, str]:
-        """Does all jobs; where one fails, those that need it fail, and all others are done.
+        """Run all jobs; if one fails, those that need it fail, and all others still run.
 
         Args:
-            jobs: in the order in which they are begun.
-            on_progress: told what a worker is at; called from several threads, one at a time.
-            on_end: told when a job has finished (None) or failed (why); likewise. A job whose end
-                cannot be taken in (BoxloopError, OSError) has failed.
-            meanwhile: called again and again by the thread that waits here.
+            jobs: in the order in which they start.
+            on_progress: called with (job, step, done, total), from several threads, one at a time.
+            on_end: called with a finished job and None, or a failed one and its error message,
+                from several threads, one at a time. If it raises BoxloopError or OSError, the job
+                has failed.
+            meanwhile: called repeatedly by the waiting thread.
 
         Returns:
-            Why each failed job failed, in a sentence.
+            The error message of each failed job, by its name.
         """
         state = _State(list(jobs), frozenset(job.name for job in jobs))
         threads = [
@@ -97,7 +98,7 @@ class Pool:
                 thread.start()
             for thread in threads:
                 while thread.is_alive():
-                    # A join without a limit would keep Ctrl-C waiting.
+                    # A join without a timeout would block Ctrl-C.
                     thread.join(0.2)
                     meanwhile()
         finally:
@@ -171,7 +172,7 @@ class Pool:
                 text=True,
                 encoding="utf-8",
                 env=environment,
-                # A Ctrl-C of the terminal is for this process alone.
+                # So that a Ctrl-C of the terminal reaches this process alone.
                 start_new_session=True,
             )
 
@@ -193,7 +194,7 @@ class Pool:
 
 
 class _WorkerEnded(Exception):
-    """A worker is gone in the middle of a job."""
+    """A worker ended during a job."""
 
 
 def _how(process: subprocess.Popen[str]) -> str:
@@ -202,7 +203,7 @@ def _how(process: subprocess.Popen[str]) -> str:
 
 
 def _next(state: _State, on_end: OnEnd) -> Job | None:
-    """The next job that can be begun; None when there is none left."""
+    """Return the next job that can start; None when none is left."""
     with state.changed:
         while not state.stopped:
             _fail_dependents(state, on_end)

@@ -1,4 +1,4 @@
-"""What a study leaves for people and other programs: results.csv, tables, figures, one page."""
+"""Write the outputs of a study: results.csv, tables, figures, page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import atomic_path, write_text
 from boxloop.params import SIMNET
-from boxloop.report.tables import to_csv
+from boxloop.report.tables import Row, to_csv
 from boxloop.study.datasets import AnnotatedDataset
 from boxloop.study.grid import Cell, Grid, slug
 from boxloop.study.page import Chapter, Picture, render
-from boxloop.study.results import AFTER_THE_LAST, COLUMNS, PRECISION_COLUMNS, Row, select
+from boxloop.study.results import AFTER_THE_LAST, COLUMNS, PRECISION_COLUMNS, select
 from boxloop.study.spec import Spec
 from boxloop.study.tables import MEASURES, Entry, TextTable, entries, entries_csv, text_tables
 
@@ -29,18 +29,18 @@ _WIDTH = 110
 
 @dataclass(frozen=True)
 class Outcome:
-    """A study as far as it got.
+    """The results of a study so far.
 
     Attributes:
         spec: of the study.
         whole: its dataset.
-        grid: what its tables are of.
-        rows: of results.csv.
-        precision: of precision.csv; empty without a test set.
+        grid: its axes.
+        rows: rows of results.csv.
+        precision: rows of precision.csv; empty without a test set.
         finished: cells that are done, with their folders.
         planned: number of all cells.
-        notes: what a reader must know.
-        failed: why a cell failed, by its name.
+        notes: caveats for the reader.
+        failed: error message by name of the cell.
     """
 
     spec: Spec
@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def caveats(self) -> list[str]:
-        """The notes, and what is missing."""
+        """The notes, and the number of missing cells."""
         lines = [*self.notes]
         missing = self.planned - len(self.finished)
         if missing:
@@ -66,11 +66,11 @@ class Outcome:
 
 
 def write_outputs(root: Path, outcome: Outcome) -> tuple[str, dict[str, float], list[Path]]:
-    """Writes everything; the same cells give the same bytes.
+    """Write all outputs; equal cells give equal bytes.
 
     Args:
         root: the study's folder.
-        outcome: what came of the study.
+        outcome: the results.
 
     Returns:
         The tables for the terminal, the means by metric name, and the files.
@@ -97,7 +97,7 @@ def write_outputs(root: Path, outcome: Outcome) -> tuple[str, dict[str, float], 
 
 
 def _points(items: Sequence[Entry]) -> dict[str, float]:
-    """Means, as fractions, by names that MLflow takes."""
+    """Return means as fractions, by metric name for MLflow."""
     return {
         "/".join(
             part
@@ -167,7 +167,7 @@ def _chapters(outcome: Outcome, items: Sequence[Entry]) -> list[Chapter]:
 
 
 def _first_samples(outcome: Outcome) -> Chapter:
-    """Figure 2, of the first seed."""
+    """Draw figure 2, of the first seed."""
     from boxloop.study import figures
 
     pictures = []
@@ -197,7 +197,7 @@ def _first_samples(outcome: Outcome) -> Chapter:
 
 
 def _precision(outcome: Outcome) -> Chapter:
-    """Figure 3."""
+    """Draw figure 3."""
     from boxloop.study import figures
 
     pictures = []
@@ -241,7 +241,7 @@ def _markdown(outcome: Outcome, tables: Sequence[TextTable]) -> str:
 
 
 def terminal_text(outcome: Outcome, tables: Sequence[TextTable]) -> str:
-    """The tables as plain text."""
+    """Format the tables as plain text."""
     out = io.StringIO()
     console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
     for table in tables:

@@ -1,4 +1,4 @@
-"""The rows of results.csv: what every finished cell adds up to at every pair of thresholds."""
+"""Compute the rows of results.csv and precision.csv from the finished cells."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.files import read_json
+from boxloop.report.tables import Row
 from boxloop.study.cell_files import LAST, Held
 from boxloop.study.grid import Cell
-
-Row = dict[str, Any]
 
 COLUMNS = (
     "cell",
@@ -36,7 +35,7 @@ COLUMNS = (
 )
 
 AFTER_THE_LAST = "after the last"
-"""What precision.csv calls the turn of a detector that was trained on everything."""
+"""Turn, in precision.csv, of the detector that was trained on all images."""
 
 PRECISION_COLUMNS = (
     "cell",
@@ -54,9 +53,9 @@ PRECISION_COLUMNS = (
 
 
 def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
-    """The campaign's totals, by IoU and score threshold.
+    """Return a cell's totals, a row per IoU and score threshold.
 
-    ``wt`` is in units of T; ``shown`` is 1 at the threshold of the review, which the tables use.
+    ``wt`` is in units of T; ``shown`` is 1 at the review's threshold, which the tables use.
     """
     campaign = read_results(paths, cell.params)
     shown = cell.params.review.score_threshold
@@ -67,7 +66,7 @@ def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
             totals = campaign.totals(iou, score)
             rows.append(
                 {
-                    **_who(cell),
+                    **_identity(cell),
                     "iou": iou,
                     "score_threshold": score,
                     "shown": int(score == shown),
@@ -86,18 +85,18 @@ def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
 
 
 def precision_rows(cell: Cell, paths: CampaignPaths, held: Held) -> list[Row]:
-    """Precision on the test set of the detector of each turn, and of one trained on everything."""
+    """Return the precision of each turn's detector on the test set, and of the last one."""
     rows = []
     for key in [*list(cell.params.iterations)[1:], LAST]:
         content = read_json(held.precision(paths, key))
-        who = {k: v for k, v in _who(cell).items() if k in PRECISION_COLUMNS}
+        who = {k: v for k, v in _identity(cell).items() if k in PRECISION_COLUMNS}
         values = {name: content.get(name) for name in PRECISION_COLUMNS[6:]}
         turn = AFTER_THE_LAST if key == LAST else key
         rows.append({**who, "turn": turn, "labeled_images": content["trained_on_images"], **values})
     return rows
 
 
-def _who(cell: Cell) -> Row:
+def _identity(cell: Cell) -> Row:
     return {
         "cell": cell.folder,
         "class": cell.label or "",
@@ -110,12 +109,12 @@ def _who(cell: Cell) -> Row:
 
 
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
-    """The rows whose columns have these values."""
+    """Return the rows whose columns have these values."""
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
 def by_seed(rows: Sequence[Row], column: str) -> dict[int, float]:
-    """Values of a column, one row per seed."""
+    """Return the values of a column by seed; each seed must have one row."""
     values = {int(row["seed"]): float(row[column]) for row in rows}
     if len(values) != len(rows):
         raise ValueError(f"{column}: there is more than one row of a seed")

@@ -13,10 +13,11 @@ from filelock import FileLock, Timeout
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import StudyError, StudyStopped
 from boxloop.files import write_json
+from boxloop.report.tables import Row
 from boxloop.study.computing import compute
 from boxloop.study.grid import Cell
 from boxloop.study.report import Outcome, write_outputs
-from boxloop.study.results import Row, precision_rows, workload_rows
+from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
 from boxloop.study.study import Study
 from boxloop.study.tracking import track_finished

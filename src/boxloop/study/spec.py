@@ -1,4 +1,4 @@
-"""study.yaml as a frozen, strict object, and the parameters of a cell made from it."""
+"""Read study.yaml, and derive the parameters of each cell."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ _WEIGHTS = ("simnet", "features", "train")
 
 
 class Axes(Section):
-    """study.yaml.
+    """The content of study.yaml.
 
     Attributes:
-        params: a params.yaml to begin with, relative to this file; boxloop's defaults without it.
-        set: sections with keys, put over it.
+        params: base params.yaml, relative to this file; boxloop's defaults without it.
+        set: sections with keys that override it.
         title: of the page.
         orderings: the strategies to compare.
         features: kinds of features by name, each with keys of the section ``features`` and, under
             ``simnet``, of the section ``simnet``. Only orderings that need features use them.
         detectors: by name, each with keys of the section ``train``.
-        seeds: each is one independent run of everything else.
+        seeds: each is one independent run of all other axes.
         seeded: the parameters that a seed sets.
-        turns: number of batches; what ``params`` lists under ``iterations`` without it.
+        turns: number of batches; by default those that ``params`` lists under ``iterations``.
         classes: "each", or names: one campaign per class, with the boxes of that class alone.
         class_images: of a class, either the images that contain it or all of them.
         test: keys of the section ``dataset`` that give the held-out set on which each detector is
             evaluated; with a ``format`` of its own, or as changes to ``dataset``.
-        paper: the dataset's name in the paper, to show the published numbers beside.
-        checkpoints: whether the detectors of finished cells are kept.
+        paper: the dataset's name in the paper, to show the published numbers.
+        checkpoints: whether to keep the detectors of finished cells.
         sheet_images: images of each ordering that the page shows.
     """
 
@@ -106,7 +106,7 @@ class Axes(Section):
 
 @dataclass(frozen=True)
 class Spec:
-    """A study: its axes, and the parameters that they change.
+    """A study: its axes, and the base parameters that they override.
 
     Attributes:
         path: of study.yaml.
@@ -124,11 +124,11 @@ class Spec:
 
     @property
     def track(self) -> TrackParams:
-        """Whether, and under what experiment, the study goes to MLflow."""
+        """The section ``track`` of the study."""
         return check_params(self.content, str(self.path)).track
 
     def params(self, strategy: Strategy, features: str | None, detector: str, seed: int) -> Params:
-        """The parameters of one cell.
+        """Return the parameters of one cell.
 
         Args:
             strategy: of the ordering.
@@ -161,7 +161,7 @@ class Spec:
         for key in self.axes.seeded:
             _merge(content, key.partition(".")[0], {"seed": seed})
         _merge(content, "review", {"annotator": SIMULATED})
-        # A study has runs of its own in MLflow, and its cells are no campaigns to go on with.
+        # The study tracks its cells itself, and nobody continues a cell as a campaign.
         _merge(content, "track", {"enabled": False, "checkpoints": False})
         if self.axes.turns is not None:
             names = [EMPTY, *(f"b{i:02d}" for i in range(self.axes.turns))]
@@ -171,7 +171,7 @@ class Spec:
         return check_params(content, ", ".join(places))
 
     def test_dataset(self, params: Params) -> Params | None:
-        """Parameters whose section ``dataset`` is the test set's; None where there is none.
+        """Return parameters whose section ``dataset`` is the test set's, or None.
 
         Raises:
             ParamsError: ``test`` cannot be used.
@@ -192,14 +192,14 @@ class Spec:
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Reads a study.
+    """Read study.yaml.
 
-    A relative path counts from the folder of the file that names it.
+    A relative path starts at the folder of the file that names it.
 
     Args:
         path: of study.yaml.
         overrides: ``section.key=value`` from the command line, for the base parameters; their paths
-            count from the working directory.
+            start at the working directory.
 
     Raises:
         ParamsError: one sentence per problem, each naming the key.
@@ -220,7 +220,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         apply_override(changed, override)
         _make_absolute(changed, Path())
         _nest(content, changed)
-    # A section that is not there takes boxloop's defaults, also where an axis adds a key to it.
+    # A missing section takes boxloop's defaults, even where an axis adds a key to it.
     content.setdefault("train", Params().train.model_dump(mode="json"))
     _train_length(content["train"], axes.detectors)
     base_params = check_params(content, str(path))
@@ -243,15 +243,15 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
 
 
 def _train_length(train: Any, detectors: Mapping[str, Mapping[str, Any]]) -> None:
-    """Where every detector says how long it is trained, what they have in common need not."""
+    """Add a default length where each detector sets its own and the base sets none."""
     lengths = {"steps", "epochs"}
-    told = detectors and all(lengths & set(changes) for changes in detectors.values())
-    if told and isinstance(train, dict) and not lengths & set(train):
+    all_set = detectors and all(lengths & set(changes) for changes in detectors.values())
+    if all_set and isinstance(train, dict) and not lengths & set(train):
         train["epochs"] = Params().train.epochs
 
 
 def _features_name(params: Params) -> str:
-    """What the features of the base parameters are called where study.yaml does not say."""
+    """Return a name for the features of the base parameters."""
     weights = params.features.weights
     if weights == SIMNET:
         return "simnet"
@@ -272,7 +272,7 @@ def _nest(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def _make_absolute(content: dict[str, Any], folder: Path) -> None:
-    """Lets the paths in the content of a params.yaml count from ``folder``."""
+    """Resolve the relative paths in the content of a params.yaml from ``folder``."""
     dataset = content.get("dataset")
     if isinstance(dataset, dict):
         path = dataset.get("path")

@@ -1,6 +1,6 @@
-"""What the seeds say: means with their intervals, and differences on the same seeds.
+"""Means, confidence intervals and paired tests over seeds.
 
-A seed is one independent run; the number of them, not of images, is n. Intervals are Student's
+A seed is one independent run, and n the number of seeds. Intervals are Student's
 (mean +- t * sd / sqrt(n), n - 1 degrees of freedom), by scipy.stats.
 """
 
@@ -15,7 +15,7 @@ from scipy import stats
 CONFIDENCE = 0.95
 
 FEW = 3
-"""Below so many seeds, an interval is so wide that it says next to nothing (t is 12.7 for two)."""
+"""With fewer seeds, intervals are too wide to be useful (t is 12.7 for two seeds)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Mean:
         n: number of seeds.
         mean: of their values.
         low: lower end of the interval; None for a single seed.
-        high: upper end.
+        high: upper end of the interval; None for a single seed.
     """
 
     n: int
@@ -42,7 +42,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Paired(Mean):
-    """The mean of the differences to a baseline on the same seeds.
+    """The mean difference to a baseline on the same seeds.
 
     Attributes:
         p: two-sided, of the paired t-test; None for a single seed, or where all differences are
@@ -53,12 +53,12 @@ class Paired(Mean):
 
     @property
     def decided(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def mean(values: Sequence[float]) -> Mean:
-    """The mean of at least one value, with its interval."""
+    """Return the mean of at least one value, with its interval."""
     n, middle = len(values), math.fsum(values) / len(values)
     if n < 2:
         return Mean(n, middle, None, None)
@@ -69,7 +69,7 @@ def mean(values: Sequence[float]) -> Mean:
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | None:
-    """How far values lie above those of a baseline, seed by seed.
+    """Return the mean difference to a baseline on the same seeds.
 
     Args:
         values: by seed.

@@ -1,4 +1,4 @@
-"""The paper's tables, from the rows of results.csv: as data, as CSV and as Markdown.
+"""Build the paper's tables from the rows of results.csv: as data, CSV and Markdown.
 
 Everything is in percent. Table 1 is W_T and Table 2 is W_B, by approach, detector and IoU; Table 3
 is both, one class at a time.
@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from boxloop.report.tables import to_csv
+from boxloop.report.tables import Row, to_csv
 from boxloop.study.grid import Approach, Grid
 from boxloop.study.published import AVERAGE, published
-from boxloop.study.results import Row, by_seed, select
+from boxloop.study.results import by_seed, select
 from boxloop.study.spec import BASELINE
 from boxloop.study.statistics import CONFIDENCE, FEW, Mean, Paired, mean, paired
 
@@ -50,8 +50,9 @@ class Entry:
         approach: the ordering.
         detector: name.
         mean: percent saved, over the seeds that are done.
-        paired: points above the random ordering on the same seeds; None for that itself.
-        paper: percent that the paper gives.
+        paired: difference to the random ordering on the same seeds, in percentage points; None for
+            the random ordering itself.
+        paper: percent that the paper gives; None where it gives none.
     """
 
     measure: str
@@ -65,12 +66,12 @@ class Entry:
 
     @property
     def table(self) -> int:
-        """Its number in the paper."""
+        """The number of its table in the paper."""
         return 3 if self.label else {"wt": 1, "wb": 2}[self.measure]
 
 
 def entries(rows: Sequence[Row], grid: Grid) -> list[Entry]:
-    """All numbers of all tables; approaches and classes of which no seed is done are left out."""
+    """Return all numbers of all tables, without those that have no finished seed."""
     shown = select(rows, shown=1)
     result = []
     for measure in MEASURES:
@@ -114,7 +115,7 @@ def _column(
 
 
 def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[int, float]:
-    """Percent by seed; of the average, the seeds that every class is done with."""
+    """Return percent by seed; of the average, by each seed that every class has."""
     column = f"{measure}_reduction"
     if label != AVERAGE or AVERAGE in grid.labels:
         found = by_seed(select(rows, **{"class": label}), column)
@@ -125,7 +126,7 @@ def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[i
 
 
 def entries_csv(items: Sequence[Entry]) -> str:
-    """All entries as CSV, unrounded."""
+    """Format all entries as CSV, unrounded."""
     rows: list[dict[str, Any]] = []
     for e in items:
         row: dict[str, Any] = {
@@ -153,18 +154,18 @@ def entries_csv(items: Sequence[Entry]) -> str:
     return to_csv(rows, CSV_COLUMNS)
 
 
-# --- for people -----------------------------------------------------------------------------------
+# --- text tables ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table for people.
+    """A table of texts, for the page, the terminal and Markdown.
 
     Attributes:
-        title: what it is of.
+        title: its title.
         head: names of the columns.
-        rows: texts.
-        best: (row, column) of the best of each column.
+        rows: texts of the cells.
+        best: (row, column) of the best cell of each column.
         note: how to read it.
     """
 
@@ -175,7 +176,7 @@ class TextTable:
     note: str = ""
 
     def markdown(self) -> str:
-        """With the best of each column in bold."""
+        """Format as Markdown, with the best of each column in bold."""
         lines = [f"### {self.title}", ""]
         if self.note:
             lines += [self.note, ""]
@@ -187,7 +188,7 @@ class TextTable:
 
 
 def text_tables(items: Sequence[Entry], grid: Grid) -> list[TextTable]:
-    """The tables as the paper prints them, each with its differences to random below."""
+    """Return the tables in the paper's form, each followed by the differences to random."""
     if grid.labels:
         return [
             t for d in grid.detectors for iou in grid.ious for t in _table_3(items, grid, d, iou)
@@ -220,7 +221,7 @@ def _table(
     papers: bool,
     note: str,
 ) -> TextTable:
-    """Approaches down, detectors and IoUs across."""
+    """Build a table with a row per approach, a column per detector and IoU."""
     columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
     found = {(e.approach, e.detector, e.iou): e for e in items}
     with_paper = papers and any(e.paper is not None for e in items)
@@ -293,7 +294,7 @@ def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> l
 
 
 def _spread(entry: Entry) -> str:
-    """45.6 ± 1.2, the latter half of the interval."""
+    """Format a mean and half of its interval: 45.6 ± 1.2."""
     half = entry.mean.half
     return f"{entry.mean.mean:.2f}" + ("" if half is None else f" ± {half:.2f}")
 

@@ -1,4 +1,4 @@
-"""Against a real MLflow store: a sqlite file per test, copied from one that is made once."""
+"""Against a real MLflow store: what is logged of each iteration, once and only once."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from boxloop.campaign import artifacts, digests
-from boxloop.campaign.paths import CampaignPaths, workspace_of
-from boxloop.core.types import Boxes, Corrections, ImageSet
-from boxloop.core.workload import account
-from boxloop.errors import ArtifactError, TrackingError
-from boxloop.files import file_digest, read_json, write_json
-from boxloop.models.average_precision import average_precision
-from boxloop.params import Params
-from boxloop.tracking import store_uri
-from boxloop.tracking.mlflow_store import Store, open_store
-from boxloop.tracking.track_turn import BATCH_TAG, CAMPAIGN_TAG, track
-from boxloop.tracking.turn_record import read_turn
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest, write_json
+from boxloop.tracking.mlflow_store import Store
 from builders_campaign import build_campaign, small_params
+from builders_tracking import amend, client_of, everything, history, runs_of, track_all
 
 MUTATING = (
     "create",
@@ -40,87 +31,6 @@ MUTATING = (
     "reopen",
     "delete",
 )
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose mlflow.db has its tables, and nothing in them."""
-    folder = tmp_path_factory.mktemp("store")
-    os.environ.pop(store_uri.URI_VARIABLE, None)
-    with open_store(folder, "unused", lambda _: None):
-        pass
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
-    folder = tmp_path / "campaign"
-    folder.mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
-    return folder
-
-
-def quiet(_: str) -> None:
-    pass
-
-
-def track_all(paths: CampaignPaths, params: Params, keys: list[str] | None = None) -> None:
-    for key in keys or list(params.iterations):
-        track(paths, params, key, paths.tracked(key), say=quiet)
-
-
-def client_of(paths: CampaignPaths) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(store_uri.store_uri(paths.root))
-
-
-def runs_of(paths: CampaignPaths) -> tuple[list[Any], list[Any]]:
-    """The parents and the children that are not deleted, by name."""
-    client = client_of(paths)
-    experiment = client.get_experiment_by_name("boxloop")
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    runs = sorted(runs, key=lambda run: str(run.info.run_name))
-    parents = [run for run in runs if CAMPAIGN_TAG in run.data.tags]
-    children = [run for run in runs if BATCH_TAG in run.data.tags]
-    assert len(parents) + len(children) == len(runs)
-    return parents, children
-
-
-def history(paths: CampaignPaths, run: Any, name: str) -> list[tuple[int, float]]:
-    return sorted(
-        (m.step, m.value) for m in client_of(paths).get_metric_history(run.info.run_id, name)
-    )
-
-
-def everything(paths: CampaignPaths) -> dict[str, Any]:
-    """All there is in the store, by run id."""
-    parents, children = runs_of(paths)
-    return {
-        run.info.run_id: (
-            run.info.status,
-            run.data.params,
-            {name: history(paths, run, name) for name in run.data.metrics},
-            {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.source")},
-        )
-        for run in parents + children
-    }
-
-
-def amend(paths: CampaignPaths, key: str, params: Params) -> None:
-    """A person takes one box of the batch away again; merge and account follow."""
-    before = artifacts.read_corrections(paths.corrections(key))
-    boxes = dict(before.boxes)
-    first = next(iter(boxes))
-    boxes[first] = Boxes.build(boxes[first].xyxy[:-1], boxes[first].labels[:-1].tolist())
-    after = Corrections(before.proposals, before.score_threshold, before.annotator, boxes)
-    artifacts.write_corrections(paths.corrections(key), after)
-    precision = average_precision(after.proposals.boxes, boxes)
-    workload = account(
-        after, params.account.iou_thresholds, params.account.score_thresholds, precision
-    )
-    artifacts.write_workload(paths.workload(key), workload)
 
 
 # --- what is logged -------------------------------------------------------------------------------
@@ -387,155 +297,9 @@ def test_a_kill_at_any_write_is_repaired_by_the_next_run(
             assert len(steps) == len(set(steps)), name
 
 
-def test_processes_that_make_the_store_at_once_wait_for_each_other(tmp_path: Path) -> None:
-    """As ``dvc exp run --run-all --jobs`` does; each in a copy, all with the workspace's store."""
-    code = (
-        "import sys, pathlib; from builders_campaign import build_campaign, small_params;"
-        "from boxloop.tracking.track_turn import track;"
-        "p = small_params(1, order={'strategy': sys.argv[2]});"
-        "l = build_campaign(pathlib.Path(sys.argv[1]), p);"
-        "track(l, p, 'b00', l.tracked('b00'))"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != store_uri.URI_VARIABLE}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    processes = []
-    for strategy in ("similar", "random"):
-        copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / strategy
-        copy.mkdir(parents=True)
-        command = [sys.executable, "-c", code, str(copy), strategy]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
-    assert [process.wait() for process in processes] == [0, 0]
-    parents, children = runs_of(CampaignPaths(tmp_path))
-    assert {p.data.params["order.strategy"] for p in parents} == {"similar", "random"}
-    assert len(children) == 2
-
-
-# --- where it goes --------------------------------------------------------------------------------
-
-
-def test_disabled_tracking_writes_its_out_and_no_store(tmp_path: Path) -> None:
-    params = small_params(1, track={"enabled": False})
-    paths = build_campaign(tmp_path, params)
-    track_all(paths, params)
-    assert not (tmp_path / "mlflow.db").exists()
-    assert read_json(paths.tracked("b00"))["enabled"] is False
-
-
-def test_a_server_that_does_not_answer_is_one_sentence_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(store_uri.URI_VARIABLE, "http://ada:secret@127.0.0.1:9")
-    params = small_params(1)
-    paths = build_campaign(tmp_path, params)
-    begun = time.monotonic()
-    with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 cannot") as caught:
-        track_all(paths, params)
-    assert time.monotonic() - begun < 30
-    assert "secret" not in str(caught.value)
-    assert "track.enabled" in str(caught.value)
-    assert not paths.tracked("b00").exists()
-
-
-def test_a_store_that_is_no_database_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
-    params = small_params(1)
-    paths = build_campaign(tmp_path, params)
-    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
-    with pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to"):
-        track_all(paths, params)
-
-
-def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:
-    params = small_params(1)
-    paths = build_campaign(workspace, params)
-    track_all(paths, params)
-    client = client_of(paths)
-    client.delete_experiment(client.get_experiment_by_name("boxloop").experiment_id)
-    with pytest.raises(TrackingError, match="mlflow experiments restore"):
-        track_all(paths, params)
-
-
-def test_a_folder_that_moved_keeps_its_runs_and_says_where_artifacts_go(workspace: Path) -> None:
-    params = small_params(1)
-    track_all(build_campaign(workspace, params), params)
-    moved = workspace.rename(workspace.with_name("moved"))
-    paths, said = CampaignPaths(moved), list[str]()
-    track(paths, params, "b00", paths.tracked("b00"), say=said.append)
-    assert len(runs_of(paths)[1]) == 1
-    assert any("keeps its artifacts in" in line and "campaign/mlartifacts" in line for line in said)
-
-
 def test_an_earlier_batch_that_is_not_accounted_is_named(workspace: Path) -> None:
     params = small_params(2)
     paths = build_campaign(workspace, params)
     paths.workload("b00").unlink()
     with pytest.raises(ArtifactError, match=r"workload/b00\.json"):
         track_all(paths, params, ["b01"])
-
-
-def test_a_temporary_dvc_experiment_belongs_to_its_workspace(tmp_path: Path) -> None:
-    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpab12"
-    assert workspace_of(copy) == tmp_path.resolve()
-    assert workspace_of(tmp_path / "exps" / "a") == (tmp_path / "exps" / "a").resolve()
-
-
-def test_the_fingerprint_is_the_same_everywhere_and_the_identity_only_in_a_store_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fingerprints, own, shared = set(), set(), set()
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        params = small_params(2)
-        dataset = digests.dataset_digest(build_campaign(folder, params))
-        fingerprint = digests.campaign_fingerprint(params, dataset)
-        fingerprints.add(fingerprint)
-        monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
-        own.add(store_uri.campaign_identity(fingerprint, folder))
-        monkeypatch.setenv(store_uri.URI_VARIABLE, "http://127.0.0.1:9")
-        shared.add(store_uri.campaign_identity(fingerprint, folder))
-    assert len(fingerprints) == len(own) == 1
-    assert len(shared) == 2
-
-
-def test_the_fingerprint_tells_datasets_apart(tmp_path: Path) -> None:
-    params = small_params(1)
-    paths = build_campaign(tmp_path, params)
-    before = digests.dataset_digest(paths)
-    images = artifacts.read_images(paths.images)
-    repainted = replace(images.images[0], digest="0" * 64)
-    artifacts.write_images(paths.images, ImageSet((repainted, *images.images[1:]), images.classes))
-    assert digests.dataset_digest(paths) != before
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://ada:secret@host:5000/x", "http://host:5000/x"),
-        ("postgresql://u:p@ss@db/x", "postgresql://db/x"),
-        ("sqlite:////a/mlflow.db", "sqlite:////a/mlflow.db"),
-        ("https://host", "https://host"),
-    ],
-)
-def test_addresses_are_shown_without_passwords(uri: str, shown: str) -> None:
-    assert store_uri.shown_uri(uri) == shown
-
-
-def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
-    params = small_params(2)
-    by_people = build_campaign(tmp_path / "people", params, annotator="fiftyone")
-    record = read_turn(by_people, params, "b01")
-    values = {point.name: point.value for point in record.points}
-    assert values["batch/review_seconds"] == 20
-    assert values["measured_hours"] == pytest.approx(40 / 3600)
-    assert values["batch/revision"] == 1
-    # By id every move counts; at IoU 0.5 the same one does not (see builders_campaign).
-    kinds = ("kept", "moved", "relabeled", "removed", "added")
-    assert [values[f"edits/{kind}"] for kind in kinds] == [3, 1, 1, 1, 1]
-    assert [values[f"edits/{kind}_iou_0.5"] for kind in kinds] == [4, 0, 1, 1, 1]
-    assert record.params["reviewer"] == "ada"
-    simulated = build_campaign(tmp_path / "simulated", params)
-    names = {point.name for point in read_turn(simulated, params, "b01").points}
-    assert {"measured_hours", "batch/revision", "edits/kept"}.isdisjoint(names)

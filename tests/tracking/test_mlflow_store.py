@@ -1,0 +1,96 @@
+"""Where tracking goes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import TrackingError
+from boxloop.files import read_json
+from boxloop.tracking import store_uri
+from boxloop.tracking.track_turn import track
+from builders_campaign import build_campaign, small_params
+from builders_tracking import client_of, runs_of, track_all
+
+
+def test_processes_that_make_the_store_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """As ``dvc exp run --run-all --jobs`` does; each in a copy, all with the workspace's store."""
+    code = (
+        "import sys, pathlib; from builders_campaign import build_campaign, small_params;"
+        "from boxloop.tracking.track_turn import track;"
+        "p = small_params(1, order={'strategy': sys.argv[2]});"
+        "l = build_campaign(pathlib.Path(sys.argv[1]), p);"
+        "track(l, p, 'b00', l.tracked('b00'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != store_uri.URI_VARIABLE}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    processes = []
+    for strategy in ("similar", "random"):
+        copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / strategy
+        copy.mkdir(parents=True)
+        command = [sys.executable, "-c", code, str(copy), strategy]
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+    assert [process.wait() for process in processes] == [0, 0]
+    parents, children = runs_of(CampaignPaths(tmp_path))
+    assert {p.data.params["order.strategy"] for p in parents} == {"similar", "random"}
+    assert len(children) == 2
+
+
+def test_disabled_tracking_writes_its_out_and_no_store(tmp_path: Path) -> None:
+    params = small_params(1, track={"enabled": False})
+    paths = build_campaign(tmp_path, params)
+    track_all(paths, params)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert read_json(paths.tracked("b00"))["enabled"] is False
+
+
+def test_a_server_that_does_not_answer_is_one_sentence_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store_uri.URI_VARIABLE, "http://ada:secret@127.0.0.1:9")
+    params = small_params(1)
+    paths = build_campaign(tmp_path, params)
+    begun = time.monotonic()
+    with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 cannot") as caught:
+        track_all(paths, params)
+    assert time.monotonic() - begun < 30
+    assert "secret" not in str(caught.value)
+    assert "track.enabled" in str(caught.value)
+    assert not paths.tracked("b00").exists()
+
+
+def test_a_store_that_is_no_database_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    params = small_params(1)
+    paths = build_campaign(tmp_path, params)
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    with pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to"):
+        track_all(paths, params)
+
+
+def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:
+    params = small_params(1)
+    paths = build_campaign(workspace, params)
+    track_all(paths, params)
+    client = client_of(paths)
+    client.delete_experiment(client.get_experiment_by_name("boxloop").experiment_id)
+    with pytest.raises(TrackingError, match="mlflow experiments restore"):
+        track_all(paths, params)
+
+
+def test_a_folder_that_moved_keeps_its_runs_and_says_where_artifacts_go(workspace: Path) -> None:
+    params = small_params(1)
+    track_all(build_campaign(workspace, params), params)
+    moved = workspace.rename(workspace.with_name("moved"))
+    paths, said = CampaignPaths(moved), list[str]()
+    track(paths, params, "b00", paths.tracked("b00"), say=said.append)
+    assert len(runs_of(paths)[1]) == 1
+    assert any("keeps its artifacts in" in line and "campaign/mlartifacts" in line for line in said)

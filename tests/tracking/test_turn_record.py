@@ -1,0 +1,28 @@
+"""What MLflow logs of an iteration, read from its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boxloop.tracking.turn_record import read_turn
+from builders_campaign import build_campaign, small_params
+
+
+def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
+    params = small_params(2)
+    by_people = build_campaign(tmp_path / "people", params, annotator="fiftyone")
+    record = read_turn(by_people, params, "b01")
+    values = {point.name: point.value for point in record.points}
+    assert values["batch/review_seconds"] == 20
+    assert values["measured_hours"] == pytest.approx(40 / 3600)
+    assert values["batch/revision"] == 1
+    # By id every move counts; at IoU 0.5 the same one does not (see builders_campaign).
+    kinds = ("kept", "moved", "relabeled", "removed", "added")
+    assert [values[f"edits/{kind}"] for kind in kinds] == [3, 1, 1, 1, 1]
+    assert [values[f"edits/{kind}_iou_0.5"] for kind in kinds] == [4, 0, 1, 1, 1]
+    assert record.params["reviewer"] == "ada"
+    simulated = build_campaign(tmp_path / "simulated", params)
+    names = {point.name for point in read_turn(simulated, params, "b01").points}
+    assert {"measured_hours", "batch/revision", "edits/kept"}.isdisjoint(names)
