@@ -60,6 +60,13 @@ def test_learns_and_logs(samples):
     torch.testing.assert_close(model.frozen, torch.ones(5))
 
 
+def test_vectors_do_not_decay(samples):
+    plain, decayed = Toy(), Toy()
+    train_model(plain, samples, params(weight_decay=0.0), CPU)
+    train_model(decayed, samples, params(weight_decay=10.0), CPU)
+    assert torch.equal(plain.colour, decayed.colour)
+
+
 def test_every_batch_is_full_even_if_the_set_is_smaller(samples):
     model = Toy()
     train_model(model, samples, params(steps=3, batch_size=10), CPU)

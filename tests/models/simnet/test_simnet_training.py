@@ -149,6 +149,13 @@ def test_the_optimizer_and_the_schedule_are_those_asked_for(refs, trained):
     assert [row["learning_rate"] for row in log.losses] == pytest.approx(half)
 
 
+def test_weight_decay_shrinks_vectors_too(refs):
+    """Norm layers begin with scales of 1, and six steps of Adam move them by 6 x 1e-4 at most."""
+    trained, _ = train(refs, params(weight_decay=100.0, schedule="constant"), FEATURES)
+    expected = torch.full((64,), (1 - 1e-4 * 100) ** 6)
+    torch.testing.assert_close(trained.state["bn1.weight"], expected, atol=1e-3, rtol=0)
+
+
 def test_training_starts_from_the_given_weights(refs, tmp_path):
     torch.manual_seed(4)
     state = resnet18(weights=None, num_classes=3).state_dict()
