@@ -34,7 +34,7 @@ from boxloop.models.features import extract
 from boxloop.models.image_loader import read_resized
 from boxloop.models.simnet import training
 from boxloop.params import DatasetParams, DemoParams, FeaturesParams, SimNetParams
-from boxloop.progress import reporting
+from boxloop.terminal import reporting
 
 NEAREST = 10
 FRAME = re.compile(r"(shot\d+)_frame(\d+)")

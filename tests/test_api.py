@@ -11,6 +11,7 @@ from make_api_docs import api_docs
 import boxloop
 from boxloop import pipeline
 from boxloop.campaign import artifacts
+from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import DatasetError, ParamsError
 from builders import boxes, proposed
@@ -71,7 +72,7 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
     artifacts.write_images(paths.images, dataset.images)
     artifacts.write_truth(paths.truth, dataset.truth)
     params, said = simulated.params, []
-    campaign = pipeline.Campaign(paths, params, say=said.append)
+    campaign = Campaign(paths, params, say=said.append)
     pipeline.features(campaign)
     assert pipeline.order(campaign) == simulated.order
     batches, rest = pipeline.batch(campaign)

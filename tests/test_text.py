@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-from boxloop.text import duration, minutes, percent
+from boxloop.terminal import duration, minutes, percent
 
 
 def test_a_percentage_has_one_decimal():

@@ -1,14 +1,3 @@
-from .api import (
-    compare,
-    extract_features,
-    load_dataset,
-    order,
-    plan_batches,
-    propose,
-    simulate,
-    train_detector,
-    workload,
-)
 from .core.edits import Ledger
 from .core.types import (
     Batch,
@@ -25,6 +14,17 @@ from .core.workload import BatchWorkload, CostModel, Totals
 from .datasets import Dataset
 from .errors import BoxloopError
 from .params import Params, load_params
+from .study.api import (
+    compare,
+    extract_features,
+    load_dataset,
+    order,
+    plan_batches,
+    propose,
+    simulate,
+    train_detector,
+    workload,
+)
 from .study.simulate import Simulation
 
 __version__: str

@@ -9,75 +9,22 @@ the stages that need them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.campaign import Campaign
 from boxloop.core import types as t
-from boxloop.errors import ArtifactError, ParamsError
+from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, require_writable, write_text
-from boxloop.params import EMPTY, SIMNET, Params
-from boxloop.progress import Report, quiet
+from boxloop.params import EMPTY, SIMNET
 
 if TYPE_CHECKING:
     from boxloop.campaign.results import CampaignResults
     from boxloop.core.workload import BatchWorkload
     from boxloop.datasets import Dataset
     from boxloop.models.training_log import SimNetLog, TrainingLog
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What a stage works on, and whom it tells.
-
-    Attributes:
-        paths: the campaign's files.
-        params: all sections of params.yaml.
-        files: other places for the files of this stage, by the names that its docstring lists.
-        reporting: shows the progress of a job, given in a few words.
-        say: told what a person may want to know.
-        share_out: has several processes do the work, and tells whether they did.
-    """
-
-    paths: CampaignPaths
-    params: Params
-    files: Mapping[str, Path] = field(default_factory=dict)
-    reporting: Callable[[str], AbstractContextManager[Report]] = quiet
-    say: Callable[[str], object] = print
-    share_out: Callable[[], bool] = lambda: False
-
-    def choose(self, *names: str, **own: Path) -> tuple[Path, ...]:
-        """Return the places of a stage's files: as given, else the campaign's own.
-
-        Args:
-            *names: of properties of ``CampaignPaths``; their places come first.
-            **own: places of further files.
-
-        Raises:
-            TypeError: ``files`` names something that is not among them.
-        """
-        places = {**{name: getattr(self.paths, name) for name in names}, **own}
-        odd = self.files.keys() - places.keys()
-        if odd:
-            raise TypeError(f"this stage has no file '{min(odd)}', but {', '.join(places)}")
-        return tuple(self.files.get(name, path) for name, path in places.items())
-
-    def before(self, turn: str) -> str:
-        """Return the key of the turn before; any where that turn's labels are given.
-
-        Raises:
-            ParamsError: params.yaml does not list the turn.
-        """
-        known = self.params.iterations
-        if turn in known:
-            return known[turn].previous
-        if "labeled" in self.files:
-            return EMPTY
-        raise ParamsError(f"iterations does not list '{turn}': {', '.join(known)}")
 
 
 def dataset(campaign: Campaign) -> Dataset:
@@ -104,6 +51,7 @@ def dataset(campaign: Campaign) -> Dataset:
     artifacts.write_images(images, found.images)
     artifacts.write_truth(truth, found.truth)
     artifacts.write_faults(faults, payload)
+    campaign.say(datasets.faults_summary(found))
     return found
 
 
@@ -389,6 +337,20 @@ def report(campaign: Campaign) -> CampaignResults:
 
     metrics, out = campaign.choose("metrics", out=campaign.paths.report)
     return write_report(campaign.paths, campaign.params, metrics, out)
+
+
+def results_text(campaign: Campaign, done: CampaignResults) -> str:
+    """Return the workload of the finished batches, people's time, and where to read on."""
+    from boxloop.report.console import effort_text, where_to_look, workload_text
+    from boxloop.report.review_time import read_effort
+    from boxloop.tracking.store_uri import ui_hint
+
+    effort = read_effort(campaign.paths, done)
+    hint = ui_hint(campaign.paths.root) if campaign.params.track.enabled else None
+    parts = [workload_text(done), where_to_look(campaign.paths, hint)]
+    if effort is not None:
+        parts.insert(1, effort_text(effort, done))
+    return "\n\n".join(parts)
 
 
 def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:

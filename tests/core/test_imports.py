@@ -9,7 +9,7 @@ import pytest
 import boxloop.core
 
 FILES = sorted(Path(boxloop.core.__path__[0]).glob("*.py"))
-ALLOWED = ("boxloop.core", "boxloop.errors", "boxloop.registry", "numpy", "scipy")
+ALLOWED = ("boxloop.core", "boxloop.errors", "boxloop.params.registry", "numpy", "scipy")
 
 
 def imported(path):

@@ -15,7 +15,7 @@ from boxloop.core.ordering import Strategy, order
 from boxloop.core.types import FeatureTable, Ordering
 from boxloop.errors import ParamsError
 from boxloop.params import check_params
-from boxloop.registry import ORDERINGS
+from boxloop.params.registry import ORDERINGS
 
 LINKAGES = ("single", "average", "complete")
 

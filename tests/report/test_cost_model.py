@@ -12,7 +12,7 @@ from boxloop.campaign.status import status_text
 from boxloop.core.workload import CostModel
 from boxloop.errors import ParamsError
 from boxloop.params import check_params
-from boxloop.registry import COST_MODELS
+from boxloop.params.registry import COST_MODELS
 from boxloop.report import tables
 from boxloop.report.build import write_report
 from boxloop.report.console import workload_text

@@ -7,7 +7,7 @@ import pytest
 from boxloop.core.ordering import Strategy
 from boxloop.core.types import ImageRef, ImageSet
 from boxloop.params import Params
-from boxloop.registry import ORDERINGS
+from boxloop.params.registry import ORDERINGS
 from boxloop.study.datasets import AnnotatedDataset, split_by_class
 from boxloop.study.grid import cells
 from builders import boxes

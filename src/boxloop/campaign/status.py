@@ -17,7 +17,7 @@ from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 from boxloop.params import Params
-from boxloop.text import percent
+from boxloop.terminal import percent
 
 _T = TypeVar("_T")
 

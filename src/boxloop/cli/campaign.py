@@ -13,7 +13,6 @@ from boxloop.cli.options import (
     Overrides,
     ParamsFile,
     campaign_params,
-    print_results,
     stage_params,
 )
 from boxloop.errors import UserError
@@ -107,10 +106,11 @@ def review(
     files = {name: file for name, file in options.items() if file is not None}
     if collect:
         from boxloop import pipeline
+        from boxloop.campaign.campaign import Campaign
 
         if batch is None:
             raise UserError("--collect needs the batch, as in 'boxloop review b01 --collect'")
-        campaign = pipeline.Campaign(CampaignPaths(), stage_params(params, override), files)
+        campaign = Campaign(CampaignPaths(), stage_params(params, override), files)
         pipeline.review(campaign, batch)
         return
     if files:
@@ -146,8 +146,10 @@ def status(
     p, paths = campaign_params(params, override), CampaignPaths()
     print(status_text(paths, p))
     if table:
-        print()
-        print_results(paths, p, read_results(paths, p))
+        from boxloop.campaign.campaign import Campaign
+        from boxloop.pipeline import results_text
+
+        print(f"\n{results_text(Campaign(paths, p), read_results(paths, p))}")
 
 
 @app.command(name="install-mongod", rich_help_panel=PEOPLE)
@@ -177,7 +179,7 @@ def export(
     """Write the labels for other tools: COCO, VOC or YOLO."""
     from boxloop.campaign import export
     from boxloop.campaign.paths import CampaignPaths
-    from boxloop.progress import reporting
+    from boxloop.terminal import reporting
 
     p = campaign_params(params, override)
     with reporting("images") as report:

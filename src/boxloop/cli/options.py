@@ -10,8 +10,6 @@ import typer
 from boxloop.errors import ParamsError
 
 if TYPE_CHECKING:
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.campaign.results import CampaignResults
     from boxloop.params import Params
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameters file.")]
@@ -56,15 +54,3 @@ def campaign_params(path: Path, overrides: list[str] | None) -> Params:
             " 'boxloop init FOLDER'"
         )
     return stage_params(path, overrides)
-
-
-def print_results(paths: CampaignPaths, params: Params, done: CampaignResults) -> None:
-    """Print the workload of the finished batches, people's time, and where to read on."""
-    from boxloop.report.console import effort_text, where_to_look, workload_text
-    from boxloop.report.review_time import read_effort
-    from boxloop.tracking.store_uri import ui_hint
-
-    print(workload_text(done))
-    effort = read_effort(paths, done)
-    print("" if effort is None else f"\n{effort_text(effort, done)}\n")
-    print(where_to_look(paths, ui_hint(paths.root) if params.track.enabled else None))

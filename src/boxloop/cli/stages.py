@@ -17,12 +17,11 @@ from boxloop.cli.options import (
     Overrides,
     ParamsFile,
     Processes,
-    print_results,
     stage_params,
 )
 
 if TYPE_CHECKING:
-    from boxloop.pipeline import Campaign
+    from boxloop.campaign.campaign import Campaign
 
 WAITED_LONG = 0.2
 """Share of a training's time from which on more processes for its images are worth a word."""
@@ -78,9 +77,9 @@ def stage(
 def _campaign(
     params: Path, overrides: list[str] | None, files: dict[str, Path], processes: int | None
 ) -> Campaign:
+    from boxloop.campaign.campaign import Campaign
     from boxloop.campaign.paths import CampaignPaths
-    from boxloop.pipeline import Campaign
-    from boxloop.progress import reporting
+    from boxloop.terminal import reporting
 
     def share_out() -> bool:
         from boxloop import distributed
@@ -112,11 +111,8 @@ CORRECTIONS = "Read: the corrected batch [data/corrections/TURN.json]."
     faults="Written: what was wrong with single files [data/faults.json].",
     drawn="Written: folder of the images that the demo draws [data/images].",
 )
-def dataset(campaign: Campaign, turn: str, found: Any) -> None:
+def dataset(campaign: Campaign, turn: str, _: Any) -> None:
     """Read the images, and their boxes where there are any."""
-    from boxloop.datasets import faults_summary
-
-    print(faults_summary(found))
 
 
 @stage(
@@ -260,7 +256,9 @@ def track(campaign: Campaign, turn: str, _: Any) -> None:
 )
 def report(campaign: Campaign, turn: str, done: Any) -> None:
     """Write metrics.json, tables, figures and one HTML page."""
-    print_results(campaign.paths, campaign.params, done)
+    from boxloop.pipeline import results_text
+
+    print(results_text(campaign, done))
 
 
 def _speed(log: Any) -> str:

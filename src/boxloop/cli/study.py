@@ -33,6 +33,6 @@ def study(
 @app.command(name="detectors", rich_help_panel=PEOPLE)
 def list_detectors() -> None:
     """List the detectors that params.yaml may name."""
-    from boxloop.models import detectors
+    from boxloop.params.registry import DETECTORS
 
-    print("\n".join(detectors.names()))
+    print("\n".join(DETECTORS))

@@ -28,7 +28,7 @@ import numpy as np
 
 from boxloop.core.greedy_ordering import greedy_order
 from boxloop.core.types import FeatureTable, Ordering
-from boxloop.registry import ORDERINGS
+from boxloop.params.registry import ORDERINGS
 
 Progress = Callable[[int, int], None]
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from boxloop.core.boxes import iou_matrix, match, same_label
 from boxloop.core.edits import EDITS, Ledger, diff, judge
 from boxloop.core.types import Boxes, BoxesByImage, Corrections
-from boxloop.registry import COST_MODELS
+from boxloop.params.registry import COST_MODELS
 
 MOVE_IOU = 0.1
 """IoU from which a person would move a box of the right class rather than remove it.

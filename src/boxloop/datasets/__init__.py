@@ -11,7 +11,7 @@ from boxloop.datasets.formats.base import Format
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
-from boxloop.registry import FORMATS
+from boxloop.params.registry import FORMATS
 
 __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
 

@@ -18,7 +18,7 @@ from boxloop.report.contact_sheets import Thumbnail, draw_sheet
 from boxloop.report.page import DatasetFacts, Figure, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.report.training_summary import read_trainings
-from boxloop.text import percent
+from boxloop.terminal import percent
 
 
 def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path) -> CampaignResults:

@@ -13,7 +13,7 @@ from rich.table import Table
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
-from boxloop.text import minutes, percent
+from boxloop.terminal import minutes, percent
 
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort

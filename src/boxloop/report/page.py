@@ -17,7 +17,7 @@ from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, Thumbnail
 from boxloop.report.review_time import Effort
 from boxloop.report.tables import flatten
 from boxloop.report.training_summary import Training
-from boxloop.text import minutes, percent
+from boxloop.terminal import minutes, percent
 
 _MOST_FAULTS = 50
 """Faults to list one by one; data/faults.json has all."""

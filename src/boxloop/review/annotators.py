@@ -8,7 +8,7 @@ from typing import Protocol
 
 from boxloop.core.types import Corrections, ImageRef, Proposals
 from boxloop.params import ReviewParams
-from boxloop.registry import ANNOTATORS
+from boxloop.params.registry import ANNOTATORS
 
 
 class Annotator(Protocol):

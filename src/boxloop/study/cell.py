@@ -15,6 +15,7 @@ from typing import Any
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts
+from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Proposals
 from boxloop.errors import ArtifactError
@@ -22,8 +23,8 @@ from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
 from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.params import EMPTY, Params
-from boxloop.progress import Report
 from boxloop.study.cell_files import LAST, Held
+from boxloop.terminal import Report
 
 _COUNTED = "counted.json"
 
@@ -162,10 +163,8 @@ def _evaluate(
 
 def _campaign(
     paths: CampaignPaths, params: Params, say: Say, files: Mapping[str, Path] | None = None
-) -> pipeline.Campaign:
-    return pipeline.Campaign(
-        paths, params, files or {}, reporting=reporting_to(say), say=lambda _: None
-    )
+) -> Campaign:
+    return Campaign(paths, params, files or {}, reporting=reporting_to(say), say=lambda _: None)
 
 
 def reporting_to(say: Say) -> Callable[[str], AbstractContextManager[Report]]:

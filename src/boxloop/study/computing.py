@@ -12,14 +12,13 @@ from queue import SimpleQueue
 from boxloop import __version__
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import write_json
-from boxloop.progress import reporting
 from boxloop.study.grid import Cell
 from boxloop.study.jobs import jobs_of
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import workload_rows
 from boxloop.study.study import Study
 from boxloop.study.tracking import CellTracker
-from boxloop.text import percent
+from boxloop.terminal import percent, reporting
 
 Print = Callable[[str], object]
 

@@ -8,7 +8,6 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import batching
 from boxloop.errors import ParamsError
 from boxloop.files import read_json
-from boxloop.progress import reporting
 from boxloop.study.cell_files import Held, expected
 from boxloop.study.datasets import (
     AnnotatedDataset,
@@ -20,6 +19,7 @@ from boxloop.study.datasets import (
 from boxloop.study.grid import Cell, Grid, approaches, cells
 from boxloop.study.published import DatasetSize, check_size
 from boxloop.study.spec import Spec
+from boxloop.terminal import reporting
 
 
 class Study:

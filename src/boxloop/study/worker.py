@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from boxloop import pipeline
+from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
 from boxloop.files import write_text
@@ -90,12 +91,12 @@ def _order(job: _Job, params: Params, say: _Say) -> None:
     pipeline.order(_stage(job, params, say, "features", "out"), job["image_ids"])
 
 
-def _stage(job: _Job, params: Params, say: _Say, *names: str) -> pipeline.Campaign:
+def _stage(job: _Job, params: Params, say: _Say, *names: str) -> Campaign:
     """Return what a stage works on outside a cell: the files that the job names."""
     from boxloop.study.cell import reporting_to
 
     files = {name: Path(job[name]) for name in names if job[name]}
-    return pipeline.Campaign(CampaignPaths(), params, files, reporting=reporting_to(say))
+    return Campaign(CampaignPaths(), params, files, reporting=reporting_to(say))
 
 
 def _cell(job: _Job, params: Params, say: _Say) -> None:

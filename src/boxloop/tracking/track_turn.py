@@ -20,7 +20,7 @@ from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
-from boxloop.text import percent
+from boxloop.terminal import percent
 from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, open_store
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
 from boxloop.tracking.turn_record import Point, TurnRecord, progress_values, read_turn, turn_digest

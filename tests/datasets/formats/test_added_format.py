@@ -12,7 +12,7 @@ from boxloop.datasets import FaultKind
 from boxloop.datasets.formats.base import writable_formats
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import DatasetParams
-from boxloop.registry import FORMATS
+from boxloop.params.registry import FORMATS
 from builders_campaign import build_campaign, small_params
 from builders_datasets import image, kinds, text
 

@@ -14,7 +14,7 @@ from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone import controller as controller_module
-from boxloop.text import percent
+from boxloop.terminal import percent
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, images, offer
 
 MOVED = (20, 10, 40, 30)  # IoU with A: 1/3

@@ -1,6 +1,6 @@
 """What a dataset format offers: a reader, and a writer where labels can be exported.
 
-A format is a module (or any object) that is registered in :data:`boxloop.registry.FORMATS`.
+A format is a module (or any object) that is registered in :data:`boxloop.params.registry.FORMATS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from boxloop.datasets.file_listing import within
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
-from boxloop.registry import FORMATS
+from boxloop.params.registry import FORMATS
 
 
 class Format(Protocol):

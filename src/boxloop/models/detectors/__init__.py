@@ -1,8 +1,8 @@
 """Detectors, trained on the labeled set to propose boxes for the next batch.
 
 Adding one takes a file that offers a ``FACTORY`` (see ``Detector`` and ``DetectorFactory`` in
-``base.py``) and one line in ``boxloop.registry``. Nothing heavy is imported before a detector is
-made.
+``base.py``) and one line in ``boxloop.params.registry``. Nothing heavy is imported before
+a detector is made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from boxloop.models.detectors.base import Detector, DetectorFactory
 from boxloop.models.progress import StepProgress
 from boxloop.models.training_log import TrainingLog
 from boxloop.params import EMPTY, TrainParams
-from boxloop.registry import DETECTORS
+from boxloop.params.registry import DETECTORS
 
 if TYPE_CHECKING:
     from boxloop.models.checkpoint import DetectorCheckpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
 from boxloop.core.workload import BatchWorkload, Totals
-from boxloop.text import duration, percent
+from boxloop.terminal import duration, percent
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from boxloop.params import (
     check,
     check_params,
 )
-from boxloop.progress import Report, silent
+from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
     from boxloop.datasets import Dataset

@@ -1,4 +1,4 @@
-"""Progress for the terminal: a bar for a person, a line now and then for a log."""
+"""What a terminal shows: numbers as people read them, and the progress of a job."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 Report = Callable[..., None]
 """Called with (done, total), and a note such as ``loss=1.25`` where there is one."""
 
 _SECONDS_BETWEEN_LINES = 5.0
+
+
+def percent(fraction: float) -> str:
+    """Return 0.534 as "53.4 %"."""
+    return f"{100 * fraction:.1f} %"
+
+
+def minutes(seconds: float) -> str:
+    """Return 2100 as "35.0 min"."""
+    return f"{seconds / 60:,.1f} min"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as "48 s", "3 min 5 s" or "1 h 12 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager
@@ -49,6 +59,18 @@ def quiet(what: str) -> Iterator[Report]:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Report]:
+    # Rich takes long to import, and most commands show no bar.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

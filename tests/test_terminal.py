@@ -2,15 +2,15 @@ import io
 
 import pytest
 
-from boxloop import progress
-from boxloop.progress import reporting
+from boxloop import terminal
+from boxloop.terminal import reporting
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds that pass only when the test says so."""
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
     return now
 
 

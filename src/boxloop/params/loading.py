@@ -1,0 +1,189 @@
+"""Read params.yaml and other YAML of sections; name each mistake in plain words.
+
+This is the only module that reads params.yaml.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from boxloop.errors import ParamsError
+from boxloop.params.sections import Params, Section
+
+_S = TypeVar("_S", bound=Section)
+
+
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
+    """Reads params.yaml and applies ``section.key=value`` overrides (values are YAML).
+
+    Args:
+        path: the file; where it does not exist, every section takes its defaults.
+        overrides: for example ``["order.strategy=similar", "batch.sizes=[10, 20]"]``.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
+    content = read_sections(path) if path.exists() else {}
+    for override in overrides:
+        apply_override(content, override)
+    return check_params(content, str(path))
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """The content of a YAML file of sections, unchecked.
+
+    Raises:
+        ParamsError: the file cannot be read, is not YAML, or holds a plain value.
+    """
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist") from None
+    except UnicodeDecodeError:
+        raise ParamsError(f"{path} is not UTF-8 text") from None
+    except ValueError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
+    return content
+
+
+def read_yaml(text: str) -> Any:
+    """The content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
+
+    In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
+
+    Raises:
+        ValueError: the text is not YAML, or repeats a key.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        # The library adds advice for programmers below an empty line.
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise ValueError(reason.replace('"<unicode string>", ', "")) from None
+
+
+def check_params(content: Mapping[str, Any], name: str) -> Params:
+    """The content of a params.yaml as objects.
+
+    Args:
+        content: sections by name.
+        name: what to call the file in an error.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
+    return check(Params, content, name)
+
+
+def check(model: type[_S], content: Any, name: str) -> _S:
+    """Content as objects of ``model``.
+
+    Args:
+        model: what the content must fit.
+        content: as it was read.
+        name: what to call its file in an error.
+
+    Raises:
+        ParamsError: one sentence per problem, each naming the key.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        details = error.errors()
+        places = [detail["loc"] for detail in details]
+        # A list whose every value was refused is not too short besides.
+        lines = [
+            _sentence(detail, model)
+            for detail, place in zip(details, places, strict=True)
+            if not any(other[: len(place)] == place and other != place for other in places)
+        ]
+        raise ParamsError(f"{name}: " + "; ".join(lines)) from None
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Writes ``section.key=value`` (the value is YAML) into the content of a params.yaml.
+
+    Raises:
+        ParamsError: the override has another shape, or goes through a plain value.
+    """
+    key, separator, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ParamsError(f"--set takes section.key=value, got '{override}'")
+    node: Any = content
+    for part in parts[:-1]:
+        child = node.get(part) if isinstance(node, dict) else None
+        if child is None:
+            child = {}
+            node[part] = child
+        if not isinstance(child, dict):
+            raise ParamsError(f"--set {override}: '{part}' is a value, not a section")
+        node = child
+    try:
+        node[parts[-1]] = read_yaml(value)
+    except ValueError as error:
+        raise ParamsError(f"--set {override}: not valid YAML: {error}") from None
+
+
+_KINDS = {
+    "model_type": "must be a section with keys",
+    "dict_type": "must be a section with keys",
+    "tuple_type": "must be a list",
+    "too_long": "has too many values",
+}
+"""Pydantic's words are about Python."""
+
+
+def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
+    """One validation error in plain words."""
+    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"'{place}' is not a known key{_did_you_mean(detail['loc'], model)}"
+    if kind == "literal_error":
+        return f"{place} must be {context['expected']}, got {detail['input']!r}"
+    if kind == "value_error":
+        return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
+    got = _as_yaml(detail["input"])
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind in _KINDS:
+        return f"{place} {_KINDS[kind]}, got {got}"
+    message = detail["msg"]
+    message = message[0].lower() + message[1:]
+    return f"{place}: {message}, got {got}"
+
+
+def _as_yaml(value: Any) -> str:
+    """A value much as it stands in the file."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, tuple):
+        return repr(list(value))
+    return repr(value)
+
+
+def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:
+    model: Any = root
+    for part in place[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        candidates = [annotation, *get_args(annotation)]
+        model = next((c for c in candidates if hasattr(c, "model_fields")), None)
+        if model is None:
+            return ""
+    names = list(model.model_fields)
+    close = difflib.get_close_matches(str(place[-1]), names, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(names)})"
