@@ -1,4 +1,4 @@
-"""Import a batch, or a part of one, that was corrected in another program."""
+"""Import images of a batch that were corrected in another program."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def import_file(
 def _select_batch(
     paths: CampaignPaths, params: Params, file: Path, found: list[ReviewedImage], key: str | None
 ) -> tuple[str, list[ReviewedImage]]:
-    """Return the key of the batch, and the images of the file that are of it."""
+    """Return the batch's key, and the file's images of that batch."""
     if key is not None:
         require_batch(params, key)
     if not found:
@@ -192,7 +192,7 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Prop
 
 
 def _read_submissions(paths: CampaignPaths, key: str) -> list[Corrections]:
-    """Read the submissions, and what people corrected that only DVC has, as in a clone."""
+    """Read all submissions, and corrections that only DVC has (fresh clones)."""
     known = submissions.read(*paths.journals)
     path = paths.corrections(key)
     stored = [artifacts.read_corrections(path)] if path.exists() else []
@@ -239,7 +239,7 @@ def _pair(
     boxes: Mapping[str, Boxes],
     key: str,
 ) -> tuple[dict[str, Boxes], list[str]]:
-    """Give the boxes the ids of their proposals, in the batch's order; return notes as well."""
+    """Give the boxes the ids of their proposals; return notes as well."""
     threshold = params.review.score_threshold
     shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
     prefix = tag_id(proposals_tag(paths, key), "")
