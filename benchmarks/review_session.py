@@ -29,7 +29,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from boxloop.campaign import artifacts
@@ -118,7 +117,7 @@ def build(folder: Path, images: int, boxes: int) -> None:
     proposals = Proposals("b00", "ssd", "0" * 64, 0.05, offered)
     artifacts.write_proposals(paths.proposals("b00"), proposals)
     params = {"train": {"steps": 1}, "review": {"annotator": "fiftyone"}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(json.dumps(params))
 
 
 def inside(folder: Path) -> dict[str, float]:

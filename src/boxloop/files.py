@@ -29,7 +29,7 @@ _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 
 @contextmanager
 def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, and rename it into place at the end.
+    """Yield a temporary path, and rename it to ``path`` at the end.
 
     A missing folder is made. After an exception the temporary file is gone and
     ``path`` is as it was.
@@ -102,7 +102,7 @@ def _fsync_directory(folder: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what a killed writer of the same file left; a live one is never that slow."""
+    """Remove temporary files of killed writers; a live one is never that slow."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
@@ -110,7 +110,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:
-    """Make the folder of ``path``, and refuse a path that cannot or must not be written.
+    """Make the folder of ``path``; refuse what must not be written.
 
     Args:
         path: the file to be written or replaced.

@@ -218,4 +218,4 @@ def import_corrections(
     if taken.known_to_dvc and not taken.missing:
         from boxloop.review.collect import bring_into_dvc
 
-        bring_into_dvc(paths.root, taken.batch)
+        bring_into_dvc(paths.root, taken.submission.batch)

@@ -1,4 +1,4 @@
-"""Validate boxes and clip them to their image, for the datasets and for the review.
+"""Validate boxes and clip them to their image.
 
 The same defects are found everywhere; a policy says how much is tolerated and what is still usable:
 :data:`REPAIR` clips and drops, :data:`REFUSE` leaves every defect to the person to put right.
@@ -17,7 +17,7 @@ from boxloop.core.types import Floats
 
 
 class Defect(Enum):
-    """What is wrong with a box; of several, the first in this order is named."""
+    """Defects of a box; of several, the first in this order counts."""
 
     NOT_FINITE = auto()
     INVERTED = auto()
@@ -29,7 +29,7 @@ class Defect(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """Say what is tolerated of a box.
+    """How much is tolerated of a box.
 
     Attributes:
         least_side: pixels that each side must have, also after clipping.
@@ -43,17 +43,17 @@ class Policy:
 
 
 REPAIR = Policy(least_side=0.01, slack=1.0, clips=True)
-"""For datasets: rounding at the rim is no defect, and a box too thin to have an area is dropped."""
+"""For datasets: clip every box, and drop those too thin to have an area."""
 
 _JITTER = 1e-3  # pixels: sides that the App stores as fractions do not come back exactly
 
 REFUSE = Policy(least_side=1.0 - _JITTER, slack=1.0 + _JITTER, clips=False)
-"""For a person's boxes: a hand may overshoot by a pixel, and a smaller box is a slip of it."""
+"""For people's boxes: overshooting by a pixel is fine, a smaller box a slip."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Hold what :func:`inspect` finds, box by box.
+    """The findings of :func:`inspect`, box by box.
 
     Attributes:
         clipped: (n, 4) pixels, inside the image; valid where ``usable``.
@@ -113,7 +113,7 @@ def clip(xyxy: NDArray[Any], width: int, height: int) -> Floats:
 
 
 def has_area(xyxy: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which boxes (n, 4) are finite and have a width and a height: (n,)."""
+    """Return (n,): which boxes (n, 4) are finite and have an area."""
     valid: NDArray[np.bool_] = np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(1)
     return valid
 

@@ -1,4 +1,4 @@
-"""What an annotation file says about an image, as read and not yet checked."""
+"""Annotations of an image as their file gives them, not yet checked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Annotation:
 
 
 def to_float(value: object) -> float:
-    """Return the number that a text or a JSON number stands for; NaN for anything else."""
+    """Convert text or a JSON number to float; anything else to NaN."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""Make a dataset of readable images and valid boxes, and log what was dropped or repaired.
+"""Build a dataset of readable images and valid boxes; log its faults.
 
 A fault of one image or one box is logged; what makes the whole set unusable is one
 :class:`~boxloop.errors.DatasetError`.
@@ -32,12 +32,12 @@ _FAULTS = {
     Defect.ON_RIM: (FaultKind.BOX_OUTSIDE_IMAGE, "lies outside the image ({size})"),
     Defect.OVERHANG: (FaultKind.BOX_CLIPPED, "reaches {overhang:g} px beyond the image ({size})"),
 }
-"""The kind of fault, and the words for it, of each defect of a box."""
+"""The kind of fault, and its words, for each defect."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Hold a dataset as the loop uses it.
+    """A dataset as the loop uses it.
 
     Attributes:
         images: every usable image, in temporal order, with the classes.
@@ -60,7 +60,7 @@ def clean(
     known: Collection[str],
     wanted: Collection[str],
 ) -> Boxes:
-    """Return the valid boxes of one image; log those that were dropped or clipped.
+    """Return the valid boxes of one image; log the others.
 
     Args:
         annotation: the boxes as read.

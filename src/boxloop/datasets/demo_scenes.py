@@ -1,9 +1,10 @@
-"""Draw the scenes of the demo set, so that the loop can be tried without data.
+"""Draw the scenes of the demo set.
 
-Everything comes from a seeded generator and integer drawing, so one seed gives one set of pixels.
-Half of the scenes (by default) are frames of a few "shots": the background of a shot stays, its
-objects move smoothly, so neighbours in time look alike. The others are stills, each drawn by
-itself from one of several themes (background, palette, mixture of classes).
+They let the whole loop be tried without any data. Everything comes from a seeded generator and
+integer drawing, so one seed gives one set of pixels. Half of the scenes (by default) are frames of
+a few "shots": the background of a shot stays, its objects move smoothly, so neighbours in time look
+alike. The others are stills, each drawn by itself from one of several themes (background, palette,
+mixture of classes).
 
 The truth of an object is the box around its *visible* pixels: what a nearer object or the edge of
 the image hides does not count. An object of which less than :data:`LEAST_VISIBLE` shows is drawn,
@@ -208,7 +209,7 @@ def _place(
 
 
 def _colour(rng: np.random.Generator, label: str) -> Colour:
-    """Choose a colour near the hue of the class; one object in ten has any hue."""
+    """Choose a colour near the class's hue; one in ten has any."""
     hue = _TYPICAL_HUE[label] + rng.uniform(-0.05, 0.05)
     if rng.random() < 0.1:
         hue = rng.random()
@@ -225,7 +226,7 @@ def _shade(colour: Colour, factor: float) -> Colour:
 
 
 def _background(rng: np.random.Generator, theme: _Theme, width: int, height: int) -> Pixels:
-    """Draw (height, width, 3): a lit texture with clutter that looks like no class."""
+    """Draw a lit texture (height, width, 3) with clutter unlike any class."""
     light, dark = np.asarray(theme.light, np.float64), np.asarray(theme.dark, np.float64)
     amount = _texture(rng, theme.texture, width, height)[..., None]
     pixels = dark + (light - dark) * amount

@@ -1,4 +1,4 @@
-"""The kinds of faults in a dataset, what is done about each, and their log."""
+"""The kinds of dataset faults, what is done about each, their log."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ def _printable(text: str) -> str:
 
 
 def is_control(char: str) -> bool:
-    """Return whether a character is a control, or a surrogate that UTF-8 cannot hold."""
+    """Return whether a character is a control or a lone surrogate."""
     return unicodedata.category(char) in ("Cc", "Cs")

@@ -1,4 +1,4 @@
-"""Report the content and the faults of a dataset, for a file and for the terminal."""
+"""Report a dataset's content and faults, to a file or the terminal."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _class_counts(dataset: Dataset) -> Counter[str]:
 
 
 def _by_kind(dataset: Dataset) -> dict[FaultKind, list[Fault]]:
-    """Group the faults by kind, in the order in which the kinds are declared."""
+    """Group the faults by kind, in the kinds' order of declaration."""
     table: dict[FaultKind, list[Fault]] = {}
     for kind in FaultKind:
         faults = [fault for fault in dataset.faults if fault.kind is kind]

@@ -1,4 +1,4 @@
-"""List and read a dataset's files, in a stable order, inside the dataset's folder."""
+"""List and read a dataset's files, in a stable order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def require_folder(path: Path, what: str = "dataset.path") -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Return whether a path exists; False also where it is invalid or not accessible."""
+    """Return whether a path exists; False for an invalid or inaccessible one."""
     try:
         return path.exists()
     except (OSError, ValueError):  # a name too long, a folder that may not be entered
@@ -50,9 +50,9 @@ def exists(path: Path) -> bool:
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[PurePosixPath]:
-    """List the files below a folder with these suffixes (lower case), relative to it.
+    """List the files below a folder that have one of these suffixes.
 
-    Sorted by :func:`natural_key`.
+    The suffixes are in lower case. The paths are relative to the folder and naturally sorted.
 
     Links are followed, also to folders (each folder once, so that links in a circle end). Names
     that begin with a dot are skipped: file managers leave such files beside the real ones.
@@ -91,7 +91,7 @@ def list_images(folder: Path) -> list[PurePosixPath]:
 
 
 def ids_of(paths: Sequence[PurePosixPath]) -> list[str]:
-    """Make an id of each path: without its suffix, unless two would be the same."""
+    """Make ids of paths: without the suffix, unless two would be equal."""
     bare = [path.with_suffix("").as_posix() for path in paths]
     count = Counter(bare)
     return [
@@ -101,7 +101,7 @@ def ids_of(paths: Sequence[PurePosixPath]) -> list[str]:
 
 
 def within(folder: Path, name: str) -> Path | None:
-    """Resolve a name from an annotation file below ``folder``; None where it leads outside.
+    """Resolve a file name below a folder; None where it leads outside.
 
     Decided on the text alone, with ``..`` resolved before any link is followed: links that the user
     put into the dataset's folder are the user's business and are followed later.

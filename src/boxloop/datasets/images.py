@@ -100,7 +100,9 @@ def read_bytes(path: Path, digest: str | None = None) -> bytes:
 
 
 def probe_image(path: Path) -> Probe:
-    """Decode a whole image, so that truncation is found, and return its size and digest.
+    """Decode a whole image and return its size and digest.
+
+    Every pixel is decoded, so that truncation is found.
 
     Raises:
         DatasetError: as :func:`read_image`.
@@ -113,7 +115,7 @@ def probe_image(path: Path) -> Probe:
 def probe_images(
     paths: Sequence[Path], progress: Progress | None = None
 ) -> list[Probe | DatasetError]:
-    """Probe many images in parallel; an error takes the place of its image's result."""
+    """Probe images in parallel; return an error in place of a failed one."""
     results: list[Probe | DatasetError] = []
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

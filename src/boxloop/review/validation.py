@@ -1,4 +1,4 @@
-"""Validate the boxes that people or other programs made, and name every problem in words.
+"""Validate boxes made by people or programs; describe every problem.
 
 It works on raw boxes: ``Boxes`` refuses bad ones one by one, and a person needs to hear of all
 problems at once, in words about the image on the screen. The boxes may come from a server that
@@ -20,13 +20,13 @@ from boxloop.core.types import Boxes, Floats, ImageRef
 from boxloop.datasets.faults import is_control
 
 PLACEHOLDER = "?"
-"""The class that a new box has until a person chooses one: no label of any dataset."""
+"""The class of a new box until one is chosen; no dataset's."""
 
 SAME_IOU = 0.95
 """IoU from which two boxes of one class are practically the same box."""
 
 MOST_BOXES = 10_000
-"""Boxes that one image may have: keeps the search for doubles short whatever is sent."""
+"""Boxes that one image may have, to bound the search for doubles."""
 
 _MARGIN = 1e-3  # pixels, of the search for doubles
 _LONGEST_ID = 200  # characters: NumPy pads every id of an image to the longest
@@ -128,7 +128,7 @@ def format_problems(problems: Sequence[Problem], most: int = 20) -> str:
 
 
 def printable(name: str) -> str:
-    """Cut a foreign name to a bounded length and escape what a terminal cannot show."""
+    """Cut a foreign name short and escape what a terminal cannot show."""
     cut = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
@@ -173,7 +173,7 @@ def _parse_corners(value: object) -> _Corners | None:
 
 
 def _describe(defect: Defect | None, corners: _Corners | None, overhang: Floats) -> str:
-    """Say what is wrong with the place of a box, and what to do about it."""
+    """Describe a defect of a box, and what to do about it."""
     if defect is None:
         return ""
     if defect is Defect.OUTSIDE:

@@ -7,6 +7,7 @@ import copy
 import json
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -157,6 +158,24 @@ def test_ids_of_other_proposals_are_not_believed(root, program):
     assert "The file was made from other proposals than data/proposals/b01.json has now" in said
 
 
+def test_a_bare_id_names_no_proposal(root, program):
+    """It may be of any file of proposals: only ids with the tag of this one are believed."""
+    row = box(7, 1, [20, 2, 10, 10], attributes={"boxloop_id": "t0"})
+    code, said = program("import-corrections", write(root, [row]))
+    assert code == 0
+    assert "is told by geometry" in said
+    assert submitted(root)[0].boxes["img02"].ids.tolist() == ["t1"]
+
+
+def test_a_drawn_box_gets_no_id_of_a_proposal_that_was_not_shown(root, program):
+    path = root / "data/proposals/b01.json"
+    content = json.loads(path.read_text())
+    content["boxes"]["img03"][2]["id"] = "i0"
+    path.write_text(json.dumps(content))
+    assert program("import-corrections", write(root, TRUTH))[0] == 0
+    assert submitted(root)[0].boxes["img03"].ids.tolist() == ["t0", "t1", "i1"]
+
+
 def test_parts_add_up(root, program):
     first = write(root, TRUTH[:3], IMAGES[:1])
     _, said = program("import-corrections", first)
@@ -188,6 +207,17 @@ def test_labels_that_only_dvc_holds_are_not_replaced_unasked(root, program):
     code, said = program("import-corrections", write(root, [], images))
     assert code == 2
     assert "img00, img01 of b00 were submitted before" in said
+
+
+def test_simulated_corrections_were_submitted_by_nobody(root, program):
+    path = root / "data/corrections/b00.json"
+    stored = replace(artifacts.read_corrections(path), annotator="simulated", finished=None)
+    artifacts.write_corrections(path, stored)
+    images = [
+        {**i, "file_name": n} for i, n in zip(IMAGES, ("img00.png", "img01.png"), strict=True)
+    ]
+    code, said = program("import-corrections", write(root, [], images))
+    assert (code, "b00 is complete" in said) == (0, True), said
 
 
 def test_a_redo_keeps_the_seconds_of_before(root, program):

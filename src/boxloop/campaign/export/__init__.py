@@ -1,4 +1,4 @@
-"""Export labels and proposals as a folder, in a format that other programs read."""
+"""Export labels and proposals in a format that other programs read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export(
     proposals: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Write the labeled set so far, or one batch of proposals, for other programs.
+    """Write the labeled set, or one batch of proposals, for other programs.
 
     Args:
         paths: where the campaign's files are.

@@ -1,4 +1,4 @@
-"""Gather what is exported from the campaign's files: labels, or the proposals of a batch."""
+"""Collect what is exported: all labels, or the proposals of one batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boxloop.params import Params
 
 
 def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
-    """Collect the newest labeled set that is made of every batch up to its own.
+    """Collect the newest labeled set, made of every batch up to its own.
 
     Args:
         paths: where the campaign's files are.
@@ -58,7 +58,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
 
 
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
-    """Collect the proposals of a batch that are shown to a person, with their ids.
+    """Collect the proposals of a batch that are shown to a person.
 
     Args:
         paths: where the campaign's files are.

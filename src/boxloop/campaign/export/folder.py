@@ -1,4 +1,4 @@
-"""Write the folder of an export whole or not at all, and replace nothing but an export."""
+"""Write an export's folder atomically; replace nothing but an earlier export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = ("link", "copy", "none")
 """What an export can do with the images."""
 
 MARKER = ".boxloop-export.json"
-"""Lists what an export wrote, so that the next one replaces that and nothing else."""
+"""The list of exported files; only these may be replaced later."""
 
 _DISPOSABLE = ("labels.cache",)
 """What readers leave in a folder and make again: here, Ultralytics."""
@@ -91,7 +91,7 @@ def put_images(
 
 
 def _require_replaceable(out: Path, target: Path) -> None:
-    """Refuse a folder with files that no export made, or that were changed since."""
+    """Refuse a folder with files of others, or exported ones that were changed."""
     if not target.exists():
         return
     if not target.is_dir():

@@ -1,4 +1,4 @@
-"""What a dataset format offers: a reader, and a writer where labels can be exported.
+"""The interface of a dataset format: a reader and, optionally, a writer.
 
 A format is a module (or any object) that is registered in :data:`boxloop.params.registry.FORMATS`.
 """
@@ -59,7 +59,7 @@ def writable_formats() -> dict[str, WritableFormat]:
 
 @dataclass(frozen=True)
 class ExportContent:
-    """Hold what a writer writes, whatever its format.
+    """The content of an export, whatever its format.
 
     Attributes:
         classes: in the campaign's order; all of them, used or not.
@@ -79,7 +79,7 @@ class ExportContent:
 
 
 def file_names(images: Sequence[ImageRef]) -> dict[str, PurePosixPath]:
-    """Name each exported image by its id and the suffix of its own file.
+    """Name each exported image by its id and its file's suffix.
 
     So a reader finds the same ids, whatever folders the images come from.
 

@@ -75,7 +75,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
 
 @dataclass(frozen=True)
 class _Entry:
-    """A usable entry of the ``images`` list: its file and the size that it declares."""
+    """A usable entry of the list ``images``: file and declared size."""
 
     path: Path
     size: tuple[int, int] | None
@@ -131,7 +131,7 @@ def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
 def _read_images(
     entries: list[Any], file: Path, folder: Path, log: FaultLog
 ) -> dict[Hashable, _Entry | None]:
-    """Read the list ``images`` by id, in the file's order; None for what cannot be used."""
+    """Read the list ``images`` by id; None for entries that cannot be used."""
     found: dict[Hashable, _Entry | None] = {}
     paths: set[Path] = set()
     for number, entry in enumerate(entries):
@@ -194,7 +194,7 @@ def _read_boxes(
 
 
 def tag_id(tag: str, proposal_id: str) -> str:
-    """Return the id of a proposal that is unique among all files of proposals."""
+    """Return a proposal's id, made unique among all files of proposals."""
     return f"{tag}/{proposal_id}"
 
 

@@ -21,7 +21,7 @@ _OWN_FILE = re.compile(r"(shot\d+_frame\d+|still_\d+)\.png")
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
-    """Draw the set into the folder ``drawn`` as PNG files and read it back.
+    """Draw the set into ``drawn`` as PNG files and read it.
 
     ``params.path`` is not used. Images of an earlier, larger set are removed from ``drawn``.
 

@@ -56,8 +56,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             class occurs nowhere.
     """
     base = _find_base(require_folder(root))
-    images = _by_id(list_images(base / IMAGES))
-    files = _by_id(list_files(base / "Annotations", (".xml",)))
+    images = _index(list_images(base / IMAGES))
+    files = _index(list_files(base / "Annotations", (".xml",)))
     log = FaultLog()
     named = _split_ids(base, params.split, log) if params.split is not None else None
     if named is None:
@@ -112,8 +112,8 @@ def _find_base(root: Path) -> Path:
     return base
 
 
-def _by_id(paths: list[PurePosixPath]) -> dict[str, PurePosixPath]:
-    """Index files by their path without suffix; of equal ones (a.jpg, a.png) keep the first."""
+def _index(paths: list[PurePosixPath]) -> dict[str, PurePosixPath]:
+    """Index files by path without suffix; keep the first of equal ones."""
     index: dict[str, PurePosixPath] = {}
     for path in paths:
         index.setdefault(path.with_suffix("").as_posix(), path)
@@ -147,7 +147,7 @@ def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
 
 
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
-    """Return the root element; log a file that is no VOC annotation, and return None."""
+    """Return the root element; log any other file than a VOC annotation."""
     try:
         element: Element = fromstring(file.read_bytes())
     except OSError as error:

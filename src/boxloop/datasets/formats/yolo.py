@@ -1,6 +1,7 @@
-"""The YOLO layout: a text file beside each image with ``class cx cy width height`` per line.
+"""The YOLO layout: per image a text file, per box a line.
 
-All four numbers are fractions of the image's size. ``dataset.path`` is
+A line is ``class cx cy width height``, the numbers in fractions of the image's size.
+``dataset.path`` is
 
 - a folder with ``data.yaml`` (or the YAML file itself) as Ultralytics reads it: ``names``, and
   ``train``, ``val``, ``test``, each a folder, a .txt list of images, or a list of these; or
@@ -68,13 +69,13 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     """
     log = FaultLog()
     if root.is_file() and root.suffix.lower() in (".yaml", ".yml"):
-        recipe: Path | None = root
+        data_yaml: Path | None = root
         root = root.parent
     else:
         require_folder(root)
-        recipe = next((root / name for name in _YAML_NAMES if (root / name).is_file()), None)
-    if recipe is not None:
-        classes, images = _from_recipe(recipe, root, params.split, log)
+        data_yaml = next((root / name for name in _YAML_NAMES if (root / name).is_file()), None)
+    if data_yaml is not None:
+        classes, images = _from_data_yaml(data_yaml, root, params.split, log)
     else:
         classes, images = _from_folders(root, params.split)
     images = sorted(set(images), key=lambda path: (natural_key(path), path))
@@ -123,27 +124,27 @@ def _from_folders(root: Path, split: str | None) -> tuple[dict[int, str], list[P
     return dict(enumerate(names)), [inside / path for path in list_images(base)]
 
 
-def _from_recipe(
-    recipe: Path, root: Path, split: str | None, log: FaultLog
+def _from_data_yaml(
+    data_yaml: Path, root: Path, split: str | None, log: FaultLog
 ) -> tuple[dict[int, str], list[PurePosixPath]]:
     try:
         # "base" leaves every scalar a text.
-        content = YAML(typ="base", pure=True).load(read_text(recipe))
+        content = YAML(typ="base", pure=True).load(read_text(data_yaml))
     except (YAMLError, ValueError, RecursionError) as error:
         # The library adds advice for programmers below an empty line.
         reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise DatasetError(f"{recipe} is not valid YAML: {reason}") from None
+        raise DatasetError(f"{data_yaml} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
-        raise DatasetError(f"{recipe} must hold 'names' and 'train', 'val' or 'test'")
-    names = _names(content.get("names"), recipe)
+        raise DatasetError(f"{data_yaml} must hold 'names' and 'train', 'val' or 'test'")
+    names = _read_names(content.get("names"), data_yaml)
     present = [key for key in _SPLITS if content.get(key) not in _NOTHING]
     if split is not None:
         if content.get(split) in _NOTHING or split in ("names", "nc", "path"):
             known = ", ".join(present) or "none"
-            raise DatasetError(f"dataset.split '{split}' is not in {recipe} (known: {known})")
+            raise DatasetError(f"dataset.split '{split}' is not in {data_yaml} (known: {known})")
         present = [split]
     if not present:
-        raise DatasetError(f"{recipe} has none of the keys {', '.join(_SPLITS)}")
+        raise DatasetError(f"{data_yaml} has none of the keys {', '.join(_SPLITS)}")
     base = root
     if isinstance(content.get("path"), str):
         said = within(root, content["path"])
@@ -154,56 +155,58 @@ def _from_recipe(
         value = content[key]
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, str):
-                raise DatasetError(f"{recipe}: {key} must be a path, or a list of paths")
-            place = _resolve(item, key, base, root, recipe)
+                raise DatasetError(f"{data_yaml}: {key} must be a path, or a list of paths")
+            place = _resolve(item, key, base, root, data_yaml)
             if exists(place):
-                images += _images_of(place, key, base, root, recipe, log)
+                images += _images_of(place, key, base, root, data_yaml, log)
             else:
-                absent.append(f"{recipe}: {key} '{item}' does not exist (looked for {place})")
+                absent.append(f"{data_yaml}: {key} '{item}' does not exist (looked for {place})")
     # Exports list splits that they do not hold, so one that was not asked for may be missing.
     if absent and (split is not None or not images):
         raise DatasetError(absent[0])
     return names, images
 
 
-def _names(value: Any, recipe: Path) -> dict[int, str]:
+def _read_names(value: Any, data_yaml: Path) -> dict[int, str]:
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict) or not value:
-        raise DatasetError(f"{recipe} needs 'names', a list of the classes")
+        raise DatasetError(f"{data_yaml} needs 'names', a list of the classes")
     try:
         names = {int(key): name.strip() for key, name in value.items()}
     except (ValueError, TypeError, AttributeError):
         names = {0: ""}
     if len(names) < len(value) or not all(names.values()):
-        raise DatasetError(f"{recipe}: 'names' must map numbers to names")
+        raise DatasetError(f"{data_yaml}: 'names' must map numbers to names")
     return dict(sorted(names.items()))
 
 
-def _resolve(item: str, key: str, base: Path, root: Path, recipe: Path) -> Path:
+def _resolve(item: str, key: str, base: Path, root: Path, data_yaml: Path) -> Path:
     place = within(base, item)
     while place is None and item.startswith("../"):
         item = item.removeprefix("../")
         place = within(base, item)
     if place is None:
-        raise DatasetError(f"{recipe}: {key} '{item}' leads outside the dataset's folder {root}")
+        raise DatasetError(f"{data_yaml}: {key} '{item}' leads outside the dataset's folder {root}")
     return place
 
 
 def _images_of(
-    place: Path, key: str, base: Path, root: Path, recipe: Path, log: FaultLog
+    place: Path, key: str, base: Path, root: Path, data_yaml: Path, log: FaultLog
 ) -> list[PurePosixPath]:
     """List the images of one entry of a split, relative to ``root``."""
     if place.is_dir():
         inside = PurePosixPath(place.relative_to(root).as_posix())
         return [inside / path for path in list_images(place)]
     if place.suffix.lower() == ".txt":
-        return _listed(place, base, root, log)
-    raise DatasetError(f"{recipe}: {key} '{place}' is neither a folder nor a .txt list of images")
+        return _read_image_list(place, base, root, log)
+    raise DatasetError(
+        f"{data_yaml}: {key} '{place}' is neither a folder nor a .txt list of images"
+    )
 
 
-def _listed(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
-    """Read a .txt list of images; a line with ./ starts from the file's own folder."""
+def _read_image_list(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
+    """Read a .txt list of images; ``./`` starts from the file's own folder."""
     found = []
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         name = line.strip()
@@ -267,7 +270,7 @@ def _read(file: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -
 
 
 def _corners(numbers: list[float]) -> tuple[float, float, float, float]:
-    """Return x1, y1, x2, y2 of a box (cx, cy, w, h) or an outline (x, y, x, y, ...)."""
+    """Return x1, y1, x2, y2 of a box (cx, cy, w, h) or outline (x, y, ...)."""
     if len(numbers) == 4:
         cx, cy, width, height = numbers
         return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2

@@ -1,8 +1,8 @@
-"""Import a batch, or a part of one, that was corrected in another program."""
+"""Import images of a batch that were corrected in another program."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,44 +37,39 @@ class ImportResult:
     """The outcome of an import.
 
     Attributes:
-        batch: key of the batch.
-        path: the submission's file in the journal.
-        images: number of images submitted.
-        bare: how many of them have no box.
-        edits: between the proposals and the final boxes.
-        missing: images of the batch that nobody has submitted yet.
-        redone: images that had been submitted before.
-        known_to_dvc: whether DVC holds corrections of the batch, and so takes it for done.
+        submission: what was submitted.
+        path: its file in the journal.
+        missing: number of images of the batch that nobody has submitted yet.
+        known_to_dvc: whether DVC has corrections of images that were submitted again, and so takes
+            the batch for done.
         notes: what a person should know, one sentence each.
     """
 
-    batch: str
+    submission: Corrections
     path: Path
-    images: int
-    bare: int
-    edits: Ledger
     missing: int
-    redone: int
     known_to_dvc: bool
     notes: tuple[str, ...]
 
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
-        e = self.edits
-        bare = f" ({self.bare} without boxes)" if self.bare else ""
+        batch, final, shown = self.submission.batch, self.submission.boxes, self.submission.shown()
+        e = sum((diff(shown[i], final[i]) for i in final), Ledger())
+        bare = sum(len(boxes) == 0 for boxes in final.values())
+        without = f" ({bare} without boxes)" if bare else ""
         lines = [
-            f"{self.batch}: {_images(self.images)}{bare}; of the proposals {e.kept} kept, {e.moved}"
+            f"{batch}: {_images(len(final))}{without}; of the proposals {e.kept} kept, {e.moved}"
             f" moved, {e.relabeled} relabeled, {e.removed} removed; {_boxes(e.added)} added",
             *self.notes,
             f"Kept in {self.path}",
         ]
         if self.missing:
             lines.append(
-                f"Still missing of {self.batch}: {_images(self.missing)}. Import them too, or"
-                f" 'boxloop review {self.batch}'"
+                f"Still missing of {batch}: {_images(self.missing)}. Import them too, or"
+                f" 'boxloop review {batch}'"
             )
         else:
-            lines.append(f"{self.batch} is complete. Next: dvc repro")
+            lines.append(f"{batch} is complete. Next: dvc repro")
         return "\n".join(lines)
 
 
@@ -111,8 +106,8 @@ def import_file(
     images = artifacts.read_images(paths.images)
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
-    everything = _read_proposals(paths, key, [item.image.id for item in chosen])
     wanted = {item.image.id for item in chosen}
+    everything = _read_proposals(paths, key, wanted)
     offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
     known = _read_submissions(paths, key)
     before = submissions.latest(known)
@@ -142,24 +137,19 @@ def import_file(
         versions={"boxloop": __version__},
     )
     path = submissions.append(paths.reviews, submission)
-    shown = submission.shown()
     return ImportResult(
-        batch=key,
-        path=path,
-        images=len(final),
-        bare=sum(len(item) == 0 for item in final.values()),
-        edits=sum((diff(shown[i], final[i]) for i in final), Ledger()),
-        missing=len(submissions.missing([*known, submission], everything.boxes)),
-        redone=len(redone),
-        known_to_dvc=bool(redone) and paths.corrections(key).exists(),
-        notes=tuple(notes),
+        submission,
+        path,
+        len(submissions.missing([*known, submission], everything.boxes)),
+        bool(redone) and paths.corrections(key).exists(),
+        tuple(notes),
     )
 
 
 def _select_batch(
     paths: CampaignPaths, params: Params, file: Path, found: list[ReviewedImage], key: str | None
 ) -> tuple[str, list[ReviewedImage]]:
-    """Return the key of the batch, and the images of the file that are of it."""
+    """Return the batch's key, and the file's images of that batch."""
     if key is not None:
         require_batch(params, key)
     if not found:
@@ -184,7 +174,7 @@ def _select_batch(
     return key, chosen
 
 
-def _read_proposals(paths: CampaignPaths, key: str, image_ids: Collection[str]) -> Proposals:
+def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Proposals:
     """Read the proposals of a batch, which must have these images."""
     path = paths.proposals(key)
     if not path.exists():
@@ -193,7 +183,7 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: Collection[str]) 
             " repro' until the batch waits for its review"
         )
     proposals = artifacts.read_proposals(path)
-    absent = sorted(set(image_ids) - set(proposals.boxes))
+    absent = sorted(image_ids - set(proposals.boxes))
     if absent:
         raise ArtifactError(
             f"{path} has no image {absent[0]}, which {paths.batch(key)} lists: run 'dvc repro'"
@@ -202,7 +192,7 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: Collection[str]) 
 
 
 def _read_submissions(paths: CampaignPaths, key: str) -> list[Corrections]:
-    """Read the submissions, and what people corrected that only DVC has, as in a clone."""
+    """Read all submissions, and corrections that only DVC has (fresh clones)."""
     known = submissions.read(*paths.journals)
     path = paths.corrections(key)
     stored = [artifacts.read_corrections(path)] if path.exists() else []
@@ -249,7 +239,7 @@ def _pair(
     boxes: Mapping[str, Boxes],
     key: str,
 ) -> tuple[dict[str, Boxes], list[str]]:
-    """Give the boxes the ids of their proposals, in the batch's order; return notes as well."""
+    """Give the boxes the ids of their proposals; return notes as well."""
     threshold = params.review.score_threshold
     shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
     prefix = tag_id(proposals_tag(paths, key), "")

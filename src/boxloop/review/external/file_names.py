@@ -22,7 +22,7 @@ class FileNames:
     """Index the names that the images of a campaign may come back by."""
 
     def __init__(self, images: Sequence[ImageRef]) -> None:
-        """Index all images of the campaign, also of other batches, to tell them apart."""
+        """Index all images of the campaign, to tell them apart."""
         self._exact: dict[str, list[tuple[ImageRef, _Parts]]] = {}
         self._upload: dict[str, list[tuple[ImageRef, _Parts]]] = {}
         for image in images:
@@ -32,7 +32,7 @@ class FileNames:
                 self._upload.setdefault(_as_upload(parts[-1]), []).append((image, parts))
 
     def find(self, name: str) -> list[ImageRef]:
-        """Return the images that a name may mean: one if clear, none if unknown.
+        """Return the images that a name may mean; none if unknown.
 
         A name with folders means the image whose path ends alike; a bare one that several images
         have is ambiguous, unless it is the whole of one image's name.
@@ -68,7 +68,7 @@ def _closest(parts: _Parts, candidates: list[tuple[ImageRef, _Parts]]) -> list[I
 
 
 def _common_tail(a: _Parts, b: _Parts) -> int:
-    """Count the folders before the file's own name that are the same in both."""
+    """Count the equal folders right before the file's own name."""
     count = 0
     for x, y in zip(a[-2::-1], b[-2::-1], strict=False):
         if x != y:

@@ -1,4 +1,4 @@
-"""Pair boxes that come back from another tool with the proposals they were made from.
+"""Pair boxes from another tool with the proposals they were made from.
 
 A tool that keeps ``boxloop_id`` names the proposal. Elsewhere geometry decides, the surest pairs
 first: boxes in the same place, whatever their label, then those that the paper's count would pair.
@@ -26,7 +26,7 @@ Edges = tuple[float, float, float, float]
 
 
 def rounding_tolerance(shown: Iterable[Boxes], final: Iterable[Boxes]) -> Edges:
-    """Return by how many pixels a tool may have rounded each edge of an unmoved box.
+    """Return how far a tool may have rounded each edge, in pixels.
 
     CVAT writes two decimals. Older versions of Label Studio cut x, y, width and height down to
     whole pixels each, so that the far edges may lose two.
