@@ -22,9 +22,9 @@ from boxloop.params import EMPTY, SIMNET
 
 if TYPE_CHECKING:
     from boxloop.campaign.results import CampaignResults
+    from boxloop.core.training_log import SimNetLog, TrainingLog
     from boxloop.core.workload import BatchWorkload
     from boxloop.datasets import Dataset
-    from boxloop.models.training_log import SimNetLog, TrainingLog
 
 
 def dataset(campaign: Campaign) -> Dataset:
@@ -50,7 +50,7 @@ def dataset(campaign: Campaign) -> Dataset:
     payload = datasets.faults_payload(found)
     artifacts.write_images(images, found.images)
     artifacts.write_truth(truth, found.truth)
-    artifacts.write_faults(faults, payload)
+    artifacts.write(faults, "faults", payload)
     campaign.say(datasets.faults_summary(found))
     return found
 
@@ -69,7 +69,7 @@ def simnet(campaign: Campaign) -> SimNetLog | None:
     require_writable(log, "boxloop/simnet")
     if campaign.params.features.weights != SIMNET:
         write_text(out, "")
-        artifacts.write_simnet_log(log, None)
+        artifacts.write_simnet(log, None)
         return None
     from boxloop import distributed
     from boxloop.models.checkpoint import write_simnet
@@ -87,7 +87,7 @@ def simnet(campaign: Campaign) -> SimNetLog | None:
         )
     if world.is_main:
         # The network comes last: where it is, the log is there too.
-        artifacts.write_simnet_log(log, result)
+        artifacts.write_simnet(log, result)
         write_simnet(out, trained)
     return result
 
@@ -176,7 +176,7 @@ def start(campaign: Campaign) -> None:
     classes = artifacts.read_images(images).classes
     artifacts.write_labeled(labeled, t.LabeledSet(classes, (), {}))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
-    artifacts.write_tracked(tracked, {"batch": EMPTY})
+    artifacts.write(tracked, "tracked", {"batch": EMPTY})
 
 
 def train(campaign: Campaign, turn: str) -> TrainingLog | None:
@@ -217,7 +217,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     if world.is_main:
         # The log comes last: where it is, the detector is whole.
         detector.save(out, labeled_digest=file_digest(labeled))
-        artifacts.write_training_log(log, result)
+        artifacts.write_training(log, result)
     return result
 
 

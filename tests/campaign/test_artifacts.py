@@ -9,6 +9,7 @@ from hypothesis import given
 
 from boxloop.campaign import artifacts
 from boxloop.core.edits import Ledger
+from boxloop.core.training_log import SimNetLog, TrainingLog
 from boxloop.core.types import Batch, Boxes, FeatureTable, ImageRef, ImageSet, LabeledSet, Ordering
 from boxloop.core.workload import account
 from boxloop.errors import ArtifactError, UserError
@@ -29,6 +30,19 @@ BY_A_PERSON = replace(
     revision=3,
 )
 
+TRAINED = {
+    "steps": 1,
+    "epochs": 1.5,
+    "images": 3,
+    "losses": ({"step": 1, "loss": 2.5, "learning_rate": 0.1, "time": 0.25},),
+    "seconds": 0.5,
+    "images_per_second": 6.0,
+    "wait_fraction": 0.1,
+    "preparing_seconds": 0.2,
+    "device": "cpu",
+    "initial_weights": "none",
+}
+
 ROUND_TRIPS = {
     "images": ImageSet((REF,), ("cat", "dög")),
     "truth": FINAL,
@@ -38,6 +52,7 @@ ROUND_TRIPS = {
     "corrections": corrections(SHOWN, FINAL),
     "labeled": LabeledSet(("cat",), ("b00",), FINAL),
     "workload": account(corrections(SHOWN, FINAL), (0.5, 0.7), (0.1, 0.5), {"map": 0.5}),
+    "training": TrainingLog(**TRAINED, boxes=4, batch_size=2, parameters=10),
 }
 
 
@@ -98,11 +113,11 @@ def test_a_simulation_s_files_hold_nothing_about_people(tmp_path):
 
 def test_a_file_that_must_be_new(tmp_path):
     path = tmp_path / "sub" / "file.json"
-    artifacts.create_corrections(path, BY_A_PERSON)
+    artifacts.write_corrections(path, BY_A_PERSON, new=True)
     assert artifacts.read_corrections(path) == BY_A_PERSON
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        artifacts.create_corrections(path, ROUND_TRIPS["corrections"])
+        artifacts.write_corrections(path, ROUND_TRIPS["corrections"], new=True)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["file.json"]
 
@@ -218,6 +233,43 @@ def test_proposals_without_scores_are_refused(tmp_path):
     path.write_text(path.read_text().replace(', "score": 0.5', ""))
     with pytest.raises(ArtifactError, match="image a, box p0: needs a score"):
         artifacts.read_proposals(path)
+
+
+def test_a_simnet_log_holds_all_its_fields_or_says_that_nothing_was_trained(tmp_path):
+    path = tmp_path / "simnet.json"
+    own = {"network": "resnet18", "halves": "left_right", "input_size": 64}
+    artifacts.write_simnet(path, SimNetLog(**TRAINED, **own))
+    content = {"format": "boxloop/simnet@1", **TRAINED, **own}
+    assert json.loads(path.read_text()) == {**content, "losses": list(TRAINED["losses"])}
+    artifacts.write_simnet(path, None)
+    assert json.loads(path.read_text()) == {
+        "format": "boxloop/simnet@1",
+        "steps": 0,
+        "losses": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"surprise": 1}, "at surprise: Extra inputs are not permitted"),
+        ({"classes": 3}, "at classes: "),
+        ({"classes": []}, "images.json: an image set needs at least one class"),
+        ({"images": []}, "images.json: an image set needs at least one image"),
+        ({"images": [{"id": "a"}]}, r"at images.0.path: Field required \(and 3 more\)"),
+        (
+            {"images": [{**vars(REF), "odd": 1}]},
+            "at images.0.odd: Extra inputs are not permitted",
+        ),
+        ({"images": [{**vars(REF), "width": 0}]}, "images.json: a: size must be positive"),
+    ],
+)
+def test_the_first_wrong_place_of_a_plain_file_is_named(tmp_path, change, message):
+    path = tmp_path / "images.json"
+    artifacts.write_images(path, ROUND_TRIPS["images"])
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ArtifactError, match=message):
+        artifacts.read_images(path)
 
 
 @given(any_boxes(scored=True))

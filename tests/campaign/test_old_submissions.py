@@ -73,7 +73,7 @@ def test_the_edits_are_those_that_were_made(campaign):
 
 
 def test_they_were_trained_on(campaign):
-    log = artifacts.read_training_log(campaign.paths.training("b01"))
+    log = artifacts.read_training(campaign.paths.training("b01"))
     assert (log.images, log.boxes, log.steps) == (4, 8, 1)
 
 

@@ -65,7 +65,7 @@ def append(folder: Path, corrections: Corrections) -> Path:
     for number in count(1):
         path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
         with contextlib.suppress(FileExistsError):
-            artifacts.create_corrections(path, corrections)
+            artifacts.write_corrections(path, corrections, new=True)
             return path
     raise AssertionError("unreachable")
 

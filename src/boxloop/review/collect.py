@@ -15,6 +15,7 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.schemas import name_file
 from boxloop.core.edits import TOLERANCE
 from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
@@ -65,7 +66,7 @@ def collect(
     annotator = annotators.create(params, truth, submitted)
     table = {ref.id: ref for ref in refs}
     try:
-        with artifacts.faults_of(proposals):
+        with name_file(proposals):
             corrected = annotator.review(offered, table, params.score_threshold)
     except ReviewPending:
         write_text(paths.pending, f"{offered.batch}\n")

@@ -41,9 +41,9 @@ from boxloop.params import (
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
+    from boxloop.core.training_log import TrainingLog
     from boxloop.datasets import Dataset
     from boxloop.models.detectors.base import Detector
-    from boxloop.models.training_log import TrainingLog
     from boxloop.study.simulate import Simulation
 
 

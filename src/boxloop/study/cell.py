@@ -151,8 +151,9 @@ def _evaluate(
     digest = file_digest(checkpoint)
     found = Proposals("test", model.name, digest, p.score_floor, boxes)
     artifacts.write_proposals(held.proposals(paths, key), found)
-    artifacts.write_precision(
+    artifacts.write(
         out,
+        "precision",
         {
             "trained_on_images": len(artifacts.read_labeled(paths.labeled(labeled))),
             **average_precision(boxes, truth),

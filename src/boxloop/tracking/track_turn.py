@@ -60,7 +60,7 @@ def track(
         raise ParamsError(f"iterations does not list '{key}': {', '.join(params.iterations)}")
     summary: dict[str, Any] = {"batch": key, "enabled": params.track.enabled}
     if not params.track.enabled:
-        artifacts.write_tracked(out, summary)
+        artifacts.write(out, "tracked", summary)
         say(f"{key}: not tracked, because track.enabled is false")
         return
     fingerprint = campaign_fingerprint(params, dataset_digest(paths))
@@ -74,7 +74,7 @@ def track(
         "content": turn.content,
         "images_labeled": turn.images,
     }
-    artifacts.write_tracked(out, summary)
+    artifacts.write(out, "tracked", summary)
     say(f"{key}: tracked; to look at it: {ui_hint(paths.root)}")
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError, DivergedError, ParamsError
 from boxloop.models import detectors
-from boxloop.models.training_log import TrainingLog
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
 HEAVY = {"fasterrcnn_resnet50_fpn"}
@@ -70,9 +70,10 @@ def test_tells_how_the_training_went(trained, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_log_survives_json(trained, name):
+def test_a_log_survives_json(trained, name, tmp_path):
     _, log = trained(name)
-    assert TrainingLog.from_json(log.to_json()) == log
+    artifacts.write_training(tmp_path / "log.json", log)
+    assert artifacts.read_training(tmp_path / "log.json") == log
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -339,6 +340,7 @@ import sys
 from pathlib import Path
 from boxloop.models import detectors
 from boxloop.params import TrainParams
+from boxloop.campaign import artifacts
 from boxloop.core.types import ImageRef, LabeledSet
 path = Path({str(tmp_path / "empty.pt")!r})
 detector, _ = detectors.train(TrainParams(steps=1), LabeledSet(("a",), (), {{}}), ())

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_the_log_tells_every_step(trained):
     assert all(set(row) == {"step", "loss", "learning_rate", "time"} for row in log.losses)
     assert all(row["loss"] > 0 for row in log.losses)
     assert 0 <= log.wait_fraction <= 1
-    json.dumps(log.to_json(), allow_nan=False)
+    json.dumps(asdict(log), allow_nan=False)
 
 
 def test_progress_is_told_after_every_step(refs):

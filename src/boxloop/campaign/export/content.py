@@ -74,8 +74,7 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     proposals = artifacts.read_proposals(paths.proposals(key))
     threshold = params.review.score_threshold
     boxes = {image_id: b.above(threshold) for image_id, b in proposals.boxes.items()}
-    with artifacts.faults_of(paths.proposals(key)):
-        refs = images.subset(list(boxes))
+    refs = artifacts.subset_of(images, list(boxes), paths.proposals(key))
     about = (
         f"proposals for batch {key} by {proposals.detector}, from score {threshold:g}: not checked"
         " by anyone yet"

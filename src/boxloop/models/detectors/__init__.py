@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.models.detectors.base import Detector, DetectorFactory
 from boxloop.models.progress import StepProgress
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import EMPTY, TrainParams
 from boxloop.params.registry import DETECTORS
 

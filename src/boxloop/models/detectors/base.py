@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.models.progress import ItemProgress, StepProgress
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import TrainParams
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
 from boxloop.models.progress import ItemProgress, StepProgress
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import EMPTY, TrainParams
 
 

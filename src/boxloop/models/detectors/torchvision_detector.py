@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError, WeightsError
 from boxloop.models import devices, weights
@@ -27,7 +28,6 @@ from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
 from boxloop.models.image_loader import prefetch, read_resized
 from boxloop.models.progress import ItemProgress, StepProgress
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import TrainParams
 
 Options = Mapping[str, bool | float]

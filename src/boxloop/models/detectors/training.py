@@ -10,12 +10,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from boxloop import distributed
+from boxloop.core.training_log import TrainingLog
 from boxloop.errors import ParamsError
 from boxloop.models.batch_norm import CALIBRATION_IMAGES, calibration_batches
 from boxloop.models.detectors.dataset import LabeledSamples, Sample, SharedBatchSampler
 from boxloop.models.progress import StepProgress
 from boxloop.models.trainer import Batch, fit
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import TrainParams
 
 MIN_WORKERS = {"cuda": 2}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from boxloop import distributed
+from boxloop.core.training_log import SimNetLog
 from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.models import backbones, devices
@@ -26,7 +27,6 @@ from boxloop.models.simnet.pairs import (
     split_halves,
 )
 from boxloop.models.trainer import Batch, fit
-from boxloop.models.training_log import SimNetLog
 from boxloop.params import FeaturesParams, SimNetParams
 
 

@@ -90,8 +90,8 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     if not path.exists():
         raise UserError(f"batch {key} has no proposals yet: 'dvc repro' makes them")
     proposals, image_set = artifacts.read_proposals(path), artifacts.read_images(paths.images)
-    with artifacts.faults_of(path):
-        images = {ref.id: ref for ref in image_set.subset(list(proposals.boxes))}
+    refs = artifacts.subset_of(image_set, list(proposals.boxes), path)
+    images = {ref.id: ref for ref in refs}
     assignment = assign(
         proposals,
         images,

@@ -1,10 +1,9 @@
-"""Logs of trainings, as the JSON files of a campaign hold them."""
+"""Logs of trainings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,6 @@ class _Log:
     preparing_seconds: float
     device: str
     initial_weights: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the log as plain dicts, lists, strings and numbers."""
-        return {**asdict(self), "losses": [dict(row) for row in self.losses]}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the log whose :meth:`to_json` is ``content``.
-
-        Raises:
-            ValueError: a field is missing or unknown.
-        """
-        odd = {field.name for field in fields(cls)} ^ set(content)
-        if odd:
-            names = ", ".join(sorted(odd))
-            raise ValueError(f"a training log has missing or unknown fields: {names}")
-        return cls(**{**content, "losses": tuple(content["losses"])})
 
 
 @dataclass(frozen=True)

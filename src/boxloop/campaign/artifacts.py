@@ -1,0 +1,286 @@
+"""Write and read the files between the stages; no other module does.
+
+``docs/formats.md`` describes each format for other programs.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boxloop.campaign.schemas import (
+    CorrectionsFile,
+    LabeledFile,
+    ProposalsFile,
+    TruthFile,
+    WorkloadFile,
+    boxes_in,
+    boxes_out,
+    name_file,
+    parse,
+)
+from boxloop.core.edits import Ledger, diff
+from boxloop.core.training_log import SimNetLog, TrainingLog
+from boxloop.core.types import (
+    Batch,
+    Boxes,
+    BoxesByImage,
+    Corrections,
+    FeatureTable,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Ordering,
+    Proposals,
+)
+from boxloop.core.workload import BatchWorkload
+from boxloop.errors import ArtifactError
+from boxloop.files import atomic_path, create_json, require_writable, write_json
+
+_DEEP = ("corrections", "faults")
+"""Kinds of files with a line for each item of their inner lists and tables."""
+
+
+def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = False) -> None:
+    """Write a file of the format ``boxloop/<kind>@1``.
+
+    Args:
+        path: the file.
+        kind: of artifact.
+        content: what it holds besides ``format``.
+        new: whether ``path`` must not exist.
+
+    Raises:
+        FileExistsError: it exists, and must not.
+    """
+    put = create_json if new else write_json
+    payload = {"format": f"boxloop/{kind}@1", **content}
+    put(path, payload, depth=3 if kind in _DEEP else 2)
+
+
+def write_images(path: Path, images: ImageSet) -> None:
+    """Write ``images.json``."""
+    rows = [asdict(image) for image in images.images]
+    write(path, "images", {"classes": images.classes, "images": rows})
+
+
+def read_images(path: Path) -> ImageSet:
+    """Read ``images.json``."""
+    return parse(path, "images", ImageSet)
+
+
+def subset_of(images: ImageSet, image_ids: Sequence[str], source: Path) -> tuple[ImageRef, ...]:
+    """Return the images that the file ``source`` lists.
+
+    Raises:
+        ArtifactError: an image is not among ``images``; names the file.
+    """
+    with name_file(source):
+        return images.subset(image_ids)
+
+
+def write_truth(path: Path, truth: BoxesByImage | None) -> None:
+    """Write ``truth.json``; None where the dataset has no annotations."""
+    write(path, "truth", {"boxes": None if truth is None else boxes_out(truth)})
+
+
+def read_truth(path: Path) -> dict[str, Boxes] | None:
+    """Read ``truth.json``; None where the dataset has no annotations."""
+    table = parse(path, "truth", TruthFile).boxes
+    return None if table is None else boxes_in(path, table)
+
+
+def write_features(path: Path, features: FeatureTable) -> None:
+    """Write ``features.npz``: ``image_ids`` (N,) strings and ``vectors`` (N, D) float32."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            image_ids=np.asarray(features.image_ids, dtype=np.str_),
+            vectors=np.ascontiguousarray(features.vectors, dtype=np.float32),
+        )
+
+
+def read_features(path: Path) -> FeatureTable:
+    """Read ``features.npz``."""
+    arrays = {}
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            for name in ("image_ids", "vectors"):
+                if name not in content:
+                    raise ArtifactError(f"{path} has no array {name}")
+                arrays[name] = content[name]
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist: run 'boxloop features' first") from None
+    # A bare .npy file is an array, which is no context manager: a TypeError.
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise ArtifactError(f"{path} is not a readable .npz file") from None
+    ids, vectors = arrays["image_ids"], arrays["vectors"]
+    if ids.ndim != 1 or ids.dtype.kind != "U":
+        raise ArtifactError(f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}")
+    if vectors.dtype.kind not in "fiu":
+        raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
+    with name_file(path), np.errstate(over="ignore"):
+        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32))
+
+
+def write_order(path: Path, order: Ordering) -> None:
+    """Write ``order.json``."""
+    content = asdict(order)
+    image_ids = content.pop("image_ids")
+    write(path, "order", {**content, "image_ids": image_ids})
+
+
+def read_order(path: Path) -> Ordering:
+    """Read ``order.json``."""
+    return parse(path, "order", Ordering)
+
+
+def write_batch(path: Path, batch: Batch) -> None:
+    """Write one file of ``batches/``."""
+    write(path, "batch", asdict(batch))
+
+
+def read_batch(path: Path) -> Batch:
+    """Read one file of ``batches/``."""
+    return parse(path, "batch", Batch)
+
+
+def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
+    """Write ``batches/``: one file per batch, and none besides.
+
+    Raises:
+        ArtifactError: the folder holds JSON files that are no batches; nothing was written or
+            deleted.
+    """
+    before = set(folder.glob("*.json"))
+    for path in sorted(before):
+        require_writable(path, "boxloop/batch")
+    for batch in batches:
+        write_batch(folder / f"{batch.id}.json", batch)
+    for stale in before - {folder / f"{b.id}.json" for b in batches}:
+        stale.unlink()
+
+
+def _proposals_out(proposals: Proposals) -> dict[str, Any]:
+    return vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
+
+
+def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
+    boxes = boxes_in(path, file.boxes, scored=True)
+    with name_file(path):
+        return Proposals(**{**vars(file), "boxes": boxes})
+
+
+def write_proposals(path: Path, proposals: Proposals) -> None:
+    """Write one file of ``proposals/``."""
+    write(path, "proposals", _proposals_out(proposals))
+
+
+def read_proposals(path: Path) -> Proposals:
+    """Read one file of ``proposals/``."""
+    return _proposals_in(path, parse(path, "proposals", ProposalsFile))
+
+
+def write_corrections(path: Path, corrections: Corrections, *, new: bool = False) -> None:
+    """Write one file of ``corrections/``, or of the journal, which lasts once this returns.
+
+    Raises:
+        FileExistsError: it exists, and must be ``new``; nothing was changed.
+    """
+    content: dict[str, Any] = {
+        "batch": corrections.batch,
+        "annotator": corrections.annotator,
+        "reviewer": corrections.reviewer,
+        "finished": corrections.finished,
+        "versions": corrections.versions,
+        "score_threshold": corrections.score_threshold,
+        "boxes": boxes_out(corrections.boxes),
+        "seconds": corrections.seconds,
+        "proposals": _proposals_out(corrections.proposals),
+    }
+    if corrections.by_person:
+        shown = corrections.shown()
+        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
+        content |= {
+            "submitted": corrections.submitted,
+            "revision": corrections.revision,
+            "edits": edits,
+        }
+    write(path, "corrections", content, new=new)
+
+
+def read_corrections(path: Path) -> Corrections:
+    """Read one file of ``corrections/``."""
+    file = parse(path, "corrections", CorrectionsFile)
+    if file.batch != file.proposals.batch:
+        raise ArtifactError(
+            f"{path} is of batch {file.batch}, but its proposals are of {file.proposals.batch}"
+        )
+    fields = {k: v for k, v in vars(file).items() if k not in ("batch", "edits")}
+    fields["proposals"] = _proposals_in(path, file.proposals)
+    fields["boxes"] = boxes_in(path, file.boxes)
+    with name_file(path):
+        return Corrections(**fields)
+
+
+def write_labeled(path: Path, labeled: LabeledSet) -> None:
+    """Write one file of ``labeled/``."""
+    write(path, "labeled", vars(labeled) | {"boxes": boxes_out(labeled.boxes)})
+
+
+def read_labeled(path: Path) -> LabeledSet:
+    """Read one file of ``labeled/``."""
+    file = parse(path, "labeled", LabeledFile)
+    return LabeledSet(file.classes, file.batches, boxes_in(path, file.boxes))
+
+
+def write_workload(path: Path, workload: BatchWorkload) -> None:
+    """Write one file of ``workload/``."""
+    content = asdict(workload)
+    ledgers = content.pop("ledgers")
+    of_people = {k: content.pop(k) for k in ("timed_images", "edits", "reviewer", "revision")}
+    content["ledgers"] = [
+        {"score_threshold": score, "iou_threshold": iou, **ledger}
+        for (score, iou), ledger in ledgers.items()
+    ]
+    if workload.edits is not None:
+        content |= of_people
+    write(path, "workload", content)
+
+
+def read_workload(path: Path) -> BatchWorkload:
+    """Read one file of ``workload/``."""
+    file = parse(path, "workload", WorkloadFile)
+    fields = file.model_dump()
+    with name_file(path):
+        fields["ledgers"] = {
+            (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row)
+            for row in fields["ledgers"]
+        }
+        if file.edits is not None:
+            fields["edits"] = Ledger(**fields["edits"])
+        if file.timed_images is None and file.seconds is not None:
+            # Files of 0.1.0 do not say how many images were timed: all, where there are seconds.
+            fields["timed_images"] = file.images
+        return BatchWorkload(**fields)
+
+
+def write_training(path: Path, log: TrainingLog) -> None:
+    """Write one file of ``training/``."""
+    write(path, "training", asdict(log))
+
+
+def read_training(path: Path) -> TrainingLog:
+    """Read one file of ``training/``."""
+    return parse(path, "training", TrainingLog)
+
+
+def write_simnet(path: Path, log: SimNetLog | None) -> None:
+    """Write ``simnet.json``; None where SimNet was not asked for."""
+    write(path, "simnet", {"steps": 0, "losses": []} if log is None else asdict(log))

@@ -1,0 +1,198 @@
+"""Check what a JSON file holds when it is read, place by place.
+
+A file of boxes has a model here. Every other one holds the fields of its dataclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from boxloop.core.types import Boxes, BoxesByImage
+from boxloop.errors import ArtifactError
+from boxloop.files import read_json
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Box(_Record):
+    id: str
+    label: str
+    xyxy: tuple[float, float, float, float]
+    score: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+_BoxTable = dict[str, list[_Box]]
+
+
+class TruthFile(_Record):
+    """``truth.json``."""
+
+    boxes: _BoxTable | None
+
+
+class ProposalsFile(_Record):
+    """One file of ``proposals/``; also a part of corrections."""
+
+    batch: str
+    detector: str
+    checkpoint: str
+    score_floor: float
+    boxes: _BoxTable
+
+
+class _Counts(_Record):
+    kept: int
+    moved: int
+    relabeled: int
+    removed: int
+    added: int
+
+
+class CorrectionsFile(_Record):
+    """One file of ``corrections/``."""
+
+    batch: str
+    annotator: str
+    reviewer: str | None
+    finished: str | None
+    versions: dict[str, str]
+    score_threshold: float
+    boxes: _BoxTable
+    seconds: dict[str, float]
+    proposals: ProposalsFile
+    # Of people's corrections only; the edits are for other programs, and never read back.
+    submitted: dict[str, str] = {}
+    revision: int = 1
+    edits: dict[str, _Counts] | None = None
+
+
+class LabeledFile(_Record):
+    """One file of ``labeled/``."""
+
+    classes: tuple[str, ...]
+    batches: tuple[str, ...]
+    boxes: _BoxTable
+
+
+class _Ledger(_Counts):
+    score_threshold: float
+    iou_threshold: float
+
+
+class WorkloadFile(_Record):
+    """One file of ``workload/``."""
+
+    batch: str
+    annotator: str
+    detector: str
+    images: int
+    objects: int
+    score_threshold: float
+    average_precision: dict[str, float]
+    seconds: float | None
+    ledgers: list[_Ledger]
+    timed_images: int | None = None
+    edits: _Counts | None = None
+    reviewer: str | None = None
+    revision: int = 1
+
+
+_T = TypeVar("_T")
+
+
+class _Content(_Record, Generic[_T]):
+    """Anything to be checked: a dataclass, too, is checked by the rules of its record."""
+
+    content: _T
+
+
+@cache
+def _model_of(type_: type) -> Any:
+    return _Content[type_]  # type: ignore[valid-type]
+
+
+def parse(path: Path, kind: str, type_: type[_T]) -> _T:
+    """Read a JSON file of the format ``boxloop/<kind>@1`` into a model or a dataclass.
+
+    Raises:
+        ArtifactError: it is of another format, or something in it is wrong; names the first place.
+    """
+    content = read_json(path)
+    wanted = f"boxloop/{kind}@1"
+    present = content.pop("format", None) if isinstance(content, dict) else None
+    if present != wanted:
+        what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
+        raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
+    try:
+        model: type[_Content[_T]] = _model_of(type_)  # type: ignore[arg-type]
+        return model.model_validate({"content": content}).content
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "value_error":  # an invariant of a dataclass
+            raise ArtifactError(f"{path}: {first['ctx']['error']}") from None
+        place = ".".join(str(part) for part in first["loc"][1:])
+        odd = first["type"] == "unexpected_keyword_argument"
+        message = "Extra inputs are not permitted" if odd else first["msg"]
+        more = error.error_count() - 1
+        tail = f" (and {more} more)" if more else ""
+        raise ArtifactError(f"{path}, at {place}: {message}{tail}") from None
+
+
+@contextmanager
+def name_file(path: Path) -> Iterator[None]:
+    """Turn a broken invariant of a type into an error that names the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def boxes_out(table: BoxesByImage) -> dict[str, list[dict[str, Any]]]:
+    """Return boxes as plain lists and numbers, ready for JSON."""
+    return {image_id: _box_rows(boxes) for image_id, boxes in table.items()}
+
+
+def _box_rows(boxes: Boxes) -> list[dict[str, Any]]:
+    columns = {"id": boxes.ids, "label": boxes.labels, "xyxy": boxes.xyxy}
+    if boxes.scores is not None:
+        columns["score"] = boxes.scores
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def boxes_in(path: Path, table: _BoxTable, *, scored: bool = False) -> dict[str, Boxes]:
+    """Return the boxes of a file's rows.
+
+    Args:
+        path: the file, for errors.
+        table: rows by image id.
+        scored: whether every row must have a score, or none.
+
+    Raises:
+        ArtifactError: a score too many or too few, or a box that cannot be.
+    """
+    result = {}
+    for image_id, rows in table.items():
+        for row in rows:
+            if (row.score is not None) != scored:
+                word = "needs a" if scored else "must not carry a"
+                raise ArtifactError(f"{path}, image {image_id}, box {row.id}: {word} score")
+        try:
+            result[image_id] = Boxes(
+                np.array([row.xyxy for row in rows], dtype=np.float64).reshape(-1, 4),
+                np.array([row.label for row in rows], dtype=np.str_),
+                np.array([row.id for row in rows], dtype=np.str_),
+                np.array([row.score for row in rows], dtype=np.float64) if scored else None,
+            )
+        except ValueError as error:
+            raise ArtifactError(f"{path}, image {image_id}: {error}") from None
+    return result

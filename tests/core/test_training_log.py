@@ -1,0 +1,19 @@
+"""Logs of trainings."""
+
+import subprocess
+import sys
+from dataclasses import asdict
+
+from boxloop.core.training_log import TrainingLog
+
+
+def test_no_images_no_numbers():
+    log = TrainingLog.of_nothing()
+    assert {value for value in asdict(log).values() if isinstance(value, int | float)} == {0}
+    assert (log.losses, log.device, log.initial_weights) == ((), "cpu", "none")
+
+
+def test_logs_are_read_without_torch():
+    code = "import boxloop.core.training_log, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"torch", "numpy"} & set(done.stdout.split())
