@@ -25,16 +25,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from boxloop import datasets
-from boxloop.core.types import ImageRef
+import boxloop
+from boxloop import ImageRef
 from boxloop.datasets.demo_scenes import draw_scenes
 from boxloop.datasets.images import read_image
-from boxloop.models.checkpoint import write_simnet
-from boxloop.models.features import extract
 from boxloop.models.image_loader import read_resized
-from boxloop.models.simnet import training
-from boxloop.params import DatasetParams, DemoParams, FeaturesParams, SimNetParams
-from boxloop.terminal import reporting
+from boxloop.params import DemoParams
 
 NEAREST = 10
 FRAME = re.compile(r"(shot\d+)_frame(\d+)")
@@ -96,28 +92,28 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     pixels = [read_resized(image, (32, 32)).numpy().ravel() for image in images]
     add("pixels, at 32x32", np.stack(pixels).astype(np.float32))
     for seed in arguments.seeds:
-        features = FeaturesParams(
-            network=arguments.network,
-            weights=arguments.weights,
-            input_size=arguments.input_size,
-            device=arguments.device,
-            seed=seed,
-        )
-        simnet = SimNetParams(
-            weights=arguments.weights,
-            halves=arguments.halves,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            learning_rate=arguments.learning_rate,
-            device=arguments.device,
-            seed=seed,
-        )
-        before = add("before", extract(images, features).vectors)
+        features = {
+            "network": arguments.network,
+            "input_size": arguments.input_size,
+            "device": arguments.device,
+            "seed": seed,
+        }
+        simnet = {
+            "weights": arguments.weights,
+            "halves": arguments.halves,
+            "epochs": arguments.epochs,
+            "batch_size": arguments.batch_size,
+            "learning_rate": arguments.learning_rate,
+            "device": arguments.device,
+            "seed": seed,
+        }
+        plain = boxloop.extract_features(images, weights=arguments.weights, **features)
+        before = add("before", plain.vectors)
         # The stage also measures batch norm anew; steps of no length tell what that alone does.
-        still = simnet.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
-        add("before, batch norm measured", trained(images, still, features, folder))
+        still = simnet | {"epochs": 1, "learning_rate": 1e-12}
+        add("before, batch norm measured", trained(images, still, features))
         begin = time.perf_counter()
-        after = add("after SimNet", trained(images, simnet, features, folder))
+        after = add("after SimNet", trained(images, simnet, features))
         minutes.append((time.perf_counter() - begin) / 60)
         sheets.append((before, after))
     for question in questions:
@@ -136,7 +132,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
 def read(name: str, folder: Path) -> tuple[Sequence[ImageRef], list[Question]]:
     """The images, and what to ask about them."""
     if name == "demo":
-        found = datasets.load(DatasetParams(demo=DemoParams()), folder / "images")
+        found = boxloop.load_dataset(folder, "demo")
         matches = [FRAME.fullmatch(image.id) for image in found.images.images]
         shots = [(m[1], int(m[2])) if m else None for m in matches]
 
@@ -151,8 +147,7 @@ def read(name: str, folder: Path) -> tuple[Sequence[ImageRef], list[Question]]:
             Question("the frame before or after", frames, adjacent),
             Question("the same kind of place", stills, lambda i, j: kinds[i] == kinds[j]),
         ]
-    params = DatasetParams(format="voc", path=name, split="trainval")
-    found = datasets.load(params, folder / "images")
+    found = boxloop.load_dataset(name, "voc", split="trainval")
     classes = [str(found.truth[image.id].labels[0]) for image in found.images.images]
     everyone = list(range(len(classes)))
     same = Question("the same class", everyone, lambda i, j: classes[i] == classes[j])
@@ -160,20 +155,9 @@ def read(name: str, folder: Path) -> tuple[Sequence[ImageRef], list[Question]]:
 
 
 def trained(
-    images: Sequence[ImageRef], simnet: SimNetParams, features: FeaturesParams, folder: Path
+    images: Sequence[ImageRef], simnet: dict[str, object], features: dict[str, object]
 ) -> np.ndarray:
-    with reporting(f"SimNet, seed {simnet.seed}") as report:
-        net, log = training.train(
-            images, simnet, features, lambda step, steps, loss: report(step, steps, loss=loss)
-        )
-    print(
-        f"loss {log.losses[0]['loss']:.2f} -> {log.losses[-1]['loss']:.2f}, waited"
-        f" {log.wait_fraction:.1%}",
-        file=sys.stderr,
-    )
-    write_simnet(folder / "simnet.pt", net)
-    own = features.model_copy(update={"weights": "simnet"})
-    return extract(images, own, simnet=folder / "simnet.pt").vectors
+    return boxloop.extract_features(images, weights="simnet", simnet=simnet, **features).vectors
 
 
 def neighbours(vectors: np.ndarray) -> np.ndarray:
