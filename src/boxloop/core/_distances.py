@@ -47,10 +47,6 @@ class FeatureVectors:
         """Return (n, D) the vectors of (n,) ``images``."""
         return self._vectors[self._rows[images]].astype(np.float64)
 
-    def copy_to(self, out: NDArray[Any], images: Indices) -> None:
-        """Copy the vectors of (n,) ``images`` to (n, D) ``out``."""
-        out[:] = self._vectors[self._rows[images]]
-
     def exact(self, images: Indices, others: Indices) -> Floats:
         """Return (n, m) SciPy's float64 distances of (n,) ``images`` to (m,) ``others``."""
         vectors = self.of(images)
@@ -140,7 +136,7 @@ class CandidateTable:
         for start in range(0, n, _CPU_CACHED):
             images = np.arange(start, min(start + _CPU_CACHED, n))
             part = self._table[images[0] : images[-1] + 1]
-            vectors.copy_to(part, images)
+            part[:] = vectors.of(images)
             part *= self.scale
             part -= centre * self.scale
             np.einsum("ij,ij->i", part, part, out=self._squares[images[0] : images[-1] + 1])

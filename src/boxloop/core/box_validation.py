@@ -112,12 +112,6 @@ def clip(xyxy: NDArray[Any], width: int, height: int) -> Floats:
     return clipped + 0.0  # turns -0.0 into 0.0
 
 
-def has_area(xyxy: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (n,): which boxes (n, 4) are finite and have an area."""
-    valid: NDArray[np.bool_] = np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(1)
-    return valid
-
-
 def _least_side(xyxy: Floats) -> Floats:
     with np.errstate(over="ignore"):  # of huge numbers; infinity compares as it should
         sides: Floats = (xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf)

@@ -51,17 +51,11 @@ class Ledger:
     added: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.kept, self.moved, self.relabeled, self.removed, self.added) < 0:
+        if min(vars(self).values()) < 0:
             raise ValueError("an edit count cannot be negative")
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(
-            self.kept + other.kept,
-            self.moved + other.moved,
-            self.relabeled + other.relabeled,
-            self.removed + other.removed,
-            self.added + other.added,
-        )
+        return Ledger(**{kind: count + vars(other)[kind] for kind, count in vars(self).items()})
 
     @property
     def additions(self) -> int:

@@ -197,36 +197,29 @@ def account(
             final boxes depend on what was shown.
         average_precision: of the proposals, to be stored with the counts.
     """
-    ledgers = {}
+    scores, count = {corrections.score_threshold}, compare
     if corrections.by_person:
-        shown = corrections.shown()
-        edits = compare_all(shown, corrections.boxes, diff)
-        for iou in iou_thresholds:
-            ledgers[(corrections.score_threshold, iou)] = compare_all(
-                shown, corrections.boxes, partial(judge, iou_threshold=iou)
-            )
+        count = judge
     else:
-        edits = None
         floor = corrections.proposals.score_floor
-        scores = {corrections.score_threshold, *(s for s in score_thresholds if s >= floor)}
-        for score in sorted(scores):
-            shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
-            for iou in iou_thresholds:
-                ledgers[(score, iou)] = compare_all(
-                    shown, corrections.boxes, partial(compare, iou_threshold=iou)
-                )
+        scores.update(score for score in score_thresholds if score >= floor)
+    final, ledgers = corrections.boxes, {}
+    for score in sorted(scores):
+        shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+        for iou in iou_thresholds:
+            ledgers[(score, iou)] = compare_all(shown, final, partial(count, iou_threshold=iou))
     return BatchWorkload(
         batch=corrections.batch,
         annotator=corrections.annotator,
         detector=corrections.proposals.detector,
-        images=len(corrections.boxes),
-        objects=sum(len(boxes) for boxes in corrections.boxes.values()),
+        images=len(final),
+        objects=sum(map(len, final.values())),
         score_threshold=corrections.score_threshold,
         ledgers=ledgers,
         average_precision=dict(average_precision),
         seconds=sum(corrections.seconds.values()) if corrections.seconds else None,
         timed_images=len(corrections.seconds) or None,
-        edits=edits,
+        edits=compare_all(corrections.shown(), final, diff) if corrections.by_person else None,
         reviewer=corrections.reviewer,
         revision=corrections.revision,
     )
