@@ -41,7 +41,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, create_json, require_writable, write_json
+from boxloop.files import atomic_path, require_writable, write_json
 
 _DEEP = ("corrections", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -59,9 +59,8 @@ def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = Fals
     Raises:
         FileExistsError: it exists, and must not.
     """
-    put = create_json if new else write_json
     payload = {"format": f"boxloop/{kind}@1", **content}
-    put(path, payload, depth=3 if kind in _DEEP else 2)
+    write_json(path, payload, depth=3 if kind in _DEEP else 2, new=new)
 
 
 def write_images(path: Path, images: ImageSet) -> None:

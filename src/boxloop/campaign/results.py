@@ -76,10 +76,7 @@ def read_results(
 ) -> CampaignResults:
     """Read the workloads of the finished batches: the leading ones that have a file.
 
-    Args:
-        paths: where the files are.
-        params: lists the iterations and the section ``account``.
-        through: the last iteration to read, which must be done, as must all before it.
+    With ``through``, read up to that turn, which must be done, as must all before it.
 
     Raises:
         ArtifactError: a file is damaged, belongs to another batch, lacks an IoU threshold of

@@ -1,4 +1,4 @@
-"""The whole alternation in one sitting: DVC trains and proposes, a person reviews, and again."""
+"""Alternate in one sitting: DVC trains and proposes, a person reviews."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from boxloop.errors import UserError
 def alternate(
     paths: CampaignPaths, review: Callable[[str], object], say: Callable[[str], object]
 ) -> None:
-    """Runs ``dvc repro`` and reviews in turn, until every batch is done.
+    """Run ``dvc repro`` and ``review`` a batch in turn, until every batch is done.
 
-    Args:
-        paths: where the campaign's files are.
-        review: opens the session of a batch, and returns when it is submitted.
-        say: told what happens.
+    ``review`` opens the session of a batch, and returns when it is submitted.
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
@@ -43,7 +40,7 @@ def _repro(folder: Path) -> int:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "dvc", "repro"]
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path})
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return process.wait()
     except BaseException:
@@ -53,7 +50,3 @@ def _repro(folder: Path) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)

@@ -114,5 +114,4 @@ def clip(xyxy: NDArray[Any], width: int, height: int) -> Floats:
 
 def _least_side(xyxy: Floats) -> Floats:
     with np.errstate(over="ignore"):  # of huge numbers; infinity compares as it should
-        sides: Floats = (xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf)
-    return sides
+        return np.asarray((xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf))

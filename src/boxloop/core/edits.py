@@ -72,12 +72,7 @@ def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
     """Count the exact edits from the proposals of one image to its final boxes.
 
     A box that was dragged and got another label counts once, as relabeled: a wrong label is the
-    graver fault.
-
-    Args:
-        shown: the proposals that were drawn for the person.
-        final: the boxes that the person left; equal ids mark the same box.
-        tolerance: pixels by which each coordinate of an unmoved box may differ.
+    graver fault. A box whose coordinates differ by at most ``tolerance`` pixels was not moved.
     """
     rows, columns = _same_id(shown, final)
     near = np.abs(shown.xyxy[rows] - final.xyxy[columns]) <= tolerance

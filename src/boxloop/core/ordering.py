@@ -98,11 +98,7 @@ def order(
 
 
 def find_strategy(name: str) -> Strategy:
-    """Return the strategy of this name.
-
-    Raises:
-        ParamsError: there is none.
-    """
+    """Return the strategy of this name, or raise a ParamsError."""
     found: Strategy = ORDERINGS.get(name)
     return found
 

@@ -75,11 +75,7 @@ PAPER = CostModel()
 
 
 def find_cost_model(name: str) -> CostModel:
-    """Return the cost model of this name.
-
-    Raises:
-        ParamsError: there is none.
-    """
+    """Return the cost model of this name, or raise a ParamsError."""
     found: CostModel = COST_MODELS.get(name)
     return found
 
@@ -123,13 +119,7 @@ def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
 def compare_all(
     shown: BoxesByImage, final: BoxesByImage, count: Callable[[Boxes, Boxes], Ledger]
 ) -> Ledger:
-    """Sum the edits over all images of ``final``.
-
-    Args:
-        shown: proposals by image id.
-        final: final boxes by image id.
-        count: counts the edits of one image, from its proposals and its final boxes.
-    """
+    """Sum the edits over all images of ``final``; ``count`` counts those of one image."""
     ledgers = (
         count(shown.get(image_id, Boxes.empty()), boxes) for image_id, boxes in final.items()
     )
@@ -277,14 +267,7 @@ class Totals:
 def batch_wt(
     workload: BatchWorkload, iou_threshold: float, *, first: bool, cost_model: CostModel = PAPER
 ) -> float:
-    """Return the WT of one batch as it was shown, in units of T.
-
-    Args:
-        workload: of the batch.
-        iou_threshold: one of the thresholds that were accounted.
-        first: whether it is the first batch, of which every object counts as drawn.
-        cost_model: prices the edits of the other batches.
-    """
+    """Return the WT of one batch in units of T; of the ``first``, every object counts as drawn."""
     return workload.objects if first else cost_model.cost(workload.ledger(iou_threshold))
 
 
@@ -297,13 +280,8 @@ def total(
     """Sum the batches of a campaign, the first of which was labeled from scratch.
 
     As in the paper, every object of the first batch counts as drawn, even where some of its images
-    were shown with proposals because people reviewed in another order at first.
-
-    Args:
-        batches: in the order in which they were labeled.
-        iou_threshold: one of the thresholds that were accounted.
-        score_threshold: a what-if threshold; the shown one by default.
-        cost_model: prices the edits.
+    were shown with proposals because people reviewed in another order at first. The score threshold
+    is the one that was shown by default.
     """
     return Totals(
         images=sum(b.images for b in batches),

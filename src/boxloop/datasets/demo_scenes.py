@@ -16,7 +16,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,14 +107,12 @@ class _Thing:
 
     def at(self, frame: int, width: int, height: int) -> _Thing:
         """Return the object ``frame`` frames later; it bounces off the image's edges."""
-        return _Thing(
-            self.label,
-            self.colour,
-            self.radius * (1.0 + self.growth * frame),
-            _bounce(self.x + self.dx * frame, width),
-            _bounce(self.y + self.dy * frame, height),
-            self.angle + self.turn * frame,
-            self.mirrored,
+        return replace(
+            self,
+            radius=self.radius * (1.0 + self.growth * frame),
+            x=_bounce(self.x + self.dx * frame, width),
+            y=_bounce(self.y + self.dy * frame, height),
+            angle=self.angle + self.turn * frame,
         )
 
 

@@ -81,7 +81,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     images = sorted(set(images), key=lambda path: (natural_key(path), path))
     if not images and not log.faults:
         raise DatasetError(f"{root} holds no image file where its layout says they are")
-    ids = ids_of([_without_images(path) for path in images])
+    ids = ids_of([_replace_images(path) for path in images])
     if len(set(ids)) < len(ids):  # images/a/b.jpg beside a/images/b.jpg
         ids = ids_of(images)
     refs = probe_refs(
@@ -95,11 +95,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             f"none of the {len(refs)} images of {root} has a label file: {first.path} needs"
             f" {labels[first.id]}; format 'folder' reads images without labels"
         )
-    annotations = {}
-    for ref in refs:
-        annotation = _read(labels[ref.id], ref, classes, log)
-        if annotation is not None:
-            annotations[ref.id] = annotation
+    annotations = {ref.id: _read(labels[ref.id], ref, classes, log) for ref in refs}
     return build_dataset(params, refs, annotations, list(dict.fromkeys(classes.values())), log)
 
 
@@ -182,10 +178,8 @@ def _read_names(value: Any, data_yaml: Path) -> dict[int, str]:
 
 
 def _resolve(item: str, key: str, base: Path, root: Path, data_yaml: Path) -> Path:
-    place = within(base, item)
-    while place is None and item.startswith("../"):
+    while (place := within(base, item)) is None and item.startswith("../"):
         item = item.removeprefix("../")
-        place = within(base, item)
     if place is None:
         raise DatasetError(f"{data_yaml}: {key} '{item}' leads outside the dataset's folder {root}")
     return place
@@ -228,22 +222,17 @@ def _read_image_list(file: Path, base: Path, root: Path, log: FaultLog) -> list[
 # --- where the labels are and what they say -------------------------------------------------------
 
 
-def _last_images(path: PurePosixPath) -> int | None:
+def _replace_images(path: PurePosixPath, *folder: str) -> PurePosixPath:
+    """Replace the last folder ``images``, if there is one, by another or by none."""
     places = [i for i, part in enumerate(path.parts[:-1]) if part == IMAGES]
-    return places[-1] if places else None
-
-
-def _without_images(path: PurePosixPath) -> PurePosixPath:
-    i = _last_images(path)
-    return path if i is None else PurePosixPath(*path.parts[:i], *path.parts[i + 1 :])
+    if not places:
+        return path
+    return PurePosixPath(*path.parts[: places[-1]], *folder, *path.parts[places[-1] + 1 :])
 
 
 def _label_path(path: PurePosixPath) -> PurePosixPath:
-    """Replace the last folder ``images``, if any, by ``labels``, as Ultralytics does."""
-    i = _last_images(path)
-    if i is not None:
-        path = PurePosixPath(*path.parts[:i], "labels", *path.parts[i + 1 :])
-    return path.with_suffix(".txt")
+    """Return the path of an image's label file, as Ultralytics finds it."""
+    return _replace_images(path, "labels").with_suffix(".txt")
 
 
 def _read(file: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
