@@ -39,25 +39,86 @@ def roots(path, **options):
     return {name.partition(".")[0] for name in imports(path, **options)}
 
 
+FLOORS = (
+    {"errors"},
+    {"files", "terminal", "params", "distributed"},
+    {"core"},
+    {"datasets"},
+    {"models"},
+    {"campaign"},
+    {"report", "review"},
+    {"tracking"},
+    {"pipeline"},
+    {"study"},
+    {"cli"},
+    {"__main__"},
+)
+"""The rooms of the package; imports go down only."""
+
+
+def room(name):
+    return name.split(".")[1]
+
+
+def folder(name):
+    """The package that a module lies in; at the top, the module itself."""
+    place = MODULES[name].parent
+    return room(name) if place == PACKAGE else place.relative_to(PACKAGE).as_posix()
+
+
+def arrows(place):
+    """Pairs of places, one of which imports from the other."""
+    found = set()
+    for name, path in MODULES.items():
+        for target in imports(path):
+            if "boxloop" not in (name, target) and target in MODULES:
+                found.add((place(name), place(target)))
+    return {(a, b) for a, b in found if a != b}
+
+
+def circles(pairs):
+    """The nodes from which the arrows lead back to themselves."""
+    graph = {}
+    for a, b in pairs:
+        graph.setdefault(a, set()).add(b)
+
+    def reached(start):
+        seen, left = set(), [start]
+        while left:
+            for target in graph.get(left.pop(), set()) - seen:
+                seen.add(target)
+                left.append(target)
+        return seen
+
+    return {node for node in graph if node in reached(node)}
+
+
 def test_there_is_something_to_check():
     assert len(FILES) > 20
+    assert circles({("a", "b"), ("b", "c"), ("c", "b")}) == {"b", "c"}
 
 
-def test_no_circles():
-    graph = {n: {m for m in imports(p) if m in MODULES} - {n} for n, p in MODULES.items()}
-    done, path = set(), []
+def test_no_circles_between_modules():
+    assert not circles(arrows(lambda name: name))
 
-    def visit(name):
-        if name in done:
-            return
-        assert name not in path, " -> ".join([*path[path.index(name) :], name])
-        path.append(name)
-        for target in sorted(graph[name]):
-            visit(target)
-        done.add(path.pop())
 
-    for name in graph:
-        visit(name)
+def test_no_circles_between_packages():
+    assert not circles(arrows(folder))
+
+
+def test_imports_go_down_the_floors():
+    heights = {name: i for i, names in enumerate(FLOORS) for name in names}
+    assert heights.keys() == {room(name) for name in MODULES if name != "boxloop"}
+    assert not {(a, b) for a, b in arrows(room) if heights[a] <= heights[b]}
+
+
+def test_the_house_stays_small():
+    """At most 20 rooms and 80 arrows at the top, and files that fit a head."""
+    assert len({room(name) for name in MODULES if name != "boxloop"}) <= 20
+    assert len(arrows(room)) <= 80
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[-1] <= 400
+    assert lengths[len(lengths) // 2] <= 150
 
 
 @pytest.mark.parametrize("name", ["boxloop.core.types", "boxloop.errors"])

@@ -21,7 +21,7 @@ from boxloop import cli, datasets
 from boxloop.campaign import artifacts
 from boxloop.campaign.export.folder import MARKER, export_folder, put_images
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
-from boxloop.datasets.formats.base import ExportContent, file_names, writable_formats
+from boxloop.datasets.format_protocol import ExportContent, file_names, writable_formats
 from boxloop.errors import DatasetError
 from boxloop.files import file_digest
 from boxloop.params import DatasetParams

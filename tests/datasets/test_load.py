@@ -24,7 +24,6 @@ def _with_faults(root):
 def test_the_payload_counts_and_lists_every_fault(tmp_path):
     found = _with_faults(tmp_path / "set")
     payload = faults_payload(found)
-    assert payload["format"] == "boxloop/faults@1"
     assert (payload["images"], payload["boxes"]) == (7, 5)
     assert payload["counts"] == {"zero_size_box": 5}
     assert list(payload["left_out"].values()) == [1]

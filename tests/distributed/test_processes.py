@@ -80,7 +80,9 @@ def test_features_are_the_same_bytes(folder, tmp_path):
     alone = boxloop(folder, *base, "--out", "one.npz", *SMALL, *batches)
     two = ("--out", "two.npz", *SMALL, *batches, "--processes", 2)
     both = boxloop(folder, *base, *two, TMPDIR=str(tmp_path))
-    assert not list(tmp_path.iterdir())
+    # What torch caches for every program of a user is its own.
+    left = [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor_")]
+    assert not left
     assert (folder / "one.npz").read_bytes() == (folder / "two.npz").read_bytes()
     assert alone.stdout.replace("one.npz", "two.npz") == both.stdout  # one of two speaks
     assert both.stderr.count("20/20") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,8 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
+
+_SECONDS_TO_END = 5.0
 
 
 def alternate(
@@ -43,10 +48,30 @@ def _repro(folder: Path) -> int:
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return process.wait()
-    except BaseException:
-        # Ctrl-C reaches DVC from the terminal as well; a signal to this process alone does not.
-        process.send_signal(signal.SIGINT)
-        process.wait()
+    except BaseException as stop:
+        # Ctrl-C reaches DVC and its stage from the terminal; a signal to this process does not.
+        if not isinstance(stop, KeyboardInterrupt):
+            _interrupt(process)
+        _wait_for_end(process)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt DVC and its stage: while one runs, DVC itself ignores the signal."""
+    with contextlib.suppress(psutil.Error):
+        dvc = psutil.Process(process.pid)
+        for running in [*dvc.children(recursive=True), dvc]:
+            with contextlib.suppress(psutil.Error):
+                running.send_signal(signal.SIGINT)
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until DVC ended, and interrupt it again where it has gone on to another stage."""
+    while True:
+        try:
+            process.wait(_SECONDS_TO_END)
+            return
+        except subprocess.TimeoutExpired:
+            _interrupt(process)

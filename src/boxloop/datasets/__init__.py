@@ -7,7 +7,7 @@ from pathlib import Path
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
 from boxloop.datasets.faults_report import faults_payload, faults_summary
-from boxloop.datasets.formats.base import Format
+from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams

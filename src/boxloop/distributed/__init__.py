@@ -1,4 +1,4 @@
-"""Processes, on one machine or on many, that share the work of one command.
+"""Processes that share one command's work, on one machine or on many.
 
 The engine is PyTorch's own: its elastic launcher (torchrun) starts the processes and ends all of
 them where one fails, and ``torch.distributed`` sends data between them, by NCCL between GPUs and by

@@ -18,7 +18,7 @@ _BYTES_PER_MESSAGE = 2**28
 
 
 def gather(part: _T) -> list[_T]:
-    """Gather the parts of all processes, by rank, in the main one; others get none."""
+    """Gather all parts by rank in the main process; others get none."""
     here = world()
     if here.size == 1:
         return [part]
@@ -28,7 +28,7 @@ def gather(part: _T) -> list[_T]:
 
 
 def gather_rows(part: npt.NDArray[np.float32], items: int, unit: int) -> npt.NDArray[np.float32]:
-    """Gather the rows of all processes in the main one; others keep their own.
+    """Gather all rows in the main process; others keep their own.
 
     Args:
         part: (n, D), n as :meth:`World.share` says.

@@ -1,4 +1,4 @@
-"""Launch of several processes that run one command line, by PyTorch's elastic launcher."""
+"""Launch of several processes by PyTorch's elastic launcher."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TERM = int(signal.SIGTERM)
 
 
 def launch_processes(processes: int) -> bool:
-    """Run this command line in several processes, unless this is one of them.
+    """Run this command line in several processes, unless already in one.
 
     Args:
         processes: on this machine.
@@ -106,7 +106,7 @@ def _record(failure: Any) -> dict[str, Any]:
 
 @contextmanager
 def report_to_launcher() -> Iterator[None]:
-    """In a launched process, leave an error to the launcher, which prints it once.
+    """Leave the error of a launched process to the launcher's output.
 
     The process ends at once, because the others may be waiting for it, and it for them.
     """

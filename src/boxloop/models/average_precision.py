@@ -26,7 +26,7 @@ _STATS = {"map": 0, "map_50": 1, "map_75": 2}
 
 
 def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str, float]:
-    """Compute COCO's mAP of scored boxes against the final ones (Lin et al. 2014).
+    """Compute COCO's mean average precision (Lin et al. 2014).
 
     Args:
         proposals: scored boxes by image id.
@@ -93,7 +93,7 @@ def _coco(cls: Any, images: list[Any], categories: list[Any], annotations: list[
 
 
 def voc_average_precision(found: BoxesByImage, truth: BoxesByImage) -> dict[str, float]:
-    """Compute VOC's mAP of scored boxes, the mean over the classes in ``truth``.
+    """Compute VOC's mean average precision over the classes in ``truth``.
 
     Args:
         found: scored boxes by image id; images outside ``truth`` are left out.
@@ -152,7 +152,7 @@ def _precision_recall(
 
 
 def _eleven_points(precision: Floats, recall: Floats) -> float:
-    """Average the best precision at or above the recalls 0, 0.1, ..., 1."""
+    """Average the best precision from each recall of 0, 0.1, ..., 1."""
     # As tenths, so that a recall of exactly 3/10 reaches 0.3.
     best = [precision[recall * 10 >= tenth - 1e-9].max(initial=0.0) for tenth in range(11)]
     return float(np.mean(best))

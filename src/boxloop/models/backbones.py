@@ -168,7 +168,7 @@ def build(
         module: nn.Module = models.get_model(network, weights=None, **options)
     layers = [_classifying_layer(module, network, size) for size in sizes]
     if begin.tensors is not None:
-        fitted = weights.fit(module, begin.tensors, begin.origin)
+        fitted = weights.load_matching(module, begin.tensors, begin.origin)
         # The classifying layer itself may have other classes.
         missing = [name for name in fitted.left if not name.startswith(f"{layers[0]}.")]
         if missing:
@@ -180,7 +180,7 @@ def build(
 
 
 def _classifying_layer(module: nn.Module, network: str, size: tuple[int, int]) -> str:
-    """Return the name of the classifying layer; refuse a size that does not fit."""
+    """Find the classifying layer by a forward pass of this size."""
     ran: dict[type[nn.Module], str] = {}
 
     def remember(name: str, kind: type[nn.Module]) -> None:

@@ -47,7 +47,7 @@ def recalibrate_batch_norm(
 
 
 def calibration_batches(images: int, batch_size: int, limit: int) -> Iterator[list[int]]:
-    """Draw the images that batch norm is recalibrated with, by torch's random state.
+    """Draw batches of images to recalibrate batch norm with.
 
     Args:
         images: how many there are.

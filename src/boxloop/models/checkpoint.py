@@ -145,7 +145,7 @@ def read_simnet(path: Path, network: str) -> SimNetCheckpoint:
 
 
 def is_detector(content: Any) -> bool:
-    """Tell whether the content of a ``.pt`` file claims to be a detector's checkpoint."""
+    """Tell whether a file's content claims to be a detector's checkpoint."""
     return isinstance(content, dict) and str(content.get("format", "")).startswith(
         "boxloop/detector@"
     )

@@ -69,7 +69,7 @@ def move(value: Any, device: torch.device) -> Any:
 
 @contextmanager
 def reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch, and ask for deterministic algorithms on the CPU, inside the context."""
+    """Seed torch, and use deterministic algorithms on the CPU, inside the context."""
     was_on = torch.are_deterministic_algorithms_enabled()
     was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
     was_filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Images as tensors of a wanted size, read ahead of their use and kept in memory."""
+"""Images as tensors, resized, read ahead of use and kept in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _R = TypeVar("_R")
 
 
 class ImageCache:
-    """Images of given sizes, kept in memory where all of them fit into :data:`MEMORY_BUDGET`.
+    """Images of given sizes, kept in memory where all of them fit.
 
     Otherwise each use reads them again.
     """
@@ -88,7 +88,7 @@ class ImageCache:
 
 
 def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
-    """Read an image as (3, h, w) uint8 RGB of this (h, w), antialiased.
+    """Read an image as (3, h, w) uint8 RGB of this size.
 
     Raises:
         DatasetError: the file is missing or damaged, or is not what it was in the dataset.
@@ -98,14 +98,14 @@ def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
 
 
 def resize(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize (3, h, w) uint8 to this (h, w), antialiased; equal sizes stay as they are."""
+    """Resize (3, h, w) uint8 to this (h, w), antialiased."""
     if tuple(pixels.shape[-2:]) == size:
         return pixels.contiguous()
     return functional.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
 
 
 def prefetch(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) -> Iterator[_R]:
-    """Map ``work`` over ``items`` in threads, at most ``depth`` results ahead of the consumer.
+    """Map ``work`` over ``items`` in threads, at most ``depth`` results ahead.
 
     Decoding and resizing release the interpreter lock, so threads run them side by side.
     """

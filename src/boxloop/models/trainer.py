@@ -35,8 +35,8 @@ ComputeLosses = Callable[[nn.Module, Batch], Mapping[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a training went.
+class FitResult:
+    """Losses and times of a training.
 
     Attributes:
         losses: rows of ``step`` (1-based), ``total``, the losses by name, ``learning_rate`` and
@@ -71,7 +71,7 @@ def fit(
     subject: str = "training",
     remedy: str,
     progress: StepProgress | None = None,
-) -> Fit:
+) -> FitResult:
     """Train a model in place, and leave it in evaluation mode.
 
     On the CPU the same model, batches, parameters and thread count give the same bits. On a CUDA
@@ -149,7 +149,7 @@ def fit(
     if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
         raise diverged("the weights became NaN or infinite", steps)
     model.eval()
-    return Fit(
+    return FitResult(
         losses=tuple(rows.rows),
         seconds=seconds,
         waited=waited,
@@ -213,7 +213,14 @@ class _LossRows:
         self._count = 0
 
     def add(self, step: int, losses: Mapping[str, float], rate: float, seconds: float) -> None:
-        """Add the losses of one step (1-based), which ended ``seconds`` after the first began."""
+        """Add the losses of one step.
+
+        Args:
+            step: 1 is the first one.
+            losses: by name.
+            rate: learning rate of this step.
+            seconds: since the first step began.
+        """
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1

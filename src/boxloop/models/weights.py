@@ -27,8 +27,8 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class Fit:
-    """The result of :func:`fit`.
+class LoadedTensors:
+    """The result of :func:`load_matching`.
 
     Attributes:
         loaded: tensors of the model that took a value from the weights.
@@ -79,7 +79,7 @@ def read_pickled_tensors(path: Path) -> Any:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read the state dict in a file: bare, or under ``model`` or ``state_dict``.
+    """Read the state dict of a file, also under ``model`` or ``state_dict``.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds no state dict.
@@ -153,7 +153,9 @@ def download(name: str, url: str) -> dict[str, torch.Tensor]:
     return read_state_dict(file)
 
 
-def fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> Fit:
+def load_matching(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str
+) -> LoadedTensors:
     """Copy the tensors whose names and shapes fit into the model.
 
     Counters of batch norm (``num_batches_tracked``) are copied but not counted.
@@ -181,4 +183,4 @@ def fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> F
             f" '{example}', the model begins with '{counted[0]}')"
         )
     model.load_state_dict(fitting, strict=False)
-    return Fit(len(counted) - len(left), len(counted), left)
+    return LoadedTensors(len(counted) - len(left), len(counted), left)

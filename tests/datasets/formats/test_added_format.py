@@ -9,7 +9,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.export import export
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.datasets import FaultKind
-from boxloop.datasets.formats.base import writable_formats
+from boxloop.datasets.format_protocol import writable_formats
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS

@@ -7,7 +7,7 @@ from pathlib import Path
 from boxloop.campaign.export.content import collect_labels, collect_proposals
 from boxloop.campaign.export.folder import MODES, export_folder, put_images
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.datasets.formats.base import writable_formats
+from boxloop.datasets.format_protocol import writable_formats
 from boxloop.datasets.images import Progress
 from boxloop.errors import ParamsError
 from boxloop.params import Params

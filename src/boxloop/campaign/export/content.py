@@ -9,7 +9,7 @@ import numpy as np
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import SIMULATED, Boxes, LabeledSet
-from boxloop.datasets.formats.base import ExportContent, file_names
+from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
 from boxloop.params import Params

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from boxloop.datasets.formats.base import ExportContent
+from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
 from boxloop.errors import ArtifactError, DatasetError, UserError
 from boxloop.files import file_digest, read_json

@@ -27,7 +27,7 @@ from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import ids_of, list_files, read_text, require_folder, within
-from boxloop.datasets.formats.base import ExportContent
+from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.files import write_json

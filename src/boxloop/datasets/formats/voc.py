@@ -34,7 +34,7 @@ from boxloop.datasets.file_listing import (
     require_folder,
     within,
 )
-from boxloop.datasets.formats.base import ExportContent
+from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.files import write_text

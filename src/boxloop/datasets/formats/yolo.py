@@ -46,7 +46,7 @@ from boxloop.datasets.file_listing import (
     require_folder,
     within,
 )
-from boxloop.datasets.formats.base import ExportContent
+from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams

@@ -1,4 +1,4 @@
-"""Detectors, trained on the labeled set to propose boxes for the next batch.
+"""Detectors, trained on labeled images to propose boxes for others.
 
 Adding one takes a file that offers a ``FACTORY`` (see ``Detector`` and ``DetectorFactory`` in
 ``base.py``) and one line in ``boxloop.params.registry``. Nothing heavy is imported before

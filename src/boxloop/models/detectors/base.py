@@ -81,7 +81,7 @@ class Detector(Protocol):
 
 
 class DetectorFactory(Protocol):
-    """Makes the detectors of one architecture; modules in the registry offer one each."""
+    """Makes the detectors of one architecture."""
 
     name: str
 

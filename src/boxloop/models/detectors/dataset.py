@@ -1,4 +1,4 @@
-"""Labeled images as training samples of a detector, and the order that they are drawn in."""
+"""Training samples of a detector, and the order of their draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InputSize:
     keep_aspect: bool
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """Return the (height, width) that an image of this size is brought to."""
+        """Return the (height, width) of a resized image."""
         if not self.keep_aspect:
             return self.sides
         shorter, longer = self.sides
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
 
 
 class LabeledSamples(Dataset[Sample]):
-    """The images of a labeled set with their boxes, at a detector's input size.
+    """Labeled images with their boxes, at a detector's input size.
 
     Decoded images stay in memory where all of them fit; see
     :class:`boxloop.models.image_loader.ImageCache`.
@@ -109,7 +109,7 @@ class LabeledSamples(Dataset[Sample]):
         return len(self.refs)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """Return the image at an index, changed by the random draw of a number."""
+        """Return an image, changed by the random draw of this number."""
         index, draw = key
         return self._at_input_size(*self.augment(*self._kept(index), draw))
 
@@ -123,7 +123,7 @@ class LabeledSamples(Dataset[Sample]):
         return pixels, boxes, self.labels[index]
 
     def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
-        """Return the (height, width) that an image is kept at before it is changed."""
+        """Return the (height, width) of an image before it is changed."""
         height, width = self.size.of(ref.height, ref.width)
         # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
         detail = 2 if self.augment.crops else 1
@@ -148,11 +148,14 @@ def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...
 
 
 class SharedBatchSampler(Sampler[tuple[int, int]]):
-    """Draw (index, number of the draw), each pass over the images in a new random order.
+    """Draw indices, each pass over the images in a new random order.
 
     Passes follow one another without a seam, so that every batch is full: batch norm cannot train
     on a last batch of one image. Of processes that work together each takes its share of every
     batch, so that a step sees the same images however many there are.
+
+    Yields:
+        (index of the image, number of the draw).
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class EmptyDetector:
     name = EMPTY
 
     def __init__(self, classes: tuple[str, ...]) -> None:
-        """Keep the names of the classes, none of which it will ever find."""
+        """Keep the names of the classes."""
         self.classes = classes
 
     def train(

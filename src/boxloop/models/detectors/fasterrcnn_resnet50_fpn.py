@@ -1,4 +1,4 @@
-"""Faster R-CNN with ResNet50 and a feature pyramid: the two-stage detector of the paper.
+"""Faster R-CNN with ResNet50 and a feature pyramid, the paper's two-stage detector.
 
 torchvision's ``fasterrcnn_resnet50_fpn``. Needs a GPU to be practical.
 """

@@ -1,4 +1,4 @@
-"""torchvision's SSD with a loss that is computed for the whole batch at once."""
+"""torchvision's SSD with a loss computed for whole batches."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
         logits: torch.Tensor,
         anchors: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Compute both losses of a batch, divided by the number of matched anchors.
+        """Compute both losses of a batch, per matched anchor.
 
         Args:
             targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
@@ -129,7 +129,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
 
 
 def _iou(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """Compute the (N, n, A) IoU of boxes (N, n, 4) with anchors (A, 4) that have area."""
+    """Compute the IoU (N, n, A) of boxes (N, n, 4) with anchors (A, 4)."""
     upper = torch.maximum(boxes[:, :, None, :2], anchors[:, :2])
     lower = torch.minimum(boxes[:, :, None, 2:], anchors[:, 2:])
     common = (lower - upper).clamp(min=0).prod(dim=-1)

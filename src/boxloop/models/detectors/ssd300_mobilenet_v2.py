@@ -26,7 +26,7 @@ _SPLIT = 14  # the last bottleneck that halves the resolution
 
 
 class FeatureMaps(nn.Module):
-    """MobileNetV2 with six feature maps, each half the resolution of the one before."""
+    """MobileNetV2 with six feature maps, each of half the resolution."""
 
     def __init__(self, layers: nn.Sequential) -> None:
         """Take over the layers of MobileNetV2's ``features``."""

@@ -184,11 +184,11 @@ class TorchvisionFactory:
             backbone = self.backbone(options)
             origin = params.weights
             if source == "backbone":
-                fitted = weights.fit(backbone, tensors, params.weights)
+                fitted = weights.load_matching(backbone, tensors, params.weights)
                 origin = f"{params.weights} ({fitted} of the backbone)"
             model = self.assemble(backbone, len(classes) + 1, size.sides, options)
         if source == "detection":
-            fitted = weights.fit(model, tensors, params.weights)
+            fitted = weights.load_matching(model, tensors, params.weights)
             origin = f"{params.weights} ({fitted} of the detector)"
         return TorchvisionDetector(
             self.name, model, classes, size, options, device, initial_weights=origin
@@ -236,7 +236,7 @@ class TorchvisionFactory:
         return InputSize(sides, self.keep_aspect)
 
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
-        """Return what the weights of this name cover, the options they need, and the tensors."""
+        """Load weights by name, with what they cover and the options they need."""
         if name == weights.NONE:
             return "scratch", self.options["scratch"], {}
         known: dict[str, tuple[Source, type[WeightsEnum]]] = {}

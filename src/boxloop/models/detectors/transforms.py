@@ -33,7 +33,7 @@ class Augment:
     """
 
     def __init__(self, names: Sequence[Augmentation], seed: int) -> None:
-        """Choose the changes; their order is always the same: color first, flips last."""
+        """Choose the changes; color comes first, flips come last."""
         self.steps = [(name, _TRANSFORMS[name]()) for name in _ORDER if name in names]
         self.seed = seed
         self.crops = "iou_crop" in names

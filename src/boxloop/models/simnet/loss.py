@@ -8,7 +8,7 @@ from boxloop import distributed
 
 
 def lifted_structure_loss(margin: float) -> nn.Module:
-    """Build the loss of a batch; call it with vectors (M, D) and labels (M,).
+    """Build the loss, a function of vectors (M, D) and labels (M,).
 
     With D the Euclidean distance, P the positive pairs, N the negative pairs and the margin alpha::
 

@@ -1,4 +1,4 @@
-"""Pairs of image halves with their labels, and the batches that they come in."""
+"""Pairs of image halves, their labels and their batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from boxloop.params import Halves
 
 
 def half_size(size: int, halves: Halves) -> tuple[int, int]:
-    """Return (height, width) of a half of a square image of ``size`` pixels."""
+    """Return (height, width) of half a square of ``size`` pixels."""
     return (size, size // 2) if halves == "left_right" else (size // 2, size)
 
 
@@ -35,7 +35,7 @@ def split_halves(images: torch.Tensor, halves: Halves) -> torch.Tensor:
 
 
 def pair_labels(images: int) -> torch.Tensor:
-    """Label each half of :func:`split_halves` with the number of its image in the batch.
+    """Label the halves of :func:`split_halves` by image.
 
     Halves of equal labels are a positive pair, all others a negative one.
 
@@ -54,7 +54,7 @@ def batches_per_epoch(images: int, batch_size: int) -> int:
 
 
 def draw_epoch(images: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Divide the images, in a new random order, into batches of nearly equal size.
+    """Divide the images, in random order, into batches of nearly equal size.
 
     Sizes differ by one at most, so that no batch is left with a single image, which would have no
     negative pair. (With a ``batch_size`` of 2 and an odd number of images, one batch has three.)
@@ -73,7 +73,7 @@ def draw_epoch(images: int, batch_size: int, generator: torch.Generator) -> Iter
 
 
 def shard(batch: list[int], rank: int, size: int) -> list[int]:
-    """Return the part of a batch that the process ``rank`` of ``size`` takes.
+    """Return the part of a batch for process ``rank`` of ``size``.
 
     All take as many images as the others; up to ``size - 1`` of the batch wait for the next epoch,
     whose order is another one.

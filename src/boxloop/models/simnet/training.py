@@ -148,7 +148,7 @@ def _batches(cache: ImageCache, params: SimNetParams) -> Iterator[Batch]:
 
 
 def _whole_images(cache: ImageCache, batch_size: int) -> Iterator[Batch]:
-    """Read batches of whole images, which the features come from, for batch norm."""
+    """Read batches of whole images, which the features come from."""
     plan = calibration_batches(len(cache), batch_size, CALIBRATION_IMAGES)
     for images in cache.batches(plan, depth=2 * batch_size):
         yield (images,)
