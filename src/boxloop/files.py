@@ -114,11 +114,7 @@ def remove_leftovers(folder: Path, pattern: str) -> None:
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:
-    """Make the folder of ``path``; refuse what must not be written.
-
-    Args:
-        path: the file to be written or replaced.
-        kind: what it will be, such as "boxloop/order", where it is one of the JSON artifacts.
+    """Make the folder of ``path``; refuse to write a file of this ``kind`` over another.
 
     Raises:
         UserError: it is a folder, or lies in none that can be written to.

@@ -50,14 +50,8 @@ _DEEP = ("corrections", "faults")
 def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = False) -> None:
     """Write a file of the format ``boxloop/<kind>@1``.
 
-    Args:
-        path: the file.
-        kind: of artifact.
-        content: what it holds besides ``format``.
-        new: whether ``path`` must not exist.
-
     Raises:
-        FileExistsError: it exists, and must not.
+        FileExistsError: it exists, and must be ``new``.
     """
     payload = {"format": f"boxloop/{kind}@1", **content}
     write_json(path, payload, depth=3 if kind in _DEEP else 2, new=new)
@@ -192,25 +186,15 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     Raises:
         FileExistsError: it exists, and must be ``new``; nothing was changed.
     """
-    content: dict[str, Any] = {
-        "batch": corrections.batch,
-        "annotator": corrections.annotator,
-        "reviewer": corrections.reviewer,
-        "finished": corrections.finished,
-        "versions": corrections.versions,
-        "score_threshold": corrections.score_threshold,
-        "boxes": boxes_out(corrections.boxes),
-        "seconds": corrections.seconds,
-        "proposals": _proposals_out(corrections.proposals),
-    }
+    content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k != "edits"}
+    content["boxes"] = boxes_out(corrections.boxes)
+    content["proposals"] = _proposals_out(corrections.proposals)
     if corrections.by_person:
         shown = corrections.shown()
         edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
-        content |= {
-            "submitted": corrections.submitted,
-            "revision": corrections.revision,
-            "edits": edits,
-        }
+        content["edits"] = edits
+    else:
+        del content["submitted"], content["revision"]
     write(path, "corrections", content, new=new)
 
 

@@ -109,9 +109,8 @@ def _init_repositories(folder: Path) -> None:
     )
     if top.returncode != 0:
         _run(["git", "init", "--quiet"], folder)
-        subdir = []
-    else:
-        subdir = [] if Path(top.stdout.strip()) == folder.resolve() else ["--subdir"]
+    inside = top.returncode == 0 and Path(top.stdout.strip()) != folder.resolve()
+    subdir = ["--subdir"] if inside else []
     _run([sys.executable, "-m", "dvc", "init", "--quiet", *subdir], folder)
     shutil.copyfile(_pipeline() / ".dvc" / "config", folder / ".dvc" / "config")
 

@@ -12,7 +12,6 @@ from boxloop.core.workload import (
     BatchWorkload,
     CostModel,
     Totals,
-    batch_wt,
     find_cost_model,
     total,
 )
@@ -61,9 +60,10 @@ class CampaignResults:
 
     def batch_seconds(self, number: int, iou_threshold: float) -> float:
         """Return the WT of one batch alone in seconds; ``number`` counts from 0."""
-        workload, model = self.workloads[number], self.cost_model
-        wt = batch_wt(workload, iou_threshold, first=number == 0, cost_model=model)
-        return wt * self.seconds_per_box
+        workload = self.workloads[number]
+        if number == 0:  # every object counts as drawn
+            return workload.objects * self.seconds_per_box
+        return self.cost_model.cost(workload.ledger(iou_threshold)) * self.seconds_per_box
 
     def what_if_scores(self) -> list[float]:
         """Return the score thresholds at which every later batch was accounted, ascending."""

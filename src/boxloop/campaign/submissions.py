@@ -55,9 +55,8 @@ def append(folder: Path, corrections: Corrections) -> Path:
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
     if others and max(others) >= oldest:
         after = max(max(others) + timedelta(microseconds=1), parse_time(corrections.finished))
-        corrections = replace(
-            corrections, finished=after.isoformat(timespec="microseconds"), submitted={}
-        )
+        finished = after.isoformat(timespec="microseconds")
+        corrections = replace(corrections, finished=finished, submitted={})
     # The name of what a killed writer left never comes again, so nobody else would remove it.
     remove_leftovers(folder, ".*.json")
     moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")

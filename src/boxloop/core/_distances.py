@@ -30,12 +30,7 @@ _CPU_CACHED = 64
 
 
 class FeatureVectors:
-    """The feature vectors by image, and their exact distances.
-
-    Attributes:
-        count: N.
-        dimensions: D.
-    """
+    """The feature vectors by image (N = ``count``, D = ``dimensions``), and exact distances."""
 
     def __init__(self, vectors: NDArray[np.float32], rows: Indices) -> None:
         """Wrap (N, D) finite ``vectors`` and the row of each image (N,), without a copy."""

@@ -9,14 +9,9 @@ from boxloop.core.types import Boxes, Floats
 
 
 def iou_matrix(a: Floats, b: Floats) -> Floats:
-    """Return the intersection over union of every pair.
+    """Return the intersection over union (n, m) of all pairs of boxes (n, 4) and (m, 4).
 
-    Args:
-        a: (n, 4) xyxy pixels.
-        b: (m, 4) xyxy pixels.
-
-    Returns:
-        (n, m) in [0, 1]; boxes that only touch get 0.
+    It lies in [0, 1]; boxes that only touch get 0.
     """
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])

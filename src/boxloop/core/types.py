@@ -131,7 +131,7 @@ class ImageRef:
         path: POSIX path, absolute or relative to the folder that boxloop runs in.
         width: pixels, after EXIF rotation.
         height: pixels, after EXIF rotation.
-        digest: hex digest of the file's bytes, which shows changed pixels downstream.
+        digest: SHA-256 of the file's bytes, in hex, which shows changed pixels downstream.
     """
 
     id: str

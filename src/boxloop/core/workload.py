@@ -41,12 +41,7 @@ class CostModel:
     Every object of the first batch costs 1. The defaults are the paper's: a moved or a relabeled
     box costs as much as a removal and an addition. The registry ``COST_MODELS`` names the models.
 
-    Attributes:
-        kept: of a proposal that is left as it is.
-        moved: of a proposal whose box is corrected.
-        relabeled: of a proposal whose class is corrected.
-        removed: of a proposal that is deleted.
-        added: of a box that is drawn from scratch.
+    Each field is the price of one edit of that kind, see :class:`~boxloop.core.edits.Ledger`.
 
     Raises:
         ValueError: a cost is negative or not finite.
@@ -262,13 +257,6 @@ class Totals:
     def wt_reduction(self) -> float:
         """The fraction of time saved; negative where proposals cost more than they saved."""
         return 1 - self.wt / self.objects if self.objects else 0.0
-
-
-def batch_wt(
-    workload: BatchWorkload, iou_threshold: float, *, first: bool, cost_model: CostModel = PAPER
-) -> float:
-    """Return the WT of one batch in units of T; of the ``first``, every object counts as drawn."""
-    return workload.objects if first else cost_model.cost(workload.ledger(iou_threshold))
 
 
 def total(

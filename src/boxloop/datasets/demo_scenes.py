@@ -380,9 +380,7 @@ def _box(pen: _Pen, colour: Colour) -> None:
 
 def _star(pen: _Pen, colour: Colour) -> None:
     for reach, paint in ((1.0, _shade(colour, 0.7)), (0.8, colour)):
-        points = []
-        for i in range(10):
-            distance = reach if i % 2 == 0 else 0.45 * reach
-            turn = math.pi * i / 5 - math.pi / 2
-            points.append((distance * math.cos(turn), distance * math.sin(turn)))
+        reaches = [reach if i % 2 == 0 else 0.45 * reach for i in range(10)]
+        turns = [math.pi * i / 5 - math.pi / 2 for i in range(10)]
+        points = [(r * math.cos(t), r * math.sin(t)) for r, t in zip(reaches, turns, strict=True)]
         pen.polygon(points, paint)

@@ -51,11 +51,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     """
     require_folder(root)
     file = _annotation_file(params, root)
-    folder = root / IMAGES if params.images is None else root / params.images
     if params.images is not None:
-        require_folder(folder, "dataset.images")
-    elif not folder.is_dir():
-        folder = root
+        folder = require_folder(root / params.images, "dataset.images")
+    else:
+        folder = root / IMAGES if (root / IMAGES).is_dir() else root
     content = read_content(file)
     categories = read_categories(content["categories"], file)
     log = FaultLog()

@@ -116,8 +116,13 @@ def _from_folders(root: Path, split: str | None) -> tuple[dict[int, str], list[P
         base = base / split
         if not base.is_dir():
             raise DatasetError(f"dataset.split '{split}': {base} does not exist")
-    inside = PurePosixPath(base.relative_to(root).as_posix())
-    return dict(enumerate(names)), [inside / path for path in list_images(base)]
+    return dict(enumerate(names)), _list_images(base, root)
+
+
+def _list_images(folder: Path, root: Path) -> list[PurePosixPath]:
+    """List the images below ``folder``, relative to ``root``."""
+    inside = PurePosixPath(folder.relative_to(root).as_posix())
+    return [inside / path for path in list_images(folder)]
 
 
 def _from_data_yaml(
@@ -153,10 +158,15 @@ def _from_data_yaml(
             if not isinstance(item, str):
                 raise DatasetError(f"{data_yaml}: {key} must be a path, or a list of paths")
             place = _resolve(item, key, base, root, data_yaml)
-            if exists(place):
-                images += _images_of(place, key, base, root, data_yaml, log)
-            else:
+            if not exists(place):
                 absent.append(f"{data_yaml}: {key} '{item}' does not exist (looked for {place})")
+            elif place.is_dir():
+                images += _list_images(place, root)
+            elif place.suffix.lower() == ".txt":
+                images += _read_image_list(place, base, root, log)
+            else:
+                what = "neither a folder nor a .txt list of images"
+                raise DatasetError(f"{data_yaml}: {key} '{place}' is {what}")
     # Exports list splits that they do not hold, so one that was not asked for may be missing.
     if absent and (split is not None or not images):
         raise DatasetError(absent[0])
@@ -183,20 +193,6 @@ def _resolve(item: str, key: str, base: Path, root: Path, data_yaml: Path) -> Pa
     if place is None:
         raise DatasetError(f"{data_yaml}: {key} '{item}' leads outside the dataset's folder {root}")
     return place
-
-
-def _images_of(
-    place: Path, key: str, base: Path, root: Path, data_yaml: Path, log: FaultLog
-) -> list[PurePosixPath]:
-    """List the images of one entry of a split, relative to ``root``."""
-    if place.is_dir():
-        inside = PurePosixPath(place.relative_to(root).as_posix())
-        return [inside / path for path in list_images(place)]
-    if place.suffix.lower() == ".txt":
-        return _read_image_list(place, base, root, log)
-    raise DatasetError(
-        f"{data_yaml}: {key} '{place}' is neither a folder nor a .txt list of images"
-    )
 
 
 def _read_image_list(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
