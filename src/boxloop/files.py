@@ -44,8 +44,10 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
         ArtifactError: ``path`` holds something else, see :func:`require_writable`.
         FileExistsError: ``path`` exists, and must not.
     """
+    if new and path.exists():
+        raise FileExistsError(f"{path} exists")
     require_writable(path, kind)
-    _remove_leftovers(path)
+    remove_leftovers(path.parent, f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}")
     try:
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
@@ -59,7 +61,9 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes private files; artifacts are as readable as any other file of the user's.
-        temporary.chmod(0o666 & ~_umask())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         if new:
             _rename_to_new(temporary, path)
         else:
@@ -101,20 +105,16 @@ def _fsync_directory(folder: Path) -> None:
             os.close(handle)
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(folder: Path, pattern: str) -> None:
     """Remove temporary files of killed writers; a live one is never that slow."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
+    for leftover in folder.glob(pattern):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
                 leftover.unlink()
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:
-    """Make the folder of ``path``; refuse what must not be written.
-
-    Args:
-        path: the file to be written or replaced.
-        kind: what it will be, such as "boxloop/order", where it is one of the JSON artifacts.
+    """Make the folder of ``path``; refuse to write a file of this ``kind`` over another.
 
     Raises:
         UserError: it is a folder, or lies in none that can be written to.
@@ -147,44 +147,24 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be written: {error.strerror or error}")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_text(path: Path, text: str, kind: str | None = None, *, new: bool = False) -> None:
+    """Write UTF-8 text atomically; the arguments are those of :func:`atomic_path`."""
+    with atomic_path(path, kind, new=new) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    _write(path, text, None)
-
-
-def write_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
+def write_json(
+    path: Path, payload: Mapping[str, Any], *, depth: int = 2, new: bool = False
+) -> None:
     """Write JSON atomically: one line per container down to ``depth``.
 
     Raises:
         UserError: the file cannot be written.
         ArtifactError: it exists and its ``format`` is not that of ``payload``.
+        FileExistsError: it exists, and must be ``new``.
     """
     kind = payload["format"].partition("@")[0] if "format" in payload else None
-    _write(path, _dump(payload, depth) + "\n", kind)
-
-
-def create_json(path: Path, payload: Mapping[str, Any], *, depth: int = 2) -> None:
-    """Write JSON as :func:`write_json` does, to a file that must not exist yet.
-
-    Raises:
-        FileExistsError: it exists; nothing was changed.
-        UserError: the file cannot be written.
-    """
-    kind = str(payload["format"]).partition("@")[0]
-    if path.exists():
-        raise FileExistsError(f"{path} exists")
-    _write(path, _dump(payload, depth) + "\n", kind, new=True)
-
-
-def _write(path: Path, text: str, kind: str | None, *, new: bool = False) -> None:
-    with atomic_path(path, kind, new=new) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, _dump(payload, depth) + "\n", kind, new=new)
 
 
 def read_json(path: Path) -> Any:
@@ -219,15 +199,16 @@ def file_digest(path: Path) -> str:
 
 
 def _dump(value: Any, depth: int, indent: int = 0) -> str:
-    if depth > 0 and isinstance(value, Mapping) and value:
-        pad = " " * (indent + 1)
-        items = (
-            f"{pad}{json.dumps(k, ensure_ascii=False)}: {_dump(v, depth - 1, indent + 1)}"
-            for k, v in value.items()
-        )
-        return "{\n" + ",\n".join(items) + "\n" + " " * indent + "}"
-    if depth > 0 and isinstance(value, list | tuple) and value:
-        pad = " " * (indent + 1)
-        items = (f"{pad}{_dump(v, depth - 1, indent + 1)}" for v in value)
-        return "[\n" + ",\n".join(items) + "\n" + " " * indent + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if depth == 0 or not isinstance(value, Mapping | list | tuple) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    pad = " " * (indent + 1)
+    if isinstance(value, Mapping):
+        (start, end), keys = "{}", [json.dumps(key, ensure_ascii=False) + ": " for key in value]
+        value = value.values()
+    else:
+        (start, end), keys = "[]", [""] * len(value)
+    items = [
+        f"{pad}{key}{_dump(item, depth - 1, indent + 1)}"
+        for key, item in zip(keys, value, strict=True)
+    ]
+    return f"{start}\n" + ",\n".join(items) + f"\n{' ' * indent}{end}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from boxloop.core.box_validation import REFUSE, REPAIR, Defect, clip, has_area, inspect
+from boxloop.core.box_validation import REFUSE, REPAIR, Defect, clip, inspect
 
 WIDTH, HEIGHT = 100, 80
 
@@ -83,7 +83,7 @@ def test_no_boxes_are_no_defects():
     assert (found.defects, found.clipped.shape, found.usable.shape) == ((), (0, 4), (0,))
 
 
-def test_clip_and_has_area_take_what_a_detector_gives():
+def test_clip_takes_what_a_detector_gives():
     nan, inf = math.nan, math.inf
     raw = np.array(
         [(-5, 2, 30, 90), (nan, 0, 5, 5), (0, 0, inf, 5), (101, 0, 120, 5), (9, 9, 9, 9)]
@@ -95,5 +95,3 @@ def test_clip_and_has_area_take_what_a_detector_gives():
         [100, 0, 100, 5],
         [9, 9, 9, 9],
     ]
-    assert has_area(clipped).tolist() == [True, False, True, False, False]
-    assert has_area(np.array([[0, 0, inf, 5], [0, 5, 5, 5]])).tolist() == [False, False]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes
 from boxloop.core.workload import (
@@ -12,7 +13,6 @@ from boxloop.core.workload import (
     CostModel,
     Totals,
     account,
-    batch_wt,
     compare,
     total,
 )
@@ -167,7 +167,8 @@ def test_seconds_of_a_part_are_not_those_of_the_batch():
 
 def test_the_batches_add_up_to_the_campaign():
     batches = [batch("b00", 10, Ledger(added=10)), batch("b01", 20, Ledger(12, 3, 1, 0, 4))]
-    alone = [batch_wt(b, 0.5, first=i == 0) for i, b in enumerate(batches)]
+    results = CampaignResults(tuple(batches), ("b00", "b01"), (0.5,), seconds_per_box=1.0)
+    alone = [results.batch_seconds(i, 0.5) for i in range(2)]
     assert alone == [10, 8 + 4 / 2]
     assert sum(alone) == total(batches, 0.5).wt
 
@@ -186,7 +187,8 @@ def test_each_kind_of_edit_has_its_own_price():
     assert model.cost(Ledger(1, 2, 3, 4, 5)) == 54321
     batches = [batch("b00", 10, Ledger(added=10)), batch("b01", 20, Ledger(1, 2, 3, 4, 5))]
     assert total(batches, 0.5, cost_model=model).wt == 10 + 54321
-    alone = [batch_wt(b, 0.5, first=i == 0, cost_model=model) for i, b in enumerate(batches)]
+    results = CampaignResults(tuple(batches), ("b00", "b01"), (0.5,), 1.0, model)
+    alone = [results.batch_seconds(i, 0.5) for i in range(2)]
     assert alone == [10, 54321]
 
 

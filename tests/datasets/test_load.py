@@ -6,7 +6,7 @@ from boxloop import datasets
 from boxloop.campaign import artifacts
 from boxloop.datasets import FaultKind, faults_payload, faults_summary
 from boxloop.datasets.cleaning import probe_refs
-from boxloop.datasets.faults import CONSEQUENCES, FaultLog
+from boxloop.datasets.faults import FaultLog
 from boxloop.errors import DatasetError
 from boxloop.files import write_json
 from boxloop.params import DatasetParams
@@ -66,10 +66,6 @@ def test_an_empty_choice_of_classes_is_refused(tmp_path):
     voc_item(tmp_path, "a", voc_object("dog", 5, 5, 15, 15))
     with pytest.raises(DatasetError, match=r"dataset\.classes is empty"):
         load(tmp_path, "voc", classes=[])
-
-
-def test_every_kind_has_its_consequence():
-    assert set(CONSEQUENCES) == set(FaultKind)
 
 
 def test_what_is_loaded_can_be_stored_and_read_back(tmp_path):

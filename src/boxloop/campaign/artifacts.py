@@ -41,7 +41,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, create_json, require_writable, write_json
+from boxloop.files import atomic_path, require_writable, write_json
 
 _DEEP = ("corrections", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -50,18 +50,11 @@ _DEEP = ("corrections", "faults")
 def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = False) -> None:
     """Write a file of the format ``boxloop/<kind>@1``.
 
-    Args:
-        path: the file.
-        kind: of artifact.
-        content: what it holds besides ``format``.
-        new: whether ``path`` must not exist.
-
     Raises:
-        FileExistsError: it exists, and must not.
+        FileExistsError: it exists, and must be ``new``.
     """
-    put = create_json if new else write_json
     payload = {"format": f"boxloop/{kind}@1", **content}
-    put(path, payload, depth=3 if kind in _DEEP else 2)
+    write_json(path, payload, depth=3 if kind in _DEEP else 2, new=new)
 
 
 def write_images(path: Path, images: ImageSet) -> None:
@@ -193,25 +186,15 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     Raises:
         FileExistsError: it exists, and must be ``new``; nothing was changed.
     """
-    content: dict[str, Any] = {
-        "batch": corrections.batch,
-        "annotator": corrections.annotator,
-        "reviewer": corrections.reviewer,
-        "finished": corrections.finished,
-        "versions": corrections.versions,
-        "score_threshold": corrections.score_threshold,
-        "boxes": boxes_out(corrections.boxes),
-        "seconds": corrections.seconds,
-        "proposals": _proposals_out(corrections.proposals),
-    }
+    content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k != "edits"}
+    content["boxes"] = boxes_out(corrections.boxes)
+    content["proposals"] = _proposals_out(corrections.proposals)
     if corrections.by_person:
         shown = corrections.shown()
         edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
-        content |= {
-            "submitted": corrections.submitted,
-            "revision": corrections.revision,
-            "edits": edits,
-        }
+        content["edits"] = edits
+    else:
+        del content["submitted"], content["revision"]
     write(path, "corrections", content, new=new)
 
 

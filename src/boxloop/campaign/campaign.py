@@ -36,9 +36,7 @@ class Campaign:
     def choose(self, *names: str, **own: Path) -> tuple[Path, ...]:
         """Return the places of a stage's files: as given, else the campaign's own.
 
-        Args:
-            *names: of properties of ``CampaignPaths``; their places come first.
-            **own: places of further files.
+        The places that ``CampaignPaths`` has by ``names`` come first, then those of ``own``.
 
         Raises:
             TypeError: ``files`` names something that is not among them.

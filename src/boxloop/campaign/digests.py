@@ -40,11 +40,7 @@ def campaign_fingerprint(params: Params, dataset: str) -> str:
 
     The number of iterations counts only where it decides the batch sizes; otherwise one more
     iteration continues the same campaign.
-
-    Args:
-        params: all sections; ``track`` and ``report`` are left out, and ``simnet`` where it is not
-            used.
-        dataset: of :func:`dataset_digest`.
+    Sections that change no result do not count, nor does ``simnet`` where it is not used.
     """
     content = params.model_dump(mode="json", exclude=_COSMETIC | params.unused)
     batch = params.batch

@@ -1,4 +1,4 @@
-"""A new campaign's folder: pipeline, parameters, git and DVC."""
+"""Make a new campaign's folder: pipeline, parameters, git and DVC."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANNOTATOR = {"review", "review.annotator"}
 def create(
     folder: Path, *, params: Path | None, batches: int | None, overrides: Sequence[str]
 ) -> None:
-    """Makes a folder in which ``dvc repro`` runs a campaign.
+    """Make a folder in which ``dvc repro`` runs a campaign.
 
     Args:
         folder: new or empty.
@@ -45,7 +45,7 @@ def create(
         raise UserError("git is not installed, and DVC keeps a campaign's states with it")
     source = _pipeline()
     recipe = params or source / "recipes" / "starter.yaml"
-    text = _edited(recipe, batches, overrides)
+    text = _edit(recipe, batches, overrides)
     check_params(read_yaml(text), str(recipe))
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,13 +63,13 @@ def create(
 
 
 def _pipeline() -> Path:
-    """The folder that holds dvc.yaml: inside an installed package, or at the top of a clone."""
+    """Return the folder of dvc.yaml: in an installed package, or at the top of a clone."""
     package = Path(__file__).parents[1]
     inside = package / "template"
     return inside if inside.exists() else package.parents[1]
 
 
-def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
+def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     editor = YAML()
     editor.width = 100
     try:
@@ -84,13 +84,15 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         raise ParamsError(f"{path} must hold sections such as 'order:'")
     for override in overrides:
         apply_override(content, override)
-    dataset = content.get("dataset")
-    if isinstance(dataset, dict) and dataset.get("format") == "demo":
+    dataset, review = content.get("dataset"), content.get("review")
+    format_ = dataset.get("format") if isinstance(dataset, dict) else None
+    if isinstance(dataset, dict) and format_ == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
         dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "demo_scenes.py")
     given = {override.partition("=")[0] for override in overrides}
-    if not given & _ANNOTATOR:
-        _ask_people_about_bare_images(content)
+    if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
+        # Images without annotations leave nothing to simulate with: people review them.
+        review["annotator"] = "fiftyone"
     if batches is not None:
         names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
         content["iterations"] = {
@@ -101,22 +103,14 @@ def _edited(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     return out.getvalue()
 
 
-def _ask_people_about_bare_images(content: dict[str, Any]) -> None:
-    """Images without annotations leave nothing to simulate with: people review them."""
-    dataset, review = content.get("dataset"), content.get("review")
-    if isinstance(dataset, dict) and isinstance(review, dict) and dataset.get("format") == "folder":
-        review["annotator"] = "fiftyone"
-
-
 def _init_repositories(folder: Path) -> None:
     top = subprocess.run(
         ["git", "rev-parse", "--show-toplevel"], cwd=folder, capture_output=True, text=True
     )
     if top.returncode != 0:
         _run(["git", "init", "--quiet"], folder)
-        subdir = []
-    else:
-        subdir = [] if Path(top.stdout.strip()) == folder.resolve() else ["--subdir"]
+    inside = top.returncode == 0 and Path(top.stdout.strip()) != folder.resolve()
+    subdir = ["--subdir"] if inside else []
     _run([sys.executable, "-m", "dvc", "init", "--quiet", *subdir], folder)
     shutil.copyfile(_pipeline() / ".dvc" / "config", folder / ".dvc" / "config")
 

@@ -12,7 +12,6 @@ from boxloop.core.workload import (
     BatchWorkload,
     CostModel,
     Totals,
-    batch_wt,
     find_cost_model,
     total,
 )
@@ -61,9 +60,10 @@ class CampaignResults:
 
     def batch_seconds(self, number: int, iou_threshold: float) -> float:
         """Return the WT of one batch alone in seconds; ``number`` counts from 0."""
-        workload, model = self.workloads[number], self.cost_model
-        wt = batch_wt(workload, iou_threshold, first=number == 0, cost_model=model)
-        return wt * self.seconds_per_box
+        workload = self.workloads[number]
+        if number == 0:  # every object counts as drawn
+            return workload.objects * self.seconds_per_box
+        return self.cost_model.cost(workload.ledger(iou_threshold)) * self.seconds_per_box
 
     def what_if_scores(self) -> list[float]:
         """Return the score thresholds at which every later batch was accounted, ascending."""
@@ -76,10 +76,7 @@ def read_results(
 ) -> CampaignResults:
     """Read the workloads of the finished batches: the leading ones that have a file.
 
-    Args:
-        paths: where the files are.
-        params: lists the iterations and the section ``account``.
-        through: the last iteration to read, which must be done, as must all before it.
+    With ``through``, read up to that turn, which must be done, as must all before it.
 
     Raises:
         ArtifactError: a file is damaged, belongs to another batch, lacks an IoU threshold of

@@ -1,4 +1,4 @@
-"""The whole alternation in one sitting: DVC trains and proposes, a person reviews, and again."""
+"""Alternate in one sitting: DVC trains and proposes, a person reviews."""
 
 from __future__ import annotations
 
@@ -21,12 +21,9 @@ _SECONDS_TO_END = 5.0
 def alternate(
     paths: CampaignPaths, review: Callable[[str], object], say: Callable[[str], object]
 ) -> None:
-    """Runs ``dvc repro`` and reviews in turn, until every batch is done.
+    """Run ``dvc repro`` and ``review`` a batch in turn, until every batch is done.
 
-    Args:
-        paths: where the campaign's files are.
-        review: opens the session of a batch, and returns when it is submitted.
-        say: told what happens.
+    ``review`` opens the session of a batch, and returns when it is submitted.
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
@@ -48,7 +45,7 @@ def _repro(folder: Path) -> int:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "dvc", "repro"]
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path})
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return process.wait()
     except BaseException as stop:
@@ -78,7 +75,3 @@ def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             _interrupt(process)
-
-
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)

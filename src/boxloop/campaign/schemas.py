@@ -170,12 +170,7 @@ def _box_rows(boxes: Boxes) -> list[dict[str, Any]]:
 
 
 def boxes_in(path: Path, table: _BoxTable, *, scored: bool = False) -> dict[str, Boxes]:
-    """Return the boxes of a file's rows.
-
-    Args:
-        path: the file, for errors.
-        table: rows by image id.
-        scored: whether every row must have a score, or none.
+    """Return the boxes of a file's rows, all of which must be ``scored``, or none.
 
     Raises:
         ArtifactError: a score too many or too few, or a box that cannot be.

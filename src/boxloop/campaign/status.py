@@ -1,8 +1,8 @@
-"""Where a campaign stands, told from its files alone and at once: no torch, no MLflow, no DVC."""
+"""Tell where a campaign stands from its files alone: no torch, no MLflow, no DVC."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -69,72 +69,29 @@ class Turn:
 
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
-    """Which stage every iteration is at, what is saved so far, and the next command.
+    """Tell which stage every turn is at, what is saved so far, and the next command.
 
     A missing or damaged file is no failure here: it is named, with the way out.
-
-    Args:
-        paths: where the campaign's files are.
-        params: names the iterations.
     """
-    notes = _Notes(paths)
-    images = notes.read(paths.images, artifacts.read_images)
-    journal = _journal(paths, notes)
-    turns = [_turn(paths, params, key, journal, notes) for key in params.iterations]
-    if images is None and not notes.lines and all(t.step is Step.BATCH for t in turns):
+    found = _Reader(paths, params)
+    turns, known = found.turns, found.images
+    if known is None and not found.notes and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
-    _check_labeled(paths, turns, notes)
-    known = None if images is None else len(images)
+    found.check_labeled()
     parts = [_summary(turns, known), _table(turns), _saved(turns, params)]
-    if notes.lines:
-        parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes.lines))
-    if notes.damaged:
+    if found.notes:
+        parts.append("Take note:\n" + "\n".join(f"- {line}" for line in found.notes))
+    if found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     else:
-        stale = bool(notes.lines) or images is None
+        stale = bool(found.notes) or known is None
         people = params.review.annotator != SIMULATED
         parts.append(_next(paths, turns, known, stale=stale, people=people))
     return "\n\n".join(part for part in parts if part)
 
 
-class _Notes:
-    """What was found wrong, and the readers that find it."""
-
-    def __init__(self, paths: CampaignPaths) -> None:
-        self._paths = paths
-        self.lines: list[str] = []
-
-        self.damaged: set[Path] = set()
-
-    def add(self, line: str) -> None:
-        """Notes a sentence, once."""
-        if line not in self.lines:
-            self.lines.append(line)
-
-    def name(self, path: Path) -> str:
-        """A path as the person at the terminal would type it."""
-        return path.relative_to(self._paths.root).as_posix()
-
-    def read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
-        """What a file holds; None where it is missing, or damaged, which is noted."""
-        if not path.exists():
-            return None
-        try:
-            return reader(path)
-        except ArtifactError as error:
-            tool = "git checkout" if path.parent == self._paths.reviews else "dvc checkout --force"
-            fault = str(error).removeprefix(f"{self._paths.root.as_posix()}/")
-            self.add(f"{fault}; '{tool} {self.name(path)}' brings the last good one back")
-            self.damaged.add(path)
-            return None
-
-
-_Content = dict[str, Any]
-"""A file that holds boxes, read without the full check that its own stage makes: a campaign's files
-may be large, and status is to answer at once."""
-
-
-def _content(path: Path, kind: str) -> _Content:
+def _content(path: Path, kind: str) -> dict[str, Any]:
+    """Read a file of boxes, checked less than its own stage does: status answers at once."""
     content = read_json(path)
     wanted = f"boxloop/{kind}@1"
     if not isinstance(content, dict) or content.get("format") != wanted:
@@ -145,8 +102,8 @@ def _content(path: Path, kind: str) -> _Content:
     return content
 
 
-def _times(path: Path) -> tuple[_Content, dict[str, datetime]]:
-    """A file of corrections, and when each of its images was submitted (a simulation: never)."""
+def _times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
+    """Read corrections, and when people submitted each image."""
     content = _content(path, "corrections")
     finished, submitted = content.get("finished"), content.get("submitted", {})
     try:
@@ -157,116 +114,124 @@ def _times(path: Path) -> tuple[_Content, dict[str, datetime]]:
     return content, times
 
 
-def _journal(paths: CampaignPaths, notes: _Notes) -> dict[str, datetime]:
-    """When each image was submitted last, by people."""
-    newest: dict[str, datetime] = {}
-    for path in submission_files(paths.reviews):
-        for image_id, when in (notes.read(path, _times) or ({}, {}))[1].items():
-            newest[image_id] = max(when, newest.get(image_id, when))
-    return newest
+class _Reader:
+    """Read where each turn stands, and note what is wrong with its files.
 
+    Attributes:
+        notes: sentences about what is wrong, each once.
+        damaged: files that cannot be read.
+        images: number of images; None where it is not known.
+        turns: where each turn stands.
+    """
 
-def _turn(
-    paths: CampaignPaths, params: Params, key: str, journal: Mapping[str, datetime], notes: _Notes
-) -> Turn:
-    batch = notes.read(paths.batch(key), artifacts.read_batch)
-    if batch is None:
-        return Turn(key, Step.BATCH, damaged=paths.batch(key) in notes.damaged)
-    offered = notes.read(paths.proposals(key), lambda path: _content(path, "proposals"))
-    made = notes.read(paths.corrections(key), _times)
-    workload = notes.read(paths.workload(key), artifacts.read_workload)
-    proposals = None if offered is None else offered["boxes"]
-    corrections = None if made is None else made[0]["boxes"]
-    for path, boxes in ((paths.proposals(key), proposals), (paths.corrections(key), corrections)):
-        _check_images(batch, path, paths.batch(key), boxes, notes)
-    if made is not None:
-        _check_newest(paths, key, made[1], journal, notes)
-    objects = None if corrections is None else sum(map(len, corrections.values()))
-    if workload is not None:
-        workload = _checked(workload, paths, params, batch, objects, notes)
-    present = (
-        paths.detector(key).is_file(),
-        proposals is not None,
-        corrections is not None,
-        paths.labeled(key).is_file(),
-        workload is not None,
-    )
-    step = Step(Step.TRAIN + (present.index(False) if False in present else len(present)))
-    files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
-    damaged = bool(files & notes.damaged)
-    submitted = sum(image_id in journal for image_id in batch.image_ids)
-    return Turn(key, step, len(batch.image_ids), objects, workload, damaged, submitted)
+    def __init__(self, paths: CampaignPaths, params: Params) -> None:
+        self._paths, self._params = paths, params
+        self.notes: list[str] = []
+        self.damaged: set[Path] = set()
+        images = self._read(paths.images, artifacts.read_images)
+        self.images = None if images is None else len(images)
+        self._journal: dict[str, datetime] = {}  # when people submitted each image last
+        for path in submission_files(paths.reviews):
+            for image_id, when in (self._read(path, _times) or ({}, {}))[1].items():
+                self._journal[image_id] = max(when, self._journal.get(image_id, when))
+        self.turns = [self._turn(key) for key in params.iterations]
 
+    def _note(self, line: str) -> None:
+        if line not in self.notes:
+            self.notes.append(line)
 
-def _check_newest(
-    paths: CampaignPaths,
-    key: str,
-    made: Mapping[str, datetime],
-    journal: Mapping[str, datetime],
-    notes: _Notes,
-) -> None:
-    """Whether the journal has grown since DVC ran the stage: it does not watch that folder."""
-    newer = sum(image_id in journal and journal[image_id] > when for image_id, when in made.items())
-    if newer:
-        notes.add(
-            f"{notes.name(paths.reviews)}/ holds newer labels of {newer} of the {len(made)} images"
-            f" in {notes.name(paths.corrections(key))}: '{take_over(key)}' brings them in"
+    def _name(self, path: Path) -> str:
+        """Return a path as the person at the terminal would type it."""
+        return path.relative_to(self._paths.root).as_posix()
+
+    def _read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
+        """Read a file; None where it is missing, or damaged, which is noted."""
+        if not path.exists():
+            return None
+        try:
+            return reader(path)
+        except ArtifactError as error:
+            tool = "git checkout" if path.parent == self._paths.reviews else "dvc checkout --force"
+            fault = str(error).removeprefix(f"{self._paths.root.as_posix()}/")
+            self._note(f"{fault}; '{tool} {self._name(path)}' brings the last good one back")
+            self.damaged.add(path)
+            return None
+
+    def _turn(self, key: str) -> Turn:
+        paths = self._paths
+        batch = self._read(paths.batch(key), artifacts.read_batch)
+        if batch is None:
+            return Turn(key, Step.BATCH, damaged=paths.batch(key) in self.damaged)
+        offered = self._read(paths.proposals(key), lambda path: _content(path, "proposals"))
+        made, times = self._read(paths.corrections(key), _times) or (None, {})
+        workload = self._read(paths.workload(key), artifacts.read_workload)
+        for path, content in ((paths.proposals(key), offered), (paths.corrections(key), made)):
+            if content is not None:
+                self._check_images(key, batch, path, content["boxes"])
+        self._check_newest(key, times)
+        objects = None if made is None else sum(map(len, made["boxes"].values()))
+        if workload is not None and not self._is_current(workload, batch, objects):
+            workload = None
+        present = (
+            paths.detector(key).is_file(),
+            offered is not None,
+            made is not None,
+            paths.labeled(key).is_file(),
+            workload is not None,
+            False,
         )
+        step = Step(Step.TRAIN + present.index(False))
+        files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
+        submitted = sum(image_id in self._journal for image_id in batch.image_ids)
+        damaged = bool(files & self.damaged)
+        return Turn(key, step, len(batch.image_ids), objects, workload, damaged, submitted)
 
+    def _check_newest(self, key: str, times: Mapping[str, datetime]) -> None:
+        """Note a journal that has grown since the stage: DVC does not watch that folder."""
+        newer = sum(self._journal.get(image_id, when) > when for image_id, when in times.items())
+        if newer:
+            self._note(
+                f"{self._name(self._paths.reviews)}/ holds newer labels of {newer} of the"
+                f" {len(times)} images in {self._name(self._paths.corrections(key))}:"
+                f" '{take_over(key)}' brings them in"
+            )
 
-def _check_images(
-    batch: Batch, path: Path, batch_path: Path, boxes: dict[str, Any] | None, notes: _Notes
-) -> None:
-    if boxes is None or set(boxes) == set(batch.image_ids):
-        return
-    shared = len(set(boxes) & set(batch.image_ids))
-    notes.add(
-        f"{notes.name(path)} is of other images than {notes.name(batch_path)} lists now"
-        f" ({shared} of {len(batch.image_ids)} are in both): 'dvc repro' goes through them again"
-    )
+    def _check_images(self, key: str, batch: Batch, path: Path, image_ids: Iterable[str]) -> None:
+        given, wanted = set(image_ids), set(batch.image_ids)
+        if given != wanted:
+            self._note(
+                f"{self._name(path)} is of other images than {self._name(self._paths.batch(key))}"
+                f" lists now ({len(given & wanted)} of {len(wanted)} are in both): 'dvc repro' goes"
+                " through them again"
+            )
 
+    def _is_current(self, workload: BatchWorkload, batch: Batch, objects: int | None) -> bool:
+        """Return whether a workload is about the files that are there; note why not."""
+        name, score = self._name(self._paths.workload(batch.id)), workload.score_threshold
+        for iou in self._params.account.iou_thresholds:
+            if (score, iou) not in workload.ledgers:
+                self._note(f"{name} was not accounted at IoU {iou:g}: 'dvc repro' does that")
+                return False
+        counted = (workload.batch, workload.images)
+        if counted == (batch.id, len(batch.image_ids)) and objects in (None, workload.objects):
+            return True
+        self._note(f"{name} is of other corrections than are there now: 'dvc repro' counts again")
+        return False
 
-def _checked(
-    workload: BatchWorkload,
-    paths: CampaignPaths,
-    params: Params,
-    batch: Batch,
-    objects: int | None,
-    notes: _Notes,
-) -> BatchWorkload | None:
-    """The workload, or None (and a note) where it is not about the files that are there."""
-    name = notes.name(paths.workload(batch.id))
-    missing = [
-        iou
-        for iou in params.account.iou_thresholds
-        if (workload.score_threshold, iou) not in workload.ledgers
-    ]
-    if missing:
-        notes.add(f"{name} was not accounted at IoU {missing[0]:g}: 'dvc repro' does that")
-        return None
-    stale = workload.images != len(batch.image_ids) or objects not in (None, workload.objects)
-    if workload.batch != batch.id or stale:
-        notes.add(f"{name} is of other corrections than are there now: 'dvc repro' counts again")
-        return None
-    return workload
-
-
-def _check_labeled(paths: CampaignPaths, turns: list[Turn], notes: _Notes) -> None:
-    """Looks into the newest labeled set: it must be made of all batches up to its own."""
-    keys = [turn.key for turn in turns]
-    newest = next((key for key in reversed(keys) if paths.labeled(key).exists()), None)
-    if newest is None:
-        return
-    content = notes.read(paths.labeled(newest), read_json)
-    if content is None:
-        return
-    batches = content.get("batches") if isinstance(content, dict) else None
-    expected = keys[: keys.index(newest) + 1]
-    if batches != expected:
-        notes.add(
-            f"{notes.name(paths.labeled(newest))} is not made of batches {', '.join(expected)}:"
-            " 'dvc repro' merges them again"
-        )
+    def check_labeled(self) -> None:
+        """Look into the newest labeled set: it must be made of all batches up to its own."""
+        keys = list(self._params.iterations)
+        for i in reversed(range(len(keys))):
+            path, expected = self._paths.labeled(keys[i]), keys[: i + 1]
+            if path.exists():
+                content = self._read(path, read_json)
+                batches = content.get("batches") if isinstance(content, dict) else None
+                if content is not None and batches != expected:
+                    self._note(
+                        f"{self._name(path)} is not made of batches {', '.join(expected)}:"
+                        " 'dvc repro' merges them again"
+                    )
+                return
 
 
 # --- what the person reads ------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,18 +20,18 @@ from pathlib import Path
 from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
+from boxloop.files import remove_leftovers
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
-_LEFTOVER_SECONDS = 3600
 
 
 def timestamp() -> str:
-    """Now, as submissions carry it: ISO 8601, UTC, microseconds."""
+    """Return the time as submissions carry it: ISO 8601, UTC, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def append(folder: Path, corrections: Corrections) -> Path:
-    """Adds a submission, which is on the disk when this returns.
+    """Add a submission, which is on the disk when this returns.
 
     Where the journal holds one of its images with a later time (a clock was set back, or another
     machine's was ahead), the submission takes a time just after that: it is the newest.
@@ -56,10 +55,10 @@ def append(folder: Path, corrections: Corrections) -> Path:
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
     if others and max(others) >= oldest:
         after = max(max(others) + timedelta(microseconds=1), parse_time(corrections.finished))
-        corrections = replace(
-            corrections, finished=after.isoformat(timespec="microseconds"), submitted={}
-        )
-    _remove_leftovers(folder)
+        finished = after.isoformat(timespec="microseconds")
+        corrections = replace(corrections, finished=finished, submitted={})
+    # The name of what a killed writer left never comes again, so nobody else would remove it.
+    remove_leftovers(folder, ".*.json")
     moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
     stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
     for number in count(1):
@@ -71,7 +70,7 @@ def append(folder: Path, corrections: Corrections) -> Path:
 
 
 def read(*folders: Path) -> list[Corrections]:
-    """Every submission, oldest first.
+    """Read every submission, oldest first.
 
     Args:
         folders: the journal, or several that are read as one: a file that is the same in two of
@@ -95,7 +94,7 @@ def read(*folders: Path) -> list[Corrections]:
 
 
 def submission_files(folder: Path) -> list[Path]:
-    """The files of a journal, by name; other files may lie there too."""
+    """List the files of a journal, by name; other files may lie there too."""
     return sorted(folder.glob("[!.]*.json"))
 
 
@@ -120,13 +119,13 @@ def _check(path: Path, corrections: Corrections) -> None:
 
 
 def submitted_at(corrections: Corrections, image_id: str) -> datetime:
-    """When an image was submitted; before all times where nothing tells."""
-    moment = corrections.submitted.get(image_id, corrections.finished)
+    """Return when an image was submitted; before all times where nothing tells."""
+    moment = _time_of(corrections, image_id)
     return _BEFORE_ALL if moment is None else parse_time(moment)
 
 
 def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
-    """For every image the submission that counts: the newest, of equally old ones the last."""
+    """Return each image's submission that counts: the newest, of equally old ones the last."""
     result: dict[str, Corrections] = {}
     for item in submissions:
         for image_id in item.boxes:
@@ -137,13 +136,13 @@ def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
 
 
 def missing(submissions: Iterable[Corrections], image_ids: Iterable[str]) -> list[str]:
-    """The images that nobody submitted yet, in their order."""
+    """Return the images that nobody submitted yet, in their order."""
     known = {image_id for item in submissions for image_id in item.boxes}
     return [image_id for image_id in image_ids if image_id not in known]
 
 
 def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
-    """The corrections of some images alone, in the order of ``image_ids``."""
+    """Return the corrections of some images alone, in the order of ``image_ids``."""
     ids = list(image_ids)
     proposals = corrections.proposals
     return replace(
@@ -156,7 +155,7 @@ def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
 
 
 def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Corrections:
-    """The corrections of a batch, from the newest submission of each of its images.
+    """Assemble the corrections of a batch from the newest submission of each of its images.
 
     The images may have been submitted in several parts, in other batches (the ordering was
     another then), with proposals of other detectors and at other review thresholds. What was shown
@@ -186,22 +185,21 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         raise ReviewPending(pending_text(proposals.batch, len(image_ids), len(waiting)))
     sources = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
     threshold = min(source.score_threshold for source in sources)
-    newest = max(image_ids, key=lambda i: submitted_at(chosen[i], i))
-    finished = _time_of(chosen[newest], newest)
     times = {i: _time_of(chosen[i], i) for i in image_ids}
+    finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]
     offers = [source.proposals for source in sources]
     return Corrections(
         proposals=Proposals(
             batch=proposals.batch,
-            detector=_joined(offer.detector for offer in offers),
-            checkpoint=_joined(offer.checkpoint for offer in offers),
+            detector=_join(offer.detector for offer in offers),
+            checkpoint=_join(offer.checkpoint for offer in offers),
             score_floor=min(offer.score_floor for offer in offers),
             boxes={i: _offered(chosen[i], i, threshold) for i in image_ids},
         ),
         score_threshold=threshold,
         annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
         boxes={i: chosen[i].boxes[i] for i in image_ids},
-        reviewer=_joined(s.reviewer for s in sources if s.reviewer) or None,
+        reviewer=_join(s.reviewer for s in sources if s.reviewer) or None,
         seconds={i: chosen[i].seconds[i] for i in image_ids if i in chosen[i].seconds},
         finished=finished,
         versions=_versions(sources),
@@ -211,7 +209,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
 
 
 def pending_text(batch: str, images: int, waiting: int) -> str:
-    """That a batch waits for people, and what to type."""
+    """Say that a batch waits for people, and what to type."""
     done = images - waiting
     if done:
         return (
@@ -225,7 +223,7 @@ def pending_text(batch: str, images: int, waiting: int) -> str:
 
 
 def take_over(batch: str) -> str:
-    """The command that has DVC look at the journal for a batch which it takes for done."""
+    """Return the command that has DVC look at the journal for a batch which it takes for done."""
     return f"dvc repro --single-item --force review@{batch}"
 
 
@@ -236,20 +234,18 @@ def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:
     return boxes.select(~hidden)
 
 
-def _joined(values: Iterable[str]) -> str:
-    """Different values by ", ", in the order in which they appear; joined ones are taken apart."""
+def _join(values: Iterable[str]) -> str:
+    """Join different values by ", ", as they appear; take joined ones apart first."""
     return ", ".join(dict.fromkeys(part for value in values for part in value.split(", ")))
 
 
 def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
     names = sorted({name for source in sources for name in source.versions})
-    return {
-        name: _joined(s.versions[name] for s in sources if name in s.versions) for name in names
-    }
+    return {name: _join(s.versions[name] for s in sources if name in s.versions) for name in names}
 
 
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
-    """1, and one more for each submission that holds an image of the batch again, but newer."""
+    """Count 1, and 1 more for each submission that repeats an image of the batch."""
     revision, seen = 1, dict[str, datetime]()
     # A batch that was put together earlier brings its own count along, and comes first.
     for item in sorted(submissions, key=lambda item: -item.revision):
@@ -267,7 +263,7 @@ def _time_of(corrections: Corrections, image_id: str) -> str | None:
 
 
 def parse_time(text: str) -> datetime:
-    """A time as submissions carry it; one that names no zone is taken for UTC.
+    """Parse a time; one that names no zone is taken for UTC.
 
     Raises:
         ValueError: it is not a time by ISO 8601.
@@ -277,14 +273,6 @@ def parse_time(text: str) -> datetime:
 
 
 def _slug(text: str) -> str:
-    """Text that can be a part of any file's name."""
+    """Return text that can be a part of any file's name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:40] or "unnamed"
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Removes what a killed writer left: its name never comes again, so nobody else would."""
-    for leftover in folder.glob(".*.json"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
-                leftover.unlink()

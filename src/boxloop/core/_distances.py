@@ -30,12 +30,7 @@ _CPU_CACHED = 64
 
 
 class FeatureVectors:
-    """The feature vectors by image, and their exact distances.
-
-    Attributes:
-        count: N.
-        dimensions: D.
-    """
+    """The feature vectors by image (N = ``count``, D = ``dimensions``), and exact distances."""
 
     def __init__(self, vectors: NDArray[np.float32], rows: Indices) -> None:
         """Wrap (N, D) finite ``vectors`` and the row of each image (N,), without a copy."""
@@ -46,10 +41,6 @@ class FeatureVectors:
     def of(self, images: Indices) -> Floats:
         """Return (n, D) the vectors of (n,) ``images``."""
         return self._vectors[self._rows[images]].astype(np.float64)
-
-    def copy_to(self, out: NDArray[Any], images: Indices) -> None:
-        """Copy the vectors of (n,) ``images`` to (n, D) ``out``."""
-        out[:] = self._vectors[self._rows[images]]
 
     def exact(self, images: Indices, others: Indices) -> Floats:
         """Return (n, m) SciPy's float64 distances of (n,) ``images`` to (m,) ``others``."""
@@ -140,7 +131,7 @@ class CandidateTable:
         for start in range(0, n, _CPU_CACHED):
             images = np.arange(start, min(start + _CPU_CACHED, n))
             part = self._table[images[0] : images[-1] + 1]
-            vectors.copy_to(part, images)
+            part[:] = vectors.of(images)
             part *= self.scale
             part -= centre * self.scale
             np.einsum("ij,ij->i", part, part, out=self._squares[images[0] : images[-1] + 1])

@@ -28,12 +28,7 @@ def sizes_by_count(total: int, count: int) -> list[int]:
 
 
 def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) -> list[Batch]:
-    """Cut an order into named batches.
-
-    Args:
-        image_ids: in the order in which they are to be labeled.
-        sizes: images per batch. Images beyond their sum stay unlabeled.
-        names: one per batch.
+    """Cut an order into named batches; images beyond the sum of the sizes stay unlabeled.
 
     Raises:
         ValueError: the sizes add up to more than all images, or names and sizes differ in number.
@@ -61,15 +56,8 @@ def plan(
 ) -> list[Batch]:
     """Cut an order as the section ``batch`` of params.yaml says, one batch per iteration.
 
-    With fewer iterations than batches, the images of the later batches stay unlabeled. Without
-    ``size``, ``count`` and ``sizes``, there are as many batches as iterations.
-
-    Args:
-        image_ids: in the order in which they are to be labeled.
-        names: the iterations.
-        size: images per batch.
-        count: number of batches.
-        sizes: images of each batch.
+    With fewer iterations (``names``) than batches, the images of the later batches stay unlabeled.
+    Without ``size``, ``count`` and ``sizes``, there are as many batches as iterations.
 
     Raises:
         ParamsError: there are more iterations than batches, or fewer images than the batches need.

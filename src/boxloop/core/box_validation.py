@@ -71,15 +71,10 @@ class Inspection:
 def inspect(
     xyxy: ArrayLike, width: int, height: int, policy: Policy, *, first_pixel: int = 0
 ) -> Inspection:
-    """Find the defects of an image's boxes, and clip them to the image.
+    """Find the defects of an image's boxes (n, 4), which are any numbers, and clip them.
 
-    Args:
-        xyxy: (n, 4) pixels, any numbers.
-        width: pixels of the image.
-        height: pixels of the image.
-        policy: what is tolerated.
-        first_pixel: number of the first pixel; where it is 1, a box includes its last pixel, so
-            that ``1, 10`` become the exclusive edges ``0, 10``.
+    Where ``first_pixel`` is 1, pixels are counted from 1 and a box includes its last pixel, so that
+    ``1, 10`` become the exclusive edges ``0, 10``.
     """
     given = np.asarray(xyxy, np.float64).reshape(-1, 4)
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(given).all(axis=1))
@@ -112,13 +107,6 @@ def clip(xyxy: NDArray[Any], width: int, height: int) -> Floats:
     return clipped + 0.0  # turns -0.0 into 0.0
 
 
-def has_area(xyxy: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (n,): which boxes (n, 4) are finite and have an area."""
-    valid: NDArray[np.bool_] = np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(1)
-    return valid
-
-
 def _least_side(xyxy: Floats) -> Floats:
     with np.errstate(over="ignore"):  # of huge numbers; infinity compares as it should
-        sides: Floats = (xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf)
-    return sides
+        return np.asarray((xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf))

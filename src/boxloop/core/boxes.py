@@ -9,27 +9,19 @@ from boxloop.core.types import Boxes, Floats
 
 
 def iou_matrix(a: Floats, b: Floats) -> Floats:
-    """Return the intersection over union of every pair.
+    """Return the intersection over union (n, m) of all pairs of boxes (n, 4) and (m, 4).
 
-    Args:
-        a: (n, 4) xyxy pixels.
-        b: (m, 4) xyxy pixels.
-
-    Returns:
-        (n, m) in [0, 1]; boxes that only touch get 0.
+    It lies in [0, 1]; boxes that only touch get 0.
     """
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
     union = _area(a)[:, None] + _area(b)[None, :] - intersection
-    result: Floats = intersection / union
-    return result
+    return np.asarray(intersection / union)
 
 
 def _area(boxes: Floats) -> Floats:
-    sides: Floats = boxes[:, 2:] - boxes[:, :2]
-    area: Floats = sides[:, 0] * sides[:, 1]
-    return area
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
@@ -57,5 +49,4 @@ def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple
 
 def same_label(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
     """Return (n, m) whether box i of ``a`` has the label of box j of ``b``."""
-    result: NDArray[np.bool_] = a.labels[:, None] == b.labels[None, :]
-    return result
+    return np.asarray(a.labels[:, None] == b.labels[None, :])

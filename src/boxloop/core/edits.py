@@ -8,6 +8,7 @@ deleted and drawn again is one removal and one addition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +52,11 @@ class Ledger:
     added: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.kept, self.moved, self.relabeled, self.removed, self.added) < 0:
+        if min(vars(self).values()) < 0:
             raise ValueError("an edit count cannot be negative")
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(
-            self.kept + other.kept,
-            self.moved + other.moved,
-            self.relabeled + other.relabeled,
-            self.removed + other.removed,
-            self.added + other.added,
-        )
+        return Ledger(**{kind: count + vars(other)[kind] for kind, count in vars(self).items()})
 
     @property
     def additions(self) -> int:
@@ -78,16 +73,9 @@ def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
     """Count the exact edits from the proposals of one image to its final boxes.
 
     A box that was dragged and got another label counts once, as relabeled: a wrong label is the
-    graver fault.
-
-    Args:
-        shown: the proposals that were drawn for the person.
-        final: the boxes that the person left; equal ids mark the same box.
-        tolerance: pixels by which each coordinate of an unmoved box may differ.
+    graver fault. A box whose coordinates differ by at most ``tolerance`` pixels was not moved.
     """
-    rows, columns = _same_id(shown, final)
-    near = np.abs(shown.xyxy[rows] - final.xyxy[columns]) <= tolerance
-    return _count(shown, final, rows, columns, np.logical_and.reduce(near, axis=1))
+    return _count(shown, final, lambda a, b: np.abs(a - b).max(axis=1, initial=0.0) <= tolerance)
 
 
 def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
@@ -96,24 +84,15 @@ def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
     A proposal of the right label is kept when its IoU with the box that was made from it reaches
     the threshold, and moved when it does not.
     """
-    rows, columns = _same_id(shown, final)
-    iou: Floats = np.diagonal(iou_matrix(shown.xyxy[rows], final.xyxy[columns]))
-    return _count(shown, final, rows, columns, iou >= iou_threshold)
-
-
-def _same_id(shown: Boxes, final: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of the boxes with equal ids, in ``shown`` and in ``final``."""
-    _, rows, columns = np.intersect1d(shown.ids, final.ids, assume_unique=True, return_indices=True)
-    return rows, columns
+    return _count(shown, final, lambda a, b: np.diagonal(iou_matrix(a, b)) >= iou_threshold)
 
 
 def _count(
-    shown: Boxes,
-    final: Boxes,
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    in_place: NDArray[np.bool_],
+    shown: Boxes, final: Boxes, unmoved: Callable[[Floats, Floats], NDArray[np.bool_]]
 ) -> Ledger:
+    """Count the edits, given which of two (n, 4) lists of boxes with equal ids did not move."""
+    _, rows, columns = np.intersect1d(shown.ids, final.ids, assume_unique=True, return_indices=True)
+    in_place = unmoved(shown.xyxy[rows], final.xyxy[columns])
     same = shown.labels[rows] == final.labels[columns]
     kept, moved = int((same & in_place).sum()), int((same & ~in_place).sum())
     return Ledger(

@@ -83,18 +83,15 @@ def greedy_order(
         selection = _FullRowSelection(table, linkage, first, farthest=farthest)
     else:
         selection = _MinMaxSelection(table, first, nearest=linkage == "single", farthest=farthest)
-    order = np.empty(n, dtype=np.intp)
     for position in range(n):
-        image = int(first[position]) if position < len(first) else selection.best()
-        selection.add(image)
-        order[position] = image
+        selection.add(int(first[position]) if position < len(first) else selection.best())
         if progress is not None:
             progress(position + 1, n)
-    return rows[order]
+    return rows[selection.selected]
 
 
 class _Selection(ABC):
-    """The images selected so far, and how far all candidates are from them."""
+    """The images ``selected`` so far, and how far all candidates are from them."""
 
     def __init__(
         self, vectors: FeatureVectors, table: CandidateTable, query: Indices, farthest: bool
@@ -102,7 +99,7 @@ class _Selection(ABC):
         self._vectors, self._table, self._query = vectors, table, query
         self._farthest = farthest
         self._never = -np.inf if farthest else np.inf
-        self._selected = np.empty(vectors.count, dtype=np.intp)
+        self.selected = np.empty(vectors.count, dtype=np.intp)
         self._size = 0
         self._distances = np.zeros(vectors.count)
         self._is_cached = np.zeros(vectors.count, dtype=bool)
@@ -117,7 +114,7 @@ class _Selection(ABC):
         """Return the nearest or farthest candidate; of equal ones the lowest."""
 
     def _remove_candidate(self, image: int) -> None:
-        self._selected[self._size] = image
+        self.selected[self._size] = image
         self._size += 1
         self._is_cached[image] = False
         self._table.remove(image)
@@ -375,7 +372,7 @@ class _FullRowSelection(_Selection):
         for start in range(0, len(images), _MAX_BLOCK):
             part = result[start : start + _MAX_BLOCK]
             for first in range(0, self._size, _MAX_BLOCK):
-                members = self._selected[first : min(first + _MAX_BLOCK, self._size)]
+                members = self.selected[first : min(first + _MAX_BLOCK, self._size)]
                 for row in self._vectors.exact(members, images[start : start + _MAX_BLOCK]):
                     self._combine(part, row, out=part)
         return result

@@ -29,9 +29,7 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
                 f"image {image_id} of batch {corrections.batch} carries the label"
                 f" '{min(unknown)}', which is not among the classes: {', '.join(labeled.classes)}"
             )
-    added = {
-        image_id: Boxes.build(boxes.xyxy, boxes.labels.tolist())
-        for image_id, boxes in corrections.boxes.items()
-    }
-    merged: dict[str, Boxes] = {**labeled.boxes, **added}
+    merged = dict(labeled.boxes)
+    for image_id, boxes in corrections.boxes.items():
+        merged[image_id] = Boxes.build(boxes.xyxy, boxes.labels.tolist())
     return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)

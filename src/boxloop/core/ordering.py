@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
@@ -33,33 +32,18 @@ from boxloop.params.registry import ORDERINGS
 Progress = Callable[[int, int], None]
 
 
-class OrderFunction(Protocol):
-    """Put all images in the order in which they are to be labeled."""
-
-    def __call__(
-        self,
-        features: FeatureTable,
-        *,
-        seed: int,
-        query_size: int,
-        linkage: str,
-        progress: Progress | None,
-    ) -> Sequence[str]:
-        """Return all ids of ``features``, each once; see :func:`order` for the arguments."""
-        ...
-
-
 @dataclass(frozen=True)
 class Strategy:
     """One way to order images; the registry ``ORDERINGS`` names them.
 
     Attributes:
-        order: the function.
+        order: the function: gets the features, and the keywords of :func:`order` except the
+            strategy; returns all ids, each once.
         needs_features: whether the vectors matter to it.
         seeded: whether another seed gives another order.
     """
 
-    order: OrderFunction
+    order: Callable[..., Sequence[str]]
     needs_features: bool
     seeded: bool
 
@@ -98,11 +82,7 @@ def order(
 
 
 def find_strategy(name: str) -> Strategy:
-    """Return the strategy of this name.
-
-    Raises:
-        ParamsError: there is none.
-    """
+    """Return the strategy of this name, or raise a ParamsError."""
     found: Strategy = ORDERINGS.get(name)
     return found
 

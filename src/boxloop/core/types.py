@@ -78,16 +78,8 @@ class Boxes:
         return len(self.xyxy)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Boxes) or len(self) != len(other):
-            return False
-        if (self.scores is None) != (other.scores is None):
-            return False
-        same_scores = self.scores is None or np.array_equal(self.scores, other.scores)  # type: ignore[arg-type]
-        return bool(
-            same_scores
-            and np.array_equal(self.xyxy, other.xyxy)
-            and np.array_equal(self.labels, other.labels)
-            and np.array_equal(self.ids, other.ids)
+        return isinstance(other, Boxes) and all(
+            np.array_equal(own, vars(other)[name]) for name, own in vars(self).items()
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -104,7 +96,7 @@ class Boxes:
     @classmethod
     def empty(cls, *, scored: bool = False) -> Boxes:
         """Build a set without boxes."""
-        return cls(np.zeros((0, 4)), _strings(()), _strings(()), np.zeros(0) if scored else None)
+        return cls.build((), (), () if scored else None)
 
     @classmethod
     def build(
@@ -116,15 +108,12 @@ class Boxes:
         prefix: str = "t",
     ) -> Boxes:
         """Build boxes with ids made from ``prefix`` and the position: t0, t1, ..."""
-        ids = _strings([f"{prefix}{i}" for i in range(len(labels))])
-        array = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
         return cls(
-            array, _strings(labels), ids, None if scores is None else np.asarray(scores, np.float64)
+            np.asarray(xyxy, np.float64).reshape(-1, 4),
+            np.array(labels, np.str_),
+            np.array([f"{prefix}{i}" for i in range(len(labels))], np.str_),
+            None if scores is None else np.asarray(scores, np.float64),
         )
-
-
-def _strings(values: Sequence[str]) -> Strings:
-    return np.asarray(list(values), dtype=np.str_)
 
 
 BoxesByImage = Mapping[str, Boxes]
@@ -142,7 +131,7 @@ class ImageRef:
         path: POSIX path, absolute or relative to the folder that boxloop runs in.
         width: pixels, after EXIF rotation.
         height: pixels, after EXIF rotation.
-        digest: hex digest of the file's bytes, which shows changed pixels downstream.
+        digest: SHA-256 of the file's bytes, in hex, which shows changed pixels downstream.
     """
 
     id: str

@@ -41,12 +41,7 @@ class CostModel:
     Every object of the first batch costs 1. The defaults are the paper's: a moved or a relabeled
     box costs as much as a removal and an addition. The registry ``COST_MODELS`` names the models.
 
-    Attributes:
-        kept: of a proposal that is left as it is.
-        moved: of a proposal whose box is corrected.
-        relabeled: of a proposal whose class is corrected.
-        removed: of a proposal that is deleted.
-        added: of a box that is drawn from scratch.
+    Each field is the price of one edit of that kind, see :class:`~boxloop.core.edits.Ledger`.
 
     Raises:
         ValueError: a cost is negative or not finite.
@@ -75,11 +70,7 @@ PAPER = CostModel()
 
 
 def find_cost_model(name: str) -> CostModel:
-    """Return the cost model of this name.
-
-    Raises:
-        ParamsError: there is none.
-    """
+    """Return the cost model of this name, or raise a ParamsError."""
     found: CostModel = COST_MODELS.get(name)
     return found
 
@@ -123,13 +114,7 @@ def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
 def compare_all(
     shown: BoxesByImage, final: BoxesByImage, count: Callable[[Boxes, Boxes], Ledger]
 ) -> Ledger:
-    """Sum the edits over all images of ``final``.
-
-    Args:
-        shown: proposals by image id.
-        final: final boxes by image id.
-        count: counts the edits of one image, from its proposals and its final boxes.
-    """
+    """Sum the edits over all images of ``final``; ``count`` counts those of one image."""
     ledgers = (
         count(shown.get(image_id, Boxes.empty()), boxes) for image_id, boxes in final.items()
     )
@@ -197,36 +182,29 @@ def account(
             final boxes depend on what was shown.
         average_precision: of the proposals, to be stored with the counts.
     """
-    ledgers = {}
+    scores, count = {corrections.score_threshold}, compare
     if corrections.by_person:
-        shown = corrections.shown()
-        edits = compare_all(shown, corrections.boxes, diff)
-        for iou in iou_thresholds:
-            ledgers[(corrections.score_threshold, iou)] = compare_all(
-                shown, corrections.boxes, partial(judge, iou_threshold=iou)
-            )
+        count = judge
     else:
-        edits = None
         floor = corrections.proposals.score_floor
-        scores = {corrections.score_threshold, *(s for s in score_thresholds if s >= floor)}
-        for score in sorted(scores):
-            shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
-            for iou in iou_thresholds:
-                ledgers[(score, iou)] = compare_all(
-                    shown, corrections.boxes, partial(compare, iou_threshold=iou)
-                )
+        scores.update(score for score in score_thresholds if score >= floor)
+    final, ledgers = corrections.boxes, {}
+    for score in sorted(scores):
+        shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+        for iou in iou_thresholds:
+            ledgers[(score, iou)] = compare_all(shown, final, partial(count, iou_threshold=iou))
     return BatchWorkload(
         batch=corrections.batch,
         annotator=corrections.annotator,
         detector=corrections.proposals.detector,
-        images=len(corrections.boxes),
-        objects=sum(len(boxes) for boxes in corrections.boxes.values()),
+        images=len(final),
+        objects=sum(map(len, final.values())),
         score_threshold=corrections.score_threshold,
         ledgers=ledgers,
         average_precision=dict(average_precision),
         seconds=sum(corrections.seconds.values()) if corrections.seconds else None,
         timed_images=len(corrections.seconds) or None,
-        edits=edits,
+        edits=compare_all(corrections.shown(), final, diff) if corrections.by_person else None,
         reviewer=corrections.reviewer,
         revision=corrections.revision,
     )
@@ -281,20 +259,6 @@ class Totals:
         return 1 - self.wt / self.objects if self.objects else 0.0
 
 
-def batch_wt(
-    workload: BatchWorkload, iou_threshold: float, *, first: bool, cost_model: CostModel = PAPER
-) -> float:
-    """Return the WT of one batch as it was shown, in units of T.
-
-    Args:
-        workload: of the batch.
-        iou_threshold: one of the thresholds that were accounted.
-        first: whether it is the first batch, of which every object counts as drawn.
-        cost_model: prices the edits of the other batches.
-    """
-    return workload.objects if first else cost_model.cost(workload.ledger(iou_threshold))
-
-
 def total(
     batches: Sequence[BatchWorkload],
     iou_threshold: float,
@@ -304,13 +268,8 @@ def total(
     """Sum the batches of a campaign, the first of which was labeled from scratch.
 
     As in the paper, every object of the first batch counts as drawn, even where some of its images
-    were shown with proposals because people reviewed in another order at first.
-
-    Args:
-        batches: in the order in which they were labeled.
-        iou_threshold: one of the thresholds that were accounted.
-        score_threshold: a what-if threshold; the shown one by default.
-        cost_model: prices the edits.
+    were shown with proposals because people reviewed in another order at first. The score threshold
+    is the one that was shown by default.
     """
     return Totals(
         images=sum(b.images for b in batches),

@@ -19,10 +19,7 @@ __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
     """Read the dataset that ``params`` describe.
 
-    Args:
-        params: the section ``dataset``.
-        drawn: folder for images that boxloop draws itself; made, and empty but for the demo.
-        progress: called with (done, total) while images are decoded.
+    The folder ``drawn`` is for images that boxloop draws itself: made, and empty but for the demo.
 
     Raises:
         DatasetError: the dataset cannot be used; one sentence with the way out.

@@ -63,15 +63,9 @@ def to_size(width: object, height: object) -> tuple[int, int] | None:
 
 
 def read_columns(file: Path, image_id: str, log: FaultLog) -> list[tuple[str, list[str]]] | None:
-    """Read a label file of one box per line.
+    """Read a label file of one box per line: (place, columns) of each line that is not blank.
 
-    Args:
-        file: the label file.
-        image_id: the image that it describes.
-        log: takes the fault of a file that cannot be read.
-
-    Returns:
-        (place, columns) of each line that is not blank; None where the file cannot be read.
+    None where the file cannot be read, which is logged.
     """
     try:
         lines = read_text(file).splitlines()

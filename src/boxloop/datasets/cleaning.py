@@ -60,15 +60,7 @@ def clean(
     known: Collection[str],
     wanted: Collection[str],
 ) -> Boxes:
-    """Return the valid boxes of one image; log the others.
-
-    Args:
-        annotation: the boxes as read.
-        image: its size bounds the boxes.
-        log: takes the faults and the count of boxes of unwanted classes.
-        known: classes that may occur.
-        wanted: classes to keep.
-    """
+    """Return the valid boxes of one image; log the others, and count those of unwanted classes."""
     candidates = [b for b in annotation.boxes if b.label in wanted or b.label not in known]
     unwanted = len(annotation.boxes) - len(candidates)
     if unwanted:
@@ -122,9 +114,7 @@ def probe_refs(
     probes = probe_images(list(usable.values()), progress)
     for (image_id, path), probe in zip(usable.items(), probes, strict=True):
         if isinstance(probe, Probe):
-            refs.append(
-                ImageRef(image_id, path.as_posix(), probe.width, probe.height, probe.digest)
-            )
+            refs.append(ImageRef(image_id, path.as_posix(), **vars(probe)))
         else:
             detail = str(probe).removeprefix(f"{path} ")
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail, image_id)
@@ -159,29 +149,23 @@ def select_classes(params: DatasetParams, known: Sequence[str]) -> tuple[str, ..
 def build_dataset(
     params: DatasetParams,
     refs: Sequence[ImageRef],
-    annotations: Mapping[str, Annotation],
+    annotations: Mapping[str, Annotation | None],
     known: Sequence[str],
     log: FaultLog,
 ) -> Dataset:
     """Build the dataset of readable images and cleaned boxes.
 
-    Args:
-        params: for the choice of classes.
-        refs: the readable images in temporal order; one without an annotation is dropped (the
-            reader has logged its fault).
-        annotations: by image id.
-        known: classes of the data, in the dataset's order.
-        log: faults so far; those of the boxes are added.
+    Images and ``known`` classes are in the dataset's order. An image without an annotation is
+    dropped, as the reader has logged its fault.
 
     Raises:
         DatasetError: no image is left, or ``dataset.classes`` names an unknown class.
     """
-    usable = [ref for ref in refs if ref.id in annotations]
-    require_images(usable, params.path, log)
+    usable = {ref: a for ref in refs if (a := annotations.get(ref.id)) is not None}
+    require_images(list(usable), params.path, log)
     classes = select_classes(params, known)
     truth = {}
-    for ref in usable:
-        annotation = annotations[ref.id]
+    for ref, annotation in usable.items():
         if annotation.size is not None and annotation.size != (ref.width, ref.height):
             log.add(
                 FaultKind.SIZE_MISMATCH,
@@ -191,20 +175,12 @@ def build_dataset(
                 ref.id,
             )
         truth[ref.id] = clean(annotation, ref, log, known=known, wanted=classes)
-    return Dataset(
-        ImageSet(tuple(usable), classes),
-        truth,
-        tuple(log.faults),
-        dict(sorted(log.left_out.items())),
-    )
+    left_out = dict(sorted(log.left_out.items()))
+    return Dataset(ImageSet(tuple(usable), classes), truth, tuple(log.faults), left_out)
 
 
 def require_images(refs: Sequence[ImageRef], where: str, log: FaultLog) -> None:
-    """Refuse a dataset without a usable image, giving the first fault.
-
-    Raises:
-        DatasetError: ``refs`` is empty.
-    """
+    """Raise a DatasetError with the first fault where there is no usable image."""
     if refs:
         return
     reason = ""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,14 +107,12 @@ class _Thing:
 
     def at(self, frame: int, width: int, height: int) -> _Thing:
         """Return the object ``frame`` frames later; it bounces off the image's edges."""
-        return _Thing(
-            self.label,
-            self.colour,
-            self.radius * (1.0 + self.growth * frame),
-            _bounce(self.x + self.dx * frame, width),
-            _bounce(self.y + self.dy * frame, height),
-            self.angle + self.turn * frame,
-            self.mirrored,
+        return replace(
+            self,
+            radius=self.radius * (1.0 + self.growth * frame),
+            x=_bounce(self.x + self.dx * frame, width),
+            y=_bounce(self.y + self.dy * frame, height),
+            angle=self.angle + self.turn * frame,
         )
 
 
@@ -382,9 +380,7 @@ def _box(pen: _Pen, colour: Colour) -> None:
 
 def _star(pen: _Pen, colour: Colour) -> None:
     for reach, paint in ((1.0, _shade(colour, 0.7)), (0.8, colour)):
-        points = []
-        for i in range(10):
-            distance = reach if i % 2 == 0 else 0.45 * reach
-            turn = math.pi * i / 5 - math.pi / 2
-            points.append((distance * math.cos(turn), distance * math.sin(turn)))
+        reaches = [reach if i % 2 == 0 else 0.45 * reach for i in range(10)]
+        turns = [math.pi * i / 5 - math.pi / 2 for i in range(10)]
+        points = [(r * math.cos(t), r * math.sin(t)) for r, t in zip(reaches, turns, strict=True)]
         pen.polygon(points, paint)

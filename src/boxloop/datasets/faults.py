@@ -1,51 +1,45 @@
-"""The kinds of dataset faults, what is done about each, their log."""
+"""The kinds of dataset faults, and their log."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 _MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
 
 class FaultKind(StrEnum):
-    """The kinds of faults of an image, an annotation or a box."""
+    """The kinds of faults of an image, an annotation or a box.
 
-    UNREADABLE_IMAGE = "unreadable_image"
-    MISSING_IMAGE = "missing_image"
-    MISSING_ANNOTATION = "missing_annotation"
-    MALFORMED_ANNOTATION = "malformed_annotation"
-    NOT_A_NUMBER = "not_a_number"
-    ZERO_SIZE_BOX = "zero_size_box"
-    BOX_OUTSIDE_IMAGE = "box_outside_image"
-    BOX_CLIPPED = "box_clipped"
-    UNKNOWN_CLASS = "unknown_class"
-    UNKNOWN_IMAGE = "unknown_image"
-    DUPLICATE_ID = "duplicate_id"
-    SIZE_MISMATCH = "size_mismatch"
-    PATH_OUTSIDE_DATASET = "path_outside_dataset"
+    Attributes:
+        consequence: what is done about it.
+    """
 
+    consequence: str
 
-CONSEQUENCES: Mapping[FaultKind, str] = {
-    FaultKind.UNREADABLE_IMAGE: "image dropped",
-    FaultKind.MISSING_IMAGE: "image dropped",
-    FaultKind.MISSING_ANNOTATION: "image dropped",
-    FaultKind.MALFORMED_ANNOTATION: "what it describes dropped",
-    FaultKind.NOT_A_NUMBER: "box dropped",
-    FaultKind.ZERO_SIZE_BOX: "box dropped",
-    FaultKind.BOX_OUTSIDE_IMAGE: "box dropped",
-    FaultKind.BOX_CLIPPED: "box clipped to the image",
-    FaultKind.UNKNOWN_CLASS: "box dropped",
-    FaultKind.UNKNOWN_IMAGE: "box dropped",
-    FaultKind.DUPLICATE_ID: "the first one kept",
-    FaultKind.SIZE_MISMATCH: "boxes kept as they are",
-    FaultKind.PATH_OUTSIDE_DATASET: "path not followed",
-}
-"""What is done about each kind."""
+    def __new__(cls, value: str, consequence: str) -> Self:
+        """Make a kind that files call ``value``."""
+        kind = str.__new__(cls, value)
+        kind._value_, kind.consequence = value, consequence
+        return kind
+
+    UNREADABLE_IMAGE = "unreadable_image", "image dropped"
+    MISSING_IMAGE = "missing_image", "image dropped"
+    MISSING_ANNOTATION = "missing_annotation", "image dropped"
+    MALFORMED_ANNOTATION = "malformed_annotation", "what it describes dropped"
+    NOT_A_NUMBER = "not_a_number", "box dropped"
+    ZERO_SIZE_BOX = "zero_size_box", "box dropped"
+    BOX_OUTSIDE_IMAGE = "box_outside_image", "box dropped"
+    BOX_CLIPPED = "box_clipped", "box clipped to the image"
+    UNKNOWN_CLASS = "unknown_class", "box dropped"
+    UNKNOWN_IMAGE = "unknown_image", "box dropped"
+    DUPLICATE_ID = "duplicate_id", "the first one kept"
+    SIZE_MISMATCH = "size_mismatch", "boxes kept as they are"
+    PATH_OUTSIDE_DATASET = "path_outside_dataset", "path not followed"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from boxloop.datasets.cleaning import Dataset
-from boxloop.datasets.faults import CONSEQUENCES, Fault, FaultKind
+from boxloop.datasets.faults import Fault, FaultKind
 
 _EXAMPLES = 3
 
@@ -35,7 +35,7 @@ def faults_summary(dataset: Dataset) -> str:
     lines = [_totals(dataset)]
     lines += [f"left out: {count:,} {what}" for what, count in dataset.left_out.items()]
     for kind, faults in _by_kind(dataset).items():
-        lines.append(f"{kind.value}: {len(faults):,} ({CONSEQUENCES[kind]})")
+        lines.append(f"{kind.value}: {len(faults):,} ({kind.consequence})")
         lines += [f"  {fault.file}: {fault.detail}" for fault in faults[:_EXAMPLES]]
         if len(faults) > _EXAMPLES:
             lines.append(f"  and {len(faults) - _EXAMPLES:,} more")
@@ -61,9 +61,5 @@ def _class_counts(dataset: Dataset) -> Counter[str]:
 
 def _by_kind(dataset: Dataset) -> dict[FaultKind, list[Fault]]:
     """Group the faults by kind, in the kinds' order of declaration."""
-    table: dict[FaultKind, list[Fault]] = {}
-    for kind in FaultKind:
-        faults = [fault for fault in dataset.faults if fault.kind is kind]
-        if faults:
-            table[kind] = faults
-    return table
+    table = {kind: [fault for fault in dataset.faults if fault.kind is kind] for kind in FaultKind}
+    return {kind: faults for kind, faults in table.items() if faults}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from boxloop.datasets.images import SUFFIXES
+from boxloop.datasets.images import SUFFIXES, read_bytes
 from boxloop.errors import DatasetError
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -121,10 +121,6 @@ def read_text(path: Path) -> str:
         DatasetError: it is missing, unreadable or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{path} is not UTF-8 text") from None

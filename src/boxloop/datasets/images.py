@@ -41,13 +41,7 @@ _MOST_THREADS = 8
 
 @dataclass(frozen=True)
 class Probe:
-    """The size and digest of an image that could be decoded.
-
-    Attributes:
-        width: pixels, after EXIF rotation.
-        height: pixels, after EXIF rotation.
-        digest: SHA-256 of the file's bytes, in hex.
-    """
+    """Size and digest of an image that could be decoded, as its ``ImageRef`` has them."""
 
     width: int
     height: int
@@ -67,10 +61,8 @@ def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
     - CMYK, YCbCr and LAB are converted by Pillow, which also undoes Adobe's inverted CMYK.
     - Of an animation, the first frame.
 
-    Args:
-        path: the file.
-        digest: SHA-256 that its bytes had when the dataset was read: on other pixels, boxes and
-            features would silently be wrong.
+    Where ``digest`` is given, the file must still have this SHA-256: on other pixels, boxes and
+    features would silently be wrong.
 
     Raises:
         DatasetError: the file is missing, unreadable, truncated, too large to be honest, or has

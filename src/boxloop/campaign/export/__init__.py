@@ -25,19 +25,10 @@ def export(
     proposals: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Write the labeled set, or one batch of proposals, for other programs.
+    """Write the labeled set, or the proposals of one batch, for other programs.
 
-    Args:
-        paths: where the campaign's files are.
-        params: names the batches.
-        out: a new or empty folder, or one that an earlier export made.
-        format_: name of a format that has a writer.
-        images: whether to "link" to the images, "copy" them, or write "none".
-        proposals: key of a batch whose proposals are to be written instead.
-        progress: called with (done, total) while images are linked or copied.
-
-    Returns:
-        One line that says what was written.
+    ``out`` is a new or empty folder, or one that an earlier export made; ``images`` is one of
+    :data:`MODES`. Returns one line that says what was written.
 
     Raises:
         ParamsError: there is no such format, mode or batch, or the format cannot carry proposals.

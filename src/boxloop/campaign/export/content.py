@@ -18,10 +18,6 @@ from boxloop.params import Params
 def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     """Collect the newest labeled set, made of every batch up to its own.
 
-    Args:
-        paths: where the campaign's files are.
-        params: names the batches.
-
     Raises:
         UserError: nothing is labeled yet.
         ArtifactError: a file is missing or damaged, or the labeled set is not what the corrections
@@ -58,12 +54,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
 
 
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
-    """Collect the proposals of a batch that are shown to a person.
-
-    Args:
-        paths: where the campaign's files are.
-        params: for ``review.score_threshold``.
-        key: of the batch.
+    """Collect the proposals of a batch that reach ``review.score_threshold``.
 
     Raises:
         ParamsError: there is no such batch.
@@ -89,11 +80,7 @@ def proposals_tag(paths: CampaignPaths, key: str) -> str:
 
 
 def require_batch(params: Params, key: str) -> None:
-    """Refuse a batch that params.yaml does not list.
-
-    Raises:
-        ParamsError: it does not.
-    """
+    """Raise a ParamsError for a batch that params.yaml does not list."""
     if key not in params.iterations:
         raise ParamsError(
             f"there is no batch {key!r}: params.yaml lists {', '.join(params.iterations)}"

@@ -45,7 +45,9 @@ def export_folder(out: Path) -> Iterator[Path]:
         content = temporary / "content"
         content.mkdir()
         yield content
-        _write_marker(content)
+        made = {name: _digest(content / name) for name in _files(content)}
+        marker = json.dumps({"format": "boxloop/export@1", "files": made}, indent=1)
+        (content / MARKER).write_text(marker, encoding="utf-8")
         # What another program wrote meanwhile is not to be lost either.
         _require_replaceable(out, target)
         if target.exists():
@@ -60,14 +62,9 @@ def export_folder(out: Path) -> Iterator[Path]:
 def put_images(
     folder: Path, content: ExportContent, root: Path, mode: str, progress: Progress | None
 ) -> None:
-    """Put the images into ``folder``, by the names that ``content`` gives them.
+    """Link or copy the images of ``content`` into ``folder``, or leave it empty.
 
-    Args:
-        folder: of the images.
-        content: names the images.
-        root: folder that relative image paths start from.
-        mode: one of ``MODES``; "link" makes symbolic links to the campaign's images.
-        progress: called after each image.
+    ``mode`` is one of :data:`MODES`; ``root`` is where relative paths of images start.
 
     Raises:
         DatasetError: an image is missing, or its bytes are not those that were labeled.
@@ -118,12 +115,6 @@ def _require_replaceable(out: Path, target: Path) -> None:
                 f"{out / names[0]} {what}{more}, and would be lost: move it away, or name a new"
                 " folder"
             )
-
-
-def _write_marker(folder: Path) -> None:
-    made = {name: _digest(folder / name) for name in _files(folder)}
-    payload = {"format": "boxloop/export@1", "files": made}
-    (folder / MARKER).write_text(json.dumps(payload, indent=1), encoding="utf-8")
 
 
 def _files(folder: Path) -> list[str]:

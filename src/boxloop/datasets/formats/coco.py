@@ -51,11 +51,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     """
     require_folder(root)
     file = _annotation_file(params, root)
-    folder = root / IMAGES if params.images is None else root / params.images
     if params.images is not None:
-        require_folder(folder, "dataset.images")
-    elif not folder.is_dir():
-        folder = root
+        folder = require_folder(root / params.images, "dataset.images")
+    else:
+        folder = root / IMAGES if (root / IMAGES).is_dir() else root
     content = read_content(file)
     categories = read_categories(content["categories"], file)
     log = FaultLog()
@@ -119,13 +118,17 @@ def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
     """
     found: dict[int, str] = {}
     for number, entry in enumerate(entries):
-        key = entry.get("id") if isinstance(entry, dict) else None
-        name = entry.get("name") if isinstance(entry, dict) else None
+        key, name = _values(entry, "id", "name")
         if not isinstance(key, int) or not isinstance(name, str) or not name.strip():
             raise DatasetError(f"{file}, categories[{number}]: needs a whole 'id' and a 'name'")
         if found.setdefault(key, name.strip()) != name.strip():
             raise DatasetError(f"{file}, categories[{number}]: id {key} has two names")
     return dict(sorted(found.items()))
+
+
+def _values(entry: Any, *keys: str) -> list[Any]:
+    """Return the values of an entry, which may be anything; None for those that it lacks."""
+    return [entry.get(key) if isinstance(entry, dict) else None for key in keys]
 
 
 def _read_images(
@@ -136,12 +139,10 @@ def _read_images(
     paths: set[Path] = set()
     for number, entry in enumerate(entries):
         place = f"images[{number}]"
-        key = entry.get("id") if isinstance(entry, dict) else None
-        name = entry.get("file_name") if isinstance(entry, dict) else None
+        key, name, width, height = _values(entry, "id", "file_name", "width", "height")
         if not isinstance(key, int | str) or not isinstance(name, str) or not name:
-            log.add(
-                FaultKind.MALFORMED_ANNOTATION, file, f"{place}: needs an 'id' and a 'file_name'"
-            )
+            detail = f"{place}: needs an 'id' and a 'file_name'"
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
             continue
         if key in found:
             log.add(FaultKind.DUPLICATE_ID, file, f"{place}: image id {key} occurs twice")
@@ -155,7 +156,7 @@ def _read_images(
             log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice")
         else:
             paths.add(path)
-            found[key] = _Entry(path, to_size(entry.get("width"), entry.get("height")))
+            found[key] = _Entry(path, to_size(width, height))
     return found
 
 
@@ -205,19 +206,19 @@ def write(folder: Path, content: ExportContent) -> None:
     ``bbox`` is [x, y, width, height] in pixels, not rounded.
     """
     categories = {name: i for i, name in enumerate(content.classes, start=1)}
-    images: list[dict[str, Any]] = []
+    images = [
+        {
+            "id": number,
+            "file_name": content.names[image.id].as_posix(),
+            "width": image.width,
+            "height": image.height,
+        }
+        for number, image in enumerate(content.images, start=1)
+    ]
     annotations: list[dict[str, Any]] = []
-    for image_number, image in enumerate(content.images, start=1):
-        images.append(
-            {
-                "id": image_number,
-                "file_name": content.names[image.id].as_posix(),
-                "width": image.width,
-                "height": image.height,
-            }
-        )
+    for number, image in enumerate(content.images, start=1):
         for row in _to_rows(content.boxes[image.id], categories, content.tag):
-            annotations.append({"id": len(annotations) + 1, "image_id": image_number, **row})
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **row})
     payload = {
         "info": {"description": content.about, "contributor": f"boxloop {__version__}"},
         "licenses": [],

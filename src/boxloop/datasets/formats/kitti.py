@@ -67,11 +67,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         candidates.append((image_id, path))
         labels[image_id] = file
     refs = probe_refs(candidates, log, progress)
-    annotations = {}
-    for ref in refs:
-        annotation = _read(labels[ref.id], ref.id, log)
-        if annotation is not None:
-            annotations[ref.id] = annotation
+    annotations = {ref.id: _read(labels[ref.id], ref.id, log) for ref in refs}
     return build_dataset(params, refs, annotations, CLASSES, log)
 
 

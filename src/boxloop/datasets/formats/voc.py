@@ -88,23 +88,19 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
 
 
 def _find_base(root: Path) -> Path:
+    bases = {path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/{IMAGES}")}
     if (root / IMAGES).is_dir():
-        base = root
-    else:
-        nested = sorted(
-            {path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/{IMAGES}")}
+        bases = {root}
+    if len(bases) > 1:
+        raise DatasetError(
+            f"{root} holds several VOC folders: set dataset.path to one of"
+            f" {', '.join(path.as_posix() for path in sorted(bases))}"
         )
-        if len(nested) > 1:
-            raise DatasetError(
-                f"{root} holds several VOC folders: set dataset.path to one of"
-                f" {', '.join(path.as_posix() for path in nested)}"
-            )
-        if not nested:
-            raise DatasetError(
-                f"{root} has no folder 'JPEGImages': dataset.path must hold Annotations and"
-                " JPEGImages"
-            )
-        base = nested[0]
+    if not bases:
+        raise DatasetError(
+            f"{root} has no folder 'JPEGImages': dataset.path must hold Annotations and JPEGImages"
+        )
+    (base,) = bases
     if not (base / "Annotations").is_dir():
         raise DatasetError(
             f"{base} has no folder 'Annotations': use format 'folder' for images without any"

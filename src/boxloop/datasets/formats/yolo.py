@@ -81,7 +81,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     images = sorted(set(images), key=lambda path: (natural_key(path), path))
     if not images and not log.faults:
         raise DatasetError(f"{root} holds no image file where its layout says they are")
-    ids = ids_of([_without_images(path) for path in images])
+    ids = ids_of([_replace_images(path) for path in images])
     if len(set(ids)) < len(ids):  # images/a/b.jpg beside a/images/b.jpg
         ids = ids_of(images)
     refs = probe_refs(
@@ -95,11 +95,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             f"none of the {len(refs)} images of {root} has a label file: {first.path} needs"
             f" {labels[first.id]}; format 'folder' reads images without labels"
         )
-    annotations = {}
-    for ref in refs:
-        annotation = _read(labels[ref.id], ref, classes, log)
-        if annotation is not None:
-            annotations[ref.id] = annotation
+    annotations = {ref.id: _read(labels[ref.id], ref, classes, log) for ref in refs}
     return build_dataset(params, refs, annotations, list(dict.fromkeys(classes.values())), log)
 
 
@@ -120,8 +116,13 @@ def _from_folders(root: Path, split: str | None) -> tuple[dict[int, str], list[P
         base = base / split
         if not base.is_dir():
             raise DatasetError(f"dataset.split '{split}': {base} does not exist")
-    inside = PurePosixPath(base.relative_to(root).as_posix())
-    return dict(enumerate(names)), [inside / path for path in list_images(base)]
+    return dict(enumerate(names)), _list_images(base, root)
+
+
+def _list_images(folder: Path, root: Path) -> list[PurePosixPath]:
+    """List the images below ``folder``, relative to ``root``."""
+    inside = PurePosixPath(folder.relative_to(root).as_posix())
+    return [inside / path for path in list_images(folder)]
 
 
 def _from_data_yaml(
@@ -157,10 +158,15 @@ def _from_data_yaml(
             if not isinstance(item, str):
                 raise DatasetError(f"{data_yaml}: {key} must be a path, or a list of paths")
             place = _resolve(item, key, base, root, data_yaml)
-            if exists(place):
-                images += _images_of(place, key, base, root, data_yaml, log)
-            else:
+            if not exists(place):
                 absent.append(f"{data_yaml}: {key} '{item}' does not exist (looked for {place})")
+            elif place.is_dir():
+                images += _list_images(place, root)
+            elif place.suffix.lower() == ".txt":
+                images += _read_image_list(place, base, root, log)
+            else:
+                what = "neither a folder nor a .txt list of images"
+                raise DatasetError(f"{data_yaml}: {key} '{place}' is {what}")
     # Exports list splits that they do not hold, so one that was not asked for may be missing.
     if absent and (split is not None or not images):
         raise DatasetError(absent[0])
@@ -182,27 +188,11 @@ def _read_names(value: Any, data_yaml: Path) -> dict[int, str]:
 
 
 def _resolve(item: str, key: str, base: Path, root: Path, data_yaml: Path) -> Path:
-    place = within(base, item)
-    while place is None and item.startswith("../"):
+    while (place := within(base, item)) is None and item.startswith("../"):
         item = item.removeprefix("../")
-        place = within(base, item)
     if place is None:
         raise DatasetError(f"{data_yaml}: {key} '{item}' leads outside the dataset's folder {root}")
     return place
-
-
-def _images_of(
-    place: Path, key: str, base: Path, root: Path, data_yaml: Path, log: FaultLog
-) -> list[PurePosixPath]:
-    """List the images of one entry of a split, relative to ``root``."""
-    if place.is_dir():
-        inside = PurePosixPath(place.relative_to(root).as_posix())
-        return [inside / path for path in list_images(place)]
-    if place.suffix.lower() == ".txt":
-        return _read_image_list(place, base, root, log)
-    raise DatasetError(
-        f"{data_yaml}: {key} '{place}' is neither a folder nor a .txt list of images"
-    )
 
 
 def _read_image_list(file: Path, base: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
@@ -228,22 +218,17 @@ def _read_image_list(file: Path, base: Path, root: Path, log: FaultLog) -> list[
 # --- where the labels are and what they say -------------------------------------------------------
 
 
-def _last_images(path: PurePosixPath) -> int | None:
+def _replace_images(path: PurePosixPath, *folder: str) -> PurePosixPath:
+    """Replace the last folder ``images``, if there is one, by another or by none."""
     places = [i for i, part in enumerate(path.parts[:-1]) if part == IMAGES]
-    return places[-1] if places else None
-
-
-def _without_images(path: PurePosixPath) -> PurePosixPath:
-    i = _last_images(path)
-    return path if i is None else PurePosixPath(*path.parts[:i], *path.parts[i + 1 :])
+    if not places:
+        return path
+    return PurePosixPath(*path.parts[: places[-1]], *folder, *path.parts[places[-1] + 1 :])
 
 
 def _label_path(path: PurePosixPath) -> PurePosixPath:
-    """Replace the last folder ``images``, if any, by ``labels``, as Ultralytics does."""
-    i = _last_images(path)
-    if i is not None:
-        path = PurePosixPath(*path.parts[:i], "labels", *path.parts[i + 1 :])
-    return path.with_suffix(".txt")
+    """Return the path of an image's label file, as Ultralytics finds it."""
+    return _replace_images(path, "labels").with_suffix(".txt")
 
 
 def _read(file: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
