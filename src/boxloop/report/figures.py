@@ -90,10 +90,11 @@ def edits(axes: Axes, campaign: CampaignResults, iou: float) -> None:
 
 
 @as_svg
-def one_batch_edits(axes: Axes, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Draw bars of one batch's edits, given by kind, by the name of the IoU threshold."""
-    by_kind = {kind: [row[kind] for row in counts.values()] for kind in EDITS}
-    _stack(axes, [f"IoU {name}" for name in counts], by_kind)
+def one_batch_edits(axes: Axes, campaign: CampaignResults) -> None:
+    """Draw stacked bars of the last batch's edits, one bar per IoU threshold."""
+    ledgers = {iou: campaign.workloads[-1].ledger(iou) for iou in campaign.iou_thresholds}
+    by_kind = {kind: [getattr(ledger, kind) for ledger in ledgers.values()] for kind in EDITS}
+    _stack(axes, [f"IoU {iou:g}" for iou in ledgers], by_kind)
     axes.set_ylabel("boxes")
 
 
@@ -142,8 +143,7 @@ def losses(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Non
         )
     axes.set(xlabel="optimiser step", ylabel="training loss")
     axes.set_ylim(bottom=0)
-    if curves:
-        axes.legend()
+    axes.legend()
 
 
 def _stack(axes: Axes, names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> None:
