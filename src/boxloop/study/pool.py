@@ -38,7 +38,6 @@ class Job:
 
 OnProgress = Callable[[Job, str, int, int], None]
 OnEnd = Callable[[Job, str | None], None]
-_Process = subprocess.Popen[str]
 _Message = Mapping[str, Any]
 
 
@@ -58,8 +57,8 @@ class Pool:
             logs: folder of the workers' output.
         """
         self._size, self._gpus, self._logs = size, list(gpus), logs
-        self._processes: dict[int, _Process] = {}
-        self._messages: SimpleQueue[tuple[_Process | None, _Message]] = SimpleQueue()
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._messages = SimpleQueue[tuple[subprocess.Popen[str] | None, _Message]]()
         self._stopped = False
 
     def run(
@@ -146,7 +145,7 @@ class Pool:
             process.stdin.write(json.dumps(job.content) + "\n")
             process.stdin.flush()
 
-    def _listen(self, slot: int, process: _Process) -> None:
+    def _listen(self, slot: int, process: subprocess.Popen[str]) -> None:
         """Collect the messages of a worker until it ends, which is the last of them."""
         assert process.stdout is not None
         for line in process.stdout:
@@ -158,7 +157,7 @@ class Pool:
         why = f"its process ended ({how}); see {self._log(slot)}"
         self._messages.put((process, {"error": why}))
 
-    def _start(self, slot: int) -> _Process:
+    def _start(self, slot: int) -> subprocess.Popen[str]:
         threads = str(max(1, (os.cpu_count() or 1) // self._size))
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
