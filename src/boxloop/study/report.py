@@ -89,7 +89,7 @@ def write_outputs(outcome: Outcome) -> tuple[str, dict[str, float], list[Path]]:
         write_text(study.root / name, text)
     files = [study.root / name for name in texts]
     files += [p.write(study.root / "figures") for c in chapters for p in c.pictures]
-    return terminal_text(outcome, tables), _points(items), files
+    return _terminal_text(outcome, tables), _points(items), files
 
 
 def _points(items: Sequence[Entry]) -> dict[str, float]:
@@ -235,7 +235,7 @@ def _markdown(outcome: Outcome, tables: Sequence[TextTable]) -> str:
     return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in tables)
 
 
-def terminal_text(outcome: Outcome, tables: Sequence[TextTable]) -> str:
+def _terminal_text(outcome: Outcome, tables: Sequence[TextTable]) -> str:
     """Format the tables as plain text."""
 
     def parts() -> Iterator[RenderableType]:

@@ -72,27 +72,16 @@ def _column(
         for approach in grid.approaches
     }
     baseline = next((v for a, v in values.items() if a.strategy == BASELINE), {})
-    return [
-        Entry(
-            measure,
-            iou,
-            label,
-            approach,
-            detector,
-            mean(list(by.values())),
-            None if approach.strategy == BASELINE else paired(by, baseline),
-            published(
-                grid.paper,
-                approach,
-                grid.params[approach, detector],
-                measure,
-                iou,
-                label or None,
-            ),
-        )
-        for approach, by in values.items()
-        if by
-    ]
+    result = []
+    for approach, by in values.items():
+        if by:
+            params = grid.params[approach, detector]
+            difference = None if approach.strategy == BASELINE else paired(by, baseline)
+            paper = published(grid.paper, approach, params, measure, iou, label or None)
+            of_seeds = mean(list(by.values()))
+            entry = Entry(measure, iou, label, approach, detector, of_seeds, difference, paper)
+            result.append(entry)
+    return result
 
 
 def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[int, float]:
