@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from boxloop.models.training_log import TrainingLog
 from PIL import Image
 
 from boxloop.campaign import artifacts
@@ -31,7 +32,7 @@ from boxloop.core.types import (
     Proposals,
 )
 from boxloop.core.workload import account
-from boxloop.files import file_digest, write_json
+from boxloop.files import file_digest
 from boxloop.models.average_precision import average_precision
 from boxloop.params import Params
 
@@ -139,7 +140,7 @@ def _write_iteration(
     if upto >= 1:
         paths.detector(key).parent.mkdir(parents=True, exist_ok=True)
         paths.detector(key).write_bytes(f"checkpoint {key}".encode())
-        write_json(paths.training(key), training_log(i, params))
+        artifacts.write_training_log(paths.training(key), training_log(i, params))
     proposals = Proposals(
         key,
         "empty" if i == 0 else params.train.detector,
@@ -179,10 +180,12 @@ def _write_iteration(
         artifacts.write_workload(paths.workload(key), workload)
 
 
-def training_log(i: int, params: Params) -> dict[str, object]:
+def training_log(i: int, params: Params) -> TrainingLog:
     """The training log of iteration ``i``; its losses halve from step to step."""
-    steps = 0 if i == 0 else params.train.steps or 4
-    losses = [
+    if i == 0:
+        return TrainingLog.of_nothing()
+    steps = params.train.steps or 4
+    losses = tuple(
         {
             "step": step,
             "total": 8.0 / 2**step,
@@ -192,19 +195,19 @@ def training_log(i: int, params: Params) -> dict[str, object]:
             "time": float(step),
         }
         for step in range(1, steps + 1)
-    ]
-    return {
-        "format": "boxloop/training@1",
-        "steps": steps,
-        "epochs": float(steps),
-        "images": 2 * i,
-        "boxes": 5 * i,
-        "batch_size": params.train.batch_size,
-        "losses": losses,
-        "seconds": float(steps),
-        "images_per_second": 16.0 if i else None,
-        "wait_fraction": 0.25 if i else None,
-        "parameters": 1000 if i else 0,
-        "device": "cpu",
-        "initial_weights": "none",
-    }
+    )
+    return TrainingLog(
+        steps=steps,
+        epochs=float(steps),
+        images=2 * i,
+        losses=losses,
+        seconds=float(steps),
+        images_per_second=16.0,
+        wait_fraction=0.25,
+        preparing_seconds=0.5,
+        device="cpu",
+        initial_weights="none",
+        boxes=5 * i,
+        batch_size=params.train.batch_size,
+        parameters=1000,
+    )

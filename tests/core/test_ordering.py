@@ -14,7 +14,7 @@ from boxloop.core.greedy_ordering import _FullRowSelection
 from boxloop.core.ordering import Strategy, order
 from boxloop.core.types import FeatureTable, Ordering
 from boxloop.errors import ParamsError
-from boxloop.params import check_params
+from boxloop.params import Params, check
 from boxloop.params.registry import ORDERINGS
 
 LINKAGES = ("single", "average", "complete")
@@ -298,14 +298,14 @@ def test_an_ordering_from_outside():
 
     ORDERINGS.register("mine", Strategy(by_name_backwards, needs_features=False, seeded=False))
     try:
-        params = check_params({"order": {"strategy": "mine", "seed": 5}}, "params.yaml").order
+        params = check(Params, {"order": {"strategy": "mine", "seed": 5}}, "params.yaml").order
         result = order(table(np.eye(3)), params.strategy, seed=params.seed, query_size=2)
     finally:
         ORDERINGS.unregister("mine")
     assert result == Ordering(("i002", "i001", "i000"), "mine", 5, 2, "single")
     assert calls == [{"seed": 5, "query_size": 2, "linkage": "single", "progress": None}]
     with pytest.raises(ParamsError, match=r"order\.strategy: there is no 'mine'"):
-        check_params({"order": {"strategy": "mine"}}, "params.yaml")
+        check(Params, {"order": {"strategy": "mine"}}, "params.yaml")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.workload import CostModel
 from boxloop.errors import ParamsError
-from boxloop.params import check_params
+from boxloop.params import Params, check
 from boxloop.params.registry import COST_MODELS
 from boxloop.report import tables
 from boxloop.report.build import write_report
@@ -75,4 +75,4 @@ def test_the_page_of_the_paper_s_model_shows_its_formula(tmp_path: Path) -> None
 
 def test_an_unknown_cost_model_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"account\.cost_model: there is no 'papre'.*'paper'"):
-        check_params({"account": {"cost_model": "papre"}}, "params.yaml")
+        check(Params, {"account": {"cost_model": "papre"}}, "params.yaml")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
@@ -152,13 +153,14 @@ def test_a_missing_image_costs_its_picture_only(tmp_path: Path) -> None:
 def test_faults_of_the_dataset_are_counted_and_listed(tmp_path: Path) -> None:
     params = small_params(1)
     paths = build_campaign(tmp_path, params)
-    fault = {"kind": "zero_size_box", "file": "a.xml", "detail": "object 3 <b>", "image_id": None}
-    write_json(paths.faults, {"faults": [fault] * 60})
+    fault = {"kind": "zero_size_box", "file": "a.xml", "detail": "object 3 <b>", "image": None}
+    read = {"images": 2, "boxes": 5, "left_out": {}, "counts": {"zero_size_box": 60}}
+    artifacts.write_faults(paths.faults, {**read, "faults": [fault] * 60})
     reported(paths, params)
     text, page = page_of(tmp_path)
     assert "zero size box: 60" in page.text
     assert text.count("object 3 &lt;b&gt;") == 50
-    write_json(paths.faults, {"faults": []})
+    artifacts.write_faults(paths.faults, {**read, "counts": {}, "faults": []})
     reported(paths, params)
     assert "Nothing was wrong" in page_of(tmp_path)[1].text
 
@@ -271,5 +273,5 @@ def test_a_log_that_is_none_is_named(tmp_path: Path, content: dict[str, object])
     params = small_params(2)
     paths = build_campaign(tmp_path, params)
     write_json(paths.training("b01"), {"format": "boxloop/training@1", **content})
-    with pytest.raises(ArtifactError, match=r"b01\.json is not the log of a training"):
+    with pytest.raises(ArtifactError, match=r"b01\.json, at .*: "):
         reported(paths, params)

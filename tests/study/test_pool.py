@@ -12,13 +12,12 @@ PARAMS = Params.model_validate({"order": {"strategy": "random"}}).model_dump(mod
 SIMILAR = Params.model_validate({"order": {"strategy": "similar"}}).model_dump(mode="json")
 
 
-def job(folder, name, needs=(), **changes):
+def job(folder, name, needs=(), files=None, **changes):
     content = {
         "kind": "order",
         "params": PARAMS,
         "image_ids": [f"i{n}" for n in range(9)],
-        "features": None,
-        "out": str(folder / f"{name}.json"),
+        "files": {"out": str(folder / f"{name}.json"), **(files or {})},
     }
     return Job(name, {**content, **changes}, needs)
 
@@ -42,7 +41,7 @@ def test_jobs_wait_for_what_they_need_and_fail_with_it(tmp_path):
             job(tmp_path, "grandchild", ("child",)),
             job(tmp_path, "child", ("lame",)),
             job(tmp_path, "late", ("first", "no job of this list")),
-            job(tmp_path, "lame", params=SIMILAR, features=str(tmp_path / "nothing.npz")),
+            job(tmp_path, "lame", (), {"features": str(tmp_path / "nothing.npz")}, params=SIMILAR),
             job(tmp_path, "first"),
         ],
     )

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import write_text
-from boxloop.params import EMPTY, apply_override, check_params, read_yaml
+from boxloop.params import EMPTY, Params, apply_override, check, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 _ANNOTATOR = {"review", "review.annotator"}
@@ -46,7 +46,7 @@ def create(
     source = _pipeline()
     recipe = params or source / "recipes" / "starter.yaml"
     text = _edit(recipe, batches, overrides)
-    check_params(read_yaml(text), str(recipe))
+    check(Params, read_yaml(text), str(recipe))
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:

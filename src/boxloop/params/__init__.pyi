@@ -1,7 +1,6 @@
 from .loading import (
     apply_override,
     check,
-    check_params,
     load_params,
     read_sections,
     read_yaml,
@@ -26,6 +25,7 @@ from .sections import (
     Strategy,
     TrackParams,
     TrainParams,
+    chain,
 )
 
 __all__ = [
@@ -49,8 +49,8 @@ __all__ = [
     "TrackParams",
     "TrainParams",
     "apply_override",
+    "chain",
     "check",
-    "check_params",
     "load_params",
     "read_sections",
     "read_yaml",

@@ -5,8 +5,7 @@ This is the only module that reads params.yaml.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -16,13 +15,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError
+from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
 
 _S = TypeVar("_S", bound=Section)
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
-    """Reads params.yaml and applies ``section.key=value`` overrides (values are YAML).
+    """Read params.yaml, and apply ``section.key=value`` overrides (values are YAML).
 
     Args:
         path: the file; where it does not exist, every section takes its defaults.
@@ -34,11 +34,11 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     content = read_sections(path) if path.exists() else {}
     for override in overrides:
         apply_override(content, override)
-    return check_params(content, str(path))
+    return check(Params, content, str(path))
 
 
 def read_sections(path: Path) -> dict[str, Any]:
-    """The content of a YAML file of sections, unchecked.
+    """Return the content of a YAML file of sections, unchecked.
 
     Raises:
         ParamsError: the file cannot be read, is not YAML, or holds a plain value.
@@ -60,7 +60,7 @@ def read_sections(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(text: str) -> Any:
-    """The content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
+    """Return the content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
 
     In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
 
@@ -75,26 +75,8 @@ def read_yaml(text: str) -> Any:
         raise ValueError(reason.replace('"<unicode string>", ', "")) from None
 
 
-def check_params(content: Mapping[str, Any], name: str) -> Params:
-    """The content of a params.yaml as objects.
-
-    Args:
-        content: sections by name.
-        name: what to call the file in an error.
-
-    Raises:
-        ParamsError: one sentence per problem, each naming the key.
-    """
-    return check(Params, content, name)
-
-
 def check(model: type[_S], content: Any, name: str) -> _S:
-    """Content as objects of ``model``.
-
-    Args:
-        model: what the content must fit.
-        content: as it was read.
-        name: what to call its file in an error.
+    """Return content as an object of ``model``; ``name`` is what an error calls its file.
 
     Raises:
         ParamsError: one sentence per problem, each naming the key.
@@ -114,7 +96,7 @@ def check(model: type[_S], content: Any, name: str) -> _S:
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
-    """Writes ``section.key=value`` (the value is YAML) into the content of a params.yaml.
+    """Write ``section.key=value`` (the value is YAML) into the content of a params.yaml.
 
     Raises:
         ParamsError: the override has another shape, or goes through a plain value.
@@ -123,15 +105,13 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     parts = key.strip().split(".")
     if not separator or not all(parts):
         raise ParamsError(f"--set takes section.key=value, got '{override}'")
-    node: Any = content
+    node = content
     for part in parts[:-1]:
-        child = node.get(part) if isinstance(node, dict) else None
-        if child is None:
-            child = {}
-            node[part] = child
-        if not isinstance(child, dict):
+        if node.get(part) is None:
+            node[part] = {}
+        node = node[part]
+        if not isinstance(node, dict):
             raise ParamsError(f"--set {override}: '{part}' is a value, not a section")
-        node = child
     try:
         node[parts[-1]] = read_yaml(value)
     except ValueError as error:
@@ -148,7 +128,7 @@ _KINDS = {
 
 
 def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
-    """One validation error in plain words."""
+    """Return one validation error in plain words."""
     place = ".".join(str(part) for part in detail["loc"]) or "the file"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -157,23 +137,14 @@ def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
         return f"{place} must be {context['expected']}, got {detail['input']!r}"
     if kind == "value_error":
         return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
-    got = _as_yaml(detail["input"])
     if kind == "missing":
         return f"{place} is missing"
+    value = detail["input"]
+    got = "nothing" if value is None else repr(list(value) if isinstance(value, tuple) else value)
     if kind in _KINDS:
         return f"{place} {_KINDS[kind]}, got {got}"
     message = detail["msg"]
-    message = message[0].lower() + message[1:]
-    return f"{place}: {message}, got {got}"
-
-
-def _as_yaml(value: Any) -> str:
-    """A value much as it stands in the file."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, tuple):
-        return repr(list(value))
-    return repr(value)
+    return f"{place}: {message[0].lower()}{message[1:]}, got {got}"
 
 
 def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:
@@ -184,6 +155,4 @@ def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:
         model = next((c for c in candidates if hasattr(c, "model_fields")), None)
         if model is None:
             return ""
-    names = list(model.model_fields)
-    close = difflib.get_close_matches(str(place[-1]), names, n=1)
-    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(names)})"
+    return f" ({hint(str(place[-1]), model.model_fields)})"

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from boxloop.errors import ParamsError
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is meant by a misspelled one, or all of them, in words."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
 
 
 class Registry:
@@ -53,9 +60,7 @@ class Registry:
             ValueError: no entry has this name; names the nearest one, or all.
         """
         if name not in self._entries:
-            close = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(self)}"
-            raise ValueError(f"there is no '{name}' ({hint})")
+            raise ValueError(f"there is no '{name}' ({hint(name, self)})")
         return name
 
     def require(self, name: str) -> None:
@@ -84,42 +89,27 @@ class Registry:
         return getattr(found, attribute) if attribute else found
 
 
+_FORMATS = ("demo", "voc", "coco", "yolo", "kitti", "folder")
 FORMATS = Registry(
-    "dataset.format",
-    {
-        "demo": "boxloop.datasets.formats.demo",
-        "voc": "boxloop.datasets.formats.voc",
-        "coco": "boxloop.datasets.formats.coco",
-        "yolo": "boxloop.datasets.formats.yolo",
-        "kitti": "boxloop.datasets.formats.kitti",
-        "folder": "boxloop.datasets.formats.folder",
-    },
+    "dataset.format", {name: f"boxloop.datasets.formats.{name}" for name in _FORMATS}
 )
 """Dataset formats: modules with ``load``, and with ``write`` where labels can be exported."""
 
+_ORDERINGS = ("similar", "dissimilar", "random", "temporal")
 ORDERINGS = Registry(
-    "order.strategy",
-    {
-        "similar": "boxloop.core.ordering:SIMILAR",
-        "dissimilar": "boxloop.core.ordering:DISSIMILAR",
-        "random": "boxloop.core.ordering:RANDOM",
-        "temporal": "boxloop.core.ordering:TEMPORAL",
-    },
+    "order.strategy", {name: f"boxloop.core.ordering:{name.upper()}" for name in _ORDERINGS}
 )
 """Orders in which images are labeled: :class:`boxloop.core.ordering.Strategy` objects."""
 
+_DETECTORS = (
+    "ssdlite320_mobilenet_v3_large",
+    "ssd300_mobilenet_v2",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "empty",
+)
 DETECTORS = Registry(
-    "train.detector",
-    {
-        name: f"boxloop.models.detectors.{name}:FACTORY"
-        for name in (
-            "ssdlite320_mobilenet_v3_large",
-            "ssd300_mobilenet_v2",
-            "fasterrcnn_resnet50_fpn",
-            "fasterrcnn_mobilenet_v3_large_320_fpn",
-            "empty",
-        )
-    },
+    "train.detector", {name: f"boxloop.models.detectors.{name}:FACTORY" for name in _DETECTORS}
 )
 """Detectors: :class:`boxloop.models.detectors.base.DetectorFactory` objects; the empty one last."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,6 +13,9 @@ from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, FORMATS,
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+IoU = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 DatasetFormat = Annotated[str, AfterValidator(FORMATS.check)]
@@ -100,10 +104,10 @@ class SimNetParams(Section):
     halves: Halves = "left_right"
     epochs: Positive = 25
     batch_size: Annotated[int, Field(ge=2)] = 32
-    margin: Annotated[float, Field(gt=0)] = 1.0
+    margin: PositiveFloat = 1.0
     optimizer: Optimizer = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: NonNegative = 1e-4
     schedule: Schedule = "one_cycle"
     seed: Seed = 0
     device: str = "auto"
@@ -181,8 +185,8 @@ class TrainParams(Section):
     epochs: Positive | None = None
     batch_size: Positive = 16
     optimizer: Optimizer = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegative = 1e-4
     schedule: Schedule = "one_cycle"
     augment: tuple[Augmentation, ...] = ("hflip",)
     seed: Seed = 0
@@ -216,8 +220,8 @@ class ReviewParams(Section):
 
     annotator: AnnotatorName = "simulated"
     score_threshold: Fraction = 0.5
-    iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    idle_seconds: Annotated[float, Field(gt=0)] = 60.0
+    iou_threshold: IoU = 0.5
+    idle_seconds: PositiveFloat = 60.0
 
 
 class AccountParams(Section):
@@ -230,9 +234,9 @@ class AccountParams(Section):
         cost_model: what an edit costs; "paper" is its WT.
     """
 
-    iou_thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.7)
+    iou_thresholds: tuple[IoU, ...] = (0.5, 0.7)
     score_thresholds: tuple[Fraction, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    seconds_per_box: Annotated[float, Field(gt=0)] = 35.0
+    seconds_per_box: PositiveFloat = 35.0
     cost_model: CostModelName = "paper"
 
     @model_validator(mode="after")
@@ -265,6 +269,12 @@ class Iteration(Section):
     """One turn of the loop: the batch that carries its name is labeled."""
 
     previous: str
+
+
+def chain(turns: int) -> dict[str, dict[str, str]]:
+    """Return the section ``iterations`` of so many turns: b00, b01, ..."""
+    names = [EMPTY, *(f"b{i:02d}" for i in range(turns))]
+    return {name: {"previous": previous} for previous, name in itertools.pairwise(names)}
 
 
 class Params(Section):

@@ -10,15 +10,19 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
+from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json, write_json, write_text
+from boxloop.files import write_json, write_text
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import Params
 from boxloop.report import figures, tables
-from boxloop.report.contact_sheets import Thumbnail, draw_sheet
-from boxloop.report.page import DatasetFacts, Figure, render
+from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
+from boxloop.report.html import Picture, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
-from boxloop.report.training_summary import read_trainings
-from boxloop.terminal import percent
+from boxloop.terminal import minutes, percent
+
+_MOST_FAULTS = 50
+"""Faults to list one by one; data/faults.json has all."""
 
 
 def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path) -> CampaignResults:
@@ -42,44 +46,86 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
             f"{paths.workload(campaign.planned[0])} does not exist, so there is nothing to"
             " report yet: 'dvc repro' runs the campaign"
         )
-    sheets, facts = _pictures_and_facts(paths, params, campaign)
     drawn = _figures(campaign, params)
     effort = read_effort(paths, campaign)
     numbers = tables.metrics(campaign)
     texts = tables.all_tables(campaign)
     if effort is not None:
         numbers |= to_metrics(effort)
-        texts["effort.csv"] = to_table(effort, campaign.iou_thresholds)
+        texts["effort.csv"] = to_table(effort)
+    thresholds = campaign.iou_thresholds
+    page = render(
+        "report/page.html.j2",
+        **_of_the_files(paths, params, campaign),
+        params=params,
+        sections=_sections(params),
+        campaign=campaign,
+        totals={iou: campaign.totals(iou) for iou in thresholds},
+        so_far={iou: campaign.so_far(iou) for iou in thresholds},
+        sums={iou: campaign.edits(iou) for iou in thresholds},
+        kinds=EDITS,
+        paper_costs=campaign.cost_model == PAPER,
+        hours_per_box=campaign.seconds_per_box / 3600,
+        duration=_duration,
+        minutes=minutes,
+        figures=drawn,
+        effort=effort,
+        final_color=FINAL_COLOR,
+        proposal_color=PROPOSAL_COLOR,
+    )
     for name, text in texts.items():
         write_text(out / name, text)
     for figure in drawn:
-        write_text(out / f"{figure.name}.svg", figure.svg.decode())
-    trainings = read_trainings(paths, campaign)
-    page = render(campaign, params, drawn, sheets, facts, effort, trainings)
+        figure.write(out)
     write_text(out / "report.html", page)
     write_json(metrics, numbers)
     return campaign
 
 
-def _pictures_and_facts(
+def _of_the_files(
     paths: CampaignPaths, params: Params, campaign: CampaignResults
-) -> tuple[dict[str, list[Thumbnail]], DatasetFacts]:
+) -> dict[str, Any]:
+    """Return what the page shows of images, labels, trainings, and faults of the dataset."""
     images = artifacts.read_images(paths.images)
     by_id, labels, sheets = images.by_id(), Counter[str](), {}
-    for workload in campaign.workloads:
-        corrections = artifacts.read_corrections(paths.corrections(workload.batch))
+    trainings: dict[str, TrainingLog] = {}
+    for key in (workload.batch for workload in campaign.workloads):
+        corrections = artifacts.read_corrections(paths.corrections(key))
         for boxes in corrections.boxes.values():
             labels.update(boxes.labels.tolist())
-        sheets[workload.batch] = draw_sheet(
-            corrections, by_id, paths.root, params.report.sheet_images
-        )
-    faults: Any = read_json(paths.faults) if paths.faults.exists() else None
-    if not isinstance(faults, dict | None):
-        raise ArtifactError(f"{paths.faults} must hold an object, got a {type(faults).__name__}")
-    return sheets, DatasetFacts(len(images), images.classes, labels, faults)
+        sheets[key] = draw_sheet(corrections, by_id, paths.root, params.report.sheet_images)
+        if paths.training(key).exists():
+            log = artifacts.read_training_log(paths.training(key))
+            if log.steps:
+                trainings[key] = log
+    known = paths.faults.exists()
+    faults = artifacts.read_faults(paths.faults).faults if known else []
+    return {
+        "images": len(images),
+        "classes": images.classes,
+        "labels": labels,
+        "sheets": sheets,
+        "trainings": trainings,
+        "faults_known": known,
+        "faults": faults[:_MOST_FAULTS],
+        "fault_counts": Counter(fault.kind.replace("_", " ") for fault in faults),
+    }
 
 
-def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
+def _duration(hours: float) -> str:
+    """Format hours as hours or minutes."""
+    if hours >= 10:
+        return f"{hours:,.0f} h"
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
+
+
+def _sections(params: Params) -> dict[str, dict[str, str]]:
+    """Return parameters as text by section; nested keys are joined by dots."""
+    content = params.model_dump(mode="json", exclude={"iterations"})
+    return {name: tables.flatten(section) for name, section in content.items()}
+
+
+def _figures(campaign: CampaignResults, params: Params) -> list[Picture]:
     ious = campaign.iou_thresholds
     totals = {iou: campaign.totals(iou) for iou in ious}
     images = totals[ious[0]].images
@@ -89,52 +135,52 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Figure]:
         for iou, t in totals.items()
     )
     result = [
-        Figure(
-            "saving",
+        Picture(
+            "saving.svg",
             figures.saving(campaign),
-            "What is saved as the campaign goes on",
             "Work saved up to each batch, in time (solid) and in boxes (dashed). It starts at zero,"
             " because the first batch is labeled from scratch.",
             f"Line chart of the work saved against images labeled; after {images} images it is"
             f" {ends}.",
+            title="What is saved as the campaign goes on",
         )
     ]
     for iou in ious:
         edits = campaign.edits(iou)
         counts = ", ".join(f"{getattr(edits, kind)} {kind}" for kind in EDITS)
         result.append(
-            Figure(
-                f"edits_iou_{iou:g}",
+            Picture(
+                f"edits_iou_{iou:g}.svg",
                 figures.edits(campaign, iou),
-                f"What became of the proposals, at IoU {iou:g}",
                 "Boxes of each batch: kept needed no work; the others were moved, relabeled or"
                 " removed by hand, or added because no proposal pointed at the object.",
                 f"Stacked bar chart of the boxes of each batch; in all {counts}.",
+                title=f"What became of the proposals, at IoU {iou:g}",
             )
         )
     last = campaign.workloads[-1].average_precision
     result.append(
-        Figure(
-            "map",
+        Picture(
+            "map.svg",
             figures.precision(campaign),
-            "How good the proposals are",
             "COCO mAP of each detector on the batch it proposed for, which it had never seen,"
             " against the number of images it was trained on.",
             "Line chart of mAP against the images trained on; "
             + (f"on the last batch it is {last['map']:.3f}." if last else "the last has none."),
+            title="How good the proposals are",
         )
     )
-    if tables.what_if(campaign):
-        best = max(tables.what_if(campaign), key=lambda r: r[f"wt_reduction_iou_{ious[0]:g}"])
+    if rows := tables.what_if(campaign):
+        best = max(rows, key=lambda r: r[f"wt_reduction_iou_{ious[0]:g}"])
         result.append(
-            Figure(
-                "thresholds",
+            Picture(
+                "thresholds.svg",
                 figures.what_if(campaign, params.review.score_threshold),
-                "What if other proposals had been shown?",
                 "Time that the whole campaign would have saved, had the review shown the proposals"
                 " from another score on. The dotted line is the threshold in use.",
                 "Line chart of the time saved against the review's score threshold; at IoU"
                 f" {ious[0]:g} it is highest at {best['score_threshold']:g}.",
+                title="What if other proposals had been shown?",
             )
         )
     return result

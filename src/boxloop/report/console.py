@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,21 +19,31 @@ from boxloop.terminal import minutes, percent
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort
 
-_WIDTH = 80
+
+def as_text(parts: Iterable[RenderableType], width: int = 80) -> str:
+    """Format tables and lines of Rich's markup as plain text."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, highlight=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def plain_table(title: str, **options: Any) -> Table:
+    """Return an empty table with the title on the left."""
+    plain: dict[str, Any] = {"title_justify": "left", "title_style": "", "box": box.SIMPLE}
+    return Table(title=title, pad_edge=False, **plain, **options)
 
 
 def workload_text(campaign: CampaignResults) -> str:
     """Return a table per IoU threshold: each batch's edits, and the savings so far."""
     if not campaign.workloads:
         return "No batch is done yet: 'dvc repro' runs the campaign."
-    out = io.StringIO()
-    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
-    for iou in campaign.iou_thresholds:
-        console.print(_table(campaign, iou))
-    done, planned = len(campaign.workloads), len(campaign.planned)
+    parts: list[RenderableType] = [_table(campaign, iou) for iou in campaign.iou_thresholds]
     if not campaign.complete:
-        console.print(f"{done} of {planned} batches are done.")
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+        done, planned = len(campaign.workloads), len(campaign.planned)
+        parts.append(f"{done} of {planned} batches are done.")
+    return as_text(parts)
 
 
 def effort_text(effort: Effort, campaign: CampaignResults) -> str:
@@ -42,9 +53,8 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
         effort: of the campaign's people.
         campaign: the finished batches.
     """
-    out = io.StringIO()
-    console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
-    table = _plain_table(f"People's time (modeled with {campaign.seconds_per_box:g} s per box)")
+    title = f"People's time (modeled with {campaign.seconds_per_box:g} s per box)"
+    table = plain_table(title, show_footer=True, padding=(0, 1))
     whole = bool(effort.timed)
     table.add_column("Batch", footer="timed" if whole else "")
     table.add_column("Reviewed by")
@@ -62,18 +72,18 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
             "-" if b.measured is None else minutes(b.measured),
             *(minutes(b.modeled[iou]) for iou in campaign.iou_thresholds),
         )
-    console.print(table)
+    parts: list[RenderableType] = [table]
     for b in effort.redone:
         often = "" if b.revision == 2 else f" {b.revision - 1} times"
-        console.print(f"{b.batch} was redone{often}; its time is that of all the work on it.")
+        parts.append(f"{b.batch} was redone{often}; its time is that of all the work on it.")
     if effort.fit is not None:
         kinds = (f"{v:.1f} {kind}" for kind, v in effort.fit.kinds.items() if v is not None)
-        console.print(
+        parts.append(
             f"Seconds per edit, by least squares over {effort.fit.images} images:"
             f" {effort.fit.base:.1f} per image, {', '.join(kinds)};"
             f" unexplained {effort.fit.residual:.1f} per image (of {effort.fit.mean:.1f})."
         )
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return as_text(parts)
 
 
 def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
@@ -94,20 +104,9 @@ def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
     return "\n".join(lines)
 
 
-def _plain_table(title: str, padding: int | tuple[int, int] = (0, 1)) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE,
-        show_footer=True,
-        pad_edge=False,
-        padding=padding,
-    )
-
-
 def _table(campaign: CampaignResults, iou: float) -> Table:
-    table = _plain_table(f"Workload, a proposal counting as right from IoU {iou:g}", padding=0)
+    title = f"Workload, a proposal counting as right from IoU {iou:g}"
+    table = plain_table(title, show_footer=True, padding=0)
     totals, so_far, edits = campaign.totals(iou), campaign.so_far(iou), campaign.edits(iou)
     table.add_column("Batch", footer="all")
     table.add_column("Images", footer=str(totals.images), justify="right")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
 from scipy.optimize import nnls
@@ -12,7 +12,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS, Ledger, diff
-from boxloop.core.types import SIMULATED, Corrections, Floats
+from boxloop.core.types import SIMULATED, Floats
 from boxloop.report.tables import to_csv
 
 _FEWEST_IMAGES = 30
@@ -112,7 +112,8 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
         if workload.annotator == SIMULATED:
             continue
         corrections = artifacts.read_corrections(paths.corrections(workload.batch))
-        per_image = _edits(corrections)
+        shown = corrections.shown()
+        per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
         batches.append(
             BatchEffort(
                 batch=workload.batch,
@@ -132,17 +133,23 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
     return Effort(tuple(batches), fit(seconds, edits)) if batches else None
 
 
-def to_table(effort: Effort, iou_thresholds: Sequence[float]) -> str:
+def to_table(effort: Effort) -> str:
     """Return effort.csv: seconds, exact edits and reviewers, a row per batch."""
-    columns = ["batch", "images", "timed_images", "measured_seconds"]
-    columns += [f"modeled_seconds_iou_{iou:g}" for iou in iou_thresholds]
-    rows = []
-    for b in effort.batches:
-        modeled = (b.modeled[iou] for iou in iou_thresholds)
-        values = [b.batch, b.images, b.timed_images, b.measured, *modeled, *astuple(b.edits)]
-        names = [*columns, *EDITS, "reviewer", "revision"]
-        rows.append(dict(zip(names, [*values, b.reviewer, b.revision], strict=True)))
-    return to_csv(rows, [*columns, *EDITS, "reviewer", "revision"])
+    return to_csv(
+        [
+            {
+                "batch": b.batch,
+                "images": b.images,
+                "timed_images": b.timed_images,
+                "measured_seconds": b.measured,
+                **{f"modeled_seconds_iou_{iou:g}": value for iou, value in b.modeled.items()},
+                **asdict(b.edits),
+                "reviewer": b.reviewer,
+                "revision": b.revision,
+            }
+            for b in effort.batches
+        ]
+    )
 
 
 def to_metrics(effort: Effort) -> dict[str, object]:
@@ -150,17 +157,9 @@ def to_metrics(effort: Effort) -> dict[str, object]:
     result: dict[str, object] = {"redone": len(effort.redone)}
     if effort.fit is not None:
         kinds = {kind: value for kind, value in effort.fit.kinds.items() if value is not None}
-        result["seconds_per_edit"] = {
-            "image": effort.fit.base,
-            **kinds,
-            "residual": effort.fit.residual,
-        }
+        ends = {"residual": effort.fit.residual}
+        result["seconds_per_edit"] = {"image": effort.fit.base, **kinds, **ends}
     return result
-
-
-def _edits(corrections: Corrections) -> dict[str, Ledger]:
-    shown = corrections.shown()
-    return {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
 
 
 def fit(seconds: Sequence[float], edits: Sequence[Ledger]) -> SecondsPerEdit | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxloop.campaign.results import CampaignResults
@@ -27,32 +27,38 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
         threshold written as a string; ``hours_from_scratch``; ``map`` of the last batch's
         proposals by name; ``measured_hours`` where every image of every batch was timed.
     """
-    thresholds = campaign.iou_thresholds
-    totals = {f"{iou:g}": campaign.totals(iou) for iou in thresholds}
-    any_total = campaign.totals(thresholds[0])
+    totals = {f"{iou:g}": campaign.totals(iou) for iou in campaign.iou_thresholds}
+    any_total = next(iter(totals.values()))
     hours_per_box = campaign.seconds_per_box / 3600
-
-    def by_iou(value: Callable[[Totals], float]) -> dict[str, float]:
-        return {name: value(item) for name, item in totals.items()}
-
+    names = ("added", "removed", "wt_reduction", "wb_reduction")
     result: dict[str, Any] = {
         "batches": len(campaign.workloads),
         "images": any_total.images,
         "objects": any_total.objects,
         "first_batch_objects": any_total.first_batch_objects,
-        "added": by_iou(lambda t: t.added),
-        "removed": by_iou(lambda t: t.removed),
-        "wt_reduction": by_iou(lambda t: t.wt_reduction),
-        "wb_reduction": by_iou(lambda t: t.wb_reduction),
+        **{name: {iou: getattr(t, name) for iou, t in totals.items()} for name in names},
         "hours_from_scratch": any_total.objects * hours_per_box,
-        "hours": by_iou(lambda t: t.wt * hours_per_box),
+        "hours": {iou: t.wt * hours_per_box for iou, t in totals.items()},
     }
     if campaign.workloads:
         result["map"] = dict(campaign.workloads[-1].average_precision)
-    measured = [w.measured_seconds for w in campaign.workloads]
-    if measured and all(seconds is not None for seconds in measured):
-        result["measured_hours"] = sum(s for s in measured if s is not None) / 3600
-    return result
+    return result | measured_hours(campaign)
+
+
+def measured_hours(campaign: CampaignResults) -> dict[str, float]:
+    """Return ``measured_hours``; nothing unless every image of every batch was timed."""
+    seconds = [w.measured_seconds for w in campaign.workloads]
+    timed = [s for s in seconds if s is not None]
+    return {"measured_hours": sum(timed) / 3600} if timed and len(timed) == len(seconds) else {}
+
+
+def _reductions(totals: Mapping[float, Totals]) -> Row:
+    """Return the savings in WT and WB, by column."""
+    return {
+        f"{measure}_reduction_iou_{iou:g}": getattr(t, f"{measure}_reduction")
+        for iou, t in totals.items()
+        for measure in ("wt", "wb")
+    }
 
 
 def saving(campaign: CampaignResults) -> list[Row]:
@@ -60,12 +66,10 @@ def saving(campaign: CampaignResults) -> list[Row]:
     rows = []
     by_iou = {iou: campaign.so_far(iou) for iou in campaign.iou_thresholds}
     for i, workload in enumerate(campaign.workloads):
-        first = by_iou[campaign.iou_thresholds[0]][i]
+        totals = {iou: so_far[i] for iou, so_far in by_iou.items()}
+        first = next(iter(totals.values()))
         row: Row = {"batch": workload.batch, "images": first.images, "objects": first.objects}
-        for iou, totals in by_iou.items():
-            row[f"wt_reduction_iou_{iou:g}"] = totals[i].wt_reduction
-            row[f"wb_reduction_iou_{iou:g}"] = totals[i].wb_reduction
-        rows.append(row)
+        rows.append(row | _reductions(totals))
     return rows
 
 
@@ -101,15 +105,11 @@ def what_if(campaign: CampaignResults) -> list[Row]:
     shown, so only a simulation has several.
     """
     scores = campaign.what_if_scores()
-    rows = []
-    for score in scores if len(scores) > 1 else []:
-        row: Row = {"score_threshold": score}
-        for iou in campaign.iou_thresholds:
-            totals = campaign.totals(iou, score)
-            row[f"wt_reduction_iou_{iou:g}"] = totals.wt_reduction
-            row[f"wb_reduction_iou_{iou:g}"] = totals.wb_reduction
-        rows.append(row)
-    return rows
+    return [
+        {"score_threshold": score}
+        | _reductions({iou: campaign.totals(iou, score) for iou in campaign.iou_thresholds})
+        for score in (scores if len(scores) > 1 else [])
+    ]
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -125,28 +125,26 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return rows
 
 
-def to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Format rows as CSV with a header line; None becomes an empty cell."""
+def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """Format rows as CSV; None becomes an empty cell.
+
+    Args:
+        rows: their values by column.
+        columns: of the header; those of the first row unless given.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
 def all_tables(campaign: CampaignResults) -> dict[str, str]:
-    """Return every table as CSV by file name; a table without rows keeps its header."""
-    both = [
-        f"{measure}_reduction_iou_{iou:g}"
-        for iou in campaign.iou_thresholds
-        for measure in ("wt", "wb")
-    ]
-    kinds = [f"{kind}_iou_{iou:g}" for iou in campaign.iou_thresholds for kind in EDITS]
+    """Return every table as CSV by file name; that of the thresholds may have a header alone."""
+    columns = _reductions({iou: campaign.totals(iou) for iou in campaign.iou_thresholds})
     return {
-        "saving.csv": to_csv(saving(campaign), ["batch", "images", "objects", *both]),
-        "edits.csv": to_csv(edits(campaign), ["batch", "images", *kinds]),
-        "map.csv": to_csv(
-            precision(campaign), ["batch", "trained_on_images", "map", "map_50", "map_75"]
-        ),
-        "thresholds.csv": to_csv(what_if(campaign), ["score_threshold", *both]),
+        "saving.csv": to_csv(saving(campaign)),
+        "edits.csv": to_csv(edits(campaign)),
+        "map.csv": to_csv(precision(campaign)),
+        "thresholds.csv": to_csv(what_if(campaign), ["score_threshold", *columns]),
     }

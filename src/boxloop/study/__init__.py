@@ -13,6 +13,6 @@ tables can be computed again from its proposals and the ground truth.
     cell        one campaign, turn by turn;  cell_files  its files
     computing   the pending cells in parallel;  tracking  finished cells in MLflow
     results     the rows of results.csv;  statistics  means, intervals, paired tests
-    tables, figures, page, published   the tables, also with the paper's numbers
+    tables, figures, published   the tables and figures, also with the paper's numbers
     report      writes them;  run  everything in order
 """

@@ -35,8 +35,8 @@ from boxloop.params import (
     Params,
     SimNetParams,
     TrainParams,
+    chain,
     check,
-    check_params,
 )
 from boxloop.terminal import Report, silent
 
@@ -292,9 +292,8 @@ def simulate(
     for name, changes in sections.items():
         content[name] = {**content.get(name, {}), **_plain(changes)}
     if turns is not None:
-        keys = ["empty", *(f"b{i:02d}" for i in range(turns))]
-        content["iterations"] = {key: {"previous": keys[i]} for i, key in enumerate(keys[1:])}
-    return run(dataset, check_params(content, "simulate"), progress)
+        content["iterations"] = chain(turns)
+    return run(dataset, check(Params, content, "simulate"), progress)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

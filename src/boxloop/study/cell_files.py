@@ -36,16 +36,13 @@ class Held:
         return cell.root / "data" / f"test-{self.digest[:10]}"
 
 
-def expected(
-    paths: CampaignPaths, params: Params, held: Held | None, *, checkpoints: bool
-) -> list[Path]:
-    """Return the files of a finished cell that are read again."""
+def expected(paths: CampaignPaths, params: Params, held: Held | None) -> list[Path]:
+    """Return the files of a finished cell that are read again, without its detectors."""
     keys = list(params.iterations)
     files = [paths.images, paths.truth]
     for key in keys:
         files += [paths.training(key), paths.proposals(key), paths.corrections(key)]
         files += [paths.labeled(key), paths.workload(key)]
-        files += [paths.detector(key)] if checkpoints else []
     if held is not None:
         files += [held.precision(paths, key) for key in [*keys[1:], LAST]]
     return files

@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 
 from boxloop import __version__
 from boxloop.campaign.paths import CampaignPaths
@@ -17,19 +16,22 @@ from boxloop.study.jobs import jobs_of
 from boxloop.study.pool import Job, Pool
 from boxloop.study.results import workload_rows
 from boxloop.study.study import Study
-from boxloop.study.tracking import CellTracker
+from boxloop.study.tracking import StudyTracker
 from boxloop.terminal import percent, reporting
 
 Print = Callable[[str], object]
 
 
-def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) -> dict[str, str]:
+def compute(
+    study: Study, left: Sequence[Cell], jobs: int | None, tracker: StudyTracker, say: Print
+) -> dict[str, str]:
     """Compute cells and what they depend on; if one fails, the others still run.
 
     Args:
         study: the study.
         left: the cells to compute.
         jobs: how many in parallel; None takes one per GPU, or one.
+        tracker: told about each finished cell.
         say: called with messages for the user.
 
     Returns:
@@ -46,8 +48,6 @@ def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) ->
     by_name = {cell.name: cell for cell in left}
     finished: dict[str, int] = {}
     started: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    done: SimpleQueue[Cell] = SimpleQueue()
 
     with reporting("turns of all cells") as report:
 
@@ -69,28 +69,17 @@ def compute(study: Study, left: Sequence[Cell], jobs: int | None, say: Print) ->
                 cell = by_name[job.name]
                 _write_mark(study, cell, started.get(job.name, time.time()))
                 say(_saved(study, cell))
-                done.put(cell)
+                tracker.done.put(cell)
 
         pool = Pool(size, gpus=gpus, logs=study.root / "logs")
-        failures = pool.run(work, progressed, ended, CellTracker(study, done, say))
-    for name, why in failures.items():
-        if name in by_name:
-            failed[name] = why
-    return failed
+        failed = pool.run(work, progressed, ended, tracker.track_one)
+    return {name: why for name, why in failed.items() if name in by_name}
 
 
 def _gpus(left: Sequence[Cell]) -> list[str]:
     """Return the GPUs for CUDA_VISIBLE_DEVICES; none where params name devices."""
-    devices = {
-        device
-        for cell in left
-        for device in (
-            cell.params.train.device,
-            cell.params.propose.device,
-            cell.params.features.device,
-            cell.params.simnet.device,
-        )
-    }
+    params = [cell.params for cell in left]
+    devices = {s.device for p in params for s in (p.train, p.propose, p.features, p.simnet)}
     if devices != {"auto"}:
         return []
     import torch  # takes seconds

@@ -16,7 +16,6 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, ImageSet
 from boxloop.datasets import Dataset, faults_payload
 from boxloop.errors import DatasetError, ParamsError
-from boxloop.files import write_json
 from boxloop.params import Params
 from boxloop.study.spec import Spec
 
@@ -57,7 +56,7 @@ class AnnotatedDataset:
         artifacts.write_images(paths.images, self.images)
         artifacts.write_truth(paths.truth, self.truth)
         if self.faults is not None:
-            write_json(paths.faults, self.faults, depth=3)
+            artifacts.write_faults(paths.faults, self.faults)
 
 
 def load_annotated(

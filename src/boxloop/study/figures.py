@@ -6,14 +6,14 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
-from boxloop.report.figures import LINES, MARKERS, STYLE, to_svg
+from boxloop.report.figures import as_svg, look
 from boxloop.report.tables import Row
 from boxloop.study.grid import Grid
 from boxloop.study.results import select
@@ -31,66 +31,59 @@ _SIDE = 160
 _GAP = 4
 
 
-def saving(rows: Sequence[Row], items: Sequence[Entry], grid: Grid, measure: str) -> bytes:
+@as_svg
+def saving(
+    axes: Axes, rows: Sequence[Row], items: Sequence[Entry], grid: Grid, measure: str
+) -> None:
     """Draw percent saved by approach: the mean, its interval, a tick for every seed."""
     items = [e for e in items if e.measure == measure and not e.label]
     columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
-    with mpl.rc_context(STYLE):
-        height = 1.2 + 0.16 * len(grid.approaches) * (len(columns) + 1)
-        figure = Figure(figsize=(6.4, height), layout="constrained")
-        axes = figure.subplots()
-        for i, (detector, iou) in enumerate(columns):
-            color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
-            offset = 0.8 * ((i + 1) / (len(columns) + 1) - 0.5)
-            mine = [e for e in items if e.detector == detector and e.iou == iou]
-            places = [grid.approaches.index(e.approach) + offset for e in mine]
-            axes.errorbar(
-                [e.mean.mean for e in mine],
-                places,
-                xerr=[e.mean.half or 0.0 for e in mine],
-                fmt=marker,
-                color=color,
-                capsize=3,
-                label=f"{detector}, IoU {iou:g}",
-            )
-            for e, place in zip(mine, places, strict=True):
-                seeds = select(rows, shown=1, iou=iou, detector=detector, approach=e.approach.name)
-                values = [100 * r[f"{measure}_reduction"] for r in seeds]
-                axes.plot(values, [place] * len(values), "|", color=color, markersize=5)
-        axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_yticks(range(len(grid.approaches)), [a.name for a in grid.approaches])
-        axes.set_ylim(len(grid.approaches) - 0.5, -0.5)
-        axes.set_xlabel(f"{MEASURES[measure]} saved, %")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
-        return to_svg(figure)
+    assert isinstance(axes.figure, Figure)
+    axes.figure.set_figheight(1.2 + 0.16 * len(grid.approaches) * (len(columns) + 1))
+    for i, (detector, iou) in enumerate(columns):
+        color, marker = look(i).values()
+        offset = 0.8 * ((i + 1) / (len(columns) + 1) - 0.5)
+        mine = [e for e in items if e.detector == detector and e.iou == iou]
+        places = [grid.approaches.index(e.approach) + offset for e in mine]
+        axes.errorbar(
+            [e.mean.mean for e in mine],
+            places,
+            xerr=[e.mean.half or 0.0 for e in mine],
+            fmt=marker,
+            color=color,
+            capsize=3,
+            label=f"{detector}, IoU {iou:g}",
+        )
+        for e, place in zip(mine, places, strict=True):
+            seeds = select(rows, shown=1, iou=iou, detector=detector, approach=e.approach.name)
+            values = [100 * r[f"{measure}_reduction"] for r in seeds]
+            axes.plot(values, [place] * len(values), "|", color=color, markersize=5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(grid.approaches)), [a.name for a in grid.approaches])
+    axes.set_ylim(len(grid.approaches) - 0.5, -0.5)
+    axes.set_xlabel(f"{MEASURES[measure]} saved, %")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
-def precision(rows: Sequence[Row], grid: Grid, detector: str, column: str) -> bytes:
+@as_svg
+def precision(axes: Axes, rows: Sequence[Row], grid: Grid, detector: str, column: str) -> None:
     """Draw mAP on the test set against images labeled, with intervals over the seeds."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-        axes = figure.subplots()
-        for i, approach in enumerate(grid.approaches):
-            color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
-            mine = select(rows, detector=detector, approach=approach.name)
-            if not mine:
-                continue
-            sizes = sorted({row["labeled_images"] for row in mine})
-            means = [
-                mean([row[column] for row in select(mine, labeled_images=size)]) for size in sizes
-            ]
-            axes.plot(
-                sizes, [m.mean for m in means], color=color, marker=marker, label=approach.name
-            )
-            if all(m.half is not None for m in means):
-                low = [m.mean - (m.half or 0.0) for m in means]
-                high = [m.mean + (m.half or 0.0) for m in means]
-                axes.fill_between(sizes, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.set(xlabel="labeled images", ylabel=PRECISIONS[column])
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-        axes.legend()
-        return to_svg(figure)
+    for i, approach in enumerate(grid.approaches):
+        mine = select(rows, detector=detector, approach=approach.name)
+        if not mine:
+            continue
+        sizes = sorted({row["labeled_images"] for row in mine})
+        means = [mean([r[column] for r in select(mine, labeled_images=size)]) for size in sizes]
+        axes.plot(sizes, [m.mean for m in means], label=approach.name, **look(i))
+        if all(m.half is not None for m in means):
+            low = [m.mean - (m.half or 0.0) for m in means]
+            high = [m.mean + (m.half or 0.0) for m in means]
+            color = look(i)["color"]
+            axes.fill_between(sizes, low, high, color=color, alpha=0.15, linewidth=0)
+    axes.set(xlabel="labeled images", ylabel=PRECISIONS[column])
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend()
 
 
 def samples(images: Sequence[ImageRef]) -> bytes:

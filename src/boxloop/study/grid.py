@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,13 +109,11 @@ def slug(name: str) -> str:
 
 def approaches(spec: Spec) -> list[Approach]:
     """Return the rows of the tables, in the order of study.yaml."""
-    found = []
-    for strategy in spec.axes.orderings:
-        kinds: Sequence[str | None] = (
-            list(spec.features) if find_strategy(strategy).needs_features else [None]
-        )
-        found += [Approach(strategy, kind) for kind in kinds]
-    return found
+    return [
+        Approach(strategy, kind)
+        for strategy in spec.axes.orderings
+        for kind in (spec.features if find_strategy(strategy).needs_features else [None])
+    ]
 
 
 def cells(
@@ -131,22 +130,12 @@ def cells(
         ParamsError: the parameters of a cell cannot be used.
     """
     result = []
-    for seed in spec.axes.seeds:
-        for label, part in parts.items():
-            for detector in spec.detectors:
-                for approach in approaches(spec):
-                    params = spec.params(approach.strategy, approach.features, detector, seed)
-                    result.append(
-                        Cell(
-                            approach,
-                            detector,
-                            seed,
-                            label,
-                            params,
-                            _inputs(params, approach, whole, part),
-                            params.model_dump(mode="json", include={"review", "account"}),
-                        )
-                    )
+    axes = (spec.axes.seeds, parts.items(), spec.detectors, approaches(spec))
+    for seed, (label, part), detector, approach in itertools.product(*axes):
+        params = spec.params(approach.strategy, approach.features, detector, seed)
+        inputs = _inputs(params, approach, whole, part)
+        counted = params.model_dump(mode="json", include={"review", "account"})
+        result.append(Cell(approach, detector, seed, label, params, inputs, counted))
     return result
 
 
@@ -158,7 +147,7 @@ def _inputs(
         "format": _FORMAT,
         "dataset": part.digest,
         **params.model_dump(mode="json", include=sections),
-        "weights": weights_digest(params.train.weights),
+        "weights": _weights_digest(params.train.weights),
         "strategy": approach.strategy,
     }
     batch = params.batch
@@ -179,7 +168,7 @@ def simnet_inputs(params: Params, whole: AnnotatedDataset) -> dict[str, Any]:
         "format": _FORMAT,
         "images": whole.images_digest,
         "simnet": params.simnet.model_dump(mode="json"),
-        "weights": weights_digest(params.simnet.weights),
+        "weights": _weights_digest(params.simnet.weights),
         "network": features.network,
         "input_size": features.input_size,
     }
@@ -191,7 +180,7 @@ def features_inputs(params: Params, whole: AnnotatedDataset) -> dict[str, Any]:
         "format": _FORMAT,
         "images": whole.images_digest,
         "features": params.features.model_dump(mode="json"),
-        "weights": weights_digest(params.features.weights),
+        "weights": _weights_digest(params.features.weights),
     }
     if params.features.weights == SIMNET:
         content["simnet"] = simnet_inputs(params, whole)
@@ -210,7 +199,7 @@ def order_inputs(cell: Cell, whole: AnnotatedDataset, part: AnnotatedDataset) ->
     return content
 
 
-def weights_digest(weights: str) -> str | None:
+def _weights_digest(weights: str) -> str | None:
     """Return the digest of the file that ``weights`` names; None where it names none."""
     path = Path(weights)
     return file_digest(path) if path.is_file() else None

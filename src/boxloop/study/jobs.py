@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -17,93 +18,73 @@ from boxloop.study.study import Study
 
 
 def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
-    """Everything that is to be computed, each thing once."""
+    """Return the jobs that compute these cells, and what several of them share before them."""
     shared: dict[str, Job] = {}
+
+    def add(
+        content: Mapping[str, Any], name: str, out: Path, *needs: str, **files: Path | None
+    ) -> tuple[str, ...]:
+        """Add a job unless its file is there; return the names to wait for."""
+        if out.exists():
+            return ()
+        places = {key: str(path) for key, path in {**files, "out": out}.items() if path}
+        shared.setdefault(name, Job(name, {**content, "files": places}, needs))
+        return (name,)
+
     own: list[Job] = []
+    images = CampaignPaths(study.shared).images
     for cell in left:
-        order, needs = _order_job(study, cell, shared)
-        paths = study.paths(cell)
-        _prepare(study, cell, paths)
-        held, simnet = study.held, _simnet(study, cell)
-        content = {
+        simnet, features, order = _shared_files(study, cell)
+        log = simnet and simnet.with_suffix(".json")
+        params: dict[str, Any] = {"params": cell.params.model_dump(mode="json")}
+        needs: tuple[str, ...] = ()
+        if features is not None:
+            if simnet is not None and not features.exists():
+                content = {"kind": "simnet", **params}
+                needs = add(content, simnet.parent.name, simnet, images=images, log=log)
+            content, name = {"kind": "features", **params}, f"features {features.parent.name}"
+            needs = add(content, name, features, *needs, images=images, simnet=simnet)
+        ids = [image.id for image in study.parts[cell.label].images.images]
+        content = {"kind": "order", **params, "image_ids": ids}
+        needs = add(content, f"order {order.stem}", order, *needs, features=features)
+        _prepare(study, cell)
+        held = study.held
+        whole: dict[str, Any] = {
             "kind": "cell",
-            "params": cell.params.model_dump(mode="json"),
+            **params,
             "counted": cell.counted,
-            "folder": str(paths.root),
+            "folder": str(study.paths(cell).root),
             "order": str(order),
-            "simnet": None if simnet is None else str(simnet.with_suffix(".json")),
-            "held": None
-            if held is None
-            else {"folder": str(held.paths.root), "digest": held.digest},
+            "simnet": log and str(log),
+            "held": held and {"folder": str(held.paths.root), "digest": held.digest},
             "checkpoints": study.spec.axes.checkpoints,
         }
-        own.append(Job(cell.name, content, needs))
+        own.append(Job(cell.name, whole, needs))
     return [*shared.values(), *own]
 
 
-def _prepare(study: Study, cell: Cell, paths: CampaignPaths) -> None:
-    """Writes what a campaign's folder begins with."""
+def _shared_files(study: Study, cell: Cell) -> tuple[Path | None, Path | None, Path]:
+    """Return the files of SimNet, the features and the order; None where it needs none."""
+    params, whole, kind = cell.params, study.whole, cell.approach.features
+    simnet = features = None
+    if kind is not None:
+        name = f"features-{kind}-{digest(features_inputs(params, whole))[:16]}"
+        features = study.shared / name / "features.npz"
+        if params.features.weights == SIMNET:
+            name = f"simnet-{digest(simnet_inputs(params, whole))[:16]}"
+            simnet = study.shared / name / "simnet.pt"
+    inputs = order_inputs(cell, whole, study.parts[cell.label])
+    name = f"{slug(cell.approach.name)}-{digest(inputs)[:16]}.json"
+    return simnet, features, study.shared / "orders" / name
+
+
+def _prepare(study: Study, cell: Cell) -> None:
+    """Write what a campaign's folder begins with."""
+    paths = study.paths(cell)
     study.parts[cell.label].write(paths)
     path = paths.root / "params.yaml"
-    content = cell.params.model_dump(mode="json")
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(f"# The cell {cell.name} of a study, written by boxloop.\n")
         editor = YAML()
         editor.width = 100
-        editor.dump(content, file)
-
-
-def _order_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Path, tuple[str, ...]]:
-    """The file of a cell's order, and the jobs that it needs; shared jobs are added."""
-    part = study.parts[cell.label]
-    needs: tuple[str, ...] = ()
-    features: Path | None = None
-    if cell.approach.features is not None:
-        features, needs = _features_job(study, cell, shared)
-    inputs = order_inputs(cell, study.whole, part)
-    out = study.shared / "orders" / f"{slug(cell.approach.name)}-{digest(inputs)[:16]}.json"
-    name = f"order {out.stem}"
-    if out.exists():
-        return out, ()
-    content = {
-        "kind": "order",
-        "params": cell.params.model_dump(mode="json"),
-        "image_ids": [image.id for image in part.images.images],
-        "features": None if features is None else str(features),
-        "out": str(out),
-    }
-    shared.setdefault(name, Job(name, content, needs))
-    return out, (name,)
-
-
-def _features_job(study: Study, cell: Cell, shared: dict[str, Job]) -> tuple[Path, tuple[str, ...]]:
-    params, kind = cell.params, cell.approach.features
-    inputs = features_inputs(params, study.whole)
-    out = study.shared / f"features-{kind}-{digest(inputs)[:16]}" / "features.npz"
-    name = f"features {out.parent.name}"
-    if out.exists():
-        return out, ()
-    simnet = _simnet(study, cell)
-    content = {
-        "kind": "features",
-        "params": params.model_dump(mode="json"),
-        "images": str(CampaignPaths(study.shared).images),
-        "simnet": None if simnet is None else str(simnet),
-        "out": str(out),
-    }
-    needs: tuple[str, ...] = ()
-    if simnet is not None and not simnet.exists():
-        needs = (simnet.parent.name,)
-        log = str(simnet.with_suffix(".json"))
-        train = {**content, "kind": "simnet", "out": str(simnet), "log": log}
-        shared.setdefault(needs[0], Job(needs[0], train))
-    shared.setdefault(name, Job(name, content, needs))
-    return out, (name,)
-
-
-def _simnet(study: Study, cell: Cell) -> Path | None:
-    """The file of the SimNet that a cell's features come from, if they do."""
-    if cell.approach.features is None or cell.params.features.weights != SIMNET:
-        return None
-    name = f"simnet-{digest(simnet_inputs(cell.params, study.whole))[:16]}"
-    return study.shared / name / "simnet.pt"
+        editor.dump(cell.params.model_dump(mode="json"), file)

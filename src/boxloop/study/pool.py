@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from boxloop.errors import BoxloopError
@@ -34,20 +36,9 @@ class Job:
     needs: tuple[str, ...] = ()
 
 
-@dataclass
-class _State:
-    """The state that the threads share, guarded by ``changed``."""
-
-    waiting: list[Job]
-    names: frozenset[str]
-    finished: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    stopped: bool = False
-    changed: threading.Condition = field(default_factory=threading.Condition)
-
-
 OnProgress = Callable[[Job, str, int, int], None]
 OnEnd = Callable[[Job, str | None], None]
+_Message = Mapping[str, Any]
 
 
 class Pool:
@@ -67,6 +58,8 @@ class Pool:
         """
         self._size, self._gpus, self._logs = size, list(gpus), logs
         self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._messages = SimpleQueue[tuple[subprocess.Popen[str] | None, _Message]]()
+        self._stopped = False
 
     def run(
         self,
@@ -79,81 +72,90 @@ class Pool:
 
         Args:
             jobs: in the order in which they start.
-            on_progress: called with (job, step, done, total), from several threads, one at a time.
+            on_progress: called with (job, step, done, total), from a thread of its own.
             on_end: called with a finished job and None, or a failed one and its error message,
-                from several threads, one at a time. If it raises BoxloopError or OSError, the job
-                has failed.
+                from the same thread. If it raises BoxloopError or OSError, the job has failed.
             meanwhile: called repeatedly by the waiting thread.
 
         Returns:
             The error message of each failed job, by its name.
         """
-        state = _State(list(jobs), frozenset(job.name for job in jobs))
-        threads = [
-            threading.Thread(target=self._work, args=(slot, state, on_progress, on_end))
-            for slot in range(min(self._size, len(jobs)))
-        ]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    # A join without a timeout would block Ctrl-C.
-                    thread.join(0.2)
-                    meanwhile()
-        finally:
-            with state.changed:
-                state.stopped = True
-                state.changed.notify_all()
-            self._end()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
-        return state.failed
-
-    def _work(self, slot: int, state: _State, on_progress: OnProgress, on_end: OnEnd) -> None:
-        while (job := _next(state, on_end)) is not None:
-            why: str | None = None
+        with ThreadPoolExecutor(1) as executor:
+            failed = executor.submit(self._run, jobs, on_progress, on_end)
             try:
-                for message in self._exchange(slot, job):
-                    with state.changed:
-                        if "what" in message:
-                            on_progress(job, message["what"], message["done"], message["total"])
-                    why = message.get("error")
-                    if message.get("unexpected"):
-                        why = f"{why} (a fault of boxloop's own; see {self._log(slot)})"
-            except _WorkerEnded as error:
-                why = f"its process ended ({error}); see {self._log(slot)}"
-            with state.changed:
-                if state.stopped:
-                    return
-                try:
-                    on_end(job, why)
-                except (BoxloopError, OSError) as error:
-                    why = str(error)
-                if why is None:
-                    state.finished.add(job.name)
-                else:
-                    state.failed[job.name] = why
-                state.changed.notify_all()
+                while not failed.done():
+                    # A wait without a timeout would block Ctrl-C.
+                    wait([failed], 0.2)
+                    meanwhile()
+                return failed.result()
+            finally:
+                self._stopped = True
+                self._messages.put((None, {}))
+                wait([failed])
+                self._end()
 
-    def _exchange(self, slot: int, job: Job) -> Any:
+    def _run(self, jobs: Sequence[Job], on_progress: OnProgress, on_end: OnEnd) -> dict[str, str]:
+        """Give each free worker the next job that can start, until none is left."""
+        names, waiting = {job.name for job in jobs}, list(jobs)
+        running: dict[int, Job] = {}
+        finished: set[str] = set()
+        failed: dict[str, str] = {}
+
+        def end(job: Job, why: str | None) -> None:
+            try:
+                on_end(job, why)
+            except (BoxloopError, OSError) as error:
+                why = str(error)
+            if why is None:
+                finished.add(job.name)
+            else:
+                failed[job.name] = why
+
+        while not self._stopped:
+            while lack := next(((j, n) for j in waiting for n in j.needs if n in failed), None):
+                waiting.remove(lack[0])
+                end(lack[0], f"it needs {lack[1]}, which failed: {failed[lack[1]]}")
+            for slot in (s for s in range(self._size) if s not in running):
+                ready = (j for j in waiting if not any(n in names - finished for n in j.needs))
+                if (job := next(ready, None)) is not None:
+                    waiting.remove(job)
+                    running[slot] = job
+                    self._send(slot, job)
+            if not running:
+                break
+            process, message = self._messages.get()
+            slot = next((s for s in running if self._processes[s] is process), -1)
+            if "what" in message and slot >= 0:
+                on_progress(running[slot], message["what"], message["done"], message["total"])
+            elif slot >= 0:
+                why = message.get("error")
+                if message.get("unexpected"):
+                    why = f"{why} (a fault of boxloop's own; see {self._log(slot)})"
+                end(running.pop(slot), why)
+        return failed
+
+    def _send(self, slot: int, job: Job) -> None:
         process = self._processes.get(slot)
         if process is None or process.poll() is not None:
             process = self._processes[slot] = self._start(slot)
+            threading.Thread(target=self._listen, args=(slot, process), daemon=True).start()
         assert process.stdin is not None
-        assert process.stdout is not None
-        try:
+        # A process that has just ended is told by the thread that listens to it.
+        with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(job.content) + "\n")
             process.stdin.flush()
-        except OSError:
-            raise _WorkerEnded(_how(process)) from None
+
+    def _listen(self, slot: int, process: subprocess.Popen[str]) -> None:
+        """Collect the messages of a worker until it ends, which is the last of them."""
+        assert process.stdout is not None
         for line in process.stdout:
-            message = json.loads(line)
-            yield message
-            if "what" not in message:
-                return
-        raise _WorkerEnded(_how(process))
+            # A process that is killed may leave half a line.
+            with contextlib.suppress(json.JSONDecodeError):
+                self._messages.put((process, json.loads(line)))
+        code = process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        why = f"its process ended ({how}); see {self._log(slot)}"
+        self._messages.put((process, {"error": why}))
 
     def _start(self, slot: int) -> subprocess.Popen[str]:
         threads = str(max(1, (os.cpu_count() or 1) // self._size))
@@ -191,37 +193,3 @@ class Pool:
                 process.kill()
                 process.wait()
         self._processes.clear()
-
-
-class _WorkerEnded(Exception):
-    """A worker ended during a job."""
-
-
-def _how(process: subprocess.Popen[str]) -> str:
-    code = process.wait()
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _next(state: _State, on_end: OnEnd) -> Job | None:
-    """Return the next job that can start; None when none is left."""
-    with state.changed:
-        while not state.stopped:
-            _fail_dependents(state, on_end)
-            for job in state.waiting:
-                if all(n in state.finished or n not in state.names for n in job.needs):
-                    state.waiting.remove(job)
-                    return job
-            if not state.waiting:
-                return None
-            state.changed.wait()
-    return None
-
-
-def _fail_dependents(state: _State, on_end: OnEnd) -> None:
-    for job in list(state.waiting):
-        lacking = next((n for n in job.needs if n in state.failed), None)
-        if lacking is not None:
-            state.waiting.remove(job)
-            state.failed[job.name] = f"it needs {lacking}, which failed: {state.failed[lacking]}"
-            on_end(job, state.failed[job.name])
-            state.changed.notify_all()

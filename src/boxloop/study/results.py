@@ -5,51 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from boxloop.campaign.artifacts import read_precision
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
-from boxloop.files import read_json
 from boxloop.report.tables import Row
 from boxloop.study.cell_files import LAST, Held
 from boxloop.study.grid import Cell
 
-COLUMNS = (
-    "cell",
-    "class",
-    "approach",
-    "strategy",
-    "features",
-    "detector",
-    "seed",
-    "iou",
-    "score_threshold",
-    "shown",
-    "images",
-    "objects",
-    "first_batch_objects",
-    "added",
-    "removed",
-    "wb",
-    "wt",
-    "wb_reduction",
-    "wt_reduction",
-)
-
 AFTER_THE_LAST = "after the last"
 """Turn, in precision.csv, of the detector that was trained on all images."""
 
-PRECISION_COLUMNS = (
-    "cell",
-    "approach",
-    "detector",
-    "seed",
-    "turn",
-    "labeled_images",
-    "map",
-    "map_50",
-    "map_75",
-    "voc07_map",
-    "voc_map",
-)
+_COUNTS = ("images", "objects", "first_batch_objects", "added", "removed")
+_TOTALS = (*_COUNTS, "wb", "wt", "wb_reduction", "wt_reduction")
 
 
 def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
@@ -59,40 +26,26 @@ def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
     """
     campaign = read_results(paths, cell.params)
     shown = cell.params.review.score_threshold
-    scores = sorted({*campaign.what_if_scores(), shown})
     rows = []
     for iou in campaign.iou_thresholds:
-        for score in scores:
+        for score in sorted({*campaign.what_if_scores(), shown}):
             totals = campaign.totals(iou, score)
-            rows.append(
-                {
-                    **_identity(cell),
-                    "iou": iou,
-                    "score_threshold": score,
-                    "shown": int(score == shown),
-                    "images": totals.images,
-                    "objects": totals.objects,
-                    "first_batch_objects": totals.first_batch_objects,
-                    "added": totals.added,
-                    "removed": totals.removed,
-                    "wb": totals.wb,
-                    "wt": totals.wt,
-                    "wb_reduction": totals.wb_reduction,
-                    "wt_reduction": totals.wt_reduction,
-                }
-            )
+            where = {"iou": iou, "score_threshold": score, "shown": int(score == shown)}
+            values = {name: getattr(totals, name) for name in _TOTALS}
+            rows.append({**_identity(cell), **where, **values})
     return rows
 
 
 def precision_rows(cell: Cell, paths: CampaignPaths, held: Held) -> list[Row]:
     """Return the precision of each turn's detector on the test set, and of the last one."""
+    who = {name: _identity(cell)[name] for name in ("cell", "approach", "detector", "seed")}
     rows = []
     for key in [*list(cell.params.iterations)[1:], LAST]:
-        content = read_json(held.precision(paths, key))
-        who = {k: v for k, v in _identity(cell).items() if k in PRECISION_COLUMNS}
-        values = {name: content.get(name) for name in PRECISION_COLUMNS[6:]}
-        turn = AFTER_THE_LAST if key == LAST else key
-        rows.append({**who, "turn": turn, "labeled_images": content["trained_on_images"], **values})
+        found = read_precision(held.precision(paths, key))
+        turn = {"turn": AFTER_THE_LAST if key == LAST else key}
+        size = {"labeled_images": found.trained_on_images}
+        values = found.model_dump(exclude={"format", "trained_on_images"})
+        rows.append({**who, **turn, **size, **values})
     return rows
 
 

@@ -10,17 +10,15 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import StudyError, StudyStopped
 from boxloop.files import write_json
 from boxloop.report.tables import Row
 from boxloop.study.computing import compute
-from boxloop.study.grid import Cell
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
 from boxloop.study.study import Study
-from boxloop.study.tracking import track_finished
+from boxloop.study.tracking import StudyTracker
 
 Print = Callable[[str], object]
 
@@ -58,17 +56,15 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     axes = study.spec.axes.model_dump(mode="json")
     # Documents the folder, and becomes an artifact in MLflow.
     write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
-    failed: dict[str, str] = {}
-    if left:
-        failed = compute(study, left, jobs, say)
-        for cell in left:
-            if cell.name not in failed and not study.is_done(cell):
-                failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"
+    tracker = StudyTracker(study, say)
+    failed = compute(study, left, jobs, tracker, say) if left else {}
+    for cell in left:
+        if cell.name not in failed and not study.is_done(cell):
+            failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"
     outcome = _collect(study, failed)
-    text, points, files = write_outputs(study.root, outcome)
-    files.append(study.root / "study.json")
+    text, points, files = write_outputs(outcome)
     say("\n" + text)
-    track_finished(study, outcome.finished, points, files, say)
+    tracker.track_all(outcome.finished, points, [*files, study.root / "study.json"])
     if failed:
         # Below the tables, where they are not overlooked.
         for name, why in failed.items():
@@ -81,29 +77,15 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
 def _collect(study: Study, failed: Mapping[str, str]) -> Outcome:
     rows: list[Row] = []
     precision: list[Row] = []
-    finished: list[tuple[Cell, CampaignPaths]] = []
-    for cell in study.cells:
-        if cell.name in failed or not study.is_done(cell):
-            continue
-        paths = study.paths(cell)
-        rows += workload_rows(cell, paths)
+    finished = [c for c in study.cells if c.name not in failed and study.is_done(c)]
+    for cell in finished:
+        rows += workload_rows(cell, study.paths(cell))
         if study.held is not None:
-            precision += precision_rows(cell, paths, study.held)
-        finished.append((cell, paths))
+            precision += precision_rows(cell, study.paths(cell), study.held)
     if not rows:
         why = next(iter(failed.values()), "none was run")
         raise StudyError(f"no cell is finished, so there is no table: {why}")
-    return Outcome(
-        study.spec,
-        study.whole,
-        study.grid,
-        tuple(rows),
-        tuple(precision),
-        tuple(finished),
-        len(study.cells),
-        tuple(study.notes),
-        dict(failed),
-    )
+    return Outcome(study, rows, precision, finished, failed)
 
 
 @contextmanager

@@ -75,14 +75,16 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         raise DatasetError("a simulation corrects by annotations, and this dataset has none")
     say = say or (lambda what, done, of: None)
     images, classes = dataset.images, dataset.images.classes
-    p = params.order
-    ordered = order(
-        _features(dataset, params, say),
-        p.strategy,
-        seed=p.seed,
-        query_size=p.query_size,
-        linkage=p.linkage,
-    )
+    if find_strategy(params.order.strategy).needs_features:
+        table = extract_in_memory(
+            images.images,
+            params.features,
+            params.simnet,
+            lambda done, of: say("features", done, of),
+        )
+    else:
+        table = FeatureTable.without_vectors([ref.id for ref in images.images])
+    ordered = order(table, **params.order.model_dump())
     keys = list(params.iterations)
     batches = batching.plan(ordered.image_ids, keys, **params.batch.model_dump())
     annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
@@ -141,13 +143,3 @@ def extract_in_memory(
 
     trained, _ = training.train(images, simnet, params)
     return extract(images, params, progress, simnet=trained)
-
-
-def _features(dataset: Dataset, params: Params, say: Say) -> FeatureTable:
-    """Extract features, where the ordering needs them."""
-    refs = dataset.images.images
-    if not find_strategy(params.order.strategy).needs_features:
-        return FeatureTable.without_vectors([ref.id for ref in refs])
-    return extract_in_memory(
-        refs, params.features, params.simnet, lambda done, of: say("features", done, of)
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from pydantic import Field, model_validator
 from boxloop.core.types import SIMULATED
 from boxloop.errors import ParamsError
 from boxloop.params import (
-    EMPTY,
     NAME,
     SIMNET,
     Params,
@@ -24,8 +22,8 @@ from boxloop.params import (
     Strategy,
     TrackParams,
     apply_override,
+    chain,
     check,
-    check_params,
     read_sections,
 )
 
@@ -125,7 +123,7 @@ class Spec:
     @property
     def track(self) -> TrackParams:
         """The section ``track`` of the study."""
-        return check_params(self.content, str(self.path)).track
+        return check(Params, self.content, str(self.path)).track
 
     def params(self, strategy: Strategy, features: str | None, detector: str, seed: int) -> Params:
         """Return the parameters of one cell.
@@ -139,36 +137,29 @@ class Spec:
         Raises:
             ParamsError: they cannot be used; names the entry of study.yaml.
         """
-        content: dict[str, Any] = copy.deepcopy(dict(self.content))
+        content = copy.deepcopy(dict(self.content))
         places = [str(self.path)]
         if features is None:
             content["features"] = {"weights": "none"}
             content.pop("simnet", None)
         elif self.features[features]:
             chosen = dict(self.features[features])
-            _merge(content, "simnet", chosen.pop("simnet", {}))
-            _merge(content, "features", chosen)
+            _nest(content, {"simnet": chosen.pop("simnet", {}), "features": chosen})
             places.append(f"features.{features}")
-        if self.detectors[detector]:
-            changes = self.detectors[detector]
-            train = content.get("train") or {}
+        if changes := self.detectors[detector]:
             if ("steps" in changes) != ("epochs" in changes):
-                train = {k: v for k, v in train.items() if k not in ("steps", "epochs")}
-            content["train"] = train
-            _merge(content, "train", changes)
+                for key in ("steps", "epochs"):
+                    (content.get("train") or {}).pop(key, None)
+            _nest(content, {"train": changes})
             places.append(f"detectors.{detector}")
-        _merge(content, "order", {"strategy": strategy})
         for key in self.axes.seeded:
-            _merge(content, key.partition(".")[0], {"seed": seed})
-        _merge(content, "review", {"annotator": SIMULATED})
+            _nest(content, {key.partition(".")[0]: {"seed": seed}})
+        fixed = {"order": {"strategy": strategy}, "review": {"annotator": SIMULATED}}
         # The study tracks its cells itself, and nobody continues a cell as a campaign.
-        _merge(content, "track", {"enabled": False, "checkpoints": False})
+        _nest(content, {**fixed, "track": {"enabled": False, "checkpoints": False}})
         if self.axes.turns is not None:
-            names = [EMPTY, *(f"b{i:02d}" for i in range(self.axes.turns))]
-            content["iterations"] = {
-                name: {"previous": previous} for previous, name in itertools.pairwise(names)
-            }
-        return check_params(content, ", ".join(places))
+            content["iterations"] = chain(self.axes.turns)
+        return check(Params, content, ", ".join(places))
 
     def test_dataset(self, params: Params) -> Params | None:
         """Return parameters whose section ``dataset`` is the test set's, or None.
@@ -179,16 +170,11 @@ class Spec:
         test = self.axes.test
         if test is None:
             return None
-        own = "format" in test
-        content = {} if own else params.dataset.model_dump(mode="json")
-        for key, value in test.items():
-            if isinstance(value, dict) and isinstance(content.get(key), dict):
-                content[key] = {**content[key], **value}
-            else:
-                content[key] = value
-        whole: dict[str, Any] = {"dataset": content}
-        _make_absolute(whole, self.path.parent)
-        return check_params(whole, f"{self.path}, test")
+        dataset = {} if "format" in test else params.dataset.model_dump(mode="json")
+        content = {"dataset": dataset}
+        _nest(content, {"dataset": test})
+        _make_absolute(content, self.path.parent)
+        return check(Params, content, f"{self.path}, test")
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
@@ -210,7 +196,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     if axes.params is not None:
         base = folder / axes.params
         content = read_sections(base)
-        check_params(content, str(base))
+        check(Params, content, str(base))
         _make_absolute(content, base.parent)
     changed: dict[str, Any] = copy.deepcopy(axes.set)
     _make_absolute(changed, folder)
@@ -223,7 +209,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     # A missing section takes boxloop's defaults, even where an axis adds a key to it.
     content.setdefault("train", Params().train.model_dump(mode="json"))
     _train_length(content["train"], axes.detectors)
-    base_params = check_params(content, str(path))
+    base_params = check(Params, content, str(path))
     features = axes.features or {_features_name(base_params): {}}
     detectors = axes.detectors or {base_params.train.detector: {}}
     for chosen in (*features.values(), *detectors.values()):
@@ -258,14 +244,12 @@ def _features_name(params: Params) -> str:
     return "imagenet" if weights.startswith("IMAGENET") else params.features.network
 
 
-def _merge(content: dict[str, Any], section: str, changes: Mapping[str, Any]) -> None:
-    before = content.get(section)
-    content[section] = {**(before if isinstance(before, dict) else {}), **changes}
-
-
 def _nest(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Write a copy of the changes over the content, key by key."""
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(content.get(key), dict):
+        if isinstance(value, Mapping):
+            if not isinstance(content.get(key), dict):
+                content[key] = {}
             _nest(content[key], value)
         else:
             content[key] = value

@@ -49,8 +49,16 @@ class Study:
             with reporting("reading the test set") as report:
                 self.test = load_test_set(test, self.shared / "drawn-test", self.whole, report)
             self.held = Held(CampaignPaths(self.shared / "test"), self.test.digest)
-            self._note_overlap()
-        self._note_size()
+            if count := count_shared_images(self.whole, self.test):
+                self.notes.append(
+                    f"{count} of the {len(self.test.images)} images of the test set are among those"
+                    " that are labeled: its precision is of images that detectors were trained on"
+                )
+        if spec.axes.paper is not None:
+            images = self.whole.images
+            size = DatasetSize(len(images), self.whole.objects, len(images.classes))
+            note = check_size(spec.axes.paper, size)
+            self.notes += [] if note is None else [note]
         self.cells = cells(spec, self.whole, self.parts)
         for cell in self.cells:
             self._check_batches(cell)
@@ -86,31 +94,10 @@ class Study:
         if not mark.exists():
             return False
         content = read_json(mark)
-        same = (
-            content.get("inputs") == cell.inputs
-            and content.get("counted") == cell.counted
-            and list(cell.params.iterations) == content.get("turns")
-        )
-        files = expected(paths, cell.params, self.held, checkpoints=False)
-        return same and all(path.exists() for path in files)
-
-    def _note_overlap(self) -> None:
-        assert self.test is not None
-        count = count_shared_images(self.whole, self.test)
-        if count:
-            self.notes.append(
-                f"{count} of the {len(self.test.images)} images of the test set are among those"
-                " that are labeled: its precision is of images that detectors were trained on"
-            )
-
-    def _note_size(self) -> None:
-        name = self.spec.axes.paper
-        if name is None:
-            return
-        images = self.whole.images
-        note = check_size(name, DatasetSize(len(images), self.whole.objects, len(images.classes)))
-        if note is not None:
-            self.notes.append(note)
+        turns = list(cell.params.iterations)
+        wanted = {"inputs": cell.inputs, "counted": cell.counted, "turns": turns}
+        same = all(content.get(name) == value for name, value in wanted.items())
+        return same and all(path.exists() for path in expected(paths, cell.params, self.held))
 
     def _check_batches(self, cell: Cell) -> None:
         """Refuse batches that do not fit the number of images."""

@@ -6,8 +6,8 @@ is both, one class at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from boxloop.report.tables import Row, to_csv
@@ -18,25 +18,6 @@ from boxloop.study.spec import BASELINE
 from boxloop.study.statistics import CONFIDENCE, FEW, Mean, Paired, mean, paired
 
 MEASURES: Mapping[str, str] = {"wt": "time (W_T)", "wb": "boxes (W_B)"}
-
-CSV_COLUMNS = (
-    "table",
-    "measure",
-    "iou",
-    "class",
-    "approach",
-    "detector",
-    "n",
-    "mean",
-    "low",
-    "high",
-    "paired_n",
-    "paired_mean",
-    "paired_low",
-    "paired_high",
-    "paired_p",
-    "paper",
-)
 
 
 @dataclass(frozen=True)
@@ -91,27 +72,16 @@ def _column(
         for approach in grid.approaches
     }
     baseline = next((v for a, v in values.items() if a.strategy == BASELINE), {})
-    return [
-        Entry(
-            measure,
-            iou,
-            label,
-            approach,
-            detector,
-            mean(list(by.values())),
-            None if approach.strategy == BASELINE else paired(by, baseline),
-            published(
-                grid.paper,
-                approach,
-                grid.params[approach, detector],
-                measure,
-                iou,
-                label or None,
-            ),
-        )
-        for approach, by in values.items()
-        if by
-    ]
+    result = []
+    for approach, by in values.items():
+        if by:
+            params = grid.params[approach, detector]
+            difference = None if approach.strategy == BASELINE else paired(by, baseline)
+            paper = published(grid.paper, approach, params, measure, iou, label or None)
+            of_seeds = mean(list(by.values()))
+            entry = Entry(measure, iou, label, approach, detector, of_seeds, difference, paper)
+            result.append(entry)
+    return result
 
 
 def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[int, float]:
@@ -127,31 +97,24 @@ def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[i
 
 def entries_csv(items: Sequence[Entry]) -> str:
     """Format all entries as CSV, unrounded."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     for e in items:
-        row: dict[str, Any] = {
-            "table": e.table,
-            "measure": e.measure,
-            "iou": e.iou,
-            "class": e.label,
-            "approach": e.approach.name,
-            "detector": e.detector,
-            "n": e.mean.n,
-            "mean": e.mean.mean,
-            "low": e.mean.low,
-            "high": e.mean.high,
-            "paper": e.paper,
-        }
-        if e.paired is not None:
-            row |= {
-                "paired_n": e.paired.n,
-                "paired_mean": e.paired.mean,
-                "paired_low": e.paired.low,
-                "paired_high": e.paired.high,
-                "paired_p": e.paired.p,
+        difference = {} if e.paired is None else asdict(e.paired)
+        names = [field.name for field in fields(Paired)]
+        rows.append(
+            {
+                "table": e.table,
+                "measure": e.measure,
+                "iou": e.iou,
+                "class": e.label,
+                "approach": e.approach.name,
+                "detector": e.detector,
+                **asdict(e.mean),
+                **{f"paired_{name}": difference.get(name) for name in names},
+                "paper": e.paper,
             }
-        rows.append(row)
-    return to_csv(rows, CSV_COLUMNS)
+        )
+    return to_csv(rows)
 
 
 # --- text tables ----------------------------------------------------------------------------------
@@ -187,124 +150,103 @@ class TextTable:
         return "\n".join(lines) + "\n"
 
 
+_Places = Sequence[tuple[str, Mapping[str, Any]]]
+"""Names of rows or columns, each with the attributes that its entries have."""
+
+
 def text_tables(items: Sequence[Entry], grid: Grid) -> list[TextTable]:
     """Return the tables in the paper's form, each followed by the differences to random."""
-    if grid.labels:
-        return [
-            t for d in grid.detectors for iou in grid.ious for t in _table_3(items, grid, d, iou)
-        ]
     result = []
-    for number, measure in ((1, "wt"), (2, "wb")):
+    columns: _Places
+    rows: _Places
+    cells = [(d, iou, f"{d}, IoU {iou:g}") for d in grid.detectors for iou in grid.ious]
+    if grid.labels:
+        names = {"wt": "W_T", "wb": "W_B"}
+        rows = [(label, {"label": label}) for label in [*grid.labels, AVERAGE]]
+        columns = [
+            (f"{a.name} {name}", {"approach": a, "measure": measure})
+            for a in grid.approaches
+            for measure, name in names.items()
+        ]
+        compared = [c for c in columns if c[1]["approach"].strategy != BASELINE]
+        for detector, iou, where in cells:
+            mine = [e for e in items if e.detector == detector and e.iou == iou]
+            title = f"Table 3. Reduction, one class at a time, %; {where}"
+            result.append(_table(title, mine, "Class", rows, columns, grid))
+            if grid.has_baseline:
+                title = f"Table 3, against random on the same seeds, points; {where}"
+                result.append(_differences(title, mine, "Class", rows, compared))
+        return result
+    columns = [(name, {"detector": d, "iou": iou}) for d, iou, name in cells]
+    for number, (measure, what) in enumerate(MEASURES.items(), start=1):
         mine = [e for e in items if e.measure == measure]
-        title = f"Table {number}. Reduction of {MEASURES[measure]}, %"
-        result.append(_table(title, mine, grid, _spread, papers=True, note=_note(mine, grid)))
+        rows = [(a.name, {"approach": a}) for a in _done(mine, grid)]
+        title = f"Table {number}. Reduction of {what}, %"
+        result.append(_table(title, mine, "Approach", rows, columns, grid))
         if grid.has_baseline:
-            result.append(
-                _table(
-                    f"Table {number}, against random on the same seeds, points",
-                    [e for e in mine if e.paired is not None],
-                    grid,
-                    _difference,
-                    papers=False,
-                    note=_paired_note(mine),
-                )
-            )
+            rows = [(a.name, {"approach": a}) for a in _done([e for e in mine if e.paired], grid)]
+            title = f"Table {number}, against random on the same seeds, points"
+            result.append(_differences(title, mine, "Approach", rows, columns))
     return result
+
+
+def _done(items: Sequence[Entry], grid: Grid) -> list[Approach]:
+    return [a for a in grid.approaches if any(e.approach == a for e in items)]
+
+
+def _find(items: Sequence[Entry], *wanted: Mapping[str, Any]) -> Entry | None:
+    """Return the entry whose attributes have these values."""
+    pairs = [pair for values in wanted for pair in values.items()]
+    return next((e for e in items if all(getattr(e, k) == v for k, v in pairs)), None)
 
 
 def _table(
-    title: str,
-    items: Sequence[Entry],
-    grid: Grid,
-    text: Callable[[Entry], str],
-    *,
-    papers: bool,
-    note: str,
+    title: str, items: Sequence[Entry], corner: str, rows: _Places, columns: _Places, grid: Grid
 ) -> TextTable:
-    """Build a table with a row per approach, a column per detector and IoU."""
-    columns = [(d, iou) for d in grid.detectors for iou in grid.ious]
-    found = {(e.approach, e.detector, e.iou): e for e in items}
-    with_paper = papers and any(e.paper is not None for e in items)
-    head, cells, best = ["Approach"], [[a.name] for a in grid.approaches], set()
-    for detector, iou in columns:
-        column = [found.get((a, detector, iou)) for a in grid.approaches]
-        head.append(f"{detector}, IoU {iou:g}")
-        for row, entry in zip(cells, column, strict=True):
-            row.append("-" if entry is None else text(entry))
-        top = max((e.mean.mean for e in column if e), default=None)
-        if papers:
-            place = len(head) - 1
-            best |= {(i, place) for i, e in enumerate(column) if e and e.mean.mean == top}
-        if with_paper:
-            head.append("paper")
-            for row, entry in zip(cells, column, strict=True):
-                row.append(_published(entry))
-    rows = [row for row in cells if any(cell != "-" for cell in row[1:])]
-    return TextTable(title, tuple(head), tuple(tuple(r) for r in rows), frozenset(best), note)
+    """Build a table of means, each with what the paper gives where it gives anything."""
+    with_paper = any(e.paper is not None for e in items)
+    head, cells, best = [corner], [[name] for name, _ in rows], set()
+    tops: dict[tuple[Any, ...], float] = {}
+    for e in items:
+        tops[_rivals(e)] = max(e.mean.mean, tops.get(_rivals(e), e.mean.mean))
+    for name, column in columns:
+        head += [name, "paper"] if with_paper else [name]
+        for i, (_, row) in enumerate(rows):
+            entry = _find(items, row, column)
+            if entry is not None and entry.mean.mean == tops[_rivals(entry)]:
+                best.add((i, len(cells[i])))
+            cells[i].append("-" if entry is None else _spread(entry.mean))
+            if with_paper:
+                paper = None if entry is None else entry.paper
+                cells[i].append("-" if paper is None else f"{paper:.2f}")
+    texts = tuple(tuple(row) for row in cells)
+    return TextTable(title, tuple(head), texts, frozenset(best), _note(items, grid))
 
 
-def _table_3(items: Sequence[Entry], grid: Grid, detector: str, iou: float) -> list[TextTable]:
-    mine = [e for e in items if e.detector == detector and e.iou == iou]
-    found = {(e.label, e.approach, e.measure): e for e in mine}
-    columns = [(a, m) for a in grid.approaches for m in MEASURES]
-    with_paper = any(e.paper is not None for e in mine)
-    labels = [*grid.labels, AVERAGE]
-    names = {"wt": "W_T", "wb": "W_B"}
-    head, cells, best = ["Class"], [[label] for label in labels], set()
-    for approach, measure in columns:
-        head.append(f"{approach.name} {names[measure]}")
-        place = len(head) - 1
-        for i, label in enumerate(labels):
-            entry = found.get((label, approach, measure))
-            cells[i].append("-" if entry is None else _spread(entry))
-            rivals = [found.get((label, a, measure)) for a in grid.approaches]
-            top = max((e.mean.mean for e in rivals if e), default=None)
-            if entry is not None and entry.mean.mean == top:
-                best.add((i, place))
-        if with_paper:
-            head.append("paper")
-            for i, label in enumerate(labels):
-                entry = found.get((label, approach, measure))
-                cells[i].append(
-                    "-" if entry is None or entry.paper is None else f"{entry.paper:.2f}"
-                )
-    where = f"{detector}, IoU {iou:g}"
-    result = [
-        TextTable(
-            f"Table 3. Reduction, one class at a time, %; {where}",
-            tuple(head),
-            tuple(tuple(row) for row in cells),
-            frozenset(best),
-            _note(mine, grid),
-        )
-    ]
-    if grid.has_baseline:
-        compared = [(a, m) for a, m in columns if a.strategy != BASELINE]
-        rows = []
-        for label in labels:
-            row = [label]
-            for a, m in compared:
-                entry = found.get((label, a, m))
-                row.append("-" if entry is None else _difference(entry))
-            rows.append(tuple(row))
-        heads = ("Class", *(f"{a.name} {names[m]}" for a, m in compared))
-        title = f"Table 3, against random on the same seeds, points; {where}"
-        result.append(TextTable(title, heads, tuple(rows), frozenset(), _paired_note(mine)))
-    return result
+def _differences(
+    title: str, items: Sequence[Entry], corner: str, rows: _Places, columns: _Places
+) -> TextTable:
+    """Build a table of the differences to the random ordering."""
+    cells = tuple(
+        (name, *(_difference(_find(items, row, column)) for _, column in columns))
+        for name, row in rows
+    )
+    head = (corner, *(name for name, _ in columns))
+    return TextTable(title, head, cells, frozenset(), _paired_note(items))
 
 
-def _spread(entry: Entry) -> str:
+def _rivals(entry: Entry) -> tuple[Any, ...]:
+    """Return what the entries have in common of which the best is marked."""
+    return entry.measure, entry.iou, entry.label, entry.detector
+
+
+def _spread(found: Mean) -> str:
     """Format a mean and half of its interval: 45.6 ± 1.2."""
-    half = entry.mean.half
-    return f"{entry.mean.mean:.2f}" + ("" if half is None else f" ± {half:.2f}")
+    return f"{found.mean:.2f}" + ("" if found.half is None else f" ± {found.half:.2f}")
 
 
-def _published(entry: Entry | None) -> str:
-    return "-" if entry is None or entry.paper is None else f"{entry.paper:.2f}"
-
-
-def _difference(entry: Entry) -> str:
-    if entry.paired is None:
+def _difference(entry: Entry | None) -> str:
+    if entry is None or entry.paired is None:
         return "-"
     d = entry.paired
     if d.low is None or d.high is None:

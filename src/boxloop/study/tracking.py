@@ -8,7 +8,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from boxloop.campaign.digests import digest
-from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
 from boxloop.study.grid import Cell
 from boxloop.study.study import Study
@@ -16,78 +15,54 @@ from boxloop.study.study import Study
 if TYPE_CHECKING:
     from boxloop.tracking.track_study import TrackedCampaign
 
-Print = Callable[[str], object]
 
+class StudyTracker:
+    """Track a study, unless ``track.enabled`` is false.
 
-def track_finished(
-    study: Study,
-    finished: Sequence[tuple[Cell, CampaignPaths]],
-    values: Mapping[str, float],
-    files: Sequence[Path],
-    say: Print,
-) -> None:
-    """Bring MLflow in line with the study, unless ``track.enabled`` is false.
-
-    Args:
-        study: the study.
-        finished: cells that are done, with their folders.
-        values: metrics of the study's own run.
-        files: its artifacts.
-        say: called with messages for the user.
-
-    Raises:
-        TrackingError: MLflow cannot be written to.
-        ArtifactError: a file of a cell is missing or damaged.
+    Attributes:
+        done: cells, put in as they finish.
     """
-    track = study.spec.track
-    if not track.enabled:
-        return
-    from boxloop.tracking.track_study import track_study  # MLflow takes seconds
 
-    campaigns = [_as_campaign(cell, paths) for cell, paths in finished]
-    title = study.spec.axes.title
-    track_study(study.root, title, track.experiment, campaigns, values, files, say)
+    def __init__(self, study: Study, say: Callable[[str], object]) -> None:
+        """Prepare; ``say`` is called with messages for the user."""
+        self._study, self._say = study, say
+        self._place = (study.root, study.spec.axes.title, study.spec.track.experiment)
+        self._enabled = self._early = study.spec.track.enabled
+        self.done: SimpleQueue[Cell] = SimpleQueue()
 
-
-class CellTracker:
-    """Track finished cells while others are computed; after an error, the end tracks the rest."""
-
-    def __init__(self, study: Study, done: SimpleQueue[Cell], say: Print) -> None:
-        """Prepare; nothing is tracked yet.
-
-        Args:
-            study: whose cells they are.
-            done: cells, put in as they finish.
-            say: called with messages for the user.
-        """
-        self._study, self._done, self._say = study, done, say
-        self._enabled = study.spec.track.enabled
-
-    def __call__(self) -> None:
-        """Track one cell, if one is waiting."""
-        if not self._enabled or self._done.empty():
+    def track_one(self) -> None:
+        """Track one cell, if one is waiting; after an error, the end tracks the rest."""
+        if not self._early or self.done.empty():
             return
         from boxloop.tracking.track_study import track_cell  # MLflow takes seconds
 
-        cell, track = self._done.get(), self._study.spec.track
         try:
-            campaign = _as_campaign(cell, self._study.paths(cell))
-            title = self._study.spec.axes.title
-            track_cell(self._study.root, title, track.experiment, campaign, self._say)
+            track_cell(*self._place, self._as_campaign(self.done.get()), self._say)
         except BoxloopError as error:
-            self._enabled = False
+            self._early = False
             self._say(f"note: not in MLflow yet: {error}")
 
+    def track_all(
+        self, finished: Sequence[Cell], values: Mapping[str, float], files: Sequence[Path]
+    ) -> None:
+        """Bring MLflow in line with the study, see ``boxloop.tracking.track_study``."""
+        if not self._enabled:
+            return
+        from boxloop.tracking.track_study import track_study  # MLflow takes seconds
 
-def _as_campaign(cell: Cell, paths: CampaignPaths) -> TrackedCampaign:
-    from boxloop.tracking.track_study import TrackedCampaign
+        campaigns = [self._as_campaign(cell) for cell in finished]
+        track_study(*self._place, campaigns, values, files, self._say)
 
-    track = cell.params.track.model_copy(update={"campaign": cell.name})
-    params = cell.params.model_copy(update={"track": track})
-    tags = {
-        "approach": cell.approach.name,
-        "detector": cell.detector,
-        "seed": str(cell.seed),
-        **({} if cell.label is None else {"class": cell.label}),
-    }
-    return TrackedCampaign(paths, params, digest([cell.folder, cell.counted]), tags)
+    def _as_campaign(self, cell: Cell) -> TrackedCampaign:
+        from boxloop.tracking.track_study import TrackedCampaign
+
+        track = cell.params.track.model_copy(update={"campaign": cell.name})
+        params = cell.params.model_copy(update={"track": track})
+        tags = {
+            "approach": cell.approach.name,
+            "detector": cell.detector,
+            "seed": str(cell.seed),
+            **({} if cell.label is None else {"class": cell.label}),
+        }
+        identity = digest([cell.folder, cell.counted])
+        return TrackedCampaign(self._study.paths(cell), params, identity, tags)

@@ -15,7 +15,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -25,14 +27,15 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
 from boxloop.files import write_text
-from boxloop.params import Params, check_params
+from boxloop.params import Params, check
+from boxloop.terminal import Report
 
 _Job = Mapping[str, Any]
 _Send = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
-    """Does the jobs until there are no more."""
+    """Do the jobs until there are no more."""
     # The study decides when to stop; a Ctrl-C reaches every process of the terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs: SimpleQueue[_Job] = SimpleQueue()
@@ -55,14 +58,23 @@ def _listen(jobs: SimpleQueue[_Job]) -> None:
 
 
 def _do(job: _Job, send: _Send) -> None:
-    def say(what: str, done: int, total: int) -> None:
-        send({"what": what, "done": done, "total": total})
+    @contextmanager
+    def reporting(what: str) -> Iterator[Report]:
+        yield lambda done, total, **_: send({"what": what, "done": done, "total": total})
 
     try:
-        params = check_params(job["params"], "study.yaml")
-        {"simnet": _simnet, "features": _features, "order": _order, "cell": _cell}[job["kind"]](
-            job, params, say
-        )
+        paths = CampaignPaths(Path(job.get("folder", "")))
+        files = {name: Path(path) for name, path in job.get("files", {}).items()}
+        params = check(Params, job["params"], "study.yaml")
+        campaign = Campaign(paths, params, files, reporting=reporting)
+        if job["kind"] == "simnet":
+            pipeline.simnet(campaign)
+        elif job["kind"] == "features":
+            pipeline.features(campaign)
+        elif job["kind"] == "order":
+            pipeline.order(campaign, job["image_ids"])
+        else:
+            _run_cell(job, replace(campaign, say=lambda _: None))
     except BoxloopError as error:
         send({"error": str(error)})
     except OSError as error:
@@ -76,45 +88,16 @@ def _do(job: _Job, send: _Send) -> None:
         send({"finished": True})
 
 
-_Say = Callable[[str, int, int], None]
-
-
-def _simnet(job: _Job, params: Params, say: _Say) -> None:
-    pipeline.simnet(_stage(job, params, say, "images", "out", "log"))
-
-
-def _features(job: _Job, params: Params, say: _Say) -> None:
-    pipeline.features(_stage(job, params, say, "images", "simnet", "out"))
-
-
-def _order(job: _Job, params: Params, say: _Say) -> None:
-    pipeline.order(_stage(job, params, say, "features", "out"), job["image_ids"])
-
-
-def _stage(job: _Job, params: Params, say: _Say, *names: str) -> Campaign:
-    """Return what a stage works on outside a cell: the files that the job names."""
-    from boxloop.study.cell import reporting_to
-
-    files = {name: Path(job[name]) for name in names if job[name]}
-    return Campaign(CampaignPaths(), params, files, reporting=reporting_to(say))
-
-
-def _cell(job: _Job, params: Params, say: _Say) -> None:
+def _run_cell(job: _Job, campaign: Campaign) -> None:
     from boxloop.study.cell import run
     from boxloop.study.cell_files import Held
 
-    held, paths = job["held"], CampaignPaths(Path(job["folder"]))
+    held = job["held"] and Held(CampaignPaths(Path(job["held"]["folder"])), job["held"]["digest"])
     if job["simnet"]:
-        write_text(paths.simnet_log, Path(job["simnet"]).read_text(encoding="utf-8"))
-    run(
-        paths,
-        params,
-        job["counted"],
-        Path(job["order"]),
-        None if held is None else Held(CampaignPaths(Path(held["folder"])), held["digest"]),
-        checkpoints=job["checkpoints"],
-        say=say,
-    )
+        log = Path(job["simnet"]).read_text(encoding="utf-8")
+        write_text(campaign.paths.simnet_log, log)
+    order, checkpoints = Path(job["order"]), job["checkpoints"]
+    run(campaign, job["counted"], order, held, checkpoints=checkpoints)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
@@ -13,7 +14,13 @@ from boxloop.files import file_digest
 from boxloop.params import Params
 from boxloop.tracking.mlflow_store import PARENT, Store, open_store
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
-from boxloop.tracking.track_turn import CAMPAIGN_TAG, CONTENT_TAG, log_turn, origin_tags
+from boxloop.tracking.track_turn import (
+    CAMPAIGN_TAG,
+    CONTENT_TAG,
+    is_complete,
+    log_turn,
+    origin_tags,
+)
 from boxloop.tracking.turn_record import Point, read_turn, turn_digest
 
 STUDY_TAG = "boxloop.study"
@@ -62,20 +69,14 @@ def track_study(
         TrackingError: MLflow cannot be written to.
         ArtifactError: a file of a cell is missing or damaged.
     """
-    study_id = _study_id(root, title)
     content = digest([sorted(values.items()), [file_digest(path) for path in files]])
     with open_store(root, experiment, say) as store:
         own = {_log_cell(store, cell, root) for cell in cells}
-        found = store.runs({STUDY_TAG: study_id})
-        same = [
-            run
-            for run in found
-            if run.info.status == "FINISHED" and run.data.tags.get(CONTENT_TAG) == content
-        ]
-        if same:
-            run_id = str(same[0].info.run_id)
-        else:
-            run_id = _create_study(store, title, root, study_id, values, files)
+        found = _studies(store, root, title)
+        run_id = next((run.info.run_id for run in found if is_complete(run, content)), None)
+        same = run_id is not None
+        if run_id is None:
+            run_id = _create_study(store, title, root, values, files)
         for child in own:
             store.set_tags(child, {PARENT: run_id})
         for run in found:
@@ -94,21 +95,16 @@ def track_study(
 def track_cell(
     root: Path, title: str, experiment: str, cell: TrackedCampaign, say: Callable[[str], object]
 ) -> None:
-    """Log one cell, while others of its study are still computed.
-
-    Raises:
-        TrackingError: MLflow cannot be written to.
-        ArtifactError: a file of the cell is missing or damaged.
-    """
-    study_id = _study_id(root, title)
+    """Log one cell, as :func:`track_study` does, while others are still computed."""
     with open_store(root, experiment, say) as store:
-        found = store.runs({STUDY_TAG: study_id})
-        if found:
-            run_id = str(found[0].info.run_id)
-        else:
-            run_id = _create_study(store, title, root, study_id, {}, [])
-        child = _log_cell(store, cell, root)
-        store.set_tags(child, {PARENT: run_id})
+        found = _studies(store, root, title)
+        run_id = found[0].info.run_id if found else _create_study(store, title, root, {}, [])
+        store.set_tags(_log_cell(store, cell, root), {PARENT: run_id})
+
+
+def _studies(store: Store, root: Path, title: str) -> list[Any]:
+    """Return the runs of this study, newest first."""
+    return store.runs({STUDY_TAG: _study_id(root, title)})
 
 
 def _study_id(root: Path, title: str) -> str:
@@ -116,15 +112,10 @@ def _study_id(root: Path, title: str) -> str:
 
 
 def _create_study(
-    store: Store,
-    title: str,
-    root: Path,
-    study_id: str,
-    values: Mapping[str, float],
-    files: Sequence[Path],
+    store: Store, title: str, root: Path, values: Mapping[str, float], files: Sequence[Path]
 ) -> str:
-    tags = {STUDY_TAG: study_id, **origin_tags(root), "mlflow.source.name": "boxloop study"}
-    now = _now()
+    own = {STUDY_TAG: _study_id(root, title), "mlflow.source.name": "boxloop study"}
+    tags, now = {**origin_tags(root), **own}, _now()
     run_id = store.create(title, tags, now)
     store.log_points(run_id, [Point(name, value, 0, now) for name, value in values.items()])
     for path in files:
@@ -139,7 +130,7 @@ def _log_cell(store: Store, cell: TrackedCampaign, root: Path) -> str:
     keys = list(cell.params.iterations)
     content = turn_digest(cell.paths, cell.params, keys[-1])
     for run in store.runs({CAMPAIGN_TAG: campaign_id}):
-        if run.info.status == "FINISHED" and run.data.tags.get(CONTENT_TAG) == content:
+        if is_complete(run, content):
             return str(run.info.run_id)
     run_id = ""
     for key in keys:

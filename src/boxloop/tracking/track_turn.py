@@ -187,7 +187,7 @@ def _note(params: Params, campaign: CampaignResults) -> str:
 def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str]) -> None:
     """Leave exactly one complete run of this iteration under the parent."""
     found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == turn.key]
-    complete = next((r for r in found if _is_complete(r, turn.content)), None)
+    complete = next((r for r in found if is_complete(r, turn.content)), None)
     if complete:
         run_id = str(complete.info.run_id)
     else:
@@ -198,7 +198,8 @@ def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str
             store.delete(other.info.run_id)
 
 
-def _is_complete(run: Any, content: str | None = None) -> bool:
+def is_complete(run: Any, content: str | None = None) -> bool:
+    """Return whether everything was logged to a run, and of this content where it is given."""
     tag = run.data.tags.get(CONTENT_TAG)
     return run.info.status == "FINISHED" and tag is not None and content in (None, tag)
 
@@ -214,9 +215,14 @@ def _log_child(store: Store, turn: TurnRecord, tags: Mapping[str, str]) -> str:
     from boxloop.report import figures
 
     with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        pictures = {"edits.svg": figures.one_batch_edits(turn.edits)}
-        if turn.losses:
-            pictures["losses.svg"] = figures.losses(turn.losses)
+        pictures = {"edits.svg": figures.one_batch_edits(turn.campaign)}
+        losses: dict[str, list[tuple[int, float]]] = {}
+        for point in turn.points:
+            group, _, name = point.name.partition("/")
+            if group == "loss":
+                losses.setdefault(name, []).append((point.step, point.value))
+        if losses:
+            pictures["losses.svg"] = figures.losses(losses)
         for name, svg in pictures.items():
             path = Path(folder) / name
             path.write_bytes(svg)
@@ -254,8 +260,8 @@ def _update_parent(
     finished = (
         final_content is not None
         and last is not None
-        and _is_complete(last, final_content)
-        and all(key in children and _is_complete(children[key]) for key in keys)
+        and is_complete(last, final_content)
+        and all(key in children and is_complete(children[key]) for key in keys)
     )
     if not finished or turn.key == keys[-1]:
         texts = {NAME: _name(params, turn.campaign), NOTE: _note(params, turn.campaign)}

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from boxloop.campaign.artifacts import read_proposals
+from boxloop.campaign.artifacts import read_proposals, read_simnet_log, read_training_log
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
-from boxloop.errors import ArtifactError
-from boxloop.files import file_digest, read_json
+from boxloop.files import file_digest
+from boxloop.models.training_log import TrainingLog
 from boxloop.params import SIMNET, Params
-from boxloop.report.tables import flatten
+from boxloop.report.tables import flatten, measured_hours
 
 _FORMAT = 1
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
 _TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
-_NOT_A_LOSS = {"step", "time", "learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,6 @@ class TurnRecord:
         params: name to text.
         points: metrics of the iteration's own run.
         simnet: loss curve of SimNet's training, which the campaign's run shows.
-        losses: (step, value) pairs by the loss's name.
-        edits: counts by kind, by the name of the IoU threshold.
         files: artifacts, with the folder that each goes to.
         inputs: (name, digest, path, context) of the data that went in.
         started: Unix time in milliseconds at which the training began.
@@ -69,8 +64,6 @@ class TurnRecord:
     params: Mapping[str, str]
     points: tuple[Point, ...]
     simnet: tuple[Point, ...]
-    losses: Mapping[str, list[tuple[int, float]]]
-    edits: Mapping[str, Mapping[str, int]]
     files: tuple[tuple[Path, str], ...]
     inputs: tuple[tuple[str, str, str, str], ...]
     started: int
@@ -109,18 +102,14 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     """
     content = turn_digest(paths, params, key)
     campaign = read_results(paths, params, through=key)
-    training = read_json(paths.training(key))
-    if not isinstance(training, dict):
-        raise ArtifactError(f"{paths.training(key)} must hold an object")
+    training = read_training_log(paths.training(key))
     previous = params.iterations[key].previous
     images = sum(w.images for w in campaign.workloads)
-    started, ended = _times(paths, key, training)
-    curves, losses = _curves(training, started)
+    # The log counts seconds from the training's beginning, and was written at its end.
+    began = paths.training(key).stat().st_mtime - training.seconds
+    started = round(1000 * began)
+    ended = round(1000 * max(began, paths.workload(key).stat().st_mtime))
     workload = campaign.workloads[-1]
-    edits = {
-        f"{iou:g}": {kind: int(getattr(workload.ledger(iou), kind)) for kind in EDITS}
-        for iou in campaign.iou_thresholds
-    }
     values = {**_training_values(training), **_batch_values(campaign), **progress_values(campaign)}
     points = [Point(name, value, images, ended) for name, value in values.items()]
     settings = params.model_dump(mode="json", include={"train", "propose", "review"})
@@ -141,10 +130,8 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
             "annotator": workload.annotator,
             **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
         },
-        points=(*curves, *points),
+        points=(*_curves(training, started), *points),
         simnet=tuple(_simnet_points(paths, params)),
-        losses=losses,
-        edits=edits,
         files=tuple(files),
         inputs=(
             _input("images", paths.images, paths, "campaign"),
@@ -160,17 +147,12 @@ def _simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
     """Return the loss curve of SimNet's training; empty where it was not trained."""
     if params.features.weights != SIMNET:
         return []
-    log = read_json(paths.simnet_log)
-    if not isinstance(log, dict):
-        raise ArtifactError(f"{paths.simnet_log} must hold an object")
-    started = paths.simnet_log.stat().st_mtime - (_number(log.get("seconds")) or 0.0)
-    points = []
-    for row in _rows(log):
-        loss = _number(row.get("loss"))
-        if loss is not None:
-            time = round(1000 * (started + (_number(row.get("time")) or 0.0)))
-            points.append(Point("simnet/loss", loss, int(row["step"]), time))
-    return points
+    log = read_simnet_log(paths.simnet_log)
+    started = paths.simnet_log.stat().st_mtime - (log.seconds or 0.0)
+    return [
+        Point("simnet/loss", row["loss"], int(row["step"]), round(1000 * (started + row["time"])))
+        for row in log.losses
+    ]
 
 
 def progress_values(campaign: CampaignResults) -> dict[str, float]:
@@ -182,13 +164,11 @@ def progress_values(campaign: CampaignResults) -> dict[str, float]:
         values[f"wb_reduction/iou_{iou:g}"] = totals.wb_reduction
         values[f"wt_hours/iou_{iou:g}"] = totals.wt * campaign.seconds_per_box / 3600
         values[f"wb_boxes/iou_{iou:g}"] = totals.wb
-    measured = [w.measured_seconds for w in campaign.workloads]
-    if all(seconds is not None for seconds in measured):
-        values["measured_hours"] = sum(s for s in measured if s is not None) / 3600
+    values |= measured_hours(campaign)
     first = campaign.totals(campaign.iou_thresholds[0])
     values["labeled/images"], values["labeled/objects"] = first.images, first.objects
-    for name, value in campaign.workloads[-1].average_precision.items():
-        values[f"proposals/{name}"] = value
+    precision = campaign.workloads[-1].average_precision
+    values |= {f"proposals/{name}": value for name, value in precision.items()}
     return {name: float(value) for name, value in values.items()}
 
 
@@ -207,60 +187,22 @@ def _batch_values(campaign: CampaignResults) -> dict[str, float]:
     return values
 
 
-def _training_values(training: Mapping[str, Any]) -> dict[str, float]:
-    if not training.get("steps"):
-        # The empty detector was not trained; zeros would distort the scale of a chart.
-        return {}
-    return {
-        f"train/{name}": float(training[name])
-        for name in _TRAINING
-        if _is_number(training.get(name))
-    }
+def _training_values(training: TrainingLog) -> dict[str, float]:
+    # The empty detector was not trained; zeros would distort the scale of a chart.
+    names = _TRAINING if training.steps else ()
+    return {f"train/{name}": float(getattr(training, name)) for name in names}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if _is_number(value) else None
-
-
-def _rows(training: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = training.get("losses")
-    good = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-    return [row for row in rows or [] if _is_number(row.get("step"))] if good else []
-
-
-def _times(paths: CampaignPaths, key: str, training: Mapping[str, Any]) -> tuple[int, int]:
-    """Return when the training began and the batch was accounted, Unix time in ms.
-
-    The log counts seconds from the training's beginning, and was written at its end.
-    """
-    length = training.get("seconds")
-    seconds = float(length) if _is_number(length) else 0.0  # type: ignore[arg-type]
-    started = paths.training(key).stat().st_mtime - seconds
-    ended = max(started, paths.workload(key).stat().st_mtime)
-    return round(started * 1000), round(ended * 1000)
-
-
-def _curves(
-    training: Mapping[str, Any], started: int
-) -> tuple[list[Point], dict[str, list[tuple[int, float]]]]:
-    points: list[Point] = []
-    losses: dict[str, list[tuple[int, float]]] = {}
-    for row in _rows(training):
-        step, passed = int(row["step"]), row.get("time")
-        time = started + (round(1000 * passed) if _is_number(passed) else 0)  # type: ignore[operator]
+def _curves(training: TrainingLog, started: int) -> list[Point]:
+    """Return the losses and the learning rate by step."""
+    points = []
+    for row in training.losses:
+        time = started + round(1000 * row["time"])
         for name, value in row.items():
-            if not _is_number(value):
-                continue
-            if name == "learning_rate":
-                points.append(Point("train/learning_rate", float(value), step, time))
-            elif name not in _NOT_A_LOSS:
-                points.append(Point(f"loss/{name}", float(value), step, time))
-                losses.setdefault(name, []).append((step, float(value)))
-    return points, losses
+            if name not in ("step", "time"):
+                group = "train" if name == "learning_rate" else "loss"
+                points.append(Point(f"{group}/{name}", float(value), int(row["step"]), time))
+    return points
 
 
 def _input(name: str, path: Path, paths: CampaignPaths, context: str) -> tuple[str, str, str, str]:
