@@ -16,7 +16,9 @@ import numpy as np
 
 from boxloop.campaign.schemas import (
     CorrectionsFile,
+    FaultsFile,
     LabeledFile,
+    PrecisionFile,
     ProposalsFile,
     TruthFile,
     WorkloadFile,
@@ -267,3 +269,18 @@ def read_training(path: Path) -> TrainingLog:
 def write_simnet(path: Path, log: SimNetLog | None) -> None:
     """Write ``simnet.json``; None where SimNet was not asked for."""
     write(path, "simnet", {"steps": 0, "losses": []} if log is None else asdict(log))
+
+
+def read_simnet(path: Path) -> SimNetLog:
+    """Read ``simnet.json`` of a SimNet that was trained."""
+    return parse(path, "simnet", SimNetLog)
+
+
+def read_faults(path: Path) -> FaultsFile:
+    """Read ``faults.json``."""
+    return parse(path, "faults", FaultsFile)
+
+
+def read_precision(path: Path) -> PrecisionFile:
+    """Read how good a detector is on a study's held-out set."""
+    return parse(path, "precision", PrecisionFile)

@@ -106,6 +106,34 @@ class WorkloadFile(_Record):
     revision: int = 1
 
 
+class _Fault(_Record):
+    kind: str
+    file: str
+    image: str | None
+    detail: str
+
+
+class FaultsFile(_Record):
+    """``faults.json``."""
+
+    images: int
+    boxes: int
+    left_out: dict[str, int]
+    counts: dict[str, int]
+    faults: list[_Fault]
+
+
+class PrecisionFile(_Record):
+    """How good the detector of a study's turn is on the held-out set."""
+
+    trained_on_images: int
+    map: float | None = None
+    map_50: float | None = None
+    map_75: float | None = None
+    voc07_map: float | None = None
+    voc_map: float | None = None
+
+
 _T = TypeVar("_T")
 
 

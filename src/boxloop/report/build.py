@@ -10,10 +10,10 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
 from boxloop.files import write_json, write_text
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import Params
 from boxloop.report import figures, tables
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
@@ -95,7 +95,7 @@ def _of_the_files(
             labels.update(boxes.labels.tolist())
         sheets[key] = draw_sheet(corrections, by_id, paths.root, params.report.sheet_images)
         if paths.training(key).exists():
-            log = artifacts.read_training_log(paths.training(key))
+            log = artifacts.read_training(paths.training(key))
             if log.steps:
                 trainings[key] = log
     known = paths.faults.exists()

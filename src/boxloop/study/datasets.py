@@ -56,7 +56,7 @@ class AnnotatedDataset:
         artifacts.write_images(paths.images, self.images)
         artifacts.write_truth(paths.truth, self.truth)
         if self.faults is not None:
-            artifacts.write_faults(paths.faults, self.faults)
+            artifacts.write(paths.faults, "faults", self.faults)
 
 
 def load_annotated(

@@ -44,7 +44,7 @@ def precision_rows(cell: Cell, paths: CampaignPaths, held: Held) -> list[Row]:
         found = read_precision(held.precision(paths, key))
         turn = {"turn": AFTER_THE_LAST if key == LAST else key}
         size = {"labeled_images": found.trained_on_images}
-        values = found.model_dump(exclude={"format", "trained_on_images"})
+        values = found.model_dump(exclude={"trained_on_images"})
         rows.append({**who, **turn, **size, **values})
     return rows
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxloop.campaign.artifacts import read_proposals, read_simnet_log, read_training_log
+from boxloop.campaign.artifacts import read_proposals, read_simnet, read_training
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
+from boxloop.core.training_log import TrainingLog
 from boxloop.files import file_digest
-from boxloop.models.training_log import TrainingLog
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten, measured_hours
 
@@ -102,7 +102,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     """
     content = turn_digest(paths, params, key)
     campaign = read_results(paths, params, through=key)
-    training = read_training_log(paths.training(key))
+    training = read_training(paths.training(key))
     previous = params.iterations[key].previous
     images = sum(w.images for w in campaign.workloads)
     # The log counts seconds from the training's beginning, and was written at its end.
@@ -147,7 +147,7 @@ def _simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
     """Return the loss curve of SimNet's training; empty where it was not trained."""
     if params.features.weights != SIMNET:
         return []
-    log = read_simnet_log(paths.simnet_log)
+    log = read_simnet(paths.simnet_log)
     started = paths.simnet_log.stat().st_mtime - (log.seconds or 0.0)
     return [
         Point("simnet/loss", row["loss"], int(row["step"]), round(1000 * (started + row["time"])))
