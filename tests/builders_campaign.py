@@ -16,11 +16,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from boxloop.models.training_log import TrainingLog
 from PIL import Image
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import (
     Batch,
     Boxes,
@@ -140,7 +140,7 @@ def _write_iteration(
     if upto >= 1:
         paths.detector(key).parent.mkdir(parents=True, exist_ok=True)
         paths.detector(key).write_bytes(f"checkpoint {key}".encode())
-        artifacts.write_training_log(paths.training(key), training_log(i, params))
+        artifacts.write_training(paths.training(key), training_log(i, params))
     proposals = Proposals(
         key,
         "empty" if i == 0 else params.train.detector,

@@ -155,12 +155,12 @@ def test_faults_of_the_dataset_are_counted_and_listed(tmp_path: Path) -> None:
     paths = build_campaign(tmp_path, params)
     fault = {"kind": "zero_size_box", "file": "a.xml", "detail": "object 3 <b>", "image": None}
     read = {"images": 2, "boxes": 5, "left_out": {}, "counts": {"zero_size_box": 60}}
-    artifacts.write_faults(paths.faults, {**read, "faults": [fault] * 60})
+    artifacts.write(paths.faults, "faults", {**read, "faults": [fault] * 60})
     reported(paths, params)
     text, page = page_of(tmp_path)
     assert "zero size box: 60" in page.text
     assert text.count("object 3 &lt;b&gt;") == 50
-    artifacts.write_faults(paths.faults, {**read, "counts": {}, "faults": []})
+    artifacts.write(paths.faults, "faults", {**read, "counts": {}, "faults": []})
     reported(paths, params)
     assert "Nothing was wrong" in page_of(tmp_path)[1].text
 

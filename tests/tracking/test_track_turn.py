@@ -14,8 +14,9 @@ import pytest
 
 from boxloop.campaign import artifacts, digests
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.training_log import SimNetLog
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest, write_json
+from boxloop.files import file_digest
 from boxloop.tracking.mlflow_store import Store
 from builders_campaign import build_campaign, small_params
 from builders_tracking import amend, client_of, everything, history, runs_of, track_all
@@ -129,7 +130,9 @@ def test_checkpoints_stay_out_where_params_say_so(workspace: Path) -> None:
 
 def simnet_log(paths: CampaignPaths, *losses: float) -> None:
     rows = [{"step": i, "loss": x, "time": 1.0 * i} for i, x in enumerate(losses, start=1)]
-    write_json(paths.simnet_log, {"format": "boxloop/simnet@1", "steps": len(rows), "losses": rows})
+    n, text = len(rows), ("cpu", "none", "resnet50", "left_right")
+    log = SimNetLog(n, 1.0, 8, tuple(rows), 1.0 * n, 8.0, 0.0, 0.0, *text, 64)
+    artifacts.write_simnet(paths.simnet_log, log)
 
 
 def test_simnets_loss_is_a_curve_of_the_campaign(workspace: Path) -> None:
