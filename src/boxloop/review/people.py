@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boxloop.campaign import submissions
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections, ImageRef, Proposals
 from boxloop.params import ReviewParams
 from boxloop.review.annotators import Annotator
@@ -40,6 +41,14 @@ class People:
             ValueError: the batch has no image.
         """
         return submissions.assemble(self.submissions, proposals)
+
+
+def read_submissions(paths: CampaignPaths, batches: Iterable[str]) -> list[Corrections]:
+    """Read all submissions of people: the journal, and what DVC restored of some batches."""
+    journal = submissions.read(*paths.journals)
+    files = [path for path in map(paths.corrections, batches) if path.exists()]
+    restored = [artifacts.read_corrections(path) for path in files]
+    return [*[item for item in restored if item.by_person], *journal]
 
 
 def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:

@@ -26,6 +26,7 @@ from boxloop.review.external.pairing import (
     pair_by_place,
     rounding_tolerance,
 )
+from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
 
 KIND = "import"
@@ -109,7 +110,7 @@ def import_file(
     wanted = {item.image.id for item in chosen}
     everything = _read_proposals(paths, key, wanted)
     offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
-    known = _read_submissions(paths, key)
+    known = read_submissions(paths, [key])
     before = submissions.latest(known)
     redone = [i for i in offered.boxes if i in before]
     if redone and not redo:
@@ -189,14 +190,6 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Prop
             f"{path} has no image {absent[0]}, which {paths.batch(key)} lists: run 'dvc repro'"
         )
     return proposals
-
-
-def _read_submissions(paths: CampaignPaths, key: str) -> list[Corrections]:
-    """Read all submissions, and corrections that only DVC has (fresh clones)."""
-    known = submissions.read(*paths.journals)
-    path = paths.corrections(key)
-    stored = [artifacts.read_corrections(path)] if path.exists() else []
-    return [*known, *(item for item in stored if item.by_person)]
 
 
 def _require_valid(

@@ -29,13 +29,9 @@ from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.controller import KIND
 from boxloop.review.fiftyone.file_lock import lock
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.session_inputs import (
-    ReviewRequest,
-    all_submissions,
-    display_files,
-    read_assignment,
-)
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, display_files, read_assignment
 from boxloop.review.fiftyone.session_registry import Session, claim
+from boxloop.review.people import read_submissions
 
 DEFAULT_PORT = 5151
 Say = Callable[[str], object]
@@ -43,7 +39,7 @@ Say = Callable[[str], object]
 
 def pending_batch(paths: CampaignPaths, params: Params) -> str | None:
     """Return the first batch with proposals that is not fully submitted."""
-    known = all_submissions(paths, params)
+    known = read_submissions(paths, params.iterations)
     for key in params.iterations:
         path = paths.proposals(key)
         if path.exists() and submissions.missing(known, artifacts.read_proposals(path).boxes):
@@ -94,7 +90,8 @@ def review(
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
     waiting = submissions.missing(
-        all_submissions(paths, params), artifacts.read_proposals(paths.proposals(key)).boxes
+        read_submissions(paths, params.iterations),
+        artifacts.read_proposals(paths.proposals(key)).boxes,
     )
     if waiting:
         say(f"{len(waiting)} images of {key} still wait: boxloop review {key}")
@@ -119,9 +116,9 @@ def run_session(
         overrides: of ``--set``.
         params: the same, read.
         request: what is reviewed, and by whom.
-        port: where the App should be; a free one is taken where that is in use.
+        port: where the App should be; where that is in use, a free one after it.
         browser: whether to open one.
-        say: called with each line for the person at the terminal.
+        say: takes each line for the person at the terminal.
 
     Returns:
         The summary of the submission.
@@ -142,7 +139,7 @@ def run_session(
     }
     app = None
     try:
-        with _stopped_by_signals(), claim(paths.state / "sessions", session) as claimed:
+        with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
             with open_database(paths.state) as uri, bind(port or DEFAULT_PORT) as server:
@@ -153,7 +150,7 @@ def run_session(
                 env = app_environment(os.environ, uri=uri, database=_database_name(paths))
                 with AppProcess(spec, env, log) as app:
                     url = app.wait_for_start()
-                    claimed.publish(url)
+                    publish(url)
                     say(_invitation(url))
                     if browser:
                         _open_browser(url)
