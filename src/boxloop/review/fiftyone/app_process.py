@@ -23,13 +23,7 @@ _PLUGINS = Path(__file__).parent / "plugins"
 
 
 def app_environment(base: Mapping[str, str], *, uri: str, database: str) -> dict[str, str]:
-    """Return the environment variables of the App's process.
-
-    Args:
-        base: those of this process.
-        uri: of the MongoDB.
-        database: name of the campaign's database in it.
-    """
+    """Return ``base`` with the variables of the App, on a named database of a MongoDB."""
     return {
         **base,
         "FIFTYONE_DATABASE_URI": uri,

@@ -11,12 +11,7 @@ from boxloop.errors import UserError
 
 @dataclass(frozen=True)
 class Part:
-    """One of several equal shares of a batch.
-
-    Attributes:
-        number: from 1 to ``of``.
-        of: number of shares.
-    """
+    """One of ``of`` equal shares of a batch, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -73,16 +68,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The images of one session.
+    """The images of one session, in the batch's order.
 
-    Attributes:
-        batch: key of the batch.
-        classes: names that a label may have.
-        items: in the batch's order.
-        batch_images: ids of all images of the batch, whoever reviews them.
-        reviewer: who reviews.
-        part: which share of the batch.
-        redo: whether images that were submitted before are open again.
+    ``batch_images`` are the ids of all images of the batch, whoever reviews them; in a ``redo``,
+    images that were submitted before are open again.
     """
 
     batch: str
@@ -110,8 +99,13 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         submitted.score_threshold,
         submitted.boxes[image.id],
         submitted.seconds.get(image.id, 0.0),
-        submitted.submitted.get(image.id) or submitted.finished or "",
+        submission_time(submitted, image.id),
     )
+
+
+def submission_time(corrections: Corrections, image_id: str) -> str:
+    """Return when an image was submitted; empty where nothing tells."""
+    return corrections.submitted.get(image_id) or corrections.finished or ""
 
 
 def assign(

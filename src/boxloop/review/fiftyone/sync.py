@@ -56,7 +56,7 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
             continue
         chosen = _choose(found, statuses, item)
         surplus += [sample for sample in found if sample is not chosen]
-        status = statuses.get(chosen.document["_id"], ReviewStatus())
+        status = statuses[chosen.document["_id"]]
         change, wanted = sample_documents.repair(chosen.document, status, item)
         if wanted != status:
             changed_statuses[chosen.document["_id"]] = wanted
@@ -73,7 +73,9 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
     for sample in surplus:
         sample.samples.delete_one({"_id": sample.document["_id"]})
     if new:
-        dataset.add_samples([_sample(item, places[item.image.id]) for item in new], progress=False)
+        fields = [places[i.image.id] | sample_documents.new_fields(i) for i in new]
+        made = [fo.Sample(image_id=i.image.id, **f) for i, f in zip(new, fields, strict=True)]
+        dataset.add_samples(made, progress=False)
     configure_app(dataset, assignment)
     view = save_view(dataset, assignment)
     review_dataset = ReviewDataset(dataset, assignment, all_statuses, view)
@@ -83,12 +85,7 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
 
 @dataclass(frozen=True)
 class _Stored:
-    """A sample of one of the session's images.
-
-    Attributes:
-        samples: the collection that it is in: the batch's, or another's.
-        document: its document.
-    """
+    """A sample of one of the session's images, and the collection that it is in."""
 
     samples: Any
     document: Document
@@ -138,9 +135,7 @@ def _choose(found: list[_Stored], statuses: Mapping[ObjectId, ReviewStatus], ite
     begun = [
         sample
         for sample in found
-        if sample_documents.is_begun(
-            sample.document, statuses.get(sample.document["_id"], ReviewStatus()), item
-        )
+        if sample_documents.is_begun(sample.document, statuses[sample.document["_id"]], item)
     ]
     return max(begun, key=_changed, default=found[0])
 
@@ -163,7 +158,3 @@ def _update(document: Document, change: Mapping[str, Any]) -> list[UpdateOne]:
         # A window that is still open from another day must not save over it.
         new["last_modified_at"] = datetime.now(UTC)
     return [UpdateOne({"_id": document["_id"]}, {"$set": new})]
-
-
-def _sample(item: Item, place: Mapping[str, Any]) -> Any:
-    return fo.Sample(image_id=item.image.id, **place, **sample_documents.new_fields(item))
