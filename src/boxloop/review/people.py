@@ -20,12 +20,7 @@ class People:
     """
 
     def __init__(self, kind: str, submitted: Sequence[Corrections]) -> None:
-        """Takes the submissions.
-
-        Args:
-            kind: the tool that params.yaml names.
-            submitted: oldest first, of any batches.
-        """
+        """Takes the submissions of any batches, oldest first, made with a kind of tool."""
         self.kind = kind
         self.submissions = submitted
 

@@ -35,22 +35,13 @@ KIND = "import"
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The outcome of an import.
-
-    Attributes:
-        submission: what was submitted.
-        path: its file in the journal.
-        missing: number of images of the batch that nobody has submitted yet.
-        known_to_dvc: whether DVC has corrections of images that were submitted again, and so takes
-            the batch for done.
-        notes: what a person should know, one sentence each.
-    """
+    """What was submitted by an import, and its file in the journal."""
 
     submission: Corrections
     path: Path
-    missing: int
-    known_to_dvc: bool
-    notes: tuple[str, ...]
+    missing: int  # number of images of the batch that nobody has submitted yet
+    known_to_dvc: bool  # whether DVC takes a batch for done of which images were submitted again
+    notes: tuple[str, ...]  # what a person should know, one sentence each
 
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
@@ -195,11 +186,7 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Prop
 def _require_valid(
     file: Path, chosen: Sequence[ReviewedImage], images: ImageSet
 ) -> dict[str, Boxes]:
-    """Return the boxes by image id.
-
-    Raises:
-        DatasetError: lists every problem.
-    """
+    """Return the boxes by image id; refuse the file with a list of every problem."""
     problems: list[Problem] = []
     result = {}
     for item in chosen:

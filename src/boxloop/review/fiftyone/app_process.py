@@ -60,11 +60,7 @@ def bind(first: int) -> Iterator[socket.socket]:
 
 
 class AppProcess:
-    """The App's process, and the events that it reports.
-
-    Attributes:
-        submitted: the summary; None until the batch is submitted.
-    """
+    """The App's process, and the events that it reports."""
 
     def __init__(self, spec: Mapping[str, Any], env: Mapping[str, str], log: Path) -> None:
         """Start the process.
@@ -74,7 +70,7 @@ class AppProcess:
             env: environment variables.
             log: takes what it writes to standard error.
         """
-        self.submitted: str | None = None
+        self.submitted: str | None = None  # the summary
         self._log = log
         self._port = spec["port"]
         # -P: files of the campaign's folder are no modules.
@@ -133,11 +129,8 @@ class AppProcess:
     def wait_for_submission(self, command: str) -> None:
         """Wait until the batch is submitted.
 
-        Args:
-            command: opens the same session again.
-
         Raises:
-            SessionError: the App ended before that.
+            SessionError: the App ended before that; names the command that opens it again.
         """
         while self.submitted is None:
             if self._events.get() is None and self.submitted is None:

@@ -42,23 +42,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Item:
-    """One image to review.
-
-    Attributes:
-        image: the image.
-        proposals: of this image alone, down to the score floor, as they were or will be shown.
-        score_threshold: proposals that score less are not drawn.
-        start: the boxes that the person starts from: the proposals, or what was submitted before.
-        seconds: active seconds of the submissions before.
-        base: time of the submission that this starts from; empty where there is none.
-    """
+    """One image to review."""
 
     image: ImageRef
-    proposals: Proposals
-    score_threshold: float
-    start: Boxes
-    seconds: float = 0.0
-    base: str = ""
+    proposals: Proposals  # of this image alone, down to the score floor, as shown then or now
+    score_threshold: float  # proposals that score less are not drawn
+    start: Boxes  # what the person starts from: the proposals, or what was submitted before
+    seconds: float = 0.0  # active ones of the submissions before
+    base: str = ""  # time of the submission that this starts from; empty where there is none
 
     @property
     def drawn(self) -> Boxes:

@@ -14,17 +14,11 @@ from boxloop.terminal import duration, percent
 
 @dataclass(frozen=True)
 class OtherBatches:
-    """Workloads of the campaign's other batches.
+    """Workloads of the campaign's other batches, oldest first."""
 
-    Attributes:
-        first: whether the session's batch is the first, which is labeled from scratch.
-        before: of the batches before it, oldest first; empty where one of them is not known.
-        after: of those after it that are done, in a redo.
-    """
-
-    first: bool
-    before: tuple[BatchWorkload, ...] = ()
-    after: tuple[BatchWorkload, ...] = ()
+    first: bool  # whether the session's batch is the first, which is labeled from scratch
+    before: tuple[BatchWorkload, ...] = ()  # empty where one of the batches is not known
+    after: tuple[BatchWorkload, ...] = ()  # in a redo, those that are done
 
 
 @dataclass(frozen=True)
@@ -63,12 +57,8 @@ def summarize(
 ) -> str:
     """Summarize a submission for a terminal or a panel.
 
-    Args:
-        assignment: of the images submitted.
-        workload: of these images.
-        seconds: active seconds.
-        so_far: totals of the campaign including this submission, by IoU threshold.
-        waiting: number of images of the batch that nobody has submitted yet.
+    ``so_far`` holds the campaign's totals, including this submission, by IoU threshold; ``waiting``
+    counts the images of the batch that nobody has submitted yet.
     """
     batch, images, edits = assignment.batch, len(assignment.items), workload.edits
     again = " again" if assignment.redo else ""

@@ -47,13 +47,7 @@ class ReviewedImage:
 
 
 class ReviewDataset:
-    """The dataset of one batch, restricted to the images of one session.
-
-    Attributes:
-        dataset: FiftyOne's.
-        assignment: the images of the session; the dataset may hold more.
-        view: saved view of the session's images; None where they are all of them.
-    """
+    """The dataset of one batch, restricted to the images of one session: it may hold more."""
 
     def __init__(
         self,
@@ -65,7 +59,7 @@ class ReviewDataset:
         """Use an open dataset; see :func:`~boxloop.review.fiftyone.sync.open_dataset`."""
         self.dataset = dataset
         self.assignment = assignment
-        self.view = view
+        self.view = view  # saved view of the session's images; None where they are all of them
         self._statuses = statuses
         self._samples = dataset._sample_collection
         self._images = {item.image.id: item.image for item in assignment.items}

@@ -63,8 +63,9 @@ def review(
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
     Raises:
-        UserError: nothing is to be reviewed, or the session cannot be opened; says why.
-        ReviewPending: the person stopped before the end.
+        UserError: nothing is to be reviewed, or there is no database; says why.
+        SessionError: the images are open elsewhere, or the App failed.
+        ReviewPending: the person stopped before the end; nothing is lost.
     """
     paths = CampaignPaths()
     if params.review.annotator != KIND:
@@ -82,7 +83,7 @@ def review(
         say("No batch waits for review. Next: dvc repro")
         return
     request = ReviewRequest(key, name, part, redo)
-    summary = run_session(
+    summary = _run_session(
         params_file, overrides, params, request, port=port, browser=browser, say=say
     )
     say(f"\n{summary}")
@@ -99,7 +100,7 @@ def review(
         say("Next: dvc repro")
 
 
-def run_session(
+def _run_session(
     params_file: Path,
     overrides: Sequence[str],
     params: Params,
@@ -107,27 +108,9 @@ def run_session(
     *,
     port: int | None,
     browser: bool,
-    say: Say = print,
+    say: Say,
 ) -> str:
-    """Open a batch in the App, and wait until it is submitted.
-
-    Args:
-        params_file: the campaign's parameters, for the App's process.
-        overrides: of ``--set``.
-        params: the same, read.
-        request: what is reviewed, and by whom.
-        port: where the App should be; where that is in use, a free one after it.
-        browser: whether to open one.
-        say: takes each line for the person at the terminal.
-
-    Returns:
-        The summary of the submission.
-
-    Raises:
-        UserError: there is nothing to review, or no database.
-        SessionError: the images are open elsewhere, or the App failed.
-        ReviewPending: the person stopped before the end; nothing is lost.
-    """
+    """Open a batch in the App, wait until it is submitted, and return the summary."""
     paths = CampaignPaths()
     assignment = read_assignment(paths, params, request)
     images = tuple(item.image.id for item in assignment.items)
@@ -151,7 +134,11 @@ def run_session(
                 with AppProcess(spec, env, log) as app:
                     url = app.wait_for_start()
                     publish(url)
-                    say(_invitation(url))
+                    say(
+                        f"\n  {url}\n\nOpen that address, if no window has opened. The panel at"
+                        " its right says what to do.\nThis command ends by itself when the batch is"
+                        " submitted; Ctrl-C stops, and loses nothing."
+                    )
                     if browser:
                         _open_browser(url)
                     app.wait_for_submission(review_command(request))
@@ -221,14 +208,6 @@ def _greeting(assignment: Assignment) -> str:
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"
         f"{done}. The App takes a few seconds to start."
-    )
-
-
-def _invitation(url: str) -> str:
-    return (
-        f"\n  {url}\n\nOpen that address, if no window has opened. The panel at its right says what"
-        " to do.\nThis command ends by itself when the batch is submitted; Ctrl-C stops, and loses"
-        " nothing."
     )
 
 

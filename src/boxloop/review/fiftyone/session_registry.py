@@ -35,9 +35,7 @@ class Session:
 def claim(folder: Path, session: Session) -> Iterator[Callable[[str], None]]:
     """Claim the images of a session as long as it lasts.
 
-    Args:
-        folder: of the locks; made where it is missing.
-        session: with the images that it opens.
+    The folder of the locks is made where it is missing.
 
     Yields:
         A function that lets other sessions know the App's address.

@@ -37,12 +37,8 @@ class ShownProposals:
     def to_raw_box(self, object_id: Any, label: Any, bounding_box: Any) -> RawBox:
         """Convert a box of the App to pixels and boxloop's ids; check nothing.
 
-        A box that was not moved gets the very coordinates that it had.
-
-        Args:
-            object_id: id of the App's box.
-            label: its class, or whatever the server accepted.
-            bounding_box: left, top, width and height as fractions of the image's size.
+        A box that was not moved gets the very coordinates that it had. The App's are left, top,
+        width and height as fractions of the image's size, or whatever the server accepted.
         """
         image = self.item.image
         name = self.names.get(object_id, object_id) if isinstance(object_id, str) else object_id

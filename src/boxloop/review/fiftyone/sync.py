@@ -31,11 +31,8 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
 
     Work that was begun stays as it is, with the proposals that the person saw, also where its image
     was in another batch then. Images that nobody touched get the newest proposals. It can be killed
-    at any moment, and goes on from there when it is called again.
-
-    Args:
-        assignment: the images of the session.
-        display: the file that the App shows, by image id.
+    at any moment, and goes on from there when it is called again. ``display`` names the file that
+    the App shows, by image id.
     """
     dataset = _dataset(assignment.batch)
     samples = dataset._sample_collection
