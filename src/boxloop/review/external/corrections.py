@@ -74,15 +74,10 @@ def import_file(
     reviewer: str | None = None,
     redo: bool = False,
 ) -> ImportResult:
-    """Check a file of corrections and submit it; all of it, or nothing.
+    """Check a file of corrections (COCO's JSON) and submit it; all of it, or nothing.
 
-    Args:
-        paths: where the campaign's files are.
-        params: names the batches, and says which proposals are shown.
-        file: COCO's JSON; every image that it lists counts as reviewed.
-        batch: key of the batch, whose images alone are taken; found by the images unless given.
-        reviewer: who corrected it.
-        redo: whether images that were submitted before may be submitted again.
+    Every image that the file lists counts as reviewed. Where ``batch`` is given, only images of
+    that one are taken; a ``redo`` may submit images again that were submitted before.
 
     Raises:
         ParamsError: there is no such batch, or the campaign is simulated.

@@ -37,14 +37,7 @@ class ReviewedImage:
 
 
 def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
-    """Read a file of corrections.
-
-    Args:
-        path: the file.
-        images: all images of the campaign.
-
-    Returns:
-        The images that the file lists, in its order.
+    """Read the corrections in a file, by the images of the campaign that it lists, in its order.
 
     Raises:
         DatasetError: it is not COCO's JSON, an image of it is unknown, ambiguous or listed twice,

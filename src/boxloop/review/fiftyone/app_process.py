@@ -63,13 +63,7 @@ class AppProcess:
     """The App's process, and the events that it reports."""
 
     def __init__(self, spec: Mapping[str, Any], env: Mapping[str, str], log: Path) -> None:
-        """Start the process.
-
-        Args:
-            spec: the session, as ``server.main`` takes it.
-            env: environment variables.
-            log: takes what it writes to standard error.
-        """
+        """Start the process on a session as ``server.main`` takes it; standard error is logged."""
         self.submitted: str | None = None  # the summary
         self._log = log
         self._port = spec["port"]

@@ -110,17 +110,10 @@ def assign(
     part: Part,
     redo: bool,
 ) -> Assignment:
-    """Choose the images of a session.
+    """Choose the images of a session: in a redo, only submitted ones; else only the others.
 
-    Args:
-        proposals: of the batch.
-        images: at least those of the batch, by id.
-        classes: names that a label may have.
-        submitted: the newest submission of each image that has one.
-        score_threshold: proposals that score less are not drawn.
-        reviewer: who reviews.
-        part: which share of the batch.
-        redo: take submitted images, and only those; else only the others.
+    ``images`` are at least those of the batch, by id; ``submitted`` holds the newest submission of
+    each image that has one. Proposals that score less than the threshold are not drawn.
     """
     items = []
     for image_id in part.share(list(proposals.boxes)):

@@ -165,13 +165,9 @@ def _add_libraries(folder: Path, work: Path) -> None:
 def fetch(package: str, releases: dict[str, str], folder: Path, etc: Path | None = None) -> Path:
     """Download a package of an older release, and unpack it, without root.
 
-    apt works in the empty ``folder``, so that nothing on the machine changes.
-
-    Args:
-        package: its name, with architecture, such as "libssl1.1:amd64".
-        releases: the release that has it, by distribution (``ID`` of os-release(5)).
-        folder: it is unpacked below it.
-        etc: apt's settings; ``/etc/apt`` by default.
+    apt works in the empty ``folder``, so that nothing on the machine changes; the package is
+    unpacked below it. ``releases`` names the release that has the package, such as
+    "libssl1.1:amd64", by distribution (``ID`` of os-release(5)); ``etc`` holds apt's settings.
 
     Raises:
         DatabaseError: there is no apt, none of its sources has the older release, or the package
