@@ -39,10 +39,10 @@ def collect(
     Args:
         paths: where the campaign's journal is.
         params: the review section.
-        images: all images of the campaign.
-        proposals: of the batch.
-        truth: ground truth, for the simulated annotator.
-        out: the corrections; other batches' lie beside it.
+        images: file of all images of the campaign.
+        truth: file of the ground truth, for the simulated annotator.
+        proposals: file of the batch's proposals.
+        out: file of the corrections; other batches' lie beside it.
         say: told what a person may want to know.
 
     Raises:
@@ -150,14 +150,10 @@ def _keep(
     leaving = [i for i in before.boxes if i not in corrected.boxes and not is_held(i)]
     if leaving:
         kept = submissions.part(before, leaving)
-        path = submissions.append(paths.reviews, _dated(kept))
+        if kept.finished is None:
+            kept = replace(kept, finished="1970-01-01T00:00:00.000000+00:00")
+        path = submissions.append(paths.reviews, kept)
         say(f"{before.batch}: the labels of {len(leaving)} images that left it are kept in {path}")
-
-
-def _dated(corrections: Corrections) -> Corrections:
-    if corrections.finished is not None:
-        return corrections
-    return replace(corrections, finished="1970-01-01T00:00:00.000000+00:00")
 
 
 def _check_places(corrected: Corrections, images: dict[str, ImageRef]) -> None:
@@ -183,10 +179,6 @@ def bring_into_dvc(root: Path, key: str) -> None:
     The journal is no dependency of the stage, because labels must not be asked for again when it
     grows; so DVC does not see that a batch which it has locked was submitted anew.
 
-    Args:
-        root: the campaign's folder.
-        key: the batch.
-
     Raises:
         UserError: DVC failed; the labels are in the journal all the same.
     """
@@ -202,8 +194,7 @@ def bring_into_dvc(root: Path, key: str) -> None:
     except OSError as error:
         output, failed = str(error), True
     if failed:
-        lines = [line for line in output.splitlines() if line.strip()]
-        reason = _reason(lines)
+        reason = _reason([line for line in output.splitlines() if line.strip()])
         raise UserError(
             f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
             f" run '{submissions.take_over(key)}' once that is put right"

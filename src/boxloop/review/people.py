@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boxloop.campaign import submissions
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections, ImageRef, Proposals
 from boxloop.params import ReviewParams
 from boxloop.review.annotators import Annotator
@@ -19,12 +20,7 @@ class People:
     """
 
     def __init__(self, kind: str, submitted: Sequence[Corrections]) -> None:
-        """Takes the submissions.
-
-        Args:
-            kind: the tool that params.yaml names.
-            submitted: oldest first, of any batches.
-        """
+        """Takes the submissions of any batches, oldest first, made with a kind of tool."""
         self.kind = kind
         self.submissions = submitted
 
@@ -40,6 +36,14 @@ class People:
             ValueError: the batch has no image.
         """
         return submissions.assemble(self.submissions, proposals)
+
+
+def read_submissions(paths: CampaignPaths, batches: Iterable[str]) -> list[Corrections]:
+    """Read all submissions of people: the journal, and what DVC restored of some batches."""
+    journal = submissions.read(*paths.journals)
+    files = [path for path in map(paths.corrections, batches) if path.exists()]
+    restored = [artifacts.read_corrections(path) for path in files]
+    return [*[item for item in restored if item.by_person], *journal]
 
 
 def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:

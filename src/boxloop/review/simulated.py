@@ -26,11 +26,7 @@ class SimulatedAnnotator:
     kind = SIMULATED
 
     def __init__(self, truth: BoxesByImage | None, iou_threshold: float) -> None:
-        """Takes the truth.
-
-        Args:
-            truth: boxes by image id; None where the dataset has none.
-            iou_threshold: IoU from which a proposal is left as it is.
+        """Take the truth, None where there is none, and the IoU from which a proposal stays.
 
         Raises:
             DatasetError: there is no truth to simulate with.

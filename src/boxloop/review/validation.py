@@ -35,32 +35,20 @@ _LONGEST_NAME = 60  # characters of a foreign name in a message
 
 @dataclass(frozen=True)
 class RawBox:
-    """A box as a person or another program left it.
+    """A box as a person or another program left it."""
 
-    Attributes:
-        id: of the proposal that it came from, or any other.
-        label: name of the class; None where there is none.
-        xyxy: left, top, right, bottom in pixels.
-    """
-
-    id: str
-    label: str | None
-    xyxy: tuple[float, float, float, float]
+    id: str  # of the proposal that it came from, or any other
+    label: str | None  # name of the class; None where there is none
+    xyxy: tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A reason why an image cannot be submitted yet.
-
-    Attributes:
-        image_id: the image.
-        box_id: the box to look at; None where the problem is not one box's, or its id is unusable.
-        message: for a person who looks at the image.
-    """
+    """A reason why an image cannot be submitted yet."""
 
     image_id: str
-    box_id: str | None
-    message: str
+    box_id: str | None  # None where the problem is not one box's, or its id is unusable
+    message: str  # for a person who looks at the image
 
 
 def check_image(
@@ -115,12 +103,7 @@ def check_image(
 
 
 def format_problems(problems: Sequence[Problem], most: int = 20) -> str:
-    """Format problems for a terminal, one per line, and count those left out.
-
-    Args:
-        problems: of any number of images.
-        most: so many are spelled out.
-    """
+    """Format problems for a terminal, one per line; beyond ``most``, count them."""
     lines = [f"  {printable(p.image_id)}: {p.message}" for p in problems[:most]]
     if len(problems) > most:
         lines.append(f"  and {len(problems) - most} more")

@@ -36,7 +36,7 @@ def by_the_pipeline(paths, *keys):
     workloads = []
     for key in keys:
         out = paths.corrections(key)
-        files = (paths.images, paths.proposals(key), paths.truth, out)
+        files = (paths.images, paths.truth, paths.proposals(key), out)
         collect(paths, params.review, *files, say=lambda text: None)
         corrections = artifacts.read_corrections(out)
         workload = account(corrections, params.account.iou_thresholds, (), {})

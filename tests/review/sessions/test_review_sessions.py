@@ -254,7 +254,7 @@ def test_two_people_side_by_side_and_another_campaign(make_campaign):
 def gather(paths):
     params = load_params(paths.root / "params.yaml").review
     out = paths.corrections("b00")
-    files = (paths.images, paths.proposals("b00"), paths.truth, out)
+    files = (paths.images, paths.truth, paths.proposals("b00"), out)
     collect(CampaignPaths(paths.root), params, *files, say=lambda text: None)
 
 

@@ -61,10 +61,10 @@ def test_a_session_that_was_killed_holds_nothing(tmp_path, holder):
 
 def test_the_second_one_is_told_who_and_where_and_what_to_do(tmp_path):
     folder = tmp_path / "locks"
-    with claim(folder, session("a", part="1/3")) as held:
+    with claim(folder, session("a", part="1/3")) as publish:
         with pytest.raises(SessionError, match="ann is reviewing part 1/3 of batch b00: "):
             claim(folder, session("a", part="1/3")).__enter__()
-        held.publish("http://127.0.0.1:5151/datasets/b00")
+        publish("http://127.0.0.1:5151/datasets/b00")
         with pytest.raises(
             SessionError, match=r"at http://127.0.0.1:5151/datasets/b00: .* b00 --part 2/3\)"
         ):

@@ -26,6 +26,7 @@ from boxloop.review.external.pairing import (
     pair_by_place,
     rounding_tolerance,
 )
+from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
 
 KIND = "import"
@@ -34,22 +35,13 @@ KIND = "import"
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The outcome of an import.
-
-    Attributes:
-        submission: what was submitted.
-        path: its file in the journal.
-        missing: number of images of the batch that nobody has submitted yet.
-        known_to_dvc: whether DVC has corrections of images that were submitted again, and so takes
-            the batch for done.
-        notes: what a person should know, one sentence each.
-    """
+    """What was submitted by an import, and its file in the journal."""
 
     submission: Corrections
     path: Path
-    missing: int
-    known_to_dvc: bool
-    notes: tuple[str, ...]
+    missing: int  # number of images of the batch that nobody has submitted yet
+    known_to_dvc: bool  # whether DVC takes a batch for done of which images were submitted again
+    notes: tuple[str, ...]  # what a person should know, one sentence each
 
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
@@ -82,15 +74,10 @@ def import_file(
     reviewer: str | None = None,
     redo: bool = False,
 ) -> ImportResult:
-    """Check a file of corrections and submit it; all of it, or nothing.
+    """Check a file of corrections (COCO's JSON) and submit it; all of it, or nothing.
 
-    Args:
-        paths: where the campaign's files are.
-        params: names the batches, and says which proposals are shown.
-        file: COCO's JSON; every image that it lists counts as reviewed.
-        batch: key of the batch, whose images alone are taken; found by the images unless given.
-        reviewer: who corrected it.
-        redo: whether images that were submitted before may be submitted again.
+    Every image that the file lists counts as reviewed. Where ``batch`` is given, only images of
+    that one are taken; a ``redo`` may submit images again that were submitted before.
 
     Raises:
         ParamsError: there is no such batch, or the campaign is simulated.
@@ -109,7 +96,7 @@ def import_file(
     wanted = {item.image.id for item in chosen}
     everything = _read_proposals(paths, key, wanted)
     offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
-    known = _read_submissions(paths, key)
+    known = read_submissions(paths, [key])
     before = submissions.latest(known)
     redone = [i for i in offered.boxes if i in before]
     if redone and not redo:
@@ -191,22 +178,10 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Prop
     return proposals
 
 
-def _read_submissions(paths: CampaignPaths, key: str) -> list[Corrections]:
-    """Read all submissions, and corrections that only DVC has (fresh clones)."""
-    known = submissions.read(*paths.journals)
-    path = paths.corrections(key)
-    stored = [artifacts.read_corrections(path)] if path.exists() else []
-    return [*known, *(item for item in stored if item.by_person)]
-
-
 def _require_valid(
     file: Path, chosen: Sequence[ReviewedImage], images: ImageSet
 ) -> dict[str, Boxes]:
-    """Return the boxes by image id.
-
-    Raises:
-        DatasetError: lists every problem.
-    """
+    """Return the boxes by image id; refuse the file with a list of every problem."""
     problems: list[Problem] = []
     result = {}
     for item in chosen:

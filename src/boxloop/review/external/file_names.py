@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -69,9 +70,5 @@ def _closest(parts: _Parts, candidates: list[tuple[ImageRef, _Parts]]) -> list[I
 
 def _common_tail(a: _Parts, b: _Parts) -> int:
     """Count the equal folders right before the file's own name."""
-    count = 0
-    for x, y in zip(a[-2::-1], b[-2::-1], strict=False):
-        if x != y:
-            break
-        count += 1
-    return count
+    folders = zip(a[-2::-1], b[-2::-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], folders))

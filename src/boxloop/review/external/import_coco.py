@@ -26,34 +26,18 @@ _UPRIGHT = 0.01  # degrees
 
 @dataclass
 class ReviewedImage:
-    """One image as the file describes it.
-
-    Attributes:
-        image: the campaign's image.
-        size: the (width, height) that the file declares; None where it does not.
-        boxes: as they stand in the file; their ids are their places in it.
-        proposal_ids: for each box, the content of its ``boxloop_id``, or None.
-        problems: what cannot be read as a box.
-        outlines: number of boxes that have an outline or a mask beside them.
-    """
+    """One of the campaign's images as the file describes it."""
 
     image: ImageRef
-    size: tuple[float, float] | None
-    boxes: list[RawBox] = field(default_factory=list)
-    proposal_ids: list[str | None] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    outlines: int = 0
+    size: tuple[float, float] | None  # (width, height), where the file declares it
+    boxes: list[RawBox] = field(default_factory=list)  # their ids are their places in the file
+    proposal_ids: list[str | None] = field(default_factory=list)  # each box's ``boxloop_id``
+    problems: list[Problem] = field(default_factory=list)  # what cannot be read as a box
+    outlines: int = 0  # number of boxes that have an outline or a mask beside them
 
 
 def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
-    """Read a file of corrections.
-
-    Args:
-        path: the file.
-        images: all images of the campaign.
-
-    Returns:
-        The images that the file lists, in its order.
+    """Read the corrections in a file, by the images of the campaign that it lists, in its order.
 
     Raises:
         DatasetError: it is not COCO's JSON, an image of it is unknown, ambiguous or listed twice,

@@ -29,11 +29,7 @@ def rounding_tolerance(shown: Iterable[Boxes], final: Iterable[Boxes]) -> Edges:
     """Return how far a tool may have rounded each edge, in pixels.
 
     CVAT writes two decimals. Older versions of Label Studio cut x, y, width and height down to
-    whole pixels each, so that the far edges may lose two.
-
-    Args:
-        shown: proposals of every image of the file.
-        final: boxes of the same.
+    whole pixels each, so that the far edges may lose two. It takes all boxes of the file to tell.
     """
     return _WHOLE_PIXELS if _whole(final) and not _whole(shown) else _DECIMALS
 
@@ -45,13 +41,9 @@ def _whole(table: Iterable[Boxes]) -> bool:
 def pair_by_id(shown: Boxes, final: Boxes, said: Sequence[str | None]) -> dict[int, int]:
     """Pair the boxes that name a proposal with it, one to one.
 
-    Where a box was copied in the tool, its attributes were copied along: of several boxes that name
-    the same proposal, the one with the highest IoU gets it.
-
-    Args:
-        shown: proposals of one image.
-        final: its boxes.
-        said: for each of them, the id of a proposal, or None.
+    ``said`` holds the id of a proposal, or None, for each final box. Where a box was copied in the
+    tool, its attributes were copied along: of several boxes that name the same proposal, the one
+    with the highest IoU gets it.
 
     Returns:
         Indices of proposals by indices of boxes.

@@ -23,13 +23,7 @@ _PLUGINS = Path(__file__).parent / "plugins"
 
 
 def app_environment(base: Mapping[str, str], *, uri: str, database: str) -> dict[str, str]:
-    """Return the environment variables of the App's process.
-
-    Args:
-        base: those of this process.
-        uri: of the MongoDB.
-        database: name of the campaign's database in it.
-    """
+    """Return ``base`` with the variables of the App, on a named database of a MongoDB."""
     return {
         **base,
         "FIFTYONE_DATABASE_URI": uri,
@@ -66,21 +60,11 @@ def bind(first: int) -> Iterator[socket.socket]:
 
 
 class AppProcess:
-    """The App's process, and the events that it reports.
-
-    Attributes:
-        submitted: the summary; None until the batch is submitted.
-    """
+    """The App's process, and the events that it reports."""
 
     def __init__(self, spec: Mapping[str, Any], env: Mapping[str, str], log: Path) -> None:
-        """Start the process.
-
-        Args:
-            spec: the session, as ``server.main`` takes it.
-            env: environment variables.
-            log: takes what it writes to standard error.
-        """
-        self.submitted: str | None = None
+        """Start the process on a session as ``server.main`` takes it; standard error is logged."""
+        self.submitted: str | None = None  # the summary
         self._log = log
         self._port = spec["port"]
         # -P: files of the campaign's folder are no modules.
@@ -139,11 +123,8 @@ class AppProcess:
     def wait_for_submission(self, command: str) -> None:
         """Wait until the batch is submitted.
 
-        Args:
-            command: opens the same session again.
-
         Raises:
-            SessionError: the App ended before that.
+            SessionError: the App ended before that; names the command that opens it again.
         """
         while self.submitted is None:
             if self._events.get() is None and self.submitted is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import fiftyone as fo
@@ -29,7 +28,9 @@ def configure_app(dataset: Any, assignment: Assignment) -> None:
     dataset.activate_label_schemas(FIELD)
     config = dataset.app_config
     groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
-    config.sidebar_groups = _sidebar(groups)
+    for group in groups:
+        group.expanded = group.name in ("labels", "tags")
+    config.sidebar_groups = sorted(groups, key=lambda group: group.name != "labels")
     config.active_fields = fo.ActiveFields(exclude=False, paths=["tags", FIELD])
     config.color_scheme = fo.ColorScheme(color_by="value")
     dataset.save()
@@ -44,13 +45,6 @@ def configure_app(dataset: Any, assignment: Assignment) -> None:
         sizes=[0.72, 0.28],
     )
     dataset.save_workspace(WORKSPACE, spaces, overwrite=True)
-
-
-def _sidebar(groups: Sequence[Any]) -> list[Any]:
-    """Put boxes and tags on top, and fold the rest."""
-    for group in groups:
-        group.expanded = group.name in ("labels", "tags")
-    return sorted(groups, key=lambda group: group.name != "labels")
 
 
 def save_view(dataset: Any, assignment: Assignment) -> str | None:

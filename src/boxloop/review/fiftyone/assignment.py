@@ -11,12 +11,7 @@ from boxloop.errors import UserError
 
 @dataclass(frozen=True)
 class Part:
-    """One of several equal shares of a batch.
-
-    Attributes:
-        number: from 1 to ``of``.
-        of: number of shares.
-    """
+    """One of ``of`` equal shares of a batch, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -47,23 +42,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Item:
-    """One image to review.
-
-    Attributes:
-        image: the image.
-        proposals: of this image alone, down to the score floor, as they were or will be shown.
-        score_threshold: proposals that score less are not drawn.
-        start: the boxes that the person starts from: the proposals, or what was submitted before.
-        seconds: active seconds of the submissions before.
-        base: time of the submission that this starts from; empty where there is none.
-    """
+    """One image to review."""
 
     image: ImageRef
-    proposals: Proposals
-    score_threshold: float
-    start: Boxes
-    seconds: float = 0.0
-    base: str = ""
+    proposals: Proposals  # of this image alone, down to the score floor, as shown then or now
+    score_threshold: float  # proposals that score less are not drawn
+    start: Boxes  # what the person starts from: the proposals, or what was submitted before
+    seconds: float = 0.0  # active ones of the submissions before
+    base: str = ""  # time of the submission that this starts from; empty where there is none
 
     @property
     def drawn(self) -> Boxes:
@@ -73,16 +59,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The images of one session.
+    """The images of one session, in the batch's order.
 
-    Attributes:
-        batch: key of the batch.
-        classes: names that a label may have.
-        items: in the batch's order.
-        batch_images: ids of all images of the batch, whoever reviews them.
-        reviewer: who reviews.
-        part: which share of the batch.
-        redo: whether images that were submitted before are open again.
+    ``batch_images`` are the ids of all images of the batch, whoever reviews them; in a ``redo``,
+    images that were submitted before are open again.
     """
 
     batch: str
@@ -110,8 +90,13 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         submitted.score_threshold,
         submitted.boxes[image.id],
         submitted.seconds.get(image.id, 0.0),
-        submitted.submitted.get(image.id) or submitted.finished or "",
+        submission_time(submitted, image.id),
     )
+
+
+def submission_time(corrections: Corrections, image_id: str) -> str:
+    """Return when an image was submitted; empty where nothing tells."""
+    return corrections.submitted.get(image_id) or corrections.finished or ""
 
 
 def assign(
@@ -125,17 +110,10 @@ def assign(
     part: Part,
     redo: bool,
 ) -> Assignment:
-    """Choose the images of a session.
+    """Choose the images of a session: in a redo, only submitted ones; else only the others.
 
-    Args:
-        proposals: of the batch.
-        images: at least those of the batch, by id.
-        classes: names that a label may have.
-        submitted: the newest submission of each image that has one.
-        score_threshold: proposals that score less are not drawn.
-        reviewer: who reviews.
-        part: which share of the batch.
-        redo: take submitted images, and only those; else only the others.
+    ``images`` are at least those of the batch, by id; ``submitted`` holds the newest submission of
+    each image that has one. Proposals that score less than the threshold are not drawn.
     """
     items = []
     for image_id in part.share(list(proposals.boxes)):

@@ -10,25 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
-from boxloop.errors import UserError
 from boxloop.params import AccountParams
-from boxloop.review.fiftyone.live_workload import (
-    OtherBatches,
-    ReviewedWorkload,
-    SubmissionSummary,
-)
+from boxloop.review.fiftyone.assignment import submission_time
+from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.validation import Problem, RawBox, check_image
 
 if TYPE_CHECKING:
     from boxloop.review.fiftyone.review_dataset import ReviewDataset, ReviewedImage
     from boxloop.review.fiftyone.shown_proposals import ShownProposals
-
-T = TypeVar("T")
 
 KIND = "fiftyone"
 AUTOSAVE_SECONDS = 3.0
@@ -42,13 +36,7 @@ _SLACK_SECONDS = 5.0
 
 
 class ReviewController:
-    """The state of one session, and what its reviewer can do.
-
-    Attributes:
-        dataset: where the boxes are edited.
-        assignment: the images of the session.
-        submitted: the summary; None until the batch is submitted.
-    """
+    """The state of one session, and what its reviewer can do."""
 
     def __init__(
         self,
@@ -76,7 +64,7 @@ class ReviewController:
         """
         self.dataset = dataset
         self.assignment = dataset.assignment
-        self.submitted: SubmissionSummary | None = None
+        self.submitted: str | None = None  # the summary
         self._folder = folder
         self._others = others
         self._account = account
@@ -164,7 +152,7 @@ class ReviewController:
             ],
             "first_batch": self._others.first,
             "faults": _listed(faults, images),
-            "submitted": None if self.submitted is None else str(self.submitted),
+            "submitted": self.submitted,
         }
 
     # --- the submission ---------------------------------------------------------------------------
@@ -179,32 +167,30 @@ class ReviewController:
         self._wait_for_autosave()
         with self._lock:
             if self.submitted is not None:
-                return {"summary": str(self.submitted), "faults": []}
+                return {"summary": self.submitted, "faults": []}
             images = self.dataset.read()
             faults = self._all_faults(images)
             if faults:
                 self._submission_failed = True
                 return {"faults": _listed(faults, images)}
-            checks = {image.image_id: self._check(image) for image in images}
-            workloads = {i: _required(check.workload) for i, check in checks.items()}
+            boxes, workloads = {}, {}
+            for image in images:
+                check = self._check(image)
+                assert check.boxes is not None  # it has no faults
+                assert check.workload is not None
+                boxes[image.image_id], workloads[image.image_id] = check.boxes, check.workload
             so_far = self._so_far(workloads)
             for group in _by_source(images):
-                boxes = {i.image_id: _required(checks[i.image_id].boxes) for i in group}
-                corrections = self._corrections(group, boxes, submissions.timestamp())
-                submissions.append(self._folder, corrections)
-            self.submitted = SubmissionSummary(
-                batch=self.assignment.batch,
-                reviewer=self.assignment.reviewer,
-                images=len(images),
-                workload=ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
-                seconds=sum(image.seconds for image in images),
-                so_far=so_far,
-                waiting=len(submissions.missing(self._known(), self.assignment.batch_images)),
-                redo=self.assignment.redo,
+                submissions.append(self._folder, self._corrections(group, boxes))
+            self.submitted = summarize(
+                self.assignment,
+                ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
+                sum(image.seconds for image in images),
+                so_far,
+                len(submissions.missing(self._known(), self.assignment.batch_images)),
             )
-            text = str(self.submitted)
-            self._on_submit(text)
-            return {"summary": text, "faults": []}
+            self._on_submit(self.submitted)
+            return {"summary": self.submitted, "faults": []}
 
     def _wait_for_autosave(self) -> None:
         """Wait until the App has stored all edits made before now."""
@@ -221,7 +207,10 @@ class ReviewController:
         faults = []
         for image in images:
             other = known.get(image.image_id)
-            if other is not None and _moment(other, image.image_id) != image.shown.item.base:
+            if (
+                other is not None
+                and submission_time(other, image.image_id) != image.shown.item.base
+            ):
                 message = (
                     f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
                     f" this session and start 'boxloop review {self.assignment.batch}' again"
@@ -248,7 +237,7 @@ class ReviewController:
         return check
 
     def _corrections(
-        self, images: Sequence[ReviewedImage], boxes: Mapping[str, Boxes], finished: str
+        self, images: Sequence[ReviewedImage], boxes: Mapping[str, Boxes]
     ) -> Corrections:
         items = {image.image_id: image.shown.item for image in images}
         first = images[0].shown.item
@@ -258,10 +247,10 @@ class ReviewController:
             proposals=replace(first.proposals, batch=self.assignment.batch, boxes=shown),
             score_threshold=first.score_threshold,
             annotator=KIND,
-            boxes=dict(boxes),
+            boxes={i: boxes[i] for i in items},
             reviewer=self.assignment.reviewer,
             seconds=seconds,
-            finished=finished or None,
+            finished=submissions.timestamp(),
             versions=dict(self._versions),
         )
 
@@ -327,20 +316,10 @@ def _listed(faults: Sequence[Problem], images: Sequence[ReviewedImage]) -> list[
     ]
 
 
-def _required(value: T | None) -> T:
-    if value is None:
-        raise UserError("an image that did not pass its checks cannot be submitted")
-    return value
-
-
 def _is_number(value: object) -> bool:
     # NaN and infinity are none that a clock could have measured.
     valid = isinstance(value, int | float) and not isinstance(value, bool)
     return valid and abs(value) < 1e9  # type: ignore[arg-type]
-
-
-def _moment(corrections: Corrections, image_id: str) -> str:
-    return corrections.submitted.get(image_id) or corrections.finished or ""
 
 
 def _by_source(images: Sequence[ReviewedImage]) -> list[list[ReviewedImage]]:

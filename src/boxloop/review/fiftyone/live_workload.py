@@ -8,33 +8,22 @@ from dataclasses import dataclass
 from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
 from boxloop.core.workload import BatchWorkload, Totals
+from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.terminal import duration, percent
 
 
 @dataclass(frozen=True)
 class OtherBatches:
-    """Workloads of the campaign's other batches.
+    """Workloads of the campaign's other batches, oldest first."""
 
-    Attributes:
-        first: whether the session's batch is the first, which is labeled from scratch.
-        before: of the batches before it, oldest first; empty where one of them is not known.
-        after: of those after it that are done, in a redo.
-    """
-
-    first: bool
-    before: tuple[BatchWorkload, ...] = ()
-    after: tuple[BatchWorkload, ...] = ()
+    first: bool  # whether the session's batch is the first, which is labeled from scratch
+    before: tuple[BatchWorkload, ...] = ()  # empty where one of the batches is not known
+    after: tuple[BatchWorkload, ...] = ()  # in a redo, those that are done
 
 
 @dataclass(frozen=True)
 class ReviewedWorkload:
-    """Edits of one or more reviewed images.
-
-    Attributes:
-        objects: number of final boxes.
-        edits: edits by box id.
-        judged: edits as they count, by IoU threshold.
-    """
+    """Final boxes of some images, their edits by box id, and as they count by IoU threshold."""
 
     objects: int
     edits: Ledger
@@ -59,47 +48,33 @@ class ReviewedWorkload:
         )
 
 
-@dataclass(frozen=True)
-class SubmissionSummary:
-    """Numbers of one submission.
+def summarize(
+    assignment: Assignment,
+    workload: ReviewedWorkload,
+    seconds: float,
+    so_far: Mapping[float, Totals],
+    waiting: int,
+) -> str:
+    """Summarize a submission for a terminal or a panel.
 
-    Attributes:
-        batch: key of the batch.
-        reviewer: who submitted.
-        images: number of images submitted.
-        workload: of these images.
-        seconds: active seconds.
-        so_far: totals of the campaign including this submission, by IoU threshold.
-        waiting: images of the batch that nobody has submitted yet.
-        redo: whether the images had been submitted before.
+    ``so_far`` holds the campaign's totals, including this submission, by IoU threshold; ``waiting``
+    counts the images of the batch that nobody has submitted yet.
     """
-
-    batch: str
-    reviewer: str
-    images: int
-    workload: ReviewedWorkload
-    seconds: float
-    so_far: Mapping[float, Totals]
-    waiting: int
-    redo: bool
-
-    def __str__(self) -> str:
-        """Return the lines for a terminal or a panel."""
-        edits = self.workload.edits
-        again = " again" if self.redo else ""
-        lines = [
-            f"Batch {self.batch}: {self.images} images with {self.workload.objects} boxes are"
-            f" submitted{again} by {self.reviewer}.",
-            f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
-            f" {edits.removed} removed, {edits.added} added",
-            f"  active time {duration(self.seconds)} ({self.seconds / self.images:.1f} s an image)",
-        ]
-        for iou, totals in self.so_far.items():
-            lines.append(
-                f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
-                f" ({percent(totals.wb_reduction)} saved),"
-                f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
-            )
-        if self.waiting:
-            lines.append(f"  {self.waiting} images of {self.batch} wait for somebody else")
-        return "\n".join(lines)
+    batch, images, edits = assignment.batch, len(assignment.items), workload.edits
+    again = " again" if assignment.redo else ""
+    lines = [
+        f"Batch {batch}: {images} images with {workload.objects} boxes are submitted{again} by"
+        f" {assignment.reviewer}.",
+        f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
+        f" {edits.removed} removed, {edits.added} added",
+        f"  active time {duration(seconds)} ({seconds / images:.1f} s an image)",
+    ]
+    for iou, totals in so_far.items():
+        lines.append(
+            f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
+            f" ({percent(totals.wb_reduction)} saved),"
+            f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
+        )
+    if waiting:
+        lines.append(f"  {waiting} images of {batch} wait for somebody else")
+    return "\n".join(lines)

@@ -43,36 +43,21 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class DatabaseFiles:
-    """The files of one campaign's database.
-
-    Attributes:
-        folder: absolute; the campaign's ``.boxloop``.
-        data: what mongod stores.
-        log: mongod's log.
-        record: where the running mongod listens.
-        keeper_log: the keeper's log, and mongod's where it cannot write its own.
-        keeper_lock: held by the keeper.
-        sessions_lock: held shared by every session.
-    """
+    """The files of one campaign's database, in the campaign's ``.boxloop``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.data = self.folder / "db"
         self.log = self.folder / "mongod.log"
-        self.record = self.folder / "mongod.json"
-        self.keeper_log = self.folder / "keeper.log"
-        self.keeper_lock = self.folder / "keeper.lock"
-        self.sessions_lock = self.folder / "sessions.lock"
+        self.record = self.folder / "mongod.json"  # where the running mongod listens
+        self.keeper_log = self.folder / "keeper.log"  # and mongod's where it cannot write its own
+        self.keeper_lock = self.folder / "keeper.lock"  # held by the keeper
+        self.sessions_lock = self.folder / "sessions.lock"  # held shared by every session
 
 
 @dataclass(frozen=True)
 class RunningMongod:
-    """A mongod that listens on 127.0.0.1.
-
-    Attributes:
-        pid: its process.
-        port: its port.
-    """
+    """A mongod that listens on 127.0.0.1."""
 
     pid: int
     port: int
@@ -115,10 +100,7 @@ def main() -> int:
 def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
     """Run mongod until the last session ends, or a signal comes.
 
-    Args:
-        files: of the database.
-        binary: the mongod to run.
-        sessions: the open file whose lock the sessions share.
+    ``sessions`` is the open file whose lock the sessions share.
 
     Raises:
         DatabaseError: mongod ends by itself; says why.
@@ -172,7 +154,7 @@ def _collect_signals() -> list[int]:
 
 def end_leftover(files: DatabaseFiles) -> None:
     """End a mongod whose keeper was killed."""
-    try:
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
         leftover = psutil.Process(int((files.data / "mongod.lock").read_text()))
         if os.fspath(files.log) not in leftover.cmdline():
             return  # The id belongs to another process by now, or to a mongod of the user's own.
@@ -180,8 +162,6 @@ def end_leftover(files: DatabaseFiles) -> None:
         if not _wait_for_end(leftover):
             leftover.kill()
             _wait_for_end(leftover)
-    except (OSError, ValueError, psutil.Error):
-        return
 
 
 def _wait_for_end(process: psutil.Process) -> bool:
@@ -198,25 +178,15 @@ def _wait_for_end(process: psutil.Process) -> bool:
 
 
 class Mongod:
-    """A mongod process on a campaign's data.
-
-    Attributes:
-        process: the process.
-    """
+    """A mongod process on a campaign's data."""
 
     def __init__(self, binary: Path, files: DatabaseFiles, port: int = 0) -> None:
-        """Start it on 127.0.0.1.
-
-        Args:
-            binary: the program.
-            files: of the database.
-            port: where to listen, 0 for any that is free.
-        """
+        """Start it on a port of 127.0.0.1, 0 for any that is free."""
         files.data.mkdir(exist_ok=True)
         self._log_starts = {log: _size(log) for log in (files.log, files.keeper_log)}
         # The standard streams are the keeper's: what mongod says before it has a log is not lost.
         self.process = subprocess.Popen(
-            [os.fspath(part) for part in _command(binary, files, port)],
+            _command(binary, files, port),
             env=mongod_environment(binary),
             stdin=subprocess.DEVNULL,
             preexec_fn=_die_with(os.getpid()),
@@ -262,11 +232,7 @@ class Mongod:
 
 
 def mongod_environment(binary: Path) -> dict[str, str] | None:
-    """Return the environment variables with which mongod finds libraries beside it.
-
-    Returns:
-        None where this process's own will do.
-    """
+    """Return the environment in which mongod finds libraries beside it; None if there are none."""
     folder = binary.resolve().parent
     if not any(folder.glob("libssl.so.*")):
         return None

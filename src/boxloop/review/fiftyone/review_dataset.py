@@ -29,14 +29,9 @@ REVIEWED = "reviewed"
 
 @dataclass(frozen=True)
 class ReviewedImage:
-    """One image as it is now in the App.
+    """One image as it is now in the App: its boxes are unchecked.
 
-    Attributes:
-        sample_id: the App's id of the image.
-        shown: the proposals that were shown.
-        boxes: the boxes that are there now, unchecked.
-        reviewed: whether the person is done with it.
-        seconds: active seconds of this session and of those that it goes on with.
+    ``seconds`` are the active ones of this session and of those that it goes on with.
     """
 
     sample_id: str
@@ -52,13 +47,7 @@ class ReviewedImage:
 
 
 class ReviewDataset:
-    """The dataset of one batch, restricted to the images of one session.
-
-    Attributes:
-        dataset: FiftyOne's.
-        assignment: the images of the session; the dataset may hold more.
-        view: saved view of the session's images; None where they are all of them.
-    """
+    """The dataset of one batch, restricted to the images of one session: it may hold more."""
 
     def __init__(
         self,
@@ -70,7 +59,7 @@ class ReviewDataset:
         """Use an open dataset; see :func:`~boxloop.review.fiftyone.sync.open_dataset`."""
         self.dataset = dataset
         self.assignment = assignment
-        self.view = view
+        self.view = view  # saved view of the session's images; None where they are all of them
         self._statuses = statuses
         self._samples = dataset._sample_collection
         self._images = {item.image.id: item.image for item in assignment.items}
@@ -93,8 +82,7 @@ class ReviewDataset:
                     f"image {image_id} of batch {batch} is there twice: delete one of the two in"
                     " the App"
                 )
-            status = statuses.get(document["_id"], ReviewStatus())
-            found[image_id] = self._parse(image_id, document, status)
+            found[image_id] = self._parse(image_id, document, statuses[document["_id"]])
         self._correct_tags(documents, statuses)
         for image_id in self._images:
             if image_id not in found:
@@ -128,7 +116,7 @@ class ReviewDataset:
             wrong = [
                 document["_id"]
                 for document in documents
-                if statuses.get(document["_id"], ReviewStatus()).reviewed is reviewed
+                if statuses[document["_id"]].reviewed is reviewed
                 and (REVIEWED in _tags(document)) is not reviewed
             ]
             if wrong:
@@ -138,18 +126,15 @@ class ReviewDataset:
         change = {"$addToSet" if reviewed else "$pull": {"tags": REVIEWED}}
         self._samples.update_many({"_id": {"$in": ids}, "tags": {"$type": "array"}}, change)
 
-    def version(self) -> object:
-        """Return the number of images and the time of the newest edit."""
-        return self._newest()
-
     def idle_seconds(self) -> float:
         """Return the seconds since an edit of the session was last stored."""
-        newest = self._newest()[1]
+        newest = self.version()[1]
         if not isinstance(newest, datetime):
             return float("inf")
         return (datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds()
 
-    def _newest(self) -> tuple[int, object]:
+    def version(self) -> tuple[int, object]:
+        """Return the number of images and the time of the newest edit."""
         group = {"_id": None, "n": {"$sum": 1}, "newest": {"$max": "$last_modified_at"}}
         (found,) = [*self._samples.aggregate([{"$match": self._own}, {"$group": group}])] or [{}]
         return found.get("n", 0), found.get("newest")

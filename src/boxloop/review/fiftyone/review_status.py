@@ -19,12 +19,7 @@ COLLECTION = "boxloop_review_status"
 
 @dataclass(frozen=True)
 class ReviewStatus:
-    """State of one image's review.
-
-    Attributes:
-        reviewed: whether the person is done with it.
-        seconds: active seconds of this session and of those that it goes on with.
-    """
+    """Whether an image is reviewed, and its active seconds, of earlier sessions too."""
 
     reviewed: bool = False
     seconds: float = 0.0
@@ -38,9 +33,10 @@ class ReviewStatuses:
         self._collection = database[COLLECTION]
 
     def read(self, ids: Iterable[ObjectId]) -> dict[ObjectId, ReviewStatus]:
-        """Read the statuses of some images; those nobody has touched are left out."""
-        found = self._collection.find({"_id": {"$in": list(ids)}})
-        return {row["_id"]: _parse(row) for row in found}
+        """Read the statuses of some images; that of an image nobody has touched is the default."""
+        statuses = {i: ReviewStatus() for i in ids}
+        found = self._collection.find({"_id": {"$in": list(statuses)}})
+        return statuses | {row["_id"]: _parse(row) for row in found}
 
     def set_reviewed(self, ids: Iterable[ObjectId], reviewed: bool) -> None:
         """Set images as reviewed, or as not."""
@@ -49,12 +45,8 @@ class ReviewStatuses:
 
     def add_seconds(self, seconds: Mapping[ObjectId, float]) -> None:
         """Add active seconds."""
-        self._write(
-            [
-                UpdateOne({"_id": i}, {"$inc": {"seconds": s}}, upsert=True)
-                for i, s in seconds.items()
-            ]
-        )
+        changes = {i: {"$inc": {"seconds": s}} for i, s in seconds.items()}
+        self._write([UpdateOne({"_id": i}, c, upsert=True) for i, c in changes.items()])
 
     def replace(self, statuses: Mapping[ObjectId, ReviewStatus]) -> None:
         """Replace whole statuses."""

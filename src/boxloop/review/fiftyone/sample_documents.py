@@ -102,10 +102,7 @@ def repair(
 
     Work that was begun stays, with the proposals that the person saw; images that nobody touched
     get the newest ones. What cannot be shown or understood any more goes, and the person has to
-    look at that image once more.
-
-    Returns:
-        The fields to change, as MongoDB takes them, and the status.
+    look at that image once more. The fields to change are as MongoDB takes them.
     """
     newest = shown_proposals.dumps(ShownProposals.of(item))
     new = {name: _to_mongodb(value) for name, value in new_fields(item).items()}

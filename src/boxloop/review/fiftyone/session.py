@@ -29,13 +29,9 @@ from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.controller import KIND
 from boxloop.review.fiftyone.file_lock import lock
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.session_inputs import (
-    ReviewRequest,
-    all_submissions,
-    display_files,
-    read_assignment,
-)
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, display_files, read_assignment
 from boxloop.review.fiftyone.session_registry import Session, claim
+from boxloop.review.people import read_submissions
 
 DEFAULT_PORT = 5151
 Say = Callable[[str], object]
@@ -43,7 +39,7 @@ Say = Callable[[str], object]
 
 def pending_batch(paths: CampaignPaths, params: Params) -> str | None:
     """Return the first batch with proposals that is not fully submitted."""
-    known = all_submissions(paths, params)
+    known = read_submissions(paths, params.iterations)
     for key in params.iterations:
         path = paths.proposals(key)
         if path.exists() and submissions.missing(known, artifacts.read_proposals(path).boxes):
@@ -67,8 +63,9 @@ def review(
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
     Raises:
-        UserError: nothing is to be reviewed, or the session cannot be opened; says why.
-        ReviewPending: the person stopped before the end.
+        UserError: nothing is to be reviewed, or there is no database; says why.
+        SessionError: the images are open elsewhere, or the App failed.
+        ReviewPending: the person stopped before the end; nothing is lost.
     """
     paths = CampaignPaths()
     if params.review.annotator != KIND:
@@ -86,7 +83,7 @@ def review(
         say("No batch waits for review. Next: dvc repro")
         return
     request = ReviewRequest(key, name, part, redo)
-    summary = run_session(
+    summary = _run_session(
         params_file, overrides, params, request, port=port, browser=browser, say=say
     )
     say(f"\n{summary}")
@@ -94,7 +91,8 @@ def review(
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
     waiting = submissions.missing(
-        all_submissions(paths, params), artifacts.read_proposals(paths.proposals(key)).boxes
+        read_submissions(paths, params.iterations),
+        artifacts.read_proposals(paths.proposals(key)).boxes,
     )
     if waiting:
         say(f"{len(waiting)} images of {key} still wait: boxloop review {key}")
@@ -102,7 +100,7 @@ def review(
         say("Next: dvc repro")
 
 
-def run_session(
+def _run_session(
     params_file: Path,
     overrides: Sequence[str],
     params: Params,
@@ -110,27 +108,9 @@ def run_session(
     *,
     port: int | None,
     browser: bool,
-    say: Say = print,
+    say: Say,
 ) -> str:
-    """Open a batch in the App, and wait until it is submitted.
-
-    Args:
-        params_file: the campaign's parameters, for the App's process.
-        overrides: of ``--set``.
-        params: the same, read.
-        request: what is reviewed, and by whom.
-        port: where the App should be; a free one is taken where that is in use.
-        browser: whether to open one.
-        say: called with each line for the person at the terminal.
-
-    Returns:
-        The summary of the submission.
-
-    Raises:
-        UserError: there is nothing to review, or no database.
-        SessionError: the images are open elsewhere, or the App failed.
-        ReviewPending: the person stopped before the end; nothing is lost.
-    """
+    """Open a batch in the App, wait until it is submitted, and return the summary."""
     paths = CampaignPaths()
     assignment = read_assignment(paths, params, request)
     images = tuple(item.image.id for item in assignment.items)
@@ -142,7 +122,7 @@ def run_session(
     }
     app = None
     try:
-        with _stopped_by_signals(), claim(paths.state / "sessions", session) as claimed:
+        with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
             with open_database(paths.state) as uri, bind(port or DEFAULT_PORT) as server:
@@ -153,8 +133,12 @@ def run_session(
                 env = app_environment(os.environ, uri=uri, database=_database_name(paths))
                 with AppProcess(spec, env, log) as app:
                     url = app.wait_for_start()
-                    claimed.publish(url)
-                    say(_invitation(url))
+                    publish(url)
+                    say(
+                        f"\n  {url}\n\nOpen that address, if no window has opened. The panel at"
+                        " its right says what to do.\nThis command ends by itself when the batch is"
+                        " submitted; Ctrl-C stops, and loses nothing."
+                    )
                     if browser:
                         _open_browser(url)
                     app.wait_for_submission(review_command(request))
@@ -224,14 +208,6 @@ def _greeting(assignment: Assignment) -> str:
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"
         f"{done}. The App takes a few seconds to start."
-    )
-
-
-def _invitation(url: str) -> str:
-    return (
-        f"\n  {url}\n\nOpen that address, if no window has opened. The panel at its right says what"
-        " to do.\nThis command ends by itself when the batch is submitted; Ctrl-C stops, and loses"
-        " nothing."
     )
 
 

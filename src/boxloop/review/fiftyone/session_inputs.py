@@ -18,20 +18,14 @@ from boxloop.files import atomic_path
 from boxloop.params import Params
 from boxloop.review.fiftyone.assignment import Assignment, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
+from boxloop.review.people import read_submissions
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 
 
 @dataclass(frozen=True)
 class ReviewRequest:
-    """What a reviewer asked for.
-
-    Attributes:
-        batch: key of the batch.
-        reviewer: who reviews.
-        part: "1/2", or None for the whole batch.
-        redo: whether submitted images are opened again.
-    """
+    """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch."""
 
     batch: str
     reviewer: str
@@ -39,21 +33,13 @@ class ReviewRequest:
     redo: bool = False
 
 
-def all_submissions(paths: CampaignPaths, params: Params) -> list[Corrections]:
-    """Read all submissions of people: the journal, and what DVC restored."""
-    journal = submissions.read(*paths.journals)
-    files = [paths.corrections(key) for key in params.iterations]
-    restored = [artifacts.read_corrections(path) for path in files if path.exists()]
-    return [*[item for item in restored if item.by_person], *journal]
-
-
 class SubmissionCache:
     """All submissions of people, read again only where a file changed."""
 
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
-        """Read nothing yet; see :func:`all_submissions`."""
+        """Read nothing yet; see :func:`~boxloop.review.people.read_submissions`."""
         self._paths = paths
-        self._params = params
+        self._batches = params.iterations
         self._files: object = None
         self._submissions: list[Corrections] = []
 
@@ -63,7 +49,7 @@ class SubmissionCache:
         found = [path for folder in folders for path in submissions.submission_files(folder)]
         files = [(path, *_stamp(path)) for path in found]
         if files != self._files:
-            self._submissions, self._files = all_submissions(self._paths, self._params), files
+            self._submissions, self._files = read_submissions(self._paths, self._batches), files
         return self._submissions
 
 
@@ -96,7 +82,7 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
         proposals,
         images,
         image_set.classes,
-        submissions.latest(all_submissions(paths, params)),
+        submissions.latest(read_submissions(paths, params.iterations)),
         score_threshold=params.review.score_threshold,
         reviewer=request.reviewer,
         part=Part.parse(request.part),
@@ -129,12 +115,7 @@ def other_batches(
     What people submitted counts as it is now, not as DVC last saw it: a stage of an earlier batch
     may be still to come.
 
-    Args:
-        paths: where the campaign's files are.
-        params: names the iterations and the thresholds.
-        key: of the session's batch.
-        known: all submissions.
-        redo: whether batches after it may be done.
+    Batches after this one count in a redo only.
     """
     keys = list(params.iterations)
     place = keys.index(key)

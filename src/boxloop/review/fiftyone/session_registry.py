@@ -7,9 +7,9 @@ of a session which ended, or was killed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,15 +22,7 @@ _SECONDS_TO_REGISTER = 30
 
 @dataclass(frozen=True)
 class Session:
-    """One open session.
-
-    Attributes:
-        batch: key of the batch.
-        part: "1/2", or None.
-        reviewer: who reviews there.
-        url: where the App is; None while it starts.
-        images: ids of the images that are open there.
-    """
+    """One open session: ``part`` as "1/2" or None, ``url`` None while the App starts."""
 
     batch: str
     part: str | None
@@ -39,32 +31,24 @@ class Session:
     images: tuple[str, ...]
 
 
-class Claim:
-    """A session's claim to its images, as long as it lasts."""
-
-    def __init__(self, path: Path, session: Session) -> None:
-        """Keep the file of the claim; see :func:`claim`."""
-        self._path = path
-        self._session = session
-
-    def publish(self, url: str) -> None:
-        """Let other sessions know where the App is."""
-        _write(self._path, self._session, url)
-
-
 @contextmanager
-def claim(folder: Path, session: Session) -> Iterator[Claim]:
-    """Claim the images of a session.
+def claim(folder: Path, session: Session) -> Iterator[Callable[[str], None]]:
+    """Claim the images of a session as long as it lasts.
 
-    Args:
-        folder: of the locks; made where it is missing.
-        session: with the images that it opens.
+    The folder of the locks is made where it is missing.
+
+    Yields:
+        A function that lets other sessions know the App's address.
 
     Raises:
         SessionError: one of the images is open in another session.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{session.batch}-{uuid4().hex[:8]}.json"
+
+    def publish(url: str | None) -> None:
+        write_text(path, json.dumps(asdict(replace(session, url=url))))
+
     with open_lock(path.with_suffix(".lock")) as own:
         try:
             with _registering(folder):
@@ -73,11 +57,10 @@ def claim(folder: Path, session: Session) -> Iterator[Claim]:
                     if shared:
                         raise SessionError(_refusal(other, session, len(shared)))
                 try_lock(own)
-                _write(path, session, None)
-            yield Claim(path, session)
+                publish(None)
+            yield publish
         finally:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".lock").unlink(missing_ok=True)
+            _remove(path)
 
 
 @contextmanager
@@ -97,8 +80,7 @@ def open_sessions(folder: Path) -> list[Session]:
     for path in sorted(folder.glob("*-*.json")):
         with open_lock(path.with_suffix(".lock")) as file:
             if try_lock(file):
-                path.unlink(missing_ok=True)
-                path.with_suffix(".lock").unlink(missing_ok=True)
+                _remove(path)
                 continue
         try:
             content = read_json(path)
@@ -108,15 +90,9 @@ def open_sessions(folder: Path) -> list[Session]:
     return sessions
 
 
-def _write(path: Path, session: Session, url: str | None) -> None:
-    content = {
-        "batch": session.batch,
-        "part": session.part,
-        "reviewer": session.reviewer,
-        "url": url,
-        "images": list(session.images),
-    }
-    write_text(path, json.dumps(content))
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _refusal(other: Session, wanted: Session, shared: int) -> str:

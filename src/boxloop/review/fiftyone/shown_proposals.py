@@ -24,12 +24,7 @@ from boxloop.review.validation import RawBox
 
 @dataclass(frozen=True)
 class ShownProposals:
-    """The proposals shown on one image, and the boxes to start from.
-
-    Attributes:
-        item: the image, its proposals and the boxes to start from.
-        names: boxloop's id of each box of the App that was there at the start, by the App's id.
-    """
+    """The proposals shown on one image, and boxloop's ids of its first boxes, by the App's."""
 
     item: Item
     names: Mapping[str, str]
@@ -42,26 +37,16 @@ class ShownProposals:
     def to_raw_box(self, object_id: Any, label: Any, bounding_box: Any) -> RawBox:
         """Convert a box of the App to pixels and boxloop's ids; check nothing.
 
-        A box that was not moved gets the very coordinates that it had.
-
-        Args:
-            object_id: id of the App's box.
-            label: its class, or whatever the server accepted.
-            bounding_box: left, top, width and height as fractions of the image's size.
+        A box that was not moved gets the very coordinates that it had. The App's are left, top,
+        width and height as fractions of the image's size, or whatever the server accepted.
         """
         image = self.item.image
         name = self.names.get(object_id, object_id) if isinstance(object_id, str) else object_id
         if not _is_four_numbers(bounding_box):
             return RawBox(name, label, bounding_box)
         left, top, width, height = bounding_box
-        xyxy = np.array(
-            [
-                left * image.width,
-                top * image.height,
-                (left + width) * image.width,
-                (top + height) * image.height,
-            ]
-        )
+        w, h = image.width, image.height
+        xyxy = np.array([left * w, top * h, (left + width) * w, (top + height) * h])
         start = self.item.start
         (row,) = np.nonzero(start.ids == name)
         if len(row) and bool((np.abs(start.xyxy[row[0]] - xyxy) <= TOLERANCE).all()):

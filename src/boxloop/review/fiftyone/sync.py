@@ -31,11 +31,8 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
 
     Work that was begun stays as it is, with the proposals that the person saw, also where its image
     was in another batch then. Images that nobody touched get the newest proposals. It can be killed
-    at any moment, and goes on from there when it is called again.
-
-    Args:
-        assignment: the images of the session.
-        display: the file that the App shows, by image id.
+    at any moment, and goes on from there when it is called again. ``display`` names the file that
+    the App shows, by image id.
     """
     dataset = _dataset(assignment.batch)
     samples = dataset._sample_collection
@@ -56,7 +53,7 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
             continue
         chosen = _choose(found, statuses, item)
         surplus += [sample for sample in found if sample is not chosen]
-        status = statuses.get(chosen.document["_id"], ReviewStatus())
+        status = statuses[chosen.document["_id"]]
         change, wanted = sample_documents.repair(chosen.document, status, item)
         if wanted != status:
             changed_statuses[chosen.document["_id"]] = wanted
@@ -73,7 +70,9 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
     for sample in surplus:
         sample.samples.delete_one({"_id": sample.document["_id"]})
     if new:
-        dataset.add_samples([_sample(item, places[item.image.id]) for item in new], progress=False)
+        fields = [places[i.image.id] | sample_documents.new_fields(i) for i in new]
+        made = [fo.Sample(image_id=i.image.id, **f) for i, f in zip(new, fields, strict=True)]
+        dataset.add_samples(made, progress=False)
     configure_app(dataset, assignment)
     view = save_view(dataset, assignment)
     review_dataset = ReviewDataset(dataset, assignment, all_statuses, view)
@@ -83,12 +82,7 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
 
 @dataclass(frozen=True)
 class _Stored:
-    """A sample of one of the session's images.
-
-    Attributes:
-        samples: the collection that it is in: the batch's, or another's.
-        document: its document.
-    """
+    """A sample of one of the session's images, and the collection that it is in."""
 
     samples: Any
     document: Document
@@ -138,9 +132,7 @@ def _choose(found: list[_Stored], statuses: Mapping[ObjectId, ReviewStatus], ite
     begun = [
         sample
         for sample in found
-        if sample_documents.is_begun(
-            sample.document, statuses.get(sample.document["_id"], ReviewStatus()), item
-        )
+        if sample_documents.is_begun(sample.document, statuses[sample.document["_id"]], item)
     ]
     return max(begun, key=_changed, default=found[0])
 
@@ -163,7 +155,3 @@ def _update(document: Document, change: Mapping[str, Any]) -> list[UpdateOne]:
         # A window that is still open from another day must not save over it.
         new["last_modified_at"] = datetime.now(UTC)
     return [UpdateOne({"_id": document["_id"]}, {"$set": new})]
-
-
-def _sample(item: Item, place: Mapping[str, Any]) -> Any:
-    return fo.Sample(image_id=item.image.id, **place, **sample_documents.new_fields(item))
