@@ -8,7 +8,7 @@ from boxloop import distributed
 from boxloop.distributed import ALONE, World
 from boxloop.errors import ParamsError
 from boxloop.models import devices
-from boxloop.models.detectors.dataset import SharedBatchSampler
+from boxloop.models.detectors.dataset import draw_shared_batches
 from boxloop.models.simnet.pairs import shard
 
 SIZES = st.integers(1, 7)
@@ -29,9 +29,9 @@ def test_shares_follow_one_another_in_whole_batches(items, unit, size):
 @settings(deadline=None)
 def test_a_step_draws_the_same_images_in_any_number_of_processes(images, steps, each, size, seed):
     batch = each * size
-    alone = list(SharedBatchSampler(images, steps * batch, seed))
+    alone = list(draw_shared_batches(images, steps * batch, seed))
     shared = [
-        list(SharedBatchSampler(images, steps * batch, seed, batch=batch, rank=rank, size=size))
+        list(draw_shared_batches(images, steps * batch, seed, batch=batch, rank=rank, size=size))
         for rank in range(size)
     ]
     assert [len(draws) for draws in shared] == [steps * each] * size

@@ -8,13 +8,7 @@ from typing import Annotated
 import typer
 
 from boxloop.cli.app import PEOPLE, app
-from boxloop.cli.options import (
-    PARAMS,
-    Overrides,
-    ParamsFile,
-    campaign_params,
-    stage_params,
-)
+from boxloop.cli.options import PARAMS, Overrides, ParamsFile, campaign_params, stage_params
 from boxloop.errors import UserError
 
 Reviewer = Annotated[
@@ -30,9 +24,7 @@ Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the 
 def init(
     folder: Path,
     batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
-    params: Annotated[
-        Path | None, typer.Option("--params", help="A params.yaml to begin with.")
-    ] = None,
+    params: Annotated[Path | None, typer.Option(help="A params.yaml to begin with.")] = None,
     override: Overrides = None,
 ) -> None:
     """Make a folder for a new campaign."""
@@ -163,12 +155,11 @@ def install_mongod() -> None:
 @app.command(rich_help_panel=PEOPLE)
 def export(
     out: Path,
-    format: Annotated[str, typer.Option("--format", help="coco, voc or yolo.")],
-    images: Annotated[str, typer.Option("--images", help="link, copy or none.")] = "link",
+    format: Annotated[str, typer.Option(help="coco, voc or yolo.")],
+    images: Annotated[str, typer.Option(help="link, copy or none.")] = "link",
     proposals: Annotated[
         str | None,
         typer.Option(
-            "--proposals",
             metavar="BATCH",
             help="Instead, the proposals of a batch, to be corrected in another tool.",
         ),
@@ -198,10 +189,8 @@ def export(
 @app.command(rich_help_panel=PEOPLE)
 def import_corrections(
     file: Path,
-    batch: Annotated[
-        str | None, typer.Option("--batch", help="Take the images of this batch only.")
-    ] = None,
-    reviewer: Annotated[str | None, typer.Option("--reviewer", help="Who corrected it.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Take the images of this batch only.")] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Who corrected it.")] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Also images that were submitted before.")
     ] = False,

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from boxloop.cli.app import STAGES, app
-from boxloop.cli.options import (
-    PARAMS,
-    Overrides,
-    ParamsFile,
-    Processes,
-    stage_params,
-)
+from boxloop.cli.options import PARAMS, Overrides, ParamsFile, Processes, stage_params
 
 if TYPE_CHECKING:
     from boxloop.campaign.campaign import Campaign
@@ -45,9 +39,17 @@ def stage(
     def register(body: Callable[..., None]) -> Callable[..., None]:
         def command(**given: Any) -> None:
             from boxloop import pipeline
+            from boxloop.campaign.campaign import Campaign
+            from boxloop.campaign.paths import CampaignPaths
+            from boxloop.terminal import reporting
 
-            named = {name: given[name] for name in files if given[name] is not None}
-            campaign = _campaign(given["params"], given["override"], named, given.get("processes"))
+            campaign = Campaign(
+                CampaignPaths(),
+                stage_params(given["params"], given["override"]),
+                {name: given[name] for name in files if given[name] is not None},
+                reporting=lambda job: reporting(job, shown=_speaks()),
+                share_out=lambda: _launch(given.get("processes", 1)),
+            )
             run = getattr(pipeline, body.__name__)
             key = given.get("turn", "")
             body(campaign, key, run(campaign, key) if turn else run(campaign))
@@ -61,12 +63,11 @@ def stage(
         parameters |= {"params": (ParamsFile, PARAMS), "override": (Overrides, None)}
         if processes:
             parameters["processes"] = (Processes, 1)
-        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=t)
-                for n, (t, d) in parameters.items()
-            ]
-        )
+        signature = [
+            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=t)
+            for n, (t, d) in parameters.items()
+        ]
+        command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
         command.__annotations__ = {name: kind for name, (kind, _) in parameters.items()}
         app.command(body.__name__, help=body.__doc__, rich_help_panel=STAGES)(command)
         return body
@@ -74,25 +75,10 @@ def stage(
     return register
 
 
-def _campaign(
-    params: Path, overrides: list[str] | None, files: dict[str, Path], processes: int | None
-) -> Campaign:
-    from boxloop.campaign.campaign import Campaign
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.terminal import reporting
+def _launch(processes: int) -> bool:
+    from boxloop import distributed
 
-    def share_out() -> bool:
-        from boxloop import distributed
-
-        return distributed.launch_processes(processes or 1)
-
-    return Campaign(
-        CampaignPaths(),
-        stage_params(params, overrides),
-        files,
-        reporting=lambda job: reporting(job, shown=_speaks()),
-        share_out=share_out,
-    )
+    return distributed.launch_processes(processes)
 
 
 def _speaks() -> bool:

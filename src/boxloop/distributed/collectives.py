@@ -77,12 +77,8 @@ def wrap_ddp(
 ) -> nn.Module:
     """Wrap a model so that gradients are averaged over the processes.
 
-    Layers of batch norm normalise by the images of their own process.
-
-    Args:
-        model: on ``device``, the same in all processes.
-        device: of this process.
-        unused_parameters: whether the output does not depend on some of the parameters.
+    The model is on ``device`` and the same in all processes. Layers of batch norm normalise by the
+    images of their own process. With ``unused_parameters`` the output may not depend on some.
     """
     if world().size == 1:
         return model

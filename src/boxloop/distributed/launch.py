@@ -25,14 +25,10 @@ _LAUNCHED = "BOXLOOP_LAUNCHED_BY"
 """Environment variable with the process id of the boxloop that launched this one."""
 
 _SECONDS_TO_END = 3
-_TERM = int(signal.SIGTERM)
 
 
 def launch_processes(processes: int) -> bool:
-    """Run this command line in several processes, unless already in one.
-
-    Args:
-        processes: on this machine.
+    """Run this command line in several processes on this machine, unless already in one.
 
     Returns:
         Whether they have done it; False in a process that is to do its part itself.
@@ -79,29 +75,29 @@ def launch_processes(processes: int) -> bool:
 
 def _first_failure(failures: Mapping[int, Any], processes: int) -> BoxloopError:
     """Return the error that made the others fail as well."""
-    records = [(rank, failure, _record(failure)) for rank, failure in sorted(failures.items())]
+    records = [
+        (rank, failure, failure.error_file_data.get("boxloop", {}))
+        for rank, failure in sorted(failures.items())
+    ]
     for _, _, record in records:
         if "sentence" in record:
             error = BoxloopError(record["sentence"])
             error.exit_code = int(record["exit_code"])
             return error
     # The launcher ends the rest by SIGTERM, and those that wait for a killed one lose their peer.
-    killed = [item for item in records if item[1].exitcode < 0 and item[1].exitcode != -_TERM]
+    killed = [
+        item for item in records if item[1].exitcode < 0 and item[1].exitcode != -signal.SIGTERM
+    ]
     first = min(records, key=lambda item: item[2].get("time", math.inf))
     rank, failure, record = killed[0] if killed else first
     if "traceback" in record:
         sys.stderr.write(record["traceback"])
         return ProcessError(f"process {rank} of {processes} failed by a fault of boxloop's own")
     how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"code {failure.exitcode}"
-    hint = " (out of memory?)" if failure.exitcode == -int(signal.SIGKILL) else ""
+    hint = " (out of memory?)" if failure.exitcode == -signal.SIGKILL else ""
     return ProcessError(
         f"process {rank} of {processes} was ended from outside, by {how}{hint}; nothing was written"
     )
-
-
-def _record(failure: Any) -> dict[str, Any]:
-    found = failure.error_file_data.get("boxloop")
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
@@ -119,19 +115,14 @@ def report_to_launcher() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        now = time.time()
-        found: dict[str, Any] = {"traceback": traceback.format_exc()}
-        code = 1
+        now, code, trace = time.time(), 1, traceback.format_exc()
+        found: dict[str, Any] = {"traceback": trace}
         if isinstance(error, BoxloopError | OSError):
             sentence, code = told(error)
             found = {"sentence": sentence, "exit_code": code}
-        content = {
-            "message": {
-                "message": str(error),
-                "extraInfo": {"py_callstack": traceback.format_exc(), "timestamp": str(int(now))},
-            },
-            "boxloop": {**found, "time": now},
-        }
+        extra = {"py_callstack": trace, "timestamp": str(int(now))}
+        message = {"message": str(error), "extraInfo": extra}
+        content = {"message": message, "boxloop": {**found, "time": now}}
         with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w", encoding="utf-8") as file:
             json.dump(content, file)
         sys.stdout.flush()

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.types import BoxesByImage, Floats
+from boxloop.core.types import Boxes, BoxesByImage, Floats
 
 VOC_IOU = 0.5
 """IoU from which a detection counts as right in PASCAL VOC."""
-
-_STATS = {"map": 0, "map_50": 1, "map_75": 2}
 
 
 def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str, float]:
@@ -44,50 +43,45 @@ def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str,
     from pycocotools.cocoeval import COCOeval
 
     category = {label: i for i, label in enumerate(labels, start=1)}
-    truth_rows: list[dict[str, Any]] = []
-    found_rows: list[dict[str, Any]] = []
-    for number, (image_id, boxes) in enumerate(final.items(), start=1):
-        for xyxy, label in zip(boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True):
-            row = _row(number, category[label], xyxy)
-            truth_rows.append({**row, "id": len(truth_rows) + 1, "iscrowd": 0})
-        found = proposals.get(image_id)
-        if found is None or found.scores is None:
-            continue
-        for xyxy, label, score in zip(
-            found.xyxy.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-        ):
-            if label in category:
-                row = _row(number, category[label], xyxy)
-                found_rows.append({**row, "id": len(found_rows) + 1, "score": score})
-    images = [{"id": number} for number in range(1, len(final) + 1)]
-    categories = [{"id": i, "name": label} for label, i in category.items()]
+    scored = {key: boxes for key, boxes in proposals.items() if boxes.scores is not None}
     # pycocotools reports by printing; its numbers are read from .stats instead.
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(
-            _coco(COCO, images, categories, truth_rows),
-            _coco(COCO, images, categories, found_rows),
-            "bbox",
-        )
+        truth, found = (_dataset(COCO(), boxes, final, category) for boxes in (final, scored))
+        evaluator = COCOeval(truth, found, "bbox")
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    return {name: float(evaluator.stats[i]) for name, i in _STATS.items()}
+    values = evaluator.stats[:3].tolist()
+    return dict(zip(("map", "map_50", "map_75"), values, strict=True))
 
 
-def _row(image: int, category: int, xyxy: list[float]) -> dict[str, Any]:
-    x1, y1, x2, y2 = xyxy
-    width, height = x2 - x1, y2 - y1
-    return {
-        "image_id": image,
-        "category_id": category,
-        "bbox": [x1, y1, width, height],
-        "area": width * height,
+def _dataset(
+    coco: Any, boxes: BoxesByImage, images: Iterable[str], category: dict[str, int]
+) -> Any:
+    """Fill a COCO object with the boxes of these images and of known categories."""
+    annotations: list[dict[str, Any]] = []
+    for number, image_id in enumerate(images, start=1):
+        here = boxes.get(image_id, Boxes.empty())
+        scores = np.ones(len(here)) if here.scores is None else here.scores
+        for (x1, y1, x2, y2), label, score in zip(
+            here.xyxy.tolist(), here.labels.tolist(), scores.tolist(), strict=True
+        ):
+            if label in category:
+                annotation = {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": category[label],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "score": score,
+                    "iscrowd": 0,
+                }
+                annotations.append(annotation)
+    coco.dataset = {
+        "images": [{"id": number} for number, _ in enumerate(images, start=1)],
+        "categories": [{"id": number, "name": label} for label, number in category.items()],
+        "annotations": annotations,
     }
-
-
-def _coco(cls: Any, images: list[Any], categories: list[Any], annotations: list[Any]) -> Any:
-    coco = cls()
-    coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
     coco.createIndex()
     return coco
 

@@ -53,13 +53,7 @@ class Backbone(nn.Module):
     _scale: torch.Tensor
 
     def __init__(self, network: nn.Module, layer: str, start: Start) -> None:
-        """Take a network over.
-
-        Args:
-            network: of torchvision, with its weights.
-            layer: name of its classifying layer.
-            start: has the mean and standard deviation that its input is normalised by.
-        """
+        """Take over a network of torchvision; ``layer`` names its classifying layer."""
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self._given = torch.empty(0)
@@ -69,14 +63,7 @@ class Backbone(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Compute one vector per image.
-
-        Args:
-            images: (N, 3, h, w) uint8 RGB.
-
-        Returns:
-            (N, D); a map is averaged over its positions.
-        """
+        """Compute vectors (N, D) of images (N, 3, h, w), uint8 RGB; maps are averaged."""
         pixels = (images.float() - self._shift) / self._scale
         self.network(pixels.contiguous(memory_format=torch.channels_last))
         given, self._given = self._given, torch.empty(0)
@@ -181,18 +168,13 @@ def build(
 
 def _classifying_layer(module: nn.Module, network: str, size: tuple[int, int]) -> str:
     """Find the classifying layer by a forward pass of this size."""
-    ran: dict[type[nn.Module], str] = {}
-
-    def remember(name: str, kind: type[nn.Module]) -> None:
-        ran[kind] = name
-
-    hooks = []
-    for name, layer in module.named_modules():
-        for kind in (nn.Linear, nn.Conv2d):
-            if isinstance(layer, kind):
-                hooks.append(
-                    layer.register_forward_pre_hook(lambda *_, n=name, k=kind: remember(n, k))
-                )
+    last: dict[type[nn.Module], str] = {}
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, k=kind, n=name: last.update({k: n}))
+        for name, layer in module.named_modules()
+        for kind in (nn.Linear, nn.Conv2d)
+        if isinstance(layer, kind)
+    ]
     try:
         with torch.inference_mode():
             module.eval()(torch.zeros(1, 3, *size))
@@ -204,4 +186,4 @@ def _classifying_layer(module: nn.Module, network: str, size: tuple[int, int]) -
     finally:
         for hook in hooks:
             hook.remove()
-    return ran[nn.Linear if nn.Linear in ran else nn.Conv2d]
+    return last.get(nn.Linear) or last[nn.Conv2d]

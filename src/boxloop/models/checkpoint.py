@@ -7,10 +7,11 @@ checkpoint that was trained again to the same weights.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -77,6 +78,16 @@ class SimNetCheckpoint:
     origin: str = "SimNet"
 
 
+_Checkpoint = TypeVar("_Checkpoint", DetectorCheckpoint, SimNetCheckpoint)
+
+_TUPLES: dict[str, tuple[type, range, str]] = {
+    "tuple[str, ...]": (str, range(1, sys.maxsize), "names"),
+    "tuple[int, int]": (int, range(2, 3), "two integers"),
+    "tuple[float, float, float]": (float, range(3, 4), "three numbers"),
+}
+"""By the annotation: type, number and words of the elements of a list."""
+
+
 def write_detector(path: Path, checkpoint: DetectorCheckpoint) -> None:
     """Write a detector's checkpoint atomically."""
     # Plain layout and a copy of each tensor: strides and shared storages are part of the bytes.
@@ -104,11 +115,7 @@ def read_detector(path: Path) -> DetectorCheckpoint:
 
 
 def read_simnet(path: Path, network: str) -> SimNetCheckpoint:
-    """Read SimNet's checkpoint without executing anything that it may hold.
-
-    Args:
-        path: what the stage ``simnet`` wrote.
-        network: what it must have trained.
+    """Read SimNet's checkpoint of a ``network``, without executing anything that it may hold.
 
     Raises:
         ArtifactError: the file is missing, empty (SimNet was not asked for when the stage ran),
@@ -123,20 +130,7 @@ def read_simnet(path: Path, network: str) -> SimNetCheckpoint:
     )
     if not isinstance(content, dict) or content.get("format") != SIMNET_FORMAT:
         raise ArtifactError(f"{path} is not of the format {SIMNET_FORMAT}: train SimNet anew")
-    found = _Fields(path, content, "train SimNet anew")
-    mean = found.get_list("mean", float, 3, "three numbers")
-    std = found.get_list("std", float, 3, "three numbers")
-    checkpoint = SimNetCheckpoint(
-        network=found.get("network", str),
-        input_size=found.get("input_size", int),
-        halves=found.get("halves", str),
-        initial_weights=found.get("initial_weights", str),
-        steps=found.get("steps", int),
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        state=found.get_state(),
-        origin=str(path),
-    )
+    checkpoint = _parse(SimNetCheckpoint, path, content, "train SimNet anew")
     if checkpoint.network != network:
         raise ArtifactError(
             f"{path} is a trained {checkpoint.network}, but features.network is {network}: {again}"
@@ -164,49 +158,36 @@ def parse_detector(path: Path, content: Any) -> DetectorCheckpoint:
             f"{path} has the format {content['format']}, this version reads {DETECTOR_FORMAT}:"
             " train it anew"
         )
-    found = _Fields(path, content, "train it anew")
-    height, width = found.get_list("input_size", int, 2, "two integers")
-    return DetectorCheckpoint(
-        architecture=found.get("architecture", str),
-        classes=tuple(found.get_list("classes", str, None, "names")),
-        input_size=(height, width),
-        labeled_digest=found.get("labeled_digest", str),
-        initial_weights=found.get("initial_weights", str),
-        steps=found.get("steps", int),
-        options=found.get("options", dict),
-        state=found.get_state(),
-        origin=str(path),
-    )
+    return _parse(DetectorCheckpoint, path, content, "train it anew")
 
 
-class _Fields:
-    """The fields of a checkpoint, each checked when it is taken."""
+def _parse(
+    kind: type[_Checkpoint], path: Path, content: Mapping[str, Any], remedy: str
+) -> _Checkpoint:
+    """Check the stored value of every field by the type that the field is annotated with."""
 
-    def __init__(self, path: Path, content: Mapping[str, Any], remedy: str) -> None:
-        self._path, self._content, self._remedy = path, content, remedy
+    def require(fits: bool, name: str, what: str) -> None:
+        if not fits:
+            raise ArtifactError(f"{path}, at {name}: must {what}: {remedy}")
 
-    def get(self, name: str, kind: type) -> Any:
-        value = self._content.get(name)
-        if not isinstance(value, kind):
-            raise self._wrong(name, f"must be a {kind.__name__}")
-        return value
-
-    def get_list(self, name: str, kind: type, length: int | None, what: str) -> list[Any]:
-        """Return a list of this length, or of at least one value."""
-        values: list[Any] = self.get(name, list)
-        fits = len(values) == length if length is not None else bool(values)
-        if not fits or not all(isinstance(value, kind) for value in values):
-            raise self._wrong(name, f"must be {what}")
-        return values
-
-    def get_state(self) -> dict[str, torch.Tensor]:
-        state: dict[str, torch.Tensor] = self.get("state_dict", dict)
-        if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-            raise self._wrong("state_dict", "must hold tensors only")
-        return state
-
-    def _wrong(self, name: str, what: str) -> ArtifactError:
-        return ArtifactError(f"{self._path}, at {name}: {what}: {self._remedy}")
+    found: dict[str, Any] = {"origin": str(path)}
+    for item in fields(kind):
+        if item.name in found:
+            continue
+        name = "state_dict" if item.name == "state" else item.name
+        value = found[item.name] = content.get(name)
+        annotation = str(item.type)
+        stored = list if annotation in _TUPLES else {"str": str, "int": int}.get(annotation, dict)
+        require(isinstance(value, stored), name, f"be a {stored.__name__}")
+        if isinstance(value, list):
+            element, lengths, what = _TUPLES[annotation]
+            fits = len(value) in lengths and all(isinstance(each, element) for each in value)
+            require(fits, name, f"be {what}")
+            found[item.name] = tuple(value)
+        elif name == "state_dict":
+            tensors = all(isinstance(each, torch.Tensor) for each in content[name].values())
+            require(tensors, name, "hold tensors only")
+    return kind(**found)
 
 
 def _write(
@@ -215,23 +196,17 @@ def _write(
     checkpoint: DetectorCheckpoint | SimNetCheckpoint,
     state: Mapping[str, torch.Tensor],
 ) -> None:
-    plain = {
-        item.name: _as_plain(getattr(checkpoint, item.name))
-        for item in fields(checkpoint)
-        if item.name not in ("state", "origin")
-    }
+    plain: dict[str, Any] = {}
+    for item in fields(checkpoint):
+        value = getattr(checkpoint, item.name)
+        if item.name not in ("state", "origin"):
+            plain[item.name] = list(value) if isinstance(value, tuple) else value
     # Into memory first: torch.save writes a path's name into the archive, and turns a full disk
     # into an error of its own.
     archive = io.BytesIO()
     torch.save({"format": format_, **plain, "state_dict": state}, archive)
     with atomic_path(path) as temporary:
         temporary.write_bytes(archive.getbuffer())
-
-
-def _as_plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _read(path: Path, what: str, missing: str, *, empty: str | None = None) -> Any:

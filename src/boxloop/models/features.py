@@ -33,8 +33,7 @@ def extract(
 
     Args:
         images: at least one.
-        params: network, weights, input size, batch size, device; the seed draws the weights
-            where they are "none".
+        params: the seed draws the weights where they are "none".
         progress: called after every batch.
         simnet: a trained SimNet or its file, used where the weights are "simnet".
 

@@ -24,10 +24,7 @@ _R = TypeVar("_R")
 
 
 class ImageCache:
-    """Images of given sizes, kept in memory where all of them fit.
-
-    Otherwise each use reads them again.
-    """
+    """Images, kept in memory where all of them fit; otherwise each use reads them again."""
 
     def __init__(
         self,
@@ -40,7 +37,7 @@ class ImageCache:
 
         Args:
             images: what to read.
-            sizes: (height, width) in pixels that each of them is brought to.
+            sizes: (height, width) in pixels that each is resized to.
             budget: bytes; without it, this process's share of :data:`MEMORY_BUDGET`.
 
         Raises:
@@ -67,16 +64,12 @@ class ImageCache:
     def batches(self, indices: Iterable[list[int]], depth: int) -> Iterator[torch.Tensor]:
         """Stack images of equal size, read at most ``depth`` images ahead.
 
-        Args:
-            indices: of the images of each batch.
-            depth: images to read ahead where they are not in memory.
-
         Yields:
-            (B, 3, h, w) uint8 RGB for each list of ``indices``.
+            (B, 3, h, w) uint8 RGB for the indices of each batch.
         """
         if self._kept is not None:
-            kept = self._kept
-            yield from (torch.stack([kept[i] for i in batch]) for batch in indices)
+            for batch in indices:
+                yield torch.stack([self._kept[i] for i in batch])
             return
         planned, wanted = tee(indices)
         decoded = prefetch(self._read, (i for batch in planned for i in batch), depth=depth)

@@ -104,7 +104,9 @@ def fit(
     schedule = build_schedule(optimizer, params, steps)
     precision = devices.precision(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-    rows = _LossRows(steps)
+    rows: list[dict[str, float]] = []
+    pending: list[list[float]] = []  # losses of the steps since the last row
+    steps_per_row = math.ceil(steps / MAX_LOSS_ROWS)
     world = distributed.world()
     waited, rate = 0.0, params.learning_rate
 
@@ -138,8 +140,13 @@ def fit(
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
-            named = {"total": loss, **dict(zip(losses, means, strict=True))}
-            rows.add(step, named, rate, time.perf_counter() - begin)
+            pending.append([loss, *means])
+            if step % steps_per_row == 0 or step == steps:
+                columns = zip(("total", *losses), zip(*pending, strict=True), strict=True)
+                row = {name: round(sum(values) / len(pending), 6) for name, values in columns}
+                elapsed = round(time.perf_counter() - begin, 3)
+                rows.append({"step": step, **row, "learning_rate": rate, "time": elapsed})
+                pending.clear()
             if progress is not None:
                 progress(step, steps, loss)
         if world.is_main:
@@ -150,7 +157,7 @@ def fit(
         raise diverged("the weights became NaN or infinite", steps)
     model.eval()
     return FitResult(
-        losses=tuple(rows.rows),
+        losses=tuple(rows),
         seconds=seconds,
         waited=waited,
         parameters=sum(p.numel() for p in trainable),
@@ -163,20 +170,16 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimizer that ``params`` names.
 
-    Args:
-        parameters: what to change.
-        params: optimizer, learning rate and weight decay.
-        decay_vectors: whether parameters of one dimension (biases, and the scales of norm layers)
-            decay as well.
+    Parameters of one dimension (biases, and the scales of norm layers) decay with
+    ``decay_vectors`` only.
     """
+    decayed = [p for p in parameters if decay_vectors or p.ndim > 1]
+    others = [p for p in parameters if not decay_vectors and p.ndim <= 1]
     groups = [
-        {
-            "params": [p for p in parameters if decay_vectors or p.ndim > 1],
-            "weight_decay": params.weight_decay,
-        },
-        {"params": [p for p in parameters if not decay_vectors and p.ndim <= 1], "weight_decay": 0},
+        {"params": chosen, "weight_decay": decay}
+        for chosen, decay in ((decayed, params.weight_decay), (others, 0))
+        if chosen
     ]
-    groups = [group for group in groups if group["params"]]
     if params.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
     return torch.optim.SGD(groups, lr=params.learning_rate, momentum=MOMENTUM, fused=True)
@@ -201,31 +204,3 @@ def build_schedule(
     if params.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-
-
-class _LossRows:
-    """Rows of losses, at most :data:`MAX_LOSS_ROWS` of them."""
-
-    def __init__(self, steps: int) -> None:
-        self.rows: list[dict[str, float]] = []
-        self._steps, self._every = steps, math.ceil(steps / MAX_LOSS_ROWS)
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def add(self, step: int, losses: Mapping[str, float], rate: float, seconds: float) -> None:
-        """Add the losses of one step.
-
-        Args:
-            step: 1 is the first one.
-            losses: by name.
-            rate: learning rate of this step.
-            seconds: since the first step began.
-        """
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-        if step % self._every == 0 or step == self._steps:
-            means = {name: round(value / self._count, 6) for name, value in self._sums.items()}
-            row = {"step": step, **means, "learning_rate": rate, "time": round(seconds, 3)}
-            self.rows.append(row)
-            self._sums, self._count = {}, 0

@@ -26,22 +26,27 @@ NONE = "none"
 """The name that means: train from scratch."""
 
 
+_DAMAGED = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError),
+    *(AttributeError, LookupError, TypeError, ValueError),
+)
+"""What torch raises where a file is none of its own."""
+
+
 @dataclass(frozen=True)
 class LoadedTensors:
     """The result of :func:`load_matching`.
 
     Attributes:
-        loaded: tensors of the model that took a value from the weights.
         total: tensors of the model.
         left: names of the model's tensors that kept their own value.
     """
 
-    loaded: int
     total: int
     left: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.loaded} of {self.total} tensors"
+        return f"{self.total - len(self.left)} of {self.total} tensors"
 
 
 def read_pickled_tensors(path: Path) -> Any:
@@ -58,41 +63,21 @@ def read_pickled_tensors(path: Path) -> Any:
             # torch asks to be told about other pickle protocols; here they are just foreign files.
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
+    except _DAMAGED as error:
+        reason = "the file is damaged or not a torch file"
+        unpickling = str(error) if isinstance(error, pickle.UnpicklingError) else ""
+        if "Unsupported global" in unpickling or "weights_only" in unpickling.lower():
             reason = "it holds something other than tensors and plain values, and was not loaded"
-        else:
-            reason = "the file is damaged or not a torch file"
         raise ValueError(reason) from None
-    except (
-        RuntimeError,
-        EOFError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        UnicodeDecodeError,
-        ValueError,
-        TypeError,
-        zipfile.BadZipFile,
-    ):
-        raise ValueError("the file is damaged or not a torch file") from None
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read the state dict of a file, also under ``model`` or ``state_dict``.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or holds no state dict.
-    """
+    """Read the state dict of a file, also under ``model`` or ``state_dict``."""
     return state_dict_of(read_weights_file(path), path)
 
 
 def read_weights_file(path: Path) -> Any:
-    """Read the content of a local weights file.
-
-    Raises:
-        WeightsError: the file is missing or damaged.
-    """
+    """Read a local weights file, or raise WeightsError where it is missing or damaged."""
     try:
         return read_pickled_tensors(path)
     except OSError as error:
@@ -102,21 +87,15 @@ def read_weights_file(path: Path) -> Any:
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors in the content of a weights file.
-
-    Raises:
-        WeightsError: there are none.
-    """
+    """Return the tensors in the content of a weights file, or raise WeightsError."""
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if isinstance(content, Mapping):
-        tensors = {
-            str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)
-        }
-        if tensors:
-            return tensors
-    raise WeightsError(f"weights: {path} holds no state dict (tensors by name)")
+    named = content.items() if isinstance(content, Mapping) else ()
+    tensors = {str(name): value for name, value in named if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise WeightsError(f"weights: {path} holds no state dict (tensors by name)")
+    return tensors
 
 
 def cached_file(url: str) -> Path:
@@ -183,4 +162,4 @@ def load_matching(
             f" '{example}', the model begins with '{counted[0]}')"
         )
     model.load_state_dict(fitting, strict=False)
-    return LoadedTensors(len(counted) - len(left), len(counted), left)
+    return LoadedTensors(len(counted), left)

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError
-from boxloop.models.detectors.dataset import InputSize, LabeledSamples, SharedBatchSampler
+from boxloop.models.detectors.dataset import InputSize, LabeledSamples, draw_shared_batches
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.transforms import Augment
 from boxloop.models.image_loader import read_resized, resize
@@ -53,15 +53,15 @@ def test_a_kept_aspect_ratio_fits_both_sides(height, width, shorter, more):
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_each_pass_draws_every_image_once(images, draws, seed):
-    found = list(SharedBatchSampler(images, draws, seed))
+    found = list(draw_shared_batches(images, draws, seed))
     assert [number for _, number in found] == list(range(draws))
     for start in range(0, draws - images + 1, images):
         assert sorted(i for i, _ in found[start : start + images]) == list(range(images))
-    assert found == list(SharedBatchSampler(images, draws, seed))
+    assert found == list(draw_shared_batches(images, draws, seed))
 
 
 def test_passes_differ():
-    found = [index for index, _ in SharedBatchSampler(20, 40, 0)]
+    found = [index for index, _ in draw_shared_batches(20, 40, 0)]
     assert found[:20] != found[20:]
 
 
@@ -92,7 +92,7 @@ def test_worker_processes_change_nothing(scenes):
         loader = DataLoader(
             samples(scenes, ALL),
             batch_size=3,
-            sampler=SharedBatchSampler(6, 12, 0),
+            sampler=draw_shared_batches(6, 12, 0),
             num_workers=workers,
             collate_fn=list,
         )

@@ -42,7 +42,7 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
         WeightsError: the weights cannot be had or do not fit.
         ArtifactError: ``previous`` is missing or damaged, or has other classes.
     """
-    factory = _factory(params.detector)
+    factory: DetectorFactory = DETECTORS.get(params.detector)
     if params.warm_start and previous is not None:
         checkpoint = _read(previous)
         if checkpoint.architecture != EMPTY:
@@ -65,7 +65,7 @@ def load(path: Path, device: str = "auto") -> Detector:
 
     Args:
         path: the checkpoint.
-        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        device: as :func:`boxloop.models.devices.pick` takes it.
 
     Raises:
         ArtifactError: the checkpoint is missing, damaged or of an unknown architecture.
@@ -76,7 +76,8 @@ def load(path: Path, device: str = "auto") -> Detector:
         raise ArtifactError(
             f"{path} is of the architecture {checkpoint.architecture}, which this version lacks"
         )
-    return _factory(checkpoint.architecture).restore(checkpoint, device)
+    factory: DetectorFactory = DETECTORS.get(checkpoint.architecture)
+    return factory.restore(checkpoint, device)
 
 
 def train(
@@ -89,27 +90,14 @@ def train(
 ) -> tuple[Detector, TrainingLog]:
     """Create a detector and train it; without labeled images, the empty one.
 
-    Args:
-        params: names the architecture and where its weights come from.
-        labeled: the images to train on, with their boxes.
-        images: covers every image of ``labeled``.
-        previous: see :func:`create`.
-        progress: called after every step.
-
-    Raises:
-        ParamsError, WeightsError, ArtifactError: see :func:`create`.
-        DivergedError: the loss became NaN or infinite.
+    See :func:`create` for ``params`` and ``previous``, and :meth:`.base.Detector.train` for the
+    others; their errors are raised here as well.
     """
     if len(labeled) == 0:
         DETECTORS.require(params.detector)  # a misspelled name is told now, not a turn later
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     return detector, detector.train(labeled, images, params, progress)
-
-
-def _factory(name: str) -> DetectorFactory:
-    factory: DetectorFactory = DETECTORS.get(name)
-    return factory
 
 
 def _read(path: Path) -> DetectorCheckpoint:

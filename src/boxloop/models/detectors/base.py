@@ -73,9 +73,7 @@ class Detector(Protocol):
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint that :func:`boxloop.models.detectors.load` reads.
 
-        Args:
-            path: the ``.pt`` file.
-            labeled_digest: digest of the labeled set that the detector was trained on.
+        ``labeled_digest`` is that of the labeled set that the detector was trained on.
         """
         ...
 
@@ -86,11 +84,7 @@ class DetectorFactory(Protocol):
     name: str
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> Detector:
-        """Create a detector with initial weights, to be trained.
-
-        Args:
-            params: names the weights, the input size and the device.
-            classes: names of the classes.
+        """Create a detector with the weights, input size and device that ``params`` names.
 
         Raises:
             ParamsError: the input size or the device does not fit.

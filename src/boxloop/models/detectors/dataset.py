@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
@@ -52,11 +52,7 @@ class Sample(NamedTuple):
 
 
 class LabeledSamples(Dataset[Sample]):
-    """Labeled images with their boxes, at a detector's input size.
-
-    Decoded images stay in memory where all of them fit; see
-    :class:`boxloop.models.image_loader.ImageCache`.
-    """
+    """Labeled images with their boxes, at a detector's input size; kept in memory if they fit."""
 
     def __init__(
         self,
@@ -68,15 +64,7 @@ class LabeledSamples(Dataset[Sample]):
         *,
         budget: int | None = None,
     ) -> None:
-        """Read all images, if they fit into memory.
-
-        Args:
-            labeled: the boxes.
-            images: covers every image of ``labeled``.
-            classes: names of the labels 1, 2, ...
-            size: of the model's input.
-            augment: random changes of the images.
-            budget: bytes of decoded images to keep in memory.
+        """Read all images, if they fit into ``budget`` bytes.
 
         Raises:
             ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
@@ -111,16 +99,16 @@ class LabeledSamples(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return an image, changed by the random draw of this number."""
         index, draw = key
-        return self._at_input_size(*self.augment(*self._kept(index), draw))
+        return self._at_input_size(Sample(*self.augment(*self._kept(index), draw)))
 
     def plain(self, index: int) -> Sample:
         """Return the image at an index, unchanged."""
-        return self._at_input_size(*self._kept(index))
+        return self._at_input_size(self._kept(index))
 
-    def _kept(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _kept(self, index: int) -> Sample:
         ref, pixels = self.refs[index], self.images[index]
         boxes = _rescale(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
-        return pixels, boxes, self.labels[index]
+        return Sample(pixels, boxes, self.labels[index])
 
     def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
         """Return the (height, width) of an image before it is changed."""
@@ -132,12 +120,11 @@ class LabeledSamples(Dataset[Sample]):
             min(width * detail, max(width, ref.width)),
         )
 
-    def _at_input_size(
-        self, image: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor
-    ) -> Sample:
-        before = (image.shape[-2], image.shape[-1])
+    def _at_input_size(self, sample: Sample) -> Sample:
+        before = (sample.image.shape[-2], sample.image.shape[-1])
         after = self.size.of(*before)
-        return Sample(resize(image, after), _rescale(boxes, before, after), labels)
+        boxes = _rescale(sample.boxes, before, after)
+        return Sample(resize(sample.image, after), boxes, sample.labels)
 
 
 def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> torch.Tensor:
@@ -147,52 +134,29 @@ def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...
     return boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
 
 
-class SharedBatchSampler(Sampler[tuple[int, int]]):
+def draw_shared_batches(
+    images: int, draws: int, seed: int, *, batch: int = 1, rank: int = 0, size: int = 1
+) -> Iterator[tuple[int, int]]:
     """Draw indices, each pass over the images in a new random order.
 
     Passes follow one another without a seam, so that every batch is full: batch norm cannot train
     on a last batch of one image. Of processes that work together each takes its share of every
     batch, so that a step sees the same images however many there are.
 
+    Args:
+        images: how many there are.
+        draws: of all processes.
+        seed: of the order.
+        batch: draws of a step, of all processes; a multiple of ``size``.
+        rank: number of the process.
+        size: number of processes.
+
     Yields:
         (index of the image, number of the draw).
     """
-
-    def __init__(
-        self,
-        images: int,
-        draws: int,
-        seed: int,
-        *,
-        batch: int = 1,
-        rank: int = 0,
-        size: int = 1,
-    ) -> None:
-        """Plan the share of one process.
-
-        Args:
-            images: how many there are.
-            draws: of all processes.
-            seed: of the order.
-            batch: draws of a step, of all processes; a multiple of ``size``.
-            rank: number of the process.
-            size: number of processes.
-        """
-        self.images, self.draws, self.seed = images, draws, seed
-        self.batch, self.rank, self.size = batch, rank, size
-
-    def __len__(self) -> int:
-        return self.draws // self.size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        share = self.batch // self.size
-        for draw in self._all():
-            if draw[1] % self.batch // share == self.rank:
-                yield draw
-
-    def _all(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(self.seed)
-        for start in range(0, self.draws, self.images):
-            order = torch.randperm(self.images, generator=generator).tolist()
-            for offset, index in enumerate(order[: self.draws - start]):
-                yield index, start + offset
+    generator = torch.Generator().manual_seed(seed)
+    for start in range(0, draws, images):
+        order = torch.randperm(images, generator=generator).tolist()
+        for draw, index in enumerate(order[: draws - start], start=start):
+            if draw % batch // (batch // size) == rank:
+                yield index, draw

@@ -22,7 +22,6 @@ class EmptyDetector:
     name = EMPTY
 
     def __init__(self, classes: tuple[str, ...]) -> None:
-        """Keep the names of the classes."""
         self.classes = classes
 
     def train(
@@ -48,17 +47,8 @@ class EmptyDetector:
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint without tensors."""
-        write_detector(
-            path,
-            DetectorCheckpoint(
-                architecture=self.name,
-                classes=self.classes,
-                input_size=(0, 0),
-                labeled_digest=labeled_digest,
-                initial_weights="none",
-                steps=0,
-            ),
-        )
+        checkpoint = DetectorCheckpoint(EMPTY, self.classes, (0, 0), labeled_digest, "none", 0)
+        write_detector(path, checkpoint)
 
 
 class EmptyFactory:
@@ -71,10 +61,7 @@ class EmptyFactory:
         return EmptyDetector(classes)
 
     def restore(
-        self,
-        checkpoint: DetectorCheckpoint,
-        device: str,
-        params: TrainParams | None = None,
+        self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> EmptyDetector:
         """Restore the detector that was saved."""
         return EmptyDetector(checkpoint.classes)

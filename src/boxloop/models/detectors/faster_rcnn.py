@@ -60,5 +60,4 @@ def build(
     model.transform = NormalizeBatch(
         own.image_mean, own.image_std, size_divisible=own.size_divisible
     )
-    built: nn.Module = model
-    return built
+    return model  # type: ignore[no-any-return]

@@ -10,13 +10,9 @@ from torchvision.models import MobileNet_V3_Large_Weights, mobilenet_v3_large
 from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_Weights
 from torchvision.models.detection.rpn import AnchorGenerator
 
+from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import build, freeze, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-
-
-def _backbone(options: Options) -> nn.Module:
-    network: nn.Module = mobilenet_v3_large(weights=None, norm_layer=norm_layer(options))
-    return network
 
 
 def _assemble(
@@ -43,15 +39,16 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="fasterrcnn_mobilenet_v3_large_320_fpn",
-    sides=(320, 640),
-    keep_aspect=True,
-    backbone=_backbone,
+    size=InputSize((320, 640), keep_aspect=True),
+    backbone=lambda options: mobilenet_v3_large(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,
     options={
         "scratch": {"frozen_norm": False},
         "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
         "detection": {"frozen_norm": True, "norm_eps": 1e-5},
     },
-    backbone_weights=MobileNet_V3_Large_Weights,
-    detection_weights=FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
+    pretrained={
+        "backbone": MobileNet_V3_Large_Weights,
+        "detection": FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
+    },
 )

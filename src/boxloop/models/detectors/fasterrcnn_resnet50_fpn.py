@@ -9,13 +9,9 @@ from torch import nn
 from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
+from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import build, freeze, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-
-
-def _backbone(options: Options) -> nn.Module:
-    network: nn.Module = resnet50(weights=None, norm_layer=norm_layer(options))
-    return network
 
 
 def _assemble(
@@ -28,9 +24,8 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="fasterrcnn_resnet50_fpn",
-    sides=(600, 1024),  # shorter and longer side in the paper, section 4.2
-    keep_aspect=True,
-    backbone=_backbone,
+    size=InputSize((600, 1024), keep_aspect=True),  # as in the paper, section 4.2
+    backbone=lambda options: resnet50(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,
     # torchvision's COCO weights were trained with batch norm's epsilon at 0.
     options={
@@ -38,6 +33,5 @@ FACTORY = TorchvisionFactory(
         "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
         "detection": {"frozen_norm": True, "norm_eps": 0.0},
     },
-    backbone_weights=ResNet50_Weights,
-    detection_weights=FasterRCNN_ResNet50_FPN_Weights,
+    pretrained={"backbone": ResNet50_Weights, "detection": FasterRCNN_ResNet50_FPN_Weights},
 )

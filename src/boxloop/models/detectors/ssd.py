@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torchvision.models.detection._utils import retrieve_out_channels
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
 from boxloop.models.detectors.transforms import NormalizeBatch
@@ -24,10 +28,25 @@ class BatchSSD(SSD):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *args: Any, image_mean: list[float], image_std: list[float], **kwargs: Any
+        self,
+        extractor: nn.Module,
+        make_head: Callable[[list[int], list[int], int], nn.Module],
+        sides: tuple[int, int],
+        outputs: int,
+        *,
+        image_mean: list[float],
+        image_std: list[float],
+        **settings: Any,
     ) -> None:
-        """Build torchvision's SSD for images that have the input size already."""
-        super().__init__(*args, image_mean=image_mean, image_std=image_std, **kwargs)
+        """Build torchvision's SSD for images that have the input size already.
+
+        ``make_head`` builds the head for the channels and the anchors of the six feature maps that
+        ``extractor`` computes, and for ``outputs`` classes, the background included.
+        """
+        anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
+        channels = retrieve_out_channels(extractor, sides)
+        head = make_head(channels, anchors.num_anchors_per_location(), outputs)
+        super().__init__(extractor, anchors, sides, outputs, head=head, **settings)
         self.transform = NormalizeBatch(image_mean, image_std)
 
     def forward(

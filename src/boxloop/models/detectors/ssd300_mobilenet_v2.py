@@ -9,27 +9,27 @@ et al. 2018, arXiv:1801.04381): feature maps from the expansion of the 14th bott
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
-from torchvision.models.detection._utils import retrieve_out_channels
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSDHead
 from torchvision.ops.misc import Conv2dNormActivation
 
+from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.ssd import BatchSSD
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 
 _EXTRA_CHANNELS = (512, 256, 256, 128)
+_convolution = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 _SPLIT = 14  # the last bottleneck that halves the resolution
 
 
 class FeatureMaps(nn.Module):
-    """MobileNetV2 with six feature maps, each of half the resolution."""
+    """MobileNetV2's ``features`` with six feature maps, each of half the resolution."""
 
     def __init__(self, layers: nn.Sequential) -> None:
-        """Take over the layers of MobileNetV2's ``features``."""
         super().__init__()
         blocks = list(layers)
         expansion, *rest = blocks[_SPLIT].conv  # type: ignore[misc]
@@ -40,15 +40,9 @@ class FeatureMaps(nn.Module):
         self.extra = nn.ModuleList()
         channels = int(blocks[-1].out_channels)  # type: ignore[arg-type]
         for width in _EXTRA_CHANNELS:
+            narrow = _convolution(channels, width // 2, kernel_size=1)
             self.extra.append(
-                nn.Sequential(
-                    Conv2dNormActivation(
-                        channels, width // 2, kernel_size=1, activation_layer=nn.ReLU6
-                    ),
-                    Conv2dNormActivation(
-                        width // 2, width, kernel_size=3, stride=2, activation_layer=nn.ReLU6
-                    ),
-                )
+                nn.Sequential(narrow, _convolution(width // 2, width, kernel_size=3, stride=2))
             )
             channels = width
 
@@ -61,25 +55,14 @@ class FeatureMaps(nn.Module):
         return maps
 
 
-def _backbone(options: Options) -> nn.Module:
-    network: nn.Module = mobilenet_v2(weights=None)
-    return network
-
-
 def _assemble(
     network: nn.Module, outputs: int, sides: tuple[int, int], options: Options
 ) -> nn.Module:
-    extractor = FeatureMaps(network.features)  # type: ignore[arg-type]
-    anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
-    head = SSDHead(
-        retrieve_out_channels(extractor, sides), anchors.num_anchors_per_location(), outputs
-    )
     return BatchSSD(
-        extractor,
-        anchors,
+        FeatureMaps(network.features),  # type: ignore[arg-type]
+        SSDHead,
         sides,
         outputs,
-        head=head,
         # What torchvision's ImageNet weights of the backbone were trained with.
         image_mean=[0.485, 0.456, 0.406],
         image_std=[0.229, 0.224, 0.225],
@@ -88,11 +71,8 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="ssd300_mobilenet_v2",
-    sides=(300, 300),
-    keep_aspect=False,
-    backbone=_backbone,
+    size=InputSize((300, 300), keep_aspect=False),
+    backbone=lambda options: mobilenet_v2(weights=None),
     assemble=_assemble,
-    options={"scratch": {}, "backbone": {}, "detection": {}},
-    backbone_weights=MobileNet_V2_Weights,
-    detection_weights=None,
+    pretrained={"backbone": MobileNet_V2_Weights},
 )

@@ -11,22 +11,14 @@ from functools import partial
 from torch import nn
 from torchvision.models import MobileNet_V3_Large_Weights, mobilenet_v3_large
 from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
-from torchvision.models.detection._utils import retrieve_out_channels
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
 
+from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.ssd import BatchSSD
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 
 # Slow averages, as torchvision trained the COCO weights with them.
 _norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
-
-
-def _backbone(options: Options) -> nn.Module:
-    network: nn.Module = mobilenet_v3_large(
-        weights=None, norm_layer=_norm, reduced_tail=bool(options["reduced_tail"])
-    )
-    return network
 
 
 def _assemble(
@@ -35,17 +27,11 @@ def _assemble(
     layers = network.features
     # The first feature map is taken inside the last block that halves the resolution.
     last_strided = max(i for i, block in enumerate(layers) if getattr(block, "_is_cn", False))  # type: ignore[arg-type]
-    extractor = SSDLiteFeatureExtractorMobileNet(layers, last_strided, _norm)
-    anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
-    head = SSDLiteHead(
-        retrieve_out_channels(extractor, sides), anchors.num_anchors_per_location(), outputs, _norm
-    )
     return BatchSSD(
-        extractor,
-        anchors,
+        SSDLiteFeatureExtractorMobileNet(layers, last_strided, _norm),
+        partial(SSDLiteHead, norm_layer=_norm),
         sides,
         outputs,
-        head=head,
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
         nms_thresh=0.55,
@@ -56,9 +42,10 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="ssdlite320_mobilenet_v3_large",
-    sides=(320, 320),
-    keep_aspect=False,
-    backbone=_backbone,
+    size=InputSize((320, 320), keep_aspect=False),
+    backbone=lambda options: mobilenet_v3_large(
+        weights=None, norm_layer=_norm, reduced_tail=bool(options["reduced_tail"])
+    ),
     assemble=_assemble,
     # The COCO weights have half the channels in the last blocks (table 6 of the paper).
     options={
@@ -66,6 +53,8 @@ FACTORY = TorchvisionFactory(
         "backbone": {"reduced_tail": False},
         "detection": {"reduced_tail": True},
     },
-    backbone_weights=MobileNet_V3_Large_Weights,
-    detection_weights=SSDLite320_MobileNet_V3_Large_Weights,
+    pretrained={
+        "backbone": MobileNet_V3_Large_Weights,
+        "detection": SSDLite320_MobileNet_V3_Large_Weights,
+    },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,38 +37,34 @@ Source = Literal["scratch", "backbone", "detection"]
 """What initial weights cover: nothing, the classification network, or the whole detector."""
 
 
+@dataclass
 class TorchvisionDetector:
-    """A torchvision detection model with the names of its classes."""
+    """A torchvision detection model with the names of its classes.
 
-    def __init__(
-        self,
-        name: str,
-        model: nn.Module,
-        classes: tuple[str, ...],
-        size: InputSize,
-        options: Options,
-        device: torch.device,
-        *,
-        initial_weights: str,
-        steps: int = 0,
-    ) -> None:
-        """Move ``model`` to ``device``.
+    Attributes:
+        name: the registered name of the architecture.
+        model: takes (3, h, w) uint8 images of ``size``; moved to ``device``.
+        classes: names of the model's outputs 1, 2, ...
+        size: of the model's input.
+        options: that ``model`` was built with.
+        device: to compute on.
+        initial_weights: where the model's weights came from, in words.
+        steps: that they have been trained for.
+    """
 
-        Args:
-            name: the registered name of the architecture.
-            model: takes (3, h, w) uint8 images of ``size``.
-            classes: names of the model's outputs 1, 2, ...
-            size: of the model's input.
-            options: that ``model`` was built with.
-            device: to compute on.
-            initial_weights: where the model's weights came from, in words.
-            steps: that they have been trained for.
-        """
-        self.name, self.classes = name, classes
+    name: str
+    model: nn.Module
+    classes: tuple[str, ...]
+    size: InputSize
+    options: Options
+    device: torch.device
+    initial_weights: str
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Move the model to the device."""
         # On two cores this memory layout trains SSDlite a fifth faster; on GPUs it helps, too.
-        self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.size, self.options, self.device = size, options, device
-        self.initial_weights, self.steps = initial_weights, steps
+        self.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def train(
         self,
@@ -117,9 +113,7 @@ class TorchvisionDetector:
                 outputs = self.model(inputs)
             for image, pixels, output in zip(batch, inputs, outputs, strict=True):
                 result[image.id] = to_boxes(
-                    output["boxes"].cpu().numpy(),
-                    output["labels"].cpu().numpy(),
-                    output["scores"].cpu().numpy(),
+                    *(output[name].cpu().numpy() for name in ("boxes", "labels", "scores")),
                     input_size=(pixels.shape[-2], pixels.shape[-1]),
                     image_size=(image.height, image.width),
                     classes=self.classes,
@@ -131,19 +125,17 @@ class TorchvisionDetector:
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
-        write_detector(
-            path,
-            DetectorCheckpoint(
-                architecture=self.name,
-                classes=self.classes,
-                input_size=self.size.sides,
-                labeled_digest=labeled_digest,
-                initial_weights=self.initial_weights,
-                steps=self.steps,
-                options=self.options,
-                state=self.model.state_dict(),
-            ),
+        checkpoint = DetectorCheckpoint(
+            architecture=self.name,
+            classes=self.classes,
+            input_size=self.size.sides,
+            labeled_digest=labeled_digest,
+            initial_weights=self.initial_weights,
+            steps=self.steps,
+            options=self.options,
+            state=self.model.state_dict(),
         )
+        write_detector(path, checkpoint)
 
     def _read(self, image: ImageRef) -> torch.Tensor:
         return read_resized(image, self.size.of(image.height, image.width))
@@ -155,34 +147,30 @@ class TorchvisionFactory:
 
     Attributes:
         name: the registered name.
-        sides: default input size.
-        keep_aspect: see :class:`~boxloop.models.detectors.dataset.InputSize`.
+        size: of the input, unless ``train.input_size`` gives other sides.
         backbone: the classification network, with random weights, for these options.
         assemble: the detector around a backbone, for a number of outputs (background included), a
             (height, width) and options.
-        options: by what the initial weights cover.
-        backbone_weights: torchvision's weights for the classification network.
-        detection_weights: torchvision's weights for the whole detector, where it has any.
+        pretrained: torchvision's weights, by what they cover.
+        options: by what the initial weights cover; none unless given.
     """
 
     name: str
-    sides: tuple[int, int]
-    keep_aspect: bool
+    size: InputSize
     backbone: Callable[[Options], nn.Module]
     assemble: Callable[[nn.Module, int, tuple[int, int], Options], nn.Module]
-    options: Mapping[Source, Options]
-    backbone_weights: type[WeightsEnum]
-    detection_weights: type[WeightsEnum] | None
+    pretrained: Mapping[Source, type[WeightsEnum]]
+    options: Mapping[Source, Options] = field(default_factory=dict)
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TorchvisionDetector:
         """Create a detector; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
         device = devices.pick(params.device)
         size = self._size(params)
         source, options, tensors = self._initial(params.weights)
+        origin = params.weights
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             backbone = self.backbone(options)
-            origin = params.weights
             if source == "backbone":
                 fitted = weights.load_matching(backbone, tensors, params.weights)
                 origin = f"{params.weights} ({fitted} of the backbone)"
@@ -190,15 +178,13 @@ class TorchvisionFactory:
         if source == "detection":
             fitted = weights.load_matching(model, tensors, params.weights)
             origin = f"{params.weights} ({fitted} of the detector)"
-        return TorchvisionDetector(
-            self.name, model, classes, size, options, device, initial_weights=origin
-        )
+        return TorchvisionDetector(self.name, model, classes, size, options, device, origin)
 
     def restore(
         self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> TorchvisionDetector:
         """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
-        size = InputSize(checkpoint.input_size, self.keep_aspect)
+        size = replace(self.size, sides=checkpoint.input_size)
         origin = checkpoint.initial_weights
         if params is not None:
             size = self._size(params)
@@ -214,47 +200,31 @@ class TorchvisionFactory:
                 f"{checkpoint.origin} does not hold the tensors of a {self.name} for"
                 f" {len(checkpoint.classes)} classes: train it anew"
             ) from None
-        return TorchvisionDetector(
-            self.name,
-            model,
-            checkpoint.classes,
-            size,
-            checkpoint.options,
-            chosen,
-            initial_weights=origin,
-            steps=checkpoint.steps,
-        )
+        classes, options, steps = checkpoint.classes, checkpoint.options, checkpoint.steps
+        return TorchvisionDetector(self.name, model, classes, size, options, chosen, origin, steps)
 
     def _size(self, params: TrainParams) -> InputSize:
-        sides = params.input_size or self.sides
-        if self.keep_aspect and sides[0] > sides[1]:
+        sides = params.input_size or self.size.sides
+        if self.size.keep_aspect and sides[0] > sides[1]:
             raise ParamsError(
                 f"train.input_size of {self.name} is (shorter side, longer side), got {sides}"
             )
         if min(sides) < 32:
             raise ParamsError(f"train.input_size must be at least 32 pixels, got {sides}")
-        return InputSize(sides, self.keep_aspect)
+        return replace(self.size, sides=sides)
 
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
         """Load weights by name, with what they cover and the options they need."""
         if name == weights.NONE:
-            return "scratch", self.options["scratch"], {}
-        known: dict[str, tuple[Source, type[WeightsEnum]]] = {}
-        for member in self.backbone_weights:
-            known[member.name] = ("backbone", self.backbone_weights)
-        if self.detection_weights is not None:
-            for member in self.detection_weights:
-                known[member.name] = ("detection", self.detection_weights)
+            return "scratch", self.options.get("scratch", {}), {}
+        known = {m.name: (source, m.url) for source, enum in self.pretrained.items() for m in enum}
         if name in known:
-            source, enum = known[name]
-            return source, self.options[source], weights.download(name, enum[name].url)
+            source, url = known[name]
+            return source, self.options.get(source, {}), weights.download(name, url)
         path = Path(name)
         if not path.exists():
-            extra = (
-                f" (torchvision has no detection weights for {self.name})"
-                if self.detection_weights is None
-                else ""
-            )
+            none = f" (torchvision has no detection weights for {self.name})"
+            extra = "" if "detection" in self.pretrained else none
             raise WeightsError(
                 f"train.weights: '{name}' is neither a file nor weights of {self.name}{extra};"
                 f" known: {weights.NONE}, {', '.join(sorted(known))}"
@@ -269,7 +239,6 @@ class TorchvisionFactory:
             return "detection", checkpoint.options, checkpoint.state
         tensors = weights.state_dict_of(content, path)
         # In every detection model of torchvision the classification network is named "backbone".
-        covers: Source = (
-            "detection" if any(key.startswith("backbone.") for key in tensors) else "backbone"
-        )
-        return covers, self.options[covers], tensors
+        whole = any(key.startswith("backbone.") for key in tensors)
+        source = "detection" if whole else "backbone"
+        return source, self.options.get(source, {}), tensors

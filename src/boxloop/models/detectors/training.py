@@ -13,7 +13,7 @@ from boxloop import distributed
 from boxloop.core.training_log import TrainingLog
 from boxloop.errors import ParamsError
 from boxloop.models.batch_norm import CALIBRATION_IMAGES, calibration_batches
-from boxloop.models.detectors.dataset import LabeledSamples, Sample, SharedBatchSampler
+from boxloop.models.detectors.dataset import LabeledSamples, Sample, draw_shared_batches
 from boxloop.models.progress import StepProgress
 from boxloop.models.trainer import Batch, fit
 from boxloop.params import TrainParams
@@ -60,17 +60,13 @@ def train_model(
             " --processes"
         )
     steps = params.steps or math.ceil((params.epochs or 1) * len(samples) / batch)
+    draws = draw_shared_batches(
+        len(samples), steps * batch, params.seed, batch=batch, rank=world.rank, size=world.size
+    )
     loader = DataLoader(
         samples,
         batch_size=batch // world.size,
-        sampler=SharedBatchSampler(
-            len(samples),
-            steps * batch,
-            params.seed,
-            batch=batch,
-            rank=world.rank,
-            size=world.size,
-        ),
+        sampler=draws,
         num_workers=max(params.workers, MIN_WORKERS.get(device.type, 0)),
         collate_fn=_collate,
         pin_memory=device.type == "cuda",

@@ -16,13 +16,13 @@ from boxloop.params import Augmentation
 # 2016, section 2.2), the zoom limited to a factor of two: small detectors on small images lose
 # objects that become four times smaller.
 _TRANSFORMS: dict[Augmentation, Callable[[], torch.nn.Module]] = {
-    "hflip": v2.RandomHorizontalFlip,
-    "vflip": v2.RandomVerticalFlip,
     "color": lambda: v2.ColorJitter(brightness=0.2, contrast=0.3, saturation=0.3, hue=0.03),
     "zoom_out": lambda: v2.RandomZoomOut(fill=127, side_range=(1.0, 2.0), p=0.3),
     "iou_crop": lambda: v2.RandomIoUCrop(min_scale=0.4),
+    "hflip": v2.RandomHorizontalFlip,
+    "vflip": v2.RandomVerticalFlip,
 }
-_ORDER: tuple[Augmentation, ...] = ("color", "zoom_out", "iou_crop", "hflip", "vflip")
+"""In the order in which they are applied."""
 
 
 class Augment:
@@ -34,7 +34,7 @@ class Augment:
 
     def __init__(self, names: Sequence[Augmentation], seed: int) -> None:
         """Choose the changes; color comes first, flips come last."""
-        self.steps = [(name, _TRANSFORMS[name]()) for name in _ORDER if name in names]
+        self.steps = [(name, make()) for name, make in _TRANSFORMS.items() if name in names]
         self.seed = seed
         self.crops = "iou_crop" in names
         self._sanitize = v2.SanitizeBoundingBoxes(min_size=1.0, labels_getter=lambda s: s[2])
@@ -56,16 +56,9 @@ class Augment:
         """
         if not self.steps:
             return image, boxes, labels
-        height, width = image.shape[-2:]
-        sample = (
-            tv_tensors.Image(image),
-            tv_tensors.BoundingBoxes(
-                boxes,
-                format=tv_tensors.BoundingBoxFormat.XYXY,
-                canvas_size=(height, width),
-            ),
-            labels,
-        )
+        canvas = (image.shape[-2], image.shape[-1])
+        boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
+        sample = (tv_tensors.Image(image), boxes, labels)
         with torch.random.fork_rng(devices=[]):
             # Numbers of successive draws differ in few bits only; the factor spreads them.
             torch.manual_seed((self.seed * 1_000_003 + draw * 7_919 + 1) % 2**63)
@@ -76,11 +69,8 @@ class Augment:
                 sample = step(sample)
         if any(name in ("zoom_out", "iou_crop") for name, _ in self.steps):
             sample = self._sanitize(sample)
-        return (
-            sample[0].as_subclass(torch.Tensor),
-            sample[1].as_subclass(torch.Tensor),
-            sample[2],
-        )
+        image, boxes, labels = sample
+        return image.as_subclass(torch.Tensor), boxes.as_subclass(torch.Tensor), labels
 
 
 class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
@@ -92,13 +82,7 @@ class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
     """
 
     def __init__(self, mean: list[float], std: list[float], size_divisible: int = 1) -> None:
-        """Set what images are normalised by.
-
-        Args:
-            mean: of red, green and blue in [0, 1].
-            std: their standard deviations.
-            size_divisible: height and width of a batch are padded to multiples of it.
-        """
+        """Set mean and deviation of colours in [0, 1], and what divides the sides of a batch."""
         super().__init__(1, 1, mean, std, size_divisible=size_divisible)
 
     def forward(
@@ -106,15 +90,11 @@ class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
         images: list[torch.Tensor],
         targets: list[dict[str, torch.Tensor]] | None = None,
     ) -> tuple[ImageList, list[dict[str, torch.Tensor]] | None]:
-        """Make one normalised batch.
-
-        Args:
-            images: (3, h, w) uint8; sizes may differ.
-            targets: returned as they are.
+        """Make one normalised batch of (3, h, w) uint8 images, whose sizes may differ.
 
         Returns:
             (N, 3, H, W) float32 with the images in the upper left corners and zeros (the mean
-            colour) elsewhere, with each image's (h, w); and the targets.
+            colour) elsewhere, with each image's (h, w); and the targets as they are.
         """
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         height, width = (self._pad(max(side)) for side in zip(*sizes, strict=True))

@@ -35,15 +35,9 @@ def split_halves(images: torch.Tensor, halves: Halves) -> torch.Tensor:
 
 
 def pair_labels(images: int) -> torch.Tensor:
-    """Label the halves of :func:`split_halves` by image.
+    """Label the halves of :func:`split_halves` by image, (2 B,) int64.
 
     Halves of equal labels are a positive pair, all others a negative one.
-
-    Args:
-        images: B, images in the batch.
-
-    Returns:
-        (2 B,) int64.
     """
     return torch.arange(images).repeat(2)
 

@@ -38,13 +38,7 @@ def train(
 ) -> tuple[SimNetCheckpoint, SimNetLog]:
     """Train the backbone of the features on the halves of all images.
 
-    See :func:`boxloop.models.trainer.fit`.
-
-    Args:
-        images: at least two different ones.
-        params: of the training.
-        features: names the network and the size of its images.
-        progress: called after every step.
+    See :func:`boxloop.models.trainer.fit`; ``features`` names the network and its input size.
 
     Raises:
         ParamsError: there is no such network, or it cannot take halves of this size, or the
@@ -89,15 +83,18 @@ def train(
         # Of several processes, the library multiplies the loss by their number.
         return {"loss": loss / world.size}
 
+    ahead = 2 * params.batch_size
+    calibration = calibration_batches(len(different), params.batch_size, CALIBRATION_IMAGES)
     result = fit(
         backbone,
         compute_losses,
-        _batches(cache, params),
+        ((whole,) for whole in cache.batches(_plan(len(different), params), ahead)),
         params,
         device,
         steps=steps,
         seed=params.seed,
-        calibration=_whole_images(cache, params.batch_size),
+        # Batches of whole images, which the features come from.
+        calibration=((whole,) for whole in cache.batches(calibration, ahead)),
         decay_vectors=True,
         unused_parameters=True,  # the classifying layer runs, and nothing comes of it
         gradient_scale=world.size,
@@ -134,21 +131,10 @@ def train(
     return trained, log
 
 
-def _batches(cache: ImageCache, params: SimNetParams) -> Iterator[Batch]:
-    """Read this process's share of all batches of the training."""
+def _plan(images: int, params: SimNetParams) -> Iterator[list[int]]:
+    """Draw this process's share of all batches of the training."""
     generator = torch.Generator().manual_seed(params.seed)
     world = distributed.world()
-    plan = (
-        shard(batch, world.rank, world.size)
-        for _ in range(params.epochs)
-        for batch in draw_epoch(len(cache), params.batch_size, generator)
-    )
-    for images in cache.batches(plan, depth=2 * params.batch_size):
-        yield (images,)
-
-
-def _whole_images(cache: ImageCache, batch_size: int) -> Iterator[Batch]:
-    """Read batches of whole images, which the features come from."""
-    plan = calibration_batches(len(cache), batch_size, CALIBRATION_IMAGES)
-    for images in cache.batches(plan, depth=2 * batch_size):
-        yield (images,)
+    for _ in range(params.epochs):
+        for batch in draw_epoch(images, params.batch_size, generator):
+            yield shard(batch, world.rank, world.size)
