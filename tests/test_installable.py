@@ -33,7 +33,7 @@ def declared(*extras):
 def imported(folder):
     """The third-party packages that a folder's modules import, by name."""
     files = list((ROOT / folder).rglob("*.py"))
-    own = {"boxloop", *(path.stem for path in files)}
+    own = {"boxloop", *(path.stem for path in [*files, *(ROOT / "docs").glob("*.py")])}
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

@@ -1,6 +1,7 @@
 """Where initial weights come from, with files made on the spot: nothing is downloaded."""
 
 import pickle
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,8 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
+    # The process keeps the proxies of its first request, which may be one of another test's.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
