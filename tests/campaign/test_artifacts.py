@@ -401,3 +401,13 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_but_not_a_live_one_s(t
         os.utime(path, (0, 0))
     write_text(tmp_path / "a.json", "whole")
     assert sorted(p.name for p in tmp_path.iterdir()) == [young.name, other.name, "a.json"]
+
+
+def test_a_loss_without_its_step_is_named(tmp_path):
+    path = tmp_path / "b01.json"
+    log = replace(TrainingLog.of_nothing(), losses=({"step": 1, "time": 0.5, "total": 2.0},))
+    artifacts.write_training(path, log)
+    assert artifacts.read_training(path) == log
+    path.write_text(path.read_text().replace('"step"', '"stop"'))
+    with pytest.raises(ArtifactError, match=r"b01\.json: .*needs step and time, got stop, time"):
+        artifacts.read_training(path)

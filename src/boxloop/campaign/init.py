@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import write_text
-from boxloop.params import EMPTY, Params, apply_override, check, read_yaml
+from boxloop.params import Params, apply_override, chain, check, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 _ANNOTATOR = {"review", "review.annotator"}
@@ -94,10 +93,7 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
     if batches is not None:
-        names = [EMPTY, *(f"b{i:02d}" for i in range(batches))]
-        content["iterations"] = {
-            name: {"previous": previous} for previous, name in itertools.pairwise(names)
-        }
+        content["iterations"] = chain(batches)
     out = io.StringIO()
     editor.dump(content, out)
     return out.getvalue()

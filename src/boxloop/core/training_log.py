@@ -36,6 +36,11 @@ class _Log:
     device: str
     initial_weights: str
 
+    def __post_init__(self) -> None:
+        for row in self.losses:
+            if not {"step", "time"} <= row.keys():
+                raise ValueError(f"a row of losses needs step and time, got {', '.join(row)}")
+
 
 @dataclass(frozen=True)
 class TrainingLog(_Log):
