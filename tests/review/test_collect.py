@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
 from boxloop.params import ReviewParams
-from boxloop.review.collect import bring_into_dvc, collect
+from boxloop.review.collect import collect
 from builders_reviews import shifted, submission
 
 PEOPLE = ReviewParams(annotator="fiftyone")

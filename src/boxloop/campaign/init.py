@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from boxloop.campaign.dvc import DVC
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import write_text
 from boxloop.params import Params, apply_override, chain, check, read_yaml
@@ -107,7 +107,7 @@ def _init_repositories(folder: Path) -> None:
         _run(["git", "init", "--quiet"], folder)
     inside = top.returncode == 0 and Path(top.stdout.strip()) != folder.resolve()
     subdir = ["--subdir"] if inside else []
-    _run([sys.executable, "-m", "dvc", "init", "--quiet", *subdir], folder)
+    _run([*DVC, "init", "--quiet", *subdir], folder)
     shutil.copyfile(_pipeline() / ".dvc" / "config", folder / ".dvc" / "config")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
 
@@ -41,10 +41,7 @@ def alternate(
 
 
 def _repro(folder: Path) -> int:
-    # The stages call `boxloop`: the one of this very environment.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    command = [sys.executable, "-m", "dvc", "repro"]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path})
+    process = subprocess.Popen([*DVC, "repro"], cwd=folder, env=environment())
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return process.wait()

@@ -205,6 +205,6 @@ def import_corrections(
     taken = import_file(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
     print(taken.summary())
     if taken.known_to_dvc and not taken.missing:
-        from boxloop.review.collect import bring_into_dvc
+        from boxloop.campaign.dvc import bring_into_dvc
 
         bring_into_dvc(paths.root, taken.submission.batch)

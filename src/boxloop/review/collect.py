@@ -6,9 +6,6 @@ that is about to be replaced holds alone goes to the journal first.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.core.edits import TOLERANCE
 from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
-from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
+from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
 from boxloop.files import require_writable, write_text
 from boxloop.params import ReviewParams
 from boxloop.review import annotators
@@ -171,40 +168,3 @@ def _check_places(corrected: Corrections, images: dict[str, ImageRef]) -> None:
                 f" that was labeled back, or label it anew ('boxloop review {corrected.batch}"
                 " --redo')"
             )
-
-
-def bring_into_dvc(root: Path, key: str) -> None:
-    """Has DVC run the stage of a batch that it takes for done, after a redo.
-
-    The journal is no dependency of the stage, because labels must not be asked for again when it
-    grows; so DVC does not see that a batch which it has locked was submitted anew.
-
-    Raises:
-        UserError: DVC failed; the labels are in the journal all the same.
-    """
-    stage = f"review@{key}"
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "--force", stage]
-    # The stage calls `boxloop`: the one of this very environment.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    try:
-        done = subprocess.run(
-            command, cwd=root, env={**os.environ, "PATH": path}, capture_output=True, text=True
-        )
-        output, failed = done.stderr or done.stdout, done.returncode != 0
-    except OSError as error:
-        output, failed = str(error), True
-    if failed:
-        reason = _reason([line for line in output.splitlines() if line.strip()])
-        raise UserError(
-            f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
-            f" run '{submissions.take_over(key)}' once that is put right"
-        )
-
-
-def _reason(lines: Sequence[str]) -> str:
-    """The line of DVC's output that says most: the stage's own sentence, else the last error."""
-    for mark in ("boxloop: ", "ERROR: "):
-        for line in lines:
-            if line.startswith(mark):
-                return line.removeprefix(mark)
-    return lines[-1] if lines else "no reason given"

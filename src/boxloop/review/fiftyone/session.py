@@ -19,11 +19,11 @@ from typing import Any
 from uuid import uuid4
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
 from boxloop.files import write_text
 from boxloop.params import Params
-from boxloop.review.collect import bring_into_dvc
 from boxloop.review.fiftyone.app_process import AppProcess, app_environment, bind
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.controller import KIND

@@ -1,0 +1,53 @@
+"""Run DVC, the one of this very environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from boxloop.campaign import submissions
+from boxloop.errors import UserError
+
+DVC = (sys.executable, "-m", "dvc")
+
+
+def environment() -> dict[str, str]:
+    """Return this process's variables, by which the stages find their ``boxloop``."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path}
+
+
+def bring_into_dvc(root: Path, key: str) -> None:
+    """Have DVC run a batch's review again, which it takes for done.
+
+    The journal is no dependency of the stage, because labels must not be asked for again when it
+    grows; so DVC does not see that a batch which it has locked was submitted anew.
+
+    Raises:
+        UserError: DVC failed; the labels are in the journal all the same.
+    """
+    stage = f"review@{key}"
+    command = [*DVC, "repro", "--single-item", "--force", stage]
+    try:
+        done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)
+        output, failed = done.stderr or done.stdout, done.returncode != 0
+    except OSError as error:
+        output, failed = str(error), True
+    if failed:
+        reason = _reason([line for line in output.splitlines() if line.strip()])
+        raise UserError(
+            f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
+            f" run '{submissions.take_over(key)}' once that is put right"
+        )
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """Return the line that says most: the stage's own sentence, else the last error."""
+    for mark in ("boxloop: ", "ERROR: "):
+        for line in lines:
+            if line.startswith(mark):
+                return line.removeprefix(mark)
+    return lines[-1] if lines else "no reason given"
