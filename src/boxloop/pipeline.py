@@ -350,7 +350,7 @@ def results_text(campaign: Campaign, done: CampaignResults) -> str:
     parts = [workload_text(done), where_to_look(campaign.paths, hint)]
     if effort is not None:
         parts.insert(1, effort_text(effort, done))
-    return "\n\n".join(parts)
+    return "\n\n".join(part.strip("\n") for part in parts)
 
 
 def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:
