@@ -10,9 +10,9 @@ import pytest
 from campaigns import TINY, init, repro, run
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
-from boxloop.review.collect import bring_into_dvc
 from builders_reviews import submit
 
 pytestmark = pytest.mark.timeout(280)
