@@ -32,4 +32,4 @@ types: setup
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --extra dev --python-version 3.11 -o requirements.lock pyproject.toml
+	  --extra dev --extra transformers --python-version 3.11 -o requirements.lock pyproject.toml
