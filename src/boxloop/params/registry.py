@@ -102,6 +102,7 @@ ORDERINGS = Registry(
 """Orders in which images are labeled: :class:`boxloop.core.ordering.Strategy` objects."""
 
 _DETECTORS = (
+    "fcos_efficientnet_lite0",
     "ssdlite320_mobilenet_v3_large",
     "ssd300_mobilenet_v2",
     "fasterrcnn_resnet50_fpn",

@@ -153,6 +153,7 @@ class TorchvisionFactory:
             (height, width) and options.
         pretrained: torchvision's weights, by what they cover.
         options: by what the initial weights cover; none unless given.
+        bundled: reads weights of the backbone that are installed, by name.
     """
 
     name: str
@@ -161,6 +162,7 @@ class TorchvisionFactory:
     assemble: Callable[[nn.Module, int, tuple[int, int], Options], nn.Module]
     pretrained: Mapping[Source, type[WeightsEnum]]
     options: Mapping[Source, Options] = field(default_factory=dict)
+    bundled: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TorchvisionDetector:
         """Create a detector; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
@@ -217,6 +219,8 @@ class TorchvisionFactory:
         """Load weights by name, with what they cover and the options they need."""
         if name == weights.NONE:
             return "scratch", self.options.get("scratch", {}), {}
+        if name in self.bundled:
+            return "backbone", self.options.get("backbone", {}), self.bundled[name]()
         known = {m.name: (source, m.url) for source, enum in self.pretrained.items() for m in enum}
         if name in known:
             source, url = known[name]
@@ -227,7 +231,7 @@ class TorchvisionFactory:
             extra = "" if "detection" in self.pretrained else none
             raise WeightsError(
                 f"train.weights: '{name}' is neither a file nor weights of {self.name}{extra};"
-                f" known: {weights.NONE}, {', '.join(sorted(known))}"
+                f" known: {weights.NONE}, {', '.join(sorted({*known, *self.bundled}))}"
             )
         content = weights.read_weights_file(path)
         if is_detector(content):

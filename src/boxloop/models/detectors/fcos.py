@@ -1,0 +1,209 @@
+"""FCOS for whole batches (Tian et al. 2019, arXiv:1904.01355).
+
+Fully convolutional and anchor-free: every position of a feature map that lies near the centre of a
+box predicts its class and its distances to the box's four sides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torchvision.models.detection import FCOS
+from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal_loss
+
+from boxloop.models.detectors.transforms import NormalizeBatch
+
+
+class BatchFCOS(FCOS):  # type: ignore[misc]
+    """torchvision's FCOS, but for how a batch is computed.
+
+    - Matching, losses and the choice of detections are computed for all images of a batch
+      together, not image by image: with one suppression, and without asking the device for a
+      number per image and level.
+    - ``score_thresh``, ``nms_thresh``, ``topk_candidates`` and ``detections_per_img`` mean the
+      same, the third for an image instead of for one of its feature maps.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        outputs: int,
+        *,
+        image_mean: list[float],
+        image_std: list[float],
+        size_divisible: int = 32,
+        **settings: Any,
+    ) -> None:
+        """Build torchvision's FCOS for images that have the input size already.
+
+        Args:
+            backbone: computes feature maps, the finest first.
+            outputs: classes and the background.
+            image_mean: of colours in [0, 1].
+            image_std: likewise.
+            size_divisible: what divides the sides of a batch.
+            **settings: of torchvision's ``FCOS``.
+        """
+        super().__init__(backbone, outputs, **settings)
+        self.transform = NormalizeBatch(image_mean, image_std, size_divisible=size_divisible)
+
+    def forward(
+        self,
+        images: list[torch.Tensor],
+        targets: list[dict[str, torch.Tensor]] | None = None,
+    ) -> Any:
+        """Return losses by name in training mode, else detections per image."""
+        if self.training and targets is None:
+            raise ValueError("training needs targets")
+        batch, _ = self.transform(images)
+        features = list(self.backbone(batch.tensors).values())
+        outputs = {name: value.float() for name, value in self.head(features).items()}
+        anchors = self.anchor_generator(batch, features)[0]  # the same for every image
+        boxes = self.box_coder.decode(
+            outputs["bbox_regression"], anchors.expand(len(images), -1, -1)
+        )
+        if not self.training:
+            return self.batch_detections(boxes, outputs, batch.image_sizes)
+        assert targets is not None
+        levels = [feature.shape[-2] * feature.shape[-1] for feature in features]
+        return self.batch_loss(targets, boxes, outputs, anchors, levels)
+
+    def batch_loss(
+        self,
+        targets: list[dict[str, torch.Tensor]],
+        boxes: torch.Tensor,
+        outputs: dict[str, torch.Tensor],
+        anchors: torch.Tensor,
+        levels: list[int],
+    ) -> dict[str, torch.Tensor]:
+        """Compute the three losses of a batch, per matched position (equation 2 of the paper).
+
+        Args:
+            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
+            boxes: (N, A, 4) predicted at each position.
+            outputs: of the head: ``cls_logits`` (N, A, classes + 1) and ``bbox_ctrness`` (N, A, 1).
+            anchors: (A, 4) squares around the positions, as wide as their map's stride.
+            levels: how many of the positions belong to each feature map, the finest first.
+        """
+        wanted, labels, real = _pad(targets, anchors)
+        matched = self._match(wanted, real, anchors, levels)
+        foreground = matched >= 0
+        image, position = foreground.nonzero(as_tuple=True)
+        index = matched[image, position]
+        truth, found = wanted[image, index], boxes[image, position]
+
+        logits = outputs["cls_logits"]
+        classes = torch.zeros_like(logits)
+        classes[image, position, labels[image, index]] = 1.0
+        centerness = outputs["bbox_ctrness"][image, position, 0]
+        matches = max(1, len(image))
+        return {
+            "classification": sigmoid_focal_loss(logits, classes, reduction="sum") / matches,
+            "bbox_regression": generalized_box_iou_loss(found, truth, reduction="sum") / matches,
+            "bbox_ctrness": functional.binary_cross_entropy_with_logits(
+                centerness, _centerness(truth, anchors[position]), reduction="sum"
+            )
+            / matches,
+        }
+
+    def _match(
+        self,
+        wanted: torch.Tensor,
+        real: torch.Tensor,
+        anchors: torch.Tensor,
+        levels: list[int],
+    ) -> torch.Tensor:
+        """Match each position with the index of a box of its image (section 3.2 of the paper).
+
+        A position takes a box in whose middle it lies, of the size that its feature map is for; of
+        several, the one of smallest area.
+
+        Returns:
+            (N, A) int64, -1 for background.
+        """
+        points = (anchors[:, :2] + anchors[:, 2:]) / 2
+        stride = anchors[:, 2] - anchors[:, 0]
+        middle = (wanted[..., :2] + wanted[..., 2:]) / 2
+        off = (points - middle[:, :, None]).abs().amax(dim=-1)  # (N, n, A)
+        sides = torch.cat(
+            [points - wanted[:, :, None, :2], wanted[:, :, None, 2:] - points], dim=-1
+        )
+        smallest, largest = stride * 4, stride * 8
+        smallest[: levels[0]] = 0
+        largest[-levels[-1] :] = torch.inf
+        reach = sides.amax(dim=-1)
+        fits = (
+            real[:, :, None]
+            & (off < self.center_sampling_radius * stride)
+            & (sides.amin(dim=-1) > 0)
+            & (reach > smallest)
+            & (reach < largest)
+        )
+        area = (wanted[..., 2:] - wanted[..., :2]).prod(dim=-1)
+        best, matched = area[:, :, None].where(fits, torch.inf).min(dim=1)
+        return matched.where(best.isfinite(), -1)
+
+    def batch_detections(
+        self,
+        boxes: torch.Tensor,
+        outputs: dict[str, torch.Tensor],
+        sizes: list[tuple[int, int]],
+    ) -> list[dict[str, torch.Tensor]]:
+        """Choose the detections of a batch.
+
+        Args:
+            boxes: (N, A, 4) predicted at each position.
+            outputs: of the head, as in :meth:`batch_loss`.
+            sizes: (height, width) of the images.
+
+        Returns:
+            By image, ``boxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,), the highest first.
+        """
+        scores = outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()
+        scores = scores.sqrt().flatten(1)  # (N, A * (classes + 1))
+        count, outs = min(self.topk_candidates, scores.shape[1]), outputs["cls_logits"].shape[-1]
+        scores, index = scores.topk(count, dim=1)
+        labels = index % outs
+        found = boxes.gather(1, (index // outs)[..., None].expand(-1, -1, 4))
+        bounds = torch.tensor([(w, h, w, h) for h, w in sizes], device=boxes.device)
+        found = torch.minimum(found.clamp(min=0), bounds[:, None].to(found))
+        image, chosen = (scores > self.score_thresh).nonzero(as_tuple=True)
+        flat, scores, labels = found[image, chosen], scores[image, chosen], labels[image, chosen]
+        # One suppression for all: boxes of another image or class are of another group.
+        kept = batched_nms(flat, scores, image * outs + labels, self.nms_thresh)
+        image, flat, scores, labels = image[kept], flat[kept], scores[kept], labels[kept]
+        # Each image's own, the highest score first: a stable sort leaves that order as it is.
+        order = image.argsort(stable=True)
+        ends = torch.bincount(image, minlength=len(sizes)).tolist()
+        parts = (torch.split(values[order], ends) for values in (flat, labels, scores))
+        most = self.detections_per_img
+        return [
+            {"boxes": b[:most], "labels": c[:most], "scores": s[:most]}
+            for b, c, s in zip(*parts, strict=True)
+        ]
+
+
+def _pad(
+    targets: list[dict[str, torch.Tensor]], like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Stack targets: boxes (N, n, 4), labels (N, n), and which of them are real (N, n)."""
+    most = max(1, *(len(target["boxes"]) for target in targets))
+    boxes = like.new_zeros(len(targets), most, 4)
+    labels = torch.zeros(len(targets), most, dtype=torch.int64, device=like.device)
+    real = torch.zeros(len(targets), most, dtype=torch.bool, device=like.device)
+    for row, target in enumerate(targets):
+        count = len(target["boxes"])
+        boxes[row, :count], labels[row, :count] = target["boxes"], target["labels"]
+        real[row, :count] = True
+    return boxes, labels, real
+
+
+def _centerness(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """Compute how central positions lie in their boxes, in [0, 1] (equation 3 of the paper)."""
+    points = (anchors[:, :2] + anchors[:, 2:]) / 2
+    near, far = points - boxes[:, :2], boxes[:, 2:] - points
+    ratio = torch.minimum(near, far) / torch.maximum(near, far)
+    return ratio.prod(dim=-1).sqrt()

@@ -1,0 +1,113 @@
+"""FCOS for whole batches, against torchvision's, image by image."""
+
+import pytest
+import torch
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+from boxloop.models.detectors.fcos import BatchFCOS
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.25, 0.5, 0.2]
+
+
+def backbone():
+    body = torch.nn.Sequential(
+        *(torch.nn.Conv2d(i, o, 3, 2, 1) for i, o in ((3, 8), (8, 8), (8, 16), (16, 32), (32, 32)))
+    )
+    return BackboneWithFPN(body, {"2": "0", "3": "1", "4": "2"}, [16, 32, 32], 32)
+
+
+@pytest.fixture
+def pair():
+    """Ours, and torchvision's with the same tensors."""
+    torch.manual_seed(0)
+    sizes = ((8,), (16,), (32,), (64,))
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    def anchors():
+        return AnchorGenerator(sizes, ((1.0,),) * 4)
+
+    settings = {"score_thresh": 0.05, "topk_candidates": 10_000, "detections_per_img": 30}
+    ours = BatchFCOS(
+        backbone(), 4, image_mean=MEAN, image_std=STD, anchor_generator=anchors(), **settings
+    )
+    theirs = FCOS(backbone(), 4, anchor_generator=anchors(), **settings)
+    with torch.no_grad():
+        for parameter in ours.head.parameters():  # their start has every score at 0.1
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    theirs.load_state_dict(ours.state_dict())
+    theirs.transform = GeneralizedRCNNTransform(64, 96, MEAN, STD)
+    return ours, theirs
+
+
+def images(*sizes):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(0, 256, (3, h, w), generator=generator).byte() for h, w in sizes]
+
+
+TARGETS = [
+    {
+        # One inside another, one too small for the coarser maps, one as large as the image.
+        "boxes": torch.tensor([[4.0, 4, 40, 44], [8, 10, 20, 22], [60, 30, 66, 35]]),
+        "labels": torch.tensor([1, 3, 2]),
+    },
+    {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)},
+    {"boxes": torch.tensor([[0.0, 0, 96, 64]]), "labels": torch.tensor([2])},
+]
+
+
+def test_losses_are_torchvision_s(pair):
+    ours, theirs = pair
+    batch = images((64, 96), (64, 96), (64, 96))
+    found = ours.train()(batch, TARGETS)
+    wanted = theirs.train()([image.float() / 255 for image in batch], TARGETS)
+    assert set(found) == set(wanted)
+    for name in wanted:
+        assert found[name].item() == pytest.approx(wanted[name].item(), rel=1e-4), name
+
+
+def test_gradients_are_torchvision_s(pair):
+    ours, theirs = pair
+    batch = images((64, 96), (64, 96), (64, 96))
+    sum(ours.train()(batch, TARGETS).values()).backward()
+    sum(theirs.train()([image.float() / 255 for image in batch], TARGETS).values()).backward()
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_detections_are_torchvision_s(pair):
+    ours, theirs = pair
+    # A smaller one is padded; both cut its boxes at its own border.
+    batch = images((64, 96), (64, 64), (64, 96))
+    with torch.inference_mode():
+        found = ours.eval()(batch)
+        wanted = theirs.eval()([image.float() / 255 for image in batch])
+    assert any(len(each["boxes"]) > 3 for each in wanted)
+    for mine, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine["scores"], other["scores"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine["boxes"], other["boxes"], rtol=1e-3, atol=1e-2)
+        assert mine["labels"].tolist() == other["labels"].tolist()
+
+
+def test_a_batch_without_any_box_trains_the_classifier_alone(pair):
+    ours, _ = pair
+    empty = [TARGETS[1]] * 2
+    losses = ours.train()(images((64, 64), (64, 64)), empty)
+    assert losses["classification"] > 0
+    assert losses["bbox_regression"] == losses["bbox_ctrness"] == 0
+
+
+def test_a_batch_s_images_do_not_suppress_each_other(pair):
+    ours, _ = pair
+    [image] = images((64, 96))
+    with torch.inference_mode():
+        [alone] = ours.eval()([image])
+        both = ours.eval()([image, image])
+    for each in both:
+        torch.testing.assert_close(each["boxes"], alone["boxes"], rtol=1e-4, atol=1e-3)
+
+
+def test_training_without_targets_is_refused(pair):
+    with pytest.raises(ValueError, match="targets"):
+        pair[0].train()(images((64, 64)))
