@@ -26,7 +26,7 @@ def test_a_device_that_is_not_there(name):
         pick(name)
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:", "cuda:-1", "cuda:x", "mps", "cpu:0"])
+@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:", "cuda:-1", "cuda:x", "mps:0", "cpu:0"])
 def test_names_that_are_no_devices(name):
-    with pytest.raises(ParamsError, match="auto, cpu, cuda or cuda:<index>"):
+    with pytest.raises(ParamsError, match="auto, cpu, cuda, cuda:<index> or mps"):
         pick(name)

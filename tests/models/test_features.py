@@ -8,8 +8,8 @@ from torchvision.models import ResNet18_Weights, googlenet, resnet18, squeezenet
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError, ParamsError, WeightsError
-from boxloop.models.backbones import networks
 from boxloop.models.features import extract
+from boxloop.models.torchvision_backbones import networks
 from boxloop.params import FeaturesParams
 from builders_detectors import drawn
 
