@@ -21,6 +21,9 @@ from boxloop.errors import DatasetError
 MEMORY_BUDGET = 2 * 2**30
 """Bytes of decoded images to keep in memory, on one machine."""
 
+THREADS = min(8, os.cpu_count() or 1)
+"""Threads that :func:`prefetch` works in."""
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -160,8 +163,7 @@ def prefetch(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) 
     Decoding and resizing release the interpreter lock, so threads run them side by side.
     """
     source = iter(items)
-    threads = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         waiting: list[Future[_R]] = [pool.submit(work, item) for item in islice(source, depth)]
         try:
             while waiting:

@@ -177,15 +177,14 @@ def _cached_from_hub(repository: str) -> Path | None:
 
 
 def _fetch_from_hub(name: str, repository: str) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi
 
+    hub = HfApi()
     try:
         # Asked once, with a limit: the download itself would try again and again for half a minute.
-        held = {
-            file.rfilename for file in HfApi().model_info(repository, timeout=10).siblings or ()
-        }
+        held = {file.rfilename for file in hub.model_info(repository, timeout=10).siblings or ()}
         file = next((file for file in _HUB_FILES if file in held), _HUB_FILES[0])
-        return Path(hf_hub_download(repository, file))
+        return Path(hub.hf_hub_download(repository, file))
     except Exception as error:  # the Hub's client lets through whatever its own libraries raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise WeightsError(
