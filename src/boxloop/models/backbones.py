@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -63,7 +64,10 @@ def _find(network: str) -> tuple[ModuleType, str]:
     theirs = torchvision_backbones.networks()
     if network in theirs:
         return torchvision_backbones, network
-    from boxloop.models import timm_backbones  # takes a second or two
+    with warnings.catch_warnings():
+        # What timm imports warns in a notebook that has no widgets to draw progress bars with.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from boxloop.models import timm_backbones  # takes a second or two
 
     known = timm_backbones.networks()
     name = network.removeprefix(TIMM)
