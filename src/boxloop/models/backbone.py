@@ -80,6 +80,17 @@ class Backbone(nn.Module):
                 module.training = False
         return self
 
+    def has_unused_parameters(self, size: tuple[int, int]) -> bool:
+        """Tell whether the vectors of images of this (height, width) leave some parameters out.
+
+        torchvision's classifying layers run for nothing.
+        """
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=self._shift.device)
+        vectors = self.eval()(image)
+        gradients = torch.autograd.grad(vectors.sum(), parameters, allow_unused=True)
+        return any(gradient is None for gradient in gradients)
+
     def _remember(self, module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self._given = inputs[0]
 
