@@ -143,7 +143,7 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
         ("typer", "boxloop.cli"),
         (
             "torchvision",
-            ("boxloop.models.detectors", "boxloop.models.backbones", "boxloop.models.weights"),
+            ("boxloop.models.detectors", "boxloop.models.torchvision_backbones"),
         ),
         ("pytorch_metric_learning", "boxloop.models.simnet"),
         (

@@ -25,3 +25,10 @@ def test_drop_out_stays_off(network):
     assert torch.equal(backbone(images), backbone(images))
     plain = models.get_model(network, weights=None).train()
     assert not torch.equal(plain(images / 255), plain(images / 255))
+
+
+@pytest.mark.parametrize(
+    ("network", "unused"), [("mobilenet_v2", True), ("squeezenet1_1", True), ("test_resnet", False)]
+)
+def test_a_classifying_layer_that_runs_for_nothing_is_known(network, unused):
+    assert build(network).has_unused_parameters(SIZE) is unused

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from boxloop.errors import ParamsError
-from boxloop.models.devices import pick
+from boxloop.models.devices import pick, precision, reproducible
 
 CUDA = torch.cuda.is_available()
 
@@ -26,7 +26,30 @@ def test_a_device_that_is_not_there(name):
         pick(name)
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:", "cuda:-1", "cuda:x", "mps", "cpu:0"])
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this is an Apple computer")
+def test_apples_gpu_that_is_not_there():
+    with pytest.raises(ParamsError, match=r"'mps' is not available.*Apple.*'auto' or 'cpu'"):
+        pick("mps")
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs an Apple computer")
+def test_apples_gpu():
+    device = pick("mps")
+    assert precision(device) is None
+    before = torch.rand(1, device=device)
+    with reproducible(3, device):
+        one = torch.rand(2, device=device)
+    with reproducible(3, device):
+        assert torch.equal(torch.rand(2, device=device), one)
+    assert before.device.type == "mps"
+
+
+def test_half_precision_is_for_cuda_devices():
+    assert precision(torch.device("cpu")) is None
+    assert precision(torch.device("mps")) is None
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:", "cuda:-1", "cuda:x", "mps:0", "cpu:0"])
 def test_names_that_are_no_devices(name):
-    with pytest.raises(ParamsError, match="auto, cpu, cuda or cuda:<index>"):
+    with pytest.raises(ParamsError, match="auto, cpu, cuda, cuda:<index> or mps"):
         pick(name)

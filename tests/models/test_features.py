@@ -8,8 +8,8 @@ from torchvision.models import ResNet18_Weights, googlenet, resnet18, squeezenet
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError, ParamsError, WeightsError
-from boxloop.models.backbones import networks
 from boxloop.models.features import extract
+from boxloop.models.torchvision_backbones import networks
 from boxloop.params import FeaturesParams
 from builders_detectors import drawn
 
@@ -185,3 +185,14 @@ def test_only_classification_networks_are_offered():
     found = networks()
     assert {"resnet50", "mobilenet_v3_large", "squeezenet1_0"} <= set(found)
     assert not [name for name in found if "rcnn" in name or "fcn" in name or "quantized" in name]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("network", ["resnet18", "tf_efficientnet_lite0"])
+def test_a_gpu_gives_nearly_the_same_vectors(refs, network):
+    """It computes in half precision."""
+    found = extract(refs, params(network=network, device="cuda", batch_size=2)).vectors
+    assert found.dtype == np.float32
+    expected = extract(refs, params(network=network)).vectors
+    apart = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert apart.max() < 0.03

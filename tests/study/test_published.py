@@ -49,6 +49,9 @@ def test_a_number_is_found_by_what_it_is_of():
     assert published("indoor", Approach("similar", "any name"), simnet, "wt", 0.5) == 48.32
     assert published("indoor", Approach("temporal", None), ssd, "wb", 0.5) == 17.60
     assert published("voc2007", random, frcnn, "wt", 0.5, "boat") == 23.51
+    for weights in ("in1k", "IMAGENET1K_V2", "augreg_in21k_ft_in1k"):
+        imagenet = params(features={"weights": weights})
+        assert published("indoor", Approach("similar", "any name"), imagenet, "wt", 0.5) == 43.35
     # Features of random weights are none of the paper's.
     untrained = params(features={"weights": "none"})
     assert published("indoor", Approach("similar", "imagenet"), untrained, "wt", 0.5) is None

@@ -56,14 +56,14 @@ class SimNetCheckpoint:
     """The backbone that SimNet's training ends with.
 
     Attributes:
-        network: torchvision's name.
+        network: as ``features.network`` names it.
         input_size: side in pixels of the square images that its halves were cut from.
         halves: "left_right" or "top_bottom".
         initial_weights: where its training started from.
         steps: optimiser steps.
         mean: of red, green and blue in [0, 1], that its input is normalised by.
         std: their standard deviations.
-        state: the network's tensors by torchvision's names, on the CPU.
+        state: the network's tensors by its library's names, on the CPU.
         origin: the file it was read from, for messages.
     """
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from boxloop import distributed
 from boxloop.core.types import FeatureTable, ImageRef
 from boxloop.errors import ArtifactError, WeightsError
 from boxloop.models import backbones, devices
+from boxloop.models.backbone import Backbone, Start
 from boxloop.models.checkpoint import SimNetCheckpoint, read_simnet
-from boxloop.models.image_loader import prefetch, read_resized
+from boxloop.models.image_loader import resized_batches
 from boxloop.models.progress import ItemProgress
 from boxloop.params import SIMNET, FeaturesParams
+
+Vectors = NDArray[np.float32]
 
 
 def extract(
@@ -28,7 +33,7 @@ def extract(
     """Compute one vector per image, the input of the network's classifying layer.
 
     Every image is squashed to a square of ``params.input_size`` pixels and normalised as the
-    weights ask for; see :class:`boxloop.models.backbones.Backbone`. Processes that work together
+    weights ask for; see :class:`boxloop.models.backbone.Backbone`. Processes that work together
     take whole batches each, so that the vectors do not depend on their number.
 
     Args:
@@ -56,32 +61,52 @@ def extract(
                 " --simnet data/simnet.pt"
             )
         trained = read_simnet(simnet, params.network) if isinstance(simnet, Path) else simnet
-        start = backbones.Start(trained.origin, trained.state, trained.mean, trained.std)
+        start = Start(trained.origin, trained.state, trained.mean, trained.std)
     else:
         start = backbones.start(params.network, params.weights, section="features")
     backbone = backbones.build(params.network, start, [size], seed=params.seed).to(device)
     world = distributed.world()
     share = world.share(len(images), params.batch_size)
     mine = images[share.start : share.stop]
-    decoded = prefetch(lambda image: read_resized(image, size), mine, depth=2 * params.batch_size)
-    rows: list[np.ndarray[tuple[int, int], np.dtype[np.float32]]] = []
-    for begin in range(0, len(mine), params.batch_size):
-        count = min(params.batch_size, len(mine) - begin)
-        batch = torch.stack([next(decoded) for _ in range(count)]).to(device)
-        with torch.inference_mode():
-            vectors = backbone(batch).float().cpu().numpy()
+    batches = resized_batches(mine, size, params.batch_size, device)
+    rows: list[Vectors] = []
+    done = 0
+    for vectors in _compute(backbone, batches, device):
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
-            name = mine[begin + int(bad.argmax())].id
+            name = mine[done + int(bad.argmax())].id
             raise WeightsError(
                 f"features.weights: {params.network} with '{params.weights}' gives numbers that are"
                 f" not finite for image {name}: use other weights"
             )
         rows.append(vectors)
+        done += len(vectors)
         if progress is not None:
-            progress(min((begin + count) * world.size, len(images)), len(images))
+            progress(min(done * world.size, len(images)), len(images))
     # More processes than batches leave some with nothing to do.
     vectors = np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
     vectors = distributed.gather_rows(vectors, len(images), params.batch_size)
     held = images if world.is_main else mine
     return FeatureTable(tuple(image.id for image in held), vectors)
+
+
+def _compute(
+    backbone: Backbone, batches: Iterable[torch.Tensor], device: torch.device
+) -> Iterator[Vectors]:
+    """Compute the vectors (B, D) of every batch.
+
+    A CUDA device computes in half precision where it has it, and a batch while the next one is on
+    its way.
+    """
+    precision = devices.precision(device)
+    ahead = 1 if device.type == "cuda" else 0
+    computed: deque[torch.Tensor] = deque()
+    for batch in batches:
+        pixels = devices.move(batch, device)
+        half = torch.autocast(device.type, precision, enabled=precision is not None)
+        with torch.inference_mode(), half:
+            computed.append(backbone(pixels).float())
+        if len(computed) > ahead:
+            yield computed.popleft().cpu().numpy()
+    for vectors in computed:
+        yield vectors.cpu().numpy()

@@ -11,13 +11,18 @@ from typing import TypeVar
 
 import torch
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from boxloop import distributed
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
+from boxloop.errors import DatasetError
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes of decoded images to keep in memory, on one machine."""
+
+THREADS = min(8, os.cpu_count() or 1)
+"""Threads that :func:`prefetch` works in."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -80,6 +85,61 @@ class ImageCache:
         return read_resized(self._images[index], self._sizes[index])
 
 
+def resized_batches(
+    images: Sequence[ImageRef], size: tuple[int, int], batch_size: int, device: torch.device
+) -> Iterator[torch.Tensor]:
+    """Read images in batches, ahead of their use.
+
+    For a CUDA device they are read by :func:`reading_processes` and lie in pinned memory. A CPU
+    computes more slowly than a few threads decode.
+
+    Yields:
+        (B, 3, h, w) uint8 RGB, on the CPU.
+
+    Raises:
+        DatasetError: an image is missing or damaged, or is not what it was in the dataset.
+    """
+    if device.type != "cuda":
+        decoded = prefetch(lambda image: read_resized(image, size), images, depth=2 * batch_size)
+        for begin in range(0, len(images), batch_size):
+            count = min(batch_size, len(images) - begin)
+            yield torch.stack([next(decoded) for _ in range(count)])
+        return
+    batches = _Batches(images, size, batch_size)
+    workers = min(reading_processes(), len(batches))
+    # Batches are made by the dataset, so that a worker's fault comes back as it is.
+    for batch in DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=True):
+        if isinstance(batch, DatasetError):
+            raise batch
+        yield batch
+
+
+def reading_processes() -> int:
+    """Return how many processes read images for a GPU: one per core but one, of this process's."""
+    cores = len(os.sched_getaffinity(0)) // distributed.world().local_size
+    return max(1, cores - 1)
+
+
+class _Batches(Dataset[torch.Tensor | DatasetError]):
+    """Batches of resized images by number, or what is wrong with one."""
+
+    def __init__(self, images: Sequence[ImageRef], size: tuple[int, int], batch: int) -> None:
+        self._images, self._size, self._batch = images, size, batch
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._batch)
+
+    def __getitem__(self, number: int) -> torch.Tensor | DatasetError:
+        begin = number * self._batch
+        if begin >= len(self._images):
+            raise IndexError(number)
+        try:
+            read = [read_resized(i, self._size) for i in self._images[begin : begin + self._batch]]
+        except DatasetError as error:
+            return error
+        return torch.stack(read)
+
+
 def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
     """Read an image as (3, h, w) uint8 RGB of this size.
 
@@ -103,8 +163,7 @@ def prefetch(work: Callable[[_T], _R], items: Iterable[_T], *, depth: int = 32) 
     Decoding and resizing release the interpreter lock, so threads run them side by side.
     """
     source = iter(items)
-    threads = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         waiting: list[Future[_R]] = [pool.submit(work, item) for item in islice(source, depth)]
         try:
             while waiting:

@@ -1,12 +1,13 @@
-"""Initial weights, from torchvision by name or from a local file.
+"""Initial weights, by name from where their library keeps them, or from a local file.
 
-Files are read with torch's restricted unpickler, which executes nothing.
+Files are read with torch's restricted unpickler or by safetensors; both execute nothing.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
+import re
 import sys
 import warnings
 import zipfile
@@ -71,6 +72,22 @@ def read_pickled_tensors(path: Path) -> Any:
         raise ValueError(reason) from None
 
 
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a ``.safetensors`` file, on the CPU.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+        ValueError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(path.read_bytes())
+    except SafetensorError:
+        raise ValueError("the file is damaged or not of the format safetensors") from None
+
+
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Read the state dict of a file, also under ``model`` or ``state_dict``."""
     return state_dict_of(read_weights_file(path), path)
@@ -79,7 +96,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 def read_weights_file(path: Path) -> Any:
     """Read a local weights file, or raise WeightsError where it is missing or damaged."""
     try:
-        return read_pickled_tensors(path)
+        return (
+            read_safetensors(path) if path.suffix == ".safetensors" else read_pickled_tensors(path)
+        )
     except OSError as error:
         raise WeightsError(f"weights: {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -104,11 +123,11 @@ def cached_file(url: str) -> Path:
 
 
 def download(name: str, url: str) -> dict[str, torch.Tensor]:
-    """Load torchvision's weights from torch's cache or from the network.
+    """Load weights from torch's cache or from the network.
 
     Args:
         name: as the user wrote it, for messages.
-        url: torchvision's address of the file, whose name ends in the start of its SHA-256.
+        url: address of the file; torchvision's and most others end in the start of its SHA-256.
 
     Raises:
         WeightsError: they are not cached and cannot be downloaded, or the file is damaged.
@@ -119,7 +138,8 @@ def download(name: str, url: str) -> dict[str, torch.Tensor]:
             # torch announces the download on stdout, which belongs to the command's own output.
             with redirect_stdout(io.StringIO()):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                prefix = file.stem.rsplit("-", 1)[-1]
+                last = file.stem.rsplit("-", 1)[-1]
+                prefix = last if re.fullmatch("[0-9a-f]{8,64}", last) else None
                 shown = sys.stderr.isatty()  # torch draws its bar there
                 torch.hub.download_url_to_file(url, str(file), prefix, progress=shown)
         except (URLError, OSError, RuntimeError) as error:
@@ -130,6 +150,49 @@ def download(name: str, url: str) -> dict[str, torch.Tensor]:
                 f" with 'weights: {NONE}'"
             ) from None
     return read_state_dict(file)
+
+
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Names of the file with the weights, in the order of preference."""
+
+
+def download_from_hub(name: str, repository: str) -> dict[str, torch.Tensor]:
+    """Load weights from the Hugging Face Hub or from its cache on this machine.
+
+    Args:
+        name: as the user wrote it, for messages.
+        repository: of the Hub.
+
+    Raises:
+        WeightsError: they are not cached and cannot be downloaded, or the file is damaged.
+    """
+    return read_state_dict(_cached_from_hub(repository) or _fetch_from_hub(name, repository))
+
+
+def _cached_from_hub(repository: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in _HUB_FILES)
+    return next((Path(file) for file in found if isinstance(file, str)), None)
+
+
+def _fetch_from_hub(name: str, repository: str) -> Path:
+    from huggingface_hub import HfApi
+
+    hub = HfApi()
+    try:
+        # Asked once, with a limit: the download itself would try again and again for half a minute.
+        held = {file.rfilename for file in hub.model_info(repository, timeout=10).siblings or ()}
+        file = next((file for file in _HUB_FILES if file in held), _HUB_FILES[0])
+        return Path(hub.hf_hub_download(repository, file))
+    except Exception as error:  # the Hub's client lets through whatever its own libraries raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(
+            f"weights: {name} could not be downloaded from the Hugging Face Hub ({reason}); either"
+            f" name a local file (.safetensors, .pth or .pt), such as {_HUB_FILES[0]} of"
+            f" {repository} fetched by another machine, or take weights that are installed"
+            f" (tf_efficientnet_lite0 with in1k), or random ones with 'weights: {NONE}'"
+        ) from None
 
 
 def load_matching(

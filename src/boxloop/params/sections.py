@@ -87,7 +87,7 @@ class SimNetParams(Section):
     The network is that of ``features``; it is trained only where ``features.weights`` is "simnet".
 
     Attributes:
-        weights: initial weights: "none", a name of torchvision's enums, or a local file.
+        weights: initial weights, as in ``features``, but for "simnet".
         halves: how an image is cut into a positive pair; "left_right" is the paper's.
         epochs: passes over all images.
         batch_size: images per step, each with both halves.
@@ -97,10 +97,10 @@ class SimNetParams(Section):
         weight_decay: of all parameters, vectors included.
         schedule: of the learning rate.
         seed: of the random weights, and of the order of the images.
-        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
     """
 
-    weights: str = "IMAGENET1K_V2"
+    weights: str = "in1k"
     halves: Halves = "left_right"
     epochs: Positive = 25
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -117,17 +117,24 @@ class FeaturesParams(Section):
     """How an image becomes a vector (paper, section 3.1).
 
     Attributes:
-        network: any classification network of torchvision's.
-        weights: "none", a name of torchvision's enums, a local file, or "simnet".
+        network: any classification network of torchvision's, or of timm's; "timm:NAME" is always
+            timm's.
+        weights: "none", a name of the library's for this network (of torchvision's enums, or
+            timm's tags), "DEFAULT", a local file, or "simnet".
         input_size: side in pixels of the square that images are squashed to.
     """
 
-    network: str = "resnet50"
-    weights: str = "IMAGENET1K_V2"
+    network: str = "tf_efficientnet_lite0"
+    weights: str = "in1k"
     input_size: Positive = 224
     batch_size: Positive = 32
     seed: Seed = 0
     device: str = "auto"
+
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether the weights' name says that they are of ImageNet."""
+        return self.weights.startswith("IMAGENET") or self.weights.endswith("in1k")
 
 
 class OrderParams(Section):

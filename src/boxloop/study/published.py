@@ -123,8 +123,7 @@ def _approach(approach: Approach, params: Params) -> str | None:
         return "shuffle"
     if approach.features is None:
         return approach.strategy
-    weights = params.features.weights
-    if weights == SIMNET:
+    if params.features.weights == SIMNET:
         return f"{approach.strategy}-simnet"
     # Features of random weights are none of the paper's.
-    return f"{approach.strategy}-imagenet" if weights.startswith("IMAGENET") else None
+    return f"{approach.strategy}-imagenet" if params.features.of_imagenet else None

@@ -238,10 +238,10 @@ def _train_length(train: Any, detectors: Mapping[str, Mapping[str, Any]]) -> Non
 
 def _features_name(params: Params) -> str:
     """Return a name for the features of the base parameters."""
-    weights = params.features.weights
-    if weights == SIMNET:
+    features = params.features
+    if features.weights == SIMNET:
         return "simnet"
-    return "imagenet" if weights.startswith("IMAGENET") else params.features.network
+    return "imagenet" if features.of_imagenet else features.network
 
 
 def _nest(content: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -96,7 +96,7 @@ def train(
         # Batches of whole images, which the features come from.
         calibration=((whole,) for whole in cache.batches(calibration, ahead)),
         decay_vectors=True,
-        unused_parameters=True,  # the classifying layer runs, and nothing comes of it
+        unused_parameters=world.size > 1 and backbone.has_unused_parameters((side, side)),
         gradient_scale=world.size,
         subject="SimNet's training",
         remedy=f"lower simnet.learning_rate (now {params.learning_rate:g})",
