@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
@@ -23,7 +24,6 @@ def pair():
     """Ours, and torchvision's with the same tensors."""
     torch.manual_seed(0)
     sizes = ((8,), (16,), (32,), (64,))
-    from torchvision.models.detection.anchor_utils import AnchorGenerator
 
     def anchors():
         return AnchorGenerator(sizes, ((1.0,),) * 4)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
@@ -96,3 +97,25 @@ def test_training_needs_targets(model):
     with pytest.raises(ValueError, match="targets"):
         model([torch.zeros(3, 96, 96, dtype=torch.uint8)])
     model.eval()
+
+
+def test_detections_are_torchvision_s_image_by_image():
+    """The whole batch at once finds what torchvision's loop over images and classes finds."""
+    torch.manual_seed(3)
+    params = train_params("ssdlite320_mobilenet_v3_large", input_size=(96, 96))
+    ours = detectors.create(params, CLASSES).model.eval()
+    ours.score_thresh, ours.topk_candidates, ours.detections_per_img = 0.3, 40, 25
+    sizes = [(96, 96)] * 3
+    batch = ImageList(torch.zeros(3, 3, 96, 96), sizes)
+    anchors = ours.anchor_generator(batch, list(ours.backbone(batch.tensors).values()))
+    regression = torch.randn(3, len(anchors[0]), 4)
+    logits = torch.randn(3, len(anchors[0]), len(CLASSES) + 1) * 2
+    logits[2, :, 0] = 20  # an image without any detection
+    found = ours.batch_detections(regression, logits, anchors[0], sizes)
+    outputs = {"bbox_regression": regression, "cls_logits": logits}
+    wanted = SSD.postprocess_detections(ours, outputs, anchors, sizes)
+    assert [len(each["boxes"]) for each in wanted] == [25, 25, 0]
+    for mine, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine["scores"], other["scores"])
+        torch.testing.assert_close(mine["boxes"], other["boxes"])
+        assert mine["labels"].tolist() == other["labels"].tolist()

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS
-from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
+from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 
@@ -166,24 +167,17 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         scores = scores.sqrt().flatten(1)  # (N, A * (classes + 1))
         count, outs = min(self.topk_candidates, scores.shape[1]), outputs["cls_logits"].shape[-1]
         scores, index = scores.topk(count, dim=1)
-        labels = index % outs
         found = boxes.gather(1, (index // outs)[..., None].expand(-1, -1, 4))
-        bounds = torch.tensor([(w, h, w, h) for h, w in sizes], device=boxes.device)
-        found = torch.minimum(found.clamp(min=0), bounds[:, None].to(found))
         image, chosen = (scores > self.score_thresh).nonzero(as_tuple=True)
-        flat, scores, labels = found[image, chosen], scores[image, chosen], labels[image, chosen]
-        # One suppression for all: boxes of another image or class are of another group.
-        kept = batched_nms(flat, scores, image * outs + labels, self.nms_thresh)
-        image, flat, scores, labels = image[kept], flat[kept], scores[kept], labels[kept]
-        # Each image's own, the highest score first: a stable sort leaves that order as it is.
-        order = image.argsort(stable=True)
-        ends = torch.bincount(image, minlength=len(sizes)).tolist()
-        parts = (torch.split(values[order], ends) for values in (flat, labels, scores))
-        most = self.detections_per_img
-        return [
-            {"boxes": b[:most], "labels": c[:most], "scores": s[:most]}
-            for b, c, s in zip(*parts, strict=True)
-        ]
+        return detections(
+            found[image, chosen],
+            (index % outs)[image, chosen],
+            scores[image, chosen],
+            image,
+            sizes,
+            nms_threshold=self.nms_thresh,
+            most=self.detections_per_img,
+        )
 
 
 def _pad(

@@ -12,6 +12,7 @@ from torchvision.models.detection._utils import retrieve_out_channels
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
+from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 HARD_NEGATIVES = 3
@@ -19,10 +20,11 @@ HARD_NEGATIVES = 3
 
 
 class BatchSSD(SSD):  # type: ignore[misc]
-    """SSD (Liu et al. 2016, arXiv:1512.02325), torchvision's but for its loss.
+    """SSD (Liu et al. 2016, arXiv:1512.02325), torchvision's but for how a batch is computed.
 
-    - Matching and loss are computed for all images of a batch together, not image by image: on a
-      CPU the many small operations of the latter took a fifth of the forward pass.
+    - Matching, loss and the choice of detections are computed for all images of a batch together,
+      not image by image and class by class: on a CPU the many small operations of the loss took a
+      fifth of the forward pass, and a GPU waits for each of them.
     - An image without any box trains the classifier on its :data:`HARD_NEGATIVES` hardest
       background boxes. torchvision's number of them is three times the matched boxes: none.
     """
@@ -55,16 +57,48 @@ class BatchSSD(SSD):  # type: ignore[misc]
         targets: list[dict[str, torch.Tensor]] | None = None,
     ) -> Any:
         """Return losses by name in training mode, else detections per image."""
-        if not self.training:
-            return super().forward(images, targets)
-        if targets is None:
+        if self.training and targets is None:
             raise ValueError("training needs targets")
         batch, _ = self.transform(images)
         features = list(self.backbone(batch.tensors).values())
         outputs = self.head(features)
         anchors = self.anchor_generator(batch, features)[0]
-        return self.batch_loss(
-            targets, outputs["bbox_regression"].float(), outputs["cls_logits"].float(), anchors
+        regression, logits = outputs["bbox_regression"].float(), outputs["cls_logits"].float()
+        if not self.training:
+            return self.batch_detections(regression, logits, anchors, batch.image_sizes)
+        assert targets is not None
+        return self.batch_loss(targets, regression, logits, anchors)
+
+    def batch_detections(
+        self,
+        regression: torch.Tensor,
+        logits: torch.Tensor,
+        anchors: torch.Tensor,
+        sizes: list[tuple[int, int]],
+    ) -> list[dict[str, torch.Tensor]]:
+        """Choose the detections of a batch: of each class the best candidates, then suppressed.
+
+        Args:
+            regression: (N, A, 4) encoded boxes.
+            logits: (N, A, classes + 1); 0 is background.
+            anchors: (A, 4), the same for every image.
+            sizes: (height, width) of the images.
+
+        Returns:
+            By image, ``boxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,), the highest first.
+        """
+        scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)  # (N, classes, A)
+        scores, index = scores.topk(min(self.topk_candidates, scores.shape[2]), dim=2)
+        image, label, chosen = (scores > self.score_thresh).nonzero(as_tuple=True)
+        anchor = index[image, label, chosen]
+        return detections(
+            self.box_coder.decode_single(regression[image, anchor], anchors[anchor]),
+            label + 1,
+            scores[image, label, chosen],
+            image,
+            sizes,
+            nms_threshold=self.nms_thresh,
+            most=self.detections_per_img,
         )
 
     def batch_loss(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -108,12 +108,10 @@ class TorchvisionDetector:
         result: dict[str, Boxes] = {}
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            inputs = [next(decoded).to(self.device) for _ in batch]
-            with torch.inference_mode():
-                outputs = self.model(inputs)
-            for image, pixels, output in zip(batch, inputs, outputs, strict=True):
+            inputs = [next(decoded) for _ in batch]
+            for image, pixels, output in zip(batch, inputs, self._detect(inputs), strict=True):
                 result[image.id] = to_boxes(
-                    *(output[name].cpu().numpy() for name in ("boxes", "labels", "scores")),
+                    *output,
                     input_size=(pixels.shape[-2], pixels.shape[-1]),
                     image_size=(image.height, image.width),
                     classes=self.classes,
@@ -136,6 +134,23 @@ class TorchvisionDetector:
             state=self.model.state_dict(),
         )
         write_detector(path, checkpoint)
+
+    def _detect(self, images: Sequence[torch.Tensor]) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield boxes, labels and scores of each image, as arrays."""
+        precision = devices.precision(self.device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, precision, enabled=precision is not None),
+        ):
+            found = self.model([image.to(self.device, non_blocking=True) for image in images])
+        counts = [len(each["boxes"]) for each in found]
+        # Together, because a GPU is waited for at each array that is fetched.
+        columns = [
+            torch.cat([each[name] for each in found]).cpu().split(counts)
+            for name in ("boxes", "labels", "scores")
+        ]
+        for boxes, labels, scores in zip(*columns, strict=True):
+            yield boxes.numpy(), labels.numpy(), scores.float().numpy()
 
     def _read(self, image: ImageRef) -> torch.Tensor:
         return read_resized(image, self.size.of(image.height, image.width))

@@ -1,0 +1,46 @@
+"""Suppression of overlapping detections, for all images of a batch at once."""
+
+from __future__ import annotations
+
+import torch
+from torchvision.ops import batched_nms
+
+
+def detections(
+    boxes: torch.Tensor,
+    labels: torch.Tensor,
+    scores: torch.Tensor,
+    image: torch.Tensor,
+    sizes: list[tuple[int, int]],
+    *,
+    nms_threshold: float,
+    most: int,
+) -> list[dict[str, torch.Tensor]]:
+    """Choose the detections of each image from the candidates of a batch.
+
+    Args:
+        boxes: (n, 4) candidates; they are cut at the border of their image.
+        labels: (n,) their classes.
+        scores: (n,) their scores.
+        image: (n,) the index of the image that each belongs to.
+        sizes: (height, width) of the images.
+        nms_threshold: IoU from which a box suppresses another one of its class.
+        most: detections per image.
+
+    Returns:
+        By image, ``boxes``, ``labels`` and ``scores``, the highest first, as torchvision's models
+        return them.
+    """
+    borders = torch.tensor([(w, h, w, h) for h, w in sizes], device=boxes.device, dtype=boxes.dtype)
+    boxes = torch.minimum(boxes.clamp(min=0), borders[image])
+    # One suppression for all: boxes of another image or class are of another group.
+    classes = labels.max() + 1 if len(labels) else 1
+    kept = batched_nms(boxes, scores, image * classes + labels, nms_threshold)
+    # By image, and in each the highest score first: a stable sort leaves that order as it is.
+    kept = kept[image[kept].argsort(stable=True)]
+    counts = torch.bincount(image[kept], minlength=len(sizes)).tolist()
+    parts = (torch.split(values[kept], counts) for values in (boxes, labels, scores))
+    return [
+        {"boxes": b[:most], "labels": c[:most], "scores": s[:most]}
+        for b, c, s in zip(*parts, strict=True)
+    ]
