@@ -8,25 +8,33 @@ widths are what saved most per minute of a CPU: docs/results/detectors.md.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import timm
-from timm.layers import freeze_batch_norm_2d  # type: ignore[attr-defined]
 from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.fcos import (
+    FCOSClassificationHead,
+    FCOSHead,
+    FCOSRegressionHead,
+)
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models import bundled
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.fcos import BatchFCOS
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+from boxloop.models.folding import fold_batch_norm
 
-_WIDTH = 96
+_WIDTH = 64
 """Channels of the pyramid and of the head."""
 
-_HEAD_LAYERS = 2
+_HEAD_LAYERS = 1
 """Convolutions of each of the head's two towers."""
+
+_GROUPS = 16
+"""Groups of the head's group norm."""
 
 _STRIDES = (8, 16, 32, 64, 128)
 """Pixels of the input per position of each feature map."""
@@ -38,17 +46,17 @@ _FROZEN = ("stem", "norm", "stage0", "stage1")
 """Layers that keep their pretrained weights: edges and textures are the same everywhere."""
 
 
-def _backbone(options: Options) -> nn.Module:
+def _network(options: Options) -> nn.Module:
     network: nn.Module = timm.create_model(bundled.NETWORK)
-    # Few labeled images are too few to estimate the statistics of batch norm anew.
-    if options["frozen_norm"]:
-        network = freeze_batch_norm_2d(network)  # type: ignore[no-untyped-call]
     return network
 
 
 def _assemble(
     network: nn.Module, outputs: int, sides: tuple[int, int], options: Options
 ) -> nn.Module:
+    if options["frozen_norm"]:
+        # A few labeled images are too few to estimate the statistics of batch norm anew.
+        fold_batch_norm(network)
     stages = [(f"stage{i}", stage) for i, stage in enumerate(network.blocks)]  # type: ignore[arg-type]
     layers = [("stem", network.conv_stem), ("norm", network.bn1), *stages]
     body = nn.Sequential(OrderedDict(layers))
@@ -72,16 +80,26 @@ def _assemble(
         pyramid,
         outputs,
         anchor_generator=positions,
-        head=FCOSHead(_WIDTH, 1, outputs, _HEAD_LAYERS),
+        head=_head(outputs),
         image_mean=list(bundled.MEAN),
         image_std=list(bundled.STD),
     )
 
 
+def _head(outputs: int) -> nn.Module:
+    norm = partial(nn.GroupNorm, _GROUPS)
+    head: nn.Module = FCOSHead(_WIDTH, 1, outputs, _HEAD_LAYERS)
+    head.classification_head = FCOSClassificationHead(
+        _WIDTH, 1, outputs, _HEAD_LAYERS, norm_layer=norm
+    )
+    head.regression_head = FCOSRegressionHead(_WIDTH, 1, _HEAD_LAYERS, norm_layer=norm)
+    return head
+
+
 FACTORY = TorchvisionFactory(
     name="fcos_efficientnet_lite0",
     size=InputSize((320, 512), keep_aspect=True),
-    backbone=_backbone,
+    backbone=_network,
     assemble=_assemble,
     options={
         "scratch": {"frozen_norm": False},
