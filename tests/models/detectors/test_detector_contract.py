@@ -13,7 +13,13 @@ from boxloop.errors import ArtifactError, DivergedError, ParamsError
 from boxloop.models import detectors
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
-HEAVY = {"fasterrcnn_resnet50_fpn"}
+HEAVY = {
+    "fasterrcnn_resnet50_fpn",
+    "ssd300_vgg16",
+    "fcos_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn_v2",
+}
 ALL = [
     pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
     for name in detectors.names()
