@@ -31,7 +31,7 @@ from boxloop.models.image_loader import prefetch, read_resized
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
 
-Options = Mapping[str, bool | float]
+Options = Mapping[str, bool | float | str]
 """How a model is built, beyond its classes and input size; part of the checkpoint."""
 
 Source = Literal["scratch", "backbone", "detection"]
