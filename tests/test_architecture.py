@@ -145,6 +145,8 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
             "torchvision",
             ("boxloop.models.detectors", "boxloop.models.backbones", "boxloop.models.weights"),
         ),
+        ("transformers", "boxloop.models.detectors.transformers"),
+        ("huggingface_hub", "boxloop.models.detectors.transformers"),
         ("pytorch_metric_learning", "boxloop.models.simnet"),
         (
             "ruamel",

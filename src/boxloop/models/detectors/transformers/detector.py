@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,10 @@ class TransformersFactory:
 
     def describe(self, classes: int) -> Description:
         """Describe it; parameters and size depend on the weights."""
+        what = "any network of transformers (RT-DETR v2, D-FINE, ...), named by its weights"
+        missing = importlib.util.find_spec(_NAME) is None
         return Description(
-            "any detector of transformers (RT-DETR v2, D-FINE, RF-DETR, ...), named by its weights"
+            f"{what}; needs pip install 'boxloop[transformers]'" if missing else what
         )
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TransformersDetector:
