@@ -16,7 +16,11 @@ class ImagesToBoxes(nn.Module):
     Attributes:
         network: any that the library's ``AutoModelForObjectDetection`` makes.
         score_thresh: detections that score less are dropped.
+        unused_parameters: true, because without a box the queries that learn to denoise boxes
+            have nothing to do.
     """
+
+    unused_parameters = True
 
     _mean: torch.Tensor
     _std: torch.Tensor
