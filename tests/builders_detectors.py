@@ -6,6 +6,7 @@ from PIL import Image
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.files import file_digest
 from boxloop.params import TrainParams
+from builders_transformers import tiny
 
 CLASSES = ("square", "disc")
 _COLOURS = {"square": (220, 40, 30), "disc": (40, 60, 230)}
@@ -48,7 +49,7 @@ def train_params(detector, **changes):
     """Two steps from scratch on inputs of 64 pixels, on the CPU."""
     values = {
         "detector": detector,
-        "weights": "none",
+        "weights": str(tiny()) if detector == "transformers" else "none",
         "input_size": (64, 64),
         "steps": 2,
         "batch_size": 2,

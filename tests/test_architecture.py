@@ -145,6 +145,11 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
             "torchvision",
             ("boxloop.models.detectors", "boxloop.models.torchvision_backbones"),
         ),
+        ("transformers", "boxloop.models.detectors.transformers"),
+        (
+            "huggingface_hub",
+            ("boxloop.models.detectors.transformers", "boxloop.models.weights"),
+        ),
         ("pytorch_metric_learning", "boxloop.models.simnet"),
         (
             "ruamel",

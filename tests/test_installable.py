@@ -52,7 +52,9 @@ def providers():
     return {n: set(map(canonicalize_name, d)) for n, d in packages_distributions().items()}
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("src", []), ("tests", ["dev"])])
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("src", ["transformers"]), ("tests", ["dev", "transformers"])]
+)
 def test_all_that_is_imported_is_declared(folder, extras):
     names = set(imported(folder))
     assert "numpy" in names

@@ -20,6 +20,7 @@ from boxloop.models import detectors
 from boxloop.models.checkpoint import read_simnet
 from builders import stage
 from builders_detectors import CLASSES, drawn, labeled
+from builders_transformers import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +169,8 @@ def test_every_detector_can_be_trained_together(folder, name):
     artifacts.write_labeled(folder / "sparse.json", labeled(some))
     small = ("--set", "train.input_size=[64, 64]", "--set", "train.batch_size=4")
     line = (*TRAIN, *small, "--set", "train.steps=3", "--set", f"train.detector={name}")
+    if name == "transformers":
+        line = (*line, "--set", f"train.weights={tiny()}")
     for previous, out in (("empty", "first"), ("first", "second")):
         files = ("images.json", "sparse.json", f"{previous}.pt", f"{out}.pt", f"{out}.json")
         warm = ("--set", "train.warm_start=true", "--processes", 2)

@@ -32,7 +32,7 @@ def study(
 
 @app.command(name="detectors", rich_help_panel=PEOPLE)
 def list_detectors() -> None:
-    """List the detectors that params.yaml may name."""
-    from boxloop.params.registry import DETECTORS
+    """List the detectors that params.yaml may name, with their sizes and weights."""
+    from boxloop.models.detectors.listing import listing
 
-    print("\n".join(DETECTORS))
+    print(listing())

@@ -1,5 +1,8 @@
 """Checkpoints: ``.pt`` files that hold tensors and plain values, nothing executable.
 
+They are torch's files, or safetensors with the plain values as JSON in the metadata; which of them
+a file is, its content tells.
+
 The same content gives the same bytes, whatever the file is called, so that DVC recognises a
 checkpoint that was trained again to the same weights.
 """
@@ -17,7 +20,7 @@ import torch
 
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path
-from boxloop.models.weights import read_pickled_tensors
+from boxloop.models.tensor_files import read_tensors, to_safetensors
 
 DETECTOR_FORMAT = "boxloop/detector@1"
 SIMNET_FORMAT = "boxloop/simnet@1"
@@ -46,7 +49,7 @@ class DetectorCheckpoint:
     labeled_digest: str
     initial_weights: str
     steps: int
-    options: Mapping[str, bool | float] = field(default_factory=dict)
+    options: Mapping[str, bool | float | str] = field(default_factory=dict)
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
     origin: str = "the checkpoint"
 
@@ -88,14 +91,16 @@ _TUPLES: dict[str, tuple[type, range, str]] = {
 """By the annotation: type, number and words of the elements of a list."""
 
 
-def write_detector(path: Path, checkpoint: DetectorCheckpoint) -> None:
-    """Write a detector's checkpoint atomically."""
+def write_detector(
+    path: Path, checkpoint: DetectorCheckpoint, *, safetensors: bool = False
+) -> None:
+    """Write a detector's checkpoint atomically, as a file of torch's or as safetensors."""
     # Plain layout and a copy of each tensor: strides and shared storages are part of the bytes.
     state = {
         name: tensor.detach().to("cpu", copy=True).contiguous()
         for name, tensor in checkpoint.state.items()
     }
-    _write(path, DETECTOR_FORMAT, checkpoint, state)
+    _write(path, DETECTOR_FORMAT, checkpoint, state, safetensors=safetensors)
 
 
 def write_simnet(path: Path, checkpoint: SimNetCheckpoint) -> None:
@@ -195,8 +200,10 @@ def _write(
     format_: str,
     checkpoint: DetectorCheckpoint | SimNetCheckpoint,
     state: Mapping[str, torch.Tensor],
+    *,
+    safetensors: bool = False,
 ) -> None:
-    plain: dict[str, Any] = {}
+    plain: dict[str, Any] = {"format": format_}
     for item in fields(checkpoint):
         value = getattr(checkpoint, item.name)
         if item.name not in ("state", "origin"):
@@ -204,7 +211,10 @@ def _write(
     # Into memory first: torch.save writes a path's name into the archive, and turns a full disk
     # into an error of its own.
     archive = io.BytesIO()
-    torch.save({"format": format_, **plain, "state_dict": state}, archive)
+    if safetensors:
+        archive.write(to_safetensors({**plain, "options": dict(plain["options"])}, state))
+    else:
+        torch.save({**plain, "state_dict": state}, archive)
     with atomic_path(path) as temporary:
         temporary.write_bytes(archive.getbuffer())
 
@@ -213,7 +223,7 @@ def _read(path: Path, what: str, missing: str, *, empty: str | None = None) -> A
     try:
         if empty is not None and path.stat().st_size == 0:
             raise ArtifactError(f"{path} {empty}")
-        return read_pickled_tensors(path)
+        return read_tensors(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path} {missing}") from None
     except OSError as error:

@@ -19,7 +19,7 @@ def fold_batch_norm(network: nn.Module) -> None:
     Raises:
         ValueError: a batch norm has no such convolution.
     """
-    before: tuple[str, nn.Module] | None = None
+    before: tuple[str, nn.Conv2d] | None = None
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.Conv2d):
             before = (name, module)

@@ -1,16 +1,13 @@
 """Initial weights, by name from where their library keeps them, or from a local file.
 
-Files are read with torch's restricted unpickler or by safetensors; both execute nothing.
+Files are read by means that execute nothing.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
 import re
 import sys
-import warnings
-import zipfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -22,16 +19,10 @@ import torch
 from torch import nn
 
 from boxloop.errors import WeightsError
+from boxloop.models.tensor_files import read_tensors
 
 NONE = "none"
 """The name that means: train from scratch."""
-
-
-_DAMAGED = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError),
-    *(AttributeError, LookupError, TypeError, ValueError),
-)
-"""What torch raises where a file is none of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,44 +41,6 @@ class LoadedTensors:
         return f"{self.total - len(self.left)} of {self.total} tensors"
 
 
-def read_pickled_tensors(path: Path) -> Any:
-    """Read the content of a ``.pt`` or ``.pth`` file, on the CPU.
-
-    Raises:
-        OSError: it is missing or cannot be read.
-        ValueError: it is damaged, or holds anything but tensors and plain values.
-    """
-    with path.open("rb"):
-        pass  # so that a missing or forbidden file is told apart from a damaged one
-    try:
-        with warnings.catch_warnings():
-            # torch asks to be told about other pickle protocols; here they are just foreign files.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        reason = "the file is damaged or not a torch file"
-        unpickling = str(error) if isinstance(error, pickle.UnpicklingError) else ""
-        if "Unsupported global" in unpickling or "weights_only" in unpickling.lower():
-            reason = "it holds something other than tensors and plain values, and was not loaded"
-        raise ValueError(reason) from None
-
-
-def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a ``.safetensors`` file, on the CPU.
-
-    Raises:
-        OSError: it is missing or cannot be read.
-        ValueError: it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(path.read_bytes())
-    except SafetensorError:
-        raise ValueError("the file is damaged or not of the format safetensors") from None
-
-
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Read the state dict of a file, also under ``model`` or ``state_dict``."""
     return state_dict_of(read_weights_file(path), path)
@@ -96,9 +49,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 def read_weights_file(path: Path) -> Any:
     """Read a local weights file, or raise WeightsError where it is missing or damaged."""
     try:
-        return (
-            read_safetensors(path) if path.suffix == ".safetensors" else read_pickled_tensors(path)
-        )
+        return read_tensors(path)
     except OSError as error:
         raise WeightsError(f"weights: {path} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -167,8 +167,9 @@ class TrainParams(Section):
     """Training of a detector on everything labeled so far (paper, section 3.3).
 
     Attributes:
-        detector: an architecture; ``boxloop detectors`` lists them.
-        weights: "none", a name of torchvision's enums (COCO_V1, IMAGENET1K_V2), or a local file.
+        detector: an architecture, which ``boxloop detectors`` lists, or ``module:FACTORY``.
+        weights: "none", a name of torchvision's enums (COCO_V1, IMAGENET1K_V2, DEFAULT), or a local
+            file; for transformers a local folder or a name on the Hugging Face hub.
         warm_start: begin from the previous iteration's detector instead of ``weights``.
         input_size: (height, width) in pixels; None takes the architecture's own.
         steps: optimiser steps; exactly one of ``steps`` and ``epochs``.

@@ -11,9 +11,16 @@ from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError, DivergedError, ParamsError
 from boxloop.models import detectors
+from boxloop.models.tensor_files import is_safetensors, read_tensors
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
-HEAVY = {"fasterrcnn_resnet50_fpn"}
+HEAVY = {
+    "fasterrcnn_resnet50_fpn",
+    "ssd300_vgg16",
+    "fcos_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn_v2",
+}
 ALL = [
     pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
     for name in detectors.names()
@@ -65,8 +72,9 @@ def test_tells_how_the_training_went(trained, name):
     assert log.seconds > 0
     assert log.images_per_second == pytest.approx(4 / log.seconds)
     assert 0 <= log.wait_fraction < 1
-    assert log.parameters > 1_000_000
-    assert (log.device, log.initial_weights) == ("cpu", "none")
+    assert log.parameters > (100_000 if name == "transformers" else 1_000_000)
+    assert log.device == "cpu"
+    assert log.initial_weights.startswith(train_params(name).weights)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -146,7 +154,8 @@ def test_equal_checkpoints_have_equal_bytes(trained, name, tmp_path):
 def test_a_checkpoint_holds_plain_data_only(trained, name, tmp_path):
     detector, _ = trained(name)
     detector.save(tmp_path / "d.pt", labeled_digest="ab" * 32)
-    content = torch.load(tmp_path / "d.pt", weights_only=True)
+    content = read_tensors(tmp_path / "d.pt")
+    assert is_safetensors(tmp_path / "d.pt") == (name == "transformers")
     assert content["architecture"] == name
     assert content["classes"] == list(CLASSES)
     assert content["labeled_digest"] == "ab" * 32
@@ -192,7 +201,7 @@ def test_warm_start_goes_on_from_the_previous_detector(scenes, trained, name, tm
     log = started.train(labeled(truth), refs, warm)
     assert "b00.pt" in log.initial_weights
     started.save(tmp_path / "b01.pt", labeled_digest="x")
-    assert torch.load(tmp_path / "b01.pt", weights_only=True)["steps"] == 3
+    assert read_tensors(tmp_path / "b01.pt")["steps"] == 3
 
 
 def test_without_warm_start_the_previous_detector_is_ignored(tmp_path):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def names() -> tuple[str, ...]:
     """Return the names of the detectors, the empty one last."""
-    return tuple(DETECTORS)
+    return tuple(sorted(DETECTORS, key=lambda name: name == EMPTY))
 
 
 def create(params: TrainParams, classes: Sequence[str], previous: Path | None = None) -> Detector:
@@ -56,8 +56,8 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
                     f"{previous} knows the classes {', '.join(checkpoint.classes)}, but the labeled"
                     f" set has {', '.join(classes)}: set train.warm_start to false"
                 )
-            return factory.restore(checkpoint, params.device, params)
-    return factory.create(params, tuple(classes))
+            return _named(factory.restore(checkpoint, params.device, params), params.detector)
+    return _named(factory.create(params, tuple(classes)), params.detector)
 
 
 def load(path: Path, device: str = "auto") -> Detector:
@@ -77,7 +77,7 @@ def load(path: Path, device: str = "auto") -> Detector:
             f"{path} is of the architecture {checkpoint.architecture}, which this version lacks"
         )
     factory: DetectorFactory = DETECTORS.get(checkpoint.architecture)
-    return factory.restore(checkpoint, device)
+    return _named(factory.restore(checkpoint, device), checkpoint.architecture)
 
 
 def train(
@@ -98,6 +98,16 @@ def train(
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     return detector, detector.train(labeled, images, params, progress)
+
+
+def _named(detector: Detector, name: str) -> Detector:
+    """Give a detector the name that finds its factory again, which its checkpoint will tell.
+
+    One factory may have several: ``module:FACTORY``, and that of an entry point.
+    """
+    if detector.name != name:
+        detector.name = name
+    return detector
 
 
 def _read(path: Path) -> DetectorCheckpoint:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,11 +16,30 @@ if TYPE_CHECKING:
     from boxloop.models.checkpoint import DetectorCheckpoint
 
 
+@dataclass(frozen=True)
+class Description:
+    """What ``boxloop detectors`` tells about an architecture.
+
+    Attributes:
+        summary: what it is, in a few words.
+        parameters: numbers in the model; None where that depends on the weights.
+        input_size: (height, width), or (shorter, longer side), in pixels, unless
+            ``train.input_size`` says otherwise; None where that depends on the weights.
+        weights: names that ``train.weights`` takes, and whether their file is at hand.
+    """
+
+    summary: str
+    parameters: int | None = None
+    input_size: tuple[int, int] | None = None
+    weights: Mapping[str, bool] = field(default_factory=dict)
+
+
 class Detector(Protocol):
     """A model that is trained on a labeled set and proposes boxes.
 
     Attributes:
-        name: the registered name of the architecture.
+        name: the registered name of the architecture, which is also written to its checkpoint;
+            :func:`boxloop.models.detectors.create` sets the one that ``train.detector`` has.
         classes: names of the classes it knows, in the dataset's order.
     """
 
@@ -79,7 +99,11 @@ class Detector(Protocol):
 
 
 class DetectorFactory(Protocol):
-    """Makes the detectors of one architecture."""
+    """Makes the detectors of one architecture.
+
+    It may also have ``describe(classes)``, which returns a :class:`Description` of a model for so
+    many classes, and returns it quickly: nothing is downloaded or initialised for it.
+    """
 
     name: str
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
+from boxloop.models.detectors.base import Description
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import EMPTY, TrainParams
 
@@ -55,6 +56,10 @@ class EmptyFactory:
     """Makes :class:`EmptyDetector`."""
 
     name = EMPTY
+
+    def describe(self, classes: int) -> Description:
+        """Describe it."""
+        return Description("proposes nothing; what the first batch is labeled with")
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> EmptyDetector:
         """Create a detector for ``classes``."""

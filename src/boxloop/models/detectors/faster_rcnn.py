@@ -15,7 +15,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 from boxloop.models.detectors.torchvision_detector import Options
-from boxloop.models.detectors.transforms import NormalizeBatch
+from boxloop.models.detectors.torchvision_parts import sized
 
 _PYRAMID_CHANNELS = 256
 
@@ -33,13 +33,18 @@ def norm_layer(options: Options) -> Any:
 
 def freeze(modules: Sequence[nn.Module], options: Options) -> None:
     """Freeze the first layers where they have pretrained weights."""
-    if options["frozen_norm"]:
+    if options.get("frozen_stem", options.get("frozen_norm")):
         for module in modules:
             module.requires_grad_(False)
 
 
 def build(
-    body: nn.Module, maps: Sequence[tuple[str, int]], outputs: int, **settings: Any
+    body: nn.Module,
+    maps: Sequence[tuple[str, int]],
+    outputs: int,
+    *,
+    pyramid_norm: type[nn.Module] | None = None,
+    **settings: Any,
 ) -> nn.Module:
     """Build the detector on a feature pyramid.
 
@@ -47,6 +52,7 @@ def build(
         body: the classification network's feature layers.
         maps: (name of the child of ``body``, its channels) of each map, finest first.
         outputs: classes and the background.
+        pyramid_norm: makes the norm layers of the pyramid; None leaves them out.
         **settings: of torchvision's ``FasterRCNN``.
     """
     pyramid = BackboneWithFPN(
@@ -54,10 +60,6 @@ def build(
         {name: str(level) for level, (name, _) in enumerate(maps)},
         [channels for _, channels in maps],
         _PYRAMID_CHANNELS,
+        norm_layer=pyramid_norm,
     )
-    model = FasterRCNN(pyramid, outputs, **settings)
-    own = model.transform
-    model.transform = NormalizeBatch(
-        own.image_mean, own.image_std, size_divisible=own.size_divisible
-    )
-    return model  # type: ignore[no-any-return]
+    return sized(FasterRCNN(pyramid, outputs, **settings))

@@ -39,6 +39,7 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="fasterrcnn_mobilenet_v3_large_320_fpn",
+    summary="Faster R-CNN on MobileNetV3: two stages, for small images",
     size=InputSize((320, 640), keep_aspect=True),
     backbone=lambda options: mobilenet_v3_large(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,

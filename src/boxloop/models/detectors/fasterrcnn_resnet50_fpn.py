@@ -24,6 +24,7 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="fasterrcnn_resnet50_fpn",
+    summary="Faster R-CNN on ResNet50: two stages, the paper's, for a GPU",
     size=InputSize((600, 1024), keep_aspect=True),  # as in the paper, section 4.2
     backbone=lambda options: resnet50(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,

@@ -163,15 +163,16 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         Returns:
             By image, ``boxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,), the highest first.
         """
-        scores = outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()
-        scores = scores.sqrt().flatten(1)  # (N, A * (classes + 1))
-        count, outs = min(self.topk_candidates, scores.shape[1]), outputs["cls_logits"].shape[-1]
+        # Output 0 stands for the background, which nothing trains: it is left out.
+        scores = outputs["cls_logits"][..., 1:].sigmoid() * outputs["bbox_ctrness"].sigmoid()
+        count, classes = min(self.topk_candidates, scores[0].numel()), scores.shape[-1]
+        scores = scores.sqrt().flatten(1)  # (N, A * classes)
         scores, index = scores.topk(count, dim=1)
-        found = boxes.gather(1, (index // outs)[..., None].expand(-1, -1, 4))
+        found = boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4))
         image, chosen = (scores > self.score_thresh).nonzero(as_tuple=True)
         return detections(
             found[image, chosen],
-            (index % outs)[image, chosen],
+            (index % classes)[image, chosen] + 1,
             scores[image, chosen],
             image,
             sizes,

@@ -98,6 +98,7 @@ def _head(outputs: int) -> nn.Module:
 
 FACTORY = TorchvisionFactory(
     name="fcos_efficientnet_lite0",
+    summary="FCOS on EfficientNet-Lite0: light, for a CPU, from ImageNet weights that are at hand",
     size=InputSize((320, 512), keep_aspect=True),
     backbone=_network,
     assemble=_assemble,

@@ -38,6 +38,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
         *,
         image_mean: list[float],
         image_std: list[float],
+        anchors: DefaultBoxGenerator | None = None,
         **settings: Any,
     ) -> None:
         """Build torchvision's SSD for images that have the input size already.
@@ -45,7 +46,8 @@ class BatchSSD(SSD):  # type: ignore[misc]
         ``make_head`` builds the head for the channels and the anchors of the six feature maps that
         ``extractor`` computes, and for ``outputs`` classes, the background included.
         """
-        anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
+        if anchors is None:
+            anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
         channels = retrieve_out_channels(extractor, sides)
         head = make_head(channels, anchors.num_anchors_per_location(), outputs)
         super().__init__(extractor, anchors, sides, outputs, head=head, **settings)

@@ -71,6 +71,7 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="ssd300_mobilenet_v2",
+    summary="SSD on MobileNetV2: one stage, the paper's",
     size=InputSize((300, 300), keep_aspect=False),
     backbone=lambda options: mobilenet_v2(weights=None),
     assemble=_assemble,

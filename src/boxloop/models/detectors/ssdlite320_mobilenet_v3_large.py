@@ -42,6 +42,7 @@ def _assemble(
 
 FACTORY = TorchvisionFactory(
     name="ssdlite320_mobilenet_v3_large",
+    summary="SSDlite on MobileNetV3: one stage, small and quick",
     size=InputSize((320, 320), keep_aspect=False),
     backbone=lambda options: mobilenet_v3_large(
         weights=None, norm_layer=_norm, reduced_tail=bool(options["reduced_tail"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from boxloop.models.checkpoint import (
     parse_detector,
     write_detector,
 )
+from boxloop.models.detectors.base import Description
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.training import train_model
@@ -30,7 +31,7 @@ from boxloop.models.image_loader import prefetch, read_resized
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
 
-Options = Mapping[str, bool | float]
+Options = Mapping[str, bool | float | str]
 """How a model is built, beyond its classes and input size; part of the checkpoint."""
 
 Source = Literal["scratch", "backbone", "detection"]
@@ -146,7 +147,7 @@ class TorchvisionDetector:
         counts = [len(each["boxes"]) for each in found]
         # Together, because a GPU is waited for at each array that is fetched.
         columns = [
-            torch.cat([each[name] for each in found]).cpu().split(counts)
+            torch.split(torch.cat([each[name] for each in found]).cpu(), counts)
             for name in ("boxes", "labels", "scores")
         ]
         for boxes, labels, scores in zip(*columns, strict=True):
@@ -169,15 +170,36 @@ class TorchvisionFactory:
         pretrained: torchvision's weights, by what they cover.
         options: by what the initial weights cover; none unless given.
         bundled: reads weights of the backbone that are installed, by name.
+        summary: what it is, in a few words.
     """
 
     name: str
     size: InputSize
     backbone: Callable[[Options], nn.Module]
     assemble: Callable[[nn.Module, int, tuple[int, int], Options], nn.Module]
-    pretrained: Mapping[Source, type[WeightsEnum]]
+    pretrained: Mapping[Source, Iterable[WeightsEnum]]
     options: Mapping[Source, Options] = field(default_factory=dict)
     bundled: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
+    summary: str = ""
+
+    def describe(self, classes: int) -> Description:
+        """Describe it; see :meth:`boxloop.models.detectors.base.DetectorFactory`."""
+        options = self.options.get("scratch", {})
+        with torch.device("meta"):  # shapes without numbers
+            model = self.assemble(self.backbone(options), classes + 1, self.size.sides, options)
+        return Description(
+            summary=self.summary,
+            parameters=sum(p.numel() for p in model.parameters()),
+            input_size=self.size.sides,
+            weights={
+                **{name: True for name in self.bundled if name != "DEFAULT"},
+                **{
+                    name: weights.cached_file(member.url).exists()
+                    for name, (_, member) in self._known().items()
+                    if name == member.name
+                },
+            },
+        )
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TorchvisionDetector:
         """Create a detector; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
@@ -230,16 +252,28 @@ class TorchvisionFactory:
             raise ParamsError(f"train.input_size must be at least 32 pixels, got {sides}")
         return replace(self.size, sides=sides)
 
+    def _known(self) -> dict[str, tuple[Source, WeightsEnum]]:
+        """Return weights by name, with what they cover; DEFAULT are the best of the most."""
+        known: dict[str, tuple[Source, WeightsEnum]] = {}
+        sources: tuple[Source, ...] = ("backbone", "detection")
+        for source in sources:
+            members = {m.name: (source, m) for m in self.pretrained.get(source, ())}
+            for _, member in members.values():
+                best = type(member).DEFAULT.name
+                known["DEFAULT"] = members.get(best, (source, member))
+            known |= members
+        return known
+
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
         """Load weights by name, with what they cover and the options they need."""
         if name == weights.NONE:
             return "scratch", self.options.get("scratch", {}), {}
         if name in self.bundled:
             return "backbone", self.options.get("backbone", {}), self.bundled[name]()
-        known = {m.name: (source, m.url) for source, enum in self.pretrained.items() for m in enum}
+        known = self._known()
         if name in known:
-            source, url = known[name]
-            return source, self.options.get(source, {}), weights.download(name, url)
+            source, member = known[name]
+            return source, self.options.get(source, {}), weights.download(name, member.url)
         path = Path(name)
         if not path.exists():
             none = f" (torchvision has no detection weights for {self.name})"

@@ -38,7 +38,8 @@ def train_model(
 
     Args:
         model: in training mode, ``model(images, targets)`` returns its losses by name; images are
-            (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,).
+            (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,). One whose
+            losses may leave parameters out has a true ``unused_parameters``.
         samples: the labeled images; at least one.
         params: of the training.
         device: where the model is.
@@ -81,6 +82,7 @@ def train_model(
         seed=params.seed + world.rank,
         calibration=_without_augmentation(samples, batch, steps * batch // 4),
         decay_vectors=False,
+        unused_parameters=bool(getattr(model, "unused_parameters", False)),
         remedy=f"lower train.learning_rate (now {params.learning_rate:g}), or raise"
         f" train.batch_size (now {params.batch_size})",
         progress=progress,

@@ -1,0 +1,51 @@
+"""Parts that several of torchvision's detectors are put together with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+
+from boxloop.models.detectors.transforms import NormalizeBatch
+
+_PYRAMID_CHANNELS = 256
+
+
+class WithoutBackground:
+    """Keeps a model from answering with class 0.
+
+    With torchvision a focal-loss detector has an output for the background, which nothing ever
+    trains to be right; before much is learnt it scores like any other class.
+    """
+
+    def postprocess_detections(
+        self, head_outputs: dict[str, list[torch.Tensor]], *rest: Any
+    ) -> list[dict[str, torch.Tensor]]:
+        """Decode boxes as torchvision does, without those of class 0."""
+        for logits in head_outputs["cls_logits"]:
+            logits[..., 0] = -torch.inf
+        found: list[dict[str, torch.Tensor]] = super().postprocess_detections(  # type: ignore[misc]
+            head_outputs, *rest
+        )
+        return found
+
+
+def resnet_pyramid(network: nn.Module, above: ExtraFPNBlock) -> nn.Module:
+    """Build a pyramid on strides 8, 16 and 32 of a ResNet50, with coarser levels ``above``."""
+    maps = {f"layer{stage}": str(level) for level, stage in enumerate((2, 3, 4))}
+    pyramid: nn.Module = BackboneWithFPN(
+        network, maps, [512, 1024, 2048], _PYRAMID_CHANNELS, extra_blocks=above
+    )
+    return pyramid
+
+
+def sized(model: nn.Module) -> nn.Module:
+    """Have a model of torchvision's take images that have its input size already."""
+    own: Any = model.transform
+    model.transform = NormalizeBatch(
+        own.image_mean, own.image_std, size_divisible=own.size_divisible
+    )
+    return model

@@ -1,0 +1,163 @@
+"""Detectors of the library transformers, trained and used like torchvision's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boxloop.errors import ArtifactError, ParamsError, WeightsError
+from boxloop.models import devices, weights
+from boxloop.models.checkpoint import DetectorCheckpoint, read_detector, write_detector
+from boxloop.models.detectors.base import Description
+from boxloop.models.detectors.dataset import InputSize
+from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
+from boxloop.models.detectors.transformers import loading
+from boxloop.models.detectors.transformers.model import ImagesToBoxes
+from boxloop.params import TrainParams
+
+_NAME = "transformers"
+_SMALLEST = 32
+_USUAL_SIDE = 640
+_USUAL_UNIT = 32
+
+
+class TransformersDetector(TorchvisionDetector):
+    """A network of transformers with the names of its classes; its checkpoint is safetensors."""
+
+    def save(self, path: Path, *, labeled_digest: str) -> None:
+        """Write a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
+        model: Any = self.model
+        checkpoint = DetectorCheckpoint(
+            architecture=self.name,
+            classes=self.classes,
+            input_size=self.size.sides,
+            labeled_digest=labeled_digest,
+            initial_weights=self.initial_weights,
+            steps=self.steps,
+            options={
+                "config": model.network.config.to_json_string(),
+                "processor": model.processor.to_json_string(),
+            },
+            state=model.network.state_dict(),
+        )
+        write_detector(path, checkpoint, safetensors=True)
+
+
+@dataclass(frozen=True)
+class TransformersFactory:
+    """Makes detectors of whatever architecture ``train.weights`` names."""
+
+    name: str = _NAME
+
+    def describe(self, classes: int) -> Description:
+        """Describe it; parameters and size depend on the weights."""
+        what = "any network of transformers (RT-DETR v2, D-FINE, ...), named by its weights"
+        missing = importlib.util.find_spec(_NAME) is None
+        return Description(
+            f"{what}; needs pip install 'boxloop[transformers]'" if missing else what
+        )
+
+    def create(self, params: TrainParams, classes: tuple[str, ...]) -> TransformersDetector:
+        """Create one; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
+        loading.library()
+        device = devices.pick(params.device)
+        file = Path(params.weights).expanduser()
+        checkpoint = _own_checkpoint(file) if file.is_file() else None
+        if checkpoint is None:
+            folder = loading.find_folder(params.weights)
+            plan = loading.read_plan(folder)
+        else:
+            plan = _plan(checkpoint)
+        config, processor, same = loading.open_plan(plan, classes, params.weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(params.seed)
+            if checkpoint is None:
+                network, fitted = loading.load_network(folder, config)
+            else:
+                network, fitted = loading.load_state(config, checkpoint.state, params.weights)
+            left = set(fitted.left)
+            if not same:
+                left |= set(loading.renew_heads(network, config))
+        fitted = weights.LoadedTensors(fitted.total, tuple(left))
+        return TransformersDetector(
+            name=self.name,
+            model=ImagesToBoxes(network, processor),
+            classes=classes,
+            size=_size(params.input_size, config, processor),
+            options={},
+            device=device,
+            initial_weights=f"{params.weights} ({fitted} of the detector)",
+        )
+
+    def restore(
+        self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
+    ) -> TransformersDetector:
+        """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
+        chosen = devices.pick(device)
+        loading.library()
+        try:
+            plan = _plan(checkpoint)
+            config, processor, _ = loading.open_plan(plan, checkpoint.classes, checkpoint.origin)
+            network = loading.build(config)
+            network.load_state_dict(checkpoint.state)
+        except (RuntimeError, KeyError, TypeError, ValueError, WeightsError):
+            raise ArtifactError(
+                f"{checkpoint.origin} does not hold a network of transformers for"
+                f" {len(checkpoint.classes)} classes: train it anew"
+            ) from None
+        sides, origin = checkpoint.input_size, checkpoint.initial_weights
+        if params is not None:
+            sides = params.input_size or sides
+            origin = f"{Path(checkpoint.origin).name} ({checkpoint.steps} steps before)"
+        return TransformersDetector(
+            name=self.name,
+            model=ImagesToBoxes(network, processor),
+            classes=checkpoint.classes,
+            size=_size(sides, config, processor),
+            options={},
+            device=chosen,
+            initial_weights=origin,
+            steps=checkpoint.steps,
+        )
+
+
+def _own_checkpoint(path: Path) -> DetectorCheckpoint:
+    """Read a checkpoint of boxloop's that ``train.weights`` names."""
+    try:
+        checkpoint = read_detector(path)
+    except ArtifactError:
+        raise WeightsError(
+            f"train.weights: {path} is neither a folder of transformers nor a checkpoint of boxloop"
+        ) from None
+    if checkpoint.architecture != _NAME:
+        raise WeightsError(f"train.weights: {path} is a {checkpoint.architecture}, not a {_NAME}")
+    return checkpoint
+
+
+def _plan(checkpoint: DetectorCheckpoint) -> loading.Plan:
+    stored = [json.loads(str(checkpoint.options[name])) for name in ("config", "processor")]
+    return loading.Plan(*stored)
+
+
+def _size(sides: tuple[int, int] | None, config: Any, processor: Any) -> InputSize:
+    """Return the size that images are squashed to, rounded up to what the network divides by."""
+    if sides is None:
+        usual = processor.to_dict().get("size") or {}
+        side = usual.get("shortest_edge") or _USUAL_SIDE
+        sides = (usual.get("height") or side, usual.get("width") or side)
+    elif min(sides) < _SMALLEST:
+        raise ParamsError(f"train.input_size must be at least {_SMALLEST} pixels, got {sides}")
+    body = getattr(config, "backbone_config", None) or config
+    unit = _USUAL_UNIT
+    if isinstance(patch := getattr(body, "patch_size", None), int):
+        unit = patch * max(1, getattr(body, "num_windows", 1))
+    height, width = (-(-side // unit) * unit for side in sides)
+    return InputSize((height, width), keep_aspect=False)
+
+
+FACTORY = TransformersFactory()
