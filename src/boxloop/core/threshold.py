@@ -1,10 +1,9 @@
 """Choose the score threshold from which a batch's proposals are shown.
 
-It is the one that would have cost least on what was corrected so far, judged by proposals for images
-that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn to turn
-and their scores shift, so the newest evidence counts most; where there is little of it, the choice
-stays near a prior. Where even the best threshold is expected to cost more time than it saves,
-nothing is shown.
+It is the one that would have cost least on what was corrected so far, judged by proposals for
+images that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn
+to turn and their scores shift, so the newest evidence counts most; where there is little of it, the
+choice stays near a prior. Where even the best threshold is expected to save nothing, none is shown.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def fit_all(
 def no_proposals(
     iou_thresholds: Iterable[float], *, floor: float = 0.0
 ) -> tuple[FittedThreshold, ...]:
-    """Return the thresholds for a detector that proposes nothing: the prior, which shows nothing."""
+    """Return the thresholds for a detector that proposes nothing: the prior, which is as good."""
     score = max(PRIOR, floor)
     ious = dict.fromkeys(iou_thresholds)
     return tuple(FittedThreshold(iou, score, None, NO_PROPOSALS) for iou in ious)
