@@ -16,8 +16,8 @@ from boxloop.params import ReviewParams
 from boxloop.review.collect import collect
 from builders_reviews import shifted, submission
 
-PEOPLE = ReviewParams(annotator="fiftyone")
-SIMULATED = ReviewParams()
+PEOPLE = ReviewParams(annotator="fiftyone", score_threshold=0.5)
+SIMULATED = ReviewParams(score_threshold=0.5)
 IDS = ("a", "b", "c", "d")
 TRUTH = {i: Boxes.build([(2, 2, 12, 12), (20, 2, 30, 12)], ["cat", "dog"]) for i in IDS}
 

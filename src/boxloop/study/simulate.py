@@ -16,7 +16,7 @@ from boxloop.core.ordering import find_strategy, order
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
 from boxloop.core.workload import Totals, account, find_cost_model
 from boxloop.errors import DatasetError
-from boxloop.params import SIMNET, FeaturesParams, Params, SimNetParams
+from boxloop.params import FITTED, SIMNET, FeaturesParams, Params, SimNetParams
 from boxloop.review.simulated import SimulatedAnnotator
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         say("turn", number, len(batches))
         refs = images.subset(list(labeled.boxes))
         held = None
-        if held_out.holds_out(params.train, labeled):
+        fitted = params.review.score_threshold == FITTED
+        if fitted and held_out.holds_out(params.train, labeled):
             held = held_out.propose_for_held_out(params.train, labeled, refs)
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
             detector, _ = detectors.train(params.train, labeled, refs)
