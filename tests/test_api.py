@@ -65,9 +65,11 @@ def test_the_page_of_the_api_is_made_from_the_docstrings():
         assert f"\n### `{name}" in page
 
 
-def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
+@pytest.mark.parametrize("threshold", [0.05, "fitted"])
+def test_a_simulation_is_what_the_stages_write(dataset, tmp_path, threshold):
     """Three turns that warm-start: the same edits, order and labels as from files."""
-    simulated = boxloop.simulate(dataset, turns=3, **SETTINGS)
+    settings = {**SETTINGS, "review": {"score_threshold": threshold}}
+    simulated = boxloop.simulate(dataset, turns=3, **settings)
     paths = CampaignPaths(tmp_path)
     artifacts.write_images(paths.images, dataset.images)
     artifacts.write_truth(paths.truth, dataset.truth)

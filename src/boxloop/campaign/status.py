@@ -297,9 +297,10 @@ def _shown(turns: list[Turn], params: Params) -> str:
         if turn.fitted is None or turn.fitted.found == NO_PROPOSALS:
             continue
         line = f"  {turn.key}: {in_words(turn.fitted)}"
-        if turn.workload is not None:
+        iou = params.review.iou_threshold
+        if turn.workload is not None and turn.workload.has(iou):
             model = find_cost_model(params.account.cost_model)
-            saved = turn.workload.saving(params.review.iou_threshold, model)
+            saved = turn.workload.saving(iou, model)
             line += f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""

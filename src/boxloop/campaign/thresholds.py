@@ -89,11 +89,13 @@ def fit_to_files(
 
 
 def refit(paths: CampaignPaths, params: Params, key: str) -> None:
-    """Fit the thresholds of a turn anew, where its proposals are there and parameters changed."""
+    """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay."""
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
-    found = fit_to_files(params, artifacts.read_proposals(out), *files)
-    artifacts.write_proposals(out, found)
+    made = artifacts.read_proposals(out)
+    found = fit_to_files(params, made, *files)
+    if found.thresholds != made.thresholds:
+        artifacts.write_proposals(out, found)
 
 
 def read_known(params: Params, path: Path) -> tuple[Evidence, ...]:
