@@ -18,8 +18,10 @@ from boxloop.files import write_text
 from boxloop.params import Params, apply_override, chain, check, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
-_WATCHED = ("review.score_threshold", "review.iou_threshold")
-_WATCHED += ("account.iou_thresholds", "account.cost_model")
+_WATCHED = {
+    "review": ("score_threshold", "iou_threshold"),
+    "account": ("iou_thresholds", "cost_model"),
+}
 """Single keys that a stage of dvc.yaml names: DVC wants them in params.yaml."""
 
 _ANNOTATOR = {"review", "review.annotator"}
@@ -97,10 +99,9 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
     defaults = Params().model_dump(mode="json")
-    for key in _WATCHED:
-        section, _, name = key.partition(".")
+    for section, names in _WATCHED.items():
         values = content.setdefault(section, {})
-        if isinstance(values, dict):
+        for name in names if isinstance(values, dict) else ():
             values.setdefault(name, defaults[section][name])
     if batches is not None:
         content["iterations"] = chain(batches)

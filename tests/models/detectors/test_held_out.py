@@ -72,7 +72,7 @@ def test_a_training_that_diverges_tells_nothing(remembers, scene):
 
 
 def test_images_are_held_out_of_the_first_batch_alone(scene):
-    refs, truth = scene
+    _, truth = scene
     params, first = train_params("empty"), labeled(truth)
     assert held_out.holds_out(params, first)
     assert not held_out.holds_out(train_params("empty", held_out=0.0), first)
