@@ -11,7 +11,12 @@ from boxloop.core.evidence import sweep
 from boxloop.core.threshold import fit
 from boxloop.files import file_digest
 
-FITTED = (*TINY, "review.score_threshold=fitted", "account.iou_thresholds=[0.3, 0.7]")
+FITTED = (
+    *TINY,
+    "review.score_threshold=fitted",
+    "account.iou_thresholds=[0.3, 0.7]",
+    "track.enabled=false",
+)
 
 
 @pytest.fixture(scope="module")
