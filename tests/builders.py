@@ -40,7 +40,10 @@ def stage(name, *paths):
     """The words of a stage's command line, with each of its files as an option."""
     turn = ["b00"] if name in ("train", "propose") else []
     files = zip(FILES[name], paths, strict=False)
-    return (name, *turn, *(str(word) for option, path in files for word in (f"--{option}", path)))
+    words = (str(word) for option, path in files for word in (f"--{option}", path))
+    # Fitting a threshold would take more files.
+    number = ("--set", "review.score_threshold=0.5") if name == "propose" else ()
+    return (name, *turn, *words, *number)
 
 
 @st.composite

@@ -20,6 +20,7 @@ from PIL import Image
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.thresholds import shown_from, with_batch, with_thresholds
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import (
     Batch,
@@ -67,7 +68,10 @@ def _proposals(batch: int) -> tuple[ScoredRows, ScoredRows]:
 
 
 def small_params(batches: int = 3, **sections: dict[str, object]) -> Params:
-    """Params of a campaign of so many batches; sections may be overridden."""
+    """Params of a campaign of so many batches; sections may be overridden.
+
+    Proposals are shown from 0.5, unless the section ``review`` says otherwise.
+    """
     iterations, previous = {}, "empty"
     for i in range(batches):
         iterations[f"b{i:02d}"] = {"previous": previous}
@@ -77,6 +81,7 @@ def small_params(batches: int = 3, **sections: dict[str, object]) -> Params:
         "train": {"steps": 4, "weights": "none"},
         "iterations": iterations,
         **sections,
+        "review": {"score_threshold": 0.5, **sections.get("review", {})},
     }
     return Params.model_validate(content)
 
@@ -121,6 +126,7 @@ def build_campaign(
     order = Ordering(ids, params.order.strategy, 0, 3, "single")
     artifacts.write_order(root / "data" / "order.json", order)
     artifacts.write_labeled(paths.labeled("empty"), LabeledSet(CLASSES, (), {}))
+    artifacts.write_evidence(paths.evidence("empty"), ())
     steps = ["batch", "detector", "proposals", "corrections", "labeled", "workload"]
     for i in range(len(keys)):
         if i < done:
@@ -152,10 +158,12 @@ def _write_iteration(
         },
     )
     final = {image_id: truth[image_id] for image_id in ids}
+    known = artifacts.read_evidence(paths.evidence(keys[i - 1] if i else "empty"))
+    proposals = with_thresholds(params, proposals, known)
     human = annotator != "simulated"
     corrections = Corrections(
         proposals,
-        params.review.score_threshold,
+        shown_from(params.review, proposals, paths.proposals(key)),
         annotator,
         final,
         reviewer="ada" if human else None,
@@ -177,6 +185,7 @@ def _write_iteration(
             params.account.score_thresholds,
             average_precision(proposals.boxes, final),
         )
+        artifacts.write_evidence(paths.evidence(key), with_batch(params, known, corrections))
         artifacts.write_workload(paths.workload(key), workload)
 
 

@@ -35,11 +35,11 @@ def scored(rows, prefix="p"):
     return Boxes.build(xyxy, labels, scores, prefix=prefix)
 
 
-def offer(paths, key, table, *, detector="ssd", floor=0.05):
+def offer(paths, key, table, *, detector="ssd", floor=0.05, thresholds=()):
     """Writes the proposals of a batch: rows by image id."""
     boxes = {image_id: scored(rows) for image_id, rows in table.items()}
     path = paths.proposals(key)
-    artifacts.write_proposals(path, Proposals(key, detector, "0" * 64, floor, boxes))
+    artifacts.write_proposals(path, Proposals(key, detector, "0" * 64, floor, boxes, thresholds))
 
 
 def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params=None, pixels=None):
@@ -73,7 +73,7 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         iterations[key], previous = {"previous": previous}, key
     content = {
         "train": {"steps": 1, "weights": "none"},
-        "review": {"annotator": "fiftyone"},
+        "review": {"annotator": "fiftyone", "score_threshold": 0.5},
         "track": {"enabled": False},
         "iterations": iterations,
         **(params or {}),

@@ -65,9 +65,11 @@ def test_the_page_of_the_api_is_made_from_the_docstrings():
         assert f"\n### `{name}" in page
 
 
-def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
+@pytest.mark.parametrize("threshold", [0.05, "fitted"])
+def test_a_simulation_is_what_the_stages_write(dataset, tmp_path, threshold):
     """Three turns that warm-start: the same edits, order and labels as from files."""
-    simulated = boxloop.simulate(dataset, turns=3, **SETTINGS)
+    settings = {**SETTINGS, "review": {"score_threshold": threshold}}
+    simulated = boxloop.simulate(dataset, turns=3, **settings)
     paths = CampaignPaths(tmp_path)
     artifacts.write_images(paths.images, dataset.images)
     artifacts.write_truth(paths.truth, dataset.truth)
@@ -80,14 +82,19 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path):
     pipeline.start(campaign)
     for key, offered in zip(params.iterations, simulated.proposals, strict=True):
         pipeline.train(campaign, key)
-        assert pipeline.propose(campaign, key).boxes == offered.boxes
+        made = pipeline.propose(campaign, key)
+        assert (made.boxes, made.thresholds) == (offered.boxes, offered.thresholds)
         pipeline.review(campaign, key)
         pipeline.merge(campaign, key)
         pipeline.account(campaign, key)
     workloads = tuple(artifacts.read_workload(paths.workload(key)) for key in params.iterations)
     assert workloads == simulated.results.workloads
     assert artifacts.read_labeled(paths.labeled("b02")) == simulated.labeled
-    assert sum(w.ledger(0.5).removals for w in workloads[1:]) > 0  # it did propose something
+    # It did propose something.
+    assert sum(w.ledger(0.5, 0.05).removals for w in workloads[1:]) > 0
+    judged_by = {p.fitted(0.5).found for p in simulated.proposals if p.thresholds}
+    wanted = {"nothing to show", "held-out part of b00", "b01"}
+    assert judged_by == (wanted if threshold == "fitted" else set())
     assert simulated.savings(0.5)[-1] == (18, simulated.totals(0.5).wt_reduction)
     assert boxloop.workload(workloads, iou_threshold=0.7) == simulated.totals(0.7)
     assert len(said) == 3

@@ -73,6 +73,15 @@ def test_overrides(tmp_path):
             "review: {score_threshold: 0.01}",
             "score_threshold is 0.01, but propose.score_floor 0.05",
         ),
+        (
+            "review: {score_threshold: fited}",
+            "score_threshold: must be 'fitted' or a number from 0",
+        ),
+        ("review: {score_threshold: 1.5}", "must be 'fitted' or a number from 0 to 1, got 1.5"),
+        ("review: {score_threshold: true}", "must be 'fitted' or a number from 0 to 1, got True"),
+        ("review: {score_threshold: null}", "must be 'fitted' or a number from 0 to 1, got None"),
+        ("review: {score_threshold: [0.5]}", "score_threshold: must be 'fitted' or a number"),
+        ("train: {steps: 1, held_out: 1.0}", "train.held_out: input should be less than 1"),
         ("iterations: {}", "at least one batch"),
         ("iterations: {b00: {previous: b01}}", "iterations.b00.previous must be 'empty'"),
         (
@@ -101,6 +110,19 @@ def test_bad_overrides_are_refused(tmp_path, override):
 def test_a_review_threshold_at_the_floor_is_accepted(tmp_path):
     params = load(tmp_path, "review: {score_threshold: 0.2}\npropose: {score_floor: 0.2}")
     assert params.review.score_threshold == params.propose.score_floor == 0.2
+
+
+def test_the_threshold_is_fitted_unless_it_is_a_number(tmp_path):
+    review = load(tmp_path, "propose: {score_floor: 0.6}").review
+    assert (review.score_threshold, review.shown_from) == ("fitted", "a score fitted to each batch")
+    fixed = load(tmp_path, "review: {score_threshold: 1}").review
+    assert (fixed.score_threshold, fixed.shown_from) == (1.0, "a score of 1")
+    assert isinstance(fixed.score_threshold, float)
+
+
+def test_thresholds_are_fitted_for_the_review_and_all_accounts(tmp_path):
+    text = "review: {iou_threshold: 0.6}\naccount: {iou_thresholds: [0.5, 0.6]}"
+    assert load(tmp_path, text).judged_ious == (0.6, 0.5)
 
 
 def test_params_are_frozen(tmp_path):

@@ -10,10 +10,11 @@ the stages that need them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.core import types as t
 from boxloop.errors import ArtifactError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from boxloop.core.training_log import SimNetLog, TrainingLog
     from boxloop.core.workload import BatchWorkload
     from boxloop.datasets import Dataset
+    from boxloop.models.progress import StepProgress
+    from boxloop.terminal import Report
 
 
 def dataset(campaign: Campaign) -> Dataset:
@@ -163,19 +166,22 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
 def start(campaign: Campaign) -> None:
     """Write what the first turn starts from.
 
-    Reads ``images``; writes ``labeled`` (nothing), ``detector`` (proposes nothing) and ``tracked``.
+    Reads ``images``; writes ``labeled`` (nothing), ``detector`` (proposes nothing), ``evidence``
+    (none) and ``tracked``.
     """
     from boxloop.models.detectors.empty import EmptyDetector
 
-    images, labeled, detector, tracked = campaign.choose(
+    images, labeled, detector, evidence, tracked = campaign.choose(
         "images",
         labeled=campaign.paths.labeled(EMPTY),
         detector=campaign.paths.detector(EMPTY),
+        evidence=campaign.paths.evidence(EMPTY),
         tracked=campaign.paths.tracked(EMPTY),
     )
     classes = artifacts.read_images(images).classes
     artifacts.write_labeled(labeled, t.LabeledSet(classes, (), {}))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
+    artifacts.write_evidence(evidence, ())
     artifacts.write(tracked, "tracked", {"batch": EMPTY})
 
 
@@ -183,7 +189,9 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     """Train a detector on everything that was labeled before a turn.
 
     Reads ``images``, ``labeled`` and, with ``train.warm_start``, the detector ``previous``, both of
-    the turn before; writes the detector to ``out`` and how its training went to ``log``.
+    the turn before; writes the detector to ``out`` and how its training went to ``log``. With
+    ``train.held_out`` the log of the first training also holds what another detector, which had not
+    seen a part of the first batch, proposes for it.
     """
     before = campaign.before(turn)
     images, labeled, previous, out, log = campaign.choose(
@@ -200,21 +208,25 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     require_writable(log, "boxloop/training")
     from boxloop import distributed
     from boxloop.models import detectors
+    from boxloop.models.detectors import held_out
 
     # The empty detector is no work to share.
     if refs and campaign.share_out():
         return None
-    p = campaign.params.train
-    job = f"training {turn} ({p.detector})"
-    with distributed.join() as world, campaign.reporting(job) as progress:
-        detector, result = detectors.train(
-            p,
-            labeled_set,
-            refs,
-            previous=previous,
-            progress=lambda step, steps, loss: progress(step, steps, loss=loss),
-        )
+    p, known = campaign.params.train, None
+    with distributed.join() as world:
+        if held_out.holds_out(p, labeled_set):
+            job = f"training {turn}, on a part of {before} first ({p.detector})"
+            with campaign.reporting(job) as progress:
+                known = held_out.propose_for_held_out(
+                    p, labeled_set, refs, previous=previous, progress=_steps(progress)
+                )
+        with campaign.reporting(f"training {turn} ({p.detector})") as progress:
+            detector, result = detectors.train(
+                p, labeled_set, refs, previous=previous, progress=_steps(progress)
+            )
     if world.is_main:
+        result = replace(result, held_out=known)
         # The log comes last: where it is, the detector is whole.
         detector.save(out, labeled_digest=file_digest(labeled))
         artifacts.write_training(log, result)
@@ -224,12 +236,17 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
 def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     """Let the detector of a turn offer boxes for the turn's batch.
 
-    Reads ``images``, ``batch`` and ``detector``; writes ``out``.
+    Reads ``images``, ``batch`` and ``detector``; writes ``out``. Where ``review.score_threshold``
+    is fitted, it is fitted to ``evidence`` and ``labeled``, of the turn before, and ``training``.
     """
-    images, batch, detector, out = campaign.choose(
+    before = campaign.before(turn) if turn in campaign.params.iterations else EMPTY
+    images, batch, detector, evidence, labeled, training, out = campaign.choose(
         "images",
         batch=campaign.paths.batch(turn),
         detector=campaign.paths.detector(turn),
+        evidence=campaign.paths.evidence(before),
+        labeled=campaign.paths.labeled(before),
+        training=campaign.paths.training(turn),
         out=campaign.paths.proposals(turn),
     )
     p, item = campaign.params.propose, artifacts.read_batch(batch)
@@ -238,25 +255,21 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     require_writable(out, "boxloop/proposals")
     from boxloop import distributed
     from boxloop.models import detectors
+    from boxloop.models.detectors.held_out import propose_together
 
     # One batch is no work to share.
     if len(refs) > p.batch_size and campaign.share_out():
         return None
-    with distributed.join() as world, campaign.reporting(f"proposing {turn}") as progress:
+    with distributed.join(), campaign.reporting(f"proposing {turn}") as progress:
         model = detectors.load(detector, p.device)
         _require_classes(image_set.classes, images, model.classes, detector)
-        share = world.share(len(refs), p.batch_size)
-        own = model.propose(
-            refs[share.start : share.stop],
-            score_floor=p.score_floor,
-            batch_size=p.batch_size,
-            progress=lambda done, _: progress(min(done * world.size, len(refs)), len(refs)),
+        boxes = propose_together(
+            model, refs, score_floor=p.score_floor, batch_size=p.batch_size, progress=progress
         )
-        parts = distributed.gather(own)
-    if not world.is_main:
+    if boxes is None:
         return None
-    boxes = {image_id: found for part in parts for image_id, found in part.items()}
     found = t.Proposals(item.id, model.name, file_digest(detector), p.score_floor, boxes)
+    found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     artifacts.write_proposals(out, found)
     return found
 
@@ -304,17 +317,24 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
 def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """Count the edits of a batch at every threshold (paper, section 3.4).
 
-    Reads ``corrections``; writes ``out``, with the mAP of the proposals.
+    Reads ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the mAP of the
+    proposals, and ``judged``, the evidence with that of this batch.
     """
     from boxloop.core import workload
     from boxloop.models.average_precision import average_precision
 
-    corrections, out = campaign.choose(
-        corrections=campaign.paths.corrections(turn), out=campaign.paths.workload(turn)
+    corrections, evidence, judged, out = campaign.choose(
+        corrections=campaign.paths.corrections(turn),
+        evidence=campaign.paths.evidence(campaign.before(turn)),
+        judged=campaign.paths.evidence(turn),
+        out=campaign.paths.workload(turn),
     )
     p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
     precision = average_precision(corrected.proposals.boxes, corrected.boxes)
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
+    # The workload comes last: where it is, the batch is done.
+    known = thresholds.read_known(campaign.params, evidence)
+    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
     artifacts.write_workload(out, result)
     return result
 
@@ -351,6 +371,10 @@ def results_text(campaign: Campaign, done: CampaignResults) -> str:
     if effort is not None:
         parts.insert(1, effort_text(effort, done))
     return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def _steps(progress: Report) -> StepProgress:
+    return lambda step, steps, loss: progress(step, steps, loss=loss)
 
 
 def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:

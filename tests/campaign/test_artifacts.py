@@ -9,8 +9,18 @@ from hypothesis import given
 
 from boxloop.campaign import artifacts
 from boxloop.core.edits import Ledger
+from boxloop.core.evidence import sweep
 from boxloop.core.training_log import SimNetLog, TrainingLog
-from boxloop.core.types import Batch, Boxes, FeatureTable, ImageRef, ImageSet, LabeledSet, Ordering
+from boxloop.core.types import (
+    Batch,
+    Boxes,
+    FeatureTable,
+    FittedThreshold,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Ordering,
+)
 from boxloop.core.workload import account
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path, write_json, write_text
@@ -53,7 +63,10 @@ ROUND_TRIPS = {
     "labeled": LabeledSet(("cat",), ("b00",), FINAL),
     "workload": account(corrections(SHOWN, FINAL), (0.5, 0.7), (0.1, 0.5), {"map": 0.5}),
     "training": TrainingLog(**TRAINED, boxes=4, batch_size=2, parameters=10),
+    "evidence": (sweep("b01", SHOWN, FINAL, (0.5, 0.7), 0.05),),
 }
+
+FITTED = (FittedThreshold(0.5, 0.4, 0.25, "b01"), FittedThreshold(0.7, 0.5, None, "prior"))
 
 
 @pytest.mark.parametrize("kind", ROUND_TRIPS)
@@ -411,3 +424,54 @@ def test_a_loss_without_its_step_is_named(tmp_path):
     path.write_text(path.read_text().replace('"step"', '"stop"'))
     with pytest.raises(ArtifactError, match=r"b01\.json: .*needs step and time, got stop, time"):
         artifacts.read_training(path)
+
+
+def test_fitted_thresholds_go_along_and_are_absent_where_there_are_none(tmp_path):
+    path = tmp_path / "file.json"
+    for name in ("proposals", "corrections", "workload"):
+        write, read = (getattr(artifacts, f"{verb}_{name}") for verb in ("write", "read"))
+        write(path, ROUND_TRIPS[name])
+        assert "thresholds" not in path.read_text()
+        path.unlink()
+        made = replace(
+            corrections(SHOWN, FINAL), proposals=replace(proposals(SHOWN), thresholds=FITTED)
+        )
+        value = {
+            "proposals": made.proposals,
+            "corrections": made,
+            "workload": account(made, (0.5, 0.7), (), {}),
+        }[name]
+        write(path, value)
+        assert read(path) == value
+        path.unlink()
+    row = {"iou_threshold": 0.5, "score": 0.4, "expected_saving": 0.25, "found": "b01"}
+    artifacts.write_proposals(path, made.proposals)
+    assert json.loads(path.read_text())["thresholds"][0] == row
+
+
+def test_what_was_held_out_of_a_training_is_read_back(tmp_path):
+    path, log = tmp_path / "file.json", ROUND_TRIPS["training"]
+    artifacts.write_training(path, log)
+    assert "held_out" not in path.read_text()
+    held = replace(log, held_out=proposals(SHOWN, batch="held-out part of b00"))
+    artifacts.write_training(path, held)
+    assert artifacts.read_training(path) == held
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": [0.5, 0.4, 1.0]}, "scores of b01 must rise to 1"),
+        ({"scores": [0.5, 1.0]}, "edits of b01 need a count per score threshold"),
+        ({"objects": "many"}, "batches.0.objects"),
+        ({"surprise": 1}, "batches.0.surprise: Extra inputs"),
+    ],
+)
+def test_evidence_that_cannot_be_is_named(tmp_path, change, message):
+    path = tmp_path / "file.json"
+    artifacts.write_evidence(path, ROUND_TRIPS["evidence"])
+    content = json.loads(path.read_text())
+    content["batches"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=message):
+        artifacts.read_evidence(path)

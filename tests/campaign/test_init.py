@@ -134,3 +134,12 @@ def test_without_git_nothing_is_made(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="git is not installed"):
         create(tmp_path / "c", *DEMO)
     assert not (tmp_path / "c").exists()
+
+
+def test_keys_that_dvc_watches_are_written_where_a_recipe_lacks_them(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("review: {score_threshold: 0.3}\n")
+    folder = create(tmp_path / "c", params=own, batches=2)
+    content = YAML(typ="safe").load((folder / "params.yaml").read_text())
+    assert content["review"] == {"score_threshold": 0.3, "iou_threshold": 0.5}
+    assert content["account"] == {"iou_thresholds": [0.5, 0.7], "cost_model": "paper"}

@@ -266,3 +266,47 @@ def test_a_cell_of_a_study_is_not_for_dvc(tmp_path: Path) -> None:
     assert "dvc" not in text
     paths.workload("b02").unlink()
     assert f"Next: the study in {tmp_path} goes on with this cell" in status_text(paths, params)
+
+
+FITTED = {"score_threshold": "fitted"}
+
+
+def shown(text: str) -> list[str]:
+    lines = text.splitlines()
+    begin = lines.index("Proposals, by the fitted score threshold:")
+    return lines[begin + 1 : lines.index("", begin)]
+
+
+def test_what_is_shown_by_a_fitted_threshold(tmp_path: Path) -> None:
+    params = small_params(3, review=FITTED)
+    paths = build_campaign(tmp_path, params, done=2, through="proposals")
+    fitted = artifacts.read_proposals(paths.proposals("b02")).fitted(0.5)
+    assert fitted is not None
+    assert fitted.found == "b01"
+    first, second = shown(status_text(paths, params))
+    # By hand, of the table in builders_campaign: 6 objects and 3 units of T.
+    nothing_known = "shown from a score of 0.5, because nothing is known of it yet"
+    assert first == f"  b01: {nothing_known}; it saved 50.0 %"
+    saving = f"{100 * (fitted.expected_saving or 0):.1f} %"
+    words = f"which would have saved {saving} of the time on b01"
+    assert second == f"  b02: shown from a score of {fitted.score:g}, {words}"
+    fixed = small_params(3, review={"score_threshold": 0.3})
+    assert "fitted" not in status_text(paths, fixed)
+
+
+def test_damaged_thresholds_are_named(tmp_path: Path) -> None:
+    params = small_params(2, review=FITTED)
+    for damage in ([{"score": 3}], [5], 5):
+        paths = build_campaign(tmp_path / str(damage), params)
+        content = read_json(paths.proposals("b01"))
+        write_json(paths.proposals("b01"), {**content, "thresholds": damage})
+        text = status_text(paths, params)
+        assert "data/proposals/b01.json, at thresholds: not those that boxloop writes" in text
+        assert rows_of(text)["b01"] == "done"
+
+
+def test_a_review_s_iou_that_is_not_accounted_has_no_saving(tmp_path: Path) -> None:
+    params = small_params(2, review={**FITTED, "iou_threshold": 0.6})
+    paths = build_campaign(tmp_path, params)
+    (line,) = shown(status_text(paths, params))
+    assert line == "  b01: shown from a score of 0.5, because nothing is known of it yet"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.submissions import append, assemble, latest, missing, part, read
-from boxloop.core.types import Boxes, Corrections
+from boxloop.core.types import Boxes, Corrections, FittedThreshold
 from boxloop.errors import ArtifactError, ReviewPending, UserError
 from builders import any_boxes, boxes, corrections, proposals, proposed
 
@@ -230,6 +230,26 @@ def test_what_was_shown_stays_whatever_thresholds_the_parts_had():
     assert result.proposals.boxes["a"].scores.tolist() == [0.9]
     assert result.proposals.score_floor == 0.01
     assert result.proposals.detector == "faster, ssd"
+
+
+def test_what_was_expected_stays_where_all_was_shown_by_that():
+    fitted = (FittedThreshold(0.5, 0.5, 0.3, "b00"),)
+
+    def by(item, thresholds):
+        return replace(item, proposals=replace(item.proposals, thresholds=thresholds))
+
+    parts = by(entry("b", 1), fitted), by(entry("ac", 2), fitted)
+    assert assemble(parts, OFFERED).proposals.thresholds == fitted
+    assert assemble([parts[0], entry("ac", 2)], OFFERED).proposals.thresholds == ()
+
+
+def test_of_what_nothing_was_shown_not_even_a_sure_proposal_counts_as_shown():
+    low, none = entry("b", 1, threshold=0.1), entry("ac", 2, threshold=1.0)
+    sure = {i: replace(b, scores=np.ones(len(b))) for i, b in none.proposals.boxes.items()}
+    none = replace(none, proposals=replace(none.proposals, boxes=sure))
+    result = assemble([low, none], OFFERED)
+    assert result.score_threshold == 0.1
+    assert [len(result.shown()[i]) for i in "ac"] == [0, 0]
 
 
 def test_images_come_from_other_batches_too():

@@ -1,6 +1,6 @@
 import pytest
 
-from boxloop.core.labeled_set import merge
+from boxloop.core.labeled_set import merge, split
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import UserError
 from builders import boxes, corrections, proposed
@@ -34,3 +34,35 @@ def test_what_does_not_fit_is_refused(image, label, batch, message):
     item = corrections({image: proposed()}, {image: boxes((label, 0, 0, 1, 1))}, batch=batch)
     with pytest.raises(UserError, match=message):
         merge(FIRST, item)
+
+
+def many(count):
+    table = {f"i{n}": boxes(("cat", 0, 0, 1 + n, 9)) for n in range(count)}
+    return LabeledSet(("cat",), ("b00",), table)
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "held"),
+    [(9, 0.33, 3), (8, 0.33, 3), (30, 0.33, 10), (2, 0.01, 1), (6, 0.99, 5), (4, 0.5, 2)],
+)
+def test_a_split_holds_out_a_share_and_leaves_both_parts_something(count, fraction, held):
+    whole = many(count)
+    rest, out = split(whole, fraction, 0)
+    assert (len(rest), len(out)) == (count - held, held)
+    assert {**rest.boxes, **out.boxes} == whole.boxes
+    assert not set(rest.boxes) & set(out.boxes)
+    for part in (rest, out):
+        assert list(part.boxes) == [i for i in whole.boxes if i in part.boxes]
+        assert (part.classes, part.batches) == (whole.classes, whole.batches)
+
+
+def test_the_seed_chooses_what_is_held_out():
+    chosen = {seed: tuple(split(many(30), 0.33, seed)[1].boxes) for seed in (0, 0, 1, 2)}
+    assert chosen[0] == tuple(split(many(30), 0.33, 0)[1].boxes)
+    assert len(set(chosen.values())) == 3
+    assert chosen[0] != tuple(many(30).boxes)[:10]
+
+
+def test_one_image_cannot_be_split():
+    with pytest.raises(ValueError, match="1 image cannot be split"):
+        split(many(1), 0.5, 0)

@@ -55,6 +55,13 @@ def test_above_keeps_exactly_the_high_scores(value):
     ]
 
 
+def test_from_a_threshold_of_one_nothing_is_shown():
+    found = Boxes.build([(0, 0, 1, 1), (0, 0, 2, 2)], ["a", "a"], [1.0, 0.99999])
+    assert len(found.above(1.0)) == 0
+    assert len(found.above(0.99999)) == 2
+    assert found.reach(1.0).tolist() == [False, False]
+
+
 def test_above_keeps_all_boxes_of_a_person():
     assert len(boxes(("cat", 0, 0, 1, 1)).above(0.9)) == 1
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import Ledger
-from boxloop.core.types import Boxes
+from boxloop.core.types import Boxes, FittedThreshold
 from boxloop.core.workload import (
     PAPER,
     BatchWorkload,
@@ -229,3 +229,46 @@ def test_measured_seconds_are_summed():
     edited = replace(corrections({"a": proposed()}, {"a": Boxes.empty()}), seconds={"a": 2.5})
     assert account(edited, (0.5,), (), {}).seconds == 2.5
     assert account(replace(edited, seconds={}), (0.5,), (), {}).seconds is None
+
+
+HALF = FittedThreshold(0.5, 0.2, 0.4, "b00")
+STRICT = FittedThreshold(0.7, 1.0, 0.0, "b00")
+
+
+def fitted_batch(annotator):
+    """One of two cats proposed at 0.3, shown from 0.2, with an IoU of 0.6."""
+    made = corrections(
+        {"a": proposed(("cat", 0, 0, 10, 6, 0.3))},
+        {"a": boxes(("cat", 0, 0, 10, 10), ("cat", 20, 0, 30, 10))},
+        threshold=0.2,
+        annotator=annotator,
+    )
+    made = replace(made, proposals=replace(made.proposals, thresholds=(HALF, STRICT)))
+    return account(made, (0.5, 0.7), (0.4,), {})
+
+
+def test_a_simulation_counts_each_iou_at_the_threshold_fitted_for_it():
+    batch = fitted_batch("simulated")
+    assert (batch.counted_at(0.5), batch.counted_at(0.7)) == (0.2, 1.0)
+    assert batch.ledger(0.5) == Ledger(kept=1, added=1)
+    assert batch.ledger(0.7) == Ledger(added=2)
+    assert batch.ledger(0.7, 0.2) == Ledger(moved=1, added=1)
+    assert {score for score, _ in batch.ledgers} == {0.2, 0.4, 1.0}
+    assert (batch.fitted(0.5), batch.fitted(0.7), batch.fitted(0.6)) == (HALF, STRICT, None)
+    assert (batch.saving(0.5), batch.saving(0.7)) == (0.5, 0.0)
+    assert total([batch, batch], 0.7).later == Ledger(added=2)
+
+
+def test_people_s_edits_count_at_what_they_were_shown():
+    batch = fitted_batch("fiftyone")
+    assert (batch.counted_at(0.5), batch.counted_at(0.7)) == (0.2, 0.2)
+    assert {score for score, _ in batch.ledgers} == {0.2}
+    assert batch.fitted(0.7) == HALF
+
+
+def test_the_saving_of_a_batch_is_against_drawing_it_by_the_same_prices():
+    batch = fitted_batch("simulated")
+    assert batch.saving(0.5, CostModel(added=2.0, kept=1.0)) == pytest.approx(1 - 3 / 4)
+    assert batch.saving(0.5, CostModel(added=0.0)) == 0.0
+    assert not batch.has(0.6)
+    assert batch.has(0.7)

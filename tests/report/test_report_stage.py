@@ -11,13 +11,14 @@ from PIL import Image
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
-from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
+from boxloop.core.types import Boxes, Corrections, FittedThreshold, ImageRef, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json
 from boxloop.params import Params
 from boxloop.report.build import write_report
 from boxloop.report.console import where_to_look, workload_text
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
+from boxloop.report.fitted import FittedRow, fitted_rows
 from builders_campaign import build_campaign, small_params
 
 
@@ -275,3 +276,45 @@ def test_a_log_that_is_none_is_named(tmp_path: Path, content: dict[str, object])
     write_json(paths.training("b01"), {"format": "boxloop/training@1", **content})
     with pytest.raises(ArtifactError, match=r"b01\.json, at .*: "):
         reported(paths, params)
+
+
+def test_fitted_thresholds_stand_with_what_was_expected_and_what_came(tmp_path: Path) -> None:
+    params = small_params(3, review={"score_threshold": "fitted"})
+    paths = build_campaign(tmp_path, params)
+    results = write_report(paths, params, paths.metrics, paths.report)
+    fitted = artifacts.read_proposals(paths.proposals("b02")).thresholds
+    rows = fitted_rows(results)
+    assert [(row.batch, row.iou) for row in rows] == [
+        ("b01", 0.5),
+        ("b01", 0.7),
+        ("b02", 0.5),
+        ("b02", 0.7),
+    ]
+    assert [row.fitted for row in rows[2:]] == list(fitted)
+    # By hand, of the table in builders_campaign: 3 and 4.5 of 6, then all of 4.
+    assert [row.saved for row in rows] == pytest.approx([0.5, 0.25, 1.0, 1.0])
+    assert (rows[0].shown, rows[0].expected, rows[0].fitted.found) == ("0.5", "unknown", "prior")
+    page = Page((paths.report / "report.html").read_text()).text
+    assert "shown from a score fitted to each batch" in page
+    assert "From which score on each batch's proposals were shown" in page
+    assert "The dotted line" not in page
+    text = workload_text(results)
+    assert "Proposals shown, from a score fitted to each batch" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_batch_of_which_nothing_was_shown_says_why() -> None:
+    nothing = FittedRow("b01", 0.5, FittedThreshold(0.5, 1.0, 0.0, "held-out part of b00"), 0.0)
+    assert (nothing.shown, nothing.expected) == ("nothing", "would cost more than it saves")
+    some = FittedRow("b01", 0.5, FittedThreshold(0.5, 0.4, 0.25, "b00"), 0.0)
+    assert (some.shown, some.expected) == ("0.4", "25.0 %")
+
+
+def test_a_number_needs_no_table_of_thresholds(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    assert fitted_rows(write_report(paths, params, paths.metrics, paths.report)) == []
+    page = Page((paths.report / "report.html").read_text()).text
+    assert "From which score on each batch's" not in page
+    assert "shown from a score of 0.5" in page
+    assert "The dotted line is the threshold in use." in page

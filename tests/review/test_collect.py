@@ -10,14 +10,14 @@ import pytest
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.core.types import Boxes, FittedThreshold, ImageRef, ImageSet, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
 from boxloop.params import ReviewParams
 from boxloop.review.collect import collect
 from builders_reviews import shifted, submission
 
-PEOPLE = ReviewParams(annotator="fiftyone")
-SIMULATED = ReviewParams()
+PEOPLE = ReviewParams(annotator="fiftyone", score_threshold=0.5)
+SIMULATED = ReviewParams(score_threshold=0.5)
 IDS = ("a", "b", "c", "d")
 TRUTH = {i: Boxes.build([(2, 2, 12, 12), (20, 2, 30, 12)], ["cat", "dog"]) for i in IDS}
 
@@ -249,3 +249,26 @@ def test_the_stage_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("annotator", ["simulated", "fiftyone"])
+def test_a_fitted_threshold_is_that_of_the_review_s_iou(campaign, annotator):
+    params = ReviewParams(annotator=annotator, iou_threshold=0.6)
+    path = campaign.paths.proposals("b00")
+    offered = artifacts.read_proposals(path)
+    campaign.submit("b00", 1)
+    if annotator == "simulated":
+        for submitted in campaign.paths.reviews.iterdir():
+            submitted.unlink()
+    with pytest.raises(ArtifactError, match="b00.json has no score threshold fitted at IoU 0.6"):
+        campaign.collect("b00", params)
+    fitted = (FittedThreshold(0.5, 0.2, 0.1, "b"), FittedThreshold(0.6, 0.95, 0.1, "b"))
+    artifacts.write_proposals(path, replace(offered, thresholds=fitted))
+    made = campaign.collect("b00", params)
+    if annotator == "simulated":
+        assert made.score_threshold == 0.95
+        assert made.proposals.thresholds == fitted
+        assert not any("p0" in boxes.ids for boxes in made.boxes.values())
+    else:
+        assert made.score_threshold == 0.5  # what was shown then
+        assert made.proposals.thresholds == ()

@@ -215,6 +215,33 @@ def test_again_computes_nothing_and_a_change_only_what_is_new(done, capsys):
     assert "4 done before, 0 to run" in capsys.readouterr().out
 
 
+def test_a_threshold_is_fitted_anew_without_asking_a_detector(done):
+    path, out, _ = done
+    before, files = modified(out), bytes_of(out)
+    fitted = study_file(
+        path.parent, "fit.yaml", test=TEST_SET, set=changed("review", score_threshold="fitted")
+    )
+    run(load_spec(fitted), out, jobs=2)
+    after = modified(out)
+    touched = {p.parent.name for p in after if after[p] != before.get(p)}
+    assert "proposals" in touched  # they hold the thresholds
+    assert not touched & {"detectors", "training", "labeled"}
+    shown = [r for r in table(out / "results.csv") if r["shown"] == "1"]
+    assert len(shown) == 4 * 2
+    for row in shown:
+        assert row["score_threshold"] == "fitted"
+        cell, threshold = out / "cells" / row["cell"], float(row["iou"])
+        offered = artifacts.read_proposals(cell / "data" / "proposals" / "b01.json")
+        chosen = offered.fitted(threshold)
+        assert chosen.found == "held-out part of b00"
+        wt, _ = by_hand(cell, threshold, chosen.score)
+        assert float(row["wt_reduction"]) == pytest.approx(wt)
+
+    # And back.
+    run(load_spec(path), out, jobs=2)
+    assert bytes_of(out) == files
+
+
 def test_a_failing_cell_does_not_stop_the_others(tmp_path, capsys):
     path = study_file(
         tmp_path,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from boxloop.campaign import artifacts
 from boxloop.tracking.turn_record import read_turn
 from builders_campaign import build_campaign, small_params
 
@@ -26,3 +27,26 @@ def test_people_s_edits_and_seconds_are_metrics(tmp_path: Path) -> None:
     simulated = build_campaign(tmp_path / "simulated", params)
     names = {point.name for point in read_turn(simulated, params, "b01").points}
     assert {"measured_hours", "batch/revision", "edits/kept"}.isdisjoint(names)
+
+
+def test_the_threshold_and_what_it_saved_are_metrics(tmp_path: Path) -> None:
+    params = small_params(3, review={"score_threshold": "fitted"})
+    paths = build_campaign(tmp_path / "fitted", params)
+    fitted = artifacts.read_proposals(paths.proposals("b02")).fitted(0.7)
+    assert fitted is not None
+    record = read_turn(paths, params, "b02")
+    values = {point.name: point.value for point in record.points}
+    assert values["proposals/score_threshold_iou_0.7"] == fitted.score
+    assert values["proposals/expected_saving_iou_0.7"] == fitted.expected_saving
+    assert values["proposals/saving_iou_0.7"] == 1.0
+    assert record.params["review.threshold_judged_by.iou_0.7"] == "b01"
+    assert record.params["review.score_threshold"] == "fitted"
+    first = read_turn(paths, params, "b01")
+    names = {point.name for point in first.points}
+    assert "proposals/expected_saving_iou_0.5" not in names  # nothing was known
+    assert first.params["review.threshold_judged_by.iou_0.5"] == "prior"
+    fixed = build_campaign(tmp_path / "fixed", small_params(2))
+    record = read_turn(fixed, small_params(2), "b01")
+    values = {point.name: point.value for point in record.points}
+    assert values["proposals/score_threshold_iou_0.5"] == 0.5
+    assert not any("judged_by" in name for name in record.params)

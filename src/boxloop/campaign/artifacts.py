@@ -16,10 +16,12 @@ import numpy as np
 
 from boxloop.campaign.schemas import (
     CorrectionsFile,
+    EvidenceFile,
     FaultsFile,
     LabeledFile,
     PrecisionFile,
     ProposalsFile,
+    TrainingFile,
     TruthFile,
     WorkloadFile,
     boxes_in,
@@ -28,6 +30,7 @@ from boxloop.campaign.schemas import (
     parse,
 )
 from boxloop.core.edits import Ledger, diff
+from boxloop.core.evidence import Evidence
 from boxloop.core.training_log import SimNetLog, TrainingLog
 from boxloop.core.types import (
     Batch,
@@ -45,7 +48,7 @@ from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path, require_writable, write_json
 
-_DEEP = ("corrections", "faults")
+_DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
 
 
@@ -163,7 +166,9 @@ def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
 
 
 def _proposals_out(proposals: Proposals) -> dict[str, Any]:
-    return vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
+    content = vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
+    fitted = [asdict(threshold) for threshold in content.pop("thresholds")]
+    return content | {"thresholds": fitted} if fitted else content
 
 
 def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
@@ -230,6 +235,9 @@ def write_workload(path: Path, workload: BatchWorkload) -> None:
     content = asdict(workload)
     ledgers = content.pop("ledgers")
     of_people = {k: content.pop(k) for k in ("timed_images", "edits", "reviewer", "revision")}
+    fitted = content.pop("thresholds")
+    if fitted:
+        content["thresholds"] = fitted
     content["ledgers"] = [
         {"score_threshold": score, "iou_threshold": iou, **ledger}
         for (score, iou), ledger in ledgers.items()
@@ -242,7 +250,7 @@ def write_workload(path: Path, workload: BatchWorkload) -> None:
 def read_workload(path: Path) -> BatchWorkload:
     """Read one file of ``workload/``."""
     file = parse(path, "workload", WorkloadFile)
-    fields = file.model_dump()
+    fields = file.model_dump() | {"thresholds": file.thresholds}
     with name_file(path):
         fields["ledgers"] = {
             (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row)
@@ -258,12 +266,30 @@ def read_workload(path: Path) -> BatchWorkload:
 
 def write_training(path: Path, log: TrainingLog) -> None:
     """Write one file of ``training/``."""
-    write(path, "training", asdict(log))
+    content = dict(vars(log))
+    if log.held_out is None:
+        del content["held_out"]
+    else:
+        content["held_out"] = _proposals_out(log.held_out)
+    write(path, "training", content)
 
 
 def read_training(path: Path) -> TrainingLog:
     """Read one file of ``training/``."""
-    return parse(path, "training", TrainingLog)
+    file = parse(path, "training", TrainingFile)
+    held_out = None if file.held_out is None else _proposals_in(path, file.held_out)
+    with name_file(path):
+        return TrainingLog(**{**vars(file), "held_out": held_out})
+
+
+def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
+    """Write one file of ``evidence/``: of the batches so far, the oldest first."""
+    write(path, "evidence", {"batches": [asdict(item) for item in batches]})
+
+
+def read_evidence(path: Path) -> tuple[Evidence, ...]:
+    """Read one file of ``evidence/``."""
+    return parse(path, "evidence", EvidenceFile).batches
 
 
 def write_simnet(path: Path, log: SimNetLog | None) -> None:

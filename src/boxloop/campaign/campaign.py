@@ -48,7 +48,7 @@ class Campaign:
         return tuple(self.files.get(name, path) for name, path in places.items())
 
     def before(self, turn: str) -> str:
-        """Return the key of the turn before; any where that turn's labels are given.
+        """Return the key of the turn before; any where that turn's labels or evidence are given.
 
         Raises:
             ParamsError: params.yaml does not list the turn.
@@ -56,6 +56,6 @@ class Campaign:
         known = self.params.iterations
         if turn in known:
             return known[turn].previous
-        if "labeled" in self.files:
+        if self.files.keys() & {"labeled", "evidence"}:
             return EMPTY
         raise ParamsError(f"iterations does not list '{turn}': {', '.join(known)}")

@@ -18,6 +18,12 @@ from boxloop.files import write_text
 from boxloop.params import Params, apply_override, chain, check, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+_WATCHED = {
+    "review": ("score_threshold", "iou_threshold"),
+    "account": ("iou_thresholds", "cost_model"),
+}
+"""Single keys that a stage of dvc.yaml names: DVC wants them in params.yaml."""
+
 _ANNOTATOR = {"review", "review.annotator"}
 
 
@@ -92,6 +98,11 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
+    defaults = Params().model_dump(mode="json")
+    for section, names in _WATCHED.items():
+        values = content.setdefault(section, {})
+        for name in names if isinstance(values, dict) else ():
+            values.setdefault(name, defaults[section][name])
     if batches is not None:
         content["iterations"] = chain(batches)
     out = io.StringIO()

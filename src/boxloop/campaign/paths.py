@@ -72,6 +72,7 @@ class CampaignPaths:
     proposals = _Files("proposals")  # what the detector offers on a batch
     corrections = _Files("corrections")  # what became of the proposals
     workload = _Files("workload")  # the edits, counted
+    evidence = _Files("evidence")  # what the batches so far would have cost at other thresholds
     tracked = _Files("tracked")  # that the turn went to MLflow
 
     @property

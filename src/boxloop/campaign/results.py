@@ -93,7 +93,7 @@ def read_results(
         if workload.batch != key:
             raise ArtifactError(f"{path} is the workload of batch {workload.batch}, not of {key}")
         for iou in params.account.iou_thresholds:
-            if (workload.score_threshold, iou) not in workload.ledgers:
+            if not workload.has(iou):
                 raise ArtifactError(
                     f"{path} was not accounted at IoU {iou:g}, which params.yaml lists under"
                     " account.iou_thresholds: 'dvc repro' accounts it again"

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boxloop.core.types import Boxes, BoxesByImage
+from boxloop.core.evidence import Evidence
+from boxloop.core.types import Boxes, BoxesByImage, FittedThreshold
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 
@@ -47,6 +48,28 @@ class ProposalsFile(_Record):
     checkpoint: str
     score_floor: float
     boxes: _BoxTable
+    # Only where the threshold was fitted.
+    thresholds: tuple[FittedThreshold, ...] = ()
+
+
+class TrainingFile(_Record):
+    """One file of ``training/``."""
+
+    steps: int
+    epochs: float
+    images: int
+    losses: tuple[dict[str, float], ...]
+    seconds: float
+    images_per_second: float
+    wait_fraction: float
+    preparing_seconds: float
+    device: str
+    initial_weights: str
+    boxes: int
+    batch_size: int
+    parameters: int
+    # Only where images were held out, to fit a threshold by.
+    held_out: ProposalsFile | None = None
 
 
 class _Counts(_Record):
@@ -104,6 +127,13 @@ class WorkloadFile(_Record):
     edits: _Counts | None = None
     reviewer: str | None = None
     revision: int = 1
+    thresholds: tuple[FittedThreshold, ...] = ()
+
+
+class EvidenceFile(_Record):
+    """One file of ``evidence/``: of all batches up to its own, the oldest first."""
+
+    batches: tuple[Evidence, ...]
 
 
 class _Fault(_Record):

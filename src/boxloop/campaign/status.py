@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.submissions import parse_time, submission_files, take_over
-from boxloop.core.types import SIMULATED, Batch
+from boxloop.campaign.thresholds import in_words
+from boxloop.core.threshold import NO_PROPOSALS
+from boxloop.core.types import SIMULATED, Batch, FittedThreshold
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
-from boxloop.params import Params
+from boxloop.params import FITTED, Params
 from boxloop.terminal import percent
 
 _T = TypeVar("_T")
@@ -55,6 +57,7 @@ class Turn:
         images: images of its batch; None where it has no batch yet.
         objects: its final boxes; None where it is not reviewed.
         workload: its edits; None where they are not accounted.
+        fitted: the threshold that its proposals are shown from, where it was fitted.
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
     """
@@ -64,6 +67,7 @@ class Turn:
     images: int | None = None
     objects: int | None = None
     workload: BatchWorkload | None = None
+    fitted: FittedThreshold | None = None
     damaged: bool = False
     submitted: int = 0
 
@@ -78,7 +82,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     if known is None and not found.notes and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
     found.check_labeled()
-    parts = [_summary(turns, known), _table(turns), _saved(turns, params)]
+    parts = [_summary(turns, known), _table(turns), _shown(turns, params), _saved(turns, params)]
     if found.notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in found.notes))
     if found.damaged:
@@ -184,7 +188,22 @@ class _Reader:
         files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
         submitted = sum(image_id in self._journal for image_id in batch.image_ids)
         damaged = bool(files & self.damaged)
-        return Turn(key, step, len(batch.image_ids), objects, workload, damaged, submitted)
+        fitted = self._fitted(key, offered)
+        return Turn(key, step, len(batch.image_ids), objects, workload, fitted, damaged, submitted)
+
+    def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
+        """Return the threshold that was fitted for people, or for the simulated annotator."""
+        review = self._params.review
+        if offered is None or review.score_threshold != FITTED:
+            return None
+        try:
+            rows = [FittedThreshold(**row) for row in offered.get("thresholds", [])]
+            return next((f for f in rows if f.iou_threshold == review.iou_threshold), None)
+        except (TypeError, ValueError):
+            path = self._paths.proposals(key)
+            self._note(f"{self._name(path)}, at thresholds: not those that boxloop writes")
+            self.damaged.add(path)
+            return None
 
     def _check_newest(self, key: str, times: Mapping[str, datetime]) -> None:
         """Note a journal that has grown since the stage: DVC does not watch that folder."""
@@ -207,9 +226,9 @@ class _Reader:
 
     def _is_current(self, workload: BatchWorkload, batch: Batch, objects: int | None) -> bool:
         """Return whether a workload is about the files that are there; note why not."""
-        name, score = self._name(self._paths.workload(batch.id)), workload.score_threshold
+        name = self._name(self._paths.workload(batch.id))
         for iou in self._params.account.iou_thresholds:
-            if (score, iou) not in workload.ledgers:
+            if not workload.has(iou):
                 self._note(f"{name} was not accounted at IoU {iou:g}: 'dvc repro' does that")
                 return False
         counted = (workload.batch, workload.images)
@@ -269,6 +288,22 @@ def _table(turns: list[Turn]) -> str:
         lines.append(f"{turn.key:<{width}}  {images:>6}  {objects:>7}  {state}")
         begun = begun and turn.step is Step.DONE
     return "\n".join(lines)
+
+
+def _shown(turns: list[Turn], params: Params) -> str:
+    """Say from where on each batch's proposals are shown, and what that was expected to save."""
+    lines = []
+    for turn in turns:
+        if turn.fitted is None or turn.fitted.found == NO_PROPOSALS:
+            continue
+        line = f"  {turn.key}: {in_words(turn.fitted)}"
+        iou = params.review.iou_threshold
+        if turn.workload is not None and turn.workload.has(iou):
+            model = find_cost_model(params.account.cost_model)
+            saved = turn.workload.saving(iou, model)
+            line += f"; it saved {percent(saved)}"
+        lines.append(line)
+    return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
 
 
 def _saved(turns: list[Turn], params: Params) -> str:

@@ -188,6 +188,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     times = {i: _time_of(chosen[i], i) for i in image_ids}
     finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]
     offers = [source.proposals for source in sources]
+    fitted = {offer.thresholds for offer in offers}
     return Corrections(
         proposals=Proposals(
             batch=proposals.batch,
@@ -195,6 +196,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
             checkpoint=_join(offer.checkpoint for offer in offers),
             score_floor=min(offer.score_floor for offer in offers),
             boxes={i: _offered(chosen[i], i, threshold) for i in image_ids},
+            # What was expected of the batch holds only where all of it was shown by that.
+            thresholds=fitted.pop() if len(fitted) == 1 else (),
         ),
         score_threshold=threshold,
         annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
@@ -229,8 +232,7 @@ def take_over(batch: str) -> str:
 
 def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:
     boxes = source.proposals.boxes[image_id]
-    assert boxes.scores is not None
-    hidden = (boxes.scores >= threshold) & (boxes.scores < source.score_threshold)
+    hidden = boxes.reach(threshold) & ~boxes.reach(source.score_threshold)
     return boxes.select(~hidden)
 
 

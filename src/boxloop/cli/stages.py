@@ -88,6 +88,7 @@ def _speaks() -> bool:
 
 IMAGES = "Read: all images [data/images.json]."
 LABELED = "Read: everything labeled before the turn [data/labeled/PREVIOUS.json]."
+EVIDENCE = "Read: what the batches before cost at any threshold [data/evidence/PREVIOUS.json]."
 CORRECTIONS = "Read: the corrected batch [data/corrections/TURN.json]."
 
 
@@ -159,6 +160,7 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
     images=IMAGES,
     labeled="Written: nothing labeled [data/labeled/empty.json].",
     detector="Written: the empty detector [data/detectors/empty.pt].",
+    evidence="Written: no batch to fit a threshold by [data/evidence/empty.json].",
     tracked="Written: nothing tracked [data/tracked/empty.json].",
 )
 def start(campaign: Campaign, turn: str, _: Any) -> None:
@@ -182,6 +184,10 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
         print(f"{turn}: nothing is labeled yet, so this detector proposes nothing")
         return
     print(f"{turn}: {log.steps} steps on {log.images} images {_speed(log)}")
+    if log.held_out is not None:
+        print(
+            f"{turn}: {len(log.held_out.boxes)} images were held out first, to fit a threshold by"
+        )
     if log.wait_fraction > WAITED_LONG and not campaign.params.train.workers:
         print(
             f"{turn}: the model waited long; 'train.workers: 4' has 4 processes decode and"
@@ -196,13 +202,22 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
     images=IMAGES,
     batch="Read: the batch [data/batches/TURN.json].",
     detector="Read: the detector [data/detectors/TURN.pt].",
+    evidence=EVIDENCE,
+    labeled=LABELED,
+    training="Read: how the detector was trained [data/training/TURN.json].",
     out="Written: the proposals [data/proposals/TURN.json].",
 )
 def propose(campaign: Campaign, turn: str, found: Any) -> None:
     """Propose boxes for a batch."""
+    from boxloop.campaign.thresholds import in_words
+    from boxloop.core.types import SIMULATED
+
     if found is not None:
         boxes = sum(map(len, found.boxes.values()))
         print(f"{found.batch}: {boxes} proposals on {len(found.boxes)} images")
+        people = campaign.params.review.annotator != SIMULATED
+        for fitted in found.thresholds[: 1 if people else None]:
+            print(f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted)}")
 
 
 @stage(
@@ -219,6 +234,8 @@ def merge(campaign: Campaign, turn: str, result: Any) -> None:
 @stage(
     turn=True,
     corrections=CORRECTIONS,
+    evidence=EVIDENCE,
+    judged="Written: the same with this batch [data/evidence/TURN.json].",
     out="Written: the edits [data/workload/TURN.json].",
 )
 def account(campaign: Campaign, turn: str, result: Any) -> None:

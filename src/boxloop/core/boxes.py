@@ -36,15 +36,23 @@ def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple
         (row, column) pairs in the order of matching. Of equal IoUs the lower row, then the lower
         column comes first, so the result is the same on every machine.
     """
-    rows, columns = np.nonzero(allowed & (iou >= minimum))
-    order = np.lexsort((columns, rows, -iou[rows, columns]))
     free_rows, free_columns = np.ones(iou.shape[0], bool), np.ones(iou.shape[1], bool)
     pairs = []
-    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+    for row, column in candidates(iou, allowed, minimum):
         if free_rows[row] and free_columns[column]:
             free_rows[row] = free_columns[column] = False
             pairs.append((row, column))
     return pairs
+
+
+def candidates(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
+    """Return the (row, column) pairs that :func:`match` goes through, in its order.
+
+    A subset of the rows has the same order among its own pairs.
+    """
+    rows, columns = np.nonzero(allowed & (iou >= minimum))
+    order = np.lexsort((columns, rows, -iou[rows, columns]))
+    return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
 
 
 def same_label(a: Boxes, b: Boxes) -> NDArray[np.bool_]:

@@ -1,6 +1,8 @@
-"""Merge a corrected batch into the labeled set."""
+"""Merge a corrected batch into the labeled set, and split one in two."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from boxloop.core.types import Boxes, Corrections, LabeledSet
 from boxloop.errors import UserError
@@ -33,3 +35,29 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
     for image_id, boxes in corrections.boxes.items():
         merged[image_id] = Boxes.build(boxes.xyxy, boxes.labels.tolist())
     return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)
+
+
+def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, LabeledSet]:
+    """Split a labeled set at random into a part to train on and a part to hold out.
+
+    Args:
+        labeled: at least two images.
+        fraction: of the images to hold out; at least one is, and at least one is not.
+        seed: of the choice.
+
+    Returns:
+        The rest and the held-out part, each in the order of ``labeled``.
+
+    Raises:
+        ValueError: there are fewer than two images.
+    """
+    count = len(labeled)
+    if count < 2:
+        raise ValueError(f"{count} image cannot be split in two")
+    held = min(max(round(fraction * count), 1), count - 1)
+    chosen = set(np.random.default_rng(seed).permutation(count)[:held].tolist())
+    parts: tuple[dict[str, Boxes], dict[str, Boxes]] = ({}, {})
+    for number, (image_id, boxes) in enumerate(labeled.boxes.items()):
+        parts[number in chosen][image_id] = boxes
+    rest, out = (LabeledSet(labeled.classes, labeled.batches, part) for part in parts)
+    return rest, out

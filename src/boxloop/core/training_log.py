@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boxloop.core.types import Proposals
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,14 @@ class TrainingLog(_Log):
         boxes: boxes of the images.
         batch_size: images per step.
         parameters: numbers in the model that training could change.
+        held_out: what another detector, trained on the rest of the images, proposed for some of
+            them; its batch says of what. None where none were held out.
     """
 
     boxes: int
     batch_size: int
     parameters: int
+    held_out: Proposals | None = None
 
     @classmethod
     def of_nothing(cls) -> TrainingLog:

@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
 
+NOTHING = 1.0
+"""The score threshold at which no proposal is shown."""
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -89,9 +92,19 @@ class Boxes:
         scores = None if self.scores is None else self.scores[chosen]
         return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
 
+    def reach(self, threshold: float) -> NDArray[np.bool_]:
+        """Return (n,) whether each box scores at least ``threshold``.
+
+        From a threshold of 1.0 (``NOTHING``) on none does, not even a box of that score: who asks
+        for nothing to be shown gets nothing. All do where there are no scores.
+        """
+        if self.scores is None:
+            return np.ones(len(self), dtype=bool)
+        return np.asarray((self.scores >= threshold) & (threshold < NOTHING))
+
     def above(self, threshold: float) -> Boxes:
-        """Return the boxes that score at least ``threshold``; all where there are no scores."""
-        return self if self.scores is None else self.select(self.scores >= threshold)
+        """Return the boxes that :meth:`reach` ``threshold``: at 1.0 none, whatever they score."""
+        return self if self.scores is None else self.select(self.reach(threshold))
 
     @classmethod
     def empty(cls, *, scored: bool = False) -> Boxes:
@@ -249,6 +262,27 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class FittedThreshold:
+    """A score threshold that was chosen for one batch, and what is expected of it.
+
+    Attributes:
+        iou_threshold: IoU from which a proposal counts as right.
+        score: proposals that score less are not shown; ``NOTHING`` shows none.
+        expected_saving: fraction of the time (WT) to draw every box of the batch; 0 where nothing
+            is shown, None where nothing was known.
+        found: what it was judged by, in words: "held-out part of b00", "b01, b02", "prior".
+    """
+
+    iou_threshold: float
+    score: float
+    expected_saving: float | None
+    found: str
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.score <= 1, f"a score threshold lies in [0, 1], got {self.score:g}")
+
+
+@dataclass(frozen=True)
 class Proposals:
     """A detector's boxes on one batch, to be reviewed.
 
@@ -258,6 +292,7 @@ class Proposals:
         checkpoint: digest of the checkpoint that made them.
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.
+        thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
     """
 
     batch: str
@@ -265,10 +300,15 @@ class Proposals:
     checkpoint: str
     score_floor: float
     boxes: BoxesByImage
+    thresholds: tuple[FittedThreshold, ...] = ()
 
     def __post_init__(self) -> None:
         for image_id, boxes in self.boxes.items():
             _require(boxes.scores is not None, f"{image_id}: proposals need scores")
+
+    def fitted(self, iou_threshold: float) -> FittedThreshold | None:
+        """Return the threshold that was fitted for an IoU; None where none was."""
+        return next((f for f in self.thresholds if f.iou_threshold == iou_threshold), None)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from boxloop.core.boxes import iou_matrix, match, same_label
 from boxloop.core.edits import EDITS, Ledger, diff, judge
-from boxloop.core.types import Boxes, BoxesByImage, Corrections
+from boxloop.core.types import Boxes, BoxesByImage, Corrections, FittedThreshold
 from boxloop.params.registry import COST_MODELS
 
 MOVE_IOU = 0.1
@@ -140,6 +140,7 @@ class BatchWorkload:
         edits: a person's exact edits, by id; None for a simulated annotator.
         reviewer: who did it, where known; several names are joined by ", ".
         revision: as in the corrections; more than 1 where the batch was redone.
+        thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
     """
 
     batch: str
@@ -155,16 +156,41 @@ class BatchWorkload:
     edits: Ledger | None = None
     reviewer: str | None = None
     revision: int = 1
+    thresholds: tuple[FittedThreshold, ...] = ()
 
     @property
     def measured_seconds(self) -> float | None:
         """The seconds where every image was measured, else None."""
         return self.seconds if self.timed_images == self.images else None
 
+    def fitted(self, iou_threshold: float) -> FittedThreshold | None:
+        """Return the threshold that counts at an IoU, if it is one that was fitted.
+
+        In a simulation each IoU has its own: the labels are the truth at any. People's edits are of
+        what they saw, so there it is the one that was shown.
+        """
+        if self.edits is None:
+            return next((f for f in self.thresholds if f.iou_threshold == iou_threshold), None)
+        return next((f for f in self.thresholds if f.score == self.score_threshold), None)
+
+    def counted_at(self, iou_threshold: float) -> float:
+        """Return the score threshold that counts at an IoU: the fitted one, or the one shown."""
+        fitted = self.fitted(iou_threshold)
+        return self.score_threshold if fitted is None else fitted.score
+
     def ledger(self, iou_threshold: float, score_threshold: float | None = None) -> Ledger:
-        """Return the edits at these thresholds; the score threshold is the shown one by default."""
-        score = self.score_threshold if score_threshold is None else score_threshold
+        """Return the edits at these thresholds; see :meth:`counted_at` for the default."""
+        score = self.counted_at(iou_threshold) if score_threshold is None else score_threshold
         return self.ledgers[(score, iou_threshold)]
+
+    def has(self, iou_threshold: float) -> bool:
+        """Return whether the edits were counted at an IoU."""
+        return (self.counted_at(iou_threshold), iou_threshold) in self.ledgers
+
+    def saving(self, iou_threshold: float, cost_model: CostModel = PAPER) -> float:
+        """Return the fraction of the time to draw every box of the batch that was saved in it."""
+        drawing = cost_model.cost(Ledger(added=self.objects))
+        return 1 - cost_model.cost(self.ledger(iou_threshold)) / drawing if drawing else 0.0
 
 
 def account(
@@ -188,6 +214,7 @@ def account(
     else:
         floor = corrections.proposals.score_floor
         scores.update(score for score in score_thresholds if score >= floor)
+        scores.update(fitted.score for fitted in corrections.proposals.thresholds)
     final, ledgers = corrections.boxes, {}
     for score in sorted(scores):
         shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
@@ -207,6 +234,7 @@ def account(
         edits=compare_all(corrections.shown(), final, diff) if corrections.by_person else None,
         reviewer=corrections.reviewer,
         revision=corrections.revision,
+        thresholds=corrections.proposals.thresholds,
     )
 
 

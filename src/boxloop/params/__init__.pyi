@@ -7,6 +7,7 @@ from .loading import (
 )
 from .sections import (
     EMPTY,
+    FITTED,
     NAME,
     SIMNET,
     AccountParams,
@@ -30,6 +31,7 @@ from .sections import (
 
 __all__ = [
     "EMPTY",
+    "FITTED",
     "NAME",
     "SIMNET",
     "AccountParams",

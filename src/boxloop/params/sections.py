@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, FORMATS, ORDERINGS
 
@@ -23,6 +23,18 @@ Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
 AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
 CostModelName = Annotated[str, AfterValidator(COST_MODELS.check)]
+FITTED: Literal["fitted"] = "fitted"
+"""The ``review.score_threshold`` that is chosen anew for every batch."""
+
+
+def _score_threshold(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != FITTED and not (number and 0 <= value <= 1):
+        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r}")
+    return value
+
+
+ScoreThreshold = Annotated[float | Literal["fitted"], BeforeValidator(_score_threshold)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 Halves = Literal["left_right", "top_bottom"]
@@ -180,7 +192,9 @@ class TrainParams(Section):
         weight_decay: of weight matrices and kernels; biases and norm layers have none.
         schedule: of the learning rate.
         augment: random changes of the training images.
-        seed: of the random weights, the order of the images and their changes.
+        held_out: fraction of the first batch for which a detector trained on the rest of it
+            proposes first, to fit the review's score threshold by; 0 does without.
+        seed: of the random weights, the order of the images and their changes, the images held out.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         workers: processes that read and augment images beside the training.
     """
@@ -197,6 +211,7 @@ class TrainParams(Section):
     weight_decay: NonNegative = 1e-4
     schedule: Schedule = "one_cycle"
     augment: tuple[Augmentation, ...] = ("hflip",)
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.33
     seed: Seed = 0
     device: str = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
@@ -221,15 +236,23 @@ class ReviewParams(Section):
 
     Attributes:
         annotator: "simulated" compares with the truth; "fiftyone" asks people, in its App.
-        score_threshold: proposals that score less are not shown.
+        score_threshold: proposals that score less are not shown; "fitted" is chosen for each batch
+            by what it would have saved on the batches before it.
         iou_threshold: IoU from which the simulated annotator leaves a proposal as it is.
         idle_seconds: a pause of a person that is longer is cut off at this length.
     """
 
     annotator: AnnotatorName = "simulated"
-    score_threshold: Fraction = 0.5
+    score_threshold: ScoreThreshold = "fitted"
     iou_threshold: IoU = 0.5
     idle_seconds: PositiveFloat = 60.0
+
+    @property
+    def shown_from(self) -> str:
+        """From which score on proposals are shown, in words."""
+        if self.score_threshold == FITTED:
+            return "a score fitted to each batch"
+        return f"a score of {self.score_threshold:g}"
 
 
 class AccountParams(Section):
@@ -302,6 +325,11 @@ class Params(Section):
     iterations: dict[str, Iteration] = {"b00": Iteration(previous=EMPTY)}
 
     @property
+    def judged_ious(self) -> tuple[float, ...]:
+        """IoU thresholds that score thresholds are fitted for: the review's, then the accounts'."""
+        return tuple(dict.fromkeys((self.review.iou_threshold, *self.account.iou_thresholds)))
+
+    @property
     def unused(self) -> set[str]:
         """Sections that the campaign's results do not depend on, because nothing is computed."""
         return set() if self.features.weights == SIMNET else {"simnet"}
@@ -329,7 +357,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _shown_are_stored(self) -> Params:
         threshold, floor = self.review.score_threshold, self.propose.score_floor
-        if threshold < floor:
+        if threshold != FITTED and threshold < floor:
             raise ValueError(
                 f"review.score_threshold is {threshold:g}, but propose.score_floor {floor:g} stores"
                 " nothing that scores less: lower the floor, or raise the threshold"

@@ -14,9 +14,10 @@ from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
 from boxloop.files import write_json, write_text
-from boxloop.params import Params
+from boxloop.params import FITTED, Params
 from boxloop.report import figures, tables
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
+from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.terminal import minutes, percent
@@ -65,6 +66,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         sums={iou: campaign.edits(iou) for iou in thresholds},
         kinds=EDITS,
         paper_costs=campaign.cost_model == PAPER,
+        fitted=fitted_rows(campaign),
         hours_per_box=campaign.seconds_per_box / 3600,
         duration=_duration,
         minutes=minutes,
@@ -171,13 +173,18 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Picture]:
         )
     )
     if rows := tables.what_if(campaign):
+        threshold = params.review.score_threshold
+        fixed = None if threshold == FITTED else threshold
+        used = "The dotted line is the threshold in use."
+        if fixed is None:
+            used = "Each batch was shown from a threshold of its own, see the table above."
         best = max(rows, key=lambda r: r[f"wt_reduction_iou_{ious[0]:g}"])
         result.append(
             Picture(
                 "thresholds.svg",
-                figures.what_if(campaign, params.review.score_threshold),
+                figures.what_if(campaign, fixed),
                 "Time that the whole campaign would have saved, had the review shown the proposals"
-                " from another score on. The dotted line is the threshold in use.",
+                f" of every batch from one score on. {used}",
                 "Line chart of the time saved against the review's score threshold; at IoU"
                 f" {ious[0]:g} it is highest at {best['score_threshold']:g}.",
                 title="What if other proposals had been shown?",

@@ -14,6 +14,7 @@ from rich.table import Table
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
+from boxloop.report.fitted import FittedRow, fitted_rows
 from boxloop.terminal import minutes, percent
 
 if TYPE_CHECKING:
@@ -40,10 +41,25 @@ def workload_text(campaign: CampaignResults) -> str:
     if not campaign.workloads:
         return "No batch is done yet: 'dvc repro' runs the campaign."
     parts: list[RenderableType] = [_table(campaign, iou) for iou in campaign.iou_thresholds]
+    if rows := fitted_rows(campaign):
+        parts.append(_fitted_table(rows))
     if not campaign.complete:
         done, planned = len(campaign.workloads), len(campaign.planned)
         parts.append(f"{done} of {planned} batches are done.")
     return as_text(parts)
+
+
+def _fitted_table(rows: Iterable[FittedRow]) -> Table:
+    table = plain_table("Proposals shown, from a score fitted to each batch", padding=(0, 1))
+    table.add_column("Batch")
+    for name in ("IoU", "From", "Expected to save", "Saved"):
+        table.add_column(name, justify="right")
+    table.add_column("Judged by")
+    for row in rows:
+        saved = percent(row.saved)
+        values = (f"{row.iou:g}", row.shown, row.expected, saved, escape(row.fitted.found))
+        table.add_row(row.batch, *values)
+    return table
 
 
 def effort_text(effort: Effort, campaign: CampaignResults) -> str:

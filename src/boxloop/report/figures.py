@@ -113,8 +113,8 @@ def precision(axes: Axes, campaign: CampaignResults) -> None:
 
 
 @as_svg
-def what_if(axes: Axes, campaign: CampaignResults, shown_at: float) -> None:
-    """Draw the savings in WT against the review's score threshold."""
+def what_if(axes: Axes, campaign: CampaignResults, shown_at: float | None) -> None:
+    """Draw the savings in WT against the review's score threshold; mark the one in use, if any."""
     rows = tables.what_if(campaign)
     for i, iou in enumerate(campaign.iou_thresholds):
         axes.plot(
@@ -123,7 +123,8 @@ def what_if(axes: Axes, campaign: CampaignResults, shown_at: float) -> None:
             label=f"time (W$_T$), IoU {iou:g}",
             **look(i),
         )
-    axes.axvline(shown_at, color="#555555", linestyle=":", label="review.score_threshold")
+    if shown_at is not None:
+        axes.axvline(shown_at, color="#555555", linestyle=":", label="review.score_threshold")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="score threshold of the review", ylabel="work saved")
     _percent(axes)

@@ -13,6 +13,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
+from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import TOLERANCE
 from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
@@ -62,9 +63,10 @@ def collect(
         _spare_simulation(offered, before, submitted, out)
     annotator = annotators.create(params, truth, submitted)
     table = {ref.id: ref for ref in refs}
+    threshold = shown_from(params, offered, proposals)
     try:
         with name_file(proposals):
-            corrected = annotator.review(offered, table, params.score_threshold)
+            corrected = annotator.review(offered, table, threshold)
     except ReviewPending:
         write_text(paths.pending, f"{offered.batch}\n")
         raise

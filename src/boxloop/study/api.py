@@ -277,7 +277,8 @@ def simulate(
         params: all parameters; defaults without it.
         progress: called with (what, done, in all).
         **sections: of params.yaml, over ``params``: ``order={"strategy": "random"}``,
-            ``batch={"size": 40}``, ``train={"steps": 100, "weights": "none"}``, ...
+            ``batch={"size": 40}``, ``train={"steps": 100, "weights": "none"}``,
+            ``review={"score_threshold": 0.3}`` instead of a threshold fitted to each batch, ...
 
     Returns:
         The order, the batches, and the workload after each of them.

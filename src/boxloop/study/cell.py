@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.core.types import Proposals
 from boxloop.errors import ArtifactError
@@ -49,11 +49,15 @@ def run(
     _count_anew(campaign, counted)
     artifacts.write_order(paths.order, artifacts.read_order(order))
     pipeline.batch(campaign)
-    if not (paths.labeled(EMPTY).exists() and paths.detector(EMPTY).exists()):
+    begun = (paths.labeled(EMPTY), paths.detector(EMPTY), paths.evidence(EMPTY))
+    if not all(path.exists() for path in begun):
         pipeline.start(campaign)
     with campaign.reporting("turn") as report:
         for number, key in enumerate(keys):
             _train(campaign, previous, key)
+            if paths.proposals(key).exists() and not paths.corrections(key).exists():
+                # Counted anew, perhaps: the proposals stay, what is shown of them may not.
+                thresholds.refit(paths, campaign.params, key)
             for stage, out in (
                 (pipeline.propose, paths.proposals(key)),
                 (pipeline.review, paths.corrections(key)),
@@ -79,7 +83,7 @@ def _count_anew(campaign: Campaign, counted: Mapping[str, Any]) -> None:
     if mark.exists() and read_json(mark) == counted:
         return
     for key in campaign.params.iterations:
-        for path in (paths.workload(key), paths.corrections(key)):
+        for path in (paths.workload(key), paths.evidence(key), paths.corrections(key)):
             path.unlink(missing_ok=True)
     write_json(mark, counted)
 

@@ -121,7 +121,7 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
         ("Features", ", ".join(_features(grid)) or "none"),
         ("Seeds", ", ".join(str(seed) for seed in grid.seeds)),
         ("A seed sets", ", ".join(study.spec.axes.seeded)),
-        ("Proposals shown", f"from a score of {review.score_threshold:g}"),
+        ("Proposals shown", f"from {review.shown_from}"),
         ("Cells done", f"{len(outcome.finished)} of {len(study.cells)}"),
     ]
 

@@ -22,14 +22,16 @@ _TOTALS = (*_COUNTS, "wb", "wt", "wb_reduction", "wt_reduction")
 def workload_rows(cell: Cell, paths: CampaignPaths) -> list[Row]:
     """Return a cell's totals, a row per IoU and score threshold.
 
-    ``wt`` is in units of T; ``shown`` is 1 at the review's threshold, which the tables use.
+    ``wt`` is in units of T; ``shown`` is 1 at the review's threshold, which the tables use: a
+    number, or "fitted", each batch at its own.
     """
     campaign = read_results(paths, cell.params)
     shown = cell.params.review.score_threshold
     rows = []
     for iou in campaign.iou_thresholds:
-        for score in sorted({*campaign.what_if_scores(), shown}):
-            totals = campaign.totals(iou, score)
+        scores: list[float | str] = [*sorted({*campaign.what_if_scores()} - {shown}), shown]
+        for score in scores:
+            totals = campaign.totals(iou, score if isinstance(score, float) else None)
             where = {"iou": iou, "score_threshold": score, "shown": int(score == shown)}
             values = {name: getattr(totals, name) for name in _TOTALS}
             rows.append({**_identity(cell), **where, **values})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxloop.campaign.results import CampaignResults
+from boxloop.campaign.thresholds import shown_from, with_batch, with_thresholds
 from boxloop.core import batching
+from boxloop.core.evidence import Evidence
 from boxloop.core.labeled_set import merge
 from boxloop.core.ordering import find_strategy, order
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
 from boxloop.core.workload import Totals, account, find_cost_model
 from boxloop.errors import DatasetError
-from boxloop.params import SIMNET, FeaturesParams, Params, SimNetParams
+from boxloop.params import FITTED, SIMNET, FeaturesParams, Params, SimNetParams
 from boxloop.review.simulated import SimulatedAnnotator
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
     """
     from boxloop.models import detectors
     from boxloop.models.average_precision import average_precision
+    from boxloop.models.detectors import held_out
     from boxloop.models.detectors.empty import EmptyDetector
 
     if dataset.truth is None:
@@ -89,10 +93,15 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
     batches = batching.plan(ordered.image_ids, keys, **params.batch.model_dump())
     annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
     labeled, detector = LabeledSet(classes, (), {}), None
+    evidence: tuple[Evidence, ...] = ()
     proposed, workloads = [], []
     for number, batch in enumerate(batches):
         say("turn", number, len(batches))
         refs = images.subset(list(labeled.boxes))
+        held = None
+        fitted = params.review.score_threshold == FITTED
+        if fitted and held_out.holds_out(params.train, labeled):
+            held = held_out.propose_for_held_out(params.train, labeled, refs)
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
             detector, _ = detectors.train(params.train, labeled, refs)
         else:
@@ -103,7 +112,10 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
             batch_size=params.propose.batch_size,
         )
         offered = Proposals(batch.id, detector.name, "", params.propose.score_floor, boxes)
-        corrected = annotator.review(offered, images.by_id(), params.review.score_threshold)
+        offered = with_thresholds(params, offered, evidence, held, labeled.boxes)
+        threshold = shown_from(params.review, offered, Path(batch.id))
+        corrected = annotator.review(offered, images.by_id(), threshold)
+        evidence = with_batch(params, evidence, corrected)
         a = params.account
         precision = average_precision(boxes, corrected.boxes)
         workloads.append(account(corrected, a.iou_thresholds, a.score_thresholds, precision))

@@ -167,7 +167,7 @@ def _approach(params: Params) -> str:
 def _note(params: Params, campaign: CampaignResults) -> str:
     lines = [
         f"**{params.track.campaign}**: {_approach(params)} ordering, {params.train.detector},"
-        f" proposals shown from a score of {params.review.score_threshold:g}.",
+        f" proposals shown from {params.review.shown_from}.",
         "",
         f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
+from boxloop.core.workload import BatchWorkload
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten, measured_hours
 
-_FORMAT = 1
+_FORMAT = 2
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
 _TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
@@ -129,6 +130,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
             "detector.digest": _checkpoint_digest(paths, key),
             "annotator": workload.annotator,
             **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
+            **_judged_by(workload, campaign.iou_thresholds),
         },
         points=(*_curves(training, started), *points),
         simnet=tuple(_simnet_points(paths, params)),
@@ -176,6 +178,11 @@ def _batch_values(campaign: CampaignResults) -> dict[str, float]:
     workload = campaign.workloads[-1]
     values: dict[str, float] = {"batch/images": workload.images, "batch/objects": workload.objects}
     for iou in campaign.iou_thresholds:
+        values[f"proposals/score_threshold_iou_{iou:g}"] = workload.counted_at(iou)
+        values[f"proposals/saving_iou_{iou:g}"] = workload.saving(iou, campaign.cost_model)
+        fitted = workload.fitted(iou)
+        if fitted is not None and fitted.expected_saving is not None:
+            values[f"proposals/expected_saving_iou_{iou:g}"] = fitted.expected_saving
         ledger = workload.ledger(iou)
         for kind in (*EDITS, "additions", "removals"):
             values[f"edits/{kind}_iou_{iou:g}"] = getattr(ledger, kind)
@@ -185,6 +192,12 @@ def _batch_values(campaign: CampaignResults) -> dict[str, float]:
         values["batch/revision"] = workload.revision
         values |= {f"edits/{kind}": getattr(workload.edits, kind) for kind in EDITS}
     return values
+
+
+def _judged_by(workload: BatchWorkload, ious: Sequence[float]) -> dict[str, str]:
+    """Return how the fitted thresholds were found, by name of the parameter."""
+    found = {f"review.threshold_judged_by.iou_{iou:g}": workload.fitted(iou) for iou in ious}
+    return {name: fitted.found for name, fitted in found.items() if fitted is not None}
 
 
 def _training_values(training: TrainingLog) -> dict[str, float]:

@@ -108,7 +108,7 @@ def test_only_images_that_nobody_touched_get_the_newest_proposals(open_session, 
 def test_another_threshold_shows_other_proposals_where_nobody_began(open_session, paths):
     open_session().app.mark("img00")
     path = paths.root / "params.yaml"
-    path.write_text(path.read_text().replace('"fiftyone"', '"fiftyone", "score_threshold": 0.1'))
+    path.write_text(path.read_text().replace('"score_threshold": 0.5', '"score_threshold": 0.1'))
     session = open_session()
     assert offered(session, "img00") == ["cat", "dog", "cat"]
     assert offered(session, "img01") == ["cat", "dog", "cat", "dog"]

@@ -7,14 +7,15 @@ import pytest
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import Boxes
-from boxloop.errors import ReviewPending, SessionError, UserError
+from boxloop.core.types import Boxes, FittedThreshold
+from boxloop.errors import ArtifactError, ReviewPending, SessionError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session
 from boxloop.review.fiftyone.app_process import bind
-from boxloop.review.fiftyone.session_inputs import ReviewRequest
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
+from boxloop.review.fiftyone.shown_proposals import ShownProposals, dumps, loads
 from builders_reviews import submission
-from builders_sessions import campaign, images
+from builders_sessions import campaign, images, offer
 from builders_terminals import environment
 
 
@@ -39,6 +40,28 @@ def review(paths, batch=None, *, overrides=(), **options):
         **(settings | options),
     )
     return "\n".join(said)
+
+
+def test_the_session_says_from_which_score_on_proposals_are_drawn(paths):
+    fitted = (FittedThreshold(0.5, 0.75, 0.321, "b00"), FittedThreshold(0.7, 0.1, 0.2, "b00"))
+    offer(paths, "b01", images(2, first=2), thresholds=fitted)
+    fit = ("review.score_threshold=fitted",)
+    params = load_params(paths.root / "params.yaml", fit)
+    made = read_assignment(paths, params, ReviewRequest("b01", "ann"))
+    words = "shown from a score of 0.75, which would have saved 32.1 % of the time on b00"
+    assert made.shown == words
+    assert {item.score_threshold for item in made.items} == {0.75}
+    assert [len(item.drawn) for item in made.items] == [2, 2]  # of 0.9, 0.8, 0.7 and 0.2
+    record = loads(dumps(ShownProposals.of(made.items[0])), made.items[0].image)
+    assert record.item.proposals.thresholds == fitted
+    submit(paths, "b01")
+    again = read_assignment(paths, params, ReviewRequest("b01", "ann", redo=True))
+    assert again.shown == ""
+    fixed = load_params(paths.root / "params.yaml")
+    with pytest.raises(UserError, match="submitted already"):
+        read_assignment(paths, fixed, ReviewRequest("b01", "ann"))
+    with pytest.raises(ArtifactError, match="b00.json has no score threshold fitted"):
+        read_assignment(paths, params, ReviewRequest("b00", "ann"))
 
 
 def submit(paths, key, image_ids=None):

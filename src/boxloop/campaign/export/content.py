@@ -8,6 +8,7 @@ import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.thresholds import shown_from
 from boxloop.core.types import SIMULATED, Boxes, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
@@ -54,7 +55,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
 
 
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
-    """Collect the proposals of a batch that reach ``review.score_threshold``.
+    """Collect the proposals of a batch that are shown, by ``review.score_threshold``.
 
     Raises:
         ParamsError: there is no such batch.
@@ -63,7 +64,7 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     require_batch(params, key)
     images = artifacts.read_images(paths.images)
     proposals = artifacts.read_proposals(paths.proposals(key))
-    threshold = params.review.score_threshold
+    threshold = shown_from(params.review, proposals, paths.proposals(key))
     boxes = {image_id: b.above(threshold) for image_id, b in proposals.boxes.items()}
     refs = artifacts.subset_of(images, list(boxes), paths.proposals(key))
     about = (

@@ -10,6 +10,7 @@ from boxloop import __version__
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.export.content import proposals_tag, require_batch
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
 from boxloop.datasets.formats.coco import tag_id
@@ -105,7 +106,8 @@ def import_file(
             " before: --redo replaces those labels (the old ones stay in reviews/)"
         )
     boxes = _require_valid(file, chosen, images)
-    final, notes = _pair(paths, params, offered, chosen, boxes, key)
+    threshold = shown_from(params.review, offered, paths.proposals(key))
+    final, notes = _pair(paths, threshold, offered, chosen, boxes, key)
     left_out = len(found) - len(chosen)
     if left_out:
         notes.append(f"Left out: {_images(left_out)} of other batches")
@@ -114,7 +116,7 @@ def import_file(
         notes.append(f"Not looked at: the outlines or masks of {_boxes(outlines)}")
     submission = Corrections(
         offered,
-        params.review.score_threshold,
+        threshold,
         KIND,
         final,
         reviewer=reviewer,
@@ -208,14 +210,13 @@ def _require_valid(
 
 def _pair(
     paths: CampaignPaths,
-    params: Params,
+    threshold: float,
     offered: Proposals,
     chosen: Sequence[ReviewedImage],
     boxes: Mapping[str, Boxes],
     key: str,
 ) -> tuple[dict[str, Boxes], list[str]]:
     """Give the boxes the ids of their proposals; return notes as well."""
-    threshold = params.review.score_threshold
     shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
     prefix = tag_id(proposals_tag(paths, key), "")
     # An id without the prefix is of other proposals, and names none of these.

@@ -62,7 +62,8 @@ class Assignment:
     """The images of one session, in the batch's order.
 
     ``batch_images`` are the ids of all images of the batch, whoever reviews them; in a ``redo``,
-    images that were submitted before are open again.
+    images that were submitted before are open again. ``shown`` says in words from which score on
+    proposals are drawn, where that was fitted.
     """
 
     batch: str
@@ -72,6 +73,7 @@ class Assignment:
     reviewer: str
     part: Part = Part()
     redo: bool = False
+    shown: str = ""
 
 
 def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> Item:

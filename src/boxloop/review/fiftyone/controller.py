@@ -139,6 +139,7 @@ class ReviewController:
             "reviewer": assignment.reviewer,
             "part": str(assignment.part) if assignment.part.of > 1 else None,
             "redo": assignment.redo,
+            "shown": assignment.shown,
             "idle_seconds": self._idle_seconds,
             "classes": list(assignment.classes),
             "samples": [[i.sample_id, i.image_id, i.reviewed] for i in images],
@@ -328,6 +329,6 @@ def _by_source(images: Sequence[ReviewedImage]) -> list[list[ReviewedImage]]:
     for image in images:
         item = image.shown.item
         p = item.proposals
-        key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold)
+        key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds)
         groups.setdefault(key, []).append(image)
     return list(groups.values())

@@ -208,6 +208,7 @@ def _greeting(assignment: Assignment) -> str:
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"
         f"{done}. The App takes a few seconds to start."
+        + (f"\nProposals: {assignment.shown}." if assignment.shown else "")
     )
 
 

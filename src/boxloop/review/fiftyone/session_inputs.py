@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.types import Corrections, ImageRef
 from boxloop.core.workload import BatchWorkload, account
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path
-from boxloop.params import Params
+from boxloop.params import FITTED, Params
 from boxloop.review.fiftyone.assignment import Assignment, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
 from boxloop.review.people import read_submissions
@@ -83,13 +84,16 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
         images,
         image_set.classes,
         submissions.latest(read_submissions(paths, params.iterations)),
-        score_threshold=params.review.score_threshold,
+        score_threshold=shown_from(params.review, proposals, path),
         reviewer=request.reviewer,
         part=Part.parse(request.part),
         redo=request.redo,
     )
     if not assignment.items:
         raise UserError(_why_empty(assignment))
+    fitted = proposals.fitted(params.review.iou_threshold)
+    if params.review.score_threshold == FITTED and fitted is not None and not request.redo:
+        return replace(assignment, shown=in_words(fitted))
     return assignment
 
 
@@ -141,7 +145,7 @@ def _workload(
     if not path.exists():
         return None
     workload = artifacts.read_workload(path)
-    usable = all((workload.score_threshold, iou) in workload.ledgers for iou in ious)
+    usable = all(workload.has(iou) for iou in ious)
     return workload if usable else None
 
 

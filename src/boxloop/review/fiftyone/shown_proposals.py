@@ -11,13 +11,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from boxloop.core.edits import TOLERANCE
-from boxloop.core.types import Boxes, ImageRef, Proposals
+from boxloop.core.types import Boxes, FittedThreshold, ImageRef, Proposals
 from boxloop.review.fiftyone.assignment import Item
 from boxloop.review.validation import RawBox
 
@@ -90,6 +90,7 @@ def dumps(shown: ShownProposals) -> str:
         "checkpoint": proposals.checkpoint,
         "score_floor": proposals.score_floor,
         "score_threshold": item.score_threshold,
+        "thresholds": [asdict(fitted) for fitted in proposals.thresholds],
         "proposals": _rows(proposals.boxes[image.id]),
         "start": _rows(item.start),
         "names": dict(shown.names),
@@ -116,6 +117,8 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
             _text(content["checkpoint"]),
             _number(content["score_floor"]),
             boxes,
+            # A record of boxloop 0.1 has none.
+            tuple(_fitted(row) for row in content.get("thresholds", [])),
         )
         item = Item(
             image,
@@ -131,6 +134,12 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
         return ShownProposals(item, names)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of boxloop's: {error}") from None
+
+
+def _fitted(row: Mapping[str, Any]) -> FittedThreshold:
+    iou, score, saving = row["iou_threshold"], row["score"], row["expected_saving"]
+    expected = None if saving is None else _number(saving)
+    return FittedThreshold(_number(iou), _number(score), expected, _text(row["found"]))
 
 
 def _text(value: Any) -> str:

@@ -285,6 +285,8 @@
       h("div", { style: muted }, overview.first_batch
         ? "Nothing is proposed yet: draw every object of these images."
         : "The boxes that you see are proposals of the detector. Make them right."),
+      overview.shown && !overview.first_batch
+        && h("div", { "data-boxloop": "shown", style: muted }, `Proposals: ${overview.shown}.`),
       h(Progress, { value: overview.reviewed, of: total }),
       waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },
         overview.reviewed ? "Go on with the next image" : "Start with the first image"),

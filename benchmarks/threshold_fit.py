@@ -1,0 +1,104 @@
+"""How near a fitted score threshold comes to the best one, on campaigns that are finished.
+
+    python benchmarks/threshold_fit.py FOLDER [FOLDER ...]
+
+Each folder is a campaign (or a cell of a study) with ``data/corrections/*.json``, simulated, so
+that any threshold could have been shown. Nothing is trained: the stored proposals are compared with
+the final boxes. Percent of WT saved over all batches, the first one drawn, at IoU 0.5 and 0.7: with
+fixed thresholds; as fitted, batch by batch, to the batches before; with the best single threshold
+in hindsight; and with the best one of each batch. What was held out of the first training is used
+where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned with this.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from boxloop.campaign import artifacts
+from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.threshold import fit
+from boxloop.core.types import Corrections
+from boxloop.core.workload import PAPER
+from boxloop.params import EMPTY
+
+IOUS = (0.5, 0.7)
+FIXED = (0.3, 0.5)
+
+
+def read(folder: Path) -> tuple[list[Corrections], list[Evidence]]:
+    """Read the batches of a campaign, and what was held out of its first training."""
+    paths = sorted((folder / "data" / "corrections").glob("*.json"))
+    batches = [artifacts.read_corrections(path) for path in paths]
+    if not batches:
+        raise SystemExit(f"{folder}/data/corrections has no file")
+    labels = batches[0].boxes
+    held = []
+    for path in sorted((folder / "data" / "training").glob("*.json")):
+        found = artifacts.read_training(path).held_out
+        if found is not None and set(found.boxes) <= set(labels):
+            final = {image_id: labels[image_id] for image_id in found.boxes}
+            held.append(sweep(found.batch, found.boxes, final, IOUS, found.score_floor))
+    return batches, held
+
+
+def row(batches: Sequence[Corrections], held: Sequence[Evidence], iou: float) -> list[float]:
+    """Return percent saved: fixed, fitted, best in hindsight, best of each batch."""
+    first = sum(map(len, batches[0].boxes.values()))
+    judged = [
+        sweep(b.batch, b.proposals.boxes, b.boxes, IOUS, b.proposals.score_floor)
+        for b in batches[1:]
+    ]
+    objects = first + sum(item.objects for item in judged)
+    costs = [item.costs(iou, PAPER) for item in judged]
+    fitted, known, chosen = 0.0, list(held), []
+    for batch, item, cost in zip(batches[1:], judged, costs, strict=True):
+        found = fit(known, iou, floor=batch.proposals.score_floor)
+        place = int(np.argmin(np.abs(np.array(item.scores) - found.score)))
+        fitted += float(cost[place])
+        chosen.append(found.score)
+        if batch.proposals.detector != EMPTY:
+            known.append(item)
+    common = set.intersection(*(set(item.scores) for item in judged))
+    single = min(
+        sum(c[i.scores.index(score)] for c, i in zip(costs, judged, strict=True))
+        for score in common
+    )
+    fixed = [
+        sum(
+            PAPER.cost(item.ledger(iou, score)) if score in item.scores else np.nan
+            for item in judged
+        )
+        for score in FIXED
+    ]
+    print("  chosen:", ", ".join(f"{score:g}" for score in chosen))
+    each = sum(float(cost.min()) for cost in costs)
+    totals = [*fixed, fitted, single, each]
+    return [100 * (1 - (first + total) / objects) for total in totals]
+
+
+def main(folders: Sequence[str]) -> None:
+    """Print a table per folder."""
+    if not folders:
+        raise SystemExit("name the folders of finished campaigns")
+    names = [*(f"fixed {score:g}" for score in FIXED), "fitted", "best single", "best of each"]
+    worst = np.inf
+    for folder in folders:
+        batches, held = read(Path(folder))
+        print(folder, "(with images held out)" if held else "")
+        for iou in IOUS:
+            values = row(batches, held, iou)
+            worst = min(worst, values[2] - values[3])
+            cells = ", ".join(f"{n} {v:.1f}" for n, v in zip(names, values, strict=True))
+            print(
+                f"  IoU {iou:g}: {cells}; fitted against the best single one: "
+                f"{values[2] - values[3]:+.1f}"
+            )
+    print(f"fitted against the best single threshold at worst: {worst:+.1f} points")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

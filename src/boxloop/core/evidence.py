@@ -1,0 +1,172 @@
+"""Count what one batch would have cost at every score threshold.
+
+A batch's proposals were made by a detector that had not seen its images, and are stored down to a
+low score. So, once its final boxes are known, the edits follow from the geometry at any threshold,
+as in :func:`boxloop.core.workload.compare`, whatever was shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from boxloop.core.boxes import candidates, iou_matrix, same_label
+from boxloop.core.edits import EDITS, Ledger
+from boxloop.core.types import NOTHING, Boxes, BoxesByImage, Floats
+from boxloop.core.workload import MOVE_IOU, CostModel
+
+CANDIDATES = tuple(round(0.05 + 0.025 * step, 3) for step in range(37))
+"""Score thresholds that are judged, 0.05 to 0.95, beside that of showing nothing."""
+
+
+@dataclass(frozen=True)
+class SweptEdits:
+    """The edits of one class at one IoU threshold, each kind with a count per score threshold.
+
+    Kept, moved, relabeled and removed proposals count under the class that was proposed, added
+    boxes under their own.
+    """
+
+    iou_threshold: float
+    label: str
+    kept: tuple[int, ...]
+    moved: tuple[int, ...]
+    relabeled: tuple[int, ...]
+    removed: tuple[int, ...]
+    added: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        counts = [getattr(self, kind) for kind in EDITS]
+        if len({len(row) for row in counts}) > 1 or min(itertools.chain(*counts), default=0) < 0:
+            raise ValueError(f"edits of {self.label}: one count, not below 0, per score threshold")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a batch would have cost at each score threshold.
+
+    Attributes:
+        batch: what was judged: the batch's id, or "held-out part of b00".
+        images: number of images.
+        objects: number of final boxes.
+        scores: thresholds, ascending; the last one is ``NOTHING``.
+        edits: per IoU threshold and class.
+    """
+
+    batch: str
+    images: int
+    objects: int
+    scores: tuple[float, ...]
+    edits: tuple[SweptEdits, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in itertools.pairwise(self.scores))
+        if not self.scores or self.scores[-1] != NOTHING or not rising:
+            raise ValueError(f"scores of {self.batch} must rise to {NOTHING:g}")
+        if any(len(row.kept) != len(self.scores) for row in self.edits):
+            raise ValueError(f"edits of {self.batch} need a count per score threshold")
+
+    @property
+    def iou_thresholds(self) -> tuple[float, ...]:
+        """The IoU thresholds that were judged."""
+        return tuple(dict.fromkeys(row.iou_threshold for row in self.edits))
+
+    def ledger(self, iou_threshold: float, score: float) -> Ledger:
+        """Return the edits of all classes at these thresholds, which were judged."""
+        place = self.scores.index(score)
+        rows = [row for row in self.edits if row.iou_threshold == iou_threshold]
+        return Ledger(**{k: sum(getattr(row, k)[place] for row in rows) for k in EDITS})
+
+    def costs(self, iou_threshold: float, model: CostModel) -> Floats:
+        """Return (S,) the time in units of T at each of ``scores``; the last draws every box."""
+        total = np.zeros(len(self.scores))
+        for row in self.edits:
+            if row.iou_threshold == iou_threshold:
+                for kind in EDITS:
+                    total += getattr(model, kind) * np.array(getattr(row, kind), dtype=np.float64)
+        return total
+
+
+def sweep(
+    batch: str,
+    proposed: BoxesByImage,
+    final: BoxesByImage,
+    iou_thresholds: Sequence[float],
+    floor: float,
+) -> Evidence:
+    """Count the edits of a batch at every candidate score threshold.
+
+    The counts are those of :func:`boxloop.core.workload.compare`. Pairs are looked for once per
+    image, and matched anew only at scores where a proposal that overlaps an object comes or goes.
+
+    Args:
+        batch: what the evidence is called.
+        proposed: all stored proposals by image id.
+        final: the final boxes of the same images.
+        iou_thresholds: IoU from which a proposal counts as right.
+        floor: proposals that score less were not stored, so no lower threshold is judged.
+    """
+    scores = (*(score for score in CANDIDATES if score >= floor), NOTHING)
+    labels = sorted({str(name) for b in (*proposed.values(), *final.values()) for name in b.labels})
+    steps = {
+        iou: {name: [[0] * (len(scores) + 1) for _ in EDITS] for name in labels}
+        for iou in dict.fromkeys(iou_thresholds)
+    }
+    for image_id, boxes in final.items():
+        _sweep_image(steps, proposed.get(image_id, Boxes.empty(scored=True)), boxes, scores)
+    edits = []
+    for iou, by_label in steps.items():
+        for name, rows in by_label.items():
+            # The last place is beyond all thresholds.
+            counts = (tuple(itertools.accumulate(row[:-1])) for row in rows)
+            edits.append(SweptEdits(iou, name, *counts))
+    objects = sum(map(len, final.values()))
+    return Evidence(batch, len(final), objects, scores, tuple(edits))
+
+
+_KEPT, _MOVED, _RELABELED, _REMOVED, _ADDED = range(len(EDITS))
+
+_Steps = Mapping[float, Mapping[str, list[list[int]]]]
+"""By IoU, class and kind: how a count differs at each score threshold from the one below it."""
+
+
+def _sweep_image(steps: _Steps, shown: Boxes, final: Boxes, scores: Sequence[float]) -> None:
+    """Add the edits of one image."""
+    assert shown.scores is not None
+    # A proposal is shown at the thresholds of places 0 to below its level; at NOTHING none is.
+    levels = np.searchsorted(scores[:-1], shown.scores, side="right")
+    shown, level = shown.select(levels > 0), levels[levels > 0].tolist()
+    iou, same = iou_matrix(shown.xyxy, final.xyxy), same_label(shown, final)
+    names, final_names = shown.labels.tolist(), final.labels.tolist()
+    moves = candidates(iou, same, MOVE_IOU)
+    for threshold, by_label in steps.items():
+        for row, name in enumerate(names):
+            by_label[name][_REMOVED][0] += 1
+            by_label[name][_REMOVED][level[row]] -= 1
+        for name in final_names:
+            by_label[name][_ADDED][0] += 1
+        passes = (
+            (_KEPT, candidates(iou, same, threshold)),
+            (_RELABELED, candidates(iou, ~same, threshold)),
+            (_MOVED, moves),
+        )
+        # The pairs are the same at all thresholds between two levels of proposals that have one.
+        tops = sorted({level[row] for _, pairs in passes for row, _ in pairs}, reverse=True)
+        for top, below in itertools.pairwise([*tops, 0]):
+            rows, columns = set[int](), set[int]()
+            for kind, pairs in passes:
+                for row, column in pairs:
+                    if level[row] >= top and row not in rows and column not in columns:
+                        rows.add(row)
+                        columns.add(column)
+                        changed = by_label[names[row]]
+                        for edits, change in (
+                            (changed[kind], 1),
+                            (changed[_REMOVED], -1),
+                            (by_label[final_names[column]][_ADDED], -1),
+                        ):
+                            edits[below] += change
+                            edits[top] -= change

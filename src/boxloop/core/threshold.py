@@ -1,0 +1,101 @@
+"""Choose the score threshold from which a batch's proposals are shown.
+
+It is the one that would have cost least on what was corrected so far, judged by proposals for
+images that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn
+to turn and their scores shift, so the newest evidence counts most; where there is little of it, the
+choice stays near a prior. Where even the best threshold is expected to save nothing, none is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from boxloop.core.evidence import Evidence
+from boxloop.core.types import NOTHING, FittedThreshold
+from boxloop.core.workload import PAPER, CostModel
+
+PRIOR = 0.5
+"""The threshold where nothing is known: a usual choice, and what ``boxloop init`` once set."""
+
+STRENGTH = 20.0
+"""How firmly the prior holds, in boxes: a threshold that is off by d from it counts 20 d^2 boxes
+more. At a distance of 0.2 that is 0.8 boxes, which a handful of images outweighs; between
+thresholds that cost the same, the one nearer to the prior is chosen."""
+
+DECAY = 0.5
+"""What a batch's evidence counts against that of the batch after it."""
+
+FITTED_TO_NOTHING = "prior"
+"""How a threshold was found where there was no evidence."""
+
+NO_PROPOSALS = "nothing to show"
+"""How a threshold was found for the detector that proposes nothing."""
+
+
+def fit(
+    evidence: Sequence[Evidence],
+    iou_threshold: float,
+    model: CostModel = PAPER,
+    *,
+    floor: float = 0.0,
+) -> FittedThreshold:
+    """Choose the score threshold for the next batch.
+
+    Minimises, over the thresholds that all evidence has, ``sum(DECAY**age * cost) + STRENGTH *
+    (threshold - PRIOR)**2`` in units of T; of equal ones the higher, which shows less. Nothing is
+    shown where the chosen threshold would have saved nothing on that evidence.
+
+    Args:
+        evidence: of the batches so far, the oldest first.
+        iou_threshold: IoU from which a proposal counts as right; evidence without it is left out.
+        model: what edits cost.
+        floor: of the scores that were stored; no threshold is below it.
+    """
+    known = [item for item in evidence if iou_threshold in item.iou_thresholds]
+    scores = _common([item.scores for item in known], floor)
+    if not known or len(scores) == 0:
+        return FittedThreshold(iou_threshold, max(PRIOR, floor), None, FITTED_TO_NOTHING)
+    cost, drawing = np.zeros(len(scores)), 0.0
+    for age, item in enumerate(reversed(known)):
+        costs = item.costs(iou_threshold, model)
+        cost += DECAY**age * costs[[item.scores.index(score) for score in scores]]
+        drawing += DECAY**age * float(costs[-1])
+    total = np.round(cost + STRENGTH * (np.array(scores) - PRIOR) ** 2, 9)
+    best = int(np.flatnonzero(total == total.min())[-1])
+    saved, found = drawing - float(cost[best]), _in_words([item.batch for item in known])
+    if saved <= 0:
+        return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
+    return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
+
+
+def fit_all(
+    evidence: Sequence[Evidence],
+    iou_thresholds: Iterable[float],
+    model: CostModel = PAPER,
+    *,
+    floor: float = 0.0,
+) -> tuple[FittedThreshold, ...]:
+    """Choose a threshold per IoU; see :func:`fit`."""
+    return tuple(fit(evidence, iou, model, floor=floor) for iou in dict.fromkeys(iou_thresholds))
+
+
+def no_proposals(
+    iou_thresholds: Iterable[float], *, floor: float = 0.0
+) -> tuple[FittedThreshold, ...]:
+    """Return the thresholds for a detector that proposes nothing: the prior, which is as good."""
+    score = max(PRIOR, floor)
+    ious = dict.fromkeys(iou_thresholds)
+    return tuple(FittedThreshold(iou, score, None, NO_PROPOSALS) for iou in ious)
+
+
+def _common(grids: Sequence[Sequence[float]], floor: float) -> list[float]:
+    """Return the thresholds that all grids have, without that of showing nothing."""
+    common = set.intersection(*map(set, grids)) if grids else set()
+    return sorted(score for score in common if floor <= score < NOTHING)
+
+
+def _in_words(batches: Sequence[str]) -> str:
+    """List the batches; of many, only the first and the last."""
+    return ", ".join(batches) if len(batches) <= 4 else f"{batches[0]} to {batches[-1]}"

@@ -1,0 +1,116 @@
+import pytest
+
+from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
+from boxloop.core.threshold import PRIOR, fit, fit_all, no_proposals
+from boxloop.core.types import NOTHING, FittedThreshold
+from boxloop.core.workload import CostModel
+from builders import boxes, proposed
+
+SCORES = (0.3, 0.5, 0.7, NOTHING)
+
+
+def evidence(added, removed, batch="b01", iou=0.5, scores=SCORES):
+    """Evidence of one class, of boxes that are added and removed at each score."""
+    none = (0,) * len(scores)
+    objects = added[-1]
+    kept = tuple(objects - count for count in added)
+    row = SweptEdits(iou, "cat", kept, none, none, tuple(removed), tuple(added))
+    return Evidence(batch, 10, objects, scores, (row,))
+
+
+# 100 objects: at 0.3 it costs 10 + 100/2, at 0.5 20 + 20/2, at 0.7 40 + 2/2
+CLEAR = evidence((10, 20, 40, 100), (100, 20, 2, 0))
+STRICT = evidence((10, 50, 40, 100), (300, 20, 2, 0), "b02")
+
+
+def test_the_cheapest_threshold_is_chosen_with_what_it_would_have_saved():
+    assert fit([CLEAR], 0.5) == FittedThreshold(0.5, 0.5, pytest.approx(0.7), "b01")
+    assert fit([STRICT], 0.5) == FittedThreshold(0.5, 0.7, pytest.approx(0.59), "b02")
+
+
+def test_the_newest_batch_counts_most():
+    # at 0.5 they cost 30 and 60, at 0.7 both 41
+    assert fit([STRICT, CLEAR], 0.5).score == 0.5  # 30 + 60/2 < 41 + 41/2
+    assert fit([CLEAR, STRICT], 0.5).score == 0.7  # 60 + 30/2 > 41 + 41/2
+
+
+def test_the_expected_saving_is_weighted_like_the_cost():
+    found = fit([CLEAR, STRICT], 0.5)
+    assert found.expected_saving == pytest.approx(1 - (41 + 20.5) / 150)
+    assert found.found == "b01, b02"
+
+
+def test_little_evidence_stays_near_the_prior_and_much_does_not():
+    # one box fewer to draw at 0.3 is worth more than 20 * 0.2**2 = 0.8 boxes, half a box is not
+    assert fit([evidence((1, 2, 2, 9), (0, 0, 0, 0))], 0.5).score == 0.3
+    assert fit([evidence((1, 2, 2, 9), (1, 0, 0, 0))], 0.5).score == 0.5
+
+
+def test_of_thresholds_that_cost_the_same_the_one_near_the_prior_is_chosen():
+    scores = (0.1, 0.3, 0.7, 0.9, NOTHING)
+    found = fit([evidence((2, 2, 2, 2, 9), (0,) * 5, scores=scores)], 0.5)
+    assert found.score == 0.7  # as near as 0.3, and shows less
+
+
+def test_nothing_is_shown_where_that_is_expected_to_cost_more_than_it_saves():
+    bad = evidence((95, 98, 99, 100), (100, 20, 4, 0))
+    assert fit([bad], 0.5) == FittedThreshold(0.5, NOTHING, 0.0, "b01")
+    even = evidence((98, 98, 98, 100), (100, 20, 4, 0))
+    assert fit([even], 0.5).score == NOTHING
+    good = evidence((98, 98, 98, 100), (100, 20, 3, 0))
+    assert fit([good], 0.5) == FittedThreshold(0.5, 0.7, pytest.approx(0.005), "b01")
+
+
+def test_the_cost_model_prices_the_edits():
+    free = CostModel(removed=0.0)
+    assert fit([CLEAR], 0.5, free).score == 0.3
+    assert fit([CLEAR], 0.5, free).expected_saving == pytest.approx(0.9)
+    assert fit([CLEAR], 0.5, CostModel(removed=9.0)).score == 0.7
+    assert fit([CLEAR], 0.5, CostModel(removed=0.5, added=0.0)).score == NOTHING
+
+
+def test_without_evidence_it_is_the_prior():
+    assert fit([], 0.5) == FittedThreshold(0.5, PRIOR, None, "prior")
+    assert fit([CLEAR], 0.7) == FittedThreshold(0.7, PRIOR, None, "prior")
+    assert fit([], 0.5, floor=0.6).score == 0.6
+    assert fit([CLEAR], 0.5, floor=0.8) == FittedThreshold(0.5, 0.8, None, "prior")
+
+
+def test_what_was_not_stored_cannot_be_chosen():
+    free = CostModel(removed=0.0)
+    assert fit([CLEAR], 0.5, free, floor=0.31).score == 0.5
+    short = evidence((20, 40, 100), (20, 2, 0), "b02", scores=SCORES[1:])
+    assert fit([CLEAR, short], 0.5, free).score == 0.5
+
+
+def test_each_iou_has_a_threshold_of_its_own():
+    shown = proposed(*[("cat", 20 * i, 0, 20 * i + 10, 6, 0.2) for i in range(9)])
+    final = boxes(*[("cat", 20 * i, 0, 20 * i + 10, 10) for i in range(9)])
+    judged = sweep("b01", {"a": shown}, {"a": final}, (0.5, 0.7), 0.05)
+    half, strict = fit_all([judged], (0.5, 0.7, 0.5))
+    assert half == FittedThreshold(0.5, 0.2, 1.0, "b01")
+    assert strict == FittedThreshold(0.7, NOTHING, 0.0, "b01")
+
+
+def test_many_batches_are_named_by_the_first_and_the_last():
+    names = ["held-out part of b00", "b01", "b02", "b03", "b04"]
+    items = [evidence((10, 20, 40, 100), (100, 20, 2, 0), name) for name in names]
+    assert fit(items[:4], 0.5).found == "held-out part of b00, b01, b02, b03"
+    assert fit(items, 0.5).found == "held-out part of b00 to b04"
+
+
+def test_a_detector_that_proposes_nothing_has_nothing_to_show():
+    assert no_proposals((0.5, 0.7, 0.5)) == (
+        FittedThreshold(0.5, PRIOR, None, "nothing to show"),
+        FittedThreshold(0.7, PRIOR, None, "nothing to show"),
+    )
+    assert no_proposals((0.5,), floor=0.6)[0].score == 0.6
+
+
+def test_the_candidates_are_what_the_documents_say():
+    assert (CANDIDATES[0], CANDIDATES[1], CANDIDATES[-1], len(CANDIDATES)) == (
+        0.05,
+        0.075,
+        0.95,
+        37,
+    )

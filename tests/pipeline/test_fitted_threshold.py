@@ -1,0 +1,111 @@
+"""A tiny campaign with a fitted score threshold, through the real dvc."""
+
+import shutil
+
+import pytest
+from campaigns import TINY, init, repro, run, snapshot
+
+from boxloop.campaign import artifacts
+from boxloop.core.edits import Ledger
+from boxloop.core.evidence import sweep
+from boxloop.core.threshold import fit
+from boxloop.files import file_digest
+
+FITTED = (
+    *TINY,
+    "review.score_threshold=fitted",
+    "account.iou_thresholds=[0.3, 0.7]",
+    "track.enabled=false",
+)
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    folder = init(tmp_path_factory.mktemp("campaigns") / "fitted", *FITTED)
+    folder.joinpath("repro.log").write_text(repro(folder).stdout)
+    return folder
+
+
+def proposals(folder, key):
+    return artifacts.read_proposals(folder / f"data/proposals/{key}.json")
+
+
+@pytest.mark.timeout(280)
+def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campaign):
+    held = artifacts.read_training(campaign / "data/training/b01.json").held_out
+    first = artifacts.read_labeled(campaign / "data/labeled/b00.json").boxes
+    assert held.batch == "held-out part of b00"
+    assert len(held.boxes) == 3  # a third of 8
+    assert set(held.boxes) < set(first)
+    final = {image_id: first[image_id] for image_id in held.boxes}
+    judged = sweep(held.batch, held.boxes, final, (0.5, 0.3, 0.7), 0.05)
+    wanted = tuple(fit([judged], iou, floor=0.01) for iou in (0.5, 0.3, 0.7))
+    assert proposals(campaign, "b01").thresholds == wanted
+    log = (campaign / "repro.log").read_text()
+    assert "b01: 3 images were held out first, to fit a threshold by" in log
+    assert "b01 at IoU 0.3: " in log
+
+
+def test_b02_is_judged_by_b01(campaign):
+    assert artifacts.read_evidence(campaign / "data/evidence/b00.json") == ()
+    known = artifacts.read_evidence(campaign / "data/evidence/b01.json")
+    made = artifacts.read_corrections(campaign / "data/corrections/b01.json")
+    assert known == (sweep("b01", made.proposals.boxes, made.boxes, (0.5, 0.3, 0.7), 0.01),)
+    wanted = tuple(fit(known, iou, floor=0.01) for iou in (0.5, 0.3, 0.7))
+    assert proposals(campaign, "b02").thresholds == wanted
+    assert artifacts.read_training(campaign / "data/training/b02.json").held_out is None
+    both = artifacts.read_evidence(campaign / "data/evidence/b02.json")
+    assert both[:1] == known
+    assert [item.batch for item in both] == ["b01", "b02"]
+
+
+def test_each_iou_is_accounted_at_its_own_threshold(campaign):
+    for key in ("b01", "b02"):
+        offered = proposals(campaign, key)
+        made = artifacts.read_corrections(campaign / f"data/corrections/{key}.json")
+        assert made.score_threshold == offered.fitted(0.5).score
+        workload = artifacts.read_workload(campaign / f"data/workload/{key}.json")
+        known = artifacts.read_evidence(campaign / f"data/evidence/{key}.json")[-1]
+        for iou in (0.3, 0.7):
+            score = offered.fitted(iou).score
+            assert workload.ledger(iou) == known.ledger(iou, score)
+            if score == 1.0:
+                assert workload.ledger(iou) == Ledger(added=workload.objects)
+
+
+def test_status_says_what_is_shown(campaign):
+    text = run(campaign, "boxloop", "status").stdout
+    assert "Proposals, by the fitted score threshold:\n  b01: " in text
+    assert "Judged by" in (campaign / "data/report/report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_number_trains_nothing_anew_and_back_again_everything_is_as_before(campaign, tmp_path):
+    folder, before = tmp_path / "copy", snapshot(campaign)
+    shutil.copytree(campaign, folder)
+    params = folder / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("score_threshold: fitted", "score_threshold: 0.4"))
+    assert "score_threshold: 0.4" in params.read_text()
+    out = repro(folder).stdout
+    assert "Running stage 'propose@b01'" in out
+    assert "Running stage 'train@" not in out
+    assert proposals(folder, "b01").thresholds == ()
+    made = artifacts.read_corrections(folder / "data/corrections/b01.json")
+    assert made.score_threshold == 0.4
+    params.write_text(text)
+    repro(folder)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_holding_images_out_changes_no_bit_of_the_detector(campaign, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(campaign, folder)
+    checkpoint = "data/detectors/b01.pt"
+    done = run(folder, "boxloop", "train", "b01", "--set", "train.held_out=0")
+    assert "held out" not in done.stdout
+    assert artifacts.read_training(folder / "data/training/b01.json").held_out is None
+    assert file_digest(folder / checkpoint) == file_digest(campaign / checkpoint)
