@@ -180,8 +180,9 @@ class TrainParams(Section):
 
     Attributes:
         detector: an architecture, which ``boxloop detectors`` lists, or ``module:FACTORY``.
-        weights: "none", a name of torchvision's enums (COCO_V1, IMAGENET1K_V2, DEFAULT), or a local
-            file; for transformers a local folder or a name on the Hugging Face hub.
+        weights: "none", a name ("in1k" of the default detector; of torchvision's enums COCO_V1,
+            IMAGENET1K_V2; DEFAULT), or a local file; for transformers a local folder or a name on
+            the Hugging Face hub.
         warm_start: begin from the previous iteration's detector instead of ``weights``.
         input_size: (height, width) in pixels; None takes the architecture's own.
         steps: optimiser steps; exactly one of ``steps`` and ``epochs``.
@@ -199,9 +200,9 @@ class TrainParams(Section):
         workers: processes that read and augment images beside the training.
     """
 
-    detector: DetectorName = "ssdlite320_mobilenet_v3_large"
-    weights: str = "COCO_V1"
-    warm_start: bool = False
+    detector: DetectorName = "fcos_efficientnet_lite0"
+    weights: str = "in1k"
+    warm_start: bool = True
     input_size: tuple[Positive, Positive] | None = None
     steps: Positive | None = None
     epochs: Positive | None = None
@@ -316,7 +317,7 @@ class Params(Section):
     features: FeaturesParams = FeaturesParams()
     order: OrderParams = OrderParams()
     batch: BatchParams = BatchParams()
-    train: TrainParams = TrainParams(epochs=50)
+    train: TrainParams = TrainParams(steps=150)
     propose: ProposeParams = ProposeParams()
     review: ReviewParams = ReviewParams()
     account: AccountParams = AccountParams()
