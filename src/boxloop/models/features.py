@@ -68,7 +68,7 @@ def extract(
     world = distributed.world()
     share = world.share(len(images), params.batch_size)
     mine = images[share.start : share.stop]
-    batches = resized_batches(mine, size, params.batch_size, device)
+    batches = resized_batches(mine, lambda _: size, params.batch_size, device)
     rows: list[Vectors] = []
     done = 0
     for vectors in _compute(backbone, batches, device):
@@ -91,7 +91,7 @@ def extract(
 
 
 def _compute(
-    backbone: Backbone, batches: Iterable[torch.Tensor], device: torch.device
+    backbone: Backbone, batches: Iterable[list[torch.Tensor]], device: torch.device
 ) -> Iterator[Vectors]:
     """Compute the vectors (B, D) of every batch.
 
@@ -102,7 +102,7 @@ def _compute(
     ahead = 1 if device.type == "cuda" else 0
     computed: deque[torch.Tensor] = deque()
     for batch in batches:
-        pixels = devices.move(batch, device)
+        pixels = torch.stack(devices.move(batch, device))
         half = torch.autocast(device.type, precision, enabled=precision is not None)
         with torch.inference_mode(), half:
             computed.append(backbone(pixels).float())

@@ -86,24 +86,27 @@ class ImageCache:
 
 
 def resized_batches(
-    images: Sequence[ImageRef], size: tuple[int, int], batch_size: int, device: torch.device
-) -> Iterator[torch.Tensor]:
-    """Read images in batches, ahead of their use.
+    images: Sequence[ImageRef],
+    size: Callable[[ImageRef], tuple[int, int]],
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[list[torch.Tensor]]:
+    """Read images in batches, ahead of their use; ``size`` gives (height, width) of each.
 
     For a CUDA device they are read by :func:`reading_processes` and lie in pinned memory. A CPU
     computes more slowly than a few threads decode.
 
     Yields:
-        (B, 3, h, w) uint8 RGB, on the CPU.
+        (3, h, w) uint8 RGB of each image, on the CPU.
 
     Raises:
         DatasetError: an image is missing or damaged, or is not what it was in the dataset.
     """
     if device.type != "cuda":
-        decoded = prefetch(lambda image: read_resized(image, size), images, depth=2 * batch_size)
+        decoded = prefetch(lambda i: read_resized(i, size(i)), images, depth=2 * batch_size)
         for begin in range(0, len(images), batch_size):
             count = min(batch_size, len(images) - begin)
-            yield torch.stack([next(decoded) for _ in range(count)])
+            yield [next(decoded) for _ in range(count)]
         return
     batches = _Batches(images, size, batch_size)
     workers = min(reading_processes(), len(batches))
@@ -120,24 +123,29 @@ def reading_processes() -> int:
     return max(1, cores - 1)
 
 
-class _Batches(Dataset[torch.Tensor | DatasetError]):
+class _Batches(Dataset[list[torch.Tensor] | DatasetError]):
     """Batches of resized images by number, or what is wrong with one."""
 
-    def __init__(self, images: Sequence[ImageRef], size: tuple[int, int], batch: int) -> None:
+    def __init__(
+        self,
+        images: Sequence[ImageRef],
+        size: Callable[[ImageRef], tuple[int, int]],
+        batch: int,
+    ) -> None:
         self._images, self._size, self._batch = images, size, batch
 
     def __len__(self) -> int:
         return -(-len(self._images) // self._batch)
 
-    def __getitem__(self, number: int) -> torch.Tensor | DatasetError:
+    def __getitem__(self, number: int) -> list[torch.Tensor] | DatasetError:
         begin = number * self._batch
         if begin >= len(self._images):
             raise IndexError(number)
         try:
-            read = [read_resized(i, self._size) for i in self._images[begin : begin + self._batch]]
+            batch = self._images[begin : begin + self._batch]
+            return [read_resized(image, self._size(image)) for image in batch]
         except DatasetError as error:
             return error
-        return torch.stack(read)
 
 
 def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:

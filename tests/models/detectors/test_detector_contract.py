@@ -9,7 +9,7 @@ import torch
 
 from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, LabeledSet
-from boxloop.errors import ArtifactError, DivergedError, ParamsError
+from boxloop.errors import ArtifactError, DivergedError, ParamsError, WeightsError
 from boxloop.models import detectors
 from boxloop.models.tensor_files import is_safetensors, read_tensors
 from builders_detectors import CLASSES, drawn, labeled, train_params
@@ -359,3 +359,11 @@ found = detectors.load(path, "cpu").propose([image], score_floor=0.1, batch_size
 print(len(found["i"]), "torchvision" in sys.modules)
 """
     assert run(code) == ["0", "False"]
+
+
+def test_misspelled_weights_are_told_before_anything_is_labeled():
+    none = LabeledSet(CLASSES, (), {})
+    for weights in ("COCO_V2", "in1k"):  # the latter are the default detector's
+        params = train_params("ssd300_mobilenet_v2", weights=weights)
+        with pytest.raises(WeightsError, match=f"'{weights}' is neither a file nor weights of ssd"):
+            detectors.train(params, none, ())

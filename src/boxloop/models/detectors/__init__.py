@@ -22,6 +22,9 @@ from boxloop.params.registry import DETECTORS
 if TYPE_CHECKING:
     from boxloop.models.checkpoint import DetectorCheckpoint
 
+_AT_HAND = ("fcos_efficientnet_lite0", "in1k")
+"""A detector and weights that need no look at it, which would take seconds to import."""
+
 
 def names() -> tuple[str, ...]:
     """Return the names of the detectors, the empty one last."""
@@ -94,7 +97,12 @@ def train(
     others; their errors are raised here as well.
     """
     if len(labeled) == 0:
-        DETECTORS.require(params.detector)  # a misspelled name is told now, not a turn later
+        # What is misspelled is told now, not after a person has labeled the first batch.
+        DETECTORS.require(params.detector)
+        if params.weights != "none" and (params.detector, params.weights) != _AT_HAND:
+            check = getattr(DETECTORS.get(params.detector), "check_weights", None)
+            if check is not None:
+                check(params.weights)
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     return detector, detector.train(labeled, images, params, progress)

@@ -27,7 +27,7 @@ from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.image_loader import prefetch, read_resized
+from boxloop.models.image_loader import resized_batches
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
 
@@ -105,11 +105,10 @@ class TorchvisionDetector:
         stage = getattr(self.model, "roi_heads", self.model)
         stage.score_thresh = score_floor
         self.model.eval()
-        decoded = prefetch(self._read, images, depth=2 * batch_size)
+        batches = resized_batches(images, self._input_size, batch_size, self.device)
         result: dict[str, Boxes] = {}
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            inputs = [next(decoded) for _ in batch]
+        for inputs in batches:
+            batch = images[len(result) : len(result) + len(inputs)]
             for image, pixels, output in zip(batch, inputs, self._detect(inputs), strict=True):
                 result[image.id] = to_boxes(
                     *output,
@@ -153,8 +152,8 @@ class TorchvisionDetector:
         for boxes, labels, scores in zip(*columns, strict=True):
             yield boxes.numpy(), labels.numpy(), scores.float().numpy()
 
-    def _read(self, image: ImageRef) -> torch.Tensor:
-        return read_resized(image, self.size.of(image.height, image.width))
+    def _input_size(self, image: ImageRef) -> tuple[int, int]:
+        return self.size.of(image.height, image.width)
 
 
 @dataclass(frozen=True)
@@ -242,6 +241,21 @@ class TorchvisionFactory:
         classes, options, steps = checkpoint.classes, checkpoint.options, checkpoint.steps
         return TorchvisionDetector(self.name, model, classes, size, options, chosen, origin, steps)
 
+    def check_weights(self, name: str) -> None:
+        """Refuse weights that are neither known by name nor a file; nothing is downloaded.
+
+        Raises:
+            WeightsError: names those that are known.
+        """
+        known = {*self._known(), *self.bundled}
+        if name != weights.NONE and name not in known and not Path(name).exists():
+            none = f" (torchvision has no detection weights for {self.name})"
+            extra = none if self.pretrained and "detection" not in self.pretrained else ""
+            raise WeightsError(
+                f"train.weights: '{name}' is neither a file nor weights of {self.name}{extra};"
+                f" known: {weights.NONE}, {', '.join(sorted(known))}"
+            )
+
     def _size(self, params: TrainParams) -> InputSize:
         sides = params.input_size or self.size.sides
         if self.size.keep_aspect and sides[0] > sides[1]:
@@ -266,6 +280,7 @@ class TorchvisionFactory:
 
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
         """Load weights by name, with what they cover and the options they need."""
+        self.check_weights(name)
         if name == weights.NONE:
             return "scratch", self.options.get("scratch", {}), {}
         if name in self.bundled:
@@ -275,13 +290,6 @@ class TorchvisionFactory:
             source, member = known[name]
             return source, self.options.get(source, {}), weights.download(name, member.url)
         path = Path(name)
-        if not path.exists():
-            none = f" (torchvision has no detection weights for {self.name})"
-            extra = "" if "detection" in self.pretrained else none
-            raise WeightsError(
-                f"train.weights: '{name}' is neither a file nor weights of {self.name}{extra};"
-                f" known: {weights.NONE}, {', '.join(sorted({*known, *self.bundled}))}"
-            )
         content = weights.read_weights_file(path)
         if is_detector(content):
             checkpoint = parse_detector(path, content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -18,9 +19,9 @@ from boxloop.models.progress import StepProgress
 from boxloop.models.trainer import Batch, fit
 from boxloop.params import TrainParams
 
-MIN_WORKERS = {"cuda": 2}
-"""Processes that augment images at least, by the device: a GPU is faster than one of them, while on
-a CPU they would take cores from the model."""
+MIN_WORKERS = {"cuda": min(8, os.cpu_count() or 1)}
+"""Processes that augment images at least, by the device: the light detectors train at 500 images a
+second on a GPU, while on a CPU they would take cores from the model."""
 
 
 def train_model(
