@@ -54,9 +54,11 @@ def row(batches: Sequence[Corrections], held: Sequence[Evidence], iou: float) ->
     ]
     objects = first + sum(item.objects for item in judged)
     costs = [item.costs(iou, PAPER) for item in judged]
-    fitted, known, chosen = 0.0, list(held), []
+    known: list[Evidence] = []
+    fitted, chosen = 0.0, []
     for batch, item, cost in zip(batches[1:], judged, costs, strict=True):
-        found = fit(known, iou, floor=batch.proposals.score_floor)
+        # What was held out counts, as in a campaign, only while no batch was judged.
+        found = fit(known or held, iou, floor=batch.proposals.score_floor)
         place = int(np.argmin(np.abs(np.array(item.scores) - found.score)))
         fitted += float(cost[place])
         chosen.append(found.score)
