@@ -63,18 +63,18 @@ def test_prefetch_passes_an_error_on():
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_batches_are_read_in_order_by_threads_and_by_processes(refs, device):
     """No GPU is needed to read for one."""
-    batches = list(resized_batches(refs, (20, 24), 2, torch.device(device)))
+    batches = list(resized_batches(refs, lambda _: (20, 24), 2, torch.device(device)))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     expected = torch.stack([read_resized(ref, (20, 24)) for ref in refs])
-    assert torch.equal(torch.cat(batches), expected)
-    assert not list(resized_batches([], (20, 24), 2, torch.device(device)))
+    assert torch.equal(torch.stack([image for batch in batches for image in batch]), expected)
+    assert not list(resized_batches([], lambda _: (20, 24), 2, torch.device(device)))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_a_missing_image_is_told_in_one_sentence(refs, tmp_path, device):
     gone = ImageRef("gone", str(tmp_path / "gone.png"), 8, 8, "0")
-    batches = resized_batches([*refs, gone], (20, 24), 2, torch.device(device))
+    batches = resized_batches([*refs, gone], lambda _: (20, 24), 2, torch.device(device))
     assert len(next(batches)) == len(next(batches)) == 2
     with pytest.raises(DatasetError, match=r"^[^\n]*gone\.png does not exist$"):
         next(batches)

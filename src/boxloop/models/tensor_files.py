@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 _DAMAGED = (
+    SafetensorError,  # torch looks for that format, too
     *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError),
     *(AttributeError, LookupError, TypeError, ValueError),
 )
@@ -35,7 +37,7 @@ def read_tensors(path: Path) -> Any:
     """
     if not is_safetensors(path):
         return _read_pickled(path)
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

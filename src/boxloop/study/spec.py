@@ -233,7 +233,7 @@ def _train_length(train: Any, detectors: Mapping[str, Mapping[str, Any]]) -> Non
     lengths = {"steps", "epochs"}
     all_set = detectors and all(lengths & set(changes) for changes in detectors.values())
     if all_set and isinstance(train, dict) and not lengths & set(train):
-        train["epochs"] = Params().train.epochs
+        train["steps"] = Params().train.steps
 
 
 def _features_name(params: Params) -> str:

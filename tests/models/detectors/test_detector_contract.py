@@ -205,7 +205,7 @@ def test_warm_start_goes_on_from_the_previous_detector(scenes, trained, name, tm
 
 
 def test_without_warm_start_the_previous_detector_is_ignored(tmp_path):
-    params = train_params("ssdlite320_mobilenet_v3_large")
+    params = train_params("ssdlite320_mobilenet_v3_large", warm_start=False)
     detector = detectors.create(params, CLASSES, tmp_path / "missing.pt")
     assert detector.name == params.detector
 
