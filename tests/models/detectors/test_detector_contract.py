@@ -15,6 +15,7 @@ from boxloop.models.tensor_files import is_safetensors, read_tensors
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
 HEAVY = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_resnet50_fpn",
     "ssd300_vgg16",
     "fcos_resnet50_fpn",
