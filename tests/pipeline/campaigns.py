@@ -19,6 +19,8 @@ TINY = (
     "features.weights=none",
     "features.input_size=64",
     "batch={size: 8}",
+    # The quickest to load; test_fitted_threshold.py has the default.
+    "train.detector=ssdlite320_mobilenet_v3_large",
     "train.weights=none",
     "train.warm_start=true",
     "train.input_size=[64, 64]",
@@ -26,6 +28,7 @@ TINY = (
     "train.steps=4",
     "train.batch_size=4",
     "train.learning_rate=0.001",
+    "train.held_out=0",
     "propose.score_floor=0.01",
     "review.score_threshold=0.05",
     "account.score_thresholds=[0.01, 0.05]",

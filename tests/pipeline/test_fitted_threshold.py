@@ -13,6 +13,9 @@ from boxloop.files import file_digest
 
 FITTED = (
     *TINY,
+    "train.detector=fcos_efficientnet_lite0",
+    "train.weights=in1k",
+    "train.held_out=0.33",
     "review.score_threshold=fitted",
     "account.iou_thresholds=[0.3, 0.7]",
     "track.enabled=false",
