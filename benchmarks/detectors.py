@@ -34,7 +34,7 @@ from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.files import file_digest
 from boxloop.models import detectors, devices
 from boxloop.models.detectors import fcos_efficientnet_lite0
-from boxloop.models.detectors.training import MIN_WORKERS
+from boxloop.models.detectors.training import workers
 from boxloop.params import TrainParams
 
 CLASSES = ("a", "b", "c")
@@ -123,7 +123,7 @@ def plain_training(
         files,
         batch_size=params.batch_size,
         sampler=draws.tolist(),
-        num_workers=MIN_WORKERS.get(device.type, 0),
+        num_workers=workers(device, params.workers),
         collate_fn=lambda batch: tuple(zip(*batch, strict=True)),
     )
     optimizer = torch.optim.AdamW(

@@ -10,7 +10,7 @@ import torch
 from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError, DivergedError, ParamsError, WeightsError
-from boxloop.models import detectors
+from boxloop.models import detectors, devices
 from boxloop.models.tensor_files import is_safetensors, read_tensors
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
@@ -271,12 +271,25 @@ def test_nothing_labeled_still_tells_a_misspelled_detector():
         detectors.train(misspelled, LabeledSet(CLASSES, (), {}), ())
 
 
-@pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "ssd300_mobilenet_v2"])
-def test_learns_what_it_is_shown(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("fcos_efficientnet_lite0", "in1k"),
+        ("ssdlite320_mobilenet_v3_large", "none"),
+        ("ssd300_mobilenet_v2", "none"),
+    ],
+)
+def test_learns_what_it_is_shown(tmp_path, name, weights):
     """Ends at pixels of the image: a wrong scale, offset or label anywhere would show."""
     refs, truth = drawn(tmp_path, 8, (150, 100))
     params = train_params(
-        name, input_size=(96, 96), steps=70, batch_size=8, learning_rate=2e-3, augment=("hflip",)
+        name,
+        weights=weights,
+        input_size=(96, 96),
+        steps=70,
+        batch_size=8,
+        learning_rate=2e-3,
+        augment=("hflip",),
     )
     detector, log = detectors.train(params, labeled(truth), refs)
     assert log.losses[-1]["total"] < 0.5 * log.losses[0]["total"]
@@ -348,7 +361,7 @@ def test_the_empty_detector_does_without_torchvision(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from boxloop.models import detectors
+from boxloop.models import detectors, devices
 from boxloop.params import TrainParams
 from boxloop.campaign import artifacts
 from boxloop.core.types import ImageRef, LabeledSet
@@ -368,3 +381,37 @@ def test_misspelled_weights_are_told_before_anything_is_labeled():
         params = train_params("ssd300_mobilenet_v2", weights=weights)
         with pytest.raises(WeightsError, match=f"'{weights}' is neither a file nor weights of ssd"):
             detectors.train(params, none, ())
+
+
+FAMILIES = [
+    "fcos_efficientnet_lite0",
+    "ssd300_mobilenet_v2",
+    pytest.param("fasterrcnn_mobilenet_v3_large_320_fpn", marks=pytest.mark.slow),
+    pytest.param("retinanet_resnet50_fpn_v2", marks=pytest.mark.slow),
+    "transformers",
+]
+"""One detector of each code that decodes boxes: bfloat16 takes a CPU twenty times as long."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_half_precision_trains_and_proposes(scenes, name, monkeypatch):
+    """What a GPU computes in; a CPU can as well, only slowly."""
+    refs, truth = scenes
+    # Hardly a step: the first thing that some learn is to propose nothing.
+    params = train_params(name, learning_rate=1e-5)
+    monkeypatch.setattr(devices, "precision", lambda device: torch.bfloat16)
+    detector, log = detectors.train(params, labeled(truth), refs)
+    assert np.isfinite([row["total"] for row in log.losses]).all()
+    half = propose(detector, refs, floor=0.01)
+    assert any(len(boxes) for boxes in half.values())
+    monkeypatch.setattr(devices, "precision", lambda device: None)
+    # The second of two stages looks at other places where the first one rounds otherwise.
+    if not name.startswith("fasterrcnn"):
+        for image_id, boxes in propose(detector, refs, floor=0.01).items():
+            n = min(3, len(boxes), len(half[image_id]))
+            np.testing.assert_allclose(half[image_id].scores[:n], boxes.scores[:n], atol=0.05)
+    # Boxes lie where float32 puts them, not on the coarse grid of bfloat16.
+    corners = np.concatenate([boxes.xyxy[:20] for boxes in half.values()])
+    inside = corners[(corners > 1) & (corners < 79)]
+    coarse = torch.tensor(inside).to(torch.bfloat16).double().numpy()
+    assert (np.abs(coarse - inside) > 0.011).any()

@@ -15,7 +15,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 from boxloop.models.detectors.torchvision_detector import Options
-from boxloop.models.detectors.torchvision_parts import sized
+from boxloop.models.detectors.torchvision_parts import full_precision, sized
 
 _PYRAMID_CHANNELS = 256
 
@@ -62,4 +62,7 @@ def build(
         _PYRAMID_CHANNELS,
         norm_layer=pyramid_norm,
     )
-    return sized(FasterRCNN(pyramid, outputs, **settings))
+    model = FasterRCNN(pyramid, outputs, **settings)
+    full_precision(model.rpn.head)
+    full_precision(model.roi_heads.box_predictor)
+    return sized(model)

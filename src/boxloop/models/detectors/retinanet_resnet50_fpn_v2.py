@@ -18,7 +18,12 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import freeze
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-from boxloop.models.detectors.torchvision_parts import WithoutBackground, resnet_pyramid, sized
+from boxloop.models.detectors.torchvision_parts import (
+    WithoutBackground,
+    full_precision,
+    resnet_pyramid,
+    sized,
+)
 
 _ANCHORS = tuple(
     (side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in (32, 64, 128, 256, 512)
@@ -42,6 +47,7 @@ def _assemble(
         norm_layer=partial(nn.GroupNorm, 32),
     )
     head.regression_head._loss_type = "giou"
+    full_precision(head)
     return sized(_Model(pyramid, outputs, anchor_generator=anchors, head=head))
 
 

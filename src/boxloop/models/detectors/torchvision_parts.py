@@ -42,6 +42,24 @@ def resnet_pyramid(network: nn.Module, above: ExtraFPNBlock) -> nn.Module:
     return pyramid
 
 
+def full_precision(head: nn.Module) -> nn.Module:
+    """Have a head answer in float32, whatever it computes in.
+
+    torchvision decodes boxes in the type of the head's answer. bfloat16 knows 256 steps between two
+    powers of two: a coordinate of 1,000 pixels would be off by two of them.
+    """
+    head.register_forward_hook(lambda module, inputs, answer: _as_floats(answer))
+    return head
+
+
+def _as_floats(answer: Any) -> Any:
+    if isinstance(answer, torch.Tensor):
+        return answer.float()
+    if isinstance(answer, dict):
+        return {name: _as_floats(value) for name, value in answer.items()}
+    return type(answer)(_as_floats(value) for value in answer)
+
+
 def sized(model: nn.Module) -> nn.Module:
     """Have a model of torchvision's take images that have its input size already."""
     own: Any = model.transform

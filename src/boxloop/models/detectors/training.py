@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -15,13 +14,20 @@ from boxloop.core.training_log import TrainingLog
 from boxloop.errors import ParamsError
 from boxloop.models.batch_norm import CALIBRATION_IMAGES, calibration_batches
 from boxloop.models.detectors.dataset import LabeledSamples, Sample, draw_shared_batches
+from boxloop.models.image_loader import reading_processes
 from boxloop.models.progress import StepProgress
 from boxloop.models.trainer import Batch, fit
 from boxloop.params import TrainParams
 
-MIN_WORKERS = {"cuda": min(8, os.cpu_count() or 1)}
-"""Processes that augment images at least, by the device: the light detectors train at 500 images a
-second on a GPU, while on a CPU they would take cores from the model."""
+MOST_WORKERS = 8
+"""Processes that augment images for a GPU at most, unless more are asked for: the light detectors
+train at 500 images a second there. On a CPU they would take cores from the model."""
+
+
+def workers(device: torch.device, asked: int) -> int:
+    """Return how many processes augment images beside a training."""
+    least = min(MOST_WORKERS, reading_processes()) if device.type == "cuda" else 0
+    return max(asked, least)
 
 
 def train_model(
@@ -69,7 +75,7 @@ def train_model(
         samples,
         batch_size=batch // world.size,
         sampler=draws,
-        num_workers=max(params.workers, MIN_WORKERS.get(device.type, 0)),
+        num_workers=workers(device, params.workers),
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
     )

@@ -49,6 +49,14 @@ class ImagesToBoxes(nn.Module):
             images: (3, h, w) uint8, all of one size.
             targets: with ``boxes`` (n, 4) in pixels and ``labels`` (n,); 1 is the first class.
         """
+        # The library pairs and decodes boxes in whatever type its network answers in, and boxes in
+        # bfloat16 are off by pixels: so it computes in float32.
+        with torch.autocast(images[0].device.type, enabled=False):
+            return self._in_float32(images, targets)
+
+    def _in_float32(
+        self, images: list[torch.Tensor], targets: list[dict[str, torch.Tensor]] | None
+    ) -> Any:
         pixels = (torch.stack(images).float() - self._mean) / self._std
         height, width = pixels.shape[-2:]
         if not self.training:
