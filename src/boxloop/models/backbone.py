@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -93,6 +94,23 @@ class Backbone(nn.Module):
 
     def _remember(self, module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self._given = inputs[0]
+
+
+def start_from_file(
+    network: str, chosen: str, known: Iterable[str], normal: tuple[Triple, Triple], section: str
+) -> Start:
+    """Read weights that no name stands for from the local file ``chosen``.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged; names the ``known`` weights.
+    """
+    path = Path(chosen)
+    if not path.exists():
+        raise WeightsError(
+            f"{section}.weights: '{chosen}' is neither a file nor weights of {network}; known:"
+            f" {', '.join((weights.NONE, *known))}"
+        )
+    return Start(chosen, weights.read_state_dict(path), *normal)
 
 
 def try_size(module: nn.Module, network: str, size: tuple[int, int], remedy: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -18,9 +17,16 @@ from timm.models import (
 )
 from torch import nn
 
-from boxloop.errors import WeightsError
 from boxloop.models import bundled, weights
-from boxloop.models.backbone import IMAGENET, Backbone, Start, Triple, fill, try_size
+from boxloop.models.backbone import (
+    IMAGENET,
+    Backbone,
+    Start,
+    Triple,
+    fill,
+    start_from_file,
+    try_size,
+)
 
 DEFAULT = "DEFAULT"
 """The weights that timm takes where none are named, as in torchvision's enums."""
@@ -44,13 +50,7 @@ def start(network: str, chosen: str, *, section: str) -> Start:
         if config.hf_hub_id:
             return Start(chosen, weights.download_from_hub(name, config.hf_hub_id), *normal)
         return Start(chosen, weights.download(name, str(config.url)), *normal)
-    path = Path(chosen)
-    if not path.exists():
-        raise WeightsError(
-            f"{section}.weights: '{chosen}' is neither a file nor weights of {network}; known:"
-            f" {', '.join((weights.NONE, *known))}"
-        )
-    return Start(chosen, weights.read_state_dict(path), *normal)
+    return start_from_file(network, chosen, known, normal, section)
 
 
 def build(

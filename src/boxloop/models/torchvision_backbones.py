@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision import models
 
-from boxloop.errors import WeightsError
 from boxloop.models import weights
-from boxloop.models.backbone import IMAGENET, Backbone, Start, Triple, fill, try_size
+from boxloop.models.backbone import (
+    IMAGENET,
+    Backbone,
+    Start,
+    Triple,
+    fill,
+    start_from_file,
+    try_size,
+)
 
 # torchvision's weights of these two take values in [-1, 1].
 _HALVES: tuple[Triple, Triple] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -36,14 +42,7 @@ def start(network: str, chosen: str, *, section: str) -> Start:
             preset = member.transforms()
             normal = (tuple(preset.mean), tuple(preset.std))
         return Start(chosen, tensors, *normal)
-    path = Path(chosen)
-    if not path.exists():
-        names = ", ".join(member.name for member in enum)
-        raise WeightsError(
-            f"{section}.weights: '{chosen}' is neither a file nor weights of {network}; known:"
-            f" {weights.NONE}, {names}"
-        )
-    return Start(chosen, weights.read_state_dict(path), *normal)
+    return start_from_file(network, chosen, (member.name for member in enum), normal, section)
 
 
 def build(

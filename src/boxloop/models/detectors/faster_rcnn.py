@@ -31,13 +31,6 @@ def norm_layer(options: Options) -> Any:
     return nn.BatchNorm2d
 
 
-def freeze(modules: Sequence[nn.Module], options: Options) -> None:
-    """Freeze the first layers where they have pretrained weights."""
-    if options.get("frozen_stem", options.get("frozen_norm")):
-        for module in modules:
-            module.requires_grad_(False)
-
-
 def build(
     body: nn.Module,
     maps: Sequence[tuple[str, int]],

@@ -11,8 +11,9 @@ from torchvision.models.detection import FasterRCNN_MobileNet_V3_Large_320_FPN_W
 from torchvision.models.detection.rpn import AnchorGenerator
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import build, freeze, norm_layer
+from boxloop.models.detectors.faster_rcnn import build, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+from boxloop.models.detectors.torchvision_parts import freeze
 
 
 def _assemble(

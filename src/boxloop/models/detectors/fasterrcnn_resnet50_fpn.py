@@ -10,8 +10,9 @@ from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import build, freeze, norm_layer
+from boxloop.models.detectors.faster_rcnn import build, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+from boxloop.models.detectors.torchvision_parts import freeze
 
 
 def _assemble(

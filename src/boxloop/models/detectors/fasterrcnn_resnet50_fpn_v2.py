@@ -13,8 +13,9 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead
 from torchvision.models.detection.rpn import RPNHead
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import build, freeze
+from boxloop.models.detectors.faster_rcnn import build
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+from boxloop.models.detectors.torchvision_parts import FROZEN_STEM, freeze
 
 _SHAPES_PER_PLACE = 3  # anchors of one size and three aspect ratios on each level
 
@@ -41,10 +42,6 @@ FACTORY = TorchvisionFactory(
     size=InputSize((800, 1333), keep_aspect=True),
     backbone=lambda options: resnet50(weights=None),
     assemble=_assemble,
-    options={
-        "scratch": {"frozen_stem": False},
-        "backbone": {"frozen_stem": True},
-        "detection": {"frozen_stem": True},
-    },
+    options=FROZEN_STEM,
     pretrained={"backbone": ResNet50_Weights, "detection": FasterRCNN_ResNet50_FPN_V2_Weights},
 )

@@ -15,6 +15,7 @@ from torchvision.models.detection import FCOS
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from boxloop.models.detectors.suppression import detections
+from boxloop.models.detectors.targets import pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 
@@ -89,7 +90,7 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             anchors: (A, 4) squares around the positions, as wide as their map's stride.
             levels: how many of the positions belong to each feature map, the finest first.
         """
-        wanted, labels, real = _pad(targets, anchors)
+        wanted, labels, real = pad_targets(targets, anchors)
         matched = self._match(wanted, real, anchors, levels)
         foreground = matched >= 0
         image, position = foreground.nonzero(as_tuple=True)
@@ -179,21 +180,6 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             nms_threshold=self.nms_thresh,
             most=self.detections_per_img,
         )
-
-
-def _pad(
-    targets: list[dict[str, torch.Tensor]], like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Stack targets: boxes (N, n, 4), labels (N, n), and which of them are real (N, n)."""
-    most = max(1, *(len(target["boxes"]) for target in targets))
-    boxes = like.new_zeros(len(targets), most, 4)
-    labels = torch.zeros(len(targets), most, dtype=torch.int64, device=like.device)
-    real = torch.zeros(len(targets), most, dtype=torch.bool, device=like.device)
-    for row, target in enumerate(targets):
-        count = len(target["boxes"])
-        boxes[row, :count], labels[row, :count] = target["boxes"], target["labels"]
-        real[row, :count] = True
-    return boxes, labels, real
 
 
 def _centerness(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models.backbone import IMAGENET
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import freeze, norm_layer
+from boxloop.models.detectors.faster_rcnn import norm_layer
 from boxloop.models.detectors.fcos import BatchFCOS
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-from boxloop.models.detectors.torchvision_parts import resnet_pyramid
+from boxloop.models.detectors.torchvision_parts import freeze, resnet_pyramid
 
 
 def _assemble(

@@ -16,10 +16,11 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import freeze
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 from boxloop.models.detectors.torchvision_parts import (
+    FROZEN_STEM,
     WithoutBackground,
+    freeze,
     full_precision,
     resnet_pyramid,
     sized,
@@ -57,10 +58,6 @@ FACTORY = TorchvisionFactory(
     size=InputSize((800, 1333), keep_aspect=True),
     backbone=lambda options: resnet50(weights=None),
     assemble=_assemble,
-    options={
-        "scratch": {"frozen_stem": False},
-        "backbone": {"frozen_stem": True},
-        "detection": {"frozen_stem": True},
-    },
+    options=FROZEN_STEM,
     pretrained={"backbone": ResNet50_Weights, "detection": RetinaNet_ResNet50_FPN_V2_Weights},
 )

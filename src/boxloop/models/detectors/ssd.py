@@ -13,6 +13,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
 from boxloop.models.detectors.suppression import detections
+from boxloop.models.detectors.targets import pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 HARD_NEGATIVES = 3
@@ -162,21 +163,11 @@ class BatchSSD(SSD):  # type: ignore[misc]
         Returns:
             (N, A) int64, -1 for background.
         """
-        most = max(len(target["boxes"]) for target in targets)
-        if most == 0:
-            return torch.full(
-                (len(targets), len(anchors)), -1, dtype=torch.int64, device=anchors.device
-            )
-        boxes = anchors.new_zeros(len(targets), most, 4)
-        real = torch.zeros(len(targets), most, dtype=torch.bool, device=anchors.device)
-        for row, target in enumerate(targets):
-            count = len(target["boxes"])
-            boxes[row, :count] = target["boxes"]
-            real[row, :count] = True
+        boxes, _, real = pad_targets(targets, anchors)
         iou = _iou(boxes, anchors).masked_fill(~real[:, :, None], -1.0)  # (N, most, A)
         best, matched = iou.max(dim=1)
         matched[best < self.proposal_matcher.low_threshold] = -1
-        number = torch.arange(most, device=anchors.device).expand_as(real)
+        number = torch.arange(real.shape[1], device=anchors.device).expand_as(real)
         claims = torch.full_like(matched, -1).scatter_reduce(
             1, iou.argmax(dim=2), torch.where(real, number, -1), reduce="amax"
         )

@@ -14,9 +14,9 @@ from torchvision.models.detection.ssd import SSDFeatureExtractorVGG, SSDHead
 from torchvision.models.vgg import cfgs, make_layers
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.faster_rcnn import freeze
 from boxloop.models.detectors.ssd import BatchSSD
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
+from boxloop.models.detectors.torchvision_parts import FROZEN_STEM, freeze
 
 _FIRST_STAGE = 4  # layers of VGG before its first pooling
 _PUBLISHED = (300, 300)
@@ -66,11 +66,7 @@ FACTORY = TorchvisionFactory(
     size=InputSize(_PUBLISHED, keep_aspect=False),
     backbone=_backbone,
     assemble=_assemble,
-    options={
-        "scratch": {"frozen_stem": False},
-        "backbone": {"frozen_stem": True},
-        "detection": {"frozen_stem": True},
-    },
+    options=FROZEN_STEM,
     # torchvision's other weights of VGG16 expect images that are normalised otherwise.
     pretrained={
         "backbone": [VGG16_Weights.IMAGENET1K_FEATURES],

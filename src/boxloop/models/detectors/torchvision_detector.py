@@ -123,7 +123,11 @@ class TorchvisionDetector:
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
-        checkpoint = DetectorCheckpoint(
+        write_detector(path, self.checkpoint(labeled_digest))
+
+    def checkpoint(self, labeled_digest: str) -> DetectorCheckpoint:
+        """Return what is needed to use the detector again."""
+        return DetectorCheckpoint(
             architecture=self.name,
             classes=self.classes,
             input_size=self.size.sides,
@@ -133,7 +137,6 @@ class TorchvisionDetector:
             options=self.options,
             state=self.model.state_dict(),
         )
-        write_detector(path, checkpoint)
 
     def _detect(self, images: Sequence[torch.Tensor]) -> Iterator[tuple[Any, Any, Any]]:
         """Yield boxes, labels and scores of each image, as arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,9 +10,25 @@ from torch import nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
+from boxloop.models.detectors.torchvision_detector import Options, Source
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 _PYRAMID_CHANNELS = 256
+
+
+FROZEN_STEM: dict[Source, Options] = {
+    "scratch": {"frozen_stem": False},
+    "backbone": {"frozen_stem": True},
+    "detection": {"frozen_stem": True},
+}
+"""Options of detectors whose batch norm is trained, and whose first layers are frozen."""
+
+
+def freeze(modules: Sequence[nn.Module], options: Options) -> None:
+    """Freeze the first layers where they have pretrained weights."""
+    if options.get("frozen_stem", options.get("frozen_norm")):
+        for module in modules:
+            module.requires_grad_(False)
 
 
 class WithoutBackground:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,19 @@ class TransformersDetector(TorchvisionDetector):
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint; see :meth:`boxloop.models.detectors.base.Detector.save`."""
+        write_detector(path, self.checkpoint(labeled_digest), safetensors=True)
+
+    def checkpoint(self, labeled_digest: str) -> DetectorCheckpoint:
+        """Return what is needed to use the detector again, by the library's own names."""
         model: Any = self.model
-        checkpoint = DetectorCheckpoint(
-            architecture=self.name,
-            classes=self.classes,
-            input_size=self.size.sides,
-            labeled_digest=labeled_digest,
-            initial_weights=self.initial_weights,
-            steps=self.steps,
+        return replace(
+            super().checkpoint(labeled_digest),
             options={
                 "config": model.network.config.to_json_string(),
                 "processor": model.processor.to_json_string(),
             },
             state=model.network.state_dict(),
         )
-        write_detector(path, checkpoint, safetensors=True)
 
 
 @dataclass(frozen=True)
