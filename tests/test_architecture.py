@@ -206,7 +206,7 @@ def test_a_stage_is_a_function_a_command_and_a_section_of_one_name(name):
     assert stage["cmd"].split()[:2] == ["boxloop", name]
     assert name in get_command(app).commands
     function = getattr(pipeline, name)
-    assert function.__module__ == "boxloop.pipeline"
+    assert function.__module__.startswith("boxloop.pipeline.")
     first, *more = inspect.signature(function).parameters
     assert first == "campaign"
     assert (more[:1] == ["turn"]) == ("foreach" in STAGES[name])

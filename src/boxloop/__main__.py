@@ -1,5 +1,5 @@
 """``python -m boxloop``: the command line."""
 
-from boxloop.cli import main
+from boxloop.cli import run
 
-main()
+run()

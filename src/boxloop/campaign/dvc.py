@@ -21,7 +21,7 @@ def environment() -> dict[str, str]:
 
 
 def bring_into_dvc(root: Path, key: str) -> None:
-    """Have DVC run a batch's review again, which it takes for done.
+    """Have DVC finish a batch again, which it takes for done.
 
     The journal is no dependency of the stage, because labels must not be asked for again when it
     grows; so DVC does not see that a batch which it has locked was submitted anew.
@@ -29,7 +29,7 @@ def bring_into_dvc(root: Path, key: str) -> None:
     Raises:
         UserError: DVC failed; the labels are in the journal all the same.
     """
-    stage = f"review@{key}"
+    stage = f"finish@{key}"
     command = [*DVC, "repro", "--single-item", "--force", stage]
     try:
         done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)

@@ -70,6 +70,8 @@ class TrainingFile(_Record):
     parameters: int
     # Only where images were held out, to fit a threshold by.
     held_out: ProposalsFile | None = None
+    # Not in files of 0.1.0.
+    made_of: dict[str, str] = {}
 
 
 class _Counts(_Record):

@@ -227,7 +227,7 @@ def pending_text(batch: str, images: int, waiting: int) -> str:
 
 def take_over(batch: str) -> str:
     """Return the command that has DVC look at the journal for a batch which it takes for done."""
-    return f"dvc repro --single-item --force review@{batch}"
+    return f"dvc repro --single-item --force finish@{batch}"
 
 
 def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:

@@ -88,7 +88,7 @@ def fit_to_files(
     return with_thresholds(params, proposals, known, held_out, labels)
 
 
-def refit(paths: CampaignPaths, params: Params, key: str) -> None:
+def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay."""
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
@@ -96,6 +96,7 @@ def refit(paths: CampaignPaths, params: Params, key: str) -> None:
     found = fit_to_files(params, made, *files)
     if found.thresholds != made.thresholds:
         artifacts.write_proposals(out, found)
+    return found
 
 
 def read_known(params: Params, path: Path) -> tuple[Evidence, ...]:

@@ -8,16 +8,19 @@ import typer
 from typer.core import TyperGroup
 
 PEOPLE = "Commands"
-STAGES = "Stages, which 'dvc repro' runs ('review' is one of them, too)"
+STAGES = "Stages, which 'dvc repro' runs"
+STEPS = (
+    "Steps of a turn: 'learn' trains and proposes; 'finish' reviews, merges, accounts and tracks"
+)
 
 
 class _Sections(TyperGroup):
     """Lists commands in sections, without Rich: it takes longer to import than help to read."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write people's commands first, the stages second."""
+        """Write people's commands first, then the stages, then what those of a turn are made of."""
         width = max(map(len, self.commands))
-        for title in (PEOPLE, STAGES):
+        for title in (PEOPLE, STAGES, STEPS):
             rows = [
                 (name.ljust(width), command.get_short_help_str(formatter.width - width - 6))
                 for name, command in self.commands.items()

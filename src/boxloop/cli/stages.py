@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from boxloop.cli.app import STAGES, app
+from boxloop.cli.app import STAGES, STEPS, app
 from boxloop.cli.options import PARAMS, Overrides, ParamsFile, Processes, stage_params
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ WAITED_LONG = 0.2
 
 
 def stage(
-    *, turn: bool = False, processes: bool = False, **files: str
+    *, turn: bool = False, processes: bool = False, panel: str = STAGES, **files: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as the command of a stage; its docstring is the line of --help.
 
@@ -32,6 +32,7 @@ def stage(
     Args:
         turn: whether the stage runs once per iteration.
         processes: whether several processes can share its work.
+        panel: where --help lists it.
         **files: what each file of the stage in ``boxloop.pipeline`` is; each becomes an option, and
             is the campaign's own where the option is not given.
     """
@@ -69,7 +70,7 @@ def stage(
         ]
         command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
         command.__annotations__ = {name: kind for name, (kind, _) in parameters.items()}
-        app.command(body.__name__, help=body.__doc__, rich_help_panel=STAGES)(command)
+        app.command(body.__name__, help=body.__doc__, rich_help_panel=panel)(command)
         return body
 
     return register
@@ -167,9 +168,31 @@ def start(campaign: Campaign, turn: str, _: Any) -> None:
     """Write the empty labels and detector of the first turn."""
 
 
+@stage(turn=True, processes=True)
+def learn(campaign: Campaign, turn: str, result: Any) -> None:
+    """Train a detector on all labels, and have it propose for the turn's batch."""
+    if result is None or not _speaks():
+        return
+    log, found = result
+    if log is None:
+        print(f"{turn}: the detector is kept, because all that it was trained by stayed the same")
+    else:
+        train(campaign, turn, log)
+    propose(campaign, turn, found)
+
+
+@stage(turn=True)
+def finish(campaign: Campaign, turn: str, result: Any) -> None:
+    """Take over a reviewed batch: merge its labels, count its edits, log the turn."""
+    _, labeled, counted = result
+    merge(campaign, turn, labeled)
+    account(campaign, turn, counted)
+
+
 @stage(
     turn=True,
     processes=True,
+    panel=STEPS,
     images=IMAGES,
     labeled=LABELED,
     previous="Read: the detector of the turn before [data/detectors/PREVIOUS.pt].",
@@ -200,6 +223,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
     turn=True,
     processes=True,
     images=IMAGES,
+    panel=STEPS,
     batch="Read: the batch [data/batches/TURN.json].",
     detector="Read: the detector [data/detectors/TURN.pt].",
     evidence=EVIDENCE,
@@ -223,6 +247,7 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
 @stage(
     turn=True,
     labeled=LABELED,
+    panel=STEPS,
     corrections=CORRECTIONS,
     out="Written: everything labeled [data/labeled/TURN.json].",
 )
@@ -233,6 +258,7 @@ def merge(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     turn=True,
+    panel=STEPS,
     corrections=CORRECTIONS,
     evidence=EVIDENCE,
     judged="Written: the same with this batch [data/evidence/TURN.json].",
@@ -248,7 +274,7 @@ def account(campaign: Campaign, turn: str, result: Any) -> None:
         )
 
 
-@stage(turn=True, out="Written: that it is [data/tracked/TURN.json].")
+@stage(turn=True, panel=STEPS, out="Written: that it is [data/tracked/TURN.json].")
 def track(campaign: Campaign, turn: str, _: Any) -> None:
     """Log a turn to MLflow."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ class TrainingLog(_Log):
         parameters: numbers in the model that training could change.
         held_out: what another detector, trained on the rest of the images, proposed for some of
             them; its batch says of what. None where none were held out.
+        made_of: digests, by name, of what the detector was made of, and of itself.
     """
 
     boxes: int
     batch_size: int
     parameters: int
     held_out: Proposals | None = None
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_nothing(cls) -> TrainingLog:

@@ -11,6 +11,7 @@ from boxloop.distributed.collectives import (
     broadcast,
     gather,
     gather_rows,
+    wait_for_main,
     wrap_ddp,
 )
 from boxloop.distributed.launch import launch_processes, report_to_launcher
@@ -26,6 +27,7 @@ __all__ = [
     "join",
     "launch_processes",
     "report_to_launcher",
+    "wait_for_main",
     "world",
     "wrap_ddp",
 ]

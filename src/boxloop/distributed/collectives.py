@@ -72,6 +72,11 @@ def broadcast(tensors: Iterable[torch.Tensor]) -> None:
             distributed.broadcast(tensor, src=0)
 
 
+def wait_for_main() -> None:
+    """Wait until the main process has come to here, too: what it wrote before is there."""
+    broadcast([torch.zeros(1)])
+
+
 def wrap_ddp(
     model: nn.Module, device: torch.device, *, unused_parameters: bool = False
 ) -> nn.Module:

@@ -90,15 +90,6 @@ def edits(axes: Axes, campaign: CampaignResults, iou: float) -> None:
 
 
 @as_svg
-def one_batch_edits(axes: Axes, campaign: CampaignResults) -> None:
-    """Draw stacked bars of the last batch's edits, one bar per IoU threshold."""
-    ledgers = {iou: campaign.workloads[-1].ledger(iou) for iou in campaign.iou_thresholds}
-    by_kind = {kind: [getattr(ledger, kind) for ledger in ledgers.values()] for kind in EDITS}
-    _stack(axes, [f"IoU {iou:g}" for iou in ledgers], by_kind)
-    axes.set_ylabel("boxes")
-
-
-@as_svg
 def precision(axes: Axes, campaign: CampaignResults) -> None:
     """Draw mAP on the next batch against the images trained on (paper, figure 3)."""
     rows = tables.precision(campaign)
@@ -128,22 +119,6 @@ def what_if(axes: Axes, campaign: CampaignResults, shown_at: float | None) -> No
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="score threshold of the review", ylabel="work saved")
     _percent(axes)
-    axes.legend()
-
-
-@as_svg
-def losses(axes: Axes, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-    """Draw a training's loss curves, by the loss's name, against optimiser steps."""
-    for i, (name, points) in enumerate(curves.items()):
-        axes.plot(
-            [step for step, _ in points],
-            [value for _, value in points],
-            color=look(i)["color"],
-            linewidth=1.6 if i == 0 else 0.9,
-            label=name,
-        )
-    axes.set(xlabel="optimiser step", ylabel="training loss")
-    axes.set_ylim(bottom=0)
     axes.legend()
 
 

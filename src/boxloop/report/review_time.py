@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
@@ -180,6 +179,8 @@ def fit(seconds: Sequence[float], edits: Sequence[Ledger]) -> SecondsPerEdit | N
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return None
     target = np.asarray(seconds, dtype=np.float64)
+    from scipy.optimize import nnls  # takes a second to import, and few reports need it
+
     solution, norm = nnls(design, target)
     costs = dict(zip((EDITS[i] for i in used), solution[1:].tolist(), strict=True))
     return SecondsPerEdit(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.digests import campaign_fingerprint, dataset_digest
 from boxloop.campaign.paths import CampaignPaths, workspace_of
 from boxloop.campaign.results import CampaignResults
-from boxloop.core.ordering import find_strategy
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
@@ -159,8 +157,11 @@ def _name(params: Params, campaign: CampaignResults) -> str:
 
 def _approach(params: Params) -> str:
     """Return the ordering's name as in the paper's tables, with SimNet where it is used."""
-    by_features = find_strategy(params.order.strategy).needs_features
-    simnet = " (SimNet)" if by_features and params.features.weights == SIMNET else ""
+    if params.features.weights != SIMNET:
+        return params.order.strategy
+    from boxloop.core.ordering import find_strategy  # which imports scipy
+
+    simnet = " (SimNet)" if find_strategy(params.order.strategy).needs_features else ""
     return f"{params.order.strategy}{simnet}"
 
 
@@ -211,22 +212,6 @@ def _log_child(store: Store, turn: TurnRecord, tags: Mapping[str, str]) -> str:
     store.log_inputs(run_id, turn.inputs)
     for path, folder in turn.files:
         store.log_file(run_id, path, folder)
-    # Imported here, as matplotlib is needed only where a run is logged.
-    from boxloop.report import figures
-
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        pictures = {"edits.svg": figures.one_batch_edits(turn.campaign)}
-        losses: dict[str, list[tuple[int, float]]] = {}
-        for point in turn.points:
-            group, _, name = point.name.partition("/")
-            if group == "loss":
-                losses.setdefault(name, []).append((point.step, point.value))
-        if losses:
-            pictures["losses.svg"] = figures.losses(losses)
-        for name, svg in pictures.items():
-            path = Path(folder) / name
-            path.write_bytes(svg)
-            store.log_file(run_id, path, "figures")
     # The content tag and the status come last: without both, the run counts as incomplete.
     store.set_tags(run_id, {CONTENT_TAG: turn.content})
     store.finish(run_id, turn.ended)

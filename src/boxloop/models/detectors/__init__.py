@@ -15,6 +15,7 @@ from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.models.detectors.base import Detector, DetectorFactory
+from boxloop.models.detectors.empty import read_empty
 from boxloop.models.progress import StepProgress
 from boxloop.params import EMPTY, TrainParams
 from boxloop.params.registry import DETECTORS
@@ -46,7 +47,7 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
         ArtifactError: ``previous`` is missing or damaged, or has other classes.
     """
     factory: DetectorFactory = DETECTORS.get(params.detector)
-    if params.warm_start and previous is not None:
+    if params.warm_start and previous is not None and read_empty(previous) is None:
         checkpoint = _read(previous)
         if checkpoint.architecture != EMPTY:
             if checkpoint.architecture != params.detector:
@@ -74,6 +75,8 @@ def load(path: Path, device: str = "auto") -> Detector:
         ArtifactError: the checkpoint is missing, damaged or of an unknown architecture.
         ParamsError: this machine has no such device.
     """
+    if (empty := read_empty(path)) is not None:
+        return empty
     checkpoint = _read(path)
     if checkpoint.architecture not in DETECTORS:
         raise ArtifactError(

@@ -1,20 +1,29 @@
 """The detector that proposes nothing, for an empty labeled set.
 
-It lets the first batch go through the same stages as every other one. Its checkpoint needs torch
-only, so that the first iteration does not pay for the import of torchvision.
+It lets the first batch go through the same stages as every other one. Its checkpoint is a line of
+JSON, so that neither the first turn nor the empty labeled set before it pays for importing torch.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
-from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
+from boxloop.errors import ArtifactError
+from boxloop.files import read_json, write_text
 from boxloop.models.detectors.base import Description
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import EMPTY, TrainParams
+
+if TYPE_CHECKING:
+    from boxloop.models.checkpoint import DetectorCheckpoint
+
+_START = b'{"architecture": "empty"'
+"""How its checkpoints begin, and no other one does."""
 
 
 class EmptyDetector:
@@ -48,8 +57,26 @@ class EmptyDetector:
 
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint without tensors."""
-        checkpoint = DetectorCheckpoint(EMPTY, self.classes, (0, 0), labeled_digest, "none", 0)
-        write_detector(path, checkpoint)
+        content = {"architecture": EMPTY, "classes": self.classes, "labeled_digest": labeled_digest}
+        write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def read_empty(path: Path) -> EmptyDetector | None:
+    """Read a checkpoint of the empty detector; None where it is another one's, or missing.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_START)) != _START:
+                return None
+    except OSError:
+        return None
+    classes = read_json(path).get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ArtifactError(f"{path}, at classes: must be a list of names: train it anew")
+    return EmptyDetector(tuple(classes))
 
 
 class EmptyFactory:

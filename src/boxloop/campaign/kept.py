@@ -1,0 +1,66 @@
+"""Tell whether what a turn made is still what it would make, so that no training is repeated.
+
+DVC runs a turn's stage again when anything that it reads has changed. A training takes much longer
+than all else that the stage does, so its log says what it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.digests import digest
+from boxloop.core.types import Batch
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest
+from boxloop.params import TrainParams
+
+DETECTOR = "detector"
+
+
+def training_inputs(
+    params: TrainParams, images: Path, labeled: Path, previous: Path
+) -> dict[str, str]:
+    """Return digests of everything that a training depends on, by name.
+
+    Args:
+        params: of the training.
+        images: the file of all images.
+        labeled: the labeled set.
+        previous: the detector of the turn before, which counts where ``params.warm_start`` is set.
+
+    Raises:
+        ArtifactError: a file cannot be read.
+    """
+    made_of = {
+        "images": file_digest(images),
+        "labeled": file_digest(labeled),
+        "params": digest(params.model_dump(mode="json")),
+    }
+    return made_of | ({"previous": file_digest(previous)} if params.warm_start else {})
+
+
+def has_trained(log: Path, detector: Path, inputs: Mapping[str, str]) -> bool:
+    """Return whether a detector is the one that its log is of, made of these ``inputs``."""
+    try:
+        made_of = artifacts.read_training(log).made_of
+        return made_of == {**inputs, DETECTOR: file_digest(detector)}
+    except ArtifactError:
+        return False
+
+
+def has_proposed(proposals: Path, detector: Path, batch: Batch, score_floor: float) -> bool:
+    """Return whether the proposals for a batch are those of a detector, from this score floor on.
+
+    ``propose.batch_size`` and ``propose.device`` do not count: they say how the same is computed.
+    """
+    try:
+        made = artifacts.read_proposals(proposals)
+        return (
+            (made.batch, tuple(made.boxes)) == (batch.id, tuple(batch.image_ids))
+            and made.score_floor == score_floor
+            and made.checkpoint == file_digest(detector)
+        )
+    except ArtifactError:
+        return False

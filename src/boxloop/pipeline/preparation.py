@@ -1,0 +1,173 @@
+"""The stages that run once: from a folder of images to batches, and an empty turn before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.digests import digest
+from boxloop.core import types as t
+from boxloop.files import file_digest, require_writable, write_text
+from boxloop.params import EMPTY, SIMNET
+
+if TYPE_CHECKING:
+    from boxloop.core.training_log import SimNetLog
+    from boxloop.datasets import Dataset
+
+
+def dataset(campaign: Campaign) -> Dataset:
+    """Read a dataset: its images, its boxes where it has any, and its faults.
+
+    Writes ``images``, ``truth``, ``faults``, and ``drawn``, a folder that the demo draws into.
+    """
+    from boxloop import datasets
+
+    images, truth, faults, drawn = campaign.choose(
+        "images",
+        "truth",
+        "faults",
+        "drawn",
+    )
+    for path, kind in ((images, "images"), (truth, "truth"), (faults, "faults")):
+        require_writable(path, f"boxloop/{kind}")
+    with campaign.reporting("reading images") as progress:
+        found = datasets.load(campaign.params.dataset, drawn, progress)
+    if not any(drawn.iterdir()):
+        # DVC warns of an output that is an empty folder, and people wonder about one.
+        write_text(drawn / "README.txt", "The images are where images.json says.\n")
+    payload = datasets.faults_payload(found)
+    artifacts.write_images(images, found.images)
+    artifacts.write_truth(truth, found.truth)
+    artifacts.write(faults, "faults", payload)
+    campaign.say(datasets.faults_summary(found))
+    return found
+
+
+def simnet(campaign: Campaign) -> SimNetLog | None:
+    """Train SimNet on the halves of all images, where ``features.weights`` is simnet.
+
+    Reads ``images``; writes the network to ``out``, an empty file where it was not asked for (the
+    result is then None), and how its training went to ``log``.
+    """
+    images, out, log = campaign.choose(
+        "images", out=campaign.paths.simnet, log=campaign.paths.simnet_log
+    )
+    image_set = artifacts.read_images(images)
+    require_writable(out)
+    require_writable(log, "boxloop/simnet")
+    if campaign.params.features.weights != SIMNET:
+        write_text(out, "")
+        artifacts.write_simnet(log, None)
+        return None
+    from boxloop import distributed
+    from boxloop.models.checkpoint import write_simnet
+    from boxloop.models.simnet import training
+
+    if campaign.share_out():
+        return None
+    job = f"SimNet ({campaign.params.features.network})"
+    with distributed.join() as world, campaign.reporting(job) as progress:
+        trained, result = training.train(
+            image_set.images,
+            campaign.params.simnet,
+            campaign.params.features,
+            lambda step, steps, loss: progress(step, steps, loss=loss),
+        )
+    if world.is_main:
+        # The network comes last: where it is, the log is there too.
+        artifacts.write_simnet(log, result)
+        write_simnet(out, trained)
+    return result
+
+
+def features(campaign: Campaign) -> t.FeatureTable | None:
+    """Turn every image into a vector.
+
+    Reads ``images``, and ``simnet`` where ``features.weights`` is simnet; writes ``out``.
+    """
+    images, simnet, out = campaign.choose("images", "simnet", out=campaign.paths.features)
+    p, image_set = campaign.params.features, artifacts.read_images(images)
+    require_writable(out)
+    from boxloop import distributed
+    from boxloop.models.features import extract
+
+    # One batch is no work to share.
+    if len(image_set.images) > p.batch_size and campaign.share_out():
+        return None
+    job = f"features by {p.network}"
+    with distributed.join() as world, campaign.reporting(job) as progress:
+        table = extract(image_set.images, p, progress, simnet=simnet)
+    if not world.is_main:
+        return None
+    artifacts.write_features(out, table)
+    return table
+
+
+def order(campaign: Campaign, image_ids: Sequence[str] | None = None) -> t.Ordering:
+    """Order images by the distances between their features.
+
+    Reads ``features``, unless the images are given and the ordering needs none; writes ``out``.
+
+    Args:
+        campaign: what to work on.
+        image_ids: the images to order, in temporal order; all that have features unless given.
+    """
+    from boxloop.core import ordering
+
+    features, out = campaign.choose("features", out=campaign.paths.order)
+    p = campaign.params.order
+    if image_ids is None:
+        table = artifacts.read_features(features)
+    elif ordering.find_strategy(p.strategy).needs_features:
+        table = artifacts.read_features(features).subset(image_ids)
+    else:
+        table = t.FeatureTable.without_vectors(image_ids)
+    require_writable(out, "boxloop/order")
+    with campaign.reporting(f"ordering, {p.strategy}") as progress:
+        result = ordering.order(table, **p.model_dump(), progress=progress)
+    artifacts.write_order(out, result)
+    return result
+
+
+def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
+    """Cut the order into the batches that params.yaml lists under ``iterations``.
+
+    Reads ``order``; writes the folder ``out``, one file per batch and none besides.
+
+    Returns:
+        The batches, and the number of images that are in none of them.
+    """
+    from boxloop.core import batching
+
+    order, out = campaign.choose("order", out=campaign.paths.batches)
+    image_ids = artifacts.read_order(order).image_ids
+    batches = batching.plan(
+        image_ids, list(campaign.params.iterations), **campaign.params.batch.model_dump()
+    )
+    artifacts.write_batches(out, batches)
+    return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
+
+
+def start(campaign: Campaign) -> None:
+    """Write what the first turn starts from.
+
+    Reads ``images``; writes ``labeled`` (nothing), ``detector`` (proposes nothing), ``evidence``
+    (none) and ``tracked``, which tells the turns by which parameters they are tracked.
+    """
+    from boxloop.models.detectors.empty import EmptyDetector
+
+    images, labeled, detector, evidence, tracked = campaign.choose(
+        "images",
+        labeled=campaign.paths.labeled(EMPTY),
+        detector=campaign.paths.detector(EMPTY),
+        evidence=campaign.paths.evidence(EMPTY),
+        tracked=campaign.paths.tracked(EMPTY),
+    )
+    classes = artifacts.read_images(images).classes
+    artifacts.write_labeled(labeled, t.LabeledSet(classes, (), {}))
+    EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
+    artifacts.write_evidence(evidence, ())
+    settings = campaign.params.model_dump(mode="json", exclude={"iterations", "report"})
+    artifacts.write(tracked, "tracked", {"batch": EMPTY, "params": digest(settings)})

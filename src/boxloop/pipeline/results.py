@@ -1,0 +1,32 @@
+"""The stage that runs last: what a campaign gave, for people to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from boxloop.campaign.campaign import Campaign
+
+if TYPE_CHECKING:
+    from boxloop.campaign.results import CampaignResults
+
+
+def report(campaign: Campaign) -> CampaignResults:
+    """Write the numbers to ``metrics``; page, tables and figures to the folder ``out``."""
+    from boxloop.report.build import write_report
+
+    metrics, out = campaign.choose("metrics", out=campaign.paths.report)
+    return write_report(campaign.paths, campaign.params, metrics, out)
+
+
+def results_text(campaign: Campaign, done: CampaignResults) -> str:
+    """Return the workload of the finished batches, people's time, and where to read on."""
+    from boxloop.report.console import effort_text, where_to_look, workload_text
+    from boxloop.report.review_time import read_effort
+    from boxloop.tracking.store_uri import ui_hint
+
+    effort = read_effort(campaign.paths, done)
+    hint = ui_hint(campaign.paths.root) if campaign.params.track.enabled else None
+    parts = [workload_text(done), where_to_look(campaign.paths, hint)]
+    if effort is not None:
+        parts.insert(1, effort_text(effort, done))
+    return "\n\n".join(part.strip("\n") for part in parts)

@@ -1,0 +1,270 @@
+"""The stages of a turn, and the steps that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boxloop.campaign import artifacts, kept, thresholds
+from boxloop.campaign.campaign import Campaign
+from boxloop.core import types as t
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest, require_writable
+from boxloop.params import EMPTY
+
+if TYPE_CHECKING:
+    from boxloop.core.training_log import TrainingLog
+    from boxloop.core.workload import BatchWorkload
+    from boxloop.models.detectors.base import Detector
+    from boxloop.models.progress import StepProgress
+    from boxloop.terminal import Report
+
+
+def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposals] | None:
+    """Train a detector on everything that was labeled, and let it propose for the turn's batch.
+
+    The stage before people, of :func:`train` and :func:`propose`. A detector stays as it is while
+    all that it was trained by does, and so do its proposals while it does; only the threshold that
+    they are shown from is then fitted anew.
+
+    Returns:
+        The log, None where the detector was kept, and the proposals. None where other processes
+        did the work.
+    """
+    paths, params, before = campaign.paths, campaign.params, campaign.before(turn)
+    inputs = kept.training_inputs(
+        params.train, paths.images, paths.labeled(before), paths.detector(before)
+    )
+    detector, batch = paths.detector(turn), artifacts.read_batch(paths.batch(turn))
+    trained = kept.has_trained(paths.training(turn), detector, inputs)
+    floor = params.propose.score_floor
+    if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor):
+        return None, thresholds.refit(paths, params, turn)
+    if before != EMPTY and campaign.share_out():
+        return None
+    campaign = replace(campaign, share_out=lambda: False)
+    with _together() if before != EMPTY else nullcontext(lambda: None) as wait_for_main:
+        log = None if trained else train(campaign, turn)
+        wait_for_main()  # which writes the detector that all of them load
+        found = propose(campaign, turn)
+    return None if found is None else (log, found)
+
+
+def finish(campaign: Campaign, turn: str) -> tuple[t.Corrections, t.LabeledSet, BatchWorkload]:
+    """Take over the corrections of a turn, and do all that follows from them.
+
+    The stage after people: :func:`review`, :func:`merge`, :func:`account` and :func:`track`.
+
+    Raises:
+        ReviewPending: people have not submitted some images of the batch; nothing was written.
+    """
+    corrections = review(campaign, turn)
+    labeled = merge(campaign, turn)
+    counted = account(campaign, turn)
+    track(campaign, turn)
+    return corrections, labeled, counted
+
+
+def train(campaign: Campaign, turn: str) -> TrainingLog | None:
+    """Train a detector on everything that was labeled before a turn.
+
+    Reads ``images``, ``labeled`` and, with ``train.warm_start``, the detector ``previous``, both of
+    the turn before; writes the detector to ``out`` and how its training went to ``log``. With
+    ``train.held_out`` the log of the first training also holds what another detector, which had not
+    seen a part of the first batch, proposes for it.
+    """
+    before = campaign.before(turn)
+    images, labeled, previous, out, log = campaign.choose(
+        "images",
+        labeled=campaign.paths.labeled(before),
+        previous=campaign.paths.detector(before),
+        out=campaign.paths.detector(turn),
+        log=campaign.paths.training(turn),
+    )
+    labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
+    _require_classes(image_set.classes, images, labeled_set.classes, labeled)
+    refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
+    require_writable(out)
+    require_writable(log, "boxloop/training")
+    p, known = campaign.params.train, None
+    made_of = kept.training_inputs(p, images, labeled, previous)
+    from boxloop.models import detectors
+
+    def write(detector: Detector, result: TrainingLog) -> TrainingLog:
+        # The log comes last: where it is, the detector is whole.
+        detector.save(out, labeled_digest=made_of["labeled"])
+        made_of[kept.DETECTOR] = file_digest(out)
+        result = replace(result, held_out=known, made_of=made_of)
+        artifacts.write_training(log, result)
+        return result
+
+    if not refs:
+        # The empty detector is no work to share, and does without torch.
+        return write(*detectors.train(p, labeled_set, ()))
+    if campaign.share_out():
+        return None
+    from boxloop import distributed
+    from boxloop.models.detectors import held_out
+
+    with distributed.join() as world:
+        if held_out.holds_out(p, labeled_set):
+            job = f"training {turn}, on a part of {before} first ({p.detector})"
+            with campaign.reporting(job) as progress:
+                known = held_out.propose_for_held_out(
+                    p, labeled_set, refs, previous=previous, progress=_steps(progress)
+                )
+        with campaign.reporting(f"training {turn} ({p.detector})") as progress:
+            detector, result = detectors.train(
+                p, labeled_set, refs, previous=previous, progress=_steps(progress)
+            )
+    return write(detector, result) if world.is_main else result
+
+
+def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
+    """Let the detector of a turn offer boxes for the turn's batch.
+
+    Reads ``images``, ``batch`` and ``detector``; writes ``out``. Where ``review.score_threshold``
+    is fitted, it is fitted to ``evidence`` and ``labeled``, of the turn before, and ``training``.
+    """
+    before = campaign.before(turn) if turn in campaign.params.iterations else EMPTY
+    images, batch, detector, evidence, labeled, training, out = campaign.choose(
+        "images",
+        batch=campaign.paths.batch(turn),
+        detector=campaign.paths.detector(turn),
+        evidence=campaign.paths.evidence(before),
+        labeled=campaign.paths.labeled(before),
+        training=campaign.paths.training(turn),
+        out=campaign.paths.proposals(turn),
+    )
+    p, item = campaign.params.propose, artifacts.read_batch(batch)
+    image_set = artifacts.read_images(images)
+    refs = artifacts.subset_of(image_set, item.image_ids, batch)
+    require_writable(out, "boxloop/proposals")
+    from boxloop.models import detectors
+    from boxloop.models.detectors.empty import read_empty
+
+    empty = read_empty(detector)  # which does without torch
+    # One batch is no work to share.
+    if empty is None and len(refs) > p.batch_size and campaign.share_out():
+        return None
+    model = empty or detectors.load(detector, p.device)
+    _require_classes(image_set.classes, images, model.classes, detector)
+    boxes: dict[str, t.Boxes] | None
+    if empty is not None:
+        boxes = empty.propose(refs, score_floor=p.score_floor, batch_size=p.batch_size)
+    else:
+        from boxloop import distributed
+        from boxloop.models.detectors.held_out import propose_together
+
+        with distributed.join(), campaign.reporting(f"proposing {turn}") as progress:
+            boxes = propose_together(
+                model, refs, score_floor=p.score_floor, batch_size=p.batch_size, progress=progress
+            )
+    if boxes is None:
+        return None
+    found = t.Proposals(item.id, model.name, file_digest(detector), p.score_floor, boxes)
+    found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
+    artifacts.write_proposals(out, found)
+    return found
+
+
+def review(campaign: Campaign, turn: str) -> t.Corrections:
+    """Put the corrections of a batch together: by the truth, or from what people submitted.
+
+    Reads ``images``, ``proposals``, ``truth`` and the campaign's folder of submissions; writes
+    ``out``.
+
+    Raises:
+        ReviewPending: people have not submitted some images of the batch; nothing was written.
+        ProtectedLabelsError: labels of another annotator would be replaced; nothing was written.
+    """
+    from boxloop.review.collect import collect
+
+    places = campaign.choose(
+        "images",
+        "truth",
+        proposals=campaign.paths.proposals(turn),
+        out=campaign.paths.corrections(turn),
+    )
+    return collect(campaign.paths, campaign.params.review, *places, say=campaign.say)
+
+
+def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
+    """Add a corrected batch to everything labeled so far.
+
+    Reads ``labeled``, of the turn before, and ``corrections``; writes ``out``.
+    """
+    from boxloop.core import labeled_set
+
+    labeled, corrections, out = campaign.choose(
+        labeled=campaign.paths.labeled(campaign.before(turn)),
+        corrections=campaign.paths.corrections(turn),
+        out=campaign.paths.labeled(turn),
+    )
+    result = labeled_set.merge(
+        artifacts.read_labeled(labeled), artifacts.read_corrections(corrections)
+    )
+    artifacts.write_labeled(out, result)
+    return result
+
+
+def account(campaign: Campaign, turn: str) -> BatchWorkload:
+    """Count the edits of a batch at every threshold (paper, section 3.4).
+
+    Reads ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the mAP of the
+    proposals, and ``judged``, the evidence with that of this batch.
+    """
+    from boxloop.core import workload
+    from boxloop.models.average_precision import average_precision
+
+    corrections, evidence, judged, out = campaign.choose(
+        corrections=campaign.paths.corrections(turn),
+        evidence=campaign.paths.evidence(campaign.before(turn)),
+        judged=campaign.paths.evidence(turn),
+        out=campaign.paths.workload(turn),
+    )
+    p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
+    precision = average_precision(corrected.proposals.boxes, corrected.boxes)
+    result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
+    # The workload comes last: where it is, the batch is done.
+    known = thresholds.read_known(campaign.params, evidence)
+    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
+    artifacts.write_workload(out, result)
+    return result
+
+
+def track(campaign: Campaign, turn: str) -> None:
+    """Log a turn to MLflow, from the campaign's files; writes ``out``.
+
+    Raises:
+        TrackingError: MLflow cannot be written to.
+    """
+    from boxloop.tracking.track_turn import track as track_turn
+
+    [out] = campaign.choose(out=campaign.paths.tracked(turn))
+    track_turn(campaign.paths, campaign.params, turn, out, say=campaign.say)
+
+
+@contextmanager
+def _together() -> Iterator[Callable[[], None]]:
+    """Join the processes that were launched with this one; yield what waits for the main one."""
+    from boxloop import distributed
+
+    with distributed.join():
+        yield distributed.wait_for_main
+
+
+def _steps(progress: Report) -> StepProgress:
+    return lambda step, steps, loss: progress(step, steps, loss=loss)
+
+
+def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:
+    """Refuse to bring together what was made for different classes."""
+    if tuple(own) != tuple(others):
+        raise ArtifactError(
+            f"{source} is for the classes {', '.join(others)}, but {file} has {', '.join(own)}: run"
+            " the stages after 'dataset' again"
+        )
