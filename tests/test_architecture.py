@@ -191,6 +191,9 @@ def test_help_loads_nothing_heavy():
     assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
 
 
+STEPS = {"learn": ("train", "propose"), "finish": ("review", "merge", "account", "track")}
+"""What the two stages of a turn are made of."""
+
 STAGES = YAML(typ="safe").load(PACKAGE.parents[1] / "dvc.yaml")["stages"]
 
 
@@ -210,13 +213,28 @@ def test_a_stage_is_a_function_a_command_and_a_section_of_one_name(name):
     first, *more = inspect.signature(function).parameters
     assert first == "campaign"
     assert (more[:1] == ["turn"]) == ("foreach" in STAGES[name])
-    # Some stages have no parameters; none has parameters without a section of its own.
-    if "params" in stage:
-        assert name in Params.model_fields
-        assert any(key.partition(".")[0] == name for key in stage["params"])
+    # Some stages have no parameters; none has parameters without a section of its own, or of one of
+    # its steps. (`start` tells the turns of all parameters.)
+    if "params" in stage and name != "start":
+        sections = {key.partition(".")[0] for key in stage["params"]}
+        assert sections & Params.model_fields.keys() & {name, *STEPS.get(name, ())}
 
 
-def test_every_section_is_of_a_stage():
+@pytest.mark.parametrize("name", [step for steps in STEPS.values() for step in steps])
+def test_a_step_is_a_function_and_a_command(name):
+    from typer.main import get_command
+
+    from boxloop import pipeline
+    from boxloop.cli import app
+
+    assert name in get_command(app).commands
+    assert list(inspect.signature(getattr(pipeline, name)).parameters) == ["campaign", "turn"]
+
+
+def test_every_section_is_of_a_stage_or_a_step():
     from boxloop.params import Params
 
-    assert set(Params.model_fields) - {"iterations"} <= set(STAGES)
+    known = {*STAGES, *(step for steps in STEPS.values() for step in steps)}
+    assert set(Params.model_fields) - {"iterations"} <= known
+    everything = STAGES["start"]["params"]
+    assert set(Params.model_fields) - {"iterations", "report"} == set(everything)

@@ -194,6 +194,8 @@ def file_digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist: run the stage that makes it first") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -37,7 +37,7 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=folder, capture_output=True
     )
-    assert b"track@b02" in listed.stdout
+    assert b"finish@b02" in listed.stdout
     # What the demo is drawn by lies elsewhere in every installation.
     assert params.dataset.path.endswith("demo_scenes.py")
 

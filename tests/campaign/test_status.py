@@ -227,7 +227,7 @@ def test_a_redo_that_dvc_does_not_know_of_is_noted(tmp_path: Path) -> None:
     text = status_text(paths, params)
     assert (
         "- reviews/ holds newer labels of 1 of the 2 images in data/corrections/b01.json:"
-        " 'dvc repro --single-item --force review@b01' brings them in" in text
+        " 'dvc repro --single-item --force finish@b01' brings them in" in text
     )
 
 

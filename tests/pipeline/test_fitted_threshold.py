@@ -92,8 +92,9 @@ def test_a_number_trains_nothing_anew_and_back_again_everything_is_as_before(cam
     params.write_text(text.replace("score_threshold: fitted", "score_threshold: 0.4"))
     assert "score_threshold: 0.4" in params.read_text()
     out = repro(folder).stdout
-    assert "Running stage 'propose@b01'" in out
-    assert "Running stage 'train@" not in out
+    assert "Running stage 'learn@b01'" in out
+    assert out.count("the detector is kept") == 3
+    assert "steps on" not in out
     assert proposals(folder, "b01").thresholds == ()
     made = artifacts.read_corrections(folder / "data/corrections/b01.json")
     assert made.score_threshold == 0.4

@@ -19,17 +19,14 @@ KILLS = [
     ("features", 1.5),
     ("order", 0.2),
     ("batch", 0.1),
-    ("start", 0.7),
-    ("train@b00", 0.7),
-    ("propose@b00", 0.7),
-    ("review@b00", 0.1),
-    ("account@b00", 0.2),
-    ("track@b00", 1.0),
-    ("merge@b00", 0.1),
-    ("train@b01", 1.5),
-    ("train@b01", 3.0),
-    ("propose@b01", 2.0),
-    ("track@b01", 0.7),
+    ("start", 0.2),
+    ("learn@b00", 0.3),
+    ("finish@b00", 0.4),
+    ("finish@b00", 1.5),
+    ("learn@b01", 1.5),
+    ("learn@b01", 3.0),
+    ("finish@b01", 0.7),
+    ("finish@b01", 1.5),
     ("report", 0.3),
 ]
 
@@ -70,7 +67,7 @@ def test_killed_at_every_stage(start, undisturbed, tmp_path):
 
 def test_interrupted_from_the_keyboard(start, undisturbed, tmp_path):
     folder = start(tmp_path / "campaign")
-    for stage, after in (("features", 1.5), ("train@b01", 3.0), ("track@b01", 0.7)):
+    for stage, after in (("features", 1.5), ("learn@b01", 3.0), ("finish@b01", 0.7)):
         assert interrupt_at(folder, stage, how=signal.SIGINT, after=after), f"{stage} was not hit"
     repro(folder)
     assert snapshot(folder) == undisturbed
@@ -78,6 +75,6 @@ def test_interrupted_from_the_keyboard(start, undisturbed, tmp_path):
 
 def test_dvc_killed_alone_leaves_a_stage_running_that_does_no_harm(start, undisturbed, tmp_path):
     folder = start(tmp_path / "campaign")
-    assert interrupt_at(folder, "train@b01", after=2.0, whole_group=False)
+    assert interrupt_at(folder, "learn@b01", after=2.0, whole_group=False)
     repro(folder)
     assert snapshot(folder) == undisturbed

@@ -92,7 +92,7 @@ def test_a_network_of_transformers(tmp_path):
         "track.enabled=false",
         batches=3,
     )
-    repro(folder, "account@b01")  # in two parts: each may take its time
+    repro(folder, "finish@b01")  # in two parts: each may take its time
     repro(folder)
     first, second = (read_detector(folder / f"data/detectors/b0{turn}.pt") for turn in (1, 2))
     assert is_safetensors(folder / "data/detectors/b02.pt")

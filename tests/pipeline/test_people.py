@@ -64,7 +64,7 @@ def campaign(tmp_path_factory):
     said.append(pending(run(folder, "dvc", "repro", check=False)))
     ids = artifacts.read_batch(folder / "data/batches/b01.json").image_ids
     submit(folder, "b01", ids[:3], by=BY, reviewer="Zoë B.")
-    said.append(pending(run(folder, "dvc", "repro", "review@b01", check=False)))
+    said.append(pending(run(folder, "dvc", "repro", "finish@b01", check=False)))
     said.append(run(folder, "boxloop", "status").stdout)
     submit(folder, "b01", ids[3:], by=BY)
     repro(folder)
@@ -118,10 +118,10 @@ def test_labels_stay_when_the_stage_is_forced(copy):
     before = labels(copy)
     corrections = {p.name: p.read_bytes() for p in (copy / "data/corrections").iterdir()}
     for key in ("b00", "b01"):
-        repro(copy, "--single-item", "--force", f"review@{key}")
+        repro(copy, "--single-item", "--force", f"finish@{key}")
     assert {p.name: p.read_bytes() for p in (copy / "data/corrections").iterdir()} == corrections
     (copy / "data/corrections/b01.json").unlink()
-    repro(copy, "--single-item", "review@b01")
+    repro(copy, "--single-item", "finish@b01")
     assert (copy / "data/corrections/b01.json").read_bytes() == corrections["b01.json"]
     assert labels(copy) == before
 
@@ -133,7 +133,7 @@ def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     text = params.read_text()
     assert "strategy: dissimilar" in text
     params.write_text(text.replace("strategy: dissimilar", "strategy: temporal"))
-    repro(copy, "merge@b01")
+    repro(copy, "finish@b01")
     now = [artifacts.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
     assert set(now[0]) not in (set(batches[0]), set(batches[1]))
     assert labels(copy) == before
@@ -147,11 +147,11 @@ def test_labels_that_dvc_alone_holds_survive_another_order_too(copy):
     shutil.rmtree(copy / "reviews")
     params = copy / "params.yaml"
     params.write_text(params.read_text().replace("strategy: dissimilar", "strategy: temporal"))
-    said = repro(copy, "merge@b01").stdout
+    said = repro(copy, "finish@b01").stdout
     assert labels(copy) == before
     assert "are kept in reviews" in said
     params.write_text(params.read_text().replace("strategy: temporal", "strategy: dissimilar"))
-    repro(copy, "merge@b01")
+    repro(copy, "finish@b01")
     assert labels(copy) == before
 
 
@@ -161,13 +161,13 @@ def test_a_simulated_annotator_passes_over_no_person(copy):
     text = params.read_text()
     assert "annotator: fiftyone" in text
     params.write_text(text.replace("annotator: fiftyone", "annotator: simulated"))
-    refused = run(copy, "dvc", "repro", "review@b00", check=False)
+    refused = run(copy, "dvc", "repro", "finish@b00", check=False)
     assert "holds labels made by 'fiftyone'" in refused.stderr
     shutil.rmtree(copy / "data/corrections")
-    refused = run(copy, "dvc", "repro", "review@b00", check=False)
+    refused = run(copy, "dvc", "repro", "finish@b00", check=False)
     assert "people labeled 4 of the 4 images of b00 (see reviews/)" in refused.stderr
     params.write_text(text)
-    repro(copy, "merge@b01")
+    repro(copy, "finish@b01")
     assert labels(copy) == before
 
 
@@ -175,9 +175,9 @@ def test_a_redo_reaches_what_dvc_takes_for_done(copy):
     before = labels(copy)
     image_id = artifacts.read_batch(copy / "data/batches/b01.json").image_ids[0]
     submit(copy, "b01", [image_id], by=2 * BY, reviewer="bob", seconds=25.0)
-    assert "up to date" in repro(copy, "review@b01").stdout
+    assert "up to date" in repro(copy, "finish@b01").stdout
     text = run(copy, "boxloop", "status").stdout
-    assert "dvc repro --single-item --force review@b01" in text
+    assert "dvc repro --single-item --force finish@b01" in text
     bring_into_dvc(copy, "b01")
     redone = artifacts.read_corrections(copy / "data/corrections/b01.json")
     assert redone.revision == 2
@@ -264,6 +264,6 @@ def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {campaign}/.dvc/cache\n")
     shutil.rmtree(folder / "reviews")
     run(folder, "dvc", "checkout")
-    repro(folder, "--force", "merge@b01")
+    repro(folder, "--force", "finish@b01")
     assert labels(folder) == labels(campaign)
     assert CampaignPaths(folder).corrections("b01").exists()
