@@ -128,7 +128,7 @@ def test_labels_outlive_a_detector_that_is_trained_anew(tmp_path: Path) -> None:
     paths.detector("b01").unlink()
     text = status_text(paths, params)
     assert text.startswith("4 of 4 images are labeled")
-    assert rows_of(text)["b01"] == "labeled; the stage 'train' is due again"
+    assert rows_of(text)["b01"] == "labeled; the step 'train' is due again"
     assert "'train' of b01" in text.splitlines()[-1]
 
 

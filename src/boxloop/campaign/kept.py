@@ -15,6 +15,7 @@ from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest
 from boxloop.params import TrainParams
+from boxloop.params.registry import DETECTORS
 
 DETECTOR = "detector"
 
@@ -38,7 +39,12 @@ def training_inputs(
         "labeled": file_digest(labeled),
         "params": digest(params.model_dump(mode="json")),
     }
-    return made_of | ({"previous": file_digest(previous)} if params.warm_start else {})
+    if params.warm_start:
+        made_of["previous"] = file_digest(previous)
+    code = DETECTORS.code_of(params.detector)
+    if code is not None:
+        made_of["code"] = file_digest(code) if isinstance(code, Path) else code
+    return made_of
 
 
 def has_trained(log: Path, detector: Path, inputs: Mapping[str, str]) -> bool:

@@ -278,7 +278,7 @@ def _table(turns: list[Turn]) -> str:
             state = "has a damaged file, see below"
         elif turn.objects is not None and Step.BATCH < turn.step <= Step.REVIEW:
             # A changed parameter has the detector trained anew; the labels stay.
-            state = f"labeled; the stage '{turn.step.name.lower()}' is due again"
+            state = f"labeled; the step '{turn.step.name.lower()}' is due again"
         elif turn.step is Step.REVIEW and turn.submitted:
             state = f"{turn.submitted} of {turn.images} images submitted"
         elif turn.step is Step.TRAIN and not begun:

@@ -115,7 +115,7 @@ def read_detector(path: Path) -> DetectorCheckpoint:
     Raises:
         ArtifactError: the file is missing, damaged, or not a detector checkpoint of boxloop.
     """
-    missing = "does not exist: run 'boxloop train' first"
+    missing = "does not exist: run the turn that trains it first"
     return parse_detector(path, _read(path, "a detector checkpoint", missing))
 
 

@@ -1,0 +1,184 @@
+"""A turn's two stages, and what the first of them keeps when it runs again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boxloop import pipeline
+from boxloop.campaign import artifacts
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import ImageSet
+from boxloop.params import Params
+from builders_detectors import CLASSES, drawn
+
+FOREIGN = '''
+"""Counts its trainings in a file; proposes the same box everywhere."""
+from dataclasses import replace
+from pathlib import Path
+
+from boxloop.core.training_log import TrainingLog
+from boxloop.core.types import Boxes
+from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
+
+def count(what):
+    with open("done.txt", "a") as file:
+        print(what, file=file)
+
+class Detector:
+    name = "counting"
+    def __init__(self, classes):
+        self.classes = classes
+    def train(self, labeled, images, params, progress=None):
+        count("trained")
+        return replace(TrainingLog.of_nothing(), steps=1, images=len(labeled))
+    def propose(self, images, *, score_floor, batch_size, progress=None):
+        count("proposed")
+        row = Boxes.build([[1, 1, 20, 20]], [self.classes[0]], [0.9], prefix="p")
+        return {image.id: row for image in images}
+    def save(self, path, *, labeled_digest):
+        content = (self.name, self.classes, (0, 0), labeled_digest, "none", 1)
+        write_detector(path, DetectorCheckpoint(*content))
+
+class Factory:
+    name = "counting"
+    def create(self, params, classes):
+        return Detector(classes)
+    def restore(self, checkpoint, device, params=None):
+        return Detector(checkpoint.classes)
+
+FACTORY = Factory()
+'''
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A campaign with its first turn done; returns a function that makes it with other values."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "counting_detector", raising=False)
+    (tmp_path / "counting_detector.py").write_text(FOREIGN)
+    refs, truth = drawn(tmp_path / "scenes", 6, (150, 100))
+    paths = CampaignPaths(tmp_path)
+    artifacts.write_images(paths.images, ImageSet(refs, CLASSES))
+    artifacts.write_truth(paths.truth, truth)
+
+    def with_(**sections):
+        content = {
+            "order": {"strategy": "temporal"},
+            "batch": {"size": 3},
+            "train": {"detector": "counting_detector:FACTORY", "steps": 1},
+            "track": {"enabled": False},
+            "iterations": {"b00": {"previous": "empty"}, "b01": {"previous": "b00"}},
+        }
+        for name, values in sections.items():
+            content[name] = {**content.get(name, {}), **values}
+        return Campaign(paths, Params.model_validate(content), say=lambda _: None)
+
+    campaign = with_()
+    pipeline.order(campaign, [ref.id for ref in refs])
+    pipeline.batch(campaign)
+    pipeline.start(campaign)
+    pipeline.learn(campaign, "b00")
+    pipeline.finish(campaign, "b00")
+    return with_
+
+
+def done():
+    """What the detector has done since this was asked last."""
+    path = Path("done.txt")
+    lines = path.read_text().split() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def test_a_turn_learns_and_is_finished(begun):
+    campaign = begun()
+    log, found = pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    assert log.steps == 1
+    corrections, labeled, counted = pipeline.finish(campaign, "b01")
+    assert corrections.proposals == found
+    assert len(labeled) == 6
+    assert counted == artifacts.read_workload(campaign.paths.workload("b01"))
+    assert campaign.paths.tracked("b01").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "work"),
+    [
+        ({}, []),
+        ({"account": {"seconds_per_box": 10.0}}, []),
+        ({"account": {"iou_thresholds": [0.3]}}, []),
+        ({"review": {"score_threshold": 0.7}}, []),
+        ({"propose": {"batch_size": 1}}, []),
+        ({"propose": {"score_floor": 0.2}}, ["proposed"]),
+        ({"train": {"seed": 1}}, ["trained", "proposed"]),
+        ({"train": {"warm_start": False}}, ["trained", "proposed"]),
+    ],
+)
+def test_only_what_changed_is_done_again(begun, changes, work):
+    pipeline.learn(begun(), "b01")
+    done()
+    log, found = pipeline.learn(begun(**changes), "b01")
+    assert done() == work
+    assert (log is not None) == ("trained" in work)
+    assert found == artifacts.read_proposals(begun().paths.proposals("b01"))
+
+
+def test_the_threshold_is_fitted_anew_without_the_detector(begun):
+    _, before = pipeline.learn(begun(), "b01")
+    _, found = pipeline.learn(begun(account={"iou_thresholds": [0.3, 0.6]}), "b01")
+    assert [fitted.iou_threshold for fitted in found.thresholds] == [0.5, 0.3, 0.6]
+    assert found.boxes == before.boxes
+
+
+@pytest.mark.parametrize("folder", ["detectors/b01.pt", "training/b01.json"])
+def test_a_file_that_is_gone_or_another_one_s_is_made_again(begun, folder):
+    campaign = begun()
+    pipeline.learn(campaign, "b01")
+    done()
+    path = campaign.paths.root / "data" / folder
+    path.unlink()
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    before = campaign.paths.root / "data" / folder.replace("b01", "b00")
+    path.write_bytes(before.read_bytes())
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+
+
+def test_other_labels_and_other_code_train_again(begun):
+    campaign = begun()
+    pipeline.learn(campaign, "b01")
+    done()
+    truth = artifacts.read_truth(campaign.paths.truth)
+    fewer = {key: boxes.select([0]) for key, boxes in truth.items()}
+    artifacts.write_truth(campaign.paths.truth, fewer)
+    pipeline.finish(campaign, "b00")
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    source = campaign.paths.root / "counting_detector.py"
+    source.write_text(source.read_text() + "# another version\n")
+    pipeline.learn(campaign, "b01")
+    assert done()[0] == "trained"
+
+
+def test_the_first_turn_imports_neither_torch_nor_mlflow(begun):
+    code = """
+import sys
+from boxloop import pipeline
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.params import Params
+campaign = Campaign(CampaignPaths(), Params.model_validate({"track": {"enabled": False}}))
+pipeline.start(campaign)
+pipeline.learn(campaign, "b00")
+pipeline.finish(campaign, "b00")
+heavy = {"torch", "torchvision", "timm", "mlflow", "matplotlib", "fiftyone", "scipy"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
