@@ -160,7 +160,7 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
                 "boxloop.study.jobs",
             ),
         ),
-        ("pycocotools", "boxloop.models.average_precision"),
+        ("faster_coco_eval", "boxloop.models.average_precision"),
     ],
 )
 def test_a_library_is_used_in_its_place_only(library, place):
