@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
+from boxloop.campaign.labeled_files import read_labeled as read_labeled
+from boxloop.campaign.labeled_files import write_labeled as write_labeled
 from boxloop.campaign.schemas import (
     CorrectionsFile,
     EvidenceFile,
     FaultsFile,
-    LabeledFile,
     PrecisionFile,
     ProposalsFile,
     TrainingFile,
@@ -40,7 +42,6 @@ from boxloop.core.types import (
     FeatureTable,
     ImageRef,
     ImageSet,
-    LabeledSet,
     Ordering,
     Proposals,
 )
@@ -217,17 +218,6 @@ def read_corrections(path: Path) -> Corrections:
     fields["boxes"] = boxes_in(path, file.boxes)
     with name_file(path):
         return Corrections(**fields)
-
-
-def write_labeled(path: Path, labeled: LabeledSet) -> None:
-    """Write one file of ``labeled/``."""
-    write(path, "labeled", vars(labeled) | {"boxes": boxes_out(labeled.boxes)})
-
-
-def read_labeled(path: Path) -> LabeledSet:
-    """Read one file of ``labeled/``."""
-    file = parse(path, "labeled", LabeledFile)
-    return LabeledSet(file.classes, file.batches, boxes_in(path, file.boxes))
 
 
 def write_workload(path: Path, workload: BatchWorkload) -> None:

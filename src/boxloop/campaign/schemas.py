@@ -1,4 +1,4 @@
-"""Check what a JSON file holds when it is read, place by place.
+"""Check what a file holds when it is read, place by place.
 
 A file of boxes has a model here. Every other one holds the fields of its dataclass.
 """
@@ -99,11 +99,12 @@ class CorrectionsFile(_Record):
 
 
 class LabeledFile(_Record):
-    """One file of ``labeled/``."""
+    """The metadata of one file of ``labeled/``: what it holds, and the file before it."""
 
     classes: tuple[str, ...]
     batches: tuple[str, ...]
-    boxes: _BoxTable
+    previous: str | None = None
+    previous_sha256: str | None = None
 
 
 class _Ledger(_Counts):
