@@ -190,8 +190,14 @@ def read_json(path: Path) -> Any:
     Raises:
         ArtifactError: the file is missing, unreadable or not JSON.
     """
+    from pydantic_core import from_json
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        try:
+            return from_json(content)  # in a third of the time, but its errors name no line
+        except ValueError:
+            return json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: run the stage that makes it first") from None
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from boxloop.campaign.box_rows import boxes_in, boxes_out
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
@@ -26,8 +27,6 @@ from boxloop.campaign.schemas import (
     TrainingFile,
     TruthFile,
     WorkloadFile,
-    boxes_in,
-    boxes_out,
     name_file,
     parse,
 )
