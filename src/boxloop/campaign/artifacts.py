@@ -273,7 +273,8 @@ def read_training(path: Path) -> TrainingLog:
 
 def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
     """Write one file of ``evidence/``: of the batches so far, the oldest first."""
-    write(path, "evidence", {"batches": [asdict(item) for item in batches]})
+    rows = [vars(item) | {"edits": [vars(row) for row in item.edits]} for item in batches]
+    write(path, "evidence", {"batches": rows})
 
 
 def read_evidence(path: Path) -> tuple[Evidence, ...]:
