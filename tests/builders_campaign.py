@@ -175,9 +175,8 @@ def _write_iteration(
     if upto >= 3:
         artifacts.write_corrections(paths.corrections(key), corrections)
     if upto >= 4:
-        before = artifacts.read_labeled(paths.labeled(keys[i - 1] if i else "empty"))
-        labeled = LabeledSet(CLASSES, (*before.batches, key), {**before.boxes, **final})
-        artifacts.write_labeled(paths.labeled(key), labeled)
+        before = paths.labeled(keys[i - 1] if i else "empty")
+        artifacts.write_labeled(paths.labeled(key), LabeledSet(CLASSES, (key,), final), before)
     if upto >= 5:
         workload = account(
             corrections,

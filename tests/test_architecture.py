@@ -126,7 +126,8 @@ def test_types_and_errors_stand_on_numpy_alone(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["boxes", "box_validation", "ordering", "batching", "workload", "labeled_set"]
+    "name",
+    ["boxes", "box_validation", "ordering", "batching", "workload", "labeled_set", "box_columns"],
 )
 def test_the_method_does_no_io_and_knows_no_framework(name):
     path = MODULES[f"boxloop.core.{name}"]
@@ -160,7 +161,8 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
                 "boxloop.study.jobs",
             ),
         ),
-        ("pycocotools", "boxloop.models.average_precision"),
+        ("faster_coco_eval", "boxloop.models.average_precision"),
+        ("pyarrow", "boxloop.campaign.labeled_files"),
     ],
 )
 def test_a_library_is_used_in_its_place_only(library, place):
@@ -188,7 +190,16 @@ def test_help_loads_nothing_heavy():
     code = "import boxloop.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
+    assert not loaded & {
+        "torch",
+        "torchvision",
+        "mlflow",
+        "matplotlib",
+        "scipy",
+        "pandas",
+        "PIL",
+        "pyarrow",
+    }
 
 
 STEPS = {"learn": ("train", "propose"), "finish": ("review", "merge", "account", "track")}

@@ -25,6 +25,7 @@ from boxloop.errors import ArtifactError, UserError
 _LEFTOVER_SECONDS = 3600
 
 _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
+_PARQUET = b"PAR1"
 
 
 @contextmanager
@@ -36,7 +37,8 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
 
     Args:
         path: the file to write or replace.
-        kind: what the file will be, such as "boxloop/order", where it is one of the JSON artifacts.
+        kind: what the file will be, such as "boxloop/order", where artifacts of
+            that kind name it.
         new: whether ``path`` must not exist, also not at the moment of the renaming.
 
     Raises:
@@ -130,17 +132,32 @@ def require_writable(path: Path, kind: str | None = None) -> None:
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path} cannot be written: {path.parent} is read-only")
     try:
-        with path.open("rb") as file:
-            start = file.read(200)
+        empty, present = _kind_of(path)
     except OSError:
         return
-    match = _KIND.match(start)
-    present = match[1].decode() if match else None
-    if start and present != kind:
+    if not empty and present != kind:
         what = f"a file of format {present}" if present else "not one of boxloop's files"
         raise ArtifactError(
             f"{path} is {what} and was not replaced: name another file to write, or move that away"
         )
+
+
+def _kind_of(path: Path) -> tuple[bool, str | None]:
+    """Tell whether a file is empty, and its kind, where it is one of boxloop's.
+
+    JSON names its kind at its beginning, Parquet in the metadata at its end, of a length that is
+    told by the eight bytes after them.
+    """
+    with path.open("rb") as file:
+        start = file.read(200)
+        match = _KIND.match(start)
+        if start[:4] == _PARQUET:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 8, 0))
+            length = int.from_bytes(file.read(4), "little")
+            file.seek(max(size - 8 - length, 0))
+            match = _KIND.search(file.read(length))
+    return not start, match[1].decode() if match else None
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
@@ -173,8 +190,14 @@ def read_json(path: Path) -> Any:
     Raises:
         ArtifactError: the file is missing, unreadable or not JSON.
     """
+    from pydantic_core import from_json
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        try:
+            return from_json(content)  # in a third of the time, but its errors name no line
+        except ValueError:
+            return json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: run the stage that makes it first") from None
     except OSError as error:

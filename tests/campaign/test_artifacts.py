@@ -18,7 +18,6 @@ from boxloop.core.types import (
     FittedThreshold,
     ImageRef,
     ImageSet,
-    LabeledSet,
     Ordering,
 )
 from boxloop.core.workload import account
@@ -60,7 +59,6 @@ ROUND_TRIPS = {
     "batch": Batch("b00", ("b", "a")),
     "proposals": proposals(SHOWN),
     "corrections": corrections(SHOWN, FINAL),
-    "labeled": LabeledSet(("cat",), ("b00",), FINAL),
     "workload": account(corrections(SHOWN, FINAL), (0.5, 0.7), (0.1, 0.5), {"map": 0.5}),
     "training": TrainingLog(**TRAINED, boxes=4, batch_size=2, parameters=10),
     "evidence": (sweep("b01", SHOWN, FINAL, (0.5, 0.7), 0.05),),

@@ -203,7 +203,7 @@ def test_the_labels_so_far_leave_by_the_command_line(tmp_path, program):
     assert said.startswith("out: 4 images, 11 boxes (coco); batches b00, b01, reviewed by ada\n")
     found, labeled = (
         read(root / "out", "coco"),
-        artifacts.read_labeled(root / "data/labeled/b01.json"),
+        artifacts.read_labeled(root / "data/labeled/b01.parquet"),
     )
     assert {name: rows(b) for name, b in found.truth.items()} == {
         name: rows(b) for name, b in labeled.boxes.items()
@@ -220,19 +220,21 @@ def test_simulated_labels_are_called_so(tmp_path, program):
 def test_a_labeled_set_of_other_batches_is_passed_over(tmp_path, program):
     root = campaign(tmp_path / "c")
     stray = LabeledSet(("cat", "dog"), ("b00", "b02"), {})
-    artifacts.write_labeled(root / "data/labeled/b02.json", stray)
+    artifacts.write_labeled(root / "data/labeled/b02.parquet", stray)
     assert "4 images" in program(root, "export", "out", "--format", "voc")[1]
 
 
 def test_labels_older_than_their_corrections_are_not_exported(tmp_path, program):
     root = campaign(tmp_path / "c")
-    path = root / "data/labeled/b01.json"
+    path = root / "data/labeled/b01.parquet"
     labeled = artifacts.read_labeled(path)
     moved = labeled.boxes | {"img00": Boxes.build([(1, 1, 9, 9)], ["cat"])}
     artifacts.write_labeled(path, LabeledSet(labeled.classes, labeled.batches, moved))
     code, said = program(root, "export", "out", "--format", "voc")
     assert code == 2
-    assert "data/labeled/b01.json is older than data/corrections/b00.json: run 'dvc repro'" in said
+    assert (
+        "data/labeled/b01.parquet is older than data/corrections/b00.json: run 'dvc repro'" in said
+    )
     assert not (root / "out").exists()
 
 

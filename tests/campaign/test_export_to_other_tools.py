@@ -83,7 +83,7 @@ def test_a_campaign_labeled_in_other_tools(tmp_path):
     repro(folder)
 
     truth = artifacts.read_truth(folder / "data/truth.json")
-    labeled = artifacts.read_labeled(folder / "data/labeled/b01.json")
+    labeled = artifacts.read_labeled(folder / "data/labeled/b01.parquet")
     assert geometry(labeled.boxes) == geometry(truth)
     workload = artifacts.read_workload(folder / "data/workload/b01.json")
     taken = artifacts.read_corrections(folder / "data/corrections/b01.json")
@@ -110,7 +110,7 @@ def test_a_campaign_labeled_in_other_tools(tmp_path):
     assert "--redo" in done.stderr
     run(folder, "boxloop", "import-corrections", empty, "--redo")
     repro(folder)
-    labeled = artifacts.read_labeled(folder / "data/labeled/b01.json")
+    labeled = artifacts.read_labeled(folder / "data/labeled/b01.parquet")
     redone = content["images"][0]["file_name"].removesuffix(".png")
     assert len(labeled.boxes[redone]) == 0
     assert len(submissions.read(folder / "reviews")) == 4

@@ -10,6 +10,7 @@ from boxloop import pipeline
 from boxloop.campaign import artifacts, export, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import ArtifactError
 from boxloop.params import Params
 
 OLD = Path(__file__).parents[1] / "fixtures" / "campaign-0.1.0"
@@ -60,9 +61,20 @@ def test_every_submission_is_read():
 
 
 def test_the_labels_are_the_same(campaign):
-    assert artifacts.read_labeled(campaign.paths.labeled("b01")) == artifacts.read_labeled(
-        OLD / "labeled.json"
-    )
+    old = json.loads((OLD / "labeled.json").read_text())
+    new = artifacts.read_labeled(campaign.paths.labeled("b01"))
+    assert (list(new.classes), list(new.batches)) == (old["classes"], old["batches"])
+    assert list(new.boxes) == list(old["boxes"])
+    for image_id, boxes in new.boxes.items():
+        rows = zip(boxes.ids.tolist(), boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True)
+        assert [dict(zip(("id", "label", "xyxy"), row, strict=True)) for row in rows] == (
+            old["boxes"][image_id]
+        )
+
+
+def test_its_labeled_set_is_made_anew_not_read():
+    with pytest.raises(ArtifactError, match="labeled.json is JSON, as boxloop 0.1 .*'dvc repro'"):
+        artifacts.read_labeled(OLD / "labeled.json")
 
 
 def test_the_edits_are_those_that_were_made(campaign):

@@ -164,7 +164,7 @@ def test_a_labeled_set_of_other_batches_is_noted(tmp_path: Path) -> None:
     params = small_params(2)
     paths = build_campaign(tmp_path, params)
     paths.labeled("b01").write_bytes(paths.labeled("b00").read_bytes())
-    assert "data/labeled/b01.json is not made of batches b00, b01" in status_text(paths, params)
+    assert "data/labeled/b01.parquet is not made of batches b00, b01" in status_text(paths, params)
 
 
 def test_it_answers_without_heavy_libraries() -> None:

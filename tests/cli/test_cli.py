@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 
 from boxloop import __version__, cli
 from boxloop.campaign import artifacts
-from boxloop.core.types import FeatureTable
+from boxloop.core.types import Boxes, FeatureTable
 
 PARAMS = """
 dataset: {format: demo, demo: {images: 8, video_fraction: 0.5, size: [64, 64], seed: 0}}
@@ -45,10 +46,10 @@ WRITES = {
     "features": {"out": "data/features.npz"},
     "order": {"out": "data/order.json"},
     "batch": {"out": "data/batches"},
-    "start": {"labeled": "data/labeled/empty.json", "detector": "data/detectors/empty.pt"},
+    "start": {"labeled": "data/labeled/empty.parquet", "detector": "data/detectors/empty.pt"},
 }
 for key, previous in (("b00", "empty"), ("b01", "b00")):
-    labeled, detector = f"data/labeled/{previous}.json", f"data/detectors/{key}.pt"
+    labeled, detector = f"data/labeled/{previous}.parquet", f"data/detectors/{key}.pt"
     corrections = f"data/corrections/{key}.json"
     before = {"labeled": labeled, "previous": f"data/detectors/{previous}.pt"}
     READS |= {
@@ -70,7 +71,7 @@ for key, previous in (("b00", "empty"), ("b01", "b00")):
         f"train {key}": {"out": detector, "log": f"data/training/{key}.json"},
         f"propose {key}": {"out": f"data/proposals/{key}.json"},
         f"review {key} --collect": {"out": corrections},
-        f"merge {key}": {"out": f"data/labeled/{key}.json"},
+        f"merge {key}": {"out": f"data/labeled/{key}.parquet"},
         f"account {key}": {"out": f"data/workload/{key}.json"},
     }
 READS |= {"track b01": {}, "report": {}}
@@ -152,7 +153,7 @@ def edit(path, change):
 
 
 def test_every_stage_works_by_hand(done):
-    labeled = artifacts.read_labeled(done / "data/labeled/b01.json")
+    labeled = artifacts.read_labeled(done / "data/labeled/b01.parquet")
     truth = artifacts.read_truth(done / "data/truth.json")
     assert labeled.batches == ("b00", "b01")
     assert {k: b.xyxy.tolist() for k, b in labeled.boxes.items()} == {
@@ -270,15 +271,17 @@ def test_images_that_are_not_in_the_dataset_are_named(program):
     sentence = program.refusal(*command("propose b01"))
     assert "data/batches/b01.json" in sentence
     assert "ghost" in sentence
-    edit("data/labeled/b00.json", lambda c: c["boxes"].update(ghost=[]))
+    path = Path("data/labeled/b00.parquet")
+    known = artifacts.read_labeled(path)
+    artifacts.write_labeled(path, replace(known, boxes={**known.boxes, "ghost": Boxes.empty()}))
     sentence = program.refusal(*command("train b01"))
-    assert "data/labeled/b00.json" in sentence
+    assert "data/labeled/b00.parquet" in sentence
     assert "ghost" in sentence
 
 
 def test_other_classes_than_the_dataset_s_are_refused(program):
     edit("data/images.json", lambda c: c.update(classes=["cat", "dog"]))
-    for stage, file in (("train b01", "labeled/b00.json"), ("propose b01", "detectors/b01.pt")):
+    for stage, file in (("train b01", "labeled/b00.parquet"), ("propose b01", "detectors/b01.pt")):
         sentence = program.refusal(*command(stage))
         assert f"data/{file} is for the classes " in sentence
         assert "data/images.json has cat, dog" in sentence

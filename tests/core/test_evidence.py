@@ -28,7 +28,7 @@ def scored_on_the_grid(draw):
 images = st.lists(st.tuples(scored_on_the_grid(), any_boxes(scored=False)), max_size=3)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(images, st.sampled_from([0.0, 0.05, 0.3, 0.32, 0.99]))
 def test_it_counts_what_the_plain_loop_counts(pairs, floor):
     shown = {f"i{n}": pair[0] for n, pair in enumerate(pairs)}
@@ -46,6 +46,7 @@ def test_it_counts_what_the_plain_loop_counts(pairs, floor):
             assert costs[place] == pytest.approx(PAPER.cost(ledger))
 
 
+@settings(deadline=None)
 @given(images)
 def test_classes_add_up_to_the_boxes_that_were_shown_and_wanted(pairs):
     shown = {f"i{n}": pair[0] for n, pair in enumerate(pairs)}

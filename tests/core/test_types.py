@@ -1,8 +1,11 @@
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from boxloop.core.types import Boxes, Corrections, FeatureTable, ImageRef, ImageSet, Proposals
 from builders import any_boxes, boxes, corrections, proposals, proposed
@@ -136,3 +139,10 @@ def test_images_are_checked(fields):
 def test_features_are_checked():
     with pytest.raises(ValueError, match=r"\(2, D\), got \(1, 3\)"):
         FeatureTable(("a", "b"), np.zeros((1, 3), np.float32))
+
+
+@given(st.text("/.ab", max_size=5))
+def test_a_path_names_a_file_as_pathlib_says(path):
+    named = bool(PurePosixPath(path).name)
+    with nullcontext() if named else pytest.raises(ValueError, match="path must name a file"):
+        ImageRef("a", path, 1, 1, "0")

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("campaign")
     refs, truth = drawn(path / "scenes", 20, (150, 100))
     artifacts.write_images(path / "images.json", ImageSet(refs, CLASSES))
-    artifacts.write_labeled(path / "labeled.json", labeled(truth))
+    artifacts.write_labeled(path / "labeled.parquet", labeled(truth))
     artifacts.write_batch(path / "b00.json", Batch("b00", tuple(ref.id for ref in refs)))
     boxloop(path, *stage("start", "images.json", "nothing.json", "empty.pt", "tracked.json"))
     return path
@@ -126,7 +126,7 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
         model, log = f"model{processes}.pt", f"log{processes}.json"
         boxloop(
             folder,
-            *stage("train", "images.json", "labeled.json", "empty.pt", model, log),
+            *stage("train", "images.json", "labeled.parquet", "empty.pt", model, log),
             *TRAIN,
             *("--set", "train.steps=70", "--processes", processes),
         )
@@ -149,7 +149,7 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
 def found(folder, model):
     """Objects of the labeled images with a confident proposal of their class at IoU 0.5."""
     images = artifacts.read_images(folder / "images.json").images
-    truth = artifacts.read_labeled(folder / "labeled.json").boxes
+    truth = artifacts.read_labeled(folder / "labeled.parquet").boxes
     proposed = detectors.load(model, "cpu").propose(images, score_floor=0.4, batch_size=8)
     right = 0
     for image_id, boxes in truth.items():
@@ -173,7 +173,7 @@ SHARED = {
 def test_every_detector_can_be_trained_together(folder, name):
     """Also where one of the processes has images without a box; and the next turn goes on."""
     images = artifacts.read_images(folder / "images.json")
-    truth = artifacts.read_labeled(folder / "labeled.json").boxes
+    truth = artifacts.read_labeled(folder / "labeled.parquet").boxes
     nothing = Boxes.build([], [])
     some = {ref.id: nothing if i < 15 else truth[ref.id] for i, ref in enumerate(images.images)}
     artifacts.write_labeled(folder / "sparse.json", labeled(some))
@@ -233,7 +233,7 @@ def test_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 def test_one_sentence_for_all(folder):
-    line = (*stage("train", "images.json", "labeled.json", "empty.pt", "x.pt", "x.json"), *TRAIN)
+    line = (*stage("train", "images.json", "labeled.parquet", "empty.pt", "x.pt", "x.json"), *TRAIN)
     odd = ("--set", "train.steps=5", "--set", "train.batch_size=7", "--set", "train.weights=none")
     done = boxloop(folder, *line, *odd, "--processes", 2, fails=True)
     assert done.returncode == 2
@@ -270,7 +270,7 @@ def test_what_stops_one_process_stops_all(folder, tmp_path):
     ],
 )
 def test_nothing_is_left_running_or_half_written(folder, tmp_path, sent, to, code, said):
-    files = (folder / "images.json", folder / "labeled.json", folder / "empty.pt")
+    files = (folder / "images.json", folder / "labeled.parquet", folder / "empty.pt")
     line = (
         *stage("train", *files, "out.pt", "out.json"),
         *TRAIN,

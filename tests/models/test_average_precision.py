@@ -1,4 +1,7 @@
-"""COCO's average precision by hand, and VOC's against the formulas of its development kit."""
+"""COCO's average precision by hand and against pycocotools, VOC's against its development kit."""
+
+import contextlib
+import io
 
 import numpy as np
 import pytest
@@ -65,6 +68,91 @@ def test_boxes_away_from_the_origin_are_not_stretched():
     final = {"a": boxes(("cat", 50, 50, 60, 60))}
     found = {"a": proposed(("cat", 54, 50, 64, 60, 0.9))}  # IoU 60 / 140
     assert average_precision(found, final)["map_50"] == 0
+
+
+def pycocotools(found, final, labels):
+    """The reference implementation, with all its areas and limits."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def dataset(table):
+        annotations = []
+        for number, image_id in enumerate(final):
+            for row in range(len(table.get(image_id, ()))):
+                b = table[image_id]
+                (x1, y1, x2, y2), label = b.xyxy[row].tolist(), str(b.labels[row])
+                if label not in labels:
+                    continue
+                annotation = {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": labels.index(label),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+                if b.scores is not None:
+                    annotation["score"] = float(b.scores[row])
+                annotations.append(annotation)
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": number} for number in range(len(final))],
+            "categories": [{"id": i, "name": name} for i, name in enumerate(labels)],
+            "annotations": annotations,
+        }
+        coco.createIndex()
+        return coco
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = COCOeval(dataset(final), dataset(found), "bbox")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return dict(zip(("map", "map_50", "map_75"), evaluator.stats[:3].tolist(), strict=True))
+
+
+def near_and_far(rng, images, most, classes):
+    """Proposals near objects and anywhere, with ties, other classes and images without any."""
+    final, found = {}, {}
+    for number in range(images):
+        corner = rng.uniform(0, 300, (rng.integers(0, 9), 2))
+        objects = np.concatenate([corner, corner + rng.uniform(2, 150, corner.shape)], axis=1)
+        final[f"i{number}"] = Boxes.build(objects, rng.choice(classes, len(objects)).tolist())
+        if number % 7 == 3:
+            continue  # not even an entry
+        shown = np.repeat(objects, rng.integers(0, 3, len(objects)), axis=0)
+        shown = np.concatenate([shown, shown[:1].repeat(most, axis=0)])
+        shown[:, 2:] += rng.normal(0, 6, (len(shown), 2))
+        shown[:, 2:] = np.maximum(shown[:, 2:], shown[:, :2] + 0.5)
+        names = rng.choice([*classes, "elephant"], len(shown)).tolist()
+        scores = rng.random(len(shown)).round(2)
+        found[f"i{number}"] = Boxes.build(shown, names, scores, prefix="p")
+    return found, final
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("most", [3, 420], ids=["few", "over 100 of a class in an image"])
+def test_the_digits_are_those_of_pycocotools(seed, most):
+    classes = ["cat", "dog", "owl"]
+    found, final = near_and_far(np.random.default_rng(seed), 25, most, classes)
+    most_of_a_class = max(int((b.labels == "cat").sum()) for b in found.values())
+    assert (most_of_a_class > 100) == (most > 100)
+    result = average_precision(found, final)
+    assert 0 < result["map"] < result["map_50"] < 1
+    assert result == pycocotools(found, final, classes)
+
+
+def test_the_digits_are_those_of_pycocotools_where_little_is_there():
+    two = {"a": boxes(("cat", 0, 0, 9, 9)), "b": Boxes.empty()}
+    for final, found in (
+        (two, {}),
+        (two, {"a": Boxes.empty(scored=True)}),
+        (two, {"b": proposed(("cat", 0, 0, 9, 9, 0.9))}),
+        (two, {"c": proposed(("cat", 0, 0, 9, 9, 0.9))}),
+        (two, {"a": proposed(("owl", 0, 0, 9, 9, 0.9))}),
+        (two, {"a": proposed(("cat", 0, 0, 9, 9, 0.9), ("cat", 0, 0, 9, 9, 0.9))}),
+    ):
+        assert average_precision(found, final) == pycocotools(found, final, ["cat"])
 
 
 # --- PASCAL VOC ---

@@ -93,7 +93,7 @@ def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=Tr
 def snapshot(folder):
     """Everything a campaign's result consists of, as bytes by name."""
     kinds = ("batches", "labeled", "proposals", "corrections", "workload")
-    files = [p for kind in kinds for p in sorted((folder / "data" / kind).glob("*.json"))]
+    files = [p for kind in kinds for p in sorted((folder / "data" / kind).glob("*.*"))]
     return {str(p.relative_to(folder)): p.read_bytes() for p in [*files, folder / "metrics.json"]}
 
 

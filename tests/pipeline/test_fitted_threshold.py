@@ -36,7 +36,7 @@ def proposals(folder, key):
 @pytest.mark.timeout(280)
 def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campaign):
     held = artifacts.read_training(campaign / "data/training/b01.json").held_out
-    first = artifacts.read_labeled(campaign / "data/labeled/b00.json").boxes
+    first = artifacts.read_labeled(campaign / "data/labeled/b00.parquet").boxes
     assert held.batch == "held-out part of b00"
     assert len(held.boxes) == 3  # a third of 8
     assert set(held.boxes) < set(first)

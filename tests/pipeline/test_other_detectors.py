@@ -51,7 +51,7 @@ def test_a_detector_of_an_installed_package(installed, tmp_path):
         batches=2,
     )
     repro(folder)
-    labeled = artifacts.read_labeled(folder / "data/labeled/b00.json")
+    labeled = artifacts.read_labeled(folder / "data/labeled/b00.parquet")
     for boxes in artifacts.read_proposals(folder / "data/proposals/b01.json").boxes.values():
         np.testing.assert_allclose(boxes.xyxy, [mean_of(labeled)], atol=0.01)
     assert read_detector(folder / "data/detectors/b01.pt").architecture == "mean_box"
@@ -100,7 +100,7 @@ def test_a_network_of_transformers(tmp_path):
     assert second.initial_weights == "b01.pt (6 steps before)"
     offered = artifacts.read_proposals(folder / "data/proposals/b02.json")
     assert sum(map(len, offered.boxes.values())) > 0
-    assert len(artifacts.read_labeled(folder / "data/labeled/b02.json")) == 24
+    assert len(artifacts.read_labeled(folder / "data/labeled/b02.parquet")) == 24
     assert "up to date" in repro(folder).stdout
 
     # Made again, it is the same to the last byte.

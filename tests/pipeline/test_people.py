@@ -43,7 +43,7 @@ def geometry(table):
 
 def labels(folder):
     """The labels that the detectors of a campaign are trained on."""
-    return geometry(artifacts.read_labeled(folder / "data/labeled/b01.json").boxes)
+    return geometry(artifacts.read_labeled(folder / "data/labeled/b01.parquet").boxes)
 
 
 def pending(done):

@@ -35,7 +35,7 @@ def campaign(tmp_path_factory):
 
 @pytest.mark.timeout(280)
 def test_everything_is_labeled_with_the_truth(campaign):
-    labeled = artifacts.read_labeled(campaign / "data/labeled/b02.json")
+    labeled = artifacts.read_labeled(campaign / "data/labeled/b02.parquet")
     truth = artifacts.read_truth(campaign / "data/truth.json")
     assert labeled.batches == ("b00", "b01", "b02")
     assert len(labeled) == 24
@@ -79,7 +79,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(campaign):
     import torch
 
     content = torch.load(campaign / "data/detectors/b01.pt", weights_only=True)
-    assert content["labeled_digest"] == file_digest(campaign / "data/labeled/b00.json")
+    assert content["labeled_digest"] == file_digest(campaign / "data/labeled/b00.parquet")
     assert content["classes"] == list(artifacts.read_images(campaign / "data/images.json").classes)
 
 
@@ -173,7 +173,7 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
     assert "Running stage 'finish@b01'" in out
     assert "the detector is kept" in out
     assert "steps on" not in out
-    labeled = "data/labeled/b02.json"
+    labeled = "data/labeled/b02.parquet"
     before = artifacts.read_labeled(campaign / labeled)
     after = artifacts.read_labeled(folder / labeled)
     assert {k: b.xyxy.tolist() for k, b in after.boxes.items()} == {

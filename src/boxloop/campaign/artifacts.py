@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from boxloop.campaign.box_rows import boxes_in, boxes_out
+from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
+from boxloop.campaign.labeled_files import read_labeled as read_labeled
+from boxloop.campaign.labeled_files import write_labeled as write_labeled
 from boxloop.campaign.schemas import (
     CorrectionsFile,
     EvidenceFile,
     FaultsFile,
-    LabeledFile,
     PrecisionFile,
     ProposalsFile,
     TrainingFile,
     TruthFile,
     WorkloadFile,
-    boxes_in,
-    boxes_out,
     name_file,
     parse,
 )
@@ -40,7 +41,6 @@ from boxloop.core.types import (
     FeatureTable,
     ImageRef,
     ImageSet,
-    LabeledSet,
     Ordering,
     Proposals,
 )
@@ -219,17 +219,6 @@ def read_corrections(path: Path) -> Corrections:
         return Corrections(**fields)
 
 
-def write_labeled(path: Path, labeled: LabeledSet) -> None:
-    """Write one file of ``labeled/``."""
-    write(path, "labeled", vars(labeled) | {"boxes": boxes_out(labeled.boxes)})
-
-
-def read_labeled(path: Path) -> LabeledSet:
-    """Read one file of ``labeled/``."""
-    file = parse(path, "labeled", LabeledFile)
-    return LabeledSet(file.classes, file.batches, boxes_in(path, file.boxes))
-
-
 def write_workload(path: Path, workload: BatchWorkload) -> None:
     """Write one file of ``workload/``."""
     content = asdict(workload)
@@ -284,7 +273,8 @@ def read_training(path: Path) -> TrainingLog:
 
 def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
     """Write one file of ``evidence/``: of the batches so far, the oldest first."""
-    write(path, "evidence", {"batches": [asdict(item) for item in batches]})
+    rows = [vars(item) | {"edits": [vars(row) for row in item.edits]} for item in batches]
+    write(path, "evidence", {"batches": rows})
 
 
 def read_evidence(path: Path) -> tuple[Evidence, ...]:

@@ -66,7 +66,7 @@ class CampaignPaths:
     report = _Place("data/report")  # folder of the page, its figures and the tables behind them
 
     batch = _Files("batches")  # the images of a batch
-    labeled = _Files("labeled")  # everything labeled up to and including a batch
+    labeled = _Files("labeled", ".parquet")  # a batch's labels, and which file was before it
     detector = _Files("detectors", ".pt")  # the checkpoint that proposes for a batch
     training = _Files("training")  # how that checkpoint was trained
     proposals = _Files("proposals")  # what the detector offers on a batch

@@ -1,4 +1,4 @@
-"""Check what a JSON file holds when it is read, place by place.
+"""Check what a file holds when it is read, place by place.
 
 A file of boxes has a model here. Every other one holds the fields of its dataclass.
 """
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
-from boxloop.core.types import Boxes, BoxesByImage, FittedThreshold
+from boxloop.core.types import FittedThreshold
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 
@@ -24,20 +24,10 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Box(_Record):
-    id: str
-    label: str
-    xyxy: tuple[float, float, float, float]
-    score: Annotated[float, Field(ge=0, le=1)] | None = None
-
-
-_BoxTable = dict[str, list[_Box]]
-
-
 class TruthFile(_Record):
     """``truth.json``."""
 
-    boxes: _BoxTable | None
+    boxes: BoxTable | None
 
 
 class ProposalsFile(_Record):
@@ -47,7 +37,7 @@ class ProposalsFile(_Record):
     detector: str
     checkpoint: str
     score_floor: float
-    boxes: _BoxTable
+    boxes: BoxTable
     # Only where the threshold was fitted.
     thresholds: tuple[FittedThreshold, ...] = ()
 
@@ -91,7 +81,7 @@ class CorrectionsFile(_Record):
     finished: str | None
     versions: dict[str, str]
     score_threshold: float
-    boxes: _BoxTable
+    boxes: BoxTable
     seconds: dict[str, float]
     proposals: ProposalsFile
     # Of people's corrections only; the edits are for other programs, and never read back.
@@ -101,11 +91,12 @@ class CorrectionsFile(_Record):
 
 
 class LabeledFile(_Record):
-    """One file of ``labeled/``."""
+    """The metadata of one file of ``labeled/``: what it holds, and the file before it."""
 
     classes: tuple[str, ...]
     batches: tuple[str, ...]
-    boxes: _BoxTable
+    previous: str | None = None
+    previous_sha256: str | None = None
 
 
 class _Ledger(_Counts):
@@ -214,40 +205,3 @@ def name_file(path: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}") from None
-
-
-def boxes_out(table: BoxesByImage) -> dict[str, list[dict[str, Any]]]:
-    """Return boxes as plain lists and numbers, ready for JSON."""
-    return {image_id: _box_rows(boxes) for image_id, boxes in table.items()}
-
-
-def _box_rows(boxes: Boxes) -> list[dict[str, Any]]:
-    columns = {"id": boxes.ids, "label": boxes.labels, "xyxy": boxes.xyxy}
-    if boxes.scores is not None:
-        columns["score"] = boxes.scores
-    values = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in values]
-
-
-def boxes_in(path: Path, table: _BoxTable, *, scored: bool = False) -> dict[str, Boxes]:
-    """Return the boxes of a file's rows, all of which must be ``scored``, or none.
-
-    Raises:
-        ArtifactError: a score too many or too few, or a box that cannot be.
-    """
-    result = {}
-    for image_id, rows in table.items():
-        for row in rows:
-            if (row.score is not None) != scored:
-                word = "needs a" if scored else "must not carry a"
-                raise ArtifactError(f"{path}, image {image_id}, box {row.id}: {word} score")
-        try:
-            result[image_id] = Boxes(
-                np.array([row.xyxy for row in rows], dtype=np.float64).reshape(-1, 4),
-                np.array([row.label for row in rows], dtype=np.str_),
-                np.array([row.id for row in rows], dtype=np.str_),
-                np.array([row.score for row in rows], dtype=np.float64) if scored else None,
-            )
-        except ValueError as error:
-            raise ArtifactError(f"{path}, image {image_id}: {error}") from None
-    return result

@@ -243,9 +243,13 @@ class _Reader:
         for i in reversed(range(len(keys))):
             path, expected = self._paths.labeled(keys[i]), keys[: i + 1]
             if path.exists():
-                content = self._read(path, read_json)
-                batches = content.get("batches") if isinstance(content, dict) else None
-                if content is not None and batches != expected:
+                try:
+                    batches = artifacts.labeled_batches(path)
+                except ArtifactError as error:
+                    # It names the file of the chain that is wrong, and the way out.
+                    self._note(str(error).replace(f"{self._paths.root.as_posix()}/", ""))
+                    return
+                if list(batches) != expected:
                     self._note(
                         f"{self._name(path)} is not made of batches {', '.join(expected)}:"
                         " 'dvc repro' merges them again"

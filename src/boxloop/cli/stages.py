@@ -88,7 +88,7 @@ def _speaks() -> bool:
 
 
 IMAGES = "Read: all images [data/images.json]."
-LABELED = "Read: everything labeled before the turn [data/labeled/PREVIOUS.json]."
+LABELED = "Read: everything labeled before the turn [data/labeled/PREVIOUS.parquet]."
 EVIDENCE = "Read: what the batches before cost at any threshold [data/evidence/PREVIOUS.json]."
 CORRECTIONS = "Read: the corrected batch [data/corrections/TURN.json]."
 
@@ -159,7 +159,7 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     images=IMAGES,
-    labeled="Written: nothing labeled [data/labeled/empty.json].",
+    labeled="Written: nothing labeled [data/labeled/empty.parquet].",
     detector="Written: the empty detector [data/detectors/empty.pt].",
     evidence="Written: no batch to fit a threshold by [data/evidence/empty.json].",
     tracked="Written: nothing tracked [data/tracked/empty.json].",
@@ -249,7 +249,7 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
     labeled=LABELED,
     panel=STEPS,
     corrections=CORRECTIONS,
-    out="Written: everything labeled [data/labeled/TURN.json].",
+    out="Written: everything labeled [data/labeled/TURN.parquet].",
 )
 def merge(campaign: Campaign, turn: str, result: Any) -> None:
     """Add a corrected batch to everything labeled so far."""

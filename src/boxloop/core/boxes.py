@@ -20,6 +20,16 @@ def iou_matrix(a: Floats, b: Floats) -> Floats:
     return np.asarray(intersection / union)
 
 
+def paired_iou(a: Floats, b: Floats) -> Floats:
+    """Return (n,) the intersection over union of each box of (n, 4) with that of its row in b.
+
+    To the last digit what :func:`iou_matrix` gives for that pair.
+    """
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    intersection = np.prod(np.clip(sides, 0, None), axis=1)
+    return np.asarray(intersection / (_area(a) + _area(b) - intersection))
+
+
 def _area(boxes: Floats) -> Floats:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
@@ -45,7 +55,9 @@ def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple
     return pairs
 
 
-def candidates(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
+def candidates(
+    iou: Floats, allowed: NDArray[np.bool_] | np.bool_, minimum: float
+) -> list[tuple[int, int]]:
     """Return the (row, column) pairs that :func:`match` goes through, in its order.
 
     A subset of the rows has the same order among its own pairs.

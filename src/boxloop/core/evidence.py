@@ -8,15 +8,15 @@ as in :func:`boxloop.core.workload.compare`, whatever was shown.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from boxloop.core.boxes import candidates, iou_matrix, same_label
 from boxloop.core.edits import EDITS, Ledger
-from boxloop.core.types import NOTHING, Boxes, BoxesByImage, Floats
-from boxloop.core.workload import MOVE_IOU, CostModel
+from boxloop.core.sweep import sweep_counts
+from boxloop.core.types import NOTHING, BoxesByImage, Floats
+from boxloop.core.workload import CostModel
 
 CANDIDATES = tuple(round(0.05 + 0.025 * step, 3) for step in range(37))
 """Score thresholds that are judged, 0.05 to 0.95, beside that of showing nothing."""
@@ -99,8 +99,7 @@ def sweep(
 ) -> Evidence:
     """Count the edits of a batch at every candidate score threshold.
 
-    The counts are those of :func:`boxloop.core.workload.compare`. Pairs are looked for once per
-    image, and matched anew only at scores where a proposal that overlaps an object comes or goes.
+    The counts are those of :func:`boxloop.core.workload.compare`.
 
     Args:
         batch: what the evidence is called.
@@ -110,63 +109,10 @@ def sweep(
         floor: proposals that score less were not stored, so no lower threshold is judged.
     """
     scores = (*(score for score in CANDIDATES if score >= floor), NOTHING)
-    labels = sorted({str(name) for b in (*proposed.values(), *final.values()) for name in b.labels})
-    steps = {
-        iou: {name: [[0] * (len(scores) + 1) for _ in EDITS] for name in labels}
-        for iou in dict.fromkeys(iou_thresholds)
-    }
-    for image_id, boxes in final.items():
-        _sweep_image(steps, proposed.get(image_id, Boxes.empty(scored=True)), boxes, scores)
-    edits = []
-    for iou, by_label in steps.items():
-        for name, rows in by_label.items():
-            # The last place is beyond all thresholds.
-            counts = (tuple(itertools.accumulate(row[:-1])) for row in rows)
-            edits.append(SweptEdits(iou, name, *counts))
+    edits = [
+        SweptEdits(iou, name, *(tuple(row) for row in counts.tolist()))
+        for iou, by_label in sweep_counts(proposed, final, iou_thresholds, scores).items()
+        for name, counts in by_label.items()
+    ]
     objects = sum(map(len, final.values()))
     return Evidence(batch, len(final), objects, scores, tuple(edits))
-
-
-_KEPT, _MOVED, _RELABELED, _REMOVED, _ADDED = range(len(EDITS))
-
-_Steps = Mapping[float, Mapping[str, list[list[int]]]]
-"""By IoU, class and kind: how a count differs at each score threshold from the one below it."""
-
-
-def _sweep_image(steps: _Steps, shown: Boxes, final: Boxes, scores: Sequence[float]) -> None:
-    """Add the edits of one image."""
-    assert shown.scores is not None
-    # A proposal is shown at the thresholds of places 0 to below its level; at NOTHING none is.
-    levels = np.searchsorted(scores[:-1], shown.scores, side="right")
-    shown, level = shown.select(levels > 0), levels[levels > 0].tolist()
-    iou, same = iou_matrix(shown.xyxy, final.xyxy), same_label(shown, final)
-    names, final_names = shown.labels.tolist(), final.labels.tolist()
-    moves = candidates(iou, same, MOVE_IOU)
-    for threshold, by_label in steps.items():
-        for row, name in enumerate(names):
-            by_label[name][_REMOVED][0] += 1
-            by_label[name][_REMOVED][level[row]] -= 1
-        for name in final_names:
-            by_label[name][_ADDED][0] += 1
-        passes = (
-            (_KEPT, candidates(iou, same, threshold)),
-            (_RELABELED, candidates(iou, ~same, threshold)),
-            (_MOVED, moves),
-        )
-        # The pairs are the same at all thresholds between two levels of proposals that have one.
-        tops = sorted({level[row] for _, pairs in passes for row, _ in pairs}, reverse=True)
-        for top, below in itertools.pairwise([*tops, 0]):
-            rows, columns = set[int](), set[int]()
-            for kind, pairs in passes:
-                for row, column in pairs:
-                    if level[row] >= top and row not in rows and column not in columns:
-                        rows.add(row)
-                        columns.add(column)
-                        changed = by_label[names[row]]
-                        for edits, change in (
-                            (changed[kind], 1),
-                            (changed[_REMOVED], -1),
-                            (by_label[final_names[column]][_ADDED], -1),
-                        ):
-                            edits[below] += change
-                            edits[top] -= change

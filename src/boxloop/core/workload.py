@@ -20,18 +20,12 @@ from dataclasses import astuple, dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from boxloop.core.boxes import iou_matrix, match, same_label
+from boxloop.core.boxes import candidates, iou_matrix, same_label
 from boxloop.core.edits import EDITS, Ledger, diff, judge
+from boxloop.core.sweep import MOVE_IOU, sweep_counts
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, FittedThreshold
 from boxloop.params.registry import COST_MODELS
-
-MOVE_IOU = 0.1
-"""IoU from which a person would move a box of the right class rather than remove it.
-
-The background threshold of TIDE (Bolya et al. 2020, section 2.2).
-"""
 
 
 @dataclass(frozen=True)
@@ -88,19 +82,27 @@ def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs
     Returns:
         (index of the proposal, index of the final box) of those kept, relabeled and moved.
     """
+    if not len(shown) or not len(final):
+        return [], [], []
     iou, same = iou_matrix(shown.xyxy, final.xyxy), same_label(shown, final)
-    free = np.ones(iou.shape, dtype=bool)
+    ranked = [
+        (row, column, bool(same[row, column]), iou[row, column] >= iou_threshold)
+        for row, column in candidates(iou, np.True_, min(iou_threshold, MOVE_IOU))
+    ]
+    rows, columns = set[int](), set[int]()
 
-    def take(allowed: NDArray[np.bool_], minimum: float) -> Pairs:
-        pairs = match(iou, allowed & free, minimum)
-        for row, column in pairs:
-            free[row, :] = False
-            free[:, column] = False
+    def take(allowed: Iterable[tuple[int, int]]) -> Pairs:
+        pairs = []
+        for row, column in allowed:
+            if row not in rows and column not in columns:
+                rows.add(row)
+                columns.add(column)
+                pairs.append((row, column))
         return pairs
 
-    kept = take(same, iou_threshold)
-    relabeled = take(~same, iou_threshold)
-    moved = take(same, MOVE_IOU)
+    kept = take((row, column) for row, column, same, right in ranked if same and right)
+    relabeled = take((row, column) for row, column, same, right in ranked if right and not same)
+    moved = take((r, c) for r, c, same, _ in ranked if same and iou[r, c] >= MOVE_IOU)
     return kept, relabeled, moved
 
 
@@ -208,18 +210,22 @@ def account(
             final boxes depend on what was shown.
         average_precision: of the proposals, to be stored with the counts.
     """
-    scores, count = {corrections.score_threshold}, compare
+    scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
+    ledgers = {}
     if corrections.by_person:
-        count = judge
-    else:
-        floor = corrections.proposals.score_floor
-        scores.update(score for score in score_thresholds if score >= floor)
-        scores.update(fitted.score for fitted in corrections.proposals.thresholds)
-    final, ledgers = corrections.boxes, {}
-    for score in sorted(scores):
-        shown = {k: boxes.above(score) for k, boxes in corrections.proposals.boxes.items()}
+        shown = corrections.shown()
         for iou in iou_thresholds:
-            ledgers[(score, iou)] = compare_all(shown, final, partial(count, iou_threshold=iou))
+            ledgers[(scores[0], iou)] = compare_all(shown, final, partial(judge, iou_threshold=iou))
+    else:
+        scores += [score for score in score_thresholds if score >= offered.score_floor]
+        scores += [fitted.score for fitted in offered.thresholds]
+        scores = sorted(set(scores))
+        counts = sweep_counts(offered.boxes, final, iou_thresholds, scores)
+        for place, score in enumerate(scores):
+            for iou in iou_thresholds:
+                rows = [by_score[:, place].tolist() for by_score in counts[iou].values()]
+                edits = (sum(row) for row in zip(*rows, strict=True))
+                ledgers[(score, iou)] = Ledger(**dict(zip(EDITS, edits, strict=False)))
     return BatchWorkload(
         batch=corrections.batch,
         annotator=corrections.annotator,

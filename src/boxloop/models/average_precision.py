@@ -1,6 +1,7 @@
 """Mean average precision of COCO and of PASCAL VOC.
 
-COCO's is computed by pycocotools, the reference implementation. VOC's was the mean of the
+COCO's is computed by faster-coco-eval, which gives the digits of pycocotools, the reference
+implementation, in a fraction of its time. VOC's was the mean of the
 interpolated precision at eleven recalls until 2009 (Everingham et al. 2010, section 4.2), and is
 the area below the interpolated curve from 2010 on (VOC2012 devkit, section 3.4.1). One thing
 differs from the challenges: boxloop keeps no "difficult" flag, so difficult objects count as all
@@ -9,16 +10,16 @@ others do.
 
 from __future__ import annotations
 
-import contextlib
-import io
+from collections import Counter
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.types import Boxes, BoxesByImage, Floats
+from boxloop.core.types import BoxesByImage, Floats
 
 VOC_IOU = 0.5
 """IoU from which a detection counts as right in PASCAL VOC."""
@@ -35,24 +36,36 @@ def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str,
         "map" (mean over IoU 0.50, 0.55, ..., 0.95), "map_50" and "map_75", each in [0, 1], over
         the classes that occur in ``final``; empty where ``final`` holds no box.
     """
-    labels = sorted({str(label) for boxes in final.values() for label in boxes.labels})
-    if not labels:
+    counts = Counter(label for boxes in final.values() for label in boxes.labels.tolist())
+    if not counts:
         return {}
     # Imported here: only accounting needs it.
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    from faster_coco_eval import COCO, COCOeval_faster
 
+    labels = sorted(counts)
     category = {label: i for i, label in enumerate(labels, start=1)}
     scored = {key: boxes for key, boxes in proposals.items() if boxes.scores is not None}
-    # pycocotools reports by printing; its numbers are read from .stats instead.
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth, found = (_dataset(COCO(), boxes, final, category) for boxes in (final, scored))
-        evaluator = COCOeval(truth, found, "bbox")
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    values = evaluator.stats[:3].tolist()
-    return dict(zip(("map", "map_50", "map_75"), values, strict=True))
+    truth, found = (_dataset(COCO(), boxes, final, category) for boxes in (final, scored))
+    evaluator = COCOeval_faster(truth, found, "bbox")
+    # Of objects of all sizes alone: small, medium and large ones would be counted one by one.
+    evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ["all"]
+    evaluator.params.maxDets = evaluator.params.maxDets[-1:]
+    recalls = evaluator.params.recThrs
+    second = [1.5 / counts[label] for label in labels]  # reached by two right ones
+    evaluator.params.recThrs = np.unique(np.concatenate([recalls, second]))
+    evaluator.evaluate()
+    evaluator.accumulate()
+    # IoU thresholds, recalls and classes, at the one area and the one limit.
+    curves = np.asarray(evaluator.eval["precision"])[..., 0, 0]
+    precision = curves[:, np.searchsorted(evaluator.params.recThrs, recalls)]
+    at_second = curves[:, np.searchsorted(evaluator.params.recThrs, second), range(len(labels))]
+    # pycocotools divides by the number of detections plus an epsilon, which changes 1/1 alone: that
+    # is the precision only where the first detection was right and the second one was not.
+    alone = (precision == 1) & (at_second < 1)[:, None, :]
+    precision = np.where(alone, 1 / (1 + np.spacing(1)), precision)
+    rows = {"map": precision, "map_50": precision[0], "map_75": precision[5]}
+    # Flat, so that the sums are made in pycocotools' order.
+    return {name: float(np.mean(row.ravel())) for name, row in rows.items()}
 
 
 def _dataset(
@@ -60,25 +73,30 @@ def _dataset(
 ) -> Any:
     """Fill a COCO object with the boxes of these images and of known categories."""
     annotations: list[dict[str, Any]] = []
+    numbers = []
     for number, image_id in enumerate(images, start=1):
-        here = boxes.get(image_id, Boxes.empty())
-        scores = np.ones(len(here)) if here.scores is None else here.scores
+        numbers.append({"id": number})
+        here = boxes.get(image_id)
+        if here is None or not len(here):
+            continue
+        scores = repeat(1.0) if here.scores is None else here.scores.tolist()
         for (x1, y1, x2, y2), label, score in zip(
-            here.xyxy.tolist(), here.labels.tolist(), scores.tolist(), strict=True
+            here.xyxy.tolist(), here.labels.tolist(), scores, strict=False
         ):
             if label in category:
+                width, height = x2 - x1, y2 - y1
                 annotation = {
                     "id": len(annotations) + 1,
                     "image_id": number,
                     "category_id": category[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
+                    "bbox": [x1, y1, width, height],
+                    "area": width * height,
                     "score": score,
                     "iscrowd": 0,
                 }
                 annotations.append(annotation)
     coco.dataset = {
-        "images": [{"id": number} for number, _ in enumerate(images, start=1)],
+        "images": numbers,
         "categories": [{"id": number, "name": label} for label, number in category.items()],
         "annotations": annotations,
     }

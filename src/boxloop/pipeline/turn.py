@@ -195,7 +195,8 @@ def review(campaign: Campaign, turn: str) -> t.Corrections:
 def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     """Add a corrected batch to everything labeled so far.
 
-    Reads ``labeled``, of the turn before, and ``corrections``; writes ``out``.
+    Reads ``labeled``, of the turn before, and ``corrections``; writes ``out``, which holds the
+    labels of this batch and names ``labeled``.
     """
     from boxloop.core import labeled_set
 
@@ -204,10 +205,11 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
         corrections=campaign.paths.corrections(turn),
         out=campaign.paths.labeled(turn),
     )
-    result = labeled_set.merge(
-        artifacts.read_labeled(labeled), artifacts.read_corrections(corrections)
-    )
-    artifacts.write_labeled(out, result)
+    corrected = artifacts.read_corrections(corrections)
+    result = labeled_set.merge(artifacts.read_labeled(labeled), corrected)
+    own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
+    new = t.LabeledSet(result.classes, (corrected.batch,), own)
+    artifacts.write_labeled(out, new, previous=labeled)
     return result
 
 
