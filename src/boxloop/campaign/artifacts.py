@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,12 @@ from boxloop.campaign.schemas import (
     WorkloadFile,
     boxes_in,
     boxes_out,
+    check,
     name_file,
     parse,
+    read_content,
 )
+from boxloop.campaign.box_rows import boxes_of_rows
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.evidence import Evidence
 from boxloop.core.training_log import SimNetLog, TrainingLog
@@ -46,7 +50,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, require_writable, write_json
+from boxloop.files import atomic_path, collection_paused, require_writable, write_json
 
 _DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -64,7 +68,7 @@ def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = Fals
 
 def write_images(path: Path, images: ImageSet) -> None:
     """Write ``images.json``."""
-    rows = [asdict(image) for image in images.images]
+    rows = list(map(vars, images.images))
     write(path, "images", {"classes": images.classes, "images": rows})
 
 
@@ -90,8 +94,14 @@ def write_truth(path: Path, truth: BoxesByImage | None) -> None:
 
 def read_truth(path: Path) -> dict[str, Boxes] | None:
     """Read ``truth.json``; None where the dataset has no annotations."""
-    table = parse(path, "truth", TruthFile).boxes
-    return None if table is None else boxes_in(path, table)
+    with collection_paused():
+        content = read_content(path, "truth")
+        table = content["boxes"] if content.keys() == {"boxes"} else None
+        with contextlib.suppress(ValueError):
+            return boxes_of_rows(table)
+        # Slower, but it says what is wrong, and where.
+        checked = check(path, content, TruthFile).boxes
+        return None if checked is None else boxes_in(path, checked)
 
 
 def write_features(path: Path, features: FeatureTable) -> None:

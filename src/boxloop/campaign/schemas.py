@@ -5,7 +5,7 @@ A file of boxes has a model here. Every other one holds the fields of its datacl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from boxloop.core.evidence import Evidence
 from boxloop.core.types import Boxes, BoxesByImage, FittedThreshold
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json
+from boxloop.files import collection_paused, read_json
 
 
 class _Record(BaseModel):
@@ -184,12 +184,31 @@ def parse(path: Path, kind: str, type_: type[_T]) -> _T:
     Raises:
         ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
+    with collection_paused():
+        return check(path, read_content(path, kind), type_)
+
+
+def read_content(path: Path, kind: str) -> dict[str, Any]:
+    """Read a JSON file of the format ``boxloop/<kind>@1``, whatever else it holds.
+
+    Raises:
+        ArtifactError: it is of another format.
+    """
     content = read_json(path)
     wanted = f"boxloop/{kind}@1"
     present = content.pop("format", None) if isinstance(content, dict) else None
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
         raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
+    return content
+
+
+def check(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
+    """Make a model or a dataclass of a file's content.
+
+    Raises:
+        ArtifactError: something in it is wrong; names the first place.
+    """
     try:
         model: type[_Content[_T]] = _model_of(type_)  # type: ignore[arg-type]
         return model.model_validate({"content": content}).content
@@ -214,9 +233,25 @@ def name_file(path: Path) -> Iterator[None]:
         raise ArtifactError(f"{path}: {error}") from None
 
 
-def boxes_out(table: BoxesByImage) -> dict[str, list[dict[str, Any]]]:
+class _Rows(Mapping[str, list[dict[str, Any]]]):
+    """Boxes as plain lists and numbers, made image by image as they are asked for."""
+
+    def __init__(self, table: BoxesByImage) -> None:
+        self._table = table
+
+    def __getitem__(self, image_id: str) -> list[dict[str, Any]]:
+        return _box_rows(self._table[image_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def boxes_out(table: BoxesByImage) -> Mapping[str, list[dict[str, Any]]]:
     """Return boxes as plain lists and numbers, ready for JSON."""
-    return {image_id: _box_rows(boxes) for image_id, boxes in table.items()}
+    return _Rows(table)
 
 
 def _box_rows(boxes: Boxes) -> list[dict[str, Any]]:

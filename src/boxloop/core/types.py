@@ -156,8 +156,9 @@ class ImageRef:
     def __post_init__(self) -> None:
         _require(bool(self.id), "an image needs an id")
         _require(self.width > 0 and self.height > 0, f"{self.id}: size must be positive")
-        named = bool(PurePosixPath(self.path).name) and "\0" not in self.path
-        _require(named, f"{self.id}: path must name a file")
+        # The first test is the cheap one, and true of nearly all.
+        named = self.path.strip("./") or PurePosixPath(self.path).name
+        _require(bool(named) and "\0" not in self.path, f"{self.id}: path must name a file")
 
 
 @dataclass(frozen=True)
