@@ -233,7 +233,8 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-_to_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+# What json does not know are mappings that make their items as they are asked for.
+_to_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=dict).encode
 
 
 def _dump(value: Any, depth: int, indent: int = 0) -> Iterator[str]:

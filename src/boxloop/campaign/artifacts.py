@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from boxloop.campaign.box_rows import boxes_of_rows
 from boxloop.campaign.schemas import (
     CorrectionsFile,
     EvidenceFile,
@@ -32,7 +33,6 @@ from boxloop.campaign.schemas import (
     parse,
     read_content,
 )
-from boxloop.campaign.box_rows import boxes_of_rows
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.evidence import Evidence
 from boxloop.core.training_log import SimNetLog, TrainingLog

@@ -194,13 +194,13 @@ def read_content(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         ArtifactError: it is of another format.
     """
-    content = read_json(path)
+    content: Any = read_json(path)
     wanted = f"boxloop/{kind}@1"
     present = content.pop("format", None) if isinstance(content, dict) else None
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
         raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
-    return content
+    return dict(content)
 
 
 def check(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.core.box_validation import REPAIR, Defect, Inspection, inspect
 from boxloop.core.box_tables import split_boxes
+from boxloop.core.box_validation import REPAIR, Defect, Inspection, inspect
 from boxloop.core.types import Boxes, ImageRef, ImageSet
 from boxloop.datasets.annotations import AnnotatedBox, Annotation
 from boxloop.datasets.faults import Fault, FaultKind, FaultLog, has_control
@@ -37,7 +37,7 @@ _FAULTS = {
 
 
 _TOGETHER = 1000
-"""Images whose boxes are checked together: most of the time goes into NumPy's calls, not numbers."""
+"""Images whose boxes are checked together: NumPy's calls take the time, not its numbers."""
 
 
 @dataclass(frozen=True)
