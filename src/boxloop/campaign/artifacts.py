@@ -134,7 +134,7 @@ def read_features(path: Path) -> FeatureTable:
     if vectors.dtype.kind not in "fiu":
         raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
     with name_file(path), np.errstate(over="ignore"):
-        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32))
+        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32, copy=False))
 
 
 def write_order(path: Path, order: Ordering) -> None:
