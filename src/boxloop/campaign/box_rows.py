@@ -30,11 +30,12 @@ def boxes_of_rows(table: Any, *, scored: bool = False) -> dict[str, Boxes]:
             raise ValueError("an id or a label that is no text")
         if not {4}.issuperset(map(len, corners)):
             raise ValueError("coordinates that are not four")
-        numbers = [_numbers(list(chain.from_iterable(corners))), *map(_numbers, scores)]
+        xyxy = _numbers(list(chain.from_iterable(corners))).reshape(-1, 4)
+        given = map(_numbers, scores)
     except (KeyError, TypeError):
         raise ValueError("a box that is none") from None
     counts = list(map(len, table.values()))
-    return dict(zip(table, split_boxes(counts, numbers[0], labels, ids, *numbers[1:]), strict=True))
+    return dict(zip(table, split_boxes(counts, xyxy, labels, ids, *given), strict=True))
 
 
 def _numbers(values: list[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
