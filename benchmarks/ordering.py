@@ -13,9 +13,9 @@ The peers, all from the same query list:
   with ``single`` linkage, but draws among ties at random and keeps an N x N table of utilities.
 - plain loop: Python's ``math.dist`` and lists, each distance taken once.
 
-`--first` stops after so many images and says what all of them would take if the work of a step went
-with the number of images that are left. The rows of the images that are likely to follow are computed
-ahead, so this is too much rather than too little.
+`--first` stops after so many images and says what all of them would take if the work of a step
+went with the number of images that are left. Rows of the images that are likely to follow are
+computed ahead, so this is too much rather than too little.
 
 A peer that is expected to take longer than ``--patience`` seconds is left out.
 """
@@ -225,7 +225,8 @@ def bounded(arguments: argparse.Namespace, strategy: str) -> None:
     if first < n:
         share = first * (2 * n - first) / n**2
         print(
-            f"  the first {first:,}: {share:.2%} of the distances; all would take {cpu / share:,.0f} CPU s"
+            f"  the first {first:,} are {share:.2%} of the distances:"
+            f" all would take {cpu / share:,.0f} CPU s at most"
         )
 
 
