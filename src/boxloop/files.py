@@ -8,6 +8,7 @@ kind: with the arguments of a stage in the wrong order, labels would be lost.
 from __future__ import annotations
 
 import contextlib
+import gc
 import glob
 import hashlib
 import json
@@ -19,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from boxloop.errors import ArtifactError, UserError
 
@@ -181,7 +184,12 @@ def write_json(
         FileExistsError: it exists, and must be ``new``.
     """
     kind = payload["format"].partition("@")[0] if "format" in payload else None
-    write_text(path, _dump(payload, depth) + "\n", kind, new=new)
+    with (
+        atomic_path(path, kind, new=new) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(_dump(payload, depth))
+        file.write("\n")
 
 
 def read_json(path: Path) -> Any:
@@ -190,14 +198,8 @@ def read_json(path: Path) -> Any:
     Raises:
         ArtifactError: the file is missing, unreadable or not JSON.
     """
-    from pydantic_core import from_json
-
     try:
-        content = path.read_bytes()
-        try:
-            return from_json(content)  # in a third of the time, but its errors name no line
-        except ValueError:
-            return json.loads(content.decode("utf-8"))
+        return parse_json(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: run the stage that makes it first") from None
     except OSError as error:
@@ -212,6 +214,18 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} is nested too deeply to be one of boxloop's files") from None
 
 
+def parse_json(text: str) -> Any:
+    """Parse JSON, at about twice the speed of ``json.loads`` where nothing is wrong with it.
+
+    Raises:
+        json.JSONDecodeError, RecursionError, ValueError: as ``json.loads``.
+    """
+    with collection_paused(), contextlib.suppress(ValueError):
+        return from_json(text, cache_strings="keys")
+    # This one tells where the fault is; it also reads a lone surrogate, and nests deeper.
+    return json.loads(text)
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
     try:
@@ -223,17 +237,39 @@ def file_digest(path: Path) -> str:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _dump(value: Any, depth: int, indent: int = 0) -> str:
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Keep Python from looking for circles while many objects are made that all stay.
+
+    It looks through all of them again and again, which takes longer than to make them.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+# What json does not know are mappings that make their items as they are asked for.
+_to_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=dict).encode
+
+
+def _dump(value: Any, depth: int, indent: int = 0) -> Iterator[str]:
+    """Yield the pieces of the text, so that a large file is never in memory as a whole."""
     if depth == 0 or not isinstance(value, Mapping | list | tuple) or not value:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        yield _to_line(value)
+        return
     pad = " " * (indent + 1)
+    rows: Iterator[tuple[str, Any]]
     if isinstance(value, Mapping):
-        (start, end), keys = "{}", [json.dumps(key, ensure_ascii=False) + ": " for key in value]
-        value = value.values()
+        start, end = "{}"
+        rows = ((f"{pad}{_to_line(key)}: ", item) for key, item in value.items())
     else:
-        (start, end), keys = "[]", [""] * len(value)
-    items = [
-        f"{pad}{key}{_dump(item, depth - 1, indent + 1)}"
-        for key, item in zip(keys, value, strict=True)
-    ]
-    return f"{start}\n" + ",\n".join(items) + f"\n{' ' * indent}{end}"
+        start, end = "[]"
+        rows = ((pad, item) for item in value)
+    for number, (head, item) in enumerate(rows):
+        yield f"{',' if number else start}\n{head}"
+        yield from _dump(item, depth - 1, indent + 1)
+    yield f"\n{' ' * indent}{end}"

@@ -64,7 +64,7 @@ def test_boxes_go_through_a_file(tmp_path, scored):
     @given(st.lists(any_boxes(scored=scored), max_size=4))
     def check(many):
         known = {f"i{n}": boxes for n, boxes in enumerate(many)}
-        read = TABLE.validate_python(json.loads(json.dumps(boxes_out(known))))
+        read = TABLE.validate_python(json.loads(json.dumps(dict(boxes_out(known)))))
         assert boxes_in(tmp_path / "x.json", read, scored=scored) == known
 
     check()

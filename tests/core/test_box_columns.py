@@ -55,3 +55,11 @@ def test_a_box_that_cannot_be_names_its_image(xyxy, ids, scores, message):
     edges = np.array([[0.0, 0, 1, 1], [0, 0, 1, 1], xyxy])
     with pytest.raises(ValueError, match=message):
         split_boxes(["a", "b"], [1, 2], edges, list("xyz"), ["p", *ids], np.array([0.5, *scores]))
+
+
+def test_a_long_label_takes_its_room_once():
+    labels = ["cat", "x" * 10_000]
+    edges = np.tile([0.0, 0, 1, 1], (2, 1))
+    first, second = split_boxes(["a", "b"], [1, 1], edges, labels, ["p", "q"]).values()
+    assert second.labels.tolist() == labels[1:]
+    assert first.labels.itemsize == 4 * 3

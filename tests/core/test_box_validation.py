@@ -78,6 +78,18 @@ def test_the_limits_of_the_policies(policy, box, defect):
     assert inspect([box], WIDTH, HEIGHT, policy).defects == (defect,)
 
 
+def test_boxes_of_several_images_are_judged_by_their_own():
+    boxes, sizes, first = [(1, 1, 10, 10), (1, 1, 10, 10)], np.array([[10, 10], [5, 8]]), [1, 0]
+    together = inspect(boxes, sizes[:, 0], sizes[:, 1], REPAIR, first_pixel=first)
+    for i, (box, (width, height)) in enumerate(zip(boxes, sizes.tolist(), strict=True)):
+        alone = inspect([box], width, height, REPAIR, first_pixel=first[i])
+        assert together.defects[i] is alone.defects[0]
+        assert together.clipped[i].tolist() == alone.clipped[0].tolist()
+        assert together.overhang[i].tolist() == alone.overhang[0].tolist()
+        assert together.usable[i] == alone.usable[0]
+    assert together.defects == (None, Defect.OVERHANG)
+
+
 def test_no_boxes_are_no_defects():
     found = inspect([], WIDTH, HEIGHT, REPAIR)
     assert (found.defects, found.clipped.shape, found.usable.shape) == ((), (0, 4), (0,))

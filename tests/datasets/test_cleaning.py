@@ -17,7 +17,8 @@ IMAGE = ImageRef("a", "a.png", 100, 50, "0")
 def _clean(*rows: AnnotatedBox, first_pixel: int = 0, known=("dog", "cat"), wanted=None):
     log = FaultLog()
     annotation = Annotation(Path("a.xml"), rows, first_pixel=first_pixel)
-    return clean(annotation, IMAGE, log, known=known, wanted=wanted or known), log
+    found = clean([(IMAGE, annotation)], log, known=known, wanted=wanted or known)
+    return found["a"], log
 
 
 def _row(*corners: float, label: str = "dog") -> AnnotatedBox:
@@ -133,7 +134,7 @@ def test_whatever_comes_in_what_comes_out_is_valid(rows, width, height, first_pi
     log = FaultLog()
     image = ImageRef("a", "a.png", width, height, "0")
     annotation = Annotation(Path("a.txt"), rows, first_pixel=first_pixel)
-    boxes = clean(annotation, image, log, known=("dog", "cat"), wanted=("dog",))
+    boxes = clean([(image, annotation)], log, known=("dog", "cat"), wanted=("dog",))["a"]
     xyxy = boxes.xyxy
     assert np.isfinite(xyxy).all()
     assert (xyxy >= 0).all()

@@ -68,6 +68,18 @@ def test_the_page_is_one_file_that_needs_nothing_else(tmp_path: Path) -> None:
     assert all(page.alts)
 
 
+def test_of_many_batches_some_are_pictured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    reported(paths, params)
+    assert "evenly spread" not in page_of(tmp_path)[1].text
+    monkeypatch.setattr("boxloop.report.build._MOST_SHEETS", 2)
+    reported(paths, params)
+    text, page = page_of(tmp_path)
+    assert re.search(r"Of 3 batches\s2 are here, evenly spread\.", page.text)
+    assert [f"<h3>b0{i}</h3>" in text for i in range(3)] == [True, False, True]
+
+
 def test_the_page_says_what_was_counted_by_hand(tmp_path: Path) -> None:
     params = small_params(3, report={"title": "Cats & <dogs>"})
     reported(build_campaign(tmp_path, params), params)

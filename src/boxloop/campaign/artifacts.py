@@ -46,7 +46,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, require_writable, write_json
+from boxloop.files import atomic_path, collection_paused, require_writable, write_json
 
 _DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -64,7 +64,7 @@ def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = Fals
 
 def write_images(path: Path, images: ImageSet) -> None:
     """Write ``images.json``."""
-    rows = [asdict(image) for image in images.images]
+    rows = list(map(vars, images.images))
     write(path, "images", {"classes": images.classes, "images": rows})
 
 
@@ -90,8 +90,9 @@ def write_truth(path: Path, truth: BoxesByImage | None) -> None:
 
 def read_truth(path: Path) -> dict[str, Boxes] | None:
     """Read ``truth.json``; None where the dataset has no annotations."""
-    table = parse(path, "truth", TruthFile).boxes
-    return None if table is None else boxes_in(path, table)
+    with collection_paused():
+        table = parse(path, "truth", TruthFile).boxes
+        return None if table is None else boxes_in(path, table)
 
 
 def write_features(path: Path, features: FeatureTable) -> None:
@@ -124,7 +125,7 @@ def read_features(path: Path) -> FeatureTable:
     if vectors.dtype.kind not in "fiu":
         raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
     with name_file(path), np.errstate(over="ignore"):
-        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32))
+        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32, copy=False))
 
 
 def write_order(path: Path, order: Ordering) -> None:

@@ -6,7 +6,7 @@ them, the model of a single row says what is wrong with it, and where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -74,16 +74,16 @@ def _usual_rows(table: Any) -> BoxRows | None:
         ids, labels, xyxy, *more = (list(map(itemgetter(name), rows)) for name in names)
     except (KeyError, ValueError):
         return None
-    edges, scores = list(chain.from_iterable(xyxy)), more[0] if more else []
     if not (
         set(map(len, rows)) <= {len(names)}
         and set(map(type, ids)) <= {str}
         and set(map(type, labels)) <= {str}
         and set(map(type, xyxy)) <= {list}
         and set(map(len, xyxy)) <= {4}
-        and set(map(type, edges)) <= {float, int}
-        and set(map(type, scores)) <= {float, int}
     ):
+        return None
+    edges, scores = list(chain.from_iterable(xyxy)), more[0] if more else []
+    if not (set(map(type, edges)) <= {float, int} and set(map(type, scores)) <= {float, int}):
         return None
     try:
         numbers, marks = np.array(edges, np.float64), np.array(scores, np.float64)
@@ -119,17 +119,33 @@ def boxes_in(path: Path, table: Any, *, scored: bool = False) -> dict[str, Boxes
             rows.image_ids,
             rows.counts,
             np.array(rows.xyxy, np.float64).reshape(-1, 4),
-            np.array(rows.labels, np.str_),
-            np.array(rows.ids, np.str_),
+            rows.labels,
+            rows.ids,
             np.array(rows.scores, np.float64) if scored else None,
         )
     except ValueError as error:
         raise ArtifactError(f"{path}, {error}") from None
 
 
-def boxes_out(table: BoxesByImage) -> dict[str, list[dict[str, Any]]]:
+class _Rows(Mapping[str, list[dict[str, Any]]]):
+    """Boxes as plain lists and numbers, made image by image as they are asked for."""
+
+    def __init__(self, table: BoxesByImage) -> None:
+        self._table = table
+
+    def __getitem__(self, image_id: str) -> list[dict[str, Any]]:
+        return _box_rows(self._table[image_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def boxes_out(table: BoxesByImage) -> Mapping[str, list[dict[str, Any]]]:
     """Return boxes as plain lists and numbers, ready for JSON."""
-    return {image_id: _box_rows(boxes) for image_id, boxes in table.items()}
+    return _Rows(table)
 
 
 def _box_rows(boxes: Boxes) -> list[dict[str, Any]]:

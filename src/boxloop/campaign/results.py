@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from boxloop.campaign.artifacts import read_workload
 from boxloop.campaign.paths import CampaignPaths
@@ -44,11 +44,19 @@ class CampaignResults:
 
     def so_far(self, iou_threshold: float) -> list[Totals]:
         """Return the totals after the first, the second, ... batch, as they were shown."""
-        done = self.workloads
-        return [
-            total(done[: i + 1], iou_threshold, cost_model=self.cost_model)
-            for i in range(len(done))
-        ]
+        result, before = [], None
+        for workload in self.workloads:
+            now = total([workload], iou_threshold, cost_model=self.cost_model)
+            if before is not None:
+                now = replace(
+                    before,
+                    images=before.images + now.images,
+                    objects=before.objects + now.objects,
+                    later=before.later + workload.ledger(iou_threshold),
+                )
+            result.append(now)
+            before = now
+        return result
 
     def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
         """Return the totals of all finished batches."""

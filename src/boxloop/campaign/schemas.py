@@ -17,7 +17,7 @@ from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
 from boxloop.core.types import FittedThreshold
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json
+from boxloop.files import collection_paused, read_json
 
 
 class _Record(BaseModel):
@@ -177,12 +177,31 @@ def parse(path: Path, kind: str, type_: type[_T]) -> _T:
     Raises:
         ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
-    content = read_json(path)
+    with collection_paused():
+        return _check(path, _read_content(path, kind), type_)
+
+
+def _read_content(path: Path, kind: str) -> dict[str, Any]:
+    """Read a JSON file of the format ``boxloop/<kind>@1``, whatever else it holds.
+
+    Raises:
+        ArtifactError: it is of another format.
+    """
+    content: Any = read_json(path)
     wanted = f"boxloop/{kind}@1"
     present = content.pop("format", None) if isinstance(content, dict) else None
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
         raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
+    return dict(content)
+
+
+def _check(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
+    """Make a model or a dataclass of a file's content.
+
+    Raises:
+        ArtifactError: something in it is wrong; names the first place.
+    """
     try:
         model: type[_Content[_T]] = _model_of(type_)  # type: ignore[arg-type]
         return model.model_validate({"content": content}).content

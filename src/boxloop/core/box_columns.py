@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from boxloop.core.types import Boxes, Floats, Strings
 
+_WIDEST = 64
+"""Characters of the longest string of a large array, in which all take the room of the longest."""
+
 
 def split_boxes(
     image_ids: Sequence[str],
     counts: Sequence[int],
     xyxy: Floats,
-    labels: Strings,
-    ids: Strings | None = None,
+    labels: Sequence[str] | Strings,
+    ids: Sequence[str] | Strings | None = None,
     scores: Floats | None = None,
 ) -> dict[str, Boxes]:
     """Split the boxes of all images into those of each.
@@ -41,26 +44,34 @@ def split_boxes(
         ValueError: a box cannot be; names its image.
     """
     xyxy = _frozen(np.asarray(xyxy, np.float64).reshape(-1, 4))
-    labels = _frozen(np.asarray(labels, np.str_))
-    ids = None if ids is None else _frozen(np.asarray(ids, np.str_))
+    labels = _strings(labels)
+    ids = None if ids is None else _strings(ids)
     scores = None if scores is None else _frozen(np.asarray(scores, np.float64))
     sound = _are_sound(xyxy, scores)
     result, start = {}, 0
     for image_id, count in zip(image_ids, counts, strict=True):
         rows = slice(start, start + count)
         start += count
-        own = _numbered(count) if ids is None else ids[rows]
+        own = _numbered(count) if ids is None else _frozen(np.asarray(ids[rows], np.str_))
+        names = _frozen(np.asarray(labels[rows], np.str_))
         offered = None if scores is None else scores[rows]
         if sound and (ids is None or len(set(own.tolist())) == count):
             boxes = object.__new__(Boxes)
-            vars(boxes).update(xyxy=xyxy[rows], labels=labels[rows], ids=own, scores=offered)
+            vars(boxes).update(xyxy=xyxy[rows], labels=names, ids=own, scores=offered)
         else:
             try:
-                boxes = Boxes(xyxy[rows], labels[rows], own, offered)
+                boxes = Boxes(xyxy[rows], names, own, offered)
             except ValueError as error:
                 raise ValueError(f"image {image_id}: {error}") from None
         result[image_id] = boxes
     return result
+
+
+def _strings(values: Sequence[str] | Strings) -> Sequence[str] | Strings:
+    """Return all strings as one array; as they are where a long one would make it large."""
+    if isinstance(values, np.ndarray) or max(map(len, values), default=0) > _WIDEST:
+        return values
+    return np.array(values, np.str_)
 
 
 def _frozen(column: NDArray[Any]) -> NDArray[Any]:

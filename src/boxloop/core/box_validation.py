@@ -69,42 +69,53 @@ class Inspection:
 
 
 def inspect(
-    xyxy: ArrayLike, width: int, height: int, policy: Policy, *, first_pixel: int = 0
+    xyxy: ArrayLike,
+    width: ArrayLike,
+    height: ArrayLike,
+    policy: Policy,
+    *,
+    first_pixel: ArrayLike = 0,
 ) -> Inspection:
-    """Find the defects of an image's boxes (n, 4), which are any numbers, and clip them.
+    """Find the defects of boxes (n, 4), which are any numbers, and clip them.
 
     Where ``first_pixel`` is 1, pixels are counted from 1 and a box includes its last pixel, so that
-    ``1, 10`` become the exclusive edges ``0, 10``.
+    ``1, 10`` become the exclusive edges ``0, 10``. It, ``width`` and ``height`` are those of the
+    image, or, for boxes of several images, (n,) those of each box's image.
     """
     given = np.asarray(xyxy, np.float64).reshape(-1, 4)
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(given).all(axis=1))
     given = np.where(finite[:, None], given, 0.0)
-    moved = given - (first_pixel, first_pixel, 0, 0)
+    moved = given.copy()
+    moved[:, :2] -= np.reshape(first_pixel, (-1, 1))
     clipped = clip(moved, width, height)
-    overhang = np.concatenate([-moved[:, :2], moved[:, 2:] - (width, height)], axis=1)
+    overhang = np.concatenate([-moved[:, :2], moved[:, 2:] - _pairs(width, height)], axis=1)
     # Measured before the edges are made exclusive: ``5, 5`` would pass as one pixel.
     side, inside = _least_side(given), _least_side(clipped)
-    conditions: dict[Defect, NDArray[np.bool_]] = {
+    conditions: dict[Defect | None, NDArray[np.bool_]] = {
         Defect.NOT_FINITE: ~finite,
         Defect.INVERTED: side < 0,
         Defect.TOO_SMALL: side < policy.least_side,
         Defect.OUTSIDE: inside <= 0,
         Defect.ON_RIM: inside < policy.least_side,
         Defect.OVERHANG: overhang.max(axis=1, initial=-np.inf) > policy.slack,
+        None: np.ones(len(given), bool),
     }
-    defects = tuple(
-        next((defect for defect, found in conditions.items() if found[i]), None)
-        for i in range(len(given))
-    )
+    first = np.argmax(list(conditions.values()), axis=0)
+    kinds = list(conditions)
     tolerated = (None, Defect.OVERHANG) if policy.clips else (None,)
-    usable = np.array([defect in tolerated for defect in defects], bool)
-    return Inspection(clipped, overhang, defects, usable)
+    usable = np.array([kind in tolerated for kind in kinds])[first]
+    return Inspection(clipped, overhang, tuple(kinds[i] for i in first.tolist()), usable)
 
 
-def clip(xyxy: NDArray[Any], width: int, height: int) -> Floats:
-    """Clip boxes (n, 4) to an image; NaN stays NaN."""
-    clipped: Floats = np.clip(xyxy, 0.0, np.array([width, height, width, height], np.float64))
+def clip(xyxy: NDArray[Any], width: ArrayLike, height: ArrayLike) -> Floats:
+    """Clip boxes (n, 4) to an image, or each to its own; NaN stays NaN."""
+    clipped: Floats = np.clip(xyxy, 0.0, np.tile(_pairs(width, height), 2))
     return clipped + 0.0  # turns -0.0 into 0.0
+
+
+def _pairs(width: ArrayLike, height: ArrayLike) -> Floats:
+    """Return width and height as (2,), or those of n boxes as (n, 2)."""
+    return np.stack([np.asarray(width, np.float64), np.asarray(height, np.float64)], axis=-1)
 
 
 def _least_side(xyxy: Floats) -> Floats:

@@ -217,7 +217,9 @@ class FeatureTable:
             f"vectors must be ({n}, D), got {self.vectors.shape}",
         )
         _require(len(set(self.image_ids)) == n, "image ids must be unique")
-        _require(bool(np.isfinite(self.vectors).all()), "feature vectors must be finite")
+        # Of a part at a time: the answers for a million vectors are half a gigabyte.
+        parts = (self.vectors[start : start + 10_000] for start in range(0, n, 10_000))
+        _require(all(np.isfinite(p).all() for p in parts), "feature vectors must be finite")
 
     def subset(self, image_ids: Sequence[str]) -> FeatureTable:
         """Select the vectors of some images, in the order of ``image_ids``.

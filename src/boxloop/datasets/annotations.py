@@ -12,7 +12,7 @@ from boxloop.datasets.file_listing import read_text
 from boxloop.errors import DatasetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnnotatedBox:
     """A box as an annotation file gives it.
 
@@ -20,16 +20,16 @@ class AnnotatedBox:
         label: name of the class.
         corners: x1, y1, x2, y2 in pixels; NaN where the file has no number there.
         place: where in the file ("object 3", "line 12").
-        said: the file's own words for the coordinates.
+        said: the file's own words for the coordinates, by ``str``.
     """
 
     label: str
     corners: tuple[float, float, float, float]
     place: str
-    said: str
+    said: object
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """The boxes of one image, as its annotation file gives them.
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.core.box_validation import REPAIR, Defect, inspect
+from boxloop.core.box_columns import split_boxes
+from boxloop.core.box_validation import REPAIR, Defect, Inspection, inspect
 from boxloop.core.types import Boxes, ImageRef, ImageSet
-from boxloop.datasets.annotations import Annotation
-from boxloop.datasets.faults import Fault, FaultKind, FaultLog, is_control
+from boxloop.datasets.annotations import AnnotatedBox, Annotation
+from boxloop.datasets.faults import Fault, FaultKind, FaultLog, has_control
 from boxloop.datasets.file_listing import exists
 from boxloop.datasets.images import Probe, Progress, probe_images
 from boxloop.errors import DatasetError
@@ -33,6 +34,10 @@ _FAULTS = {
     Defect.OVERHANG: (FaultKind.BOX_CLIPPED, "reaches {overhang:g} px beyond the image ({size})"),
 }
 """The kind of fault, and its words, for each defect."""
+
+
+_TOGETHER = 1000
+"""Images whose boxes are checked together: NumPy's calls take the time, not its numbers."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +58,82 @@ class Dataset:
 
 
 def clean(
-    annotation: Annotation,
-    image: ImageRef,
+    annotations: Sequence[tuple[ImageRef, Annotation]],
     log: FaultLog,
     *,
     known: Collection[str],
     wanted: Collection[str],
-) -> Boxes:
-    """Return the valid boxes of one image; log the others, and count those of unwanted classes."""
-    candidates = [b for b in annotation.boxes if b.label in wanted or b.label not in known]
-    unwanted = len(annotation.boxes) - len(candidates)
-    if unwanted:
-        log.left_out["boxes of classes that dataset.classes does not list"] += unwanted
-    found = inspect(
-        [box.corners for box in candidates],
-        image.width,
-        image.height,
-        REPAIR,
-        first_pixel=annotation.first_pixel,
-    )
-    is_known = np.array([box.label in known for box in candidates], bool)
-    for i, box in enumerate(candidates):
-        defect = found.defects[i]
-        if not is_known[i]:
-            kind = FaultKind.UNKNOWN_CLASS
-            why = f"is of a class that is none of {', '.join(known)}"
-        elif defect is not None:
-            kind, words = _FAULTS[defect]
-            size = f"{image.width}x{image.height}"
-            why = words.format(size=size, overhang=found.overhang[i].max())
-        else:
-            continue
-        detail = f"{box.place} ({box.label}): {box.said} {why}"
-        log.add(kind, annotation.file, detail, image.id)
-    kept = np.flatnonzero(found.usable & is_known)
-    return Boxes.build(found.clipped[kept], [candidates[i].label for i in kept])
+) -> dict[str, Boxes]:
+    """Return the valid boxes by image; log the others, and count those of unwanted classes.
+
+    An image that its annotation declares another size of is logged, too.
+    """
+    result: dict[str, Boxes] = {}
+    for start in range(0, len(annotations), _TOGETHER):
+        result |= _clean_some(annotations[start : start + _TOGETHER], log, known, wanted)
+    return result
+
+
+def _clean_some(
+    annotations: Sequence[tuple[ImageRef, Annotation]],
+    log: FaultLog,
+    known: Collection[str],
+    wanted: Collection[str],
+) -> dict[str, Boxes]:
+    rows: list[AnnotatedBox] = []
+    places: list[tuple[int, int, int]] = []  # of each row: its image's size, its first pixel
+    sizes = []
+    for image, annotation in annotations:
+        boxes = list(annotation.boxes)
+        candidates = [b for b in boxes if b.label in wanted or b.label not in known]
+        if len(candidates) < len(boxes):
+            what = "boxes of classes that dataset.classes does not list"
+            log.left_out[what] += len(boxes) - len(candidates)
+        rows += candidates
+        sizes.append(len(candidates))
+        places += [(image.width, image.height, annotation.first_pixel)] * len(candidates)
+    width, height, first_pixel = np.array(places, np.float64).reshape(-1, 3).T
+    corners = [box.corners for box in rows]
+    found = inspect(corners, width, height, REPAIR, first_pixel=first_pixel)
+    usable, counts, begin = found.usable.tolist(), [], 0
+    for (image, annotation), size in zip(annotations, sizes, strict=True):
+        _check_size(annotation, image, log)
+        for i in range(begin, begin + size):
+            box, is_known = rows[i], rows[i].label in known
+            usable[i] = usable[i] and is_known
+            if found.defects[i] is not None or not is_known:
+                kind, why = _judge(found, i, image) if is_known else _unknown(known)
+                detail = f"{box.place} ({box.label}): {box.said} {why}"
+                log.add(kind, annotation.file, detail, image.id)
+        counts.append(sum(usable[begin : begin + size]))
+        begin += size
+    labels = [box.label for box, is_usable in zip(rows, usable, strict=True) if is_usable]
+    image_ids = [image.id for image, _ in annotations]
+    return split_boxes(image_ids, counts, found.clipped[np.array(usable, bool)], labels)
+
+
+def _check_size(annotation: Annotation, image: ImageRef, log: FaultLog) -> None:
+    if annotation.size is not None and annotation.size != (image.width, image.height):
+        log.add(
+            FaultKind.SIZE_MISMATCH,
+            annotation.file,
+            f"declares {annotation.size[0]}x{annotation.size[1]} pixels,"
+            f" but the upright image has {image.width}x{image.height}",
+            image.id,
+        )
+
+
+def _judge(found: Inspection, i: int, image: ImageRef) -> tuple[FaultKind, str]:
+    """Return the kind of a box's defect, and its words."""
+    defect = found.defects[i]
+    assert defect is not None
+    kind, words = _FAULTS[defect]
+    size = f"{image.width}x{image.height}"
+    return kind, words.format(size=size, overhang=found.overhang[i].max())
+
+
+def _unknown(known: Collection[str]) -> tuple[FaultKind, str]:
+    return FaultKind.UNKNOWN_CLASS, f"is of a class that is none of {', '.join(known)}"
 
 
 def probe_refs(
@@ -103,7 +149,7 @@ def probe_refs(
         if image_id in usable:
             detail = f"has the id {image_id} of another image, {usable[image_id].as_posix()}"
             log.add(FaultKind.DUPLICATE_ID, path, detail, image_id)
-        elif any(is_control(char) for char in str(path)):
+        elif has_control(str(path)):
             detail = "its name is not valid UTF-8, or holds a line break or the like: rename it"
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail)
         elif not exists(path):
@@ -114,7 +160,8 @@ def probe_refs(
     probes = probe_images(list(usable.values()), progress)
     for (image_id, path), probe in zip(usable.items(), probes, strict=True):
         if isinstance(probe, Probe):
-            refs.append(ImageRef(image_id, path.as_posix(), **vars(probe)))
+            place = path.as_posix()
+            refs.append(ImageRef(image_id, place, probe.width, probe.height, probe.digest))
         else:
             detail = str(probe).removeprefix(f"{path} ")
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail, image_id)
@@ -131,7 +178,7 @@ def select_classes(params: DatasetParams, known: Sequence[str]) -> tuple[str, ..
     if not known:
         raise DatasetError(f"{where} names no class at all: is it the right folder or file?")
     for name in known:
-        if any(is_control(char) for char in name):
+        if has_control(name):
             raise DatasetError(f"{where} has a class {name!a}: a name is one line of valid text")
     if params.classes is None:
         return tuple(known)
@@ -164,17 +211,7 @@ def build_dataset(
     usable = {ref: a for ref in refs if (a := annotations.get(ref.id)) is not None}
     require_images(list(usable), params.path, log)
     classes = select_classes(params, known)
-    truth = {}
-    for ref, annotation in usable.items():
-        if annotation.size is not None and annotation.size != (ref.width, ref.height):
-            log.add(
-                FaultKind.SIZE_MISMATCH,
-                annotation.file,
-                f"declares {annotation.size[0]}x{annotation.size[1]} pixels,"
-                f" but the upright image has {ref.width}x{ref.height}",
-                ref.id,
-            )
-        truth[ref.id] = clean(annotation, ref, log, known=known, wanted=classes)
+    truth = clean(list(usable.items()), log, known=known, wanted=classes)
     left_out = dict(sorted(log.left_out.items()))
     return Dataset(ImageSet(tuple(usable), classes), truth, tuple(log.faults), left_out)
 

@@ -78,10 +78,17 @@ class FaultLog:
 def _printable(text: str) -> str:
     """Cut a text to a bounded length and escape its control characters."""
     text = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+    if text.isprintable():
+        return text
     escaped = "".join(
         char.encode("unicode_escape").decode() if is_control(char) else char for char in text
     )
     return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def has_control(text: str) -> bool:
+    """Return whether a text holds a control character or a lone surrogate."""
+    return not text.isprintable() and any(map(is_control, text))
 
 
 def is_control(char: str) -> bool:

@@ -55,8 +55,10 @@ def _totals(dataset: Dataset) -> str:
 
 
 def _class_counts(dataset: Dataset) -> Counter[str]:
-    truth = dataset.truth or {}
-    return Counter(str(label) for boxes in truth.values() for label in boxes.labels)
+    found = Counter[str]()
+    for boxes in (dataset.truth or {}).values():
+        found.update(boxes.labels.tolist())
+    return found
 
 
 def _by_kind(dataset: Dataset) -> dict[FaultKind, list[Fault]]:

@@ -37,9 +37,10 @@ SUFFIXES = (
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 _MOST_THREADS = 8
+_MOST_AT_A_TIME = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Probe:
     """Size and digest of an image that could be decoded, as its ``ImageRef`` has them."""
 
@@ -110,12 +111,16 @@ def probe_images(
     """Probe images in parallel; return an error in place of a failed one."""
     results: list[Probe | DatasetError] = []
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    # A few at a time: a task of a pool costs as much as decoding a small image, and 1 kB.
+    some = max(1, min(_MOST_AT_A_TIME, len(paths) // (8 * threads)))
+    tasks = [paths[i : i + some] for i in range(0, len(paths), some)]
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for done, result in enumerate(pool.map(_probe_or_error, paths), start=1):
-                results.append(result)
-                if progress is not None:
-                    progress(done, len(paths))
+            for found in pool.map(lambda task: [_probe_or_error(path) for path in task], tasks):
+                for result in found:
+                    results.append(result)
+                    if progress is not None:
+                        progress(len(results), len(paths))
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the rest
     return results

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
@@ -21,6 +23,9 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.terminal import minutes, percent
+
+_MOST_SHEETS = 50
+"""Batches whose images to show, a dozen each; of more, the first, the last and some between."""
 
 _MOST_FAULTS = 50
 """Faults to list one by one; data/faults.json has all."""
@@ -91,11 +96,14 @@ def _of_the_files(
     images = artifacts.read_images(paths.images)
     by_id, labels, sheets = images.by_id(), Counter[str](), {}
     trainings: dict[str, TrainingLog] = {}
-    for key in (workload.batch for workload in campaign.workloads):
+    keys = [workload.batch for workload in campaign.workloads]
+    pictured = {keys[i] for i in np.linspace(0, len(keys) - 1, _MOST_SHEETS).round().astype(int)}
+    for key in keys:
         corrections = artifacts.read_corrections(paths.corrections(key))
         for boxes in corrections.boxes.values():
             labels.update(boxes.labels.tolist())
-        sheets[key] = draw_sheet(corrections, by_id, paths.root, params.report.sheet_images)
+        if key in pictured:
+            sheets[key] = draw_sheet(corrections, by_id, paths.root, params.report.sheet_images)
         if paths.training(key).exists():
             log = artifacts.read_training(paths.training(key))
             if log.steps:

@@ -59,10 +59,10 @@ def draw_sheet(
         root: folder that relative image paths start from.
         first: how many images.
     """
-    shown = corrections.shown()
     thumbnails = []
     for image_id in list(corrections.boxes)[:first]:
-        final, proposals = corrections.boxes[image_id], shown[image_id]
+        final, offered = corrections.boxes[image_id], corrections.proposals.boxes[image_id]
+        proposals = offered.above(corrections.score_threshold)
         ref = images.get(image_id)
         picture = None if ref is None else _draw_thumbnail(root / ref.path, ref, final, proposals)
         jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)

@@ -16,7 +16,7 @@ have the same ids, and are other boxes.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,7 +30,7 @@ from boxloop.datasets.file_listing import ids_of, list_files, read_text, require
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
-from boxloop.files import write_json
+from boxloop.files import parse_json, write_json
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("annotations", "images")
@@ -58,26 +58,63 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     content = read_content(file)
     categories = read_categories(content["categories"], file)
     log = FaultLog()
-    listed = _read_images(content["images"], file, folder, log)
-    boxes = _read_boxes(content["annotations"], file, categories, listed, log)
+    # Taken out, so that they are gone once read: they are the largest part of what is in memory.
+    listed = _read_images(content.pop("images"), file, folder, log)
+    boxes = _read_boxes(content.pop("annotations"), file, categories, listed, log)
     images = {key: entry for key, entry in listed.items() if entry is not None}
-    names = [PurePosixPath(entry.path.relative_to(folder).as_posix()) for entry in images.values()]
+    start = f"{folder.as_posix()}/"
+    names = [PurePosixPath(e.path.as_posix().removeprefix(start)) for e in images.values()]
     keys = dict(zip(ids_of(names), images, strict=True))
     refs = probe_refs(
         [(image_id, images[key].path) for image_id, key in keys.items()], log, progress
     )
     annotations = {
-        ref.id: Annotation(file, boxes[keys[ref.id]], images[keys[ref.id]].size) for ref in refs
+        ref.id: Annotation(file, _Boxes(boxes[keys[ref.id]]), images[keys[ref.id]].size)
+        for ref in refs
     }
     return build_dataset(params, refs, annotations, list(dict.fromkeys(categories.values())), log)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """A usable entry of the list ``images``: file and declared size."""
 
     path: Path
     size: tuple[int, int] | None
+
+
+_Row = tuple[int, str, list[Any]]
+"""An entry of the list ``annotations``: its number, class and ``bbox``."""
+
+
+class _Boxes(Sequence[AnnotatedBox]):
+    """The boxes of one image, made when they are asked for: there may be millions."""
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Boxes(self._rows[index])
+        number, label, bbox = self._rows[index]
+        x, y, width, height = map(to_float, bbox)
+        corners = (x, y, x + width, y + height)
+        return AnnotatedBox(label, corners, f"annotations[{number}]", _Said(bbox))
+
+
+class _Said:
+    """A ``bbox`` as the file has it, in words when they are asked for."""
+
+    __slots__ = ("_bbox",)
+
+    def __init__(self, bbox: list[Any]) -> None:
+        self._bbox = bbox
+
+    def __str__(self) -> str:
+        return f"bbox {json.dumps(self._bbox)}"
 
 
 def _annotation_file(params: DatasetParams, root: Path) -> Path:
@@ -97,7 +134,7 @@ def read_content(file: Path) -> dict[str, list[Any]]:
         DatasetError: the file is missing, is not JSON, or lacks one of them.
     """
     try:
-        content = json.loads(read_text(file))
+        content = parse_json(read_text(file))
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
@@ -166,9 +203,9 @@ def _read_boxes(
     categories: dict[Hashable, str],
     images: dict[Hashable, _Entry | None],
     log: FaultLog,
-) -> dict[Hashable, list[AnnotatedBox]]:
+) -> dict[Hashable, list[_Row]]:
     """Read the boxes of every listed image."""
-    boxes: dict[Hashable, list[AnnotatedBox]] = {key: [] for key in images}
+    boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
     for number, entry in enumerate(entries):
         place = f"annotations[{number}]"
         if not isinstance(entry, dict):
@@ -184,10 +221,7 @@ def _read_boxes(
         elif not isinstance(bbox, list) or len(bbox) != 4:
             log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: 'bbox' is not four numbers")
         else:
-            x, y, width, height = (to_float(value) for value in bbox)
-            said = "bbox " + json.dumps(bbox)
-            corners = (x, y, x + width, y + height)
-            boxes[image].append(AnnotatedBox(categories[category], corners, place, said))
+            boxes[image].append((number, categories[category], bbox))
     return boxes
 
 
