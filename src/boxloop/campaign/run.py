@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from boxloop.campaign import mending
 from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
@@ -29,6 +30,7 @@ def alternate(
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
     """
     while True:
+        mending.mend(paths, say)
         paths.pending.unlink(missing_ok=True)
         if _repro(paths.root) == 0:
             say("Every batch is done. Results: data/report/report.html")

@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, mending
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.submissions import parse_time, submission_files, take_over
 from boxloop.campaign.thresholds import in_words
@@ -77,15 +77,18 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
 
     A missing or damaged file is no failure here: it is named, with the way out.
     """
-    found = _Reader(paths, params)
+    found, cut = _Reader(paths, params), mending.find(paths)
     turns, known = found.turns, found.images
-    if known is None and not found.notes and all(t.step is Step.BATCH for t in turns):
+    if known is None and not found.notes and not cut and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
     found.check_labeled()
     parts = [_summary(turns, known), _table(turns), _shown(turns, params), _saved(turns, params)]
-    if found.notes:
-        parts.append("Take note:\n" + "\n".join(f"- {line}" for line in found.notes))
-    if found.damaged:
+    notes = [*map(mending.in_words, cut), *found.notes]
+    if notes:
+        parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
+    if cut:
+        parts.append(f"Next: {mending.COMMAND}, then dvc repro")
+    elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     else:
         stale = bool(found.notes) or known is None

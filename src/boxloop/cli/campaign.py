@@ -123,6 +123,18 @@ def review(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def mend() -> None:
+    """Move files aside that a kill left half-written."""
+    from boxloop.campaign import mending
+    from boxloop.campaign.paths import CampaignPaths
+
+    if mending.mend(CampaignPaths(), print):
+        print("Next: dvc repro")
+    else:
+        print("nothing is damaged")
+
+
+@app.command(rich_help_panel=PEOPLE)
 def status(
     table: Annotated[
         bool, typer.Option("--table", help="Also the edits of each batch, and where to look.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,4 +54,9 @@ def campaign_params(path: Path, overrides: list[str] | None) -> Params:
             f"{path} does not exist: go to a campaign's folder, or make one with"
             " 'boxloop init FOLDER'"
         )
+    from boxloop.campaign import mending
+    from boxloop.campaign.paths import CampaignPaths
+
+    if mending.is_cut(CampaignPaths(path.parent)):
+        print(f"note: dvc.lock was cut short by a kill: run '{mending.COMMAND}'", file=sys.stderr)
     return stage_params(path, overrides)

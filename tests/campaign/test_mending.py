@@ -1,0 +1,128 @@
+"""What a kill leaves half-written is found, and moved aside."""
+
+import fcntl
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from boxloop.campaign import mending
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.status import status_text
+from boxloop.tracking.mlflow_store import open_store
+from builders_campaign import build_campaign, small_params
+
+LOCK = """schema: '2.0'
+stages:
+  a:
+    cmd: echo a > a.txt
+    outs:
+    - path: a.txt
+      hash: md5
+      md5: 60b725f10c9c85c70d97880dfe8191b3
+      size: 2
+  b:
+    cmd: echo b > b.txt
+    deps:
+    - path: a.txt
+      hash: md5
+      md5: 60b725f10c9c85c70d97880dfe8191b3
+      size: 2
+    params:
+      params.yaml:
+        order.seed: 3
+        batch:
+          sizes:
+          - 4
+"""
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return CampaignPaths(tmp_path)
+
+
+def test_nothing_is_found_where_nothing_is_damaged(paths, tmp_path):
+    assert mending.find(paths) == []
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    (tmp_path / ".dvc" / "tmp" / "rwlock").write_text("{}")
+    assert mending.find(paths) == []
+    assert not mending.is_cut(paths)
+    assert mending.mend(paths, pytest.fail) == 0
+
+
+def test_any_cut_of_the_lock_that_dvc_cannot_read_is_found(paths, tmp_path):
+    """DVC itself says which cuts it can read, of those that end a line."""
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True
+    )
+    repo, path = Repo(tmp_path), tmp_path / "dvc.lock"
+    told = 0
+    for end in range(len(LOCK)):
+        path.write_text(LOCK[:end])
+        found = bool(mending.find(paths))
+        try:
+            Lockfile(repo, str(path)).load()
+        except DvcException:
+            assert found, repr(LOCK[:end][-30:])
+            told += 1
+    assert told > 20
+
+
+def test_it_is_moved_aside_and_said(paths, tmp_path):
+    (tmp_path / "dvc.lock").write_text("")
+    running = tmp_path / ".dvc" / "tmp" / "rwlock"
+    running.parent.mkdir(parents=True)
+    running.write_text('{"write": {"/data')
+    said = []
+    assert mending.is_cut(paths)
+    assert mending.mend(paths, said.append) == 2
+    assert [line.partition(" was cut short")[0] for line in said] == [
+        str(tmp_path / "dvc.lock"),
+        str(running),
+    ]
+    assert "labels and trained detectors are kept" in said[0]
+    assert mending.find(paths) == []
+    [aside] = tmp_path.glob("dvc.lock.damaged-*")
+    assert aside.read_text() == ""
+
+
+def test_what_dvc_is_writing_just_now_is_left_alone(paths, tmp_path):
+    (tmp_path / "dvc.lock").write_text("")
+    lock = tmp_path / ".dvc" / "tmp" / "lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert mending.find(paths) == []
+        assert not mending.is_cut(paths)
+    assert len(mending.find(paths)) == 1
+
+
+@pytest.mark.parametrize("statements", [[], ["create table experiments (id int)"]])
+def test_a_database_without_an_experiment_is_made_anew(paths, tmp_path, statements):
+    path = tmp_path / "mlflow.db"
+    path.touch()
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    assert [damage.path for damage in mending.find(paths)] == [path]
+    assert mending.mend(paths, lambda _: None) == 1
+    with open_store(tmp_path, "boxloop", lambda _: None):
+        pass
+    assert mending.find(paths) == []
+
+
+def test_status_says_what_to_do(tmp_path):
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstag")
+    text = status_text(paths, params)
+    assert f"- {tmp_path / 'dvc.lock'} was cut short by a kill: 'boxloop mend' moves it" in text
+    assert text.endswith("Next: boxloop mend, then dvc repro")
