@@ -126,7 +126,8 @@ def _is_entry(stage: Any) -> bool:
     deps, outs = stage.get("deps", []), stage.get("outs", [])
     if not isinstance(deps, list) or not isinstance(outs, list):
         return False
-    if not isinstance(stage.get("params", {}), dict):
+    params = stage.get("params", {})
+    if not isinstance(params, dict) or not all(isinstance(v, dict) for v in params.values()):
         return False
     files = [*deps, *outs]
     return all(isinstance(file, dict) and "path" in file and len(file) > 1 for file in files)
