@@ -16,6 +16,8 @@ import os
 import re
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,15 @@ from boxloop.errors import ArtifactError, UserError
 
 _LEFTOVER_SECONDS = 3600
 
+DETECTOR, SIMNET, FEATURES = "boxloop/detector", "boxloop/simnet", "boxloop/features"
+"""Kinds of the files that are not JSON."""
+
+EMPTY_DETECTOR = b'{"architecture": "empty"'
+"""How the checkpoint of the empty detector begins."""
+
 _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
+_NAMED = re.compile(rb"(boxloop/[a-z]+)@")
+_LONGEST_HEADER = 2**24
 _PARQUET = b"PAR1"
 
 
@@ -123,8 +133,8 @@ def require_writable(path: Path, kind: str | None = None) -> None:
 
     Raises:
         UserError: it is a folder, or lies in none that can be written to.
-        ArtifactError: it exists and is of another kind; what is not of boxloop's may be replaced
-            only by files that have no kind themselves.
+        ArtifactError: it exists, is not empty, and is of another kind, or not of boxloop's; a file
+            without a kind may replace what is not of boxloop's.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +158,9 @@ def require_writable(path: Path, kind: str | None = None) -> None:
 def _kind_of(path: Path) -> tuple[bool, str | None]:
     """Tell whether a file is empty, and its kind, where it is one of boxloop's.
 
-    JSON names its kind at its beginning, Parquet in the metadata at its end, of a length that is
-    told by the eight bytes after them.
+    JSON names its kind at its beginning, safetensors in a JSON header after eight bytes of its
+    length, Parquet in the metadata at its end, of a length that is told by the eight bytes after
+    them. Files of torch and of numpy are zip archives.
     """
     with path.open("rb") as file:
         start = file.read(200)
@@ -160,7 +171,31 @@ def _kind_of(path: Path) -> tuple[bool, str | None]:
             length = int.from_bytes(file.read(4), "little")
             file.seek(max(size - 8 - length, 0))
             match = _KIND.search(file.read(length))
+        elif start[8:9] == b"{":
+            file.seek(8)
+            length = int.from_bytes(start[:8], "little")
+            match = _NAMED.search(file.read(min(length, _LONGEST_HEADER)))
+        elif start[:2] == b"PK":
+            return False, _kind_of_archive(path)
+    if start.startswith(EMPTY_DETECTOR):
+        return False, DETECTOR
     return not start, match[1].decode() if match else None
+
+
+def _kind_of_archive(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if sorted(names) == ["image_ids.npy", "vectors.npy"]:
+                return FEATURES
+            for name in names:
+                if name.endswith("/data.pkl"):
+                    with archive.open(name) as content:
+                        match = _NAMED.search(content.read(_LONGEST_HEADER))
+                    return match[1].decode() if match else None
+    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return None
+    return None
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

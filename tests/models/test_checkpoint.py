@@ -17,7 +17,6 @@ from boxloop.models.checkpoint import (
     write_detector,
     write_simnet,
 )
-from boxloop.models.detectors.empty import EmptyDetector
 
 SIMNET = SimNetCheckpoint(
     network="resnet18",
@@ -34,7 +33,7 @@ SIMNET = SimNetCheckpoint(
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "d.pt"
-    EmptyDetector(("a", "b")).save(path, labeled_digest="d" * 64)
+    write_detector(path, DetectorCheckpoint("any", ("a", "b"), (0, 0), "d" * 64, "none", 0))
     return path
 
 
@@ -47,7 +46,7 @@ def edited(path, **changes):
 
 def test_what_was_written_is_read(saved):
     found = read_detector(saved)
-    assert (found.architecture, found.classes, found.steps) == ("empty", ("a", "b"), 0)
+    assert (found.architecture, found.classes, found.steps) == ("any", ("a", "b"), 0)
     assert found.labeled_digest == "d" * 64
     assert found.origin == str(saved)
 
@@ -179,7 +178,8 @@ def test_the_files_hold_what_the_documentation_says(saved, simnet):
 
 def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "simnet.pt"
-    path.write_bytes(b"old")
+    write_simnet(path, replace(SIMNET, steps=5))
+    old = path.read_bytes()
 
     def killed(self, target):
         raise KeyboardInterrupt
@@ -187,7 +187,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_simnet(path, SIMNET)
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["simnet.pt"]
 
 
@@ -204,6 +204,7 @@ def test_files_that_are_not_simnets(tmp_path):
     torch.save({"format": "boxloop/detector@1"}, path)
     with pytest.raises(ArtifactError, match="is not of the format boxloop/simnet@1"):
         read_simnet(path, "resnet18")
+    path.unlink()
     write_simnet(path, SIMNET)
     with pytest.raises(ArtifactError, match=r"a trained resnet18, but features\.network is vgg11"):
         read_simnet(path, "vgg11")

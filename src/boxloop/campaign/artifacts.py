@@ -46,7 +46,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, collection_paused, require_writable, write_json
+from boxloop.files import FEATURES, atomic_path, collection_paused, require_writable, write_json
 
 _DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -97,7 +97,7 @@ def read_truth(path: Path) -> dict[str, Boxes] | None:
 
 def write_features(path: Path, features: FeatureTable) -> None:
     """Write ``features.npz``: ``image_ids`` (N,) strings and ``vectors`` (N, D) float32."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, FEATURES) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             image_ids=np.asarray(features.image_ids, dtype=np.str_),

@@ -215,7 +215,7 @@ def _write(
         archive.write(to_safetensors({**plain, "options": dict(plain["options"])}, state))
     else:
         torch.save({**plain, "state_dict": state}, archive)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, format_.partition("@")[0]) as temporary:
         temporary.write_bytes(archive.getbuffer())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from boxloop import files
 from boxloop.campaign import artifacts
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
@@ -55,10 +56,10 @@ def simnet(campaign: Campaign) -> SimNetLog | None:
         "images", out=campaign.paths.simnet, log=campaign.paths.simnet_log
     )
     image_set = artifacts.read_images(images)
-    require_writable(out)
-    require_writable(log, "boxloop/simnet")
+    require_writable(out, files.SIMNET)
+    require_writable(log, files.SIMNET)
     if campaign.params.features.weights != SIMNET:
-        write_text(out, "")
+        write_text(out, "", files.SIMNET)
         artifacts.write_simnet(log, None)
         return None
     from boxloop import distributed
@@ -89,7 +90,7 @@ def features(campaign: Campaign) -> t.FeatureTable | None:
     """
     images, simnet, out = campaign.choose("images", "simnet", out=campaign.paths.features)
     p, image_set = campaign.params.features, artifacts.read_images(images)
-    require_writable(out)
+    require_writable(out, files.FEATURES)
     from boxloop import distributed
     from boxloop.models.features import extract
 

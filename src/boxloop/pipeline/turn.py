@@ -12,7 +12,7 @@ from boxloop.campaign import artifacts, kept, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.core import types as t
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest, require_writable
+from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
     _require_classes(image_set.classes, images, labeled_set.classes, labeled)
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
-    require_writable(out)
+    require_writable(out, DETECTOR)
     require_writable(log, "boxloop/training")
     p, known = campaign.params.train, None
     made_of = kept.training_inputs(p, images, labeled, previous)

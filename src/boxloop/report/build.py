@@ -15,7 +15,7 @@ from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
-from boxloop.files import write_json, write_text
+from boxloop.files import read_json, write_json, write_text
 from boxloop.params import FITTED, Params
 from boxloop.report import figures, tables
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
@@ -23,6 +23,9 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.terminal import minutes, percent
+
+_GENERATOR = b'<meta name="generator" content="boxloop report">'
+"""By which the page is told from those of others."""
 
 _MOST_SHEETS = 50
 """Batches whose images to show, a dozen each; of more, the first, the last and some between."""
@@ -44,8 +47,10 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         The finished batches, which :func:`~boxloop.report.console.workload_text` prints.
 
     Raises:
-        ArtifactError: no batch is done, or a file is missing or damaged.
+        ArtifactError: no batch is done, a file is missing or damaged, or something that is no
+            report would be replaced.
     """
+    _require_own(metrics, out)
     campaign = read_results(paths, params)
     if not campaign.workloads:
         raise ArtifactError(
@@ -87,6 +92,25 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     write_text(out / "report.html", page)
     write_json(metrics, numbers)
     return campaign
+
+
+def _require_own(metrics: Path, out: Path) -> None:
+    """Refuse to write over what is no report.
+
+    Raises:
+        ArtifactError: the file or the folder holds something else; nothing was written.
+    """
+    sentence = (
+        "was not made by 'boxloop report' and was not replaced: name another, or move it away"
+    )
+    if metrics.exists() and metrics.stat().st_size:
+        content = read_json(metrics)
+        if not isinstance(content, dict) or "wt_reduction" not in content:
+            raise ArtifactError(f"{metrics} {sentence}")
+    if out.is_dir() and any(out.iterdir()):
+        page = out / "report.html"
+        if not page.is_file() or _GENERATOR not in page.read_bytes()[:2000]:
+            raise ArtifactError(f"the folder {out} {sentence}")
 
 
 def _of_the_files(

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json, write_text
+from boxloop.files import DETECTOR, EMPTY_DETECTOR, read_json, write_text
 from boxloop.models.detectors.base import Description
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import EMPTY, TrainParams
 
 if TYPE_CHECKING:
     from boxloop.models.checkpoint import DetectorCheckpoint
-
-_START = b'{"architecture": "empty"'
-"""How its checkpoints begin, and no other one does."""
 
 
 class EmptyDetector:
@@ -58,7 +55,7 @@ class EmptyDetector:
     def save(self, path: Path, *, labeled_digest: str) -> None:
         """Write a checkpoint without tensors."""
         content = {"architecture": EMPTY, "classes": self.classes, "labeled_digest": labeled_digest}
-        write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(content, ensure_ascii=False) + "\n", DETECTOR)
 
 
 def read_empty(path: Path) -> EmptyDetector | None:
@@ -69,7 +66,7 @@ def read_empty(path: Path) -> EmptyDetector | None:
     """
     try:
         with path.open("rb") as file:
-            if file.read(len(_START)) != _START:
+            if file.read(len(EMPTY_DETECTOR)) != EMPTY_DETECTOR:
                 return None
     except OSError:
         return None
