@@ -65,7 +65,7 @@ def table(path):
 def bytes_of(out):
     """What must be the same however often a study was interrupted: all but times and logs."""
     kept = [p for p in sorted(out.rglob("*")) if p.is_file()]
-    skipped = ("logs/", "mlflow", "mlartifacts/")
+    skipped = ("logs/", ".locks/", "mlflow", "mlartifacts/")
     timed = ("cell.json", ".lock", "simnet.json")
     names = {p.relative_to(out).as_posix(): p for p in kept if p.name not in timed}
     return {

@@ -1,0 +1,17 @@
+from .collectives import all_reduce_mean, broadcast, gather, gather_rows, wrap_ddp
+from .launch import launch_processes, report_to_launcher
+from .process_group import ALONE, World, join, world
+
+__all__ = [
+    "ALONE",
+    "World",
+    "all_reduce_mean",
+    "broadcast",
+    "gather",
+    "gather_rows",
+    "join",
+    "launch_processes",
+    "report_to_launcher",
+    "world",
+    "wrap_ddp",
+]
