@@ -45,6 +45,13 @@ def die(content, tell):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def wait_for(condition, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
 # --- a cluster ------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,8 @@ def spec(folder, **changes):
 def start(path, out, *options, jobs=2):
     """`boxloop study` in a process of its own."""
     command = [sys.executable, "-c", "from boxloop.cli import main; main()", "study", str(path)]
-    command += ["--out", str(out), "--jobs", str(jobs), *options]
+    where = [] if "--on" in options else ["--jobs", str(jobs)]
+    command += ["--out", str(out), *where, *options]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=path.parent
     )

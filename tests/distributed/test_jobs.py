@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 from filelock import FileLock
 
+import boxloop
 import builders_jobs
+from boxloop.distributed import places
 from boxloop.distributed.jobs import TRIES, Job, Jobs
 from boxloop.distributed.places import at, here
 from boxloop.errors import ProcessError
+from builders_jobs import wait_for
 
 
 def job(folder, name, needs=(), work=builders_jobs.write, lock=None, **content):
@@ -155,13 +157,6 @@ def start(folder, *address):
     return process, [psutil.Process(int((folder / n).read_text())) for n in "01"]
 
 
-def wait_for(condition, seconds=60):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
     process, workers = start(tmp_path)
@@ -204,3 +199,12 @@ def test_a_worker_that_cannot_take_part_is_told_in_one_sentence(tmp_path):
         pytest.raises(ProcessError, match="cannot take part: .*boxloop"),
     ):
         run(tmp_path, [job(tmp_path, "one")], place=at(str(file), tmp_path))
+
+
+def test_what_keeps_a_worker_out(tmp_path):
+    there, missing = tmp_path / "there", tmp_path / "nothing" / "token"
+    there.touch()
+    assert places._look(boxloop.__version__, str(there)) == ""
+    assert f"it does not see {missing.parent}" in places._look(boxloop.__version__, str(missing))
+    said = places._look("9.9", str(there))
+    assert said.startswith(f"it has boxloop {boxloop.__version__}, and this is 9.9")
