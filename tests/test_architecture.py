@@ -160,6 +160,8 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
                 "boxloop.study.jobs",
             ),
         ),
+        ("distributed", "boxloop.distributed."),
+        ("dask", "boxloop.distributed."),
         ("pycocotools", "boxloop.models.average_precision"),
     ],
 )
@@ -188,7 +190,16 @@ def test_help_loads_nothing_heavy():
     code = "import boxloop.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "pandas", "PIL"}
+    assert not loaded & {
+        "torch",
+        "torchvision",
+        "mlflow",
+        "matplotlib",
+        "scipy",
+        "pandas",
+        "PIL",
+        "dask",
+    }
 
 
 STAGES = YAML(typ="safe").load(PACKAGE.parents[1] / "dvc.yaml")["stages"]

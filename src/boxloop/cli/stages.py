@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from boxloop.cli.app import STAGES, app
-from boxloop.cli.options import PARAMS, Overrides, ParamsFile, Processes, stage_params
+from boxloop.cli.options import PARAMS, On, Overrides, ParamsFile, Processes, stage_params
 
 if TYPE_CHECKING:
     from boxloop.campaign.campaign import Campaign
@@ -22,7 +22,7 @@ WAITED_LONG = 0.2
 
 
 def stage(
-    *, turn: bool = False, processes: bool = False, **files: str
+    *, turn: bool = False, processes: bool = False, on: bool = False, **files: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as the command of a stage; its docstring is the line of --help.
 
@@ -32,6 +32,7 @@ def stage(
     Args:
         turn: whether the stage runs once per iteration.
         processes: whether several processes can share its work.
+        on: whether the workers of a Dask scheduler can do it.
         **files: what each file of the stage in ``boxloop.pipeline`` is; each becomes an option, and
             is the campaign's own where the option is not given.
     """
@@ -49,6 +50,7 @@ def stage(
                 {name: given[name] for name in files if given[name] is not None},
                 reporting=lambda job: reporting(job, shown=_speaks()),
                 share_out=lambda: _launch(given.get("processes", 1)),
+                on=given.get("on"),
             )
             run = getattr(pipeline, body.__name__)
             key = given.get("turn", "")
@@ -63,6 +65,8 @@ def stage(
         parameters |= {"params": (ParamsFile, PARAMS), "override": (Overrides, None)}
         if processes:
             parameters["processes"] = (Processes, 1)
+        if on:
+            parameters["on"] = (On, None)
         signature = [
             inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=t)
             for n, (t, d) in parameters.items()
@@ -121,6 +125,7 @@ def simnet(campaign: Campaign, turn: str, log: Any) -> None:
 
 @stage(
     processes=True,
+    on=True,
     images=IMAGES,
     simnet="Read: the trained SimNet, for weights: simnet [data/simnet.pt].",
     out="Written: one vector per image [data/features.npz].",

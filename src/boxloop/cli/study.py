@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from boxloop.cli.app import PEOPLE, app
-from boxloop.cli.options import Overrides
+from boxloop.cli.options import On, Overrides
 from boxloop.errors import ParamsError
 
 
@@ -21,14 +21,7 @@ def study(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Cells side by side here; one for each GPU.")
     ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            "--on",
-            metavar="ADDRESS",
-            help="Compute on the workers of a Dask scheduler: its tcp:// address, or its file.",
-        ),
-    ] = None,
+    on: On = None,
     override: Overrides = None,
 ) -> None:
     """Compare orderings, features, detectors over seeds."""

@@ -45,12 +45,14 @@ class Outcome:
         error: why it failed, in one sentence; None if it did not.
         seconds: it took, without its wait for another process.
         machine: whose worker did it.
+        exit_code: of a command that ends with this error.
     """
 
     result: Any = None
     error: str | None = None
     seconds: float = 0.0
     machine: str = ""
+    exit_code: int = BoxloopError.exit_code
 
 
 def perform(
@@ -93,7 +95,8 @@ def perform(
             result = work(content, tell)
             return Outcome(result, None, time.monotonic() - start, platform.node())
     except (BoxloopError, OSError) as error:
-        return Outcome(error=told(error)[0])
+        sentence, code = told(error)
+        return Outcome(error=sentence, exit_code=code)
     except Unwanted:
         return Outcome(error="it was not wanted any more")
     except Exception as error:
