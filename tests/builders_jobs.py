@@ -57,7 +57,10 @@ def wait_for(condition, seconds=120):
 
 @contextmanager
 def scheduler(folder, workers=2, **environment):
-    """A scheduler and workers, each a command of its own; yields its file and their processes."""
+    """A scheduler and workers, each a command of its own; yields its file and their processes.
+
+    The workers come first, the scheduler last.
+    """
     file = folder / "scheduler.json"
     started = []
 
@@ -71,11 +74,11 @@ def scheduler(folder, workers=2, **environment):
 
     where = ("--scheduler-file", str(file))
     try:
-        dask("scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        first = dask("scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         while not file.exists():
             time.sleep(0.1)
         options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--no-nanny")
-        yield file, [dask("worker", *where, *options) for _ in range(workers)]
+        yield file, [*(dask("worker", *where, *options) for _ in range(workers)), first]
     finally:
         for process in reversed(started):
             process.kill()

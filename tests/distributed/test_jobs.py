@@ -172,7 +172,7 @@ def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
 def test_workers_elsewhere_drop_the_jobs_of_a_process_that_is_gone(tmp_path):
     with builders_jobs.scheduler(tmp_path) as (file, processes):
         process, workers = start(tmp_path, str(file))
-        assert {w.pid for w in workers} == {p.pid for p in processes}
+        assert {w.pid for w in workers} == {p.pid for p in processes[:2]}
         process.kill()
         process.wait(20)
         (tmp_path / "no").touch()
@@ -180,7 +180,17 @@ def test_workers_elsewhere_drop_the_jobs_of_a_process_that_is_gone(tmp_path):
         jobs = [job(tmp_path, "new0"), job(tmp_path, "new1")]
         ended, failed, _ = run(tmp_path, jobs, place=at(str(file), tmp_path))
         assert not failed
-        assert {ended["new0"][0], ended["new1"][0]} <= {p.pid for p in processes}
+        assert {ended["new0"][0], ended["new1"][0]} <= {p.pid for p in processes[:2]}
+
+        # Without a scheduler they end, and so does whoever waits for them.
+        def meanwhile():
+            if (tmp_path / "last").exists():
+                processes[-1].kill()
+
+        last = job(tmp_path, "last", work=builders_jobs.hold, until=str(tmp_path / "never"))
+        with pytest.raises(ProcessError, match="does not answer any more"):
+            run(tmp_path, [last], place=at(str(file), tmp_path), meanwhile=meanwhile)
+        assert [p.wait(30) is not None for p in processes] == [True] * 3
 
 
 @pytest.mark.slow

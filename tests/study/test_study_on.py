@@ -38,3 +38,23 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path):
     assert bytes_of(out) == bytes_of(whole)
     assert again[0] == 0
     assert "4 done before, 0 to run" in again[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(290)
+def test_features_on_workers_are_those_of_one_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sets = ["dataset.demo.images=12", "dataset.demo.size=[64, 64]", "features.input_size=32"]
+    sets += ["features.network=resnet18", "features.weights=none", "features.batch_size=2"]
+    given = [word for value in sets for word in ("--set", value)]
+
+    def boxloop(*words):
+        result = CliRunner().invoke(app, [*words, *given])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    boxloop("dataset")
+    boxloop("features", "--out", "alone.npz")
+    with builders_jobs.scheduler(tmp_path) as (file, _):
+        boxloop("features", "--out", "together.npz", "--on", str(file))
+    assert (tmp_path / "together.npz").read_bytes() == (tmp_path / "alone.npz").read_bytes()
