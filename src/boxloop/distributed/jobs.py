@@ -7,6 +7,7 @@ given out ahead, and one that was lost with its worker is counted by itself.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -161,6 +162,8 @@ class Jobs:
                 self._say(f"note: the worker {address} takes no part: {why}")
         for address, running in list(self._state.running.items()):
             if address in there and running.future.status not in ("cancelled", "lost"):
+                if running.future.done():
+                    self._messages.put(running.future)  # its result did not come through before
                 continue
             del self._state.running[address]
             connection.client.cancel([running.future])
@@ -190,8 +193,7 @@ class Jobs:
     def _start(self, connection: Connection, job: Job, address: str) -> None:
         future = connection.client.submit(
             perform,
-            job.work,
-            job.content,
+            pickle.dumps((job.work, job.content)),
             job.name,
             self._topic,
             str(job.lock) if job.lock else None,
@@ -218,9 +220,9 @@ class Jobs:
         if message is None or address is None:
             return
         try:
-            outcome = message.result(timeout=60)
+            outcome = message.result(timeout=30)
         except (CancelledError, OSError, TimeoutError):
-            return  # lost with its worker, or with the scheduler: the next look tells
+            return  # lost with its worker or with the scheduler, or late: the next look tells
         except Exception as error:
             outcome = Outcome(error=f"{type(error).__name__}: {error}")
         self._end(running.pop(address).job, outcome.error, outcome)

@@ -9,6 +9,7 @@ first holds, and then goes on with the files that it finds.
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import sys
 import time
@@ -56,8 +57,7 @@ class Outcome:
 
 
 def perform(
-    work: Work,
-    content: Mapping[str, Any],
+    packed: bytes,
     name: str,
     topic: str,
     lock: str | None,
@@ -66,8 +66,8 @@ def perform(
     """Do a job in this worker, and tell of its progress.
 
     Args:
-        work: called with the content, and with what takes (what, done, total).
-        content: of the job.
+        packed: the work and its content, pickled. The scheduler, which reads all arguments, would
+            import what the work imports, and not answer meanwhile.
         name: of the job.
         topic: of the events that tell of it.
         lock: a file; of all processes on all machines that name it, one works at a time.
@@ -92,6 +92,7 @@ def perform(
         with _locked(lock, lambda: _require_wanted(worker, key)):
             start = time.monotonic()
             _await(reads)
+            work, content = pickle.loads(packed)
             result = work(content, tell)
             return Outcome(result, None, time.monotonic() - start, platform.node())
     except (BoxloopError, OSError) as error:
