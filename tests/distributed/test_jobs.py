@@ -23,6 +23,11 @@ def job(folder, name, needs=(), work=builders_jobs.write, lock=None, **content):
     return Job(name, work, {"out": str(folder / name), **content}, needs, lock)
 
 
+def spawned():
+    """The worker processes of this one."""
+    return [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+
+
 def run(folder, jobs, *, size=2, gpus=(), place=None, on_end=lambda job: None, meanwhile=None):
     """Gives results by name, errors by name, and what was said."""
     ended, said = {}, []
@@ -35,7 +40,7 @@ def run(folder, jobs, *, size=2, gpus=(), place=None, on_end=lambda job: None, m
     place = place or here(size, gpus=gpus, logs=folder / "logs")
     everything = Jobs(jobs, lambda *_: None, end, said.append)
     failed = everything.run(place, meanwhile or (lambda: None))
-    assert not [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+    assert not spawned()
     return ended, failed, said
 
 
@@ -119,6 +124,25 @@ def test_a_job_whose_worker_dies_is_done_by_another_a_few_times(tmp_path):
     assert len((tmp_path / "fatal").read_text().split()) == TRIES
     assert ended["unlucky"] == int((tmp_path / "unlucky").read_text().split()[1])
     assert "unlucky: its worker was ended from outside; begun again" in said
+
+
+def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
+    free, seen = tmp_path / "free", []
+
+    def meanwhile():
+        new = [c for c in spawned() if c.pid not in seen]
+        seen.extend(c.pid for c in new)
+        if (tmp_path / "one").exists() and len(seen) == 1:
+            psutil.Process(seen[0]).kill()
+        elif new and len(seen) == 2:
+            new[0].kill()
+        elif len(seen) > 2:
+            free.touch()
+
+    jobs = [job(tmp_path, "one", work=builders_jobs.hold, until=str(free))]
+    ended, failed, _ = run(tmp_path, jobs, size=1, meanwhile=meanwhile)
+    assert not failed
+    assert ended["one"] in seen[2:]
 
 
 def test_a_job_waits_for_a_worker_that_was_lost_and_still_computes(tmp_path):

@@ -110,6 +110,8 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
         "distributed.worker.daemon": False,
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.nanny.pre-spawn-environ": given,
+        # On a busy machine a worker takes longer to come back than the 15 s that it is given.
+        "distributed.deploy.lost-worker-timeout": "1 day",
         "distributed.comm.timeouts.connect": "60s",
         # No pages about the work for whoever else uses this machine.
         "distributed.scheduler.http.routes": [],
@@ -126,7 +128,8 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
             ) from None
         try:
             with Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-                yield Connection(client, lambda _: {}, "this command's own scheduler", str(logs))
+                where = "this command's own scheduler"
+                yield Connection(client, lambda _: {}, where, str(logs))
                 _end(cluster.workers.values())
         finally:
             # All that is worth keeping is on disk.
