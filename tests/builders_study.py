@@ -46,7 +46,8 @@ def spec(folder, **changes):
 def start(path, out, *options, jobs=2):
     """`boxloop study` in a process of its own."""
     command = [sys.executable, "-c", "from boxloop.cli import main; main()", "study", str(path)]
-    command += ["--out", str(out), "--jobs", str(jobs), *options]
+    where = [] if "--on" in options else ["--jobs", str(jobs)]
+    command += ["--out", str(out), *where, *options]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=path.parent
     )
@@ -65,7 +66,7 @@ def table(path):
 def bytes_of(out):
     """What must be the same however often a study was interrupted: all but times and logs."""
     kept = [p for p in sorted(out.rglob("*")) if p.is_file()]
-    skipped = ("logs/", "mlflow", "mlartifacts/")
+    skipped = ("logs/", ".locks/", "mlflow", "mlartifacts/")
     timed = ("cell.json", ".lock", "simnet.json")
     names = {p.relative_to(out).as_posix(): p for p in kept if p.name not in timed}
     return {

@@ -163,6 +163,8 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
         ),
         ("faster_coco_eval", "boxloop.models.average_precision"),
         ("pyarrow", "boxloop.campaign.labeled_files"),
+        ("distributed", "boxloop.distributed."),
+        ("dask", "boxloop.distributed."),
     ],
 )
 def test_a_library_is_used_in_its_place_only(library, place):
@@ -199,6 +201,7 @@ def test_help_loads_nothing_heavy():
         "pandas",
         "PIL",
         "pyarrow",
+        "dask",
     }
 
 

@@ -24,6 +24,7 @@ class Campaign:
         reporting: shows the progress of a job, given in a few words.
         say: told what a person may want to know.
         share_out: has several processes do the work, and tells whether they did.
+        on: address or file of a Dask scheduler whose workers do what they can do, if any.
     """
 
     paths: CampaignPaths
@@ -32,6 +33,7 @@ class Campaign:
     reporting: Callable[[str], AbstractContextManager[Report]] = quiet
     say: Callable[[str], object] = print
     share_out: Callable[[], bool] = lambda: False
+    on: str | None = None
 
     def choose(self, *names: str, **own: Path) -> tuple[Path, ...]:
         """Return the places of a stage's files: as given, else the campaign's own.

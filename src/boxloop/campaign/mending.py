@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from boxloop.campaign.paths import CampaignPaths, workspace_of
+from boxloop.params.loading import read_long_yaml
 
 COMMAND = "boxloop mend"
 
@@ -108,11 +107,10 @@ def _is_cut(path: Path) -> bool:
 def _is_lock(path: Path) -> bool:
     """Tell whether dvc.lock, where there is one, holds what DVC writes."""
     try:
-        # Not in pure Python: it takes a second for every 3,000 lines.
-        content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        content: Any = read_long_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return True
-    except (OSError, ValueError, YAMLError):
+    except (OSError, ValueError):
         return False
     if not isinstance(content, dict) or "schema" not in content:
         return False

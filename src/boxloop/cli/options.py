@@ -27,6 +27,14 @@ Processes = Annotated[
         help="Processes on this machine that share the work, one for each GPU.",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ADDRESS",
+        help="Compute on the workers of a Dask scheduler: its tcp:// address, or its file.",
+    ),
+]
 PARAMS = Path("params.yaml")
 
 

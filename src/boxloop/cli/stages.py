@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from boxloop.cli.app import STAGES, STEPS, app
-from boxloop.cli.options import PARAMS, Overrides, ParamsFile, Processes, stage_params
+from boxloop.cli.options import PARAMS, On, Overrides, ParamsFile, Processes, stage_params
 
 if TYPE_CHECKING:
     from boxloop.campaign.campaign import Campaign
@@ -22,7 +22,12 @@ WAITED_LONG = 0.2
 
 
 def stage(
-    *, turn: bool = False, processes: bool = False, panel: str = STAGES, **files: str
+    *,
+    turn: bool = False,
+    processes: bool = False,
+    on: bool = False,
+    panel: str = STAGES,
+    **files: str,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as the command of a stage; its docstring is the line of --help.
 
@@ -33,6 +38,7 @@ def stage(
         turn: whether the stage runs once per iteration.
         processes: whether several processes can share its work.
         panel: where --help lists it.
+        on: whether the workers of a Dask scheduler can do it.
         **files: what each file of the stage in ``boxloop.pipeline`` is; each becomes an option, and
             is the campaign's own where the option is not given.
     """
@@ -50,6 +56,7 @@ def stage(
                 {name: given[name] for name in files if given[name] is not None},
                 reporting=lambda job: reporting(job, shown=_speaks()),
                 share_out=lambda: _launch(given.get("processes", 1)),
+                on=given.get("on"),
             )
             run = getattr(pipeline, body.__name__)
             key = given.get("turn", "")
@@ -64,6 +71,8 @@ def stage(
         parameters |= {"params": (ParamsFile, PARAMS), "override": (Overrides, None)}
         if processes:
             parameters["processes"] = (Processes, 1)
+        if on:
+            parameters["on"] = (On, None)
         signature = [
             inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=t)
             for n, (t, d) in parameters.items()
@@ -122,6 +131,7 @@ def simnet(campaign: Campaign, turn: str, log: Any) -> None:
 
 @stage(
     processes=True,
+    on=True,
     images=IMAGES,
     simnet="Read: the trained SimNet, for weights: simnet [data/simnet.pt].",
     out="Written: one vector per image [data/features.npz].",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,27 @@ def extract(
         ArtifactError: SimNet is not trained, or its file is damaged or of another network.
         DatasetError: an image cannot be read.
     """
-    device = devices.pick(params.device)
+    backbone = load_network(params, simnet)
+    world = distributed.world()
+    share = world.share(len(images), params.batch_size)
+    mine = images[share.start : share.stop]
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(min(done * world.size, len(images)), len(images))
+
+    vectors = compute_vectors(backbone, mine, params, report)
+    vectors = distributed.gather_rows(vectors, len(images), params.batch_size)
+    held = images if world.is_main else mine
+    return FeatureTable(tuple(image.id for image in held), vectors)
+
+
+def load_network(params: FeaturesParams, simnet: SimNetCheckpoint | Path | None) -> Backbone:
+    """Load the network on its device.
+
+    Raises:
+        ParamsError, WeightsError, ArtifactError: as :func:`extract` does.
+    """
     size = (params.input_size, params.input_size)
     if params.weights == SIMNET:
         if simnet is None:
@@ -64,30 +84,45 @@ def extract(
         start = Start(trained.origin, trained.state, trained.mean, trained.std)
     else:
         start = backbones.start(params.network, params.weights, section="features")
-    backbone = backbones.build(params.network, start, [size], seed=params.seed).to(device)
-    world = distributed.world()
-    share = world.share(len(images), params.batch_size)
-    mine = images[share.start : share.stop]
-    batches = resized_batches(mine, lambda _: size, params.batch_size, device)
+    backbone = backbones.build(params.network, start, [size], seed=params.seed)
+    return backbone.to(devices.pick(params.device))
+
+
+def compute_vectors(
+    backbone: Backbone,
+    images: Sequence[ImageRef],
+    params: FeaturesParams,
+    report: Callable[[int], None],
+) -> Vectors:
+    """Compute vectors (n, D) of these images, batch by batch from the first one on.
+
+    Args:
+        backbone: of :func:`load_network`.
+        images: n of them; (0, 0) comes of none.
+        params: the same.
+        report: called with the number of images done, after every batch.
+
+    Raises:
+        WeightsError: the weights give numbers that are not finite.
+        DatasetError: an image cannot be read.
+    """
+    device, size = devices.pick(params.device), (params.input_size, params.input_size)
+    batches = resized_batches(images, lambda _: size, params.batch_size, device)
     rows: list[Vectors] = []
     done = 0
     for vectors in _compute(backbone, batches, device):
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
-            name = mine[done + int(bad.argmax())].id
+            name = images[done + int(bad.argmax())].id
             raise WeightsError(
                 f"features.weights: {params.network} with '{params.weights}' gives numbers that are"
                 f" not finite for image {name}: use other weights"
             )
         rows.append(vectors)
         done += len(vectors)
-        if progress is not None:
-            progress(min(done * world.size, len(images)), len(images))
+        report(done)
     # More processes than batches leave some with nothing to do.
-    vectors = np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
-    vectors = distributed.gather_rows(vectors, len(images), params.batch_size)
-    held = images if world.is_main else mine
-    return FeatureTable(tuple(image.id for image in held), vectors)
+    return np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
 
 def _compute(

@@ -75,6 +75,20 @@ def read_yaml(text: str) -> Any:
         raise ValueError(reason.replace('"<unicode string>", ', "")) from None
 
 
+def read_long_yaml(text: str) -> Any:
+    """Return the content of a YAML text as :func:`read_yaml` does, by a parser in C.
+
+    It takes a tenth of the time, and lets repeated keys pass: for files that programs write.
+
+    Raises:
+        ValueError: the text is not YAML.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
 def check(model: type[_S], content: Any, name: str) -> _S:
     """Return content as an object of ``model``; ``name`` is what an error calls its file.
 

@@ -91,13 +91,22 @@ def features(campaign: Campaign) -> t.FeatureTable | None:
     images, simnet, out = campaign.choose("images", "simnet", out=campaign.paths.features)
     p, image_set = campaign.params.features, artifacts.read_images(images)
     require_writable(out, files.FEATURES)
+    job = f"features by {p.network}"
+    if campaign.on is not None:
+        from boxloop.distributed.places import at
+        from boxloop.models.features_on import extract_on
+
+        place = at(campaign.on, out.parent)
+        with campaign.reporting(job) as progress:
+            table = extract_on(place, image_set.images, p, progress, simnet=simnet)
+        artifacts.write_features(out, table)
+        return table
     from boxloop import distributed
     from boxloop.models.features import extract
 
     # One batch is no work to share.
     if len(image_set.images) > p.batch_size and campaign.share_out():
         return None
-    job = f"features by {p.network}"
     with distributed.join() as world, campaign.reporting(job) as progress:
         table = extract(image_set.images, p, progress, simnet=simnet)
     if not world.is_main:

@@ -9,7 +9,7 @@ tables can be computed again from its proposals and the ground truth.
     datasets    the whole dataset, its part of each class, the test set
     study       the datasets, cells and folders of one study
     jobs        what is to be computed, each thing once: SimNet, features, orders, cells
-    pool        several worker processes;  worker  one of them
+    work        one of them, in a worker process (see ``boxloop.distributed``)
     cell        one campaign, turn by turn;  cell_files  its files
     computing   the pending cells in parallel;  tracking  finished cells in MLflow
     results     the rows of results.csv;  statistics  means, intervals, paired tests

@@ -10,16 +10,19 @@ from ruamel.yaml import YAML
 
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.distributed.jobs import Job
 from boxloop.files import atomic_path
 from boxloop.params import SIMNET
 from boxloop.study.grid import Cell, features_inputs, order_inputs, simnet_inputs, slug
-from boxloop.study.pool import Job
 from boxloop.study.study import Study
+from boxloop.study.work import do
 
 
 def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
     """Return the jobs that compute these cells, and what several of them share before them."""
     shared: dict[str, Job] = {}
+    made: dict[str, Path] = {}
+    locks = study.root / ".locks"
 
     def add(
         content: Mapping[str, Any], name: str, out: Path, *needs: str, **files: Path | None
@@ -28,7 +31,11 @@ def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
         if out.exists():
             return ()
         places = {key: str(path) for key, path in {**files, "out": out}.items() if path}
-        shared.setdefault(name, Job(name, {**content, "files": places}, needs))
+        made[name] = out
+        reads = tuple(made[need] for need in needs)
+        lock = locks / f"{out.parent.name}-{out.stem}"
+        job = Job(name, do, {**content, "files": places}, needs, lock, reads)
+        shared.setdefault(name, job)
         return (name,)
 
     own: list[Job] = []
@@ -59,7 +66,8 @@ def jobs_of(study: Study, left: Sequence[Cell]) -> list[Job]:
             "held": held and {"folder": str(held.paths.root), "digest": held.digest},
             "checkpoints": study.spec.axes.checkpoints,
         }
-        own.append(Job(cell.name, whole, needs))
+        lock, reads = locks / cell.folder, tuple(made[need] for need in needs)
+        own.append(Job(cell.name, do, whole, needs, lock, reads))
     return [*shared.values(), *own]
 
 

@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 from boxloop.errors import StudyError, StudyStopped
 from boxloop.files import write_json
 from boxloop.report.tables import Row
-from boxloop.study.computing import compute
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
@@ -23,13 +22,16 @@ from boxloop.study.tracking import StudyTracker
 Print = Callable[[str], object]
 
 
-def run(spec: Spec, root: Path, *, jobs: int | None, say: Print = print) -> None:
+def run(
+    spec: Spec, root: Path, *, jobs: int | None, on: str | None = None, say: Print = print
+) -> None:
     """Run a study, or what is left of it, and write its tables and page.
 
     Args:
         spec: of the study.
         root: its folder; what is there already is kept.
-        jobs: cells in parallel; None takes one per GPU, or one.
+        jobs: cells in parallel on this machine; None takes one per GPU, or one.
+        on: address or file of a Dask scheduler whose workers compute instead, if any.
         say: called with messages for the user.
 
     Raises:
@@ -40,14 +42,14 @@ def run(spec: Spec, root: Path, *, jobs: int | None, say: Print = print) -> None
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / ".lock", timeout=0), _stoppable():
-            _run(Study(spec, root), jobs, say)
+            _run(Study(spec, root), jobs, on, say)
     except Timeout:
         raise StudyError(f"another boxloop is at work in {root}: wait for it") from None
     except KeyboardInterrupt:
         raise StudyStopped("stopped; the same command goes on from here") from None
 
 
-def _run(study: Study, jobs: int | None, say: Print) -> None:
+def _run(study: Study, jobs: int | None, on: str | None, say: Print) -> None:
     for note in study.notes:
         say(f"note: {note}")
     done = [cell for cell in study.cells if study.is_done(cell)]
@@ -57,7 +59,11 @@ def _run(study: Study, jobs: int | None, say: Print) -> None:
     # Documents the folder, and becomes an artifact in MLflow.
     write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
     tracker = StudyTracker(study, say)
-    failed = compute(study, left, jobs, tracker, say) if left else {}
+    failed: dict[str, str] = {}
+    if left:
+        from boxloop.study.computing import compute  # Dask takes a second or two
+
+        failed = compute(study, left, jobs, on, tracker, say)
     for cell in left:
         if cell.name not in failed and not study.is_done(cell):
             failed[cell.name] = f"it did not finish; see {study.root / 'logs'}"

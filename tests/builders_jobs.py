@@ -1,0 +1,85 @@
+"""Jobs for workers, and a scheduler with workers that are started as on a cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from boxloop.errors import ArtifactError
+
+# --- what workers do ------------------------------------------------------------------------------
+
+
+def write(content, tell):
+    """Writes a file, and gives its process and environment."""
+    tell("writing", 1, 1)
+    Path(content["out"]).write_text(str(os.getpid()))
+    return os.getpid(), dict(os.environ)
+
+
+def lack(content, tell):
+    raise ArtifactError(f"{content['out']} does not exist")
+
+
+def blunder(content, tell):
+    return content["out"] + 1
+
+
+def hold(content, tell):
+    """Goes on until there is a file; its own tells who is at work."""
+    out = Path(content["out"])
+    with out.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    while not Path(content["until"]).exists():
+        time.sleep(0.05)
+        tell("holding", 0, 1)
+    return os.getpid()
+
+
+def die(content, tell):
+    with Path(content["out"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for(condition, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+# --- a cluster ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def scheduler(folder, workers=2, **environment):
+    """A scheduler and workers, each a command of its own; yields its file and their processes.
+
+    The workers come first, the scheduler last.
+    """
+    file = folder / "scheduler.json"
+    started = []
+
+    def dask(*words, **more):
+        command = [sys.executable, "-c", "from dask.__main__ import main; main()", *words]
+        with (folder / f"{words[0]}-{len(started)}.log").open("w") as log:
+            env = {**os.environ, **environment, **more}
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+        started.append(process)
+        return process
+
+    where = ("--scheduler-file", str(file))
+    try:
+        first = dask("scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        while not file.exists():
+            time.sleep(0.1)
+        options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--no-nanny")
+        yield file, [*(dask("worker", *where, *options) for _ in range(workers)), first]
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
