@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import termios
-import urllib.request
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_a_session_from_the_address_to_the_summary(make_campaign):
         said = terminal.said()
         assert "Opening batch b00 for Zoë B.: 4 images." in said
         assert "/datasets/b00?workspace=review" in said
-        with urllib.request.urlopen(terminal.address()) as answer:
+        with app.open(terminal.address()) as answer:
             assert b"<title>FiftyOne</title>" in answer.read()
         (server,) = processes(folder)["server"]
         listening = {c.laddr.ip for c in server.net_connections() if c.status == "LISTEN"}
