@@ -168,11 +168,11 @@ class AppRequests:
             return
         if not isinstance(content, dict):
             raise ValueError
-        if (
-            _OPERATORS.fullmatch(path)
-            and content.get("operator_uri") not in self._allowed.operators
+        operator = content.get("operator_uri")
+        if _OPERATORS.fullmatch(path) and not (
+            isinstance(operator, str) and operator in self._allowed.operators
         ):
-            raise NotForReview(f"a review does not need the operator {content.get('operator_uri')}")
+            raise NotForReview(f"a review does not need the operator {operator}")
         values = [content]
         if path == "/graphql":
             query = content.get("query")
