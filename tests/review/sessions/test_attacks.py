@@ -208,7 +208,10 @@ def test_other_users_find_no_key(attacker):
 
 def datasets(attacker, name):
     """The name of a dataset as a session gives it, and the names of all that it lists."""
-    query = 'query($n: String!) { dataset(name: $n) { name } datasets(search: "") { edges { node { name } } } }'
+    query = (
+        "query($n: String!) { dataset(name: $n) { name }"
+        ' datasets(search: "") { edges { node { name } } } }'
+    )
     answer = json.loads(attacker.send("/graphql", {"query": query, "variables": {"n": name}}).text)
     found = answer["data"]["dataset"]
     listed = [edge["node"]["name"] for edge in answer["data"]["datasets"]["edges"]]
