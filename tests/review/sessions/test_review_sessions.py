@@ -63,7 +63,7 @@ def test_a_session_from_the_address_to_the_summary(make_campaign):
         assert second.returncode == 2
         place = terminal.address().partition("&token=")[0]  # where, but not the key
         assert f"Zoë B. is reviewing batch b00 at {place}: 2 of the 2" in second.stderr
-        assert [s.url for s in open_sessions(folder / ".boxloop/sessions")] == [terminal.address()]
+        assert [s.url for s in open_sessions(folder / ".boxloop/sessions")] == [place]
 
         app.relabel("img00", "p0", "dog")
         app.mark("img00")
