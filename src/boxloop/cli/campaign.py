@@ -53,8 +53,10 @@ def run(
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
     from boxloop.review.fiftyone import session
+    from boxloop.review.fiftyone.addresses import choose_password
 
     p = campaign_params(params, None)
+    choose_password(host)  # asked for before the trainings, and once
 
     def review_batch(key: str) -> None:
         session.review(

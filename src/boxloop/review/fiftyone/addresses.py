@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 import sys
+from functools import cache
 
 from boxloop.errors import UserError
 from boxloop.review.fiftyone.guard.access import SHORTEST_PASSWORD
@@ -28,19 +29,25 @@ def choose_password(host: str) -> str | None:
         return None
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is None:
-        if not sys.stdin.isatty():
-            raise UserError(
-                f"--host {host} opens the App to other machines and needs a password for them: set"
-                f" the environment variable {PASSWORD_VARIABLE}, or leave --host out"
-            )
-        password = getpass.getpass("Password for reviewers on other machines: ")
-        if getpass.getpass("Once more: ") != password:
-            raise UserError("the two passwords differ: type the command again")
+        password = _ask_for_password(host)
     if len(password) < SHORTEST_PASSWORD:
         raise UserError(
             f"the password for --host {host} is too short: it takes {SHORTEST_PASSWORD} characters"
             " or more"
         )
+    return password
+
+
+@cache  # 'boxloop run' opens one session after the other
+def _ask_for_password(host: str) -> str:
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"--host {host} opens the App to other machines and needs a password for them: set"
+            f" the environment variable {PASSWORD_VARIABLE}, or leave --host out"
+        )
+    password = getpass.getpass("Password for reviewers on other machines: ")
+    if getpass.getpass("Once more: ") != password:
+        raise UserError("the two passwords differ: type the command again")
     return password
 
 
