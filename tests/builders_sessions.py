@@ -151,6 +151,8 @@ class AppClient:
 
     def __init__(self, url):
         self.base, self.dataset = re.match(r"(http://[^/]+)/datasets/([^?]+)", url).groups()
+        self._url = url
+        self._opener = None
         self._dataset_id = None
         self._samples = {}
 
@@ -158,13 +160,20 @@ class AppClient:
         body = None if payload is None else json.dumps(payload).encode()
         headers = {"Content-Type": "application/json", **(headers or {})}
         request = urllib.request.Request(self.base + path, body, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with self.open(request) as answer:
             return json.loads(answer.read())
+
+    def open(self, request):
+        """Sends a request with the cookie that the address gave, as a browser would."""
+        if self._opener is None:
+            self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            self._opener.open(self._url, timeout=60).close()
+        return self._opener.open(request, timeout=60)
 
     def media(self, path):
         """The bytes of an image, as the App fetches them."""
         query = urllib.parse.urlencode({"filepath": path})
-        with urllib.request.urlopen(f"{self.base}/media?{query}", timeout=60) as answer:
+        with self.open(f"{self.base}/media?{query}") as answer:
             return answer.read()
 
     # --- the panel --------------------------------------------------------------------------------

@@ -17,6 +17,13 @@ Reviewer = Annotated[
 Port = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Port of the App; 5151 or the next free.")
 ]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="Address that the App listens on; others than 127.0.0.1 open it to other machines,"
+        " with a password (BOXLOOP_PASSWORD, or asked for)."
+    ),
+]
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the App in a browser.")]
 
 
@@ -38,6 +45,7 @@ def init(
 def run(
     reviewer: Reviewer = None,
     port: Port = None,
+    host: Host = "127.0.0.1",
     browser: Browser = True,
     params: ParamsFile = PARAMS,
 ) -> None:
@@ -45,8 +53,10 @@ def run(
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
     from boxloop.review.fiftyone import session
+    from boxloop.review.fiftyone.addresses import choose_password
 
     p = campaign_params(params, None)
+    choose_password(host)  # asked for before the trainings, and once
 
     def review_batch(key: str) -> None:
         session.review(
@@ -58,6 +68,7 @@ def run(
             part=None,
             redo=False,
             port=port,
+            host=host,
             browser=browser,
         )
 
@@ -77,6 +88,7 @@ def review(
         bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
     ] = False,
     port: Port = None,
+    host: Host = "127.0.0.1",
     browser: Browser = True,
     collect: Annotated[
         bool,
@@ -118,6 +130,7 @@ def review(
         part=part,
         redo=redo,
         port=port,
+        host=host,
         browser=browser,
     )
 

@@ -5,6 +5,7 @@ import subprocess
 import psutil
 import pytest
 
+from boxloop.review.fiftyone.database_socket import make_socket_folder
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, Mongod, end_leftover
 from boxloop.review.fiftyone.mongodb import open_database
 from builders_database import nothing_left, processes, wait_until
@@ -15,8 +16,8 @@ def leftover(folder, mongod, monkeypatch):
     """A mongod without a keeper."""
     monkeypatch.setattr("boxloop.review.fiftyone.mongod_keeper._die_with", lambda keeper: None)
     folder.mkdir(parents=True)
-    started = Mongod(mongod, DatabaseFiles(folder))
-    wait_until(lambda: started.port() is not None)
+    started = Mongod(mongod, DatabaseFiles(folder), make_socket_folder(folder))
+    wait_until(started.listens)
     yield started.process
     started.process.kill()
     started.process.wait()

@@ -4,15 +4,18 @@ Everything runs for real: sessions, keepers and mongods are processes, and are k
 """
 
 import os
+import pwd
 import shutil
 import signal
-import socket
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
+import pymongo
 import pytest
 
 from boxloop.errors import DatabaseError
@@ -44,13 +47,76 @@ def test_a_session_has_a_database_and_leaves_none_running(folder):
     assert not (folder / "mongod.json").exists()
 
 
-def test_only_this_machine_reaches_it(folder):
+def socket_of(uri):
+    return Path(unquote(uri.partition("://")[2].partition("/")[0]))
+
+
+def test_only_its_owner_reaches_it(folder):
     with open_database(folder) as uri:
         (mongod,) = processes(folder)[1]
-        listening = [c.laddr for c in mongod.net_connections("all") if c.status == "LISTEN"]
-        port = int(uri.partition("127.0.0.1:")[2].partition("/")[0])
-        assert listening == [("127.0.0.1", port)]
-        assert not Path(f"/tmp/mongodb-{port}.sock").exists()
+        place = socket_of(uri)
+        connections = mongod.net_connections("all")
+        assert {c.laddr for c in connections if c.laddr} == {str(place)}  # and no port
+        assert stat.S_ISSOCK(place.stat().st_mode)
+        assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+    wait_until(lambda: not place.exists())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_of_the_machine_cannot_connect(folder):
+    """Even where the folders above let everybody in."""
+    nobody = pwd.getpwnam("nobody").pw_uid
+    code = (
+        "import os, socket, sys; os.setgroups([]); os.setuid(int(sys.argv[2]));"
+        "socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    )
+    with open_database(folder) as uri:
+        place = socket_of(uri)
+        for parent in place.parents[1:]:
+            parent.chmod(parent.stat().st_mode | 0o011) if parent != Path("/") else None
+        for user, said in ((nobody, "PermissionError"), (0, "")):
+            done = subprocess.run(
+                [sys.executable, "-c", code, place, str(user)], capture_output=True, text=True
+            )
+            assert done.stderr.rpartition("\n")[0].rpartition("\n")[2].startswith(said)
+            assert (done.returncode == 0) == (user == 0)
+
+
+def test_queries_bring_no_code_along(folder):
+    function = {"$function": {"body": "function() { return 1 }", "args": [], "lang": "js"}}
+    with open_database(folder) as uri, client(uri) as opened:
+        opened.tests.things.insert_one({"value": 1})
+        with pytest.raises(pymongo.errors.OperationFailure, match="javascript"):
+            list(opened.tests.things.aggregate([{"$project": {"x": function}}]))
+
+
+@pytest.mark.parametrize("name", ["c" * 120, "a, b", "x/y%2F z ü"])
+def test_whatever_the_folder_is_called(tmp_path, mongod, monkeypatch, name):
+    """Paths of sockets are short, and mongod takes a comma for the end of one."""
+    monkeypatch.delenv(URI_VARIABLE, raising=False)
+    folder = tmp_path / name / ".boxloop"
+    with open_database(folder) as uri:
+        add(uri, 1)
+        place = socket_of(uri)
+        assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+    wait_until(lambda: nothing_left(folder))
+    assert not place.exists()
+
+
+def test_a_socket_elsewhere_is_cleared_away_after_a_kill(tmp_path, mongod, monkeypatch):
+    monkeypatch.delenv(URI_VARIABLE, raising=False)
+    folder = tmp_path / ("c" * 120) / ".boxloop"
+    with open_database(folder) as uri:
+        first = socket_of(uri)
+        processes(folder)[0][0].kill()
+        wait_until(lambda: nothing_left(folder))
+    assert first.parent.exists()
+    with open_database(folder) as uri:
+        second = socket_of(uri)
+        assert second != first
+        assert not first.parent.exists()
+    wait_until(lambda: nothing_left(folder))
+    assert not second.parent.exists()
 
 
 def test_what_was_stored_is_there_next_time(folder):
@@ -184,7 +250,7 @@ def test_a_killed_keeper_leaves_no_mongod_even_if_no_session_comes(folder):
         wait_until(lambda: nothing_left(folder), seconds=5)
 
 
-def test_a_killed_mongod_is_back_on_the_same_port(folder):
+def test_a_killed_mongod_is_back_on_the_same_socket(folder):
     with open_database(folder) as uri, client(uri) as opened:
         opened.tests.things.insert_one({"value": 1})
         (mongod,) = processes(folder)[1]
@@ -193,35 +259,6 @@ def test_a_killed_mongod_is_back_on_the_same_port(folder):
         assert recorded(folder)["pid"] != mongod.pid
         with open_database(folder) as again:
             assert again == uri
-
-
-def binds(taken, port):
-    try:
-        taken.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
-
-
-def test_a_port_that_is_taken_meanwhile_is_left_alone(folder):
-    with open_database(folder) as uri:
-        add(uri, 1)
-        (keeper,), (mongod,) = processes(folder)
-        port = recorded(folder)["port"]
-        keeper.suspend()
-        mongod.kill()
-        wait_until(lambda: mongod.status() == psutil.STATUS_ZOMBIE)
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Its threads may hold the port for a moment after its process counts as ended.
-            wait_until(lambda: binds(taken, port))
-            taken.listen()
-            keeper.resume()
-            wait_until(lambda: not (folder / "mongod.json").exists())
-            with open_database(folder) as other:
-                assert f":{port}/" not in other
-                assert values(other) == [1]
-                assert processes(folder)[0] == [keeper]
 
 
 def test_ctrl_c_ends_the_session_first(folder):
@@ -291,14 +328,15 @@ def test_two_campaigns_never_meet(folder):
     other = folder.parents[1] / "other" / ".boxloop"
     with open_database(folder) as here, open_database(other) as there:
         assert here != there
-        ports = recorded(folder)["port"], recorded(other)["port"]
-        assert [_serves(port, DatabaseFiles(folder)) for port in ports] == [True, False]
+        sockets = recorded(folder)["socket"], recorded(other)["socket"]
+        files = DatabaseFiles(folder)
+        assert [_serves(Path(place), files) for place in sockets] == [True, False]
         add(here, "here")
         add(there, "there")
         record = (folder / "mongod.json").read_text()
     wait_until(lambda: nothing_left(folder) and nothing_left(other))
     with open_database(folder) as here:
-        # A record out of date that names the port which the neighbour has by now.
+        # A record that names the neighbour's socket.
         (other / "mongod.json").write_text((folder / "mongod.json").read_text() or record)
         with open_database(other) as there:
             assert here != there
@@ -309,7 +347,9 @@ def test_two_campaigns_never_meet(folder):
 
 def test_a_record_that_is_nonsense_is_no_obstacle(folder):
     folder.mkdir(parents=True)
-    for text in ("[1]", '{"pid": "x", "port": null}', '{"pid": 1, "port": 1}'):
+    # The last is of a version that listened on a port.
+    nonsense = ("[1]", '{"pid": "x", "socket": null}', '{"pid": 1, "socket": "/x"}')
+    for text in (*nonsense, '{"pid": 1, "port": 1}'):
         (folder / "mongod.json").write_text(text)
         with open_database(folder):
             pass

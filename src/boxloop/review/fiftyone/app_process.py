@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import queue
 import socket
@@ -11,10 +12,13 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from boxloop.errors import SessionError
+from boxloop.review.fiftyone.guard.access import Keys
+from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 
 _SECONDS_TO_START = 180.0
 _SECONDS_TO_END = 5.0
@@ -32,6 +36,7 @@ def app_environment(base: Mapping[str, str], *, uri: str, database: str) -> dict
         "FIFTYONE_DATABASE_VALIDATION": "0",
         "FIFTYONE_DO_NOT_TRACK": "1",
         "FIFTYONE_DEFAULT_APP_ADDRESS": "127.0.0.1",
+        "FIFTYONE_ALLOWED_ORIGINS": "",
         "FIFTYONE_PLUGINS_DIR": str(_PLUGINS),
         "FIFTYONE_SHOW_PROGRESS_BARS": "0",
         "FIFTYONE_SERVER": "1",
@@ -40,33 +45,52 @@ def app_environment(base: Mapping[str, str], *, uri: str, database: str) -> dict
 
 
 @contextmanager
-def bind(first: int) -> Iterator[socket.socket]:
-    """Listen on the first free port of 127.0.0.1 from a given one on.
+def bind(first: int, host: str = LOOPBACK) -> Iterator[socket.socket]:
+    """Listen on the first free port of an address of this machine from a given one on.
 
     Raises:
-        SessionError: none of a hundred is free.
+        SessionError: none of a hundred is free, or the host is no address of this machine.
     """
+    family, address = _resolve(host)
     for port in range(first, min(first + 100, 65_536)):
-        with socket.socket() as server:
+        with socket.socket(family) as server:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                server.bind(("127.0.0.1", port))
+                server.bind((address, port))
                 server.listen(100)
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise _not_here(host) from None
                 continue
             yield server
             return
     raise SessionError(f"no port is free from {first} on: name another with --port")
 
 
+def _resolve(host: str) -> tuple[socket.AddressFamily, str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise _not_here(host) from None
+    family, _, _, _, address = found[0]
+    return family, str(address[0])
+
+
+def _not_here(host: str) -> SessionError:
+    return SessionError(
+        f"--host {host} is no address of this machine: name one of its own, or 0.0.0.0 for all"
+    )
+
+
 class AppProcess:
     """The App's process, and the events that it reports."""
 
-    def __init__(self, spec: Mapping[str, Any], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, spec: Mapping[str, Any], keys: Keys, env: Mapping[str, str], log: Path
+    ) -> None:
         """Start the process on a session as ``server.main`` takes it; standard error is logged."""
         self.submitted: str | None = None  # the summary
         self._log = log
-        self._port = spec["port"]
         # -P: files of the campaign's folder are no modules.
         command = [sys.executable, "-P", "-m", "boxloop.review.fiftyone.server", json.dumps(spec)]
         with log.open("w", encoding="utf-8") as errors:
@@ -80,7 +104,11 @@ class AppProcess:
                 pass_fds=[spec["socket"]],
                 start_new_session=True,  # Ctrl-C in the terminal is for this process to handle
             )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        with contextlib.suppress(OSError):  # it ended already; its log says why
+            self._process.stdin.write(json.dumps(asdict(keys)) + "\n")
+            self._process.stdin.flush()
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._listener = threading.Thread(
             target=self._listen, args=(self._process.stdout,), daemon=True
@@ -103,7 +131,7 @@ class AppProcess:
         self._listener.join(_SECONDS_TO_END)
 
     def wait_for_start(self) -> str:
-        """Wait until the App answers, and return its address.
+        """Wait until the App answers, and return the page of the session: path and query.
 
         Raises:
             SessionError: it did not start; says why, or which log may.
@@ -117,8 +145,7 @@ class AppProcess:
         if event["event"] != "ready":
             hint = f": see {self._log}" if event["log"] else ""
             raise SessionError(f"{event['message']}{hint}")
-        query = "workspace=review" + (f"&view={event['view']}" if event["view"] else "")
-        return f"http://127.0.0.1:{self._port}/datasets/{event['dataset']}?{query}"
+        return str(event["path"])
 
     def wait_for_submission(self, command: str) -> None:
         """Wait until the batch is submitted.

@@ -3,7 +3,7 @@
     python -m boxloop.review.fiftyone.mongod_keeper FOLDER MONGOD
 
 A session that needs a database starts a keeper; of several keepers the first stays. It writes to
-``mongod.json`` where mongod listens, restarts it on the same port if it is killed, and stops it
+``mongod.json`` where mongod listens, restarts it on the same socket if it is killed, and stops it
 when no session holds ``sessions.lock`` any longer: when the last one ended, or was killed. While
 mongod stops, the keeper holds that lock alone, so that a session that comes just then waits.
 """
@@ -27,9 +27,13 @@ from typing import Any
 import psutil
 
 from boxloop.errors import DatabaseError
+from boxloop.review.fiftyone.database_socket import (
+    make_socket_folder,
+    remove_leftover,
+    remove_socket_folder,
+)
 from boxloop.review.fiftyone.file_lock import open_lock, try_lock
 
-_PORT_IN_USE = 48  # mongod's exit code where it cannot listen
 _LISTENS = 23016  # id of "Waiting for connections"; MongoDB keeps the ids of its log messages
 _SECONDS_TO_STOP = 30.0
 _POLL_SECONDS = 0.2
@@ -57,10 +61,10 @@ class DatabaseFiles:
 
 @dataclass(frozen=True)
 class RunningMongod:
-    """A mongod that listens on 127.0.0.1."""
+    """A mongod that listens on a unix socket."""
 
     pid: int
-    port: int
+    socket: str
 
     def write(self, path: Path) -> None:
         """Write it to a record."""
@@ -73,7 +77,7 @@ class RunningMongod:
         """Read a record; None where there is none that makes sense."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(int(content["pid"]), int(content["port"]))
+            return cls(int(content["pid"]), str(content["socket"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -106,13 +110,16 @@ def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
         DatabaseError: mongod ends by itself; says why.
     """
     signals = _collect_signals()
+    before = RunningMongod.read(files.record)
     files.record.unlink(missing_ok=True)
     end_leftover(files)
+    if before is not None:  # its keeper was killed
+        remove_leftover(Path(before.socket))
     if _size(files.log) > _BYTES_OF_LOG:
         files.log.replace(files.log.with_suffix(".log.1"))
-    mongod, started, deaths = Mongod(binary, files), time.monotonic(), 0
+    socket = make_socket_folder(files.folder)
+    mongod, started, deaths = Mongod(binary, files, socket), time.monotonic(), 0
     running: RunningMongod | None = None
-    port = 0
     try:
         while not signals and not try_lock(sessions):
             code = mongod.process.poll()
@@ -120,21 +127,18 @@ def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
                 _remove_record(files, running)
                 lived = time.monotonic() - started
                 deaths = 0 if lived > _SECONDS_TO_COUNT_AS_RUNNING else deaths + 1
-                port_taken = code == _PORT_IN_USE and port != 0
-                if (code > 0 and not port_taken) or deaths >= _DEATHS_AT_START:
+                if code > 0 or deaths >= _DEATHS_AT_START:
                     raise DatabaseError(mongod.failure())
-                # Killed, or shut down from outside: on the same port the sessions do not notice.
-                port = 0 if port_taken or running is None else running.port
-                mongod, started, running = Mongod(binary, files, port), time.monotonic(), None
-            elif running is None:
-                listens = mongod.port()
-                if listens is not None:
-                    running = RunningMongod(mongod.process.pid, listens)
-                    running.write(files.record)
+                # Killed, or shut down from outside: on the same socket the sessions do not notice.
+                mongod, started, running = Mongod(binary, files, socket), time.monotonic(), None
+            elif running is None and mongod.listens():
+                running = RunningMongod(mongod.process.pid, os.fspath(socket))
+                running.write(files.record)
             time.sleep(_POLL_SECONDS_AT_START if running is None else _POLL_SECONDS)
     finally:
         _remove_record(files, running)
         mongod.stop()
+        remove_socket_folder(socket)
 
 
 def _remove_record(files: DatabaseFiles, running: RunningMongod | None) -> None:
@@ -180,22 +184,21 @@ def _wait_for_end(process: psutil.Process) -> bool:
 class Mongod:
     """A mongod process on a campaign's data."""
 
-    def __init__(self, binary: Path, files: DatabaseFiles, port: int = 0) -> None:
-        """Start it on a port of 127.0.0.1, 0 for any that is free."""
+    def __init__(self, binary: Path, files: DatabaseFiles, socket: Path) -> None:
+        """Start it on a socket that it makes."""
         files.data.mkdir(exist_ok=True)
         self._log_starts = {log: _size(log) for log in (files.log, files.keeper_log)}
         # The standard streams are the keeper's: what mongod says before it has a log is not lost.
         self.process = subprocess.Popen(
-            _command(binary, files, port),
+            _command(binary, files, socket),
             env=mongod_environment(binary),
             stdin=subprocess.DEVNULL,
             preexec_fn=_die_with(os.getpid()),
         )
 
-    def port(self) -> int | None:
-        """Return the port; None as long as it does not listen."""
-        ports = (int(m["attr"]["port"]) for m in self._messages() if m.get("id") == _LISTENS)
-        return next(ports, None)
+    def listens(self) -> bool:
+        """Return whether it says that it can be connected to."""
+        return any(message.get("id") == _LISTENS for message in self._messages())
 
     def failure(self) -> str:
         """Return why it ended: the first error in its log that has details."""
@@ -240,12 +243,12 @@ def mongod_environment(binary: Path) -> dict[str, str] | None:
     return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
 
 
-def _command(binary: Path, files: DatabaseFiles, port: int) -> list[str | Path]:
+def _command(binary: Path, files: DatabaseFiles, socket: Path) -> list[str | Path]:
     settings: dict[str, str | Path] = {
         "--dbpath": files.data,
         "--logpath": files.log,
-        "--bind_ip": "127.0.0.1",
-        "--port": str(port),
+        "--bind_ip": socket,
+        "--port": "0",
         "--wiredTigerCacheSizeGB": "0.5",
         # Journal files of 32 MB hold any document (16 MB at most); by default it is 300 MB at once.
         "--wiredTigerEngineConfigString": "log=(file_max=32MB,prealloc=false)",
@@ -253,8 +256,8 @@ def _command(binary: Path, files: DatabaseFiles, port: int) -> list[str | Path]:
         "--setParameter": "diagnosticDataCollectionEnabled=false",
     }
     options = [part for pair in settings.items() for part in pair]
-    # A unix socket would lie in /tmp under the port's number, and paths of sockets are short.
-    return [binary, "--quiet", "--logappend", "--nounixsocket", *options]
+    # No second socket in /tmp, and no JavaScript, which queries could bring along.
+    return [binary, "--quiet", "--logappend", "--nounixsocket", "--noscripting", *options]
 
 
 def _die_with(keeper: int) -> Callable[[], None] | None:

@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from boxloop.errors import DatabaseError
+from boxloop.review.fiftyone.database_socket import socket_uri
 from boxloop.review.fiftyone.file_lock import is_locked, open_lock, try_lock
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, RunningMongod, mongod_environment
 
@@ -40,8 +41,9 @@ def open_database(folder: Path) -> Iterator[str]:
     """Provide a MongoDB that answers, for as long as the session lasts.
 
     Where FIFTYONE_DATABASE_URI is set when this is called, that is the database. Otherwise it is a
-    mongod on the files in ``folder``, on 127.0.0.1, started where none runs and shared by all
-    sessions of the campaign; it stops by itself soon after the last of them ended or was killed.
+    mongod on the files in ``folder``, on a unix socket that only its owner can open, started where
+    none runs and shared by all sessions of the campaign; it stops by itself soon after the last of
+    them ended or was killed.
 
     Args:
         folder: the campaign's ``.boxloop``; made where it is missing.
@@ -62,18 +64,18 @@ def open_database(folder: Path) -> Iterator[str]:
     files = DatabaseFiles(folder)
     with ExitStack() as session:
         try:
-            port = _join(files, binary, session)
+            socket = _join(files, binary, session)
         except OSError as error:
             raise DatabaseError(
                 f"the review's database cannot be used ({error.filename or files.folder}:"
                 f" {error.strerror or error}): put that right, or move the campaign to a folder of"
                 " your own on a disk of this machine"
             ) from None
-        yield f"mongodb://127.0.0.1:{port}/?journal=true"
+        yield f"{socket_uri(socket)}/?journal=true"
 
 
-def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> int:
-    """Register as a session, and return the port of the campaign's mongod."""
+def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> Path:
+    """Register as a session, and return the socket of the campaign's mongod."""
     files.folder.mkdir(parents=True, exist_ok=True)
     ignore = files.folder / ".gitignore"
     if not ignore.exists():
@@ -89,8 +91,8 @@ def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> int:
     while time.monotonic() < deadline:
         if is_locked(files.keeper_lock):
             running = RunningMongod.read(files.record)
-            if running is not None and _serves(running.port, files):
-                return running.port
+            if running is not None and _serves(Path(running.socket), files):
+                return Path(running.socket)
         elif keeper is None or keeper.poll() == 0:
             keeper = _start_keeper(files, binary)
         elif keeper.returncode is not None:
@@ -119,15 +121,17 @@ def _start_keeper(files: DatabaseFiles, binary: Path) -> subprocess.Popen[bytes]
     return keeper
 
 
-def _serves(port: int, files: DatabaseFiles) -> bool:
-    """Return whether the mongod at a port has this campaign's data."""
+def _serves(socket: Path, files: DatabaseFiles) -> bool:
+    """Return whether the mongod at a socket has this campaign's data."""
     import pymongo
     from pymongo.errors import PyMongoError
 
     milliseconds = _SECONDS_OF_OURS_TO_ANSWER * 1000
+    if not socket.name.endswith(".sock"):  # a record that is nonsense
+        return False
     client: pymongo.MongoClient[dict[str, Any]]
     with pymongo.MongoClient(
-        "127.0.0.1", port, serverSelectionTimeoutMS=milliseconds, socketTimeoutMS=milliseconds
+        socket_uri(socket), serverSelectionTimeoutMS=milliseconds, socketTimeoutMS=milliseconds
     ) as client:
         try:
             settings = client.admin.command("getCmdLineOpts")["parsed"]

@@ -14,6 +14,17 @@ from boxloop.review.fiftyone.controller import ReviewController
 
 NAMESPACE = "@boxloop/review"
 
+NEEDED = frozenset(
+    f"{namespace}/{name}"
+    for namespace, names in (
+        (NAMESPACE, ("overview", "set_reviewed", "reviewed", "add_seconds", "submit")),
+        ("@voxel51/operators", ("get_label_schemas", "list_workspaces", "load_workspace")),
+    )
+    for name in names
+)
+"""The addresses of the operators that a review runs on the server: these, and what the App itself
+asks for."""
+
 _controller: ReviewController | None = None
 
 

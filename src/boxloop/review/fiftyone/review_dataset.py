@@ -8,9 +8,10 @@ for another person's edit of the same boxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
@@ -18,8 +19,9 @@ from bson import ObjectId
 from boxloop.errors import UserError
 from boxloop.review.fiftyone import sample_documents
 from boxloop.review.fiftyone.assignment import Assignment
+from boxloop.review.fiftyone.guard.app_requests import ReviewScope
 from boxloop.review.fiftyone.review_status import ReviewStatus, ReviewStatuses
-from boxloop.review.fiftyone.sample_documents import SHOWN_FIELD, Document
+from boxloop.review.fiftyone.sample_documents import FIELD, SHOWN_FIELD, Document
 from boxloop.review.fiftyone.shown_proposals import ShownProposals
 from boxloop.review.validation import RawBox
 
@@ -125,6 +127,11 @@ class ReviewDataset:
     def _tag(self, ids: Sequence[ObjectId], reviewed: bool) -> None:
         change = {"$addToSet" if reviewed else "$pull": {"tags": REVIEWED}}
         self._samples.update_many({"_id": {"$in": ids}, "tags": {"$type": "array"}}, change)
+
+    def scope(self, images: Iterable[Path], operators: Collection[str]) -> ReviewScope:
+        """Return what the App's requests may touch in this session."""
+        dataset, samples = self.dataset, [image.sample_id for image in self.read()]
+        return ReviewScope.of(dataset.name, str(dataset._doc.id), samples, FIELD, images, operators)
 
     def idle_seconds(self) -> float:
         """Return the seconds since an edit of the session was last stored."""

@@ -1,11 +1,12 @@
 """Serve the FiftyOne App for one session, in its own process.
 
 It is started by :mod:`boxloop.review.fiftyone.app_process`, and ends with its parent: whatever
-happens to that, its end of the pipe closes.
+happens to that, its end of the pipe closes. The first line of that pipe is the keys of the session
+as JSON: other users of the machine can read a process's arguments.
 
 Lines on standard output, one JSON object each:
 
-- ``{"event": "ready", "dataset": name, "view": slug or null}``
+- ``{"event": "ready", "path": path and query of the page}``
 - ``{"event": "submitted", "summary": text}``
 - ``{"event": "failed", "message": sentence, "log": whether the log says more}``
 """
@@ -15,18 +16,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import threading
 import traceback
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import BoxloopError
 from boxloop.params import load_params
 from boxloop.review.fiftyone.file_lock import lock
+from boxloop.review.fiftyone.guard.access import Access, Keys
+from boxloop.review.fiftyone.guard.app_requests import AppRequests
+from boxloop.review.fiftyone.guard.gate import TOKEN, App, Gate
+from boxloop.review.fiftyone.guard.hosts import LOOPBACK, Hosts, is_everywhere
 from boxloop.review.fiftyone.session_inputs import ReviewRequest
 
 _SECONDS_TO_ANSWER = 180.0
@@ -37,13 +44,14 @@ def main(argv: list[str]) -> None:
 
     Args:
         argv: one argument, the session as JSON: ``params``, ``overrides``, ``request``, and the
-            ``socket`` that listens on ``port``.
+            ``socket`` that listens on ``port``, for ``host``.
     """
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints goes to the log
+    keys = Keys(**json.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _serve(json.loads(argv[1]), events)
+        _serve(json.loads(argv[1]), keys, events)
     except BoxloopError as error:
         _report(events, event="failed", message=str(error), log=False)
     except Exception as error:
@@ -62,9 +70,10 @@ def _report(events: IO[str], **content: Any) -> None:
     events.flush()
 
 
-def _serve(spec: dict[str, Any], events: IO[str]) -> None:
+def _serve(spec: dict[str, Any], keys: Keys, events: IO[str]) -> None:
     from boxloop.review.fiftyone import operators, session_inputs
     from boxloop.review.fiftyone.controller import ReviewController
+    from boxloop.review.fiftyone.guard import fiftyone_limits
     from boxloop.review.fiftyone.sync import open_dataset
 
     params, paths = load_params(Path(spec["params"]), spec["overrides"]), CampaignPaths()
@@ -88,39 +97,62 @@ def _serve(spec: dict[str, Any], events: IO[str]) -> None:
         on_submit=lambda summary: _report(events, event="submitted", summary=summary),
     )
     operators.serve(controller)
-    port = spec["port"]
-    ready = {"event": "ready", "dataset": assignment.batch, "view": dataset.view}
-    _report_when_up(port, lambda: _report(events, **ready))
-    _serve_app(spec["socket"], port)
+    fiftyone_limits.limit(assignment.batch, operators.NEEDED)
+    images = session_inputs.batch_files(paths, assignment)
+    ready = {"event": "ready", "path": app_path(assignment.batch, dataset.view)}
+    _report_when_up(spec["socket"], keys, lambda: _report(events, **ready))
+    gate = Gate(
+        AppRequests(_fiftyone_app(spec["port"]), dataset.scope(images, operators.NEEDED)),
+        Access(keys),
+        Hosts.of(spec["host"], spec["port"]),
+        start=ready["path"],
+    )
+    _serve_app(gate, spec["socket"])
 
 
-def _report_when_up(port: int, report: Callable[[], None]) -> None:
+def app_path(dataset: str, view: str | None) -> str:
+    """Return where a session's images are in the App: path and query of the address."""
+    return f"/datasets/{dataset}?workspace=review" + (f"&view={view}" if view else "")
+
+
+def _report_when_up(listening: int, keys: Keys, report: Callable[[], None]) -> None:
     """Report when the App answers; until then, requests wait in the socket's queue."""
+    with socket.socket(fileno=os.dup(listening)) as server:
+        address, port = server.getsockname()[:2]
+    host = LOOPBACK if is_everywhere(address) and ":" not in address else address
 
     def ask() -> None:
-        url = f"http://127.0.0.1:{port}/fiftyone"
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(url, timeout=_SECONDS_TO_ANSWER):
+        place = f"[{host}]" if ":" in host else host
+        query = urllib.parse.urlencode({TOKEN: keys.secret})
+        # The secret is exchanged for a cookie, as a browser does it.
+        cookies = urllib.request.HTTPCookieProcessor()
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
+        with direct.open(f"http://{place}:{port}/fiftyone?{query}", timeout=_SECONDS_TO_ANSWER):
             report()
 
     threading.Thread(target=ask, daemon=True).start()
 
 
-def _serve_app(socket: int, port: int) -> None:
-    """Serve the App as FiftyOne does, but on a socket already bound.
+def _fiftyone_app(port: int) -> App:
+    from fiftyone.server.app import app
+    from fiftyone.server.events import set_port
+
+    set_port(port)
+    return cast(App, app)
+
+
+def _serve_app(app: App, listening: int) -> None:
+    """Serve an app on a socket that is bound already.
 
     Between the search for a free port and the moment when a server would bind it lie seconds, in
     which somebody else's session could take it.
     """
-    from fiftyone.server.app import app
-    from fiftyone.server.events import set_port
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = [f"fd://{socket}"]
-    set_port(port)
-    asyncio.run(serve(app, config))
+    config.bind = [f"fd://{listening}"]
+    asyncio.run(serve(cast(Any, app), config))
 
 
 if __name__ == "__main__":

@@ -24,10 +24,18 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
 from boxloop.files import write_text
 from boxloop.params import Params
+from boxloop.review.fiftyone.addresses import (
+    choose_password,
+    exposure,
+    page_address,
+    with_token,
+)
 from boxloop.review.fiftyone.app_process import AppProcess, app_environment, bind
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.controller import KIND
 from boxloop.review.fiftyone.file_lock import lock
+from boxloop.review.fiftyone.guard.access import Keys
+from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
 from boxloop.review.fiftyone.session_inputs import ReviewRequest, display_files, read_assignment
 from boxloop.review.fiftyone.session_registry import Session, claim
@@ -58,6 +66,7 @@ def review(
     redo: bool,
     port: int | None,
     browser: bool,
+    host: str = LOOPBACK,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
@@ -83,8 +92,17 @@ def review(
         say("No batch waits for review. Next: dvc repro")
         return
     request = ReviewRequest(key, name, part, redo)
+    keys = Keys.make(choose_password(host))
     summary = _run_session(
-        params_file, overrides, params, request, port=port, browser=browser, say=say
+        params_file,
+        overrides,
+        params,
+        request,
+        keys,
+        host=host,
+        port=port,
+        browser=browser,
+        say=say,
     )
     say(f"\n{summary}")
     if redo:
@@ -105,7 +123,9 @@ def _run_session(
     overrides: Sequence[str],
     params: Params,
     request: ReviewRequest,
+    keys: Keys,
     *,
+    host: str,
     port: int | None,
     browser: bool,
     say: Say,
@@ -119,28 +139,32 @@ def _run_session(
         "params": str(params_file),
         "overrides": list(overrides),
         "request": vars(request),
+        "host": host,
     }
     app = None
     try:
         with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
-            with open_database(paths.state) as uri, bind(port or DEFAULT_PORT) as server:
+            with open_database(paths.state) as uri, bind(port or DEFAULT_PORT, host) as server:
                 spec["port"], spec["socket"] = server.getsockname()[1], server.fileno()
                 if port is not None and spec["port"] != port:
                     say(f"Port {port} is in use; {spec['port']} is used instead.")
                 log = paths.state / f"app-{request.batch}-{spec['port']}.log"
                 env = app_environment(os.environ, uri=uri, database=_database_name(paths))
-                with AppProcess(spec, env, log) as app:
-                    url = app.wait_for_start()
-                    publish(url)
+                with AppProcess(spec, keys, env, log) as app:
+                    page = page_address(host, spec["port"], app.wait_for_start())
+                    publish(page)  # others learn where it is, but not the key
                     say(
-                        f"\n  {url}\n\nOpen that address, if no window has opened. The panel at"
-                        " its right says what to do.\nThis command ends by itself when the batch is"
-                        " submitted; Ctrl-C stops, and loses nothing."
+                        f"\n  {with_token(page, keys.secret)}\n\nOpen that address, if no window"
+                        " has opened. It holds the key to this session: pass it to nobody. The"
+                        " panel at its right says what to do.\nThis command ends by itself when the"
+                        " batch is submitted; Ctrl-C stops, and loses nothing."
                     )
+                    if keys.password is not None:
+                        say(exposure(host, spec["port"]))
                     if browser:
-                        _open_browser(url)
+                        _open_browser(with_token(page, keys.ticket))
                     app.wait_for_submission(review_command(request))
     except _Stopped:
         if app is None or app.submitted is None:

@@ -164,15 +164,32 @@ def _display_file(paths: CampaignPaths, image: ImageRef) -> Path:
     path = paths.root / image.path
     if not path.is_file():
         raise ArtifactError(f"{path} (image {image.id}) is gone: bring it back, or run 'dvc repro'")
-    if path.suffix.lower() in SHOWN_BY_BROWSERS:
-        return path
-    copy = paths.state / "display" / f"{image.digest}.png"
-    if not copy.exists():
+    shown = _shown_file(paths, image)
+    if not shown.exists():
         from PIL import Image
 
-        with atomic_path(copy) as temporary:
+        with atomic_path(shown) as temporary:
             Image.fromarray(read_image(path)).save(temporary, format="PNG")
-    return copy
+    return shown
+
+
+def _shown_file(paths: CampaignPaths, image: ImageRef) -> Path:
+    """Return the image's file, or where its copy is or will be."""
+    path = paths.root / image.path
+    if path.suffix.lower() in SHOWN_BY_BROWSERS:
+        return path
+    return paths.state / "display" / f"{image.digest}.png"
+
+
+def batch_files(paths: CampaignPaths, assignment: Assignment) -> list[Path]:
+    """Return the files that the App may show: those of the batch, which sessions share.
+
+    Of images outside of this session, those that are there.
+    """
+    image_set = artifacts.read_images(paths.images)
+    batch = set(assignment.batch_images)
+    files = [_shown_file(paths, image) for image in image_set.images if image.id in batch]
+    return [path for path in files if path.is_file()]
 
 
 def versions() -> dict[str, str]:
