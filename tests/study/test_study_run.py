@@ -317,7 +317,7 @@ SLOWER = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(tmp_path, how):
     path = study_file(tmp_path, **SLOWER)
@@ -342,7 +342,7 @@ def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(tmp_path, how):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_worker_that_dies_changes_nothing(tmp_path):
     path = study_file(tmp_path, **SLOWER)
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -361,7 +361,7 @@ def test_a_worker_that_dies_changes_nothing(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from boxloop.tracking.mlflow_store import PARENT, open_store
