@@ -15,5 +15,6 @@ sample_documents.py  one image in the database; shown_proposals.py: the proposal
                    review_status.py: whether it is reviewed, and its active time
 
 mongodb.py         opens the database; mongod_keeper.py: the process that runs it;
-                   database_socket.py: where it listens; install_mongod.py: sets it up where none runs; file_lock.py: their locks
+                   database_socket.py: where it listens; install_mongod.py: sets it up where
+                   none runs; file_lock.py: their locks
 """
