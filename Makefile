@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types lock
+.PHONY: setup demo test check lint types bench lock
 
 setup: $(READY)
 
@@ -29,6 +29,18 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The short runs of what docs/results has in full, about ten minutes on two idle cores.
+bench: setup
+	$(BIN)/python benchmarks/turns.py --turns 5 20
+	$(BIN)/python benchmarks/labeled_sets.py 1000 10000
+	$(BIN)/python benchmarks/turns_of_work.py 2
+	$(BIN)/python benchmarks/average_precision.py 1000
+	$(BIN)/python benchmarks/scale.py --images 1000 5000
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[bench]'
+	$(BIN)/python benchmarks/ordering.py --sizes 500 1000 2000 --repeat 1
+	$(BIN)/python benchmarks/embedding.py --count 256 --repeat 1
+	$(BIN)/python benchmarks/detectors.py fcos_efficientnet_lite0 ssdlite320_mobilenet_v3_large --count 32 --steps 5
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
