@@ -125,7 +125,6 @@ class Registry:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ParamsError(f"{self.key}: {origin} cannot be loaded: {reason}") from error
 
-
     def code_of(self, name: str) -> Path | str | None:
         """Return what changes with the code behind a name: None for boxloop's own.
 

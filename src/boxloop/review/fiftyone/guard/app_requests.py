@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
-from boxloop.review.fiftyone.guard import graphql
+from boxloop.review.fiftyone.guard import queries
 from boxloop.review.fiftyone.guard.fiftyone_limits import AGGREGATIONS, STAGES
 from boxloop.review.fiftyone.guard.gate import App, Headers, Message, Receive, Scope, Send
 
@@ -179,8 +179,8 @@ class AppRequests:
             if not isinstance(query, str):
                 raise ValueError
             try:
-                values += graphql.read(query).values
-            except graphql.NotAllowed as problem:
+                values += queries.read(query).values
+            except queries.NotAllowed as problem:
                 raise NotForReview(str(problem)) from None
         self._check_datasets(values)
         _check_values(values)

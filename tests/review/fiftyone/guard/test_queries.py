@@ -1,6 +1,6 @@
 import pytest
 
-from boxloop.review.fiftyone.guard.graphql import NotAllowed, read
+from boxloop.review.fiftyone.guard.queries import NotAllowed, read
 
 
 def test_what_the_app_asks_for():
