@@ -81,7 +81,7 @@ def test_the_lock_meets_every_declared_bound_and_names_no_registry():
 
 @pytest.mark.slow
 def test_the_engine_of_studies_and_the_app_s_library_live_in_one_process():
-    """As in a notebook: Dask imports importlib_metadata, which then answers FiftyOne's questions."""
+    """Dask imports importlib_metadata, which from then on answers FiftyOne's questions."""
     subprocess.run([sys.executable, "-c", "import distributed, fiftyone"], check=True)
 
 
