@@ -99,6 +99,7 @@ def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch):
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_dies_is_done_by_another_a_few_times(tmp_path):
     free = tmp_path / "free"
     jobs = [
@@ -146,6 +147,7 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
     assert ended["one"] in seen[2:]
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_a_worker_that_was_lost_and_still_computes(tmp_path):
     lock = tmp_path / "locks" / "one"
     lock.parent.mkdir()

@@ -37,6 +37,7 @@ def test_shards_are_whole_batches_and_do_not_depend_on_the_workers():
         assert not [s for s in shards if s.start % batch]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_no_byte(refs, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     alone, counts, killed = extract(refs, params()), [], []

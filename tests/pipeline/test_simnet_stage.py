@@ -17,6 +17,7 @@ SIMNET = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_the_stage_trains_once_and_again_only_for_a_reason(tmp_path):
     folder = init(tmp_path / "tiny", *TINY, *SIMNET)

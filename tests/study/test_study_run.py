@@ -269,6 +269,7 @@ def test_faults_are_told_before_anything_is_computed(tmp_path):
     assert not (tmp_path / "out" / "cells").exists()
 
 
+@pytest.mark.slow
 def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsys):
     path = study_file(tmp_path, orderings=["random"], seeds=[0], paper="voc2007", checkpoints=False)
     run(load_spec(path), tmp_path / "out", jobs=1)

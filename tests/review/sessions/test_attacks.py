@@ -218,6 +218,7 @@ def datasets(attacker, name):
     return found and found["name"], listed
 
 
+@pytest.mark.slow
 def test_sessions_side_by_side_have_a_key_and_a_batch_each(attacker):
     with review(attacker.folder, "b01", "--reviewer", "bob") as terminal:
         other = Attacker(terminal, attacker.folder)

@@ -111,6 +111,7 @@ def ask(port, method, path, body=None, **headers):
     return answer
 
 
+@pytest.mark.slow
 def test_a_reviewer_on_another_machine(make_campaign):
     folder = make_campaign().root
     env = {"BOXLOOP_PASSWORD": PASSWORD}
