@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -181,7 +182,10 @@ def start(folder, *address):
     (folder / "main.py").write_text(CODE)
     command = [sys.executable, str(folder / "main.py"), str(folder), *address]
     tests = str(Path(__file__).parents[1])
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": tests})
+    # A test run in the background may ignore Ctrl-C, and hand that on.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    environment = {**os.environ, "PYTHONPATH": tests}
+    process = subprocess.Popen(command, env=environment, preexec_fn=hear)
     wait_for(lambda: all((folder / n).exists() and (folder / n).read_text() for n in "01"))
     return process, [psutil.Process(int((folder / n).read_text())) for n in "01"]
 
