@@ -38,7 +38,6 @@ def prepare(folder):
     run(
         folder.parent, "boxloop", "init", str(folder), "--params", str(demo), "--batches", "5",
         "--set", "review.annotator=fiftyone", "--set", "batch={sizes: [60, 20, 60, 80, 80]}",
-        "--set", "train.steps=300",
     )  # fmt: skip
     run(folder, "dvc", "repro", check=False)
     submit(folder, "b00", reviewer="ann")

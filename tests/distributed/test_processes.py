@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import pytest
 import torch
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Batch, Boxes, ImageSet
 from boxloop.models import detectors
 from boxloop.models.checkpoint import read_simnet
+from boxloop.models.detectors.empty import EmptyDetector
 from builders import stage
 from builders_detectors import CLASSES, drawn, labeled
 from builders_transformers import tiny
@@ -227,6 +230,31 @@ def test_gradients_are_those_of_the_whole_batch(tmp_path):
     # The loss that is told is the mean over the processes, which all tell the same.
     assert first[1] == second[1]
     np.testing.assert_allclose(first[1][-1], alone[1][-1], atol=2e-3)
+
+
+def test_a_turn_is_learned_together_and_then_kept(folder, tmp_path):
+    """One launch: all join once, and wait for the detector that the first one writes."""
+    paths = CampaignPaths(tmp_path)
+    images = artifacts.read_images(folder / "images.json")
+    artifacts.write_images(paths.images, images)
+    paths.labeled("b00").parent.mkdir(parents=True)
+    shutil.copyfile(folder / "labeled.parquet", paths.labeled("b00"))
+    EmptyDetector(images.classes).save(paths.detector("b00"), labeled_digest="")
+    artifacts.write_evidence(paths.evidence("b00"), ())
+    artifacts.write_batch(paths.batch("b01"), Batch("b01", tuple(i.id for i in images.images[:9])))
+    (tmp_path / "params.yaml").write_text(
+        "iterations:\n  b00: {previous: empty}\n  b01: {previous: b00}\n"
+    )
+    line = ("learn", "b01", *TRAIN, "--set", "train.steps=2", "--set", "train.held_out=0")
+    said = boxloop(tmp_path, *line, "--processes", 2).stdout
+    assert said.count("b01: 2 steps on") == 1
+    log = artifacts.read_training(paths.training("b01"))
+    assert log.device == "2 x cpu"
+    assert artifacts.read_proposals(paths.proposals("b01")).checkpoint == log.made_of["detector"]
+    before = paths.detector("b01").stat().st_mtime_ns
+    again = boxloop(tmp_path, *line, "--processes", 2).stdout
+    assert "b01: the detector is kept" in again
+    assert paths.detector("b01").stat().st_mtime_ns == before
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ def run() -> NoReturn:
         main()
     except SystemExit as end:
         code = end.code
+    if isinstance(code, str):  # a sentence, which the interpreter would print
+        print(code, file=sys.stderr)
     private: Any = threading
     private._shutdown()  # waits for threads and pools, as the interpreter does when it ends
     atexit._run_exitfuncs()
