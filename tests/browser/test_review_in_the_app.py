@@ -6,6 +6,7 @@ import pytest
 from app import browser
 from campaigns import TINY, init, run
 
+from boxloop.campaign.labeled_files import read_labeled
 from builders_database import wait_until
 from builders_terminals import kill, nothing_runs, review
 
@@ -150,8 +151,7 @@ def test_a_reviewer_s_day(campaign):
     # Nothing but the hidden proposal was left out of what was shown.
     assert all(len(rows) == 5 for rows in corrections["proposals"]["boxes"].values())
     assert "score" not in json.dumps(corrections["boxes"])
-    labeled = json.loads((campaign / "data" / "labeled" / "b01.json").read_text())
-    assert len(labeled["boxes"]) == 10
+    assert len(read_labeled(campaign / "data" / "labeled" / "b01.parquet").boxes) == 10
     wait_until(lambda: nothing_runs(campaign))
 
 

@@ -97,6 +97,12 @@ def snapshot(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in [*files, folder / "metrics.json"]}
 
 
+def changed(folder, before):
+    """The names of a result's files that are not as in an earlier snapshot."""
+    now = snapshot(folder)
+    return [name for name in sorted(now | before) if now.get(name) != before.get(name)]
+
+
 def write_voc(root, scenes):
     """Drawn scenes as a folder in the VOC layout, split list included."""
     names = []
