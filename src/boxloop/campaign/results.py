@@ -16,7 +16,7 @@ from boxloop.core.workload import (
     total,
 )
 from boxloop.errors import ArtifactError
-from boxloop.params import Params
+from boxloop.params import EMPTY, Params
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,20 @@ class CampaignResults:
     def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
         """Return the totals of all finished batches."""
         return total(self.workloads, iou_threshold, score_threshold, self.cost_model)
+
+    @property
+    def began_with_proposals(self) -> bool:
+        """Whether the first batch was not drawn from scratch, but corrected."""
+        return bool(self.workloads) and self.workloads[0].detector != EMPTY
+
+    def as_corrected(self, iou_threshold: float) -> Totals:
+        """Return the totals with the first batch's edits in place of its objects.
+
+        The paper's totals count every object of the first batch as drawn. Where it began with
+        another model's proposals, this is what people really did.
+        """
+        totals = self.totals(iou_threshold)
+        return replace(totals, first_batch_objects=0, later=self.edits(iou_threshold))
 
     def edits(self, iou_threshold: float) -> Ledger:
         """Return the edits of all finished batches, the first one included."""

@@ -7,6 +7,7 @@ from .loading import (
 )
 from .sections import (
     EMPTY,
+    FILE,
     FITTED,
     NAME,
     SIMNET,
@@ -31,6 +32,7 @@ from .sections import (
 
 __all__ = [
     "EMPTY",
+    "FILE",
     "FITTED",
     "NAME",
     "SIMNET",

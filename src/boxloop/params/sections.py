@@ -47,6 +47,9 @@ SIMNET = "simnet"
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
+FILE = "file"
+"""What stands for the detector where the proposals were imported."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""
 
@@ -298,9 +301,16 @@ class ReportParams(Section):
 
 
 class Iteration(Section):
-    """One turn of the loop: the batch that carries its name is labeled."""
+    """One turn of the loop: the batch that carries its name is labeled.
+
+    Attributes:
+        previous: the turn before, or "empty".
+        proposals: digest of ``proposals/TURN.json``, whose boxes are shown in place of the
+            detector's; ``boxloop import-proposals`` writes both.
+    """
 
     previous: str
+    proposals: str | None = None
 
 
 def chain(turns: int) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
@@ -156,6 +157,8 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     batches = batching.plan(
         image_ids, list(campaign.params.iterations), **campaign.params.batch.model_dump()
     )
+    turns = campaign.params.iterations
+    batches = [replace(item, given=turns[item.id].proposals) for item in batches]
     artifacts.write_batches(out, batches)
     return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
 
