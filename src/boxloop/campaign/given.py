@@ -1,4 +1,4 @@
-"""Keep proposals that another program made for a batch, and hand them out in its turn."""
+"""What a campaign begins with: labels that came with the dataset, proposals by another program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest
-from boxloop.params import FILE
+from boxloop.params import FILE, Params
 
 
 def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[str, Boxes]) -> Path:
@@ -70,3 +70,18 @@ def read(paths: CampaignPaths, batch: Batch, score_floor: float) -> Proposals:
     assert batch.given is not None
     boxes = {image_id: made.boxes[image_id].above(score_floor) for image_id in batch.image_ids}
     return Proposals(batch.id, FILE, batch.given, score_floor, boxes)
+
+
+def labels(params: Params, truth: Path) -> dict[str, Boxes]:
+    """Return the boxes of images that came with labels, where those are trusted; else none.
+
+    An image without a box is not taken for a labeled one: in most formats nothing tells an image
+    that nobody looked at from one that holds no object.
+
+    Raises:
+        ArtifactError: the file of the dataset's annotations is missing or damaged.
+    """
+    if params.dataset.labels != "trusted":
+        return {}
+    known = artifacts.read_truth(truth) or {}
+    return {image_id: boxes for image_id, boxes in known.items() if len(boxes)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from boxloop.campaign.artifacts import read_workload
+from boxloop.campaign.artifacts import read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger
 from boxloop.core.workload import (
@@ -29,6 +29,7 @@ class CampaignResults:
         iou_thresholds: those that were accounted, as params.yaml lists them.
         seconds_per_box: T, the seconds to draw one box from scratch.
         cost_model: prices the edits of all batches after the first.
+        given: (images, objects) that came with labels; they cost nothing, and count nowhere else.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -36,6 +37,7 @@ class CampaignResults:
     iou_thresholds: tuple[float, ...]
     seconds_per_box: float
     cost_model: CostModel = PAPER
+    given: tuple[int, int] | None = None
 
     @property
     def complete(self) -> bool:
@@ -127,4 +129,13 @@ def read_results(
         params.account.iou_thresholds,
         params.account.seconds_per_box,
         find_cost_model(params.account.cost_model),
+        _given(paths, params),
     )
+
+
+def _given(paths: CampaignPaths, params: Params) -> tuple[int, int] | None:
+    path = paths.labeled(EMPTY)
+    if params.dataset.labels == "ignored" or not path.exists():
+        return None
+    boxes = read_labeled(path).boxes
+    return len(boxes), sum(map(len, boxes.values()))

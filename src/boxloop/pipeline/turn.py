@@ -111,7 +111,8 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
 
     with distributed.join() as world:
         if held_out.holds_out(p, labeled_set):
-            job = f"training {turn}, on a part of {before} first ({p.detector})"
+            part = labeled_set.batches[0]
+            job = f"training {turn}, on a part of {part} first ({p.detector})"
             with campaign.reporting(job) as progress:
                 known = held_out.propose_for_held_out(
                     p, labeled_set, refs, previous=previous, progress=_steps(progress)

@@ -191,4 +191,4 @@ def test_the_paper_s_totals_stay_and_what_people_did_stands_beside_them(root):
     assert begun.as_corrected(0.5).wt == begun.workloads[0].ledger(0.5).added
     saved = metrics(begun)["first_batch_as_corrected"]["wt_reduction"]["0.5"]
     assert saved == begun.as_corrected(0.5).wt_reduction
-    assert "b00 began with another model's boxes" in workload_text(begun)
+    assert "b00 was corrected, not drawn from scratch" in workload_text(begun)
