@@ -83,12 +83,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         return "Nothing has been run yet.\n\nNext: dvc repro"
     found.check_labeled()
     known = None if known is None else known - found.given
-    parts = [
-        _summary(turns, known, found.given),
-        _table(turns),
-        _shown(turns, params),
-        _saved(turns, params),
-    ]
+    parts = [_summary(turns, known, found.given), _table(turns)]
+    parts += [_shown(turns, params), _saved(turns, params)]
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
