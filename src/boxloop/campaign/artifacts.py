@@ -142,7 +142,7 @@ def read_order(path: Path) -> Ordering:
 
 def write_batch(path: Path, batch: Batch) -> None:
     """Write one file of ``batches/``."""
-    write(path, "batch", asdict(batch))
+    write(path, "batch", {k: v for k, v in vars(batch).items() if v is not None})
 
 
 def read_batch(path: Path) -> Batch:

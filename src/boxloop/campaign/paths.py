@@ -75,6 +75,15 @@ class CampaignPaths:
     evidence = _Files("evidence")  # what the batches so far would have cost at other thresholds
     tracked = _Files("tracked")  # that the turn went to MLflow
 
+    def given(self, key: str) -> Path:
+        """Return the file of the proposals that another program made for a batch, for git to keep.
+
+        It is in the workspace, as the journal is.
+        """
+        workspace = workspace_of(self.root)
+        root = self.root if workspace == self.root.resolve() else workspace
+        return root / "proposals" / f"{key}.json"
+
     @property
     def journals(self) -> tuple[Path, ...]:
         """The folders that people's submissions are read from.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from boxloop.campaign.artifacts import read_workload
+from boxloop.campaign.artifacts import read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger
 from boxloop.core.workload import (
@@ -16,7 +16,7 @@ from boxloop.core.workload import (
     total,
 )
 from boxloop.errors import ArtifactError
-from boxloop.params import Params
+from boxloop.params import EMPTY, Params
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class CampaignResults:
         iou_thresholds: those that were accounted, as params.yaml lists them.
         seconds_per_box: T, the seconds to draw one box from scratch.
         cost_model: prices the edits of all batches after the first.
+        given: (images, objects) that came with labels; they cost nothing, and count nowhere else.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -36,6 +37,7 @@ class CampaignResults:
     iou_thresholds: tuple[float, ...]
     seconds_per_box: float
     cost_model: CostModel = PAPER
+    given: tuple[int, int] | None = None
 
     @property
     def complete(self) -> bool:
@@ -61,6 +63,20 @@ class CampaignResults:
     def totals(self, iou_threshold: float, score_threshold: float | None = None) -> Totals:
         """Return the totals of all finished batches."""
         return total(self.workloads, iou_threshold, score_threshold, self.cost_model)
+
+    @property
+    def began_with_proposals(self) -> bool:
+        """Whether the first batch was not drawn from scratch, but corrected."""
+        return bool(self.workloads) and self.workloads[0].detector != EMPTY
+
+    def as_corrected(self, iou_threshold: float) -> Totals:
+        """Return the totals with the first batch's edits in place of its objects.
+
+        The paper's totals count every object of the first batch as drawn. Where it began with
+        another model's proposals, this is what people really did.
+        """
+        totals = self.totals(iou_threshold)
+        return replace(totals, first_batch_objects=0, later=self.edits(iou_threshold))
 
     def edits(self, iou_threshold: float) -> Ledger:
         """Return the edits of all finished batches, the first one included."""
@@ -113,4 +129,13 @@ def read_results(
         params.account.iou_thresholds,
         params.account.seconds_per_box,
         find_cost_model(params.account.cost_model),
+        _given(paths, params),
     )
+
+
+def _given(paths: CampaignPaths, params: Params) -> tuple[int, int] | None:
+    path = paths.labeled(EMPTY)
+    if params.dataset.labels == "ignored" or not path.exists():
+        return None
+    boxes = read_labeled(path).boxes
+    return len(boxes), sum(map(len, boxes.values()))

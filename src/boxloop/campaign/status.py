@@ -18,7 +18,7 @@ from boxloop.core.types import SIMULATED, Batch, FittedThreshold
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
-from boxloop.params import FITTED, Params
+from boxloop.params import EMPTY, FITTED, GIVEN, Params
 from boxloop.terminal import percent
 
 _T = TypeVar("_T")
@@ -82,7 +82,9 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     if known is None and not found.notes and not cut and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
     found.check_labeled()
-    parts = [_summary(turns, known), _table(turns), _shown(turns, params), _saved(turns, params)]
+    known = None if known is None else known - found.given
+    parts = [_summary(turns, known, found.given), _table(turns)]
+    parts += [_shown(turns, params), _saved(turns, params)]
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -129,6 +131,7 @@ class _Reader:
         damaged: files that cannot be read.
         images: number of images; None where it is not known.
         turns: where each turn stands.
+        given: number of images that came with labels, where those are trusted.
     """
 
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
@@ -142,6 +145,9 @@ class _Reader:
             for image_id, when in (self._read(path, _times) or ({}, {}))[1].items():
                 self._journal[image_id] = max(when, self._journal.get(image_id, when))
         self.turns = [self._turn(key) for key in params.iterations]
+        trusted = params.dataset.labels == "trusted"
+        labels = self._read(paths.labeled(EMPTY), artifacts.read_labeled) if trusted else None
+        self.given = 0 if labels is None else len(labels)
 
     def _note(self, line: str) -> None:
         if line not in self.notes:
@@ -252,7 +258,7 @@ class _Reader:
                     # It names the file of the chain that is wrong, and the way out.
                     self._note(str(error).replace(f"{self._paths.root.as_posix()}/", ""))
                     return
-                if list(batches) != expected:
+                if [key for key in batches if key != GIVEN] != expected:
                     self._note(
                         f"{self._name(path)} is not made of batches {', '.join(expected)}:"
                         " 'dvc repro' merges them again"
@@ -263,14 +269,15 @@ class _Reader:
 # --- what the person reads ------------------------------------------------------------------------
 
 
-def _summary(turns: list[Turn], images: int | None) -> str:
+def _summary(turns: list[Turn], images: int | None, given: int) -> str:
     reviewed = [turn for turn in turns if turn.objects is not None]
     labeled = sum(turn.images or 0 for turn in reviewed)
     objects = sum(turn.objects or 0 for turn in reviewed)
     of_all = "" if images is None else f" of {images}"
+    came = f" {given} more came with labels." if given else ""
     return (
         f"{labeled}{of_all} images are labeled, with {objects} objects,"
-        f" in {len(reviewed)} of {len(turns)} batches."
+        f" in {len(reviewed)} of {len(turns)} batches.{came}"
     )
 
 

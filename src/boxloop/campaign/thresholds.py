@@ -19,7 +19,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FITTED, Params, ReviewParams
+from boxloop.params import EMPTY, FILE, FITTED, Params, ReviewParams
 from boxloop.terminal import percent
 
 
@@ -50,8 +50,11 @@ def with_thresholds(
     ious, floor = params.judged_ious, proposals.score_floor
     if proposals.detector == EMPTY:
         return replace(proposals, thresholds=no_proposals(ious, floor=floor))
-    known = list(evidence)
-    if held_out is not None:
+    # Another program's scores say nothing about a detector's, nor the other way round.
+    imported = proposals.detector == FILE
+    given = {key for key, turn in params.iterations.items() if turn.proposals is not None}
+    known = [e for e in evidence if (e.batch in given) == imported]
+    if held_out is not None and not imported:
         labels = labels or {}
         absent = set(held_out.boxes) - set(labels)
         if absent:

@@ -233,3 +233,33 @@ def import_corrections(
         from boxloop.campaign.dvc import bring_into_dvc
 
         bring_into_dvc(paths.root, taken.submission.batch)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def import_proposals(
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="The batch, such as b00.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="COCO's results, a COCO file with scores, a folder of YOLO's texts, or a"
+            " FiftyOne dataset on disk."
+        ),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="The COCO file that image and category ids count in.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="data.yaml or classes.txt that YOLO's numbers count in.")
+    ] = None,
+    field: Annotated[
+        str, typer.Option(help="Field of a FiftyOne dataset that holds the boxes.")
+    ] = "predictions",
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Begin a batch with another model's boxes."""
+    from boxloop.campaign.paths import CampaignPaths
+    from boxloop.review.external.import_proposals import import_proposals as take
+
+    p = campaign_params(params, None)
+    taken = take(CampaignPaths(), p, params, batch, file, listing=images, names=names, field=field)
+    print(taken.summary())

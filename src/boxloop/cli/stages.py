@@ -156,6 +156,7 @@ def order(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     order="Read: the order of all images [data/order.json].",
+    truth="Read: the dataset's labels, where dataset.labels trusts them [data/truth.json].",
     out="Written: folder of the batches [data/batches].",
 )
 def batch(campaign: Campaign, turn: str, result: Any) -> None:
@@ -169,6 +170,7 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     images=IMAGES,
+    truth="Read: the dataset's labels, where dataset.labels trusts them [data/truth.json].",
     labeled="Written: nothing labeled [data/labeled/empty.parquet].",
     detector="Written: the empty detector [data/detectors/empty.pt].",
     evidence="Written: no batch to fit a threshold by [data/evidence/empty.json].",

@@ -254,10 +254,17 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that are labeled together, in their order."""
+    """Images that are labeled together, in their order.
+
+    Attributes:
+        id: the batch's id.
+        image_ids: its images.
+        given: digest of the proposals that were imported for it, if any were.
+    """
 
     id: str
     image_ids: tuple[str, ...]
+    given: str | None = None
 
     def __post_init__(self) -> None:
         _require(len(self.image_ids) > 0, f"batch {self.id} has no image")
@@ -291,8 +298,8 @@ class Proposals:
 
     Attributes:
         batch: the batch's id.
-        detector: name of the architecture that made them ("empty" proposes nothing).
-        checkpoint: digest of the checkpoint that made them.
+        detector: architecture that made them: "empty" proposes nothing, "file" were imported.
+        checkpoint: digest of the checkpoint, or of the file, that they come from.
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.
         thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.

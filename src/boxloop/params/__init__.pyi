@@ -7,7 +7,9 @@ from .loading import (
 )
 from .sections import (
     EMPTY,
+    FILE,
     FITTED,
+    GIVEN,
     NAME,
     SIMNET,
     AccountParams,
@@ -31,7 +33,9 @@ from .sections import (
 
 __all__ = [
     "EMPTY",
+    "FILE",
     "FITTED",
+    "GIVEN",
     "NAME",
     "SIMNET",
     "AccountParams",

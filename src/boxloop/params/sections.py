@@ -47,6 +47,12 @@ SIMNET = "simnet"
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
+GIVEN = "given"
+"""Name of the labels that a dataset came with, where they are trusted."""
+
+FILE = "file"
+"""What stands for the detector where the proposals were imported."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""
 
@@ -74,7 +80,13 @@ class DemoParams(Section):
 
 
 class DatasetParams(Section):
-    """Where the images and, in a simulation, the truth come from."""
+    """Where the images and, in a simulation, the truth come from.
+
+    Attributes:
+        labels: where people review, what becomes of boxes that the dataset has: "trusted" images
+            are in no batch, and the first detector learns from them; "ignored" ones are labeled
+            like all others.
+    """
 
     format: DatasetFormat = "demo"
     path: str = "."
@@ -82,6 +94,7 @@ class DatasetParams(Section):
     annotations: str | None = None
     images: str | None = None
     classes: tuple[str, ...] | None = None
+    labels: Literal["ignored", "trusted"] = "ignored"
     demo: DemoParams = DemoParams()
 
     @model_validator(mode="after")
@@ -298,9 +311,16 @@ class ReportParams(Section):
 
 
 class Iteration(Section):
-    """One turn of the loop: the batch that carries its name is labeled."""
+    """One turn of the loop: the batch that carries its name is labeled.
+
+    Attributes:
+        previous: the turn before, or "empty".
+        proposals: digest of ``proposals/TURN.json``, whose boxes are shown in place of the
+            detector's; ``boxloop import-proposals`` writes both.
+    """
 
     previous: str
+    proposals: str | None = None
 
 
 def chain(turns: int) -> dict[str, dict[str, str]]:
@@ -342,10 +362,10 @@ class Params(Section):
         previous = EMPTY
         for key, item in self.iterations.items():
             # Files, DVC stages and plot labels are named after it.
-            if not NAME.fullmatch(key) or key == EMPTY:
+            if not NAME.fullmatch(key) or key in (EMPTY, GIVEN):
                 raise ValueError(
                     f"iterations: '{key}' cannot name a batch: use letters, digits, '_' and '-',"
-                    f" and not '{EMPTY}'"
+                    f" and neither '{EMPTY}' nor '{GIVEN}'"
                 )
             if item.previous != previous:
                 raise ValueError(
@@ -353,6 +373,15 @@ class Params(Section):
                     f" got '{item.previous}'"
                 )
             previous = key
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_labels(self) -> Params:
+        if self.dataset.labels == "trusted" and self.review.annotator == "simulated":
+            raise ValueError(
+                "dataset.labels: trusted is for people's campaigns: a simulated annotator has the"
+                " labels of all images, and nothing would be left to label"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, given
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
 from boxloop.files import file_digest, require_writable, write_text
-from boxloop.params import EMPTY, SIMNET
+from boxloop.params import EMPTY, GIVEN, SIMNET
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import SimNetLog
@@ -144,39 +145,48 @@ def order(campaign: Campaign, image_ids: Sequence[str] | None = None) -> t.Order
 def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     """Cut the order into the batches that params.yaml lists under ``iterations``.
 
-    Reads ``order``; writes the folder ``out``, one file per batch and none besides.
+    Reads ``order``, and ``truth`` where the labels that the dataset has are trusted: those images
+    are in no batch. Writes the folder ``out``, one file per batch and none besides.
 
     Returns:
         The batches, and the number of images that are in none of them.
     """
     from boxloop.core import batching
 
-    order, out = campaign.choose("order", out=campaign.paths.batches)
-    image_ids = artifacts.read_order(order).image_ids
+    order, truth, out = campaign.choose("order", "truth", out=campaign.paths.batches)
+    done = given.labels(campaign.params, truth)
+    image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
     batches = batching.plan(
         image_ids, list(campaign.params.iterations), **campaign.params.batch.model_dump()
     )
+    turns = campaign.params.iterations
+    batches = [replace(item, given=turns[item.id].proposals) for item in batches]
     artifacts.write_batches(out, batches)
+    if done:
+        campaign.say(f"{len(done)} images came with labels: they are in no batch")
     return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
 
 
 def start(campaign: Campaign) -> None:
     """Write what the first turn starts from.
 
-    Reads ``images``; writes ``labeled`` (nothing), ``detector`` (proposes nothing), ``evidence``
+    Reads ``images``, and ``truth`` where the labels that the dataset has are trusted; writes
+    ``labeled`` (those, or nothing), ``detector`` (proposes nothing), ``evidence``
     (none) and ``tracked``, which tells the turns by which parameters they are tracked.
     """
     from boxloop.models.detectors.empty import EmptyDetector
 
-    images, labeled, detector, evidence, tracked = campaign.choose(
+    images, truth, labeled, detector, evidence, tracked = campaign.choose(
         "images",
+        "truth",
         labeled=campaign.paths.labeled(EMPTY),
         detector=campaign.paths.detector(EMPTY),
         evidence=campaign.paths.evidence(EMPTY),
         tracked=campaign.paths.tracked(EMPTY),
     )
     classes = artifacts.read_images(images).classes
-    artifacts.write_labeled(labeled, t.LabeledSet(classes, (), {}))
+    trusted = given.labels(campaign.params, truth)
+    artifacts.write_labeled(labeled, t.LabeledSet(classes, (GIVEN,) if trusted else (), trusted))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
     artifacts.write_evidence(evidence, ())
     settings = campaign.params.model_dump(mode="json", exclude={"iterations", "report"})

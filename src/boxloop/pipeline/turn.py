@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, kept, thresholds
+from boxloop.campaign import artifacts, given, kept, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.core import types as t
 from boxloop.errors import ArtifactError
@@ -111,7 +111,8 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
 
     with distributed.join() as world:
         if held_out.holds_out(p, labeled_set):
-            job = f"training {turn}, on a part of {before} first ({p.detector})"
+            part = labeled_set.batches[0]
+            job = f"training {turn}, on a part of {part} first ({p.detector})"
             with campaign.reporting(job) as progress:
                 known = held_out.propose_for_held_out(
                     p, labeled_set, refs, previous=previous, progress=_steps(progress)
@@ -126,8 +127,9 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
 def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     """Let the detector of a turn offer boxes for the turn's batch.
 
-    Reads ``images``, ``batch`` and ``detector``; writes ``out``. Where ``review.score_threshold``
-    is fitted, it is fitted to ``evidence`` and ``labeled``, of the turn before, and ``training``.
+    Reads ``images``, ``batch`` and ``detector``; writes ``out``. A batch that was given proposals
+    gets those, whatever its detector is. Where ``review.score_threshold`` is fitted, it is fitted
+    to ``evidence`` and ``labeled``, of the turn before, and ``training``.
     """
     before = campaign.before(turn) if turn in campaign.params.iterations else EMPTY
     images, batch, detector, evidence, labeled, training, out = campaign.choose(
@@ -140,6 +142,12 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
         out=campaign.paths.proposals(turn),
     )
     p, item = campaign.params.propose, artifacts.read_batch(batch)
+    if item.given is not None:
+        require_writable(out, "boxloop/proposals")
+        found = given.read(campaign.paths, item, p.score_floor)
+        found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
+        artifacts.write_proposals(out, found)
+        return found
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, item.image_ids, batch)
     require_writable(out, "boxloop/proposals")

@@ -43,10 +43,30 @@ def workload_text(campaign: CampaignResults) -> str:
     parts: list[RenderableType] = [_table(campaign, iou) for iou in campaign.iou_thresholds]
     if rows := fitted_rows(campaign):
         parts.append(_fitted_table(rows))
+    parts += map(escape, beginning_lines(campaign))
     if not campaign.complete:
         done, planned = len(campaign.workloads), len(campaign.planned)
         parts.append(f"{done} of {planned} batches are done.")
     return as_text(parts)
+
+
+def beginning_lines(campaign: CampaignResults) -> list[str]:
+    """Say what the campaign began with: labels of the dataset's, proposals for its first batch."""
+    lines = []
+    if campaign.given is not None:
+        images, objects = campaign.given
+        lines.append(
+            f"{images} images came with labels ({objects} objects): the first detector learned"
+            " from them, and they are not counted here."
+        )
+    for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
+        first, totals = campaign.workloads[0], campaign.as_corrected(iou)
+        lines.append(
+            f"{first.batch} was corrected, not drawn from scratch. With its edits in place of its"
+            f" {first.objects} objects, {percent(totals.wb_reduction)} WB and"
+            f" {percent(totals.wt_reduction)} WT are saved at IoU {iou:g}."
+        )
+    return lines
 
 
 def _fitted_table(rows: Iterable[FittedRow]) -> Table:

@@ -24,8 +24,11 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
     Returns:
         Counts of ``images``, ``objects`` and ``first_batch_objects``; ``added``, ``removed``,
         ``wt_reduction`` and ``wb_reduction`` (fractions) and ``hours`` (WT) by IoU threshold, the
-        threshold written as a string; ``hours_from_scratch``; ``map`` of the last batch's
-        proposals by name; ``measured_hours`` where every image of every batch was timed.
+        threshold written as a string; ``given``, the images and objects that came with labels;
+        ``first_batch_as_corrected``, the savings by the first batch's edits where it began with
+        proposals; ``hours_from_scratch``; ``map`` of
+        the last batch's proposals by name; ``measured_hours`` where every image of every batch was
+        timed.
     """
     totals = {f"{iou:g}": campaign.totals(iou) for iou in campaign.iou_thresholds}
     any_total = next(iter(totals.values()))
@@ -42,6 +45,14 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
     }
     if campaign.workloads:
         result["map"] = dict(campaign.workloads[-1].average_precision)
+    if campaign.given is not None:
+        result["given"] = dict(zip(("images", "objects"), campaign.given, strict=True))
+    if campaign.began_with_proposals:
+        corrected = {f"{iou:g}": campaign.as_corrected(iou) for iou in campaign.iou_thresholds}
+        result["first_batch_as_corrected"] = {
+            name: {iou: getattr(t, name) for iou, t in corrected.items()}
+            for name in ("wt_reduction", "wb_reduction")
+        }
     return result | measured_hours(campaign)
 
 

@@ -13,7 +13,7 @@ from boxloop.core.types import SIMULATED, Boxes, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
-from boxloop.params import Params
+from boxloop.params import GIVEN, Params
 
 
 def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
@@ -33,6 +33,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
     for key in labeled.batches:
+        if key == GIVEN:
+            continue
         corrections = artifacts.read_corrections(paths.corrections(key))
         for image_id, boxes in corrections.boxes.items():
             if image_id not in labeled.boxes or not _same(boxes, labeled.boxes[image_id]):
@@ -45,6 +47,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     about = f"batches {', '.join(labeled.batches)}"
     if reviewers:
         about += f", reviewed by {', '.join(reviewers)}"
+    if GIVEN in labeled.batches:
+        about += f"; {GIVEN}: labels that the dataset came with, not checked by a person"
     if SIMULATED in kinds:
         about += (
             f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
@@ -93,7 +97,7 @@ def _newest(paths: CampaignPaths, keys: list[str]) -> tuple[LabeledSet, Path]:
         path = paths.labeled(keys[i])
         if path.exists():
             labeled = artifacts.read_labeled(path)
-            if list(labeled.batches) == keys[: i + 1]:
+            if [key for key in labeled.batches if key != GIVEN] == keys[: i + 1]:
                 return labeled, path
     raise UserError(
         f"nothing is labeled yet in {paths.images.parent}: 'dvc repro' says what comes first"

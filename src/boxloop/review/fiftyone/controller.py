@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
-from boxloop.params import AccountParams
+from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.validation import Problem, RawBox, check_image
@@ -152,6 +152,7 @@ class ReviewController:
                 for iou, totals in so_far.items()
             ],
             "first_batch": self._others.first,
+            "blank": all(item.proposals.detector == EMPTY for item in assignment.items),
             "faults": _listed(faults, images),
             "submitted": self.submitted,
         }

@@ -249,7 +249,9 @@
         row("active time", `${minutes} min ${Math.round(overview.seconds - 60 * minutes)} s`))),
       overview.first_batch
         ? h("div", { style: { ...muted, marginTop: 6 } },
-          "The first batch is drawn from scratch; the saving starts with the next one.")
+          overview.blank
+            ? "The first batch is drawn from scratch; the saving starts with the next one."
+            : "The first batch counts as drawn from scratch; the saving starts with the next one.")
         : overview.saved.length > 0 && h("div", { style: { marginTop: 8 } },
           h("div", { style: { fontWeight: 600 } }, "Saved so far, against drawing all by hand"),
           overview.saved.map((s) => h("div", { key: s.iou }, h("span", { style: muted }, `IoU ${s.iou}: `),
@@ -282,10 +284,10 @@
     const waiting = overview.samples.find(([, , reviewed]) => !reviewed);
     const total = overview.samples.length;
     return h("div", null,
-      h("div", { style: muted }, overview.first_batch
+      h("div", { style: muted }, overview.blank
         ? "Nothing is proposed yet: draw every object of these images."
         : "The boxes that you see are proposals of the detector. Make them right."),
-      overview.shown && !overview.first_batch
+      overview.shown && !overview.blank
         && h("div", { "data-boxloop": "shown", style: muted }, `Proposals: ${overview.shown}.`),
       h(Progress, { value: overview.reviewed, of: total }),
       waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },

@@ -1,0 +1,331 @@
+"""Read the boxes that another program's detector predicted, in the forms that they come in.
+
+COCO's results (a list of boxes with scores), a COCO file whose annotations have scores, a folder of
+YOLO's texts, and a FiftyOne dataset on disk. Whose image a row is follows from file names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from boxloop.core.types import ImageRef
+from boxloop.datasets.annotations import to_float
+from boxloop.datasets.file_listing import list_files, read_text
+from boxloop.datasets.formats.coco import read_categories
+from boxloop.errors import DatasetError
+from boxloop.files import parse_json
+from boxloop.params.loading import read_yaml
+from boxloop.review.external.file_names import FileNames
+from boxloop.review.validation import printable
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PredictedBox:
+    """A box of a file of predictions."""
+
+    place: str  # in the file
+    label: str  # name of the class, as the file has it
+    xyxy: Corners  # pixels; NaN where the file has no number
+    score: float  # 1 where the file has none
+
+
+@dataclass
+class Predictions:
+    """What a file or folder predicts for the images of a campaign.
+
+    Attributes:
+        boxes: by image id; an image that the file lists without boxes has none.
+        unknown: file names that are none of the campaign's images.
+        left_out: number of rows of the file that were left out, by reason.
+        unscored: number of rows without a score.
+    """
+
+    boxes: dict[str, list[PredictedBox]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    left_out: Counter[str] = field(default_factory=Counter)
+    unscored: int = 0
+
+    def add(self, image: ImageRef, *rows: PredictedBox) -> None:
+        """Add boxes of an image, or that it has none."""
+        self.boxes.setdefault(image.id, []).extend(rows)
+
+
+def read_predictions(
+    source: Path,
+    images: Sequence[ImageRef],
+    classes: Sequence[str],
+    *,
+    listing: Path | None = None,
+    names: Path | None = None,
+    field_name: str = "predictions",
+) -> Predictions:
+    """Read predictions, by the images of the campaign.
+
+    Args:
+        source: COCO's JSON, a folder of YOLO's texts, or the folder of a FiftyOne dataset.
+        images: all images of the campaign.
+        classes: its classes, in order; YOLO's numbers count them, unless ``names`` is given.
+        listing: the COCO file whose image and category ids the results use.
+        names: a data.yaml, or a text with a class on each line, that YOLO's numbers count.
+        field_name: the field of a FiftyOne dataset that holds them.
+
+    Raises:
+        DatasetError: it cannot be read, or does not say whose boxes it holds.
+    """
+    found, known = Predictions(), FileNames(images)
+    if source.is_dir() and (source / "samples.json").is_file():
+        _read_fiftyone(source / "samples.json", known, found, field_name)
+    elif source.is_dir():
+        order = list(classes) if names is None else _class_names(names)
+        _read_yolo(source, images, order, found)
+    else:
+        _read_coco(source, known, found, listing)
+    return found
+
+
+def _find(known: FileNames, name: str, place: str, found: Predictions) -> ImageRef | None:
+    candidates = known.find(name)
+    if len(candidates) > 1:
+        several = ", ".join(candidate.path for candidate in candidates[:5])
+        raise DatasetError(
+            f"{place}: '{printable(name)}' may be {several}: give it the folder that tells them"
+            " apart"
+        )
+    if not candidates:
+        found.unknown.add(printable(name))
+        return None
+    return candidates[0]
+
+
+def _score(value: object, place: str, found: Predictions) -> float:
+    if value is None:
+        found.unscored += 1
+        return 1.0
+    score = to_float(value)
+    if not 0 <= score <= 1:
+        hint = ": write percent as a fraction" if 1 < score <= 100 else ""
+        raise DatasetError(f"{place}: a score lies in 0 to 1, got {printable(str(value))}{hint}")
+    return score
+
+
+# --- COCO -----------------------------------------------------------------------------------------
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return parse_json(read_text(file))
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise DatasetError(f"{file} is not JSON that boxloop reads: {error}") from None
+
+
+def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path | None) -> None:
+    content = _read_json(file)
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        listed = content if listing is None else _read_json(listing)
+        rows, key = content["annotations"], "annotations"
+    elif isinstance(content, list):
+        listed, rows, key = {} if listing is None else _read_json(listing), content, ""
+    else:
+        raise DatasetError(
+            f"{file} is no file of predictions: it must be COCO's list of results, or a COCO file"
+            " with 'images', 'categories' and 'annotations'"
+        )
+    where = file if listing is None else listing
+    if not isinstance(listed, dict):
+        raise DatasetError(f"{where} is no COCO file: it has no 'images' and 'categories'")
+    categories = read_categories(listed.get("categories") or [], where)
+    names = _image_names(listed.get("images") or [], where)
+    refs = {image_id: _find(known, name, str(where), found) for image_id, name in names}
+    for image in refs.values():
+        if image is not None:
+            found.add(image)
+    numbered = bool(refs)
+    for number, row in enumerate(rows):
+        place = f"{file}, {key}[{number}]"
+        if not isinstance(row, dict):
+            raise DatasetError(f"{place}: is not an object")
+        image_id = row.get("image_id", row.get("file_name"))
+        if not numbered and isinstance(image_id, str) and image_id not in refs:
+            refs[image_id] = _find(known, image_id, place, found)
+        if not isinstance(image_id, int | str) or image_id not in refs:
+            raise DatasetError(
+                f"{place}: image_id {printable(repr(image_id))} names no image: say by --images"
+                " which COCO file it counts in, or give file names"
+            )
+        image = refs[image_id]
+        label = _label_of(row, place, categories)
+        bbox = row.get("bbox")
+        if not isinstance(bbox, list) or len(bbox) != 4:
+            raise DatasetError(f"{place}: 'bbox' is not four numbers (x, y, width, height)")
+        x, y, width, height = map(to_float, bbox)
+        score = _score(row.get("score"), place, found)
+        if image is None:
+            found.left_out["boxes of images that are not the campaign's"] += 1
+        else:
+            box = PredictedBox(f"{key}[{number}]", label, (x, y, x + width, y + height), score)
+            found.add(image, box)
+
+
+def _image_names(entries: list[Any], file: Path) -> Iterator[tuple[Hashable, str]]:
+    for number, entry in enumerate(entries):
+        key = entry.get("id") if isinstance(entry, dict) else None
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+            raise DatasetError(f"{file}, images[{number}]: needs an 'id' and a 'file_name'")
+        yield key, name
+
+
+def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) -> str:
+    key = row.get("category_id")
+    if isinstance(key, int) and key in categories:
+        return categories[key]
+    for name in ("category_name", "category", "label", "class"):
+        if isinstance(row.get(name), str) and row[name]:
+            return str(row[name])
+    raise DatasetError(
+        f"{place}: category_id {printable(repr(key))} names no class: say by --images which COCO"
+        " file has the categories"
+    )
+
+
+# --- YOLO -----------------------------------------------------------------------------------------
+
+
+def _class_names(file: Path) -> list[str]:
+    """Read a data.yaml, or a list of classes with one on each line."""
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    try:
+        content = read_yaml(read_text(file))
+    except ValueError as error:
+        raise DatasetError(f"{file} is not valid YAML: {error}") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DatasetError(f"{file} needs 'names', a list of the classes")
+    return [str(name) for name in names]
+
+
+def _read_yolo(
+    folder: Path, images: Sequence[ImageRef], names: Sequence[str], found: Predictions
+) -> None:
+    texts = [path for path in list_files(folder, (".txt",)) if path.name != "classes.txt"]
+    if not texts:
+        raise DatasetError(
+            f"{folder} holds no predictions: YOLO's are one .txt per image, a FiftyOne dataset has"
+            " a samples.json"
+        )
+    find = _by_stem(images)
+    for path in texts:
+        image = find(path)
+        if image is None:
+            found.unknown.add(printable(path.as_posix()))
+            continue
+        found.add(image)
+        for number, line in enumerate(read_text(folder / path).splitlines(), start=1):
+            columns = line.split()
+            if columns:
+                place = f"{folder / path}, line {number}"
+                found.add(image, _yolo_box(columns, place, image, names, found))
+
+
+def _by_stem(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
+    """Return what finds an image by a text's name: the longest ending of folders that is known."""
+    table: dict[tuple[str, ...], ImageRef | None] = {}
+    for image in images:
+        parts = PurePosixPath(image.path).with_suffix("").parts
+        for start in range(len(parts)):
+            # None where several images end alike.
+            table[parts[start:]] = None if parts[start:] in table else image
+
+    def find(path: PurePosixPath) -> ImageRef | None:
+        parts = path.with_suffix("").parts
+        for start in range(len(parts)):
+            if parts[start:] in table:
+                image = table[parts[start:]]
+                if image is None:
+                    name = "/".join(parts[start:])
+                    raise DatasetError(
+                        f"{path}: several images are called {name}: put the texts into folders as"
+                        " the images are"
+                    )
+                return image
+        return None
+
+    return find
+
+
+def _yolo_box(
+    columns: Sequence[str], place: str, image: ImageRef, names: Sequence[str], found: Predictions
+) -> PredictedBox:
+    if len(columns) not in (5, 6):
+        raise DatasetError(
+            f"{place}: has {len(columns)} columns, not 5 or 6 (class, x, y, width, height, and the"
+            " score that Ultralytics writes with save_conf=True)"
+        )
+    number, *rest = (to_float(column) for column in columns)
+    if not number.is_integer() or not 0 <= number < len(names):
+        raise DatasetError(
+            f"{place}: there is no class {printable(columns[0])}, but 0 to {len(names) - 1}: say by"
+            " --names which classes the numbers count"
+        )
+    x, y, w, h = rest[:4]
+    scale = (image.width, image.height)
+    corners = ((x - w / 2), (y - h / 2), (x + w / 2), (y + h / 2))
+    x1, y1, x2, y2 = (value * scale[i % 2] for i, value in enumerate(corners))
+    score = _score(columns[5] if len(columns) == 6 else None, place, found)
+    return PredictedBox(place, names[int(number)], (x1, y1, x2, y2), score)
+
+
+# --- FiftyOne -------------------------------------------------------------------------------------
+
+
+def _read_fiftyone(file: Path, known: FileNames, found: Predictions, name: str) -> None:
+    content = _read_json(file)
+    samples = content.get("samples") if isinstance(content, dict) else None
+    if not isinstance(samples, list):
+        raise DatasetError(f"{file} has no list 'samples': export it as a FiftyOneDataset")
+    for number, sample in enumerate(samples):
+        place = f"{file}, samples[{number}]"
+        path = sample.get("filepath") if isinstance(sample, dict) else None
+        if not isinstance(path, str):
+            raise DatasetError(f"{place}: has no 'filepath'")
+        image = _find(known, path, place, found)
+        value = sample.get(name)
+        detections = value.get("detections") if isinstance(value, dict) else None
+        if value is not None and not isinstance(detections, list):
+            raise DatasetError(f"{place}: '{name}' holds no detections")
+        if value is None and name not in sample:
+            fields = [k for k, v in sample.items() if isinstance(v, dict) and "detections" in v]
+            raise DatasetError(
+                f"{place}: has no field '{name}', but {', '.join(fields) or 'none of detections'}:"
+                " say by --field which one holds the predictions"
+            )
+        if image is None:
+            found.left_out["boxes of images that are not the campaign's"] += len(detections or [])
+            continue
+        found.add(image)
+        for i, row in enumerate(detections or []):
+            found.add(image, _fiftyone_box(row, f"{place}, {name}[{i}]", image, found))
+
+
+def _fiftyone_box(row: Any, place: str, image: ImageRef, found: Predictions) -> PredictedBox:
+    label = row.get("label") if isinstance(row, dict) else None
+    bbox = row.get("bounding_box") if isinstance(row, dict) else None
+    if not isinstance(label, str) or not isinstance(bbox, list) or len(bbox) != 4:
+        raise DatasetError(f"{place}: needs a 'label' and a 'bounding_box' of four numbers")
+    x, y, w, h = map(to_float, bbox)
+    corners = (x * image.width, y * image.height, (x + w) * image.width, (y + h) * image.height)
+    return PredictedBox(place, label, corners, _score(row.get("confidence"), place, found))
