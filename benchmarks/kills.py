@@ -1,17 +1,19 @@
-"""Kill small campaigns at random moments, go on each time, and compare the end with an unkilled one.
+"""Kill small campaigns at random moments, go on each time, and compare with an unkilled one.
 
     python benchmarks/kills.py --kills 100 --seed 0
 
-Each run of ``dvc repro`` or ``boxloop run`` is killed with all that it started (SIGKILL), at a random
-moment or just as DVC writes one of its files. Then ``boxloop status`` is asked, and what it names is
-typed; ``boxloop run`` has to help itself. A campaign takes kills until it ends; its labels,
-proposals, counts and MLflow runs must be those of a campaign that nobody killed, to the last byte.
-In every second campaign a "person" labels: a program that submits, and that is killed, too.
+Each run of ``dvc repro`` or ``boxloop run`` is killed with all that it started (SIGKILL), at a
+random moment or just as DVC or MLflow writes one of its files in place. Then ``boxloop status`` is
+asked, and what it names is typed; ``boxloop run`` has to help itself. A campaign takes kills until
+it ends; its labels, proposals, counts and MLflow runs must be those of a campaign that nobody
+killed, to the last byte. In every second campaign a "person" labels: a program that submits, and
+that is killed, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -187,10 +189,8 @@ def run_and_kill(
 
 def send(process: psutil.Process, number: int) -> None:
     """Send a signal to a process that may be gone."""
-    try:
+    with contextlib.suppress(psutil.Error):
         process.send_signal(number)
-    except psutil.Error:
-        pass
 
 
 def stamps(files: list[Path]) -> list[tuple[int, int]]:

@@ -88,6 +88,9 @@ class CorrectionsFile(_Record):
     submitted: dict[str, str] = {}
     revision: int = 1
     edits: dict[str, _Counts] | None = None
+    # Not in files of 0.2.0 and before.
+    digests: dict[str, str] = {}
+    classes: tuple[str, ...] = ()
 
 
 class LabeledFile(_Record):

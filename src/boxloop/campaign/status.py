@@ -9,12 +9,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts, mending
+from boxloop.campaign import artifacts, mending, screening
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.submissions import parse_time, submission_files, take_over
 from boxloop.campaign.thresholds import in_words
 from boxloop.core.threshold import NO_PROPOSALS
-from boxloop.core.types import SIMULATED, Batch, FittedThreshold
+from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
@@ -121,6 +121,29 @@ def _times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
     return content, times
 
 
+def _claims(path: Path) -> list[screening.Claim]:
+    """Read what a submission labels."""
+    content, times = _times(path)
+    try:
+        digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
+        return [
+            screening.Claim(
+                path,
+                image_id,
+                str(content["batch"]),
+                when,
+                {row["label"] for row in content["boxes"][image_id]},
+                content["boxes"][image_id],
+                digests.get(image_id, ""),
+                classes,
+                content["versions"].get("boxloop", ""),
+            )
+            for image_id, when in times.items()
+        ]
+    except (AttributeError, KeyError, TypeError):
+        raise ArtifactError(f"{path} is not as boxloop writes submissions") from None
+
+
 class _Reader:
     """Read where each turn stands, and note what is wrong with its files.
 
@@ -137,11 +160,27 @@ class _Reader:
         self.damaged: set[Path] = set()
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
-        self._journal: dict[str, datetime] = {}  # when people submitted each image last
-        for path in submission_files(paths.reviews):
-            for image_id, when in (self._read(path, _times) or ({}, {}))[1].items():
-                self._journal[image_id] = max(when, self._journal.get(image_id, when))
+        # When people submitted each image last, of what counts.
+        self._journal = {} if images is None else self._read_journal(images)
         self.turns = [self._turn(key) for key in params.iterations]
+
+    def _read_journal(self, images: ImageSet) -> dict[str, datetime]:
+        try:
+            files = submission_files(self._paths.reviews)
+        except ArtifactError as error:
+            self._note(str(error))
+            self.damaged.add(self._paths.reviews)
+            return {}
+        claims = [claim for path in files for claim in self._read(path, _claims) or []]
+        verdict = screening.judge(claims, images)
+        for note in verdict.notes:
+            self._note(note.replace(f"{self._paths.root.as_posix()}/", ""))
+        result: dict[str, datetime] = {}
+        for claim in claims:
+            if (claim.file, claim.image_id) not in verdict.dropped:
+                image_id = verdict.renamed.get((claim.file, claim.image_id), claim.image_id)
+                result[image_id] = max(claim.when, result.get(image_id, claim.when))
+        return result
 
     def _note(self, line: str) -> None:
         if line not in self.notes:

@@ -253,6 +253,8 @@ class ReviewController:
             seconds=seconds,
             finished=submissions.timestamp(),
             versions=dict(self._versions),
+            digests={i: item.image.digest for i, item in items.items()},
+            classes=self.assignment.classes,
         )
 
     # --- workload ---------------------------------------------------------------------------------

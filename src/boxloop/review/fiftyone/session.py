@@ -37,9 +37,14 @@ from boxloop.review.fiftyone.file_lock import lock
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.session_inputs import ReviewRequest, display_files, read_assignment
+from boxloop.review.fiftyone.session_inputs import (
+    ReviewRequest,
+    display_files,
+    read_assignment,
+    require_same_pixels,
+)
 from boxloop.review.fiftyone.session_registry import Session, claim
-from boxloop.review.people import read_submissions
+from boxloop.review.people import read_submissions, submission_notes
 
 DEFAULT_PORT = 5151
 Say = Callable[[str], object]
@@ -91,6 +96,10 @@ def review(
     if key is None:
         say("No batch waits for review. Next: dvc repro")
         return
+    if paths.proposals(key).exists():
+        offered = artifacts.read_proposals(paths.proposals(key))
+        for note in submission_notes(paths, params.iterations, offered):
+            say(f"Take note: {note}.")
     request = ReviewRequest(key, name, part, redo)
     keys = Keys.make(choose_password(host))
     summary = _run_session(
@@ -146,6 +155,7 @@ def _run_session(
         with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
+            require_same_pixels(paths, assignment)
             with open_database(paths.state) as uri, bind(port or DEFAULT_PORT, host) as server:
                 spec["port"], spec["socket"] = server.getsockname()[1], server.fileno()
                 if port is not None and spec["port"] != port:
