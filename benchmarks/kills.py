@@ -209,7 +209,9 @@ class Campaign:
     """A campaign that is killed until it ends."""
 
     def __init__(self, folder: Path, tally: Tally, chance: random.Random, longest: float) -> None:
-        self.folder, self.tally, self.chance, self.longest = folder, tally, chance, longest
+        self.folder, self.tally, self.chance = folder, tally, chance
+        self.shortest = self.longest = longest
+        self.known = stamps([folder / "dvc.lock"])
 
     def fault(self, what: str, output: str) -> None:
         """Note what should not have happened, and keep the folder as it is."""
@@ -236,6 +238,8 @@ class Campaign:
             if status is None:
                 self.tally.kills += 1
                 self.tally.while_written += written
+                # Where no stage comes to its end in that time, the next one has longer.
+                self.longest = self.shortest if self.has_gone_on() else 1.5 * self.longest
             elif status == 0 and not waits:
                 return
             elif status != 0 and not (people and "waits for its review" in output):
@@ -244,6 +248,11 @@ class Campaign:
                     raise SystemExit("too many faults")
             self.do_what_status_says(alone=alone)
         raise SystemExit(f"{self.folder} never ends")
+
+    def has_gone_on(self) -> bool:
+        """Return whether a stage has ended since this was asked."""
+        before, self.known = self.known, stamps([self.folder / "dvc.lock"])
+        return before != self.known
 
     def waits_for(self) -> str | None:
         """Return the batch that waits for a person, by ``boxloop status``."""
@@ -256,6 +265,8 @@ class Campaign:
         done = run(self.folder, "boxloop", "status")
         if done.returncode != 0 or "Traceback" in done.stderr:
             self.fault("boxloop status failed", done.stdout + done.stderr)
+        step = re.findall(r"^Next: .*|^Every batch.*", done.stdout, re.MULTILINE)
+        print(f"  {self.tally.kills} kills: {' '.join(step)[:70]}", flush=True)
         for name in re.findall(r"^- (\S+) was (?:cut|not made)", done.stdout, re.MULTILINE):
             base = Path(name).name
             self.tally.mended[base] = self.tally.mended.get(base, 0) + 1
