@@ -159,26 +159,28 @@
     else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
+  // A list of classes keeps the focus after a choice from it. Nobody types there then, until it is
+  // clicked or another key is pressed.
+  let chosenIn = null;
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[role=option]")) chosenIn = document.activeElement;
+  }, true);
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest?.("[role=option]")) chosenIn = null;
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    const list = event.target;
+    if (event.key === "Enter" && list.getAttribute?.("aria-activedescendant")) chosenIn = list;
+    else if (event.key.toLowerCase() !== KEY) chosenIn = null;
+  }, true);
+
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== KEY || event.ctrlKey || event.metaKey || event.altKey) return;
     const field = event.target.closest?.("input, textarea, select, [contenteditable=true]");
-    if (field || !openSample() || store.overview?.submitted) return;
+    if ((field && field !== chosenIn) || !openSample() || store.overview?.submitted) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     done();
-  }, true);
-
-  // The class field would keep the focus after a choice, and take the next key for a search.
-  const leaveField = () => setTimeout(() => {
-    const field = document.activeElement;
-    if (field?.getAttribute("role") === "combobox" && field.getAttribute("aria-expanded") !== "true") field.blur();
-  }, 60);
-  document.addEventListener("click", (event) => {
-    if (event.target.closest?.("[role=option]")) leaveField();
-  }, true);
-  document.addEventListener("keydown", (event) => {
-    const list = event.target.getAttribute?.("aria-expanded") === "true";
-    if (event.key === "Enter" && list) leaveField();
   }, true);
 
   // --- active time -------------------------------------------------------------------------------
