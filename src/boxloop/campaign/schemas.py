@@ -88,7 +88,7 @@ class CorrectionsFile(_Record):
     submitted: dict[str, str] = {}
     revision: int = 1
     edits: dict[str, _Counts] | None = None
-    # Not in files of 0.2.0 and before.
+    # Not in files of 0.1.0.
     digests: dict[str, str] = {}
     classes: tuple[str, ...] = ()
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from boxloop.campaign import artifacts, mending, screening
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.submissions import parse_time, submission_files, take_over
+from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.campaign.thresholds import in_words
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json
 from boxloop.params import FITTED, Params
 from boxloop.terminal import percent
 
@@ -97,53 +97,6 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _content(path: Path, kind: str) -> dict[str, Any]:
-    """Read a file of boxes, checked less than its own stage does: status answers at once."""
-    content = read_json(path)
-    wanted = f"boxloop/{kind}@1"
-    if not isinstance(content, dict) or content.get("format") != wanted:
-        raise ArtifactError(f"{path} is not a file of format {wanted}")
-    boxes = content.get("boxes")
-    if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
-        raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
-    return content
-
-
-def _times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
-    """Read corrections, and when people submitted each image."""
-    content = _content(path, "corrections")
-    finished, submitted = content.get("finished"), content.get("submitted", {})
-    try:
-        moments = {i: submitted.get(i, finished) for i in content["boxes"]}
-        times = {i: parse_time(text) for i, text in moments.items() if text is not None}
-    except (AttributeError, TypeError, ValueError):
-        raise ArtifactError(f"{path}, at finished or submitted: must hold times") from None
-    return content, times
-
-
-def _claims(path: Path) -> list[screening.Claim]:
-    """Read what a submission labels."""
-    content, times = _times(path)
-    try:
-        digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
-        return [
-            screening.Claim(
-                path,
-                image_id,
-                str(content["batch"]),
-                when,
-                {row["label"] for row in content["boxes"][image_id]},
-                content["boxes"][image_id],
-                digests.get(image_id, ""),
-                classes,
-                content["versions"].get("boxloop", ""),
-            )
-            for image_id, when in times.items()
-        ]
-    except (AttributeError, KeyError, TypeError):
-        raise ArtifactError(f"{path} is not as boxloop writes submissions") from None
-
-
 class _Reader:
     """Read where each turn stands, and note what is wrong with its files.
 
@@ -171,7 +124,7 @@ class _Reader:
             self._note(str(error))
             self.damaged.add(self._paths.reviews)
             return {}
-        claims = [claim for path in files for claim in self._read(path, _claims) or []]
+        claims = [claim for path in files for claim in self._read(path, read_claims) or []]
         verdict = screening.judge(claims, images)
         for note in verdict.notes:
             self._note(note.replace(f"{self._paths.root.as_posix()}/", ""))
@@ -208,8 +161,8 @@ class _Reader:
         batch = self._read(paths.batch(key), artifacts.read_batch)
         if batch is None:
             return Turn(key, Step.BATCH, damaged=paths.batch(key) in self.damaged)
-        offered = self._read(paths.proposals(key), lambda path: _content(path, "proposals"))
-        made, times = self._read(paths.corrections(key), _times) or (None, {})
+        offered = self._read(paths.proposals(key), lambda path: read_boxes(path, "proposals"))
+        made, times = self._read(paths.corrections(key), read_times) or (None, {})
         workload = self._read(paths.workload(key), artifacts.read_workload)
         for path, content in ((paths.proposals(key), offered), (paths.corrections(key), made)):
             if content is not None:
