@@ -159,25 +159,26 @@
     else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
-  // A list of classes keeps the focus after a choice from it. Nobody types there then, until it is
-  // clicked or another key is pressed.
-  let chosenIn = null;
+  // A list of classes keeps the focus after a choice from it. Nobody types there then, until
+  // something is clicked or another key is pressed.
+  let chosen = false;
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.("[role=option]")) chosenIn = document.activeElement;
+    if (event.target.closest?.("[role=option]")) chosen = true;
   }, true);
   document.addEventListener("pointerdown", (event) => {
-    if (!event.target.closest?.("[role=option]")) chosenIn = null;
+    if (!event.target.closest?.("[role=option]")) chosen = false;
   }, true);
   document.addEventListener("keydown", (event) => {
     const list = event.target;
-    if (event.key === "Enter" && list.getAttribute?.("aria-activedescendant")) chosenIn = list;
-    else if (event.key.toLowerCase() !== KEY) chosenIn = null;
+    if (event.key === "Enter" && list.getAttribute?.("aria-activedescendant")) chosen = true;
+    else if (event.key.toLowerCase() !== KEY) chosen = false;
   }, true);
 
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== KEY || event.ctrlKey || event.metaKey || event.altKey) return;
     const field = event.target.closest?.("input, textarea, select, [contenteditable=true]");
-    if ((field && field !== chosenIn) || !openSample() || store.overview?.submitted) return;
+    const typing = field && !(chosen && field.getAttribute("role") === "combobox");
+    if (typing || !openSample() || store.overview?.submitted) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     done();
