@@ -45,8 +45,10 @@ def read_submissions(
 
     With ``all_``, those that do not count as well; see :mod:`boxloop.campaign.screening`.
     """
-    images = artifacts.read_images(paths.images)
     restored = map(paths.corrections, batches)
+    if not paths.images.exists():  # nothing to hold them against yet
+        return submissions.read(*paths.journals)
+    images = artifacts.read_images(paths.images)
     return screening.read(paths.journals, restored, images, all_=all_).submissions
 
 
