@@ -162,11 +162,8 @@
   // A list of classes keeps the focus after a choice from it. Nobody types there then, until
   // something is clicked or another key is pressed.
   let chosen = false;
-  document.addEventListener("click", (event) => {
-    if (event.target.closest?.("[role=option]")) chosen = true;
-  }, true);
-  document.addEventListener("pointerdown", (event) => {
-    if (!event.target.closest?.("[role=option]")) chosen = false;
+  document.addEventListener("pointerdown", (event) => { // the list takes this for the choice
+    chosen = Boolean(event.target.closest?.("[role=option]"));
   }, true);
   document.addEventListener("keydown", (event) => {
     const list = event.target;
