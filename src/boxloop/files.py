@@ -62,7 +62,7 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
     if new and path.exists():
         raise FileExistsError(f"{path} exists")
     require_writable(path, kind)
-    remove_leftovers(path.parent, f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}")
+    remove_leftovers(path.parent, f".{glob.escape(path.name)}", glob.escape(path.suffix))
     try:
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
@@ -120,9 +120,15 @@ def _fsync_directory(folder: Path) -> None:
             os.close(handle)
 
 
-def remove_leftovers(folder: Path, pattern: str) -> None:
-    """Remove temporary files of killed writers; a live one is never that slow."""
-    for leftover in folder.glob(pattern):
+def remove_leftovers(folder: Path, name: str, suffix: str) -> None:
+    """Remove temporary files of killed writers; a live one is never that slow.
+
+    Args:
+        folder: where they lie.
+        name: a pattern of what their names begin with.
+        suffix: a pattern of what their names end with, after the eight characters of ``mkstemp``.
+    """
+    for leftover in folder.glob(f"{name}.????????{suffix}"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
                 leftover.unlink()

@@ -180,3 +180,37 @@ def test_leaving_right_after_an_edit_loses_nothing(campaign):
         assert outcome == "faults"
         # The first box got the placeholder, and the App gives every new one the class before.
         assert text.count("has no class chosen yet") == len(places)
+
+
+def test_keys_after_a_choice_and_a_submission_that_fails(campaign):
+    """D right after a class was chosen; a folder that takes no submission, said until dismissed."""
+    waits(campaign)
+    reviews = campaign / "reviews"
+    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        app.mode("detection-mode")
+        app.drag(app.point(*A[:2], SIZE), app.point(*A[2:], SIZE))
+        app.page.locator("[data-cy=root_label_container]").wait_for()
+        app.page.locator("[data-cy=root_label_container] [role=combobox]").click()
+        app.page.get_by_role("option", name="cup", exact=True).click()
+        # At once: the App takes the focus off the field when it has saved the choice.
+        app.done(key=True)
+        app.draw(B, SIZE, "ball")
+        app.done()
+        app.done()
+        assert app.progress() == (3, 3)
+        reviews.write_text("no folder")
+        app.piece("submit").click()
+        app.piece("failure").wait_for()
+        app.page.wait_for_timeout(4000)  # three polls of the panel later it is there still
+        said = app.piece("failure").inner_text()
+        assert "reviews cannot be looked into" in said
+        assert f"let your account write to {reviews}" in said
+        assert "No box is lost." in said
+        app.piece("dismiss").click()
+        app.piece("failure").wait_for(state="hidden")
+        reviews.unlink()
+        outcome, text = app.submit()
+        assert outcome == "submitted", text
+        assert "2 added" in text
+        assert terminal.ends() == 0

@@ -404,8 +404,8 @@ def test_batches_spare_a_folder_of_other_files(tmp_path):
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next_but_not_a_live_one_s(tmp_path):
-    old, young = tmp_path / ".a.json.xx1.json", tmp_path / ".a.json.xx2.json"
-    other = tmp_path / ".b.json.xx3.json"
+    old, young = tmp_path / ".a.json.abcdefg1.json", tmp_path / ".a.json.abcdefg2.json"
+    other = tmp_path / ".b.json.abcdefg3.json"
     for path in (old, young, other):
         path.write_text("half")
     for path in (old, other):

@@ -126,3 +126,24 @@ def test_status_says_what_to_do(tmp_path):
     text = status_text(paths, params)
     assert f"- {tmp_path / 'dvc.lock'} was cut short by a kill: 'boxloop mend' moves it" in text
     assert text.endswith("Next: boxloop mend, then dvc repro")
+
+
+def test_a_database_that_was_killed_within_a_transaction(paths, tmp_path):
+    """Its journal says how to take that back, which a reader alone cannot do."""
+    path = tmp_path / "mlflow.db"
+    code = (
+        "import os, signal, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('create table experiments (id int)')\n"
+        "c.execute('pragma cache_size = 1')\n"
+        "c.execute('begin')\n"
+        "c.execute('create table more (a text)')\n"
+        "for _ in range(200): c.execute('insert into more values (hex(zeroblob(2000)))')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert path.with_name("mlflow.db-journal").stat().st_size > 0
+    assert [damage.path for damage in mending.find(paths)] == [path]
+    assert mending.mend(paths, lambda _: None) == 1
+    left = sorted(p.name for p in tmp_path.glob("mlflow.db*"))
+    assert [name for name in left if "damaged" not in name] == ["mlflow.db.lock"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,6 +250,43 @@ def test_a_damaged_submission_is_named_and_git_has_it(tmp_path: Path, content: s
     text = status_text(paths, params)
     assert f"'git checkout reviews/{path.name}' brings the last good one back" in text
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_labels_of_other_pixels_are_said_and_wait_for_a_person(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    proposals = artifacts.read_proposals(paths.proposals("b01"))
+    made = submission(proposals, artifacts.read_truth(paths.truth))
+    known = artifacts.read_images(paths.images).by_id()
+    digests = {"img02": "other pixels", "img03": known["img03"].digest}
+    path = submissions.append(paths.reviews, replace(made, digests=digests))
+    text = status_text(paths, params)
+    assert rows_of(text)["b01"] == "1 of 2 images submitted"
+    assert f"- reviews/{path.name} labels other pixels than are now in image img02," in text
+    assert text.splitlines()[-1] == "Next: boxloop review b01   (1 image waits for a person)"
+
+
+def test_submissions_that_cannot_be_looked_into_are_no_empty_folder(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    paths.reviews.symlink_to(tmp_path / "a disk that is not there")
+    text = status_text(paths, params)
+    assert "reviews cannot be looked into (it is a link to what is not there)" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("digests", []), ("classes", 3), ("versions", None), ("batch", None)]
+)
+def test_a_submission_with_odd_content_is_no_failure(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    content = read_json(path)
+    path.write_text(json.dumps(content | {key: value}))
+    assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
 
 
 def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:

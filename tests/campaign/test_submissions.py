@@ -125,14 +125,51 @@ def test_a_simulation_is_no_submission(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path):
-    (tmp_path / "reviews").write_text("a file")
-    with pytest.raises(UserError, match="reviews.* cannot be written"):
-        append(tmp_path / "reviews", entry("a", 1))
+def test_a_folder_that_cannot_be_looked_into_is_no_empty_one(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "link").symlink_to(tmp_path / "not mounted")
+    for folder in (tmp_path / "file", tmp_path / "link"):
+        with pytest.raises(UserError, match=r"cannot be looked into \(.*may hold people's labels"):
+            append(folder, entry("a", 1))
+        with pytest.raises(ArtifactError, match=f"{folder} cannot be looked into"):
+            read(folder)
 
 
 def test_no_journal_is_an_empty_one(tmp_path):
     assert read(tmp_path / "nowhere") == []
+
+
+def test_a_submission_of_a_future_format_is_told(tmp_path):
+    path = append(tmp_path, entry("a", 1))
+    path.write_text(path.read_text().replace("corrections@1", "corrections@2"))
+    says = "of format boxloop/corrections@2, which a newer boxloop wrote: .*it holds labels"
+    with pytest.raises(ArtifactError, match=says):
+        read(tmp_path)
+
+
+def test_a_submission_removes_what_killed_writers_left_and_nothing_else(tmp_path):
+    submitted = append(tmp_path, entry("a", 1))
+    left = tmp_path / f".{submitted.name}.abcd_123.json"
+    own = [tmp_path / name for name in (".hidden.json", ".b01-notes.json", f".{submitted.name}")]
+    young = tmp_path / f".{submitted.name}.abcd_124.json"
+    for path in (left, young, *own):
+        path.write_text("{}")
+    for path in (left, *own):
+        os.utime(path, (0, 0))
+    append(tmp_path, entry("b", 2))
+    assert not left.exists()
+    assert all(path.exists() for path in (young, *own))
+
+
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00", "9999-12-31"]
+)
+def test_a_time_at_the_end_of_the_calendar_is_refused(tmp_path, moment):
+    """No later submission could ever be newer, which its images would need."""
+    path = append(tmp_path, entry("a", 1))
+    path.write_text(re.sub(r'"finished": "[^"]*"', f'"finished": "{moment}"', path.read_text()))
+    with pytest.raises(ArtifactError, match=f"'{re.escape(moment)}' is not a time"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -163,16 +200,6 @@ def test_other_files_may_lie_there(tmp_path):
     (tmp_path / "README.md").write_text("Committed by hand.")
     (tmp_path / ".b01-half-written.json").write_text("{")
     assert len(read(tmp_path)) == 1
-
-
-def test_what_a_killed_writer_left_goes_after_an_hour(tmp_path):
-    old, young = tmp_path / ".b01-x.json.1.json", tmp_path / ".b01-y.json.2.json"
-    for path in (old, young):
-        path.write_text("{")
-    os.utime(old, (0, 0))
-    append(tmp_path, entry("a", 1))
-    assert not old.exists()
-    assert young.exists()
 
 
 def test_two_journals_are_read_as_one_and_a_shared_file_counts_once(tmp_path):

@@ -77,6 +77,19 @@ def test_what_is_loaded_can_be_stored_and_read_back(tmp_path):
     assert list(found.truth) == [ref.id for ref in found.images.images]
 
 
+@pytest.mark.parametrize("name", ["holiday.jpg", "scans", "Still_1.png"])
+@pytest.mark.parametrize("format_", ["demo", "folder"])
+def test_photos_in_the_drawn_folder_are_told_and_stay(tmp_path, name, format_):
+    drawn = tmp_path / "data" / "images"
+    (drawn / name).mkdir(parents=True)
+    for own in (".DS_Store", "README.txt", "still_001.png", "shot1_frame2.png"):
+        (drawn / own).touch()
+    params = DatasetParams(format=format_, path=str(tmp_path), classes=["cat"])
+    with pytest.raises(DatasetError, match=f"images holds {name}, which boxloop did not draw"):
+        datasets.load(params, drawn)
+    assert len(list(drawn.iterdir())) == 5
+
+
 def test_the_drawn_folder_is_made_and_stays_empty(tmp_path):
     image(tmp_path / "set" / "a.jpg")
     params = DatasetParams(format="folder", path=str(tmp_path / "set"), classes=("dog",))

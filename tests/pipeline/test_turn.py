@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,11 @@ def test_a_turn_learns_and_is_finished(begun):
     log, found = pipeline.learn(campaign, "b01")
     assert done() == ["trained", "proposed"]
     assert log.steps == 1
-    corrections, labeled, counted = pipeline.finish(campaign, "b01")
+    said = []
+    corrections, labeled, counted = pipeline.finish(replace(campaign, say=said.append), "b01")
+    # In the order in which it happened.
+    marks = ["boxes by", "images are labeled", "at IoU 0.5", "at IoU 0.7", "tracked"]
+    assert [mark for line in said for mark in marks if mark in line] == marks
     assert corrections.proposals == found
     assert len(labeled) == 6
     assert counted == artifacts.read_workload(campaign.paths.workload("b01"))

@@ -272,3 +272,59 @@ def test_a_fitted_threshold_is_that_of_the_review_s_iou(campaign, annotator):
     else:
         assert made.score_threshold == 0.5  # what was shown then
         assert made.proposals.thresholds == ()
+
+
+# --- what does not fit the images and classes of today --------------------------------------------
+
+
+def described(made, digest, classes=("cat", "dog")):
+    """A submission as today's version writes it."""
+    return replace(made, digests=dict.fromkeys(made.boxes, digest), classes=classes)
+
+
+def test_labels_of_other_pixels_are_said_and_asked_for_again(campaign):
+    offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
+    made = described(submission(offered, TRUTH, ["a"], finished=when(1)), "other")
+    path = submissions.append(campaign.paths.reviews, made)
+    campaign.submit("b00", 2, ["b"])
+    before = campaign.files()
+    with pytest.raises(ReviewPending, match="1 of 2 images are submitted"):
+        campaign.collect("b00")
+    assert campaign.files().items() >= before.items()
+    [note] = campaign.said
+    assert note.startswith(f"b00: {path} labels other pixels than are now in image a,")
+    assert "'boxloop review b00'" in note
+    again = described(submission(offered, shifted(TRUTH, 1.0), ["a"], finished=when(3)), "d")
+    submissions.append(campaign.paths.reviews, again)
+    collected = campaign.collect("b00")
+    assert left_edges(collected) == {"a": 3, "b": 2}
+    assert collected.digests == {"a": "d"}
+    # A simulation passes over none of them.
+    with pytest.raises(ProtectedLabelsError):
+        campaign.collect("b00", SIMULATED)
+
+
+def test_corrections_that_dvc_brought_back_are_of_their_pixels_too(campaign):
+    offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
+    made = described(submission(offered, TRUTH, finished=when(1)), "other")
+    artifacts.write_corrections(campaign.paths.corrections("b00"), made)
+    before = campaign.files()
+    with pytest.raises(ReviewPending):
+        campaign.collect("b00")
+    assert campaign.files().items() >= before.items()
+
+
+def test_no_submission_is_the_place_to_write_to(campaign):
+    campaign.submit("b00", 1)
+    paths, before = campaign.paths, campaign.files()
+    for out in (*paths.reviews.glob("*.json"), paths.reviews / ".." / "reviews" / "new.json"):
+        with pytest.raises(ProtectedLabelsError, match="among what people submitted"):
+            collect(paths, PEOPLE, paths.images, paths.truth, paths.proposals("b00"), out)
+    assert campaign.files() == before
+
+
+def test_a_journal_that_cannot_be_looked_into_is_no_empty_one(campaign):
+    campaign.paths.reviews.symlink_to(campaign.paths.root / "a disk that is not there")
+    for params in (PEOPLE, SIMULATED):
+        with pytest.raises(ArtifactError, match="reviews cannot be looked into"):
+            campaign.collect("b00", params)

@@ -14,6 +14,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import TrackingError
 from boxloop.files import read_json
 from boxloop.tracking import store_uri
+from boxloop.tracking.mlflow_store import open_store
 from boxloop.tracking.track_turn import track
 from builders_campaign import build_campaign, small_params
 from builders_tracking import client_of, runs_of, track_all
@@ -65,15 +66,36 @@ def test_a_server_that_does_not_answer_is_one_sentence_soon(
     assert not paths.tracked("b00").exists()
 
 
-def test_a_store_that_is_no_database_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_store_that_is_no_database_is_one_sentence_soon(
+    folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
     params = small_params(1)
     paths = build_campaign(tmp_path, params)
-    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    if folder:
+        (tmp_path / "mlflow.db").mkdir()
+    else:
+        (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    begun = time.monotonic()
     with pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to"):
         track_all(paths, params)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_folder_that_no_address_can_name_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    folder = tmp_path / "what?"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(TrackingError, match=r"what\?/mlflow\.db.*rename"),
+        open_store(folder, "x", lambda _: None),
+    ):
+        pass
+    assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:

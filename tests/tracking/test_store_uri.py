@@ -41,3 +41,19 @@ def test_the_fingerprint_is_the_same_everywhere_and_the_identity_only_in_a_store
 )
 def test_addresses_are_shown_without_passwords(uri: str, shown: str) -> None:
     assert store_uri.shown_uri(uri) == shown
+
+
+@pytest.mark.parametrize("name", ["what?", "a%20b", "50%"])
+def test_a_folder_s_name_cannot_lead_the_store_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would take what follows a ? for options, and a % for a coded character."""
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    workspace = tmp_path / name
+    experiment = workspace / ".dvc" / "tmp" / "exps" / "x"
+    experiment.mkdir(parents=True)
+    for folder in (workspace, experiment):
+        monkeypatch.chdir(folder)
+        path = store_uri.store_uri(workspace).removeprefix("sqlite:///")
+        assert not set(path) & set("?%")
+        assert Path(path).absolute().parent.resolve() == workspace.resolve()

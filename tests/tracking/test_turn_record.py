@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from boxloop.campaign import artifacts
+from boxloop.errors import ArtifactError
 from boxloop.tracking.turn_record import read_turn
 from builders_campaign import build_campaign, small_params
 
@@ -50,3 +52,27 @@ def test_the_threshold_and_what_it_saved_are_metrics(tmp_path: Path) -> None:
     values = {point.name: point.value for point in record.points}
     assert values["proposals/score_threshold_iou_0.5"] == 0.5
     assert not any("judged_by" in name for name in record.params)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"step": 1, "time": 0.5, "x" * 5000: 1.0},
+        {"step": 1, "time": 0.5, "a\nb": 1.0},
+        {"step": 1e300, "time": 0.5, "loss": 1.0},
+        {"step": 1, "time": 1e305, "loss": 1.0},
+        {"step": -1, "time": 0.5},
+    ],
+)
+def test_a_damaged_curve_is_the_log_s_fault_and_not_mlflow_s(
+    tmp_path: Path, row: dict[str, float]
+) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    log = artifacts.read_training(paths.training("b01"))
+    artifacts.write_training(paths.training("b01"), replace(log, losses=(*log.losses, row)))
+    number = len(log.losses)
+    with pytest.raises(
+        ArtifactError, match=rf"training/b01\.json, at losses\.{number}: .* 'dvc ch"
+    ):
+        read_turn(paths, params, "b01")

@@ -24,6 +24,8 @@ from boxloop.params.loading import read_long_yaml
 
 COMMAND = "boxloop mend"
 
+_BESIDE = ("-journal", "-wal", "-shm")  # what sqlite keeps beside a database
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -57,6 +59,10 @@ def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
     for damage in damages:
         aside = damage.path.with_name(f"{damage.path.name}.damaged-{moment}")
         damage.path.rename(aside)
+        for suffix in _BESIDE:  # of another database, they would damage the one to come
+            beside = damage.path.with_name(f"{damage.path.name}{suffix}")
+            with contextlib.suppress(FileNotFoundError):
+                beside.rename(f"{aside}{suffix}")
         say(f"{damage.path} {damage.what}: it is {aside.name} now, and {damage.after}")
     return len(damages)
 
@@ -147,7 +153,8 @@ def _is_half_made(database: Path) -> bool:
         with FileLock(database.with_name("mlflow.db.lock"), timeout=0):
             if database.stat().st_size == 0:
                 return True
-            connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+            # Not read-only: sqlite first takes back what was cut short within a transaction.
+            connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
             with contextlib.closing(connection):
                 names = {row[0] for row in connection.execute("select name from sqlite_master")}
                 if "experiments" not in names:

@@ -5,6 +5,7 @@ A file of boxes has a model here. Every other one holds the fields of its datacl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -88,6 +89,9 @@ class CorrectionsFile(_Record):
     submitted: dict[str, str] = {}
     revision: int = 1
     edits: dict[str, _Counts] | None = None
+    # Not in files of 0.1.0.
+    digests: dict[str, str] = {}
+    classes: tuple[str, ...] = ()
 
 
 class LabeledFile(_Record):
@@ -190,6 +194,10 @@ def _read_content(path: Path, kind: str) -> dict[str, Any]:
     content: Any = read_json(path)
     wanted = f"boxloop/{kind}@1"
     present = content.pop("format", None) if isinstance(content, dict) else None
+    if isinstance(present, str) and re.fullmatch(rf"boxloop/{kind}@[2-9][0-9]{{0,5}}", present):
+        raise ArtifactError(
+            f"{path} is of format {present}, which a newer boxloop wrote: install that version"
+        )
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
         raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")

@@ -9,15 +9,15 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts, mending
+from boxloop.campaign import artifacts, mending, screening
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.submissions import parse_time, submission_files, take_over
+from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.campaign.thresholds import in_words
 from boxloop.core.threshold import NO_PROPOSALS
-from boxloop.core.types import SIMULATED, Batch, FittedThreshold
+from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json
 from boxloop.params import EMPTY, FITTED, GIVEN, Params
 from boxloop.terminal import percent
 
@@ -99,30 +99,6 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _content(path: Path, kind: str) -> dict[str, Any]:
-    """Read a file of boxes, checked less than its own stage does: status answers at once."""
-    content = read_json(path)
-    wanted = f"boxloop/{kind}@1"
-    if not isinstance(content, dict) or content.get("format") != wanted:
-        raise ArtifactError(f"{path} is not a file of format {wanted}")
-    boxes = content.get("boxes")
-    if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
-        raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
-    return content
-
-
-def _times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
-    """Read corrections, and when people submitted each image."""
-    content = _content(path, "corrections")
-    finished, submitted = content.get("finished"), content.get("submitted", {})
-    try:
-        moments = {i: submitted.get(i, finished) for i in content["boxes"]}
-        times = {i: parse_time(text) for i, text in moments.items() if text is not None}
-    except (AttributeError, TypeError, ValueError):
-        raise ArtifactError(f"{path}, at finished or submitted: must hold times") from None
-    return content, times
-
-
 class _Reader:
     """Read where each turn stands, and note what is wrong with its files.
 
@@ -140,14 +116,30 @@ class _Reader:
         self.damaged: set[Path] = set()
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
-        self._journal: dict[str, datetime] = {}  # when people submitted each image last
-        for path in submission_files(paths.reviews):
-            for image_id, when in (self._read(path, _times) or ({}, {}))[1].items():
-                self._journal[image_id] = max(when, self._journal.get(image_id, when))
+        # When people submitted each image last, of what counts.
+        self._journal = {} if images is None else self._read_journal(images)
         self.turns = [self._turn(key) for key in params.iterations]
         trusted = params.dataset.labels == "trusted"
         labels = self._read(paths.labeled(EMPTY), artifacts.read_labeled) if trusted else None
         self.given = 0 if labels is None else len(labels)
+
+    def _read_journal(self, images: ImageSet) -> dict[str, datetime]:
+        try:
+            files = submission_files(self._paths.reviews)
+        except ArtifactError as error:
+            self._note(str(error))
+            self.damaged.add(self._paths.reviews)
+            return {}
+        claims = [claim for path in files for claim in self._read(path, read_claims) or []]
+        verdict = screening.judge(claims, images)
+        for note in verdict.notes:
+            self._note(note.replace(f"{self._paths.root.as_posix()}/", ""))
+        result: dict[str, datetime] = {}
+        for claim in claims:
+            if (claim.file, claim.image_id) not in verdict.dropped:
+                image_id = verdict.renamed.get((claim.file, claim.image_id), claim.image_id)
+                result[image_id] = max(claim.when, result.get(image_id, claim.when))
+        return result
 
     def _note(self, line: str) -> None:
         if line not in self.notes:
@@ -175,8 +167,8 @@ class _Reader:
         batch = self._read(paths.batch(key), artifacts.read_batch)
         if batch is None:
             return Turn(key, Step.BATCH, damaged=paths.batch(key) in self.damaged)
-        offered = self._read(paths.proposals(key), lambda path: _content(path, "proposals"))
-        made, times = self._read(paths.corrections(key), _times) or (None, {})
+        offered = self._read(paths.proposals(key), lambda path: read_boxes(path, "proposals"))
+        made, times = self._read(paths.corrections(key), read_times) or (None, {})
         workload = self._read(paths.workload(key), artifacts.read_workload)
         for path, content in ((paths.proposals(key), offered), (paths.corrections(key), made)):
             if content is not None:

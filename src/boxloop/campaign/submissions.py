@@ -9,6 +9,7 @@ nothing that happens upstream, to DVC's files or to a database, can lose a label
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import remove_leftovers
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,7 +60,7 @@ def append(folder: Path, corrections: Corrections) -> Path:
         finished = after.isoformat(timespec="microseconds")
         corrections = replace(corrections, finished=finished, submitted={})
     # The name of what a killed writer left never comes again, so nobody else would remove it.
-    remove_leftovers(folder, ".*.json")
+    remove_leftovers(folder, ".*-????????T????????????Z-*.json", ".json")
     moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
     stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
     for number in count(1):
@@ -79,7 +81,12 @@ def read(*folders: Path) -> list[Corrections]:
     Raises:
         ArtifactError: a file is damaged, or no person's submission; names it and the way out.
     """
-    found: list[tuple[datetime, str, Corrections]] = []
+    return [corrections for _, corrections in read_files(*folders)]
+
+
+def read_files(*folders: Path) -> list[tuple[Path, Corrections]]:
+    """Read every submission, with its file; see :func:`read`."""
+    found: list[tuple[datetime, str, Path, Corrections]] = []
     for path in _files(folders):
         try:
             corrections = artifacts.read_corrections(path)
@@ -89,13 +96,37 @@ def read(*folders: Path) -> list[Corrections]:
                 f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
                 " committed) or move it to a safe place"
             ) from None
-        found.append((parse_time(corrections.finished or ""), path.name, corrections))
-    return [corrections for _, _, corrections in sorted(found, key=lambda row: row[:2])]
+        found.append((parse_time(corrections.finished or ""), path.name, path, corrections))
+    return [row[2:] for row in sorted(found, key=lambda row: row[:2])]
+
+
+def read_restored(paths: Iterable[Path]) -> list[tuple[Path, Corrections]]:
+    """Read corrections that DVC brought back, of those paths that exist; people's only."""
+    found = [(path, artifacts.read_corrections(path)) for path in paths if path.exists()]
+    return [(path, corrections) for path, corrections in found if corrections.by_person]
 
 
 def submission_files(folder: Path) -> list[Path]:
-    """List the files of a journal, by name; other files may lie there too."""
-    return sorted(folder.glob("[!.]*.json"))
+    """List the files of a journal, by name; other files may lie there too.
+
+    Raises:
+        ArtifactError: the folder cannot be looked into; no folder at all holds nothing.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.endswith(".json") and e.name[0] != "."]
+    except FileNotFoundError:
+        if not folder.is_symlink():
+            return []
+        reason = "it is a link to what is not there"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        return [folder / name for name in sorted(names)]
+    raise ArtifactError(
+        f"{folder} cannot be looked into ({reason}), and it may hold people's labels: make it"
+        " readable again, or move it away where it holds none"
+    )
 
 
 def _files(folders: Iterable[Path]) -> list[Path]:
@@ -151,6 +182,7 @@ def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
         boxes={i: corrections.boxes[i] for i in ids},
         seconds={i: corrections.seconds[i] for i in ids if i in corrections.seconds},
         submitted={i: corrections.submitted[i] for i in ids if i in corrections.submitted},
+        digests={i: corrections.digests[i] for i in ids if i in corrections.digests},
     )
 
 
@@ -208,6 +240,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         versions=_versions(sources),
         submitted={i: t for i, t in times.items() if t is not None and t != finished},
         revision=_revision(submissions, set(image_ids)),
+        digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
+        classes=_common_classes(sources),
     )
 
 
@@ -246,6 +280,12 @@ def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
     return {name: _join(s.versions[name] for s in sources if name in s.versions) for name in names}
 
 
+def _common_classes(sources: Sequence[Corrections]) -> tuple[str, ...]:
+    """Return the classes that could be chosen for every image; none where that is not known."""
+    first, *others = sources
+    return tuple(name for name in first.classes if all(name in s.classes for s in others))
+
+
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     """Count 1, and 1 more for each submission that repeats an image of the batch."""
     revision, seen = 1, dict[str, datetime]()
@@ -268,9 +308,12 @@ def parse_time(text: str) -> datetime:
     """Parse a time; one that names no zone is taken for UTC.
 
     Raises:
-        ValueError: it is not a time by ISO 8601.
+        ValueError: it is not a time by ISO 8601, or none at which a person can have worked.
     """
     result = datetime.fromisoformat(text)
+    # The last year leaves room for submissions that have to be newer.
+    if not _FIRST_YEAR <= result.year < _LAST_YEAR:
+        raise ValueError(f"{text} is no time at which a person can have worked")
     return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
 
 

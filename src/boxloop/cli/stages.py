@@ -194,11 +194,8 @@ def learn(campaign: Campaign, turn: str, result: Any) -> None:
 
 
 @stage(turn=True)
-def finish(campaign: Campaign, turn: str, result: Any) -> None:
+def finish(campaign: Campaign, turn: str, _: Any) -> None:
     """Take over a reviewed batch: merge its labels, count its edits, log the turn."""
-    _, labeled, counted = result
-    merge(campaign, turn, labeled)
-    account(campaign, turn, counted)
 
 
 @stage(
@@ -263,9 +260,8 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
     corrections=CORRECTIONS,
     out="Written: everything labeled [data/labeled/TURN.parquet].",
 )
-def merge(campaign: Campaign, turn: str, result: Any) -> None:
+def merge(campaign: Campaign, turn: str, _: Any) -> None:
     """Add a corrected batch to everything labeled so far."""
-    print(f"{len(result)} images are labeled")
 
 
 @stage(
@@ -276,14 +272,8 @@ def merge(campaign: Campaign, turn: str, result: Any) -> None:
     judged="Written: the same with this batch [data/evidence/TURN.json].",
     out="Written: the edits [data/workload/TURN.json].",
 )
-def account(campaign: Campaign, turn: str, result: Any) -> None:
+def account(campaign: Campaign, turn: str, _: Any) -> None:
     """Count the edits of a batch and what they cost."""
-    for iou in campaign.params.account.iou_thresholds:
-        ledger = result.ledger(iou)
-        print(
-            f"{result.batch} at IoU {iou:g}: {ledger.kept} kept, {ledger.additions} to add,"
-            f" {ledger.removals} to remove, of {result.objects} objects"
-        )
 
 
 @stage(turn=True, panel=STEPS, out="Written: that it is [data/tracked/TURN.json].")

@@ -337,10 +337,13 @@ class Corrections:
         versions: versions of the programs used.
         submitted: ISO 8601 time by image id, for images submitted before ``finished``.
         revision: 1 for images submitted once, plus 1 for each submission that repeats an image.
+        digests: of the files that a person saw (SHA-256 of the bytes, in hex) by image id, where
+            known.
+        classes: names that a person could choose from; none where not known.
 
     Raises:
-        ValueError: final boxes and proposals are of different images, seconds or times are of other
-            images, or the revision is below 1.
+        ValueError: final boxes and proposals are of different images; seconds, times or digests are
+            of other images; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -353,14 +356,16 @@ class Corrections:
     versions: Mapping[str, str] = field(default_factory=dict)
     submitted: Mapping[str, str] = field(default_factory=dict)
     revision: int = 1
+    digests: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name, table in (("seconds", self.seconds), ("submitted", self.submitted)):
-            foreign = set(table) - set(self.boxes)
+        for name in ("seconds", "submitted", "digests"):
+            foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from boxloop.datasets.cleaning import Dataset
+from boxloop.datasets.drawn_folder import find_foreign
 from boxloop.datasets.faults import Fault, FaultKind
 from boxloop.datasets.faults_report import faults_payload, faults_summary
 from boxloop.datasets.format_protocol import Format
@@ -22,7 +23,8 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     The folder ``drawn`` is for images that boxloop draws itself: made, and empty but for the demo.
 
     Raises:
-        DatasetError: the dataset cannot be used; one sentence with the way out.
+        DatasetError: the dataset cannot be used, or ``drawn`` holds what boxloop did not draw; one
+            sentence with the way out.
     """
     format_: Format = FORMATS.get(params.format)
     for key in ("split", "annotations", "images"):
@@ -35,5 +37,12 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
         drawn.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
+    foreign = find_foreign(drawn)
+    if foreign is not None:
+        raise DatasetError(
+            f"{drawn} holds {foreign}, which boxloop did not draw, and that folder is for DVC to"
+            " replace: move your files elsewhere, and name that folder in dataset.path if they are"
+            " the images to be labeled"
+        )
     root = drawn if params.format == "demo" else Path(params.path)
     return format_.load(params, root, progress)

@@ -25,6 +25,7 @@ def dataset(campaign: Campaign) -> Dataset:
     Writes ``images``, ``truth``, ``faults``, and ``drawn``, a folder that the demo draws into.
     """
     from boxloop import datasets
+    from boxloop.datasets.drawn_folder import README
 
     images, truth, faults, drawn = campaign.choose(
         "images",
@@ -38,7 +39,7 @@ def dataset(campaign: Campaign) -> Dataset:
         found = datasets.load(campaign.params.dataset, drawn, progress)
     if not any(drawn.iterdir()):
         # DVC warns of an output that is an empty folder, and people wonder about one.
-        write_text(drawn / "README.txt", "The images are where images.json says.\n")
+        write_text(drawn / README, "The images are where images.json says.\n")
     payload = datasets.faults_payload(found)
     artifacts.write_images(images, found.images)
     artifacts.write_truth(truth, found.truth)

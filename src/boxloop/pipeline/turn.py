@@ -218,6 +218,7 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
     new = t.LabeledSet(result.classes, (corrected.batch,), own)
     artifacts.write_labeled(out, new, previous=labeled)
+    campaign.say(f"{len(result)} images are labeled")
     return result
 
 
@@ -243,6 +244,12 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     known = thresholds.read_known(campaign.params, evidence)
     artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
     artifacts.write_workload(out, result)
+    for iou in p.iou_thresholds:
+        ledger = result.ledger(iou)
+        campaign.say(
+            f"{result.batch} at IoU {iou:g}: {ledger.kept} kept, {ledger.additions} to add,"
+            f" {ledger.removals} to remove, of {result.objects} objects"
+        )
     return result
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
@@ -49,17 +49,22 @@ def collect(
         DatasetError: there is no truth to simulate with.
         ArtifactError: a file is missing or damaged, or does not fit the others.
     """
+    _spare_journal(paths, out)
     require_writable(out, "boxloop/corrections")
     offered = artifacts.read_proposals(proposals)
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
     before = artifacts.read_corrections(out) if out.exists() else None
-    known = submissions.read(*paths.journals)
+    journal = submissions.read_files(*paths.journals)
+    known = [item for _, item in journal]
     if params.annotator == SIMULATED:
         _spare_people(offered, before, known, out)
         submitted: Sequence[Corrections] = ()
     else:
-        submitted = [*known, *_holders(offered, before, out)]
+        screened = screening.screen(journal, _holders(offered, before, out), image_set, offered)
+        for note in screened.notes:
+            say(f"{offered.batch}: {note}")
+        submitted = screened.submissions
         _spare_simulation(offered, before, submitted, out)
     annotator = annotators.create(params, truth, submitted)
     table = {ref.id: ref for ref in refs}
@@ -78,6 +83,14 @@ def collect(
     boxes = sum(map(len, corrected.boxes.values()))
     say(f"{corrected.batch}: {boxes} boxes by {corrected.annotator}")
     return corrected
+
+
+def _spare_journal(paths: CampaignPaths, out: Path) -> None:
+    if out.resolve().parent in {folder.resolve() for folder in paths.journals}:
+        raise ProtectedLabelsError(
+            f"{out} is among what people submitted, which nothing replaces: name another file to"
+            " write, outside of that folder"
+        )
 
 
 def _spare_people(
@@ -113,18 +126,19 @@ def _spare_simulation(
         )
 
 
-def _holders(offered: Proposals, before: Corrections | None, out: Path) -> list[Corrections]:
+def _holders(
+    offered: Proposals, before: Corrections | None, out: Path
+) -> list[tuple[Path, Corrections]]:
     """The corrections that DVC brought back, which count as submissions.
 
     Another order may have moved labeled images here from another batch; where the batch is of the
     same images as before, the others need not be read.
     """
     if before is not None and before.by_person and set(before.boxes) == set(offered.boxes):
-        return [before]
+        return [(out, before)]
     others = [p for p in submissions.submission_files(out.parent) if p != out]
-    found = [artifacts.read_corrections(path) for path in others]
-    found += [] if before is None else [before]
-    return [item for item in found if item.by_person]
+    last = [] if before is None or not before.by_person else [(out, before)]
+    return [*submissions.read_restored(others), *last]
 
 
 def _keep(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections, ImageRef, Proposals
 from boxloop.params import ReviewParams
@@ -38,12 +38,27 @@ class People:
         return submissions.assemble(self.submissions, proposals)
 
 
-def read_submissions(paths: CampaignPaths, batches: Iterable[str]) -> list[Corrections]:
-    """Read all submissions of people: the journal, and what DVC restored of some batches."""
-    journal = submissions.read(*paths.journals)
-    files = [path for path in map(paths.corrections, batches) if path.exists()]
-    restored = [artifacts.read_corrections(path) for path in files]
-    return [*[item for item in restored if item.by_person], *journal]
+def read_submissions(
+    paths: CampaignPaths, batches: Iterable[str], *, all_: bool = False
+) -> list[Corrections]:
+    """Read people's submissions that count today: the journal, and what DVC restored of batches.
+
+    With ``all_``, those that do not count as well; see :mod:`boxloop.campaign.screening`.
+    """
+    restored = map(paths.corrections, batches)
+    if not paths.images.exists():  # nothing to hold them against yet
+        return submissions.read(*paths.journals)
+    images = artifacts.read_images(paths.images)
+    return screening.read(paths.journals, restored, images, all_=all_).submissions
+
+
+def submission_notes(
+    paths: CampaignPaths, batches: Iterable[str], offered: Proposals
+) -> tuple[str, ...]:
+    """Return what a reviewer of a batch should know about submissions of its images."""
+    images = artifacts.read_images(paths.images)
+    restored = map(paths.corrections, batches)
+    return screening.read(paths.journals, restored, images, offered).notes
 
 
 def create(params: ReviewParams, truth: Path, submitted: Sequence[Corrections]) -> Annotator:

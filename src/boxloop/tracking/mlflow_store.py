@@ -7,14 +7,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from boxloop.errors import TrackingError
-from boxloop.tracking.store_uri import URI_VARIABLE, shown_uri, store_uri
+from boxloop.tracking.store_uri import SPECIAL, URI_VARIABLE, shown_uri, store_uri
 from boxloop.tracking.turn_record import Point
 
 PARENT = "mlflow.parentRunId"
@@ -146,8 +146,16 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         os.environ.setdefault(name, value)
     uri = store_uri(workspace)
     own = not os.environ.get(URI_VARIABLE)
+    if own and set(uri) & SPECIAL:
+        raise TrackingError(
+            f"MLflow cannot have a store at {workspace / 'mlflow.db'}, because of the ? or the % in"
+            f" it: rename the folder, set {URI_VARIABLE} to another store, or turn tracking off"
+            " with track.enabled: false"
+        )
     if own and not (workspace / "mlflow.db").exists():
         say("creating mlflow.db (a few seconds, once)")
+    elif own:
+        _require_database(workspace / "mlflow.db", uri)
     from alembic.util.exc import CommandError
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -180,6 +188,16 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         ImportError,  # of a database's driver
         OSError,
     ) as error:
+        raise TrackingError(_sentence(uri, error)) from error
+
+
+def _require_database(path: Path, uri: str) -> None:
+    """Refuse at once what sqlite cannot open; MLflow tries for a hundred seconds."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=60)
+        with closing(connection):
+            connection.execute("select count(*) from sqlite_master").fetchall()
+    except sqlite3.Error as error:
         raise TrackingError(_sentence(uri, error)) from error
 
 

@@ -10,6 +10,8 @@ from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import workspace_of
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+SPECIAL = set("?%")
+"""What MLflow reads otherwise than its database does."""
 
 
 def campaign_identity(fingerprint: str, workspace: Path) -> str:
@@ -25,7 +27,12 @@ def campaign_identity(fingerprint: str, workspace: Path) -> str:
 
 def store_uri(workspace: Path) -> str:
     """Return MLFLOW_TRACKING_URI where it is set, else a sqlite file in the workspace."""
-    return os.environ.get(URI_VARIABLE) or f"sqlite:///{(workspace / 'mlflow.db').as_posix()}"
+    path = (workspace / "mlflow.db").as_posix()
+    if set(path) & SPECIAL:
+        # No way of quoting is right for both of them; from where a stage runs, the way to the
+        # workspace has neither of these characters.
+        path = Path(os.path.relpath(path)).as_posix()
+    return os.environ.get(URI_VARIABLE) or f"sqlite:///{path}"
 
 
 def shown_uri(uri: str) -> str:

@@ -230,6 +230,9 @@ def test_several_detectors_in_one_batch_are_kept_apart(open_session, paths):
     assert f"WB {told.wb} boxes" in text
     corrections = artifacts.read_corrections(paths.corrections("b01"))
     assert corrections.proposals.detector == "ssd, other"
+    known = artifacts.read_images(paths.images)
+    assert corrections.digests == {i: known.by_id()[i].digest for i in corrections.boxes}
+    assert corrections.classes == known.classes
 
 
 # --- the submission -------------------------------------------------------------------------------
@@ -291,9 +294,40 @@ def test_a_journal_that_cannot_be_written_is_told_and_nothing_is_lost(open_sessi
     session = draw_first_batch(open_session)
     session.app.mark()
     paths.reviews.write_text("in the way")
-    assert "cannot be" in session.submit()["error"] or "directory" in session.submit()["error"]
+    error = session.submit()["error"]
+    assert error.startswith(f"The batch is not submitted: {paths.reviews} cannot be looked into")
+    assert f"let your account write to {paths.reviews}" in error
     paths.reviews.unlink()
     assert "summary" in session.submit()
+
+
+def test_a_disk_that_is_full_half_way_is_told_and_the_rest_follows(
+    open_session, paths, monkeypatch
+):
+    """Two detectors' proposals make two files; the second one finds no room."""
+    draw_first_batch(open_session).finish()
+    edit(open_session("b01"), ["img02", "img03"])
+    offer(paths, "b01", images(4, (("dog", B, 0.9),), first=2), detector="other")
+    session, append, count = open_session("b01"), submissions.append, len(list_files(paths))
+    session.app.mark()
+
+    def full(folder, corrections):
+        if len(list_files(paths)) > count:
+            raise UserError("reviews/x.json cannot be written: No space left on device")
+        return append(folder, corrections)
+
+    monkeypatch.setattr(submissions, "append", full)
+    assert "No space left on device. No box is lost." in session.submit()["error"]
+    assert len(list_files(paths)) == count + 1
+    monkeypatch.setattr(submissions, "append", append)
+    assert "summary" in session.submit()
+    assert len(list_files(paths)) == count + 2
+    corrections = submissions.read(paths.reviews)
+    assert [item.revision for item in corrections] == [1, 1, 1]
+
+
+def list_files(paths):
+    return submissions.submission_files(paths.reviews)
 
 
 def test_a_damaged_journal_is_named(open_session, paths):

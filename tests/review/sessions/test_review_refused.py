@@ -2,6 +2,7 @@
 
 import getpass
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,13 @@ from boxloop.errors import ArtifactError, ReviewPending, SessionError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session
 from boxloop.review.fiftyone.app_process import bind
-from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
+from boxloop.review.fiftyone.session_inputs import (
+    ReviewRequest,
+    read_assignment,
+    require_same_pixels,
+)
 from boxloop.review.fiftyone.shown_proposals import ShownProposals, dumps, loads
+from boxloop.review.people import submission_notes
 from builders_reviews import submission
 from builders_sessions import campaign, images, offer
 from builders_terminals import environment
@@ -110,6 +116,49 @@ def test_the_batch_that_waits_is_the_first_that_is_not_wholly_submitted(paths):
     submit(paths, "b01")
     assert session.pending_batch(paths, params) is None
     assert review(paths) == "No batch waits for review. Next: dvc repro"
+
+
+def test_an_image_that_has_changed_since_the_dataset_was_read_is_not_opened(paths):
+    params = load_params(paths.root / "params.yaml")
+    made = read_assignment(paths, params, ReviewRequest("b00", "ann"))
+    require_same_pixels(paths, made)
+    changed = paths.root / made.items[1].image.path
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with pytest.raises(ArtifactError, match=r"\(image img01\) has changed since .*'dvc repro'"):
+        require_same_pixels(paths, made)
+    with pytest.raises(ArtifactError, match="has changed since"):
+        review(paths, "b00")
+
+
+def test_labels_of_other_pixels_are_told_and_open_with_them_or_anew(paths):
+    proposals = artifacts.read_proposals(paths.proposals("b00"))
+    truth = dict.fromkeys(proposals.boxes, Boxes.build([(1, 1, 9, 9)], ["cat"]))
+    digests = {"img00": "other", "img01": read_digests(paths)["img01"]}
+    made = replace(submission(proposals, truth), digests=digests, classes=("cat", "dog"))
+    submissions.append(paths.reviews, made)
+    params = load_params(paths.root / "params.yaml")
+    assert session.pending_batch(paths, params) == "b00"
+    [note] = submission_notes(paths, params.iterations, proposals)
+    assert "labels other pixels than are now in image img00" in note
+    anew = read_assignment(paths, params, ReviewRequest("b00", "ann"))
+    assert [item.image.id for item in anew.items] == ["img00"]
+    assert anew.items[0].base == ""
+    again = read_assignment(paths, params, ReviewRequest("b00", "ann", redo=True))
+    assert [item.image.id for item in again.items] == ["img00", "img01"]
+    assert [item.start.ids.tolist() for item in again.items] == [["t0"], ["t0"]]
+
+
+def read_digests(paths):
+    return {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+
+
+def test_before_the_first_stage_nothing_waits(paths):
+    params = load_params(paths.root / "params.yaml")
+    for path in (paths.images, paths.proposals("b00"), paths.proposals("b01")):
+        path.unlink()
+    assert session.pending_batch(paths, params) is None
+    with pytest.raises(UserError, match="b00 has no proposals yet"):
+        review(paths, "b00")
 
 
 def test_a_batch_without_proposals_does_not_wait(paths):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from PIL import Image
@@ -10,14 +9,13 @@ from PIL import Image
 from boxloop.datasets.annotations import AnnotatedBox, Annotation
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.demo_scenes import CLASSES, draw_scenes
+from boxloop.datasets.drawn_folder import OWN_FILE
 from boxloop.datasets.faults import FaultLog
 from boxloop.datasets.images import Progress
 from boxloop.files import atomic_path
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ()
-
-_OWN_FILE = re.compile(r"(shot\d+_frame\d+|still_\d+)\.png")
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
@@ -42,7 +40,7 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
         annotations[scene.id] = Annotation(path, boxes)
     current = {path for _, path in candidates}
     for path in drawn.iterdir():
-        if _OWN_FILE.fullmatch(path.name) and path not in current:
+        if OWN_FILE.fullmatch(path.name) and path not in current:
             path.unlink()
     log = FaultLog()
     refs = probe_refs(candidates, log, progress)

@@ -124,6 +124,8 @@ def import_file(
         seconds={i: before[i].seconds[i] for i in redone if i in before[i].seconds},
         finished=submissions.timestamp(),
         versions={"boxloop": __version__},
+        digests={item.image.id: item.image.digest for item in chosen},
+        classes=images.classes,
     )
     path = submissions.append(paths.reviews, submission)
     return ImportResult(

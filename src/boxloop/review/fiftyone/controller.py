@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxloop.campaign import submissions
+from boxloop.campaign import artifacts, submissions
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
+from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
@@ -75,6 +77,8 @@ class ReviewController:
         self._lock = threading.Lock()
         self._last_activity = 0.0
         self._submission_failed = False
+        # Time and boxes of what is in the journal, where not all that was to be submitted is.
+        self._appended: dict[str, tuple[str, Boxes]] = {}
         self._read: tuple[object, list[ReviewedImage]] | None = None
         self._checks: dict[str, _Check] = {}
         self._colleagues: tuple[Sequence[Corrections], dict[str, ReviewedWorkload]] | None = None
@@ -165,13 +169,17 @@ class ReviewController:
         Returns:
             ``{"summary": text}``, or ``{"faults": [...]}`` with everything that has to be put
             right first; nothing was written then.
+
+        Raises:
+            UserError: the journal cannot be read or written; the boxes are in the database still.
         """
         self._wait_for_autosave()
         with self._lock:
             if self.submitted is not None:
                 return {"summary": self.submitted, "faults": []}
             images = self.dataset.read()
-            faults = self._all_faults(images)
+            with self._kept_for_later():
+                faults = self._all_faults(images)
             if faults:
                 self._submission_failed = True
                 return {"faults": _listed(faults, images)}
@@ -183,7 +191,7 @@ class ReviewController:
                 boxes[image.image_id], workloads[image.image_id] = check.boxes, check.workload
             so_far = self._so_far(workloads)
             for group in _by_source(images):
-                submissions.append(self._folder, self._corrections(group, boxes))
+                self._append(self._corrections(group, boxes))
             self.submitted = summarize(
                 self.assignment,
                 ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
@@ -193,6 +201,28 @@ class ReviewController:
             )
             self._on_submit(self.submitted)
             return {"summary": self.submitted, "faults": []}
+
+    def _append(self, corrections: Corrections) -> None:
+        """Add to the journal, unless an attempt that broke off later has done so already."""
+        own = self._appended
+        if all(i in own and own[i][1] == boxes for i, boxes in corrections.boxes.items()):
+            return
+        with self._kept_for_later():
+            made = artifacts.read_corrections(submissions.append(self._folder, corrections))
+        for image_id, boxes in corrections.boxes.items():
+            own[image_id] = (submission_time(made, image_id), boxes)
+
+    @contextmanager
+    def _kept_for_later(self) -> Iterator[None]:
+        """Say of an error with the journal where that is, and what to do."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            raise UserError(
+                f"The batch is not submitted: {error}. No box is lost. Put that right (free space"
+                f" on the disk, or let your account write to {self._folder.resolve()}) while this"
+                " session stays open, then press 'Submit batch' again."
+            ) from None
 
     def _wait_for_autosave(self) -> None:
         """Wait until the App has stored all edits made before now."""
@@ -209,10 +239,10 @@ class ReviewController:
         faults = []
         for image in images:
             other = known.get(image.image_id)
-            if (
-                other is not None
-                and submission_time(other, image.image_id) != image.shown.item.base
-            ):
+            mine = {image.shown.item.base}
+            if image.image_id in self._appended:
+                mine.add(self._appended[image.image_id][0])
+            if other is not None and submission_time(other, image.image_id) not in mine:
                 message = (
                     f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
                     f" this session and start 'boxloop review {self.assignment.batch}' again"
@@ -254,6 +284,8 @@ class ReviewController:
             seconds=seconds,
             finished=submissions.timestamp(),
             versions=dict(self._versions),
+            digests={i: item.image.digest for i, item in items.items()},
+            classes=self.assignment.classes,
         )
 
     # --- workload ---------------------------------------------------------------------------------

@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
-from boxloop.files import write_text
 from boxloop.params import Params
 from boxloop.review.fiftyone.addresses import (
     choose_password,
@@ -33,13 +31,18 @@ from boxloop.review.fiftyone.addresses import (
 from boxloop.review.fiftyone.app_process import AppProcess, app_environment, bind
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.controller import KIND
-from boxloop.review.fiftyone.file_lock import lock
+from boxloop.review.fiftyone.database_name import database_name
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
-from boxloop.review.fiftyone.session_inputs import ReviewRequest, display_files, read_assignment
+from boxloop.review.fiftyone.session_inputs import (
+    ReviewRequest,
+    display_files,
+    read_assignment,
+    require_same_pixels,
+)
 from boxloop.review.fiftyone.session_registry import Session, claim
-from boxloop.review.people import read_submissions
+from boxloop.review.people import read_submissions, submission_notes
 
 DEFAULT_PORT = 5151
 Say = Callable[[str], object]
@@ -91,6 +94,10 @@ def review(
     if key is None:
         say("No batch waits for review. Next: dvc repro")
         return
+    if paths.proposals(key).exists():
+        offered = artifacts.read_proposals(paths.proposals(key))
+        for note in submission_notes(paths, params.iterations, offered):
+            say(f"Take note: {note}.")
     request = ReviewRequest(key, name, part, redo)
     keys = Keys.make(choose_password(host))
     summary = _run_session(
@@ -146,12 +153,14 @@ def _run_session(
         with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
+            require_same_pixels(paths, assignment)
+            name = database_name(paths, say)
             with open_database(paths.state) as uri, bind(port or DEFAULT_PORT, host) as server:
                 spec["port"], spec["socket"] = server.getsockname()[1], server.fileno()
                 if port is not None and spec["port"] != port:
                     say(f"Port {port} is in use; {spec['port']} is used instead.")
                 log = paths.state / f"app-{request.batch}-{spec['port']}.log"
-                env = app_environment(os.environ, uri=uri, database=_database_name(paths))
+                env = app_environment(os.environ, uri=uri, database=name)
                 with AppProcess(spec, keys, env, log) as app:
                     page = page_address(host, spec["port"], app.wait_for_start())
                     publish(page)  # others learn where it is, but not the key
@@ -242,12 +251,3 @@ def _open_browser(url: str) -> None:
     ):
         return  # no screen: a text browser would take the terminal over
     threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-
-
-def _database_name(paths: CampaignPaths) -> str:
-    """Return the campaign's name in a MongoDB, which outlasts a move."""
-    path = paths.state / "id"
-    with lock(paths.state / "id.lock"):
-        if not path.exists():
-            write_text(path, f"boxloop_{uuid4().hex[:12]}\n")
-    return path.read_text(encoding="utf-8").strip()

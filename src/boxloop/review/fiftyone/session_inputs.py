@@ -15,7 +15,7 @@ from boxloop.core.types import Corrections, ImageRef
 from boxloop.core.workload import BatchWorkload, account
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
-from boxloop.files import atomic_path
+from boxloop.files import atomic_path, file_digest
 from boxloop.params import FITTED, Params
 from boxloop.review.fiftyone.assignment import Assignment, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
@@ -48,7 +48,7 @@ class SubmissionCache:
         """Return all submissions, oldest first: the same list while no file has changed."""
         folders = [*self._paths.journals, self._paths.corrections("_").parent]
         found = [path for folder in folders for path in submissions.submission_files(folder)]
-        files = [(path, *_stamp(path)) for path in found]
+        files = [(path, *_stamp(path)) for path in (*found, self._paths.images)]
         if files != self._files:
             self._submissions, self._files = read_submissions(self._paths, self._batches), files
         return self._submissions
@@ -79,11 +79,15 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     proposals, image_set = artifacts.read_proposals(path), artifacts.read_images(paths.images)
     refs = artifacts.subset_of(image_set, list(proposals.boxes), path)
     images = {ref.id: ref for ref in refs}
+    submitted = submissions.latest(read_submissions(paths, params.iterations))
+    if request.redo:  # what does not count any more can be opened all the same
+        everything = read_submissions(paths, params.iterations, all_=True)
+        submitted = {**submissions.latest(everything), **submitted}
     assignment = assign(
         proposals,
         images,
         image_set.classes,
-        submissions.latest(read_submissions(paths, params.iterations)),
+        submitted,
         score_threshold=shown_from(params.review, proposals, path),
         reviewer=request.reviewer,
         part=Part.parse(request.part),
@@ -158,6 +162,21 @@ def display_files(paths: CampaignPaths, assignment: Assignment) -> Mapping[str, 
         ArtifactError: an image's file is gone.
     """
     return {item.image.id: _display_file(paths, item.image) for item in assignment.items}
+
+
+def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
+    """Refuse images whose files have changed since the dataset was read.
+
+    Raises:
+        ArtifactError: one has; labels of what is there now would be taken for those of what was.
+    """
+    for item in assignment.items:
+        path = paths.root / item.image.path
+        if file_digest(path) != item.image.digest:
+            raise ArtifactError(
+                f"{path} (image {item.image.id}) has changed since 'boxloop dataset' read it: run"
+                " 'dvc repro', then review it"
+            )
 
 
 def _display_file(paths: CampaignPaths, image: ImageRef) -> Path:

@@ -72,7 +72,8 @@
   }
 
   // --- the server --------------------------------------------------------------------------------
-  const store = { overview: null, error: null, busy: null, listeners: new Set() };
+  // An error is gone once the server answers; a failure of what a person did stays until dismissed.
+  const store = { overview: null, error: null, failure: null, busy: null, listeners: new Set() };
   const set = (change) => {
     Object.assign(store, change);
     store.listeners.forEach((listener) => listener({}));
@@ -112,11 +113,13 @@
 
   async function act(name, work) {
     if (store.busy) return;
-    set({ busy: name, error: null });
+    set({ busy: name, failure: null });
     try {
       await work();
     } catch (error) {
-      set({ error: error.message });
+      set({ failure: error instanceof Sentence ? error.message
+        : `That did not work (${error.message}). Your saved work is kept: try again, or type`
+          + " 'boxloop review' again in the terminal." });
     } finally {
       set({ busy: null });
     }
@@ -156,10 +159,23 @@
     else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
+  // A list of classes keeps the focus after a choice from it. Nobody types there then, until
+  // something is clicked or another key is pressed.
+  let chosen = false;
+  document.addEventListener("pointerdown", (event) => { // the list takes this for the choice
+    chosen = Boolean(event.target.closest?.("[role=option]"));
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    const list = event.target;
+    if (event.key === "Enter" && list.getAttribute?.("aria-activedescendant")) chosen = true;
+    else if (event.key.toLowerCase() !== KEY) chosen = false;
+  }, true);
+
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== KEY || event.ctrlKey || event.metaKey || event.altKey) return;
     const field = event.target.closest?.("input, textarea, select, [contenteditable=true]");
-    if (field || !openSample() || store.overview?.submitted) return;
+    const typing = field && !(chosen && field.getAttribute("role") === "combobox");
+    if (typing || !openSample() || store.overview?.submitted) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     done();
@@ -345,7 +361,7 @@
       if (!store.overview) refresh();
       return () => store.listeners.delete(rerender);
     }, []);
-    const { overview, error } = store;
+    const { overview, error, failure } = store;
     let body = h("div", null, "One moment ...");
     if (overview?.submitted) {
       body = h("div", { "data-boxloop": "submitted" },
@@ -362,6 +378,12 @@
     return h("div", { style: box, "data-boxloop": "panel" },
       h("div", { style: { fontSize: 17, fontWeight: 700, marginBottom: 6 } }, title),
       error && h("div", { "data-boxloop": "error", style: { color: "#e5484d", margin: "8px 0" } }, error),
+      failure && h("div", { "data-boxloop": "failure", role: "alert", style: { border: "2px solid #e5484d",
+        borderRadius: 4, padding: "8px 10px", margin: "8px 0", overflowWrap: "anywhere" } }, failure,
+      h("div", null, h("a", {
+        href: "#", "data-boxloop": "dismiss", style: { color: "#ff6d04", textDecoration: "underline" },
+        onClick: (event) => { event.preventDefault(); set({ failure: null }); },
+      }, "Dismiss"))),
       body);
   }
 

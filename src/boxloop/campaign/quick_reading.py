@@ -1,0 +1,59 @@
+"""Read files of boxes without checking every box: status has to answer at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from boxloop.campaign.screening import Claim
+from boxloop.campaign.submissions import parse_time
+from boxloop.errors import ArtifactError
+from boxloop.files import read_json
+
+
+def read_boxes(path: Path, kind: str) -> dict[str, Any]:
+    """Read a file of boxes, checked less than its own stage does."""
+    content = read_json(path)
+    wanted = f"boxloop/{kind}@1"
+    if not isinstance(content, dict) or content.get("format") != wanted:
+        raise ArtifactError(f"{path} is not a file of format {wanted}")
+    boxes = content.get("boxes")
+    if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
+        raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
+    return content
+
+
+def read_times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
+    """Read corrections, and when people submitted each image."""
+    content = read_boxes(path, "corrections")
+    finished, submitted = content.get("finished"), content.get("submitted", {})
+    try:
+        moments = {i: submitted.get(i, finished) for i in content["boxes"]}
+        times = {i: parse_time(text) for i, text in moments.items() if text is not None}
+    except (AttributeError, TypeError, ValueError):
+        raise ArtifactError(f"{path}, at finished or submitted: must hold times") from None
+    return content, times
+
+
+def read_claims(path: Path) -> list[Claim]:
+    """Read what a submission labels."""
+    content, times = read_times(path)
+    try:
+        digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
+        return [
+            Claim(
+                path,
+                image_id,
+                str(content["batch"]),
+                when,
+                {row["label"] for row in content["boxes"][image_id]},
+                content["boxes"][image_id],
+                digests.get(image_id, ""),
+                classes,
+                content["versions"].get("boxloop", ""),
+            )
+            for image_id, when in times.items()
+        ]
+    except (AttributeError, KeyError, TypeError):
+        raise ArtifactError(f"{path} is not as boxloop writes submissions") from None

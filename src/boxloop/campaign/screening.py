@@ -1,0 +1,292 @@
+"""Screen submissions: which of people's labels count for the images and classes of today.
+
+A submission says of which pixels it is, and which classes its reviewer could choose from; those of
+older versions say neither, and count by the image's name alone. What does not fit stays in its
+file, is said, and is left out, so that its images wait for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+from boxloop import __version__
+from boxloop.campaign import submissions
+from boxloop.core.types import Corrections, ImageSet, Proposals
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a file holds the labels of one image.
+
+    Attributes:
+        file: of the submission.
+        image_id: of the image, by its name then.
+        batch: of the submission.
+        when: it was submitted.
+        labels: classes of its boxes.
+        content: the boxes, to be compared with others'.
+        digest: of the image's file then; empty where it is not told.
+        classes: those that could be chosen; empty where it is not told.
+        boxloop: the version that wrote it; empty where it is not told.
+        in_journal: whether people submitted it so; files that DVC restored may have been edited.
+    """
+
+    file: Path
+    image_id: str
+    batch: str
+    when: datetime
+    labels: Collection[str]
+    content: object
+    digest: str = ""
+    classes: tuple[str, ...] = ()
+    boxloop: str = ""
+    in_journal: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What of the claims counts.
+
+    Attributes:
+        dropped: (file, image) of those that do not.
+        renamed: today's id by (file, image), of images that have another name now.
+        notes: what people should know, one sentence each.
+    """
+
+    dropped: frozenset[tuple[Path, str]]
+    renamed: Mapping[tuple[Path, str], str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """The submissions that count, as far as they do, oldest first; and what people should know."""
+
+    submissions: list[Corrections]
+    notes: tuple[str, ...]
+
+
+def read(
+    journals: Iterable[Path],
+    restored: Iterable[Path],
+    images: ImageSet,
+    batch: Proposals | None = None,
+    *,
+    all_: bool = False,
+) -> Screened:
+    """Read what people submitted, and screen it; see :func:`judge`.
+
+    Args:
+        journals: the folders of submissions.
+        restored: corrections that DVC brought back, which count as submissions.
+        images: of today, with today's classes.
+        batch: the one to speak of; all unless given.
+        all_: whether to return what does not count, too.
+
+    Raises:
+        ArtifactError: a file is damaged; names it and the way out.
+    """
+    journal = submissions.read_files(*journals)
+    brought = submissions.read_restored(restored)
+    return screen(journal, brought, images, batch, all_=all_)
+
+
+def screen(
+    journal: Sequence[tuple[Path, Corrections]],
+    restored: Sequence[tuple[Path, Corrections]],
+    images: ImageSet,
+    batch: Proposals | None = None,
+    *,
+    all_: bool = False,
+) -> Screened:
+    """Screen submissions, each with its file; see :func:`judge` and :func:`read`."""
+    claims = [
+        *chain.from_iterable(_claims(file, item, True) for file, item in journal),
+        *chain.from_iterable(_claims(file, item, False) for file, item in restored),
+    ]
+    verdict = judge(claims, images, batch)
+    dropped = frozenset() if all_ else verdict.dropped
+    found = [
+        part
+        for file, item in (*journal, *restored)  # edited by hand, a restored one is the newer
+        if (part := _apply(file, item, dropped, verdict.renamed)) is not None
+    ]
+    return Screened(found, verdict.notes)
+
+
+def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = None) -> Verdict:
+    """Judge which labels count for the images and classes of today.
+
+    - Labels of other pixels than an image has now never count for it. Where its file has another
+      name now, they count under that one.
+    - Of each image the newest counts, as ever. Where it names a class that there is no more, or two
+      submissions of the very same time differ, none does.
+    - Where a class is new since, or a newer boxloop wrote the file, they count, and it is said.
+
+    Args:
+        claims: of all submissions.
+        images: of today, with today's classes.
+        batch: the one to speak of; all unless given.
+    """
+    return _Judging(images, batch).judge(claims)
+
+
+class _Judging:
+    """Go through the images, and collect what is to be said by file."""
+
+    def __init__(self, images: ImageSet, batch: Proposals | None) -> None:
+        self._now = {image.id: image.digest for image in images.images}
+        self._classes, self._batch = images.classes, batch
+        self._dropped: set[tuple[Path, str]] = set()
+        self._said: dict[tuple[str, Path, str, str], list[str]] = {}
+
+    def judge(self, claims: Sequence[Claim]) -> Verdict:
+        renamed = self._find_renamed(claims)
+        by_image: dict[str, list[Claim]] = {}
+        for claim in claims:
+            today = renamed.get((claim.file, claim.image_id), claim.image_id)
+            by_image.setdefault(today, []).append(claim)
+        for image_id, own in by_image.items():
+            if image_id in self._now:
+                self._judge_image(image_id, own)
+            elif self._batch is None:
+                self._say(own[-1], "gone", "", image_id)
+        notes = [
+            _SENTENCES[kind].format(file=file, images=_name(ids), what=what, batch=batch)
+            for (kind, file, what, batch), ids in self._said.items()
+        ]
+        return Verdict(frozenset(self._dropped), renamed, tuple(notes))
+
+    def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
+        """Find the images that nobody labeled by their name of today, of the very same bytes."""
+        known = {claim.image_id for claim in claims}
+        free: dict[str, str] = {}
+        for image_id, digest in self._now.items():
+            if image_id not in known:
+                free.setdefault(digest, image_id)
+        return {
+            (claim.file, claim.image_id): free[claim.digest]
+            for claim in claims
+            if claim.image_id not in self._now and claim.digest in free
+        }
+
+    def _judge_image(self, image_id: str, claims: Sequence[Claim]) -> None:
+        fitting = [c for c in claims if c.digest in ("", self._now[image_id])]
+        newest = max((c.when for c in fitting), default=None)
+        for claim in claims:
+            if claim.digest not in ("", self._now[image_id]):
+                self._drop(claim)
+                if newest is None or claim.when > newest:
+                    self._say(claim, "pixels", "", image_id)
+        if newest is None:
+            return
+        counting = [c for c in fitting if c.when == newest]
+        rivals = [c for c in counting if c.in_journal]
+        unknown = sorted({label for c in counting for label in c.labels} - set(self._classes))
+        if any(other.content != rivals[0].content for other in rivals[1:]):
+            others = ", ".join(str(c.file) for c in rivals[:-1])
+            self._say(rivals[-1], "conflict", others, image_id)
+        elif unknown:
+            self._say(counting[-1], "unknown", f"'{unknown[0]}'", image_id)
+        else:
+            self._look_at(counting[-1], image_id)
+            return
+        for claim in fitting:
+            self._drop(claim)
+
+    def _look_at(self, claim: Claim, image_id: str) -> None:
+        """Say what is odd about labels that count."""
+        if claim.image_id != image_id:
+            self._say(claim, "renamed", "", image_id, f"{image_id} (then {claim.image_id})")
+        if claim.classes:
+            added = [f"'{name}'" for name in self._classes if name not in claim.classes]
+            if added:
+                self._say(claim, "classes", ", ".join(added), image_id)
+        if _is_newer(claim.boxloop):
+            self._say(claim, "version", claim.boxloop, image_id)
+
+    def _drop(self, claim: Claim) -> None:
+        self._dropped.add((claim.file, claim.image_id))
+
+    def _say(self, claim: Claim, kind: str, what: str, image_id: str, name: str = "") -> None:
+        if self._batch is None or image_id in self._batch.boxes:
+            batch = claim.batch if self._batch is None else self._batch.batch
+            self._said.setdefault((kind, claim.file, what, batch), []).append(name or image_id)
+
+
+_SENTENCES = {
+    "pixels": "{file} labels other pixels than are now in {images}, and does not count there: bring"
+    " back what was labeled, or label it anew ('boxloop review {batch}'; with --redo it opens with"
+    " those labels)",
+    "conflict": "{file} and {what} are of the very same time and differ about {images}, so neither"
+    " counts there: move the wrong one out of that folder, or decide by 'boxloop review {batch}"
+    " --redo'",
+    "unknown": "{file} uses {what}, which is no class of this campaign now, and does not count for"
+    " {images}: list that class again, or label it anew ('boxloop review {batch}'; with --redo it"
+    " opens with those labels)",
+    "classes": "{file} is from when {what} could not be chosen, and counts all the same: look for"
+    " such objects in {images} ('boxloop review {batch} --redo')",
+    "version": "{file} was written by boxloop {what}, newer than this one, and counts for {images}:"
+    " install that version where it matters",
+    "gone": "{file} labels {images}, not among the dataset's images now: the labels are kept, and"
+    " count again once the image is back",
+    "renamed": "{file} counts for {images}, because the files are the same",
+}
+
+
+def _name(image_ids: Sequence[str]) -> str:
+    if len(image_ids) == 1:
+        return f"image {image_ids[0]}"
+    more = ", ..." if len(image_ids) > _MOST_NAMED else ""
+    return f"{len(image_ids)} images ({', '.join(image_ids[:_MOST_NAMED])}{more})"
+
+
+def _is_newer(version: str) -> bool:
+    numbers = [part for part in version.split(".")[:3] if part.isdecimal() and len(part) < 9]
+    own = [int(part) for part in __version__.split(".")[:3] if part.isdecimal()]
+    return bool(numbers) and [int(part) for part in numbers] > own
+
+
+def _claims(file: Path, item: Corrections, in_journal: bool) -> Iterable[Claim]:
+    for image_id, boxes in item.boxes.items():
+        yield Claim(
+            file,
+            image_id,
+            item.batch,
+            submissions.submitted_at(item, image_id),
+            set(boxes.labels.tolist()),
+            boxes,
+            item.digests.get(image_id, ""),
+            item.classes,
+            item.versions.get("boxloop", ""),
+            in_journal,
+        )
+
+
+def _apply(
+    file: Path,
+    item: Corrections,
+    dropped: Collection[tuple[Path, str]],
+    renamed: Mapping[tuple[Path, str], str],
+) -> Corrections | None:
+    """Return the part of a submission that counts, under today's names; None where none does."""
+    kept = [i for i in item.boxes if (file, i) not in dropped]
+    if not kept:
+        return None
+    found = item if len(kept) == len(item.boxes) else submissions.part(item, kept)
+    names = {i: renamed[file, i] for i in kept if (file, i) in renamed}
+    if not names:
+        return found
+
+    def by_today(table: Mapping[str, object]) -> dict[str, object]:
+        return {names.get(image_id, image_id): value for image_id, value in table.items()}
+
+    fields = {k: by_today(getattr(found, k)) for k in ("boxes", "seconds", "submitted", "digests")}
+    offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]
+    return replace(found, proposals=offered, **fields)  # type: ignore[arg-type]
