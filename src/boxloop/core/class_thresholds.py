@@ -1,9 +1,9 @@
 """Choose a score threshold per class for a detector that leaves the loop.
 
 Judged, as the review's thresholds are, by proposals for images that their detector had not seen
-(:mod:`boxloop.core.evidence`): the newest evidence counts most, and where there is little of it the
-choice stays near the prior. Classes are judged apart, so a proposal of the wrong class counts as one
-to remove and an object to draw, which is what it costs in the paper's model.
+(:mod:`boxloop.core.evidence`): the newest evidence counts most, and where there is little of it
+the choice stays near the prior. Classes are judged apart, so a proposal of the wrong class counts
+as one to remove and an object to draw, which is what it costs in the paper's model.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
-from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.models.detectors.base import Detector
 from boxloop.models.detectors.postprocess import to_boxes
@@ -141,6 +140,9 @@ class _Graph(nn.Module):
 
 class _OneImage(nn.Module):
     """Normalises and pads one image, whose size stays open in the graph."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, normalize: Any) -> None:
         super().__init__()

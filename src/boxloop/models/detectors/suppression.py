@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torchvision.ops import batched_nms
 
@@ -51,7 +53,8 @@ def detections(
 
 def _borders(sizes: list[tuple[int, int]]) -> torch.Tensor:
     """Return (N, 4) the width and height of each image, twice."""
-    if torch.jit.is_tracing():  # for ONNX, sizes are tensors that must stay in the graph
+    tracing: Any = torch.jit
+    if tracing.is_tracing():  # for ONNX, sizes are tensors that must stay in the graph
         sides = [torch.as_tensor(side) for h, w in sizes for side in (w, h, w, h)]
         return torch.stack(sides).view(-1, 4)
     return torch.tensor([(w, h, w, h) for h, w in sizes])
