@@ -13,7 +13,7 @@ from .core.types import (
 from .core.workload import BatchWorkload, CostModel, Totals
 from .datasets import Dataset
 from .errors import BoxloopError
-from .models.delivered import Model, load_model
+from .models.detectors.delivered import Model, load_model
 from .params import Params, load_params
 from .study.api import (
     compare,

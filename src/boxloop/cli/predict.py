@@ -27,7 +27,7 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ... or mps.")] = "auto",
 ) -> None:
     """Find boxes on images with a delivered model."""
-    from boxloop.models.delivered import load_model
+    from boxloop.models.detectors.delivered import load_model
     from boxloop.pipeline.predict import predict as run
     from boxloop.terminal import reporting
 

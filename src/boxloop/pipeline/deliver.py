@@ -22,8 +22,8 @@ from boxloop.terminal import percent
 
 if TYPE_CHECKING:
     from boxloop.core.class_thresholds import ClassThreshold
-    from boxloop.models.delivered import ModelFile
     from boxloop.models.detectors.base import Detector
+    from boxloop.models.detectors.delivered import ModelFile
 
 _COMPARED = 4
 """Images that ONNX is compared with torch on."""
@@ -50,7 +50,8 @@ def deliver(campaign: Campaign) -> ModelFile | None:
         params.train, paths.images, paths.labeled(labels.newest), paths.detector(labels.newest)
     )
     from boxloop import distributed
-    from boxloop.models import delivered, detectors
+    from boxloop.models import detectors
+    from boxloop.models.detectors import delivered
 
     detector, before = _kept(out, made_of, params.propose.device)
     if detector is None and campaign.share_out():
@@ -106,7 +107,8 @@ def _kept(
     out: Path, made_of: Mapping[str, str], device: str
 ) -> tuple[Detector | None, ModelFile | None]:
     """Load the detector that was delivered before, where a training would make it again."""
-    from boxloop.models import delivered, detectors
+    from boxloop.models import detectors
+    from boxloop.models.detectors import delivered
 
     try:
         before = delivered.read_description(out)
@@ -135,7 +137,7 @@ def _onnx(
     detector: Detector, folder: Path, refs: Sequence[ImageRef], floor: float
 ) -> tuple[str | None, str | None]:
     """Write the ONNX file; return its digest, or why there is none."""
-    from boxloop.models.delivered import ONNX
+    from boxloop.models.detectors.delivered import ONNX
     from boxloop.models.detectors.onnx_export import export
 
     path = folder / ONNX

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from boxloop import __version__
 from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
 from boxloop.datasets.file_listing import list_images
-from boxloop.datasets.predictions import (
+from boxloop.datasets.formats.predictions import (
     FORMATS,
     Prediction,
     write_coco,
@@ -25,7 +25,7 @@ from boxloop.files import atomic_path, require_writable
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
-    from boxloop.models.delivered import Model
+    from boxloop.models.detectors.delivered import Model
 
 _FORMAT = "boxloop/predicting@1"
 _KIND = b'"description": "found by boxloop'
@@ -70,8 +70,8 @@ def predict(
         images: files and folders.
         model: a delivered model.
         out: a JSON file (coco) or a folder (yolo, voc).
-        format_: one of :data:`boxloop.datasets.predictions.FORMATS`.
-        threshold: see :meth:`boxloop.models.delivered.Model.predict`.
+        format_: one of :data:`boxloop.datasets.formats.predictions.FORMATS`.
+        threshold: see :meth:`boxloop.models.detectors.delivered.Model.predict`.
         batch_size: images that the detector sees at once.
         report: called after each image.
 
