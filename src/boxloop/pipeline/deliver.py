@@ -34,8 +34,8 @@ def deliver(campaign: Campaign) -> ModelFile | None:
 
     It is trained as that of a next turn would be. The folder also holds thresholds by class, a card
     (README.md) and, where the architecture allows it, an ONNX file; it is replaced as a whole, and
-    the detector in it is kept while all that it was trained by stays the same. Where
-    ``track.enabled`` is set, the model goes to MLflow.
+    the detector in it is kept while all that it was trained by stays the same. It
+    goes to MLflow where ``track`` says that checkpoints do.
 
     Raises:
         UserError: nothing is labeled yet, or the folder holds what no delivery made.
@@ -189,7 +189,8 @@ def _spell(batches: Sequence[str]) -> str:
 def _track(
     campaign: Campaign, out: Path, labels: Labels, about: ModelFile, refs: Sequence[ImageRef]
 ) -> None:
-    if not campaign.params.track.enabled:
+    track = campaign.params.track
+    if not (track.enabled and track.checkpoints):
         return
     from boxloop.tracking.track_model import track_model
 
