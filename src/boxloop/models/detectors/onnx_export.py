@@ -31,6 +31,9 @@ EXTRA = "boxloop[onnx]"
 PIXELS, SCORE = 0.1, 1e-3
 """How far boxes and scores may be off from torch's."""
 
+_LONG = 100
+"""Boxes of an image from which on some may have been cut off for their number."""
+
 _OPSET = 17
 _OUTPUTS = ("boxes", "labels", "scores")
 
@@ -72,7 +75,9 @@ def export(
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = {image.id: run(session, model, image, score_floor) for image in images}
         wanted = model.propose(images, score_floor=score_floor, batch_size=1)
-        off = next((i for i, boxes in wanted.items() if not agree(boxes, found[i])), None)
+        off = next(
+            (i for i, boxes in wanted.items() if not agree(boxes, found[i], score_floor)), None
+        )
         reason = None if off is None else f"on image {off} it does not find what torch finds"
     except Exception as error:  # exporters raise nearly anything on what they do not know
         reason = f"{detector.name} cannot be exported: {' '.join(str(error).split())[:200]}"
@@ -98,22 +103,20 @@ def run(session: Any, detector: TorchvisionDetector, image: ImageRef, score_floo
     )
 
 
-def agree(a: Boxes, b: Boxes) -> bool:
+def agree(a: Boxes, b: Boxes, score_floor: float) -> bool:
     """Tell whether two lists hold the same boxes; of near-equal scores the order may differ.
 
-    Boxes within the tolerance of the lowest score of either may be missing in the other: they are
-    at the edge of what is kept.
+    Boxes that score within the tolerance of what is cut off may be missing in one of them: those
+    at the floor and, in a list as long as detectors make them, those at its end.
     """
-    return _covers(a, b) and _covers(b, a)
+    return _covers(a, b, score_floor) and _covers(b, a, score_floor)
 
 
-def _covers(a: Boxes, b: Boxes) -> bool:
-    """Tell whether each box of ``a`` that is not among the last ones is in ``b``."""
+def _covers(a: Boxes, b: Boxes, score_floor: float) -> bool:
+    """Tell whether each box of ``a`` that is not at the edge is in ``b``."""
     assert a.scores is not None
     assert b.scores is not None
-    if not len(a):
-        return True
-    edge = float(a.scores.min()) + SCORE
+    edge = SCORE + (float(a.scores.min()) if len(a) >= _LONG else score_floor)
     for i in np.flatnonzero(a.scores > edge):
         near = np.abs(b.xyxy - a.xyxy[i]).max(axis=1, initial=0.0) <= PIXELS
         near &= (b.labels == a.labels[i]) & (np.abs(b.scores - a.scores[i]) <= SCORE)
