@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -76,7 +77,10 @@ def deliver(campaign: Campaign) -> ModelFile | None:
     thresholds = _thresholds(campaign, labels)
     with export_folder(out, DELIVERY) as folder:
         checkpoint = folder / delivered.CHECKPOINT
-        detector.save(checkpoint, labeled_digest=made_of["labeled"])
+        if before is None:
+            detector.save(checkpoint, labeled_digest=made_of["labeled"])
+        else:  # saved again, the same weights may lie otherwise in memory and in the file
+            shutil.copyfile(out / delivered.CHECKPOINT, checkpoint)
         onnx, missing = _onnx(detector, folder, refs, params.propose.score_floor)
         about = delivered.ModelFile(
             format="boxloop/model@1",
