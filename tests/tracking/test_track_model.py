@@ -62,6 +62,7 @@ def test_a_delivered_model_is_logged_once_and_answers_through_http(
     about = pipeline.deliver(campaign)
     assert about is not None
     pipeline.deliver(campaign)  # changes nothing
+    assert store_uri.URI_VARIABLE not in os.environ
     client = client_of(paths)
     experiment = client.get_experiment_by_name("boxloop").experiment_id
     (run,) = client.search_runs([experiment], f"tags.`{DELIVERED_TAG}` = 'true'")

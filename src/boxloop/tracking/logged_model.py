@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,7 @@ from boxloop import __version__
 NAME = "detector"
 """Of the logged model in its run."""
 
+_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _SERVED = Path(__file__).with_name("served_model.py")
 _NEEDED = ("torch", "torchvision", "timm", "numpy", "pillow", "mlflow")
 
@@ -34,7 +37,8 @@ def log_model(uri: str, run_id: str, folder: Path, example: bytes) -> str:
     import mlflow
 
     image = base64.b64encode(example).decode()
-    with _store(uri), mlflow.start_run(run_id=run_id):
+    with _store(uri), mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks for type hints in place of the signature
         logged = mlflow.pyfunc.log_model(
             name=NAME,
             python_model=str(_SERVED),
@@ -95,6 +99,8 @@ def _store(uri: str) -> Iterator[None]:
     import mlflow
 
     before = (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    # MLflow writes there what it is told, and from then on it would look like the user's.
+    environment = {name: os.environ.get(name) for name in _VARIABLES}
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
@@ -102,3 +108,8 @@ def _store(uri: str) -> Iterator[None]:
     finally:
         mlflow.set_tracking_uri(before[0])
         mlflow.set_registry_uri(before[1])
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
