@@ -59,6 +59,7 @@ def test_a_delivered_model_is_logged_once_and_answers_through_http(
     monkeypatch.chdir(workspace)
     campaign = campaign_in(workspace)
     paths = campaign.paths
+    track_all(paths, campaign.params)
     about = pipeline.deliver(campaign)
     assert about is not None
     pipeline.deliver(campaign)  # changes nothing
