@@ -27,6 +27,7 @@ FUNCTIONS = (
     "compare",
     "workload",
     "simulate",
+    "load_model",
     "load_params",
 )
 

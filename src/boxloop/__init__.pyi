@@ -13,6 +13,7 @@ from .core.types import (
 from .core.workload import BatchWorkload, CostModel, Totals
 from .datasets import Dataset
 from .errors import BoxloopError
+from .models.detectors.delivered import Model, load_model
 from .params import Params, load_params
 from .study.api import (
     compare,
@@ -41,6 +42,7 @@ __all__ = [
     "ImageSet",
     "LabeledSet",
     "Ledger",
+    "Model",
     "Ordering",
     "Params",
     "Proposals",
@@ -49,6 +51,7 @@ __all__ = [
     "compare",
     "extract_features",
     "load_dataset",
+    "load_model",
     "load_params",
     "order",
     "plan_batches",

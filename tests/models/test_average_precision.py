@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.core.types import Boxes
-from boxloop.models.average_precision import average_precision, voc_average_precision
+from boxloop.models.average_precision import (
+    average_precision,
+    average_precision_by_class,
+    voc_average_precision,
+)
 from builders import CLASSES, any_boxes, boxes, proposed
 
 # --- COCO ---
@@ -32,6 +36,16 @@ def test_a_loose_box_counts_up_to_its_iou():
     result = average_precision(found, final)
     assert (result["map_50"], result["map_75"]) == (pytest.approx(1), pytest.approx(1))
     assert result["map"] == pytest.approx(6 / 10)  # 0.50 ... 0.75 of ten thresholds
+
+
+def test_the_mean_over_the_classes_is_the_map():
+    final = {"a": boxes(("cat", 0, 0, 10, 10), ("dog", 20, 0, 30, 10))}
+    found = {"a": proposed(("cat", 0, 0, 10, 7.7, 0.9), ("dog", 50, 0, 60, 10, 0.8))}
+    by_class = average_precision_by_class(found, final)
+    assert by_class["cat"] == {"ap": pytest.approx(6 / 10), "ap_50": pytest.approx(1)}
+    assert by_class["dog"] == {"ap": 0, "ap_50": 0}
+    assert average_precision(found, final)["map"] == pytest.approx(3 / 10)
+    assert average_precision_by_class(found, {"a": Boxes.empty()}) == {}
 
 
 def test_each_iou_has_its_own_name():

@@ -179,3 +179,13 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
     assert {k: b.xyxy.tolist() for k, b in after.boxes.items()} == {
         k: b.xyxy.tolist() for k, b in before.boxes.items()
     }
+
+
+@pytest.mark.slow
+def test_the_model_is_a_stage_that_a_plain_run_leaves_out(campaign):
+    assert not (campaign / "model").exists()
+    assert "Running stage 'deliver/dvc.yaml:deliver'" in repro(campaign, "deliver/dvc.yaml").stdout
+    about = json.loads((campaign / "model" / "model.json").read_text())
+    assert (about["images"], about["batches"]) == (24, ["b00", "b01", "b02"])
+    assert "up to date" in repro(campaign, "deliver/dvc.yaml").stdout
+    assert "up to date" in repro(campaign).stdout

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,45 +12,8 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import ImageSet
 from boxloop.params import Params
+from builders_counting import FOREIGN, done
 from builders_detectors import CLASSES, drawn
-
-FOREIGN = '''
-"""Counts its trainings in a file; proposes the same box everywhere."""
-from dataclasses import replace
-from pathlib import Path
-
-from boxloop.core.training_log import TrainingLog
-from boxloop.core.types import Boxes
-from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
-
-def count(what):
-    with open("done.txt", "a") as file:
-        print(what, file=file)
-
-class Detector:
-    name = "counting"
-    def __init__(self, classes):
-        self.classes = classes
-    def train(self, labeled, images, params, progress=None):
-        count("trained")
-        return replace(TrainingLog.of_nothing(), steps=1, images=len(labeled))
-    def propose(self, images, *, score_floor, batch_size, progress=None):
-        count("proposed")
-        row = Boxes.build([[1, 1, 20, 20]], [self.classes[0]], [0.9], prefix="p")
-        return {image.id: row for image in images}
-    def save(self, path, *, labeled_digest):
-        content = (self.name, self.classes, (0, 0), labeled_digest, "none", 1)
-        write_detector(path, DetectorCheckpoint(*content))
-
-class Factory:
-    name = "counting"
-    def create(self, params, classes):
-        return Detector(classes)
-    def restore(self, checkpoint, device, params=None):
-        return Detector(checkpoint.classes)
-
-FACTORY = Factory()
-'''
 
 
 @pytest.fixture
@@ -85,14 +47,6 @@ def begun(tmp_path, monkeypatch):
     pipeline.learn(campaign, "b00")
     pipeline.finish(campaign, "b00")
     return with_
-
-
-def done():
-    """What the detector has done since this was asked last."""
-    path = Path("done.txt")
-    lines = path.read_text().split() if path.exists() else []
-    path.unlink(missing_ok=True)
-    return lines
 
 
 def test_a_turn_learns_and_is_finished(begun):

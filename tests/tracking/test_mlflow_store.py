@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -108,11 +109,60 @@ def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:
         track_all(paths, params)
 
 
-def test_a_folder_that_moved_keeps_its_runs_and_says_where_artifacts_go(workspace: Path) -> None:
+def addresses(paths: CampaignPaths) -> list[str]:
+    """All addresses of artifacts in a store."""
+    parents, children = runs_of(paths)
+    experiment = client_of(paths).get_experiment_by_name("boxloop")
+    return [experiment.artifact_location, *(run.info.artifact_uri for run in parents + children)]
+
+
+def test_a_folder_that_moved_keeps_its_runs_and_their_files(workspace: Path) -> None:
     params = small_params(1)
     track_all(build_campaign(workspace, params), params)
-    moved = workspace.rename(workspace.with_name("moved"))
+    moved = workspace.rename(workspace.with_name("moved away"))  # with a blank, which is quoted
     paths, said = CampaignPaths(moved), list[str]()
-    track(paths, params, "b00", paths.tracked("b00"), say=said.append)
+    for _ in range(2):
+        track(paths, params, "b00", paths.tracked("b00"), say=said.append)
+    assert len([line for line in said if "was moved or copied" in line]) == 1
     assert len(runs_of(paths)[1]) == 1
-    assert any("keeps its artifacts in" in line and "campaign/mlartifacts" in line for line in said)
+    assert {a.startswith((moved / "mlartifacts").as_uri()) for a in addresses(paths)} == {True}
+    (child,) = runs_of(paths)[1]
+    file = client_of(paths).download_artifacts(
+        child.info.run_id, "record/b00.json", str(workspace.parent)
+    )
+    assert Path(file).read_bytes() in {p.read_bytes() for p in moved.rglob("data/*/b00.json")}
+
+
+def test_a_copy_writes_to_its_own_folder_and_leaves_the_first_alone(workspace: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(workspace, params)
+    track_all(paths, params, ["b00"])
+    copy = CampaignPaths(workspace.with_name("copy"))
+    shutil.copytree(workspace, copy.root)
+    before = {p: p.read_bytes() for p in workspace.rglob("*") if p.is_file()}
+    track_all(copy, params)
+    assert {p: p.read_bytes() for p in workspace.rglob("*") if p.is_file()} == before
+    assert all(a.startswith((copy.root / "mlartifacts").as_uri()) for a in addresses(copy))
+    (last,) = [run for run in runs_of(copy)[1] if run.info.run_name == "b01"]
+    assert list((copy.root / "mlartifacts").glob(f"{last.info.run_id}/**/b01.pt"))
+
+
+def test_files_that_are_only_at_the_old_place_are_still_found(workspace: Path) -> None:
+    params = small_params(1)
+    track_all(build_campaign(workspace, params), params)
+    copy = CampaignPaths(workspace.with_name("copy"))
+    shutil.copytree(workspace, copy.root, ignore=shutil.ignore_patterns("mlartifacts"))
+    track_all(copy, params)
+    where = addresses(copy)[0]
+    assert where == (copy.root / "mlartifacts").as_uri()
+    (child,) = runs_of(copy)[1]
+    assert child.info.artifact_uri.startswith((workspace / "mlartifacts").as_uri())
+
+
+def test_artifacts_that_somebody_put_elsewhere_stay_there(workspace: Path) -> None:
+    params = small_params(1)
+    paths = build_campaign(workspace, params)
+    elsewhere = (workspace.parent / "a-share").as_uri()
+    client_of(paths).create_experiment("boxloop", elsewhere)
+    track_all(paths, params)
+    assert all(address.startswith(elsewhere) for address in addresses(paths))

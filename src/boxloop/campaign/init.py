@@ -17,7 +17,7 @@ from boxloop.errors import ParamsError, UserError
 from boxloop.files import write_text
 from boxloop.params import Params, apply_override, chain, check, read_yaml
 
-_FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+_FILES = ("dvc.yaml", "deliver/dvc.yaml", ".gitignore", ".dvcignore")
 _WATCHED = {
     "review": ("score_threshold", "iou_threshold"),
     "account": ("iou_thresholds", "cost_model"),
@@ -56,6 +56,7 @@ def create(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         write_text(folder / "params.yaml", text)
+        (folder / "deliver").mkdir()
         for name in _FILES:
             shutil.copyfile(source / name, folder / name)
         _init_repositories(folder)

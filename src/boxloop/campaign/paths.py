@@ -64,6 +64,7 @@ class CampaignPaths:
     batches = _Place("data/batches")  # folder of the batches
     metrics = _Place("metrics.json")  # the campaign's numbers, for `dvc metrics`
     report = _Place("data/report")  # folder of the page, its figures and the tables behind them
+    model = _Place("model")  # folder of the delivered model
 
     batch = _Files("batches")  # the images of a batch
     labeled = _Files("labeled", ".parquet")  # a batch's labels, and which file was before it

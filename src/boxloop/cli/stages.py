@@ -292,6 +292,15 @@ def report(campaign: Campaign, turn: str, done: Any) -> None:
     print(results_text(campaign, done))
 
 
+@stage(processes=True, model="Written: folder of the model [model].")
+def deliver(campaign: Campaign, turn: str, about: Any) -> None:
+    """Train a model on everything labeled, to be used elsewhere."""
+    from boxloop.pipeline import model_text
+
+    if about is not None and _speaks():
+        print(model_text(campaign, about))
+
+
 def _speed(log: Any) -> str:
     return (
         f"from {log.initial_weights}, {log.images_per_second:.0f} images/s;"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from boxloop.errors import DatasetError
 
@@ -103,6 +103,31 @@ def probe_image(path: Path) -> Probe:
     data = read_bytes(path)
     image = _decode(data, path)
     return Probe(image.width, image.height, hashlib.sha256(data).hexdigest())
+
+
+def peek_image(path: Path) -> Probe:
+    """Return the size and digest of an image by its header, without decoding its pixels.
+
+    Raises:
+        DatasetError: the file is missing, unreadable, or no image by its header; a truncated one is
+            found when it is read.
+    """
+    data = read_bytes(path)
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            (width, height), turned = image.size, _is_turned(image)
+    except Exception:  # decoders raise nearly anything on damaged files
+        return probe_image(path)  # which says what is wrong
+    size = (height, width) if turned else (width, height)
+    return Probe(*size, hashlib.sha256(data).hexdigest())
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Tell whether EXIF turns an image by a quarter; damaged EXIF data does not."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except Exception:
+        return False
 
 
 def probe_images(

@@ -36,9 +36,43 @@ def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str,
         "map" (mean over IoU 0.50, 0.55, ..., 0.95), "map_50" and "map_75", each in [0, 1], over
         the classes that occur in ``final``; empty where ``final`` holds no box.
     """
+    curves = _curves(proposals, final)
+    if curves is None:
+        return {}
+    _, precision = curves
+    rows = {"map": precision, "map_50": precision[0], "map_75": precision[5]}
+    # Flat, so that the sums are made in pycocotools' order.
+    return {name: float(np.mean(row.ravel())) for name, row in rows.items()}
+
+
+def average_precision_by_class(
+    proposals: BoxesByImage, final: BoxesByImage
+) -> dict[str, dict[str, float]]:
+    """Compute COCO's average precision of each class that occurs in ``final``.
+
+    Returns:
+        By class, in their order: "ap" (mean over IoU 0.50 to 0.95) and "ap_50".
+    """
+    curves = _curves(proposals, final)
+    if curves is None:
+        return {}
+    labels, precision = curves
+    return {
+        label: {"ap": float(precision[..., i].mean()), "ap_50": float(precision[0, :, i].mean())}
+        for i, label in enumerate(labels)
+    }
+
+
+def _curves(
+    proposals: BoxesByImage, final: BoxesByImage
+) -> tuple[list[str], NDArray[np.float64]] | None:
+    """Return the classes in ``final`` and (10 IoUs, 101 recalls, classes) interpolated precision.
+
+    None where ``final`` holds no box.
+    """
     counts = Counter(label for boxes in final.values() for label in boxes.labels.tolist())
     if not counts:
-        return {}
+        return None
     # Imported here: only accounting needs it.
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -63,9 +97,7 @@ def average_precision(proposals: BoxesByImage, final: BoxesByImage) -> dict[str,
     # is the precision only where the first detection was right and the second one was not.
     alone = (precision == 1) & (at_second < 1)[:, None, :]
     precision = np.where(alone, 1 / (1 + np.spacing(1)), precision)
-    rows = {"map": precision, "map_50": precision[0], "map_75": precision[5]}
-    # Flat, so that the sums are made in pycocotools' order.
-    return {name: float(np.mean(row.ravel())) for name, row in rows.items()}
+    return labels, precision
 
 
 def _dataset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -294,13 +295,23 @@ class AccountParams(Section):
         return self
 
 
-class TrackParams(Section):
-    """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file."""
+with warnings.catch_warnings():
+    # Pydantic warns of a field called like a method that Python gives every abstract class.
+    warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
 
-    enabled: bool = True
-    experiment: str = "boxloop"
-    campaign: str = "campaign"
-    checkpoints: bool = True
+    class TrackParams(Section):
+        """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file.
+
+        Attributes:
+            register: name in MLflow's registry that delivered models become versions of; None
+                leaves them unregistered.
+        """
+
+        enabled: bool = True
+        experiment: str = "boxloop"
+        campaign: str = "campaign"
+        checkpoints: bool = True
+        register: str | None = None
 
 
 class ReportParams(Section):

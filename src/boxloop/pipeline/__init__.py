@@ -10,6 +10,7 @@ and then leave every file as it was. A result of None means that other processes
 libraries are imported by the stages that need them.
 """
 
+from boxloop.pipeline.deliver import deliver, model_text
 from boxloop.pipeline.preparation import batch, dataset, features, order, simnet, start
 from boxloop.pipeline.results import report, results_text
 from boxloop.pipeline.turn import (
@@ -27,10 +28,12 @@ __all__ = [
     "account",
     "batch",
     "dataset",
+    "deliver",
     "features",
     "finish",
     "learn",
     "merge",
+    "model_text",
     "order",
     "propose",
     "report",

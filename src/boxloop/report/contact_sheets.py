@@ -64,15 +64,20 @@ def draw_sheet(
         final, offered = corrections.boxes[image_id], corrections.proposals.boxes[image_id]
         proposals = offered.above(corrections.score_threshold)
         ref = images.get(image_id)
-        picture = None if ref is None else _draw_thumbnail(root / ref.path, ref, final, proposals)
+        picture = None if ref is None else draw_thumbnail(root / ref.path, ref, final, proposals)
         jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)
         thumbnails.append(Thumbnail(image_id, jpeg, width, height, len(final), len(proposals)))
     return thumbnails
 
 
-def _draw_thumbnail(
+def draw_thumbnail(
     path: Path, ref: ImageRef, final: Boxes, proposals: Boxes
 ) -> tuple[bytes, int, int] | None:
+    """Draw an image with final boxes (solid) and proposals (dashed).
+
+    Returns:
+        JPEG, width and height of the picture; None where the image cannot be read.
+    """
     try:
         image = Image.fromarray(read_image(path))
     except DatasetError:

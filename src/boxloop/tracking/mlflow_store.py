@@ -1,4 +1,4 @@
-"""The MLflow store: open it, and read and write its runs. The only module that imports mlflow."""
+"""The MLflow store: open it, and read and write its runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from boxloop.errors import TrackingError
+from boxloop.tracking.moved_store import adopt
 from boxloop.tracking.store_uri import SPECIAL, URI_VARIABLE, shown_uri, store_uri
 from boxloop.tracking.turn_record import Point
 
@@ -28,6 +29,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # The address that it prints may hold a password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -172,11 +174,12 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         with lock:
             client = MlflowClient(uri)
             found = _experiment(client, experiment, uri, workspace)
-        here = (workspace / "mlartifacts").as_uri()
-        if own and found.artifact_location != here:
+            here = (workspace / "mlartifacts").as_uri()
+            old = adopt(workspace / "mlflow.db", experiment, here) if own else None
+        if old is not None:
             say(
-                f"note: experiment '{experiment}' keeps its artifacts in {found.artifact_location},"
-                " where this folder was when it was made; another track.experiment has them here"
+                f"note: this folder was moved or copied; experiment '{experiment}' keeps its"
+                f" artifacts in mlartifacts here now, no longer in {old}"
             )
         yield Store(client, str(found.experiment_id), uri)
     except (

@@ -26,6 +26,7 @@ from boxloop.tracking.turn_record import Point, TurnRecord, progress_values, rea
 CAMPAIGN_TAG = "boxloop.campaign"
 BATCH_TAG = "boxloop.batch"
 CONTENT_TAG = "boxloop.content"
+DELIVERED_TAG = "boxloop.delivered"
 
 
 def track(
@@ -235,7 +236,7 @@ def _update_parent(
         key = child.data.tags.get(BATCH_TAG)
         if key in params.iterations:
             children[key] = child
-        else:
+        elif DELIVERED_TAG not in child.data.tags:
             # params.yaml no longer lists it.
             store.delete(child.info.run_id)
     # The last iteration's content covers all workloads before it, so its run alone shows whether

@@ -1,11 +1,14 @@
-"""Write an export's folder atomically; replace nothing but an earlier export."""
+"""Write a folder atomically; replace nothing but an earlier one of its kind, such as an export."""
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,23 +24,33 @@ MODES = ("link", "copy", "none")
 MARKER = ".boxloop-export.json"
 """The list of exported files; only these may be replaced later."""
 
+DELIVERY, PREDICTION = "delivery", "prediction"
+"""What else is written as such a folder, each with a list of its own."""
+
+_LEFTOVER_SECONDS = 3600
+
 _DISPOSABLE = ("labels.cache",)
 """What readers leave in a folder and make again: here, Ultralytics."""
 
 
 @contextmanager
-def export_folder(out: Path) -> Iterator[Path]:
+def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
     """Yield an empty folder beside ``out``, which then takes the place of ``out``.
 
     After an exception ``out`` is as it was.
 
+    Args:
+        out: a folder, new or empty or of an earlier write of the same kind.
+        what: "export", :data:`DELIVERY` or :data:`PREDICTION`; none replaces another.
+
     Raises:
-        UserError: ``out`` is a file, cannot be made, or holds what no export made.
+        UserError: ``out`` is a file, cannot be made, or holds what no such write made.
     """
-    target = Path(os.path.realpath(out))
-    _require_replaceable(out, target)
+    target, marker_name = Path(os.path.realpath(out)), _marker(what)
+    require_replaceable(out, what)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
@@ -46,10 +59,10 @@ def export_folder(out: Path) -> Iterator[Path]:
         content.mkdir()
         yield content
         made = {name: _digest(content / name) for name in _files(content)}
-        marker = json.dumps({"format": "boxloop/export@1", "files": made}, indent=1)
-        (content / MARKER).write_text(marker, encoding="utf-8")
+        marker = json.dumps({"format": f"boxloop/{what}@1", "files": made}, indent=1)
+        (content / marker_name).write_text(marker, encoding="utf-8")
         # What another program wrote meanwhile is not to be lost either.
-        _require_replaceable(out, target)
+        require_replaceable(out, what)
         if target.exists():
             target.rename(temporary / "replaced")
         content.rename(target)
@@ -87,34 +100,52 @@ def put_images(
 # --- what may be replaced -------------------------------------------------------------------------
 
 
-def _require_replaceable(out: Path, target: Path) -> None:
-    """Refuse a folder with files of others, or exported ones that were changed."""
+def require_replaceable(out: Path, what: str = "export") -> None:
+    """Refuse a folder with files of others, or written ones that were changed.
+
+    Raises:
+        UserError: it is a file, or holds what no earlier write of the kind ``what`` made.
+    """
+    target, marker = Path(os.path.realpath(out)), _marker(what)
     if not target.exists():
         return
     if not target.is_dir():
-        raise UserError(f"{out} is a file: name a new folder for the export")
+        raise UserError(f"{out} is a file: name a new folder for the {what}")
     present = _files(target)
     if not present and not any(target.iterdir()):
         return
-    if MARKER not in present:
+    if marker not in present:
         raise UserError(
-            f"{out} is not empty, and no export made what is in it: name a new folder, or empty it"
+            f"{out} is not empty, and no {what} made what is in it: name a new folder, or empty it"
         )
     try:
-        made = read_json(target / MARKER)["files"]
-        foreign = sorted(set(present) - set(made) - {MARKER, *_DISPOSABLE})
+        made = read_json(target / marker)["files"]
+        foreign = sorted(set(present) - set(made) - {marker, *_DISPOSABLE})
         changed = sorted(
-            name for name in set(present) & set(made) if made[name] != _digest(target / name)
+            name for name in set(present) & set(made) if not _is(target / name, made[name])
         )
     except (ArtifactError, KeyError, TypeError):
-        raise UserError(f"{out / MARKER} is damaged: name a new folder for the export") from None
-    for names, what in ((foreign, "is not of the last export"), (changed, "was changed since")):
+        raise UserError(f"{out / marker} is damaged: name a new folder for the {what}") from None
+    for names, fault in ((foreign, f"is not of the last {what}"), (changed, "was changed since")):
         if names:
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             raise UserError(
-                f"{out / names[0]} {what}{more}, and would be lost: move it away, or name a new"
+                f"{out / names[0]} {fault}{more}, and would be lost: move it away, or name a new"
                 " folder"
             )
+
+
+def _marker(what: str) -> str:
+    return MARKER.replace("export", what)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed writers left beside a folder; a live one is never that slow."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????"):
+        with contextlib.suppress(OSError):
+            own = {path.name for path in leftover.iterdir()} <= {"content", "replaced"}
+            if own and time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[str]:
@@ -129,3 +160,8 @@ def _files(folder: Path) -> list[str]:
 def _digest(path: Path) -> str:
     """Return the digest of a file's bytes, or the target of a link."""
     return os.readlink(path) if path.is_symlink() else file_digest(path)
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Tell whether a file is what was written; DVC may have put a link to its cache there."""
+    return digest in (_digest(path), file_digest(path) if path.is_file() else None)

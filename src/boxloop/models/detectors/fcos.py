@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS
+from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from boxloop.models.detectors.suppression import detections
@@ -166,9 +167,9 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         """
         # Output 0 stands for the background, which nothing trains: it is left out.
         scores = outputs["cls_logits"][..., 1:].sigmoid() * outputs["bbox_ctrness"].sigmoid()
-        count, classes = min(self.topk_candidates, scores[0].numel()), scores.shape[-1]
+        classes = scores.shape[-1]
         scores = scores.sqrt().flatten(1)  # (N, A * classes)
-        scores, index = scores.topk(count, dim=1)
+        scores, index = scores.topk(_topk_min(scores, self.topk_candidates, 1), dim=1)
         found = boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4))
         image, chosen = (scores > self.score_thresh).nonzero(as_tuple=True)
         return detections(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torchvision.ops import batched_nms
 
@@ -31,11 +33,14 @@ def detections(
         By image, ``boxes``, ``labels`` and ``scores``, the highest first, as torchvision's models
         return them.
     """
-    borders = torch.tensor([(w, h, w, h) for h, w in sizes], device=boxes.device, dtype=boxes.dtype)
+    borders = _borders(sizes).to(boxes)
     boxes = torch.minimum(boxes.clamp(min=0), borders[image])
     # One suppression for all: boxes of another image or class are of another group.
     classes = labels.max() + 1 if len(labels) else 1
     kept = batched_nms(boxes, scores, image * classes + labels, nms_threshold)
+    if len(sizes) == 1:
+        few = kept[:most]
+        return [{"boxes": boxes[few], "labels": labels[few], "scores": scores[few]}]
     # By image, and in each the highest score first: a stable sort leaves that order as it is.
     kept = kept[image[kept].argsort(stable=True)]
     counts = torch.bincount(image[kept], minlength=len(sizes)).tolist()
@@ -44,3 +49,12 @@ def detections(
         {"boxes": b[:most], "labels": c[:most], "scores": s[:most]}
         for b, c, s in zip(*parts, strict=True)
     ]
+
+
+def _borders(sizes: list[tuple[int, int]]) -> torch.Tensor:
+    """Return (N, 4) the width and height of each image, twice."""
+    tracing: Any = torch.jit
+    if tracing.is_tracing():  # for ONNX, sizes are tensors that must stay in the graph
+        sides = [torch.as_tensor(side) for h, w in sizes for side in (w, h, w, h)]
+        return torch.stack(sides).view(-1, 4)
+    return torch.tensor([(w, h, w, h) for h, w in sizes])

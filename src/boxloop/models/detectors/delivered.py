@@ -1,0 +1,277 @@
+"""The folder of a delivered model: what is in it, and how it finds boxes on images.
+
+``boxloop deliver`` writes it, ``boxloop predict`` and :func:`load_model` use it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from boxloop.core.types import NOTHING, Boxes, ImageRef
+from boxloop.datasets.images import Probe, peek_image, probe_images
+from boxloop.errors import ArtifactError, DatasetError, ParamsError
+from boxloop.files import file_digest, read_json
+from boxloop.models import detectors
+from boxloop.models.detectors.base import Detector
+
+DESCRIPTION, CHECKPOINT, ONNX, CARD = "model.json", "detector.pt", "model.onnx", "README.md"
+"""Names of the files in the folder."""
+
+KINDS = ("f1", "least-wt")
+"""What a threshold may be called; a number is one for all classes."""
+
+_AT_ONCE = {"cpu": 4, "cuda": 64}
+"""Batches that are proposed for in one call, by kind of device: a GPU's readers start slowly."""
+
+
+class ThresholdRow(BaseModel):
+    """The thresholds of one class, see :class:`boxloop.core.class_thresholds.ClassThreshold`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    f1: float
+    best_f1: float | None
+    least_wt: float
+    saving: float | None
+    objects: int
+
+
+class ModelFile(BaseModel):
+    """The content of ``model.json``.
+
+    Attributes:
+        format: "boxloop/model@1".
+        boxloop: version that wrote it.
+        campaign: name of the campaign.
+        detector: architecture.
+        classes: names of the classes, in the order of the model's outputs.
+        checkpoint: SHA-256 of ``detector.pt``.
+        steps: of its training.
+        batches: that it was trained on.
+        images: number of images that it was trained on.
+        boxes: number of boxes.
+        score_floor: lowest score that the thresholds, and the ONNX graph, know of.
+        iou_threshold: at which the thresholds were judged.
+        thresholds: one row per class.
+        onnx: SHA-256 of ``model.onnx``; None where there is none.
+        onnx_missing: why there is none.
+        made_of: digests of all that the training depends on, by name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["boxloop/model@1"]
+    boxloop: str
+    campaign: str
+    detector: str
+    classes: tuple[str, ...]
+    checkpoint: str
+    steps: int
+    batches: tuple[str, ...]
+    images: int
+    boxes: int
+    score_floor: float
+    iou_threshold: float
+    thresholds: tuple[ThresholdRow, ...]
+    onnx: str | None = None
+    onnx_missing: str | None = None
+    made_of: Mapping[str, str] = {}
+
+    def scores(self, threshold: str | float) -> dict[str, float]:
+        """Return from which score on boxes count, by class.
+
+        Raises:
+            ParamsError: the threshold is neither one of :data:`KINDS` nor a number from 0 to 1.
+        """
+        if threshold in KINDS:
+            name = str(threshold).replace("-", "_")
+            return {row.label: float(getattr(row, name)) for row in self.thresholds}
+        try:
+            number = float(threshold)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= 1:
+            raise ParamsError(
+                f"--threshold must be {', '.join(KINDS)} or a number from 0 to 1, got {threshold}"
+            )
+        return dict.fromkeys(self.classes, number)
+
+
+def read_description(folder: Path) -> ModelFile:
+    """Read ``model.json``.
+
+    Raises:
+        ArtifactError: the folder holds no delivered model, or a damaged one.
+    """
+    path = folder / DESCRIPTION
+    if not path.exists():
+        raise ArtifactError(
+            f"{folder} holds no delivered model: 'boxloop deliver' makes one, in the folder of a"
+            " campaign"
+        )
+    try:
+        return ModelFile.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ArtifactError(
+            f"{path}, at {place or 'its top'}: {first['msg'].lower()}; 'boxloop deliver' writes it"
+            " anew"
+        ) from None
+
+
+class Model:
+    """A delivered model, loaded.
+
+    Attributes:
+        about: the content of its ``model.json``.
+    """
+
+    def __init__(self, about: ModelFile, detector: Detector) -> None:
+        """Take over what :func:`load_model` read."""
+        self.about = about
+        self._detector = detector
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes."""
+        return self.about.classes
+
+    def predict(
+        self,
+        images: Sequence[str | Path | bytes],
+        *,
+        threshold: str | float = "f1",
+        batch_size: int = 16,
+    ) -> list[Boxes]:
+        """Find boxes on images.
+
+        Args:
+            images: files, or the bytes of files.
+            threshold: from which score on boxes count: "f1" and "least-wt" are by class and come
+                with the model; a number is for all classes.
+            batch_size: images that the detector sees at once.
+
+        Returns:
+            Scored boxes of each image, the highest score first.
+
+        Raises:
+            DatasetError: an image is missing or damaged.
+            ParamsError: there is no such threshold.
+        """
+        with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+            paths = []
+            for number, image in enumerate(images):
+                path = Path(folder, str(number)) if isinstance(image, bytes) else Path(image)
+                if isinstance(image, bytes):
+                    path.write_bytes(image)
+                paths.append(path)
+            found = []
+            for path, result in self.find(paths, threshold=threshold, batch_size=batch_size):
+                if isinstance(result, DatasetError):
+                    inside = path.parent == Path(folder)
+                    said = str(result).replace(str(path), f"image {path.name}")
+                    raise DatasetError(said if inside else str(result))
+                found.append(result[1])
+            return found
+
+    def find(
+        self, paths: Iterable[Path], *, threshold: str | float = "f1", batch_size: int = 16
+    ) -> Iterator[tuple[Path, tuple[Probe, Boxes] | DatasetError]]:
+        """Find boxes on any number of images, a few at a time.
+
+        Yields:
+            Each path, in order, with size and boxes, or what is wrong with the file.
+
+        Raises:
+            ParamsError: there is no such threshold.
+        """
+        scores, source = self.about.scores(threshold), iter(paths)
+        while some := list(islice(source, self.at_once(batch_size))):
+            yield from zip(some, self._find(some, scores, batch_size), strict=True)
+
+    def at_once(self, batch_size: int) -> int:
+        """Return how many images :meth:`find` works on together."""
+        device = getattr(getattr(self._detector, "device", None), "type", "cpu")
+        return batch_size * _AT_ONCE.get(device, 4)
+
+    def _find(
+        self, paths: Sequence[Path], scores: Mapping[str, float], batch_size: int
+    ) -> list[tuple[Probe, Boxes] | DatasetError]:
+        from boxloop.models.image_loader import prefetch
+
+        found = list(prefetch(_peek, paths))
+        floor = min(scores.values(), default=NOTHING)
+        try:
+            boxes = self._propose(paths, found, floor, batch_size)
+        except DatasetError:
+            # Which of them it was: each is decoded, and the rest is proposed for again.
+            good = [i for i, item in enumerate(found) if isinstance(item, Probe)]
+            for i, item in zip(good, probe_images([paths[i] for i in good]), strict=True):
+                found[i] = item
+            boxes = self._propose(paths, found, floor, batch_size)
+        return [
+            (item, _reach(boxes[i], scores)) if isinstance(item, Probe) else item
+            for i, item in enumerate(found)
+        ]
+
+    def _propose(
+        self,
+        paths: Sequence[Path],
+        found: Sequence[Probe | DatasetError],
+        floor: float,
+        batch_size: int,
+    ) -> dict[int, Boxes]:
+        refs = [
+            ImageRef(str(i), path.as_posix(), item.width, item.height, item.digest)
+            for i, (path, item) in enumerate(zip(paths, found, strict=True))
+            if isinstance(item, Probe)
+        ]
+        if not refs:
+            return {}
+        boxes = self._detector.propose(refs, score_floor=floor, batch_size=batch_size)
+        return {int(key): value for key, value in boxes.items()}
+
+
+def load_model(folder: str | Path, *, device: str = "auto") -> Model:
+    """Load a model that ``boxloop deliver`` wrote.
+
+    Args:
+        folder: ``model/`` of a campaign, or a copy of it.
+        device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
+
+    Raises:
+        ArtifactError: it holds no delivered model, or a damaged one.
+        ParamsError: this machine has no such device.
+    """
+    about = read_description(Path(folder))
+    checkpoint = Path(folder) / CHECKPOINT
+    if file_digest(checkpoint) != about.checkpoint:
+        raise ArtifactError(
+            f"{checkpoint} is not the checkpoint that {DESCRIPTION} beside it describes: 'boxloop"
+            " deliver' writes both anew"
+        )
+    return Model(about, detectors.load(checkpoint, device))
+
+
+def _peek(path: Path) -> Probe | DatasetError:
+    try:
+        return peek_image(path)
+    except DatasetError as error:
+        return error
+
+
+def _reach(boxes: Boxes, scores: Mapping[str, float]) -> Boxes:
+    """Return the boxes that reach the threshold of their class."""
+    least = np.array([scores[label] for label in boxes.labels.tolist()], np.float64)
+    if boxes.scores is None:
+        return boxes
+    return boxes.select((boxes.scores >= least) & (least < NOTHING))

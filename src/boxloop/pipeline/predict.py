@@ -1,0 +1,231 @@
+"""Let a delivered model find boxes on any images; go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from boxloop import __version__
+from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
+from boxloop.datasets.file_listing import list_images
+from boxloop.datasets.formats.predictions import (
+    FORMATS,
+    Prediction,
+    write_coco,
+    write_voc,
+    write_yolo,
+)
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.files import atomic_path, require_writable
+from boxloop.terminal import Report, silent
+
+if TYPE_CHECKING:
+    from boxloop.models.detectors.delivered import Model
+
+_FORMAT = "boxloop/predicting@1"
+_KIND = b'"description": "found by boxloop'
+"""By which a file of predictions is told from those of others."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of a prediction.
+
+    Attributes:
+        out: the file or folder.
+        images: number of images with boxes or without.
+        boxes: number of boxes.
+        skipped: what was wrong with each image that could not be read.
+        resumed: number of images that an earlier, killed command had done.
+    """
+
+    out: Path
+    images: int
+    boxes: int
+    skipped: tuple[str, ...]
+    resumed: int
+
+
+def predict(
+    images: Sequence[Path],
+    model: Model,
+    out: Path,
+    *,
+    format_: str = "coco",
+    threshold: str | float = "f1",
+    batch_size: int = 16,
+    report: Report = silent,
+) -> Predicted:
+    """Find boxes on images and folders of images, and write them to ``out``.
+
+    What is done is kept in a journal beside ``out``, which the same command goes on from; ``out``
+    itself is written at the end, whole. Images that cannot be read are counted and named.
+
+    Args:
+        images: files and folders.
+        model: a delivered model.
+        out: a JSON file (coco) or a folder (yolo, voc).
+        format_: one of :data:`boxloop.datasets.formats.predictions.FORMATS`.
+        threshold: see :meth:`boxloop.models.detectors.delivered.Model.predict`.
+        batch_size: images that the detector sees at once.
+        report: called after each image.
+
+    Raises:
+        ParamsError: there is no such format or threshold.
+        DatasetError: there is no image.
+        UserError: ``out`` holds something else, or cannot be written.
+    """
+    if format_ not in FORMATS:
+        raise ParamsError(f"--format must be one of {', '.join(FORMATS)}, got {format_!r}")
+    model.about.scores(threshold)
+    _require_own(out, format_)
+    root, names = find_images(images)
+    head: dict[str, Any] = {
+        "format": _FORMAT,
+        "checkpoint": model.about.checkpoint,
+        "thresholds": model.about.scores(threshold),
+        "batch": model.at_once(batch_size),
+        "root": os.path.abspath(root),
+    }
+    journal = _Journal(out.with_name(f".{out.name}.journal"), json.dumps(head), head["batch"])
+    resumed = journal.begin(names)
+    paths = (root / name for name in names[resumed:])
+    with journal.open() as file:
+        done = resumed
+        for path, found in model.find(paths, threshold=threshold, batch_size=batch_size):
+            name = names[done]
+            if isinstance(found, DatasetError):
+                item = Prediction(name, fault=str(found).removeprefix(f"{path} "))
+            else:
+                probe, boxes = found
+                item = Prediction(name, probe.width, probe.height, boxes)
+            file.write(item.to_line() + "\n")
+            done += 1
+            report(done, len(names))
+    about = (
+        f"found by boxloop {__version__}, {model.about.detector} of the campaign"
+        f" {model.about.campaign} (checkpoint {model.about.checkpoint[:12]}), from the threshold"
+        f" {threshold} on, not checked by anyone"
+    )
+    if format_ == "coco":
+        with atomic_path(out) as temporary:
+            write_coco(temporary, journal.read, model.classes, about)
+    else:
+        with export_folder(out, PREDICTION) as folder:
+            write = write_yolo if format_ == "yolo" else write_voc
+            write(folder, journal.read, model.classes, about)
+    boxes_found, skipped = 0, []
+    for item in journal.read():
+        boxes_found += len(item.boxes)
+        if item.fault is not None:
+            skipped.append(f"{item.name} {item.fault}")
+    journal.path.unlink()
+    return Predicted(out, len(names) - len(skipped), boxes_found, tuple(skipped), resumed)
+
+
+def find_images(given: Sequence[Path]) -> tuple[Path, list[str]]:
+    """List images, and the images in folders, in any depth.
+
+    Returns:
+        The folder that all lie in, and their names below it, each once, in the order given and,
+        within a folder, in natural order.
+
+    Raises:
+        DatasetError: a path does not exist, or there is no image.
+    """
+    found: list[Path] = []
+    tops = []
+    for path in given:
+        if path.is_dir():
+            found += [path / name for name in list_images(path)]
+            tops.append(path)
+        elif path.exists():
+            found.append(path)
+            tops.append(path.parent)
+        else:
+            raise DatasetError(f"{path} does not exist: name images, or folders of images")
+    if not found:
+        raise DatasetError(f"there is no image in {', '.join(map(str, given))}")
+    root = tops[0]
+    if len(set(tops)) > 1:
+        root = Path(os.path.commonpath([os.path.abspath(top) for top in tops]))
+    below = os.path.abspath(root)
+    names = (Path(os.path.relpath(os.path.abspath(path), below)).as_posix() for path in found)
+    return root, list(dict.fromkeys(names))
+
+
+def _require_own(out: Path, format_: str) -> None:
+    """Refuse to write over what no prediction made.
+
+    Raises:
+        ArtifactError: the file is of something else.
+        UserError: the folder is.
+    """
+    if format_ != "coco":
+        require_replaceable(out, PREDICTION)
+        return
+    require_writable(out)
+    if out.exists() and out.stat().st_size:
+        with out.open("rb") as file:
+            if _KIND not in file.read(100):
+                raise ArtifactError(
+                    f"{out} was not made by 'boxloop predict' and was not replaced: name another"
+                    " file to write, or move that away"
+                )
+
+
+class _Journal:
+    """A line for each finished image, beside the file that is written at the end."""
+
+    def __init__(self, path: Path, head: str, at_once: int) -> None:
+        """Keep it at ``path``; ``head`` tells what was asked, images are done ``at_once``."""
+        self.path, self._head, self._at_once = path, head, at_once
+
+    def begin(self, names: Sequence[str]) -> int:
+        """Return how many of the images are done, or begin anew where something else was asked.
+
+        A number of whole steps: which images a detector sees together is then as without a kill.
+        """
+        done = kept = size = 0
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            if file.readline() == f"{self._head}\n".encode():
+                place = size = file.tell()
+                for line in file:
+                    if line[-1:] != b"\n" or not _is_of(line, names, done):
+                        break
+                    done, place = done + 1, place + len(line)
+                    if done % self._at_once == 0 or done == len(names):
+                        kept, size = done, place
+        try:
+            if size:
+                os.truncate(self.path, size)
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.write_text(f"{self._head}\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+        return kept
+
+    def open(self) -> TextIO:
+        """Open it to add lines, each of which lasts once it is written."""
+        return self.path.open("a", encoding="utf-8", buffering=1)
+
+    def read(self) -> Iterator[Prediction]:
+        """Read it from its beginning."""
+        with self.path.open(encoding="utf-8") as file:
+            next(file)
+            for line in file:
+                yield Prediction.of_line(line)
+
+
+def _is_of(line: bytes, names: Sequence[str], place: int) -> bool:
+    try:
+        name = Prediction.of_line(line.decode("utf-8")).name
+    except ValueError:
+        return False
+    return place < len(names) and name == names[place]

@@ -1,0 +1,148 @@
+"""The back door: a model of everything labeled, written whole or not at all."""
+
+import json
+import sys
+
+import pytest
+
+from boxloop import pipeline
+from boxloop.campaign import artifacts
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import ArtifactError, UserError
+from boxloop.files import file_digest
+from boxloop.models.detectors.delivered import load_model, read_description
+from boxloop.params import Params
+from builders_campaign import CLASSES, build_campaign, small_params
+from builders_counting import FOREIGN, done
+
+TRAIN = {"detector": "counting_detector:FACTORY", "steps": 1}
+
+
+@pytest.fixture
+def campaign(tmp_path, monkeypatch):
+    """Three finished batches, whose detectors nobody loads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "counting_detector", raising=False)
+    (tmp_path / "counting_detector.py").write_text(FOREIGN)
+    track, train = {"enabled": False}, {**TRAIN, "warm_start": False}
+    build_campaign(tmp_path, small_params(3, train=train, track=track))
+    params = small_params(3, train=train, track=track)
+    return Campaign(CampaignPaths(), params, say=lambda _: None)
+
+
+def changed(campaign, **sections):
+    content = campaign.params.model_dump(mode="json")
+    for name, values in sections.items():
+        content[name] |= values
+    return Campaign(campaign.paths, Params.model_validate(content), say=lambda _: None)
+
+
+def test_it_is_trained_on_everything_and_described(campaign):
+    about = pipeline.deliver(campaign)
+    assert done() == ["trained"]
+    folder = campaign.paths.model
+    assert about == read_description(folder)
+    assert (about.images, about.boxes, about.batches) == (6, 15, ("b00", "b01", "b02"))
+    assert about.checkpoint == file_digest(folder / "detector.pt")
+    assert about.made_of["labeled"] == file_digest(campaign.paths.labeled("b02"))
+    assert (folder / "classes.txt").read_text().split() == list(CLASSES)
+    # b01 and b02 were proposed for: all of b02's four boxes are right at 0.9.
+    rows = {row.label: row for row in about.thresholds}
+    assert 0.8 < rows["dog"].best_f1 <= 1
+    assert {row.objects for row in about.thresholds} <= {4, 6, 5, 3, 7}
+
+
+def test_the_card_tells_what_a_person_asks(campaign):
+    pipeline.deliver(campaign)
+    folder = campaign.paths.model
+    text = (folder / "README.md").read_text()
+    workload = artifacts.read_workload(campaign.paths.workload("b02"))
+    for words in (
+        file_digest(campaign.paths.images),
+        file_digest(campaign.paths.labeled("b02")),
+        "6 images, 15 boxes (b00, b01, b02)",
+        f"| b02 | 4 | {workload.average_precision['map']:.3f} |",
+        "| cat | ",
+        "![img04: 2 of 2 right, 0 to correct](images/hit-1.jpg)",
+        "has no export",
+    ):
+        assert words in text, words
+    assert (folder / "images" / "hit-1.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_second_time_trains_nothing_unless_something_changed(campaign):
+    pipeline.deliver(campaign)
+    before = {p: p.read_bytes() for p in campaign.paths.model.rglob("*") if p.is_file()}
+    done()
+    pipeline.deliver(campaign)
+    assert done() == []
+    assert {p: p.read_bytes() for p in campaign.paths.model.rglob("*") if p.is_file()} == before
+    about = pipeline.deliver(changed(campaign, review={"iou_threshold": 0.7}))
+    assert (done(), about.iou_threshold) == ([], 0.7)
+    pipeline.deliver(changed(campaign, train={"seed": 1}))
+    assert done() == ["trained"]
+
+
+def test_in_the_middle_it_takes_what_is_there(campaign):
+    for key in ("b01", "b02"):
+        campaign.paths.workload(key).unlink()
+    about = pipeline.deliver(campaign)
+    assert about.batches == ("b00",)
+    assert {(row.f1, row.best_f1) for row in about.thresholds} == {(0.5, None)}
+    campaign.paths.workload("b00").unlink()
+    with pytest.raises(UserError, match="nothing is labeled yet"):
+        pipeline.deliver(campaign)
+
+
+def test_a_folder_of_others_is_refused_before_anything_is_trained(campaign):
+    folder = campaign.paths.model
+    folder.mkdir()
+    (folder / "thesis.docx").write_text("mine")
+    with pytest.raises(UserError, match="model is not empty, and no delivery made what is in it"):
+        pipeline.deliver(campaign)
+    assert done() == []
+    (folder / "thesis.docx").unlink()
+    pipeline.deliver(campaign)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="notes.txt is not of the last delivery"):
+        pipeline.deliver(campaign)
+
+
+def test_what_fails_half_way_leaves_the_old_model(campaign, monkeypatch):
+    pipeline.deliver(campaign)
+    before = {p: p.read_bytes() for p in campaign.paths.model.rglob("*") if p.is_file()}
+    (campaign.paths.root / "data/images/img05.png").unlink()  # of which a picture is drawn
+    monkeypatch.setattr("boxloop.report.model_card._table", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.deliver(changed(campaign, train={"seed": 1}))
+    assert {p: p.read_bytes() for p in campaign.paths.model.rglob("*") if p.is_file()} == before
+    assert not list(campaign.paths.root.glob(".model.*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), "holds no delivered model"),
+        (lambda folder: (folder / "detector.pt").write_bytes(b"x"), "is not the checkpoint that"),
+        (
+            lambda folder: (folder / "model.json").write_text('{"format": "boxloop/model@1"}'),
+            "model.json, at boxloop: field required",
+        ),
+    ],
+)
+def test_a_damaged_model_is_one_sentence(campaign, change, sentence):
+    pipeline.deliver(campaign)
+    change(campaign.paths.model)
+    with pytest.raises(ArtifactError, match=sentence):
+        load_model(campaign.paths.model)
+
+
+def test_json_says_what_the_docs_say(campaign):
+    pipeline.deliver(campaign)
+    content = json.loads((campaign.paths.model / "model.json").read_text())
+    assert content["format"] == "boxloop/model@1"
+    assert list(content["thresholds"][0]) == [
+        *("label", "f1", "best_f1", "least_wt", "saving", "objects")
+    ]

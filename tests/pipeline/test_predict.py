@@ -1,0 +1,210 @@
+"""A delivered model on folders of images: every format, unreadable files, and kills."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxloop import datasets
+from boxloop.core.types import Boxes
+from boxloop.datasets.images import read_image
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.models.detectors.delivered import Model, ModelFile, ThresholdRow
+from boxloop.params import DatasetParams
+from boxloop.pipeline.predict import find_images, predict
+
+CLASSES = ("cat", "dog")
+
+
+class Corner:
+    """A box of each class per image, whose scores its first pixel tells; counts the images."""
+
+    name, classes, seen = "corner", CLASSES, 0
+
+    def propose(self, images, *, score_floor, batch_size, progress=None):
+        found = {}
+        for image in images:
+            score = int(read_image(Path(image.path), image.digest)[0, 0, 0]) / 200
+            rows = [[1, 2, image.width / 2, image.height / 2], [3, 4, image.width, image.height]]
+            boxes = Boxes.build(rows, CLASSES, [score, score / 2], prefix="p")
+            found[image.id] = boxes.above(score_floor)
+            Corner.seen += 1
+        return found
+
+
+ABOUT = ModelFile(
+    format="boxloop/model@1",
+    boxloop="0",
+    campaign="shapes",
+    detector="corner",
+    classes=CLASSES,
+    checkpoint="0" * 64,
+    steps=1,
+    batches=("b00",),
+    images=1,
+    boxes=1,
+    score_floor=0.05,
+    iou_threshold=0.5,
+    thresholds=(
+        ThresholdRow(label="cat", f1=0.4, best_f1=1, least_wt=0.6, saving=0.5, objects=1),
+        ThresholdRow(label="dog", f1=0.3, best_f1=1, least_wt=1.0, saving=0.0, objects=1),
+    ),
+)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """12 images in folders of two depths, one of them turned by EXIF, and three that are none."""
+    for number in range(12):
+        path = tmp_path / "photos" / ("deep" if number % 2 else ".") / f"i{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((20, 30 + number, 3), 10 * number + 50, np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if number == 4 else 1
+        Image.fromarray(pixels).save(path, exif=exif)
+    whole = (tmp_path / "photos" / "i0.png").read_bytes()
+    (tmp_path / "photos" / "cut.png").write_bytes(whole[:60])
+    (tmp_path / "photos" / "empty.jpg").touch()
+    (tmp_path / "photos" / "deep" / "text.jpg").write_text("no image")
+    Corner.seen = 0
+    return tmp_path
+
+
+def run(scene, out="found.json", **options):
+    options = {"batch_size": 1, **options}
+    return predict([scene / "photos"], Model(ABOUT, Corner()), scene / out, **options)
+
+
+def test_coco_holds_every_box_and_names_what_was_skipped(scene):
+    done = run(scene)
+    content = json.loads((scene / "found.json").read_text())
+    assert (done.images, len(done.skipped)) == (12, 3)
+    assert {row["file_name"] for row in content["skipped"]} == {
+        *("cut.png", "empty.jpg", "deep/text.jpg")
+    }
+    assert "empty.jpg is empty" in done.skipped
+    names = {row["id"]: row["file_name"] for row in content["images"]}
+    assert sorted(names) == list(range(1, 13))
+    sizes = {row["file_name"]: (row["width"], row["height"]) for row in content["images"]}
+    assert (sizes["i2.png"], sizes["i4.png"]) == ((32, 20), (20, 34))
+    found = {(names[row["image_id"]], row["category_id"]) for row in content["annotations"]}
+    wanted = set()
+    for number in range(12):
+        score, name = (10 * number + 50) / 200, f"{'deep/' * (number % 2)}i{number}.png"
+        wanted |= {(name, 1)} if score >= 0.4 else set()
+        wanted |= {(name, 2)} if score / 2 >= 0.3 else set()
+    assert found == wanted
+    assert done.boxes == len(wanted)
+
+
+def test_thresholds_are_by_class_or_a_number(scene):
+    assert run(scene, threshold="least-wt").boxes == 5  # cats from 0.6, and no dog ever
+    assert run(scene, threshold="0.5").boxes == 7
+    assert run(scene, threshold=0.0).boxes == 24
+    assert run(scene, threshold=1).boxes == 0
+    for wrong in ("best", "1.5", "nan"):
+        with pytest.raises(ParamsError, match="--threshold must be f1, least-wt or a number"):
+            run(scene, threshold=wrong)
+    with pytest.raises(ParamsError, match="--format must be one of coco, yolo, voc"):
+        run(scene, format_="txt")
+
+
+@pytest.mark.parametrize("format_", ["coco", "voc"])
+def test_what_is_written_can_be_read_as_a_dataset(scene, format_):
+    run(scene, "out", format_=format_)
+    places = {"path": str(scene / "out")}
+    if format_ == "coco":
+        places = {"path": str(scene), "annotations": "out", "images": "photos"}
+    else:
+        (scene / "out" / "JPEGImages").symlink_to(scene / "photos")
+    params = DatasetParams(format=format_, **places)
+    read = datasets.load(params, scene / "drawn", None)
+    assert len(read.images) == 12
+    assert sum(map(len, read.truth.values())) == 14
+
+
+def test_yolo_has_a_line_per_box_with_its_score(scene):
+    run(scene, "out", format_="yolo", threshold=0.45)
+    assert (scene / "out" / "classes.txt").read_text() == "cat\ndog\n"
+    number, *numbers = (scene / "out" / "labels" / "deep" / "i11.txt").read_text().split()
+    x1, y1, x2, y2 = 1, 2, 41 / 2, 20 / 2
+    wanted = [(x1 + x2) / 2 / 41, (y1 + y2) / 2 / 20, (x2 - x1) / 41, (y2 - y1) / 20, 160 / 200]
+    assert number == "0"
+    assert [float(n) for n in numbers] == pytest.approx(wanted)
+    assert (scene / "out" / "labels" / "i0.txt").read_text() == ""
+    assert "skipped cut.png" in (scene / "out" / "README.txt").read_text()
+
+
+@pytest.mark.parametrize("cut", [0, 7])
+def test_it_goes_on_where_a_kill_stopped_it(scene, cut):
+    run(scene)
+    wanted, first = (scene / "found.json").read_bytes(), Corner.seen
+    (scene / "found.json").unlink()
+
+    def kill(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, report=kill)
+    journal = scene / ".found.json.journal"
+    os.truncate(journal, journal.stat().st_size - cut)  # as a loss of power may
+    assert not (scene / "found.json").exists()
+    Corner.seen = 0
+    done = run(scene)
+    assert done.resumed == 8  # of whole steps
+    assert Corner.seen < first
+    assert (scene / "found.json").read_bytes() == wanted
+    assert not journal.exists()
+
+
+def test_another_question_begins_anew(scene):
+    def kill(done, total):
+        raise KeyboardInterrupt
+
+    for change in ({"threshold": 0.2}, {}):
+        with pytest.raises(KeyboardInterrupt):
+            run(scene, report=kill)
+        if not change:
+            (scene / "photos" / "a.png").write_bytes((scene / "photos" / "i0.png").read_bytes())
+        assert run(scene, **change).resumed == 0
+
+
+def test_what_others_wrote_is_left_alone(scene):
+    (scene / "found.json").write_text('{"of": "mine"}')
+    with pytest.raises(ArtifactError, match="found.json was not made by 'boxloop predict'"):
+        run(scene)
+    (scene / "out").mkdir()
+    (scene / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="no prediction made what is in it"):
+        run(scene, "out", format_="yolo")
+    assert (scene / "found.json").read_text() == '{"of": "mine"}'
+    (scene / "found.json").unlink()
+    run(scene)
+    run(scene, threshold=0.9)  # its own is replaced
+
+
+def test_images_have_names_below_the_folder_that_all_lie_in(scene):
+    photos = scene / "photos"
+    root, names = find_images([photos])
+    assert (root, names[:2], len(names)) == (photos, ["cut.png", "deep/i1.png"], 15)
+    assert find_images([photos / "i2.png"]) == (photos, ["i2.png"])
+    root, names = find_images([photos / "deep", photos / "i2.png", photos / "deep" / "i1.png"])
+    assert (root, names[0], names[-1], len(names)) == (photos, "deep/i1.png", "i2.png", 8)
+    with pytest.raises(DatasetError, match="nowhere does not exist"):
+        find_images([scene / "nowhere"])
+    (scene / "bare").mkdir()
+    with pytest.raises(DatasetError, match="there is no image in"):
+        find_images([scene / "bare"])
+
+
+def test_in_memory_it_takes_paths_and_bytes(scene):
+    model, path = Model(ABOUT, Corner()), scene / "photos" / "i2.png"
+    a, b = model.predict([path, path.read_bytes()], threshold=0.3)
+    assert a == b
+    assert a.labels.tolist() == ["cat"]
+    with pytest.raises(DatasetError, match="image 1 is not an image"):
+        model.predict([path, b"no image"])
