@@ -31,6 +31,11 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
                 f"dataset.{key} means nothing to format '{params.format}': remove it,"
                 " or choose another format"
             )
+    if params.exif is not None and params.format in ("demo", "folder"):
+        raise DatasetError(
+            f"dataset.exif means nothing to format '{params.format}', which has no boxes to turn:"
+            " remove it"
+        )
     try:
         drawn.mkdir(parents=True, exist_ok=True)
     except OSError as error:

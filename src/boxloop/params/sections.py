@@ -74,7 +74,19 @@ class DemoParams(Section):
 
 
 class DatasetParams(Section):
-    """Where the images and, in a simulation, the truth come from."""
+    """Where the images and, in a simulation, the truth come from.
+
+    Attributes:
+        format: the layout; its name, or ``module:FORMAT``.
+        path: the folder, or a file that describes it.
+        split: the part of it to read.
+        annotations: the file of annotations, below ``path``.
+        images: the folder of images, below ``path``.
+        classes: to narrow it to, in this order.
+        exif: for which pixels the boxes of images are that EXIF data turn: as they are stored
+            ("raw") or as they are shown ("upright"); None decides by the declared sizes.
+        demo: what the demo draws.
+    """
 
     format: DatasetFormat = "demo"
     path: str = "."
@@ -82,6 +94,7 @@ class DatasetParams(Section):
     annotations: str | None = None
     images: str | None = None
     classes: tuple[str, ...] | None = None
+    exif: Literal["raw", "upright"] | None = None
     demo: DemoParams = DemoParams()
 
     @model_validator(mode="after")
