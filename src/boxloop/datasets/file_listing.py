@@ -92,10 +92,11 @@ def walk(folder: Path) -> Iterator[str]:
     Raises:
         DatasetError: a folder cannot be listed.
     """
-    return (path for path in _walk(folder) if not path.rpartition("/")[2].startswith("."))
+    return (path for path in walk_all(folder) if not path.rpartition("/")[2].startswith("."))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def walk_all(folder: Path) -> Iterator[str]:
+    """Yield what :func:`walk` does, and hidden files."""
     seen = set()
     for where, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         identity = os.stat(where)
@@ -119,7 +120,7 @@ def list_images(folder: Path, log: FaultLog | None = None) -> list[PurePosixPath
 
     Pictures that are not read for their format or their name are logged.
     """
-    found = [PurePosixPath(name) for name in pick_images(folder, _walk(folder), log)]
+    found = [PurePosixPath(name) for name in pick_images(folder, walk_all(folder), log)]
     return sorted(found, key=lambda path: (natural_key(path), path))
 
 

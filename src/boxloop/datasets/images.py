@@ -163,11 +163,11 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is damaged: {reason}") from None
     try:
-        orientation = max(orientation, _orientation(image))
-        ImageOps.exif_transpose(image, in_place=True)
+        if (stored := _orientation(image)) != 1:
+            ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # damaged EXIF data: the pixels are fine as they are
         return image, 1
-    return image, orientation
+    return image, max(orientation, stored)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -64,20 +64,20 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     names = list(walk(root if root.is_dir() else root.parent)) if exists(root) else []
     layout = find_layout(root, params.split, names, log)
     root, labels = layout.root, Labels(layout.root, names)
-    every = {image for images in layout.parts.values() for image in images}
-    present = {name for name in names if name.lower().endswith(SUFFIXES)}
-    layout.settle(labels.others(present, map(str, every)), log)
-    images = sorted(every, key=lambda path: (natural_key(path), path))
+    images = sorted(layout.images, key=lambda path: (natural_key(path), path))
+    listed = [path.as_posix() for path in images]
+    present = [name for name in names if name.lower().endswith(SUFFIXES)]
+    layout.settle(labels.others(present, listed), log)
     if not images and not log.faults:
         raise DatasetError(f"{root} holds no image file where its layout says they are")
-    files = {image: labels.find(image) for image in images}
+    files = {path: labels.find(name) for path, name in zip(images, listed, strict=True)}
     dropped = drop_without_labels(layout.parts, files, root, log)
-    looked_at = (
-        None
-        if layout.whole
-        else {place for image in images for place in labels.folders(str(image))}
-    )
-    labels.log_orphans(present | set(map(str, every)), log, looked_at)
+    looked_at = None
+    if not layout.whole:  # label files elsewhere are those of other splits
+        starts = {"".join(name.rpartition("/")[:2]) for name in listed}
+        looked_at = {folder for start in starts for folder in labels.folders(start)}
+    found = [file for file in files.values() if file is not None]
+    labels.log_orphans([*present, *listed], found, log, looked_at)
     ids = ids_of([_replace_images(path) for path in images])
     if len(set(ids)) < len(ids):  # images/a/b.jpg beside a/images/b.jpg
         ids = ids_of(images)

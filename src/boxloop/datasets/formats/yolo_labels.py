@@ -37,48 +37,55 @@ class Labels:
         self._folders: dict[str, list[str]] = {}
         self._real: dict[str, str] = {}
 
-    def find(self, image: PurePosixPath) -> str | None:
+    def find(self, image: str) -> str | None:
         """Return the label file of an image, relative to the root; None where it has none."""
-        places = self.places(image.as_posix())
-        for place in places:
-            if (name := self._texts.get(composed(place))) is not None:
-                return name
+        start, slash, name = image.rpartition("/")
+        text = f"{_stem(name)}.txt"
+        folders = self.folders(start + slash)
+        for folder in folders:
+            if (found := self._texts.get(composed(folder + text))) is not None:
+                return found
         # In a folder that a link leads to, files are listed under one of their names only.
-        return places[0] if os.path.lexists(self._root / places[0]) else None
+        usual = folders[0] + text
+        return usual if os.path.lexists(self._root / usual) else None
 
     def places(self, image: str) -> list[str]:
         """Return where the label file of an image may lie, the usual place first."""
-        name = image.rpartition("/")[2]
-        bare, dot, _ = name.rpartition(".")
-        stem = bare if dot and bare else name
-        return [f"{start}{stem}.txt" for start in self.folders(image)]
+        start, slash, name = image.rpartition("/")
+        return [f"{folder}{_stem(name)}.txt" for folder in self.folders(start + slash)]
 
-    def folders(self, image: str) -> list[str]:
-        """Return the folders of :meth:`places`, each with its slash."""
-        folder = image.rpartition("/")[0]
-        if folder not in self._folders:
-            self._folders[folder] = list(dict.fromkeys(_label_folders(folder)))
-        return self._folders[folder]
+    def folders(self, start: str) -> list[str]:
+        """Return the folders that may hold the labels of a folder's images; all with a slash."""
+        if start not in self._folders:
+            self._folders[start] = list(dict.fromkeys(_label_folders(start)))
+        return self._folders[start]
 
     def others(self, images: Iterable[str], listed: Iterable[str]) -> list[str]:
         """Return the images that are not among the listed ones, by whatever link."""
-        known = {self._identity(image) for image in listed}
-        return [image for image in images if self._identity(image) not in known]
+        every = set(listed)
+        rest = sorted(set(images) - every)
+        known = {self._identity(image) for image in every} if rest else set()
+        return [image for image in rest if self._identity(image) not in known]
 
-    def log_orphans(self, images: Iterable[str], log: FaultLog, within: set[str] | None) -> None:
+    def log_orphans(
+        self, images: Iterable[str], found: Iterable[str], log: FaultLog, within: set[str] | None
+    ) -> None:
         """Log label files without an image.
 
         Args:
             images: all images of the set, also those that are not read.
+            found: the label files of those that are read.
             log: where they are named.
             within: the folders to look into, each with its slash; None for all.
         """
+        rest = sorted(set(self._texts.values()) - set(found))
+        if within is not None:
+            rest = [name for name in rest if "".join(name.rpartition("/")[:2]) in within]
+        if not rest:
+            return
         used = {self._identity(place) for image in images for place in self.places(image)}
-        for name in sorted(self._texts.values()):
-            folder, slash, bare = name.rpartition("/")
-            if within is not None and folder + slash not in within:
-                continue
-            if self._identity(name) not in used and self._is_label(folder, bare):
+        for name in rest:
+            if self._identity(name) not in used and self._is_label(name):
                 log.add(FaultKind.MISSING_IMAGE, self._root / name, "labels no image")
 
     def _identity(self, name: str) -> tuple[str, str]:
@@ -88,22 +95,27 @@ class Labels:
             self._real[folder] = os.path.realpath(self._root / folder)
         return self._real[folder], composed(bare)
 
-    def _is_label(self, folder: str, name: str) -> bool:
-        if name.rpartition(".")[0].lower() in _NO_LABELS:
+    def _is_label(self, name: str) -> bool:
+        parts = name.split("/")
+        if _stem(parts[-1]).lower() in _NO_LABELS:
             return False
         try:
-            lines = [line.split() for line in read_text(self._root / folder / name).splitlines()]
+            lines = [line.split() for line in read_text(self._root / name).splitlines()]
         except DatasetError:
-            return LABELS in folder.split("/")
+            return LABELS in parts[:-1]
         rows = [line for line in lines if line]
         if not rows:
-            return LABELS in folder.split("/")
+            return LABELS in parts[:-1]
         return all(len(row) >= 5 and to_float(row[1]) == to_float(row[1]) for row in rows)
 
 
-def _label_folders(folder: str) -> Iterator[str]:
-    """Yield the folders that may hold the labels of a folder's images, each with its slash."""
-    parts = folder.split("/") if folder else []
+def _stem(name: str) -> str:
+    bare, dot, _ = name.rpartition(".")
+    return bare if dot and bare else name
+
+
+def _label_folders(start: str) -> Iterator[str]:
+    parts = start.split("/")[:-1]
     official = [i for i, part in enumerate(parts) if part == IMAGES]
     similar = [i for i, part in enumerate(parts) if part.lower() in _IMAGE_FOLDERS]
     if official:

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
     exists,
-    list_images,
+    pick_images,
     read_text,
     regular,
     require_folder,
+    walk_all,
     within,
 )
 from boxloop.datasets.flat_yaml import FlatYaml
@@ -58,6 +59,11 @@ class Layout:
     absent: list[tuple[str, str]] = field(default_factory=list)
     keypoints: int = 0
     whole: bool = True
+
+    @property
+    def images(self) -> set[PurePosixPath]:
+        """The images of all parts."""
+        return {image for images in self.parts.values() for image in images}
 
     def settle(self, unlisted: Iterable[str], log: FaultLog) -> None:
         """Count what no part lists, and judge what does not exist.
@@ -311,9 +317,10 @@ def _agreed_classes(lists: Sequence[Path], log: FaultLog) -> dict[int, str]:
 
 
 def _list_images(folder: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
-    """List the images below ``folder``, relative to ``root``."""
-    inside = PurePosixPath(folder.relative_to(root).as_posix())
-    return [inside / path for path in list_images(folder, log)]
+    """List the images below ``folder``, relative to ``root``, in no order."""
+    inside = folder.relative_to(root).as_posix()
+    start = "" if inside == "." else f"{inside}/"
+    return [PurePosixPath(start + name) for name in pick_images(folder, walk_all(folder), log)]
 
 
 def _add(
