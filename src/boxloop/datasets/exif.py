@@ -17,8 +17,8 @@ from boxloop.errors import DatasetError
 RAW, UPRIGHT = "raw", "upright"
 
 _SIDEWAYS = 5  # from this orientation on, width and height change places
-_MIRRORED_X = (2, 3, 7, 8)
-_MIRRORED_Y = (3, 4, 6, 7)
+_MIRRORED_X = (2, 3, 6, 7)
+_MIRRORED_Y = (3, 4, 7, 8)
 
 
 def turn_boxes(
