@@ -189,7 +189,7 @@ def _find_splits(content: FlatYaml) -> dict[str, str]:
             raise DatasetError(f"{content.file} has both '{keys[part]}' and '{key}': keep one")
         keys[part] = key
     for key in content.keys:
-        if key in (*_SPLITS, *_ALIASES, *_NO_SPLITS):
+        if key in (*_SPLITS, *_ALIASES, *_NO_SPLITS) or not key.isalpha():
             continue
         close = difflib.get_close_matches(key.lower(), _SPLITS + tuple(_ALIASES), 1, cutoff=0.7)
         if close and _ALIASES.get(close[0], close[0]) not in keys and not content.is_empty(key):
