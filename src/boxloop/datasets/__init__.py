@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from boxloop.datasets.cleaning import Dataset
-from boxloop.datasets.faults import Fault, FaultKind
+from boxloop.datasets.faults import Fault, FaultKind, printable
 from boxloop.datasets.faults_report import faults_payload, faults_summary
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
@@ -14,6 +14,8 @@ from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
 
 __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
+
+_LONGEST_SENTENCE = 2000  # characters
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
@@ -41,4 +43,8 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     except OSError as error:
         raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
     root = drawn if params.format == "demo" else Path(params.path)
-    return format_.load(params, root, progress)
+    try:
+        return format_.load(params, root, progress)
+    except DatasetError as error:
+        # It tells what files say, and they may say anything.
+        raise DatasetError(printable(str(error), _LONGEST_SENTENCE)) from None

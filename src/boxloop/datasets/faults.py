@@ -80,14 +80,14 @@ class FaultLog:
         self, kind: FaultKind, file: Path | str, detail: str, image_id: str | None = None
     ) -> None:
         """Add one fault."""
-        shown = _printable(Path(file).as_posix())
-        known_as = None if image_id is None else _printable(image_id)
-        self.faults.append(Fault(kind, shown, _printable(detail), known_as))
+        shown = printable(Path(file).as_posix())
+        known_as = None if image_id is None else printable(image_id)
+        self.faults.append(Fault(kind, shown, printable(detail), known_as))
 
 
-def _printable(text: str) -> str:
+def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
     """Cut a text to a bounded length and escape its control characters."""
-    text = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+    text = text if len(text) <= most else text[:most] + "..."
     if text.isprintable():
         return text
     escaped = "".join(

@@ -66,7 +66,7 @@ def describe_irregular(path: Path) -> str:
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
-        return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        return "is a link that leads nowhere" if os.path.islink(path) else "does not exist"
     return "is a folder, not a file" if stat.S_ISDIR(mode) else "is a pipe or a device, not a file"
 
 
@@ -148,7 +148,7 @@ def _why_not_read(path: Path, name: str) -> str | None:
         return None
     if regular(path):
         return describe_misnamed(path)
-    return describe_irregular(path) if path.is_symlink() and not exists(path) else None
+    return describe_irregular(path) if os.path.islink(path) and not exists(path) else None
 
 
 class Spellings:

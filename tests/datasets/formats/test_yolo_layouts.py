@@ -238,3 +238,32 @@ def test_numbers_are_written_as_in_c(tmp_path):
     found = load(root, "yolo")
     assert len(found.truth["a"]) == 1
     assert set(kinds(found)) == {FaultKind.UNKNOWN_CLASS, FaultKind.NOT_A_NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        (f"names: {'[' * 300}", "nested more than 100 levels deep"),
+        (f"names: {'[' * 60_000}", "nested more than 100 levels deep"),
+        ("train: *x\nnames: [cat]", "undefined alias"),
+        ("train: images\n---\nnames: [cat]", "2 documents instead of one"),
+        (f"train: {'x' * 5000}\nnames: [cat]", r"x\.\.\.' does not exist .*put the path right"),
+        ('train: "\\e[2J"\nnames: [cat]', r"train '\\x1b\[2J' does not exist"),
+    ],
+)
+def test_a_description_that_is_made_to_do_harm(tmp_path, yaml, message):
+    _item(tmp_path, "images/a")
+    text(tmp_path / "data.yaml", yaml)
+    with pytest.raises(DatasetError, match=message) as caught:
+        load(tmp_path, "yolo")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 2003
+
+
+def test_a_list_may_say_anything(tmp_path):
+    root = _yaml(tmp_path, "train: list.txt", "images/a")
+    text(root / "list.txt", f"images/a.jpg\nb\0.jpg\n{'x' * 5000}.jpg\n\x1b[2J.jpg\n")
+    found = load(root, "yolo")
+    assert ids(found) == ["a"]
+    assert len(found.faults) == 3
+    assert all(fault.detail.isprintable() for fault in found.faults)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from boxloop.datasets.faults import FaultKind, FaultLog
+from boxloop.datasets.faults import FaultKind, FaultLog, printable
 from boxloop.datasets.file_listing import (
     exists,
     pick_images,
@@ -33,6 +33,7 @@ _SPLITS = ("train", "val", "test")
 _ALIASES = {"validation": "val", "valid": "val"}
 _NO_SPLITS = ("names", "nc", "path", "kpt_shape", "flip_idx", "download")
 _MOST_FOLDERS = 5  # named in an error
+_LONGEST = 300  # characters of a path
 _CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NAMES_KEY = re.compile(r"^(names|train)\s*:", re.MULTILINE)
@@ -333,15 +334,17 @@ def _add(
     log: FaultLog,
 ) -> None:
     """Add the images of one folder or list to a part; ``key`` is what an error calls its place."""
-    root, images = layout.root, layout.parts.setdefault(part, [])
+    root, images, said = layout.root, layout.parts.setdefault(part, []), printable(item, _LONGEST)
     place = resolve(item, base, root, others)
     if place is None or (item.startswith("/") and exists(Path(item)) and not exists(place)):
         raise DatasetError(
-            f"{key} '{item}' leads outside the dataset's folder {root}: set dataset.path to a"
+            f"{key} '{said}' leads outside the dataset's folder {root}: set dataset.path to a"
             " folder that holds it"
         )
     if not exists(place):
-        layout.absent.append((part, f"{key} '{item}' does not exist (looked for {place})"))
+        layout.absent.append(
+            (part, f"{key} '{said}' does not exist (looked for {printable(str(place), _LONGEST)})")
+        )
     elif place.is_dir():
         images += _list_images(place, root, log)
     elif place.suffix.lower() == ".txt" and regular(place):
