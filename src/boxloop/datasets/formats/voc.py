@@ -135,7 +135,7 @@ def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
         element: Element | None = fromstring(file.read_bytes()) if regular(file) else None
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-    except (SyntaxError, ValueError, LookupError) as error:
+    except (SyntaxError, ValueError, LookupError, RecursionError) as error:
         # Entities and other means to blow up a parser are refused by defusedxml (a ValueError).
         why = f"is not XML that boxloop reads: {' '.join(str(error).split())}"
     else:
@@ -155,7 +155,7 @@ def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotat
     for number, item in enumerate(element.findall("object"), start=1):
         label = (item.findtext("name") or "").strip()
         bounds = item.findall("bndbox")
-        if not label or len(bounds) != 1:
+        if not label or len(bounds) != 1 or len(item.findall("name")) != 1:
             detail = f"object {number}: {_misfit(item, label, len(bounds))}"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
             continue
@@ -179,7 +179,9 @@ def _misfit(item: Element, label: str, bounds: int) -> str:
         return "has no <name>"
     if item.find("robndbox") is not None:
         return "has a <robndbox>, which is rotated, and boxloop's boxes are upright"
-    return f"has {bounds} <bndbox>" if bounds else "has no <bndbox>"
+    if not bounds:
+        return "has no <bndbox>"
+    return f"has more than one {'<bndbox>' if bounds > 1 else '<name>'}"
 
 
 def _rotation(item: Element) -> float:
