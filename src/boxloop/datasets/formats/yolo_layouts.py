@@ -148,7 +148,7 @@ def _has_keys(file: Path, yaml: bool) -> bool:
 
 def _from_data_yaml(data_yaml: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
     content = FlatYaml(data_yaml)
-    layout = Layout(root, data_yaml.name, _read_names(content), whole=split is None)
+    layout = Layout(root, printable(data_yaml.name), _read_names(content), whole=split is None)
     layout.keypoints = _read_keypoints(content)
     keys = _find_splits(content)
     if split is not None:
@@ -242,7 +242,7 @@ def _from_darknet(file: Path, root: Path, split: str | None, log: FaultLog) -> L
     place = _resolve_moved(content.get("names", ""), root)
     if place is None or not regular(place):
         raise DatasetError(f"{file} needs 'names', a file that lists the classes")
-    layout = Layout(root, file.name, read_class_list(place, log), whole=split is None)
+    layout = Layout(root, printable(file.name), read_class_list(place, log), whole=split is None)
     keys = {"train": "train", "val": "valid", "test": "test"}
     present = {part: key for part, key in keys.items() if key in content}
     if split is not None:
