@@ -1,6 +1,7 @@
 """Tiny datasets on disk, in the layouts that the importers read."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from boxloop.datasets import Dataset, FaultKind
 from boxloop.params import DatasetParams
 
 
-def image(path: Path, width: int = 40, height: int = 30, seed: int = 0) -> Path:
-    """A noisy image, so that its bytes depend on the seed."""
+def image(path: Path, width: int = 40, height: int = 30, seed: int | None = None) -> Path:
+    """A noisy image, so that its bytes depend on the seed, or on the end of its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if seed is None:
+        seed = zlib.crc32("/".join(path.parts[-3:]).encode("utf-8", "surrogateescape"))
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path

@@ -158,6 +158,7 @@ def test_the_method_does_no_io_and_knows_no_framework(name):
                 "boxloop.params",
                 "boxloop.campaign.init",
                 "boxloop.campaign.params_file",
+                "boxloop.datasets.flat_yaml",
                 "boxloop.datasets.formats.yolo",
                 "boxloop.study.jobs",
             ),

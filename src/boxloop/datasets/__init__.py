@@ -6,7 +6,7 @@ from pathlib import Path
 
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.drawn_folder import find_foreign
-from boxloop.datasets.faults import Fault, FaultKind
+from boxloop.datasets.faults import Fault, FaultKind, printable
 from boxloop.datasets.faults_report import faults_payload, faults_summary
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
@@ -15,6 +15,8 @@ from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
 
 __all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
+
+_LONGEST_SENTENCE = 2000  # characters
 
 
 def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -> Dataset:
@@ -33,6 +35,11 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
                 f"dataset.{key} means nothing to format '{params.format}': remove it,"
                 " or choose another format"
             )
+    if params.exif is not None and params.format in ("demo", "folder"):
+        raise DatasetError(
+            f"dataset.exif means nothing to format '{params.format}', which has no boxes to turn:"
+            " remove it"
+        )
     try:
         drawn.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,4 +52,8 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
             " the images to be labeled"
         )
     root = drawn if params.format == "demo" else Path(params.path)
-    return format_.load(params, root, progress)
+    try:
+        return format_.load(params, root, progress)
+    except DatasetError as error:
+        # It tells what files say, and they may say anything.
+        raise DatasetError(printable(str(error), _LONGEST_SENTENCE)) from None

@@ -38,17 +38,27 @@ class Annotation:
         boxes: its boxes.
         size: the (width, height) that it declares, if it does.
         first_pixel: number of the first pixel; where it is 1 (VOC), the edges are inclusive.
+        relative: whether the file gives fractions of the image, which were taken of the upright
+            one.
+        rejected: how many more boxes the file has, which cannot be read and are logged.
     """
 
     file: Path
     boxes: Sequence[AnnotatedBox]
     size: tuple[int, int] | None = None
     first_pixel: int = 0
+    relative: bool = False
+    rejected: int = 0
 
 
 def to_float(value: object) -> float:
-    """Convert text or a JSON number to float; anything else to NaN."""
+    """Convert text or a JSON number to float; anything else to NaN.
+
+    A number is written as in C: neither 1_000 nor other scripts' digits, which Python reads, too.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return math.nan
+    if isinstance(value, str) and (not value.isascii() or "_" in value):
         return math.nan
     try:
         return float(value)

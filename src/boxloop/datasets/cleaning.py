@@ -16,8 +16,10 @@ from boxloop.core.box_columns import split_boxes
 from boxloop.core.box_validation import REPAIR, Defect, Inspection, inspect
 from boxloop.core.types import Boxes, ImageRef, ImageSet
 from boxloop.datasets.annotations import AnnotatedBox, Annotation
+from boxloop.datasets.class_names import check_class_names
+from boxloop.datasets.exif import turn_boxes
 from boxloop.datasets.faults import Fault, FaultKind, FaultLog, has_control
-from boxloop.datasets.file_listing import exists
+from boxloop.datasets.file_listing import Spellings, describe_irregular, exists, regular
 from boxloop.datasets.images import Probe, Progress, probe_images
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
@@ -66,7 +68,8 @@ def clean(
 ) -> dict[str, Boxes]:
     """Return the valid boxes by image; log the others, and count those of unwanted classes.
 
-    An image that its annotation declares another size of is logged, too.
+    An image that its annotation declares another size of is logged, too. One whose every box is
+    dropped is not in the result: what it shows is unknown, which is not the same as nothing.
     """
     result: dict[str, Boxes] = {}
     for start in range(0, len(annotations), _TOGETHER):
@@ -96,6 +99,7 @@ def _clean_some(
     corners = [box.corners for box in rows]
     found = inspect(corners, width, height, REPAIR, first_pixel=first_pixel)
     usable, counts, begin = found.usable.tolist(), [], 0
+    unknown: list[str] = []
     for (image, annotation), size in zip(annotations, sizes, strict=True):
         _check_size(annotation, image, log)
         for i in range(begin, begin + size):
@@ -107,9 +111,16 @@ def _clean_some(
                 log.add(kind, annotation.file, detail, image.id)
         counts.append(sum(usable[begin : begin + size]))
         begin += size
+        if not counts[-1] and (rejected := size + annotation.rejected):
+            detail = f"none of its boxes can be used ({rejected}), so it is not known what it shows"
+            log.add(FaultKind.NO_USABLE_BOX, image.path, detail, image.id)
+            unknown.append(image.id)
     labels = [box.label for box, is_usable in zip(rows, usable, strict=True) if is_usable]
     image_ids = [image.id for image, _ in annotations]
-    return split_boxes(image_ids, counts, found.clipped[np.array(usable, bool)], labels)
+    boxes_of = split_boxes(image_ids, counts, found.clipped[np.array(usable, bool)], labels)
+    for image_id in unknown:
+        del boxes_of[image_id]
+    return boxes_of
 
 
 def _check_size(annotation: Annotation, image: ImageRef, log: FaultLog) -> None:
@@ -142,9 +153,10 @@ def probe_refs(
     """Decode the images of ``(id, path)`` pairs; log those that cannot be used.
 
     Dropped are a missing file, a damaged one, one whose name is not valid Unicode or not one line,
-    and a second one of the same id.
+    and a second one of the same id. Files of the same content are named and kept.
     """
     usable: dict[str, Path] = {}
+    spellings = Spellings()
     for image_id, path in candidates:
         if image_id in usable:
             detail = f"has the id {image_id} of another image, {usable[image_id].as_posix()}"
@@ -152,20 +164,34 @@ def probe_refs(
         elif has_control(str(path)):
             detail = "its name is not valid UTF-8, or holds a line break or the like: rename it"
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail)
-        elif not exists(path):
-            log.add(FaultKind.MISSING_IMAGE, path, "does not exist", image_id)
-        else:
+        elif regular(path) or regular(path := spellings.find(path)):
             usable[image_id] = path
+        else:
+            kind = FaultKind.UNREADABLE_IMAGE if exists(path) else FaultKind.MISSING_IMAGE
+            log.add(kind, path, describe_irregular(path), image_id)
     refs = []
     probes = probe_images(list(usable.values()), progress)
     for (image_id, path), probe in zip(usable.items(), probes, strict=True):
         if isinstance(probe, Probe):
             place = path.as_posix()
             refs.append(ImageRef(image_id, place, probe.width, probe.height, probe.digest))
+            if probe.orientation != 1:
+                log.turned[image_id] = probe.orientation
         else:
             detail = str(probe).removeprefix(f"{path} ")
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail, image_id)
+    _name_identical(refs, log)
     return refs
+
+
+def _name_identical(refs: Sequence[ImageRef], log: FaultLog) -> None:
+    first: dict[str, ImageRef] = {}
+    for ref in refs:
+        other = first.setdefault(ref.digest, ref)
+        if other is not ref:
+            log.add(
+                FaultKind.IDENTICAL_IMAGE, ref.path, f"is the same file as {other.path}", ref.id
+            )
 
 
 def select_classes(params: DatasetParams, known: Sequence[str]) -> tuple[str, ...]:
@@ -177,9 +203,7 @@ def select_classes(params: DatasetParams, known: Sequence[str]) -> tuple[str, ..
     where = params.path
     if not known:
         raise DatasetError(f"{where} names no class at all: is it the right folder or file?")
-    for name in known:
-        if has_control(name):
-            raise DatasetError(f"{where} has a class {name!a}: a name is one line of valid text")
+    check_class_names(known, where)
     if params.classes is None:
         return tuple(known)
     if not params.classes:
@@ -187,7 +211,7 @@ def select_classes(params: DatasetParams, known: Sequence[str]) -> tuple[str, ..
     strange = [name for name in params.classes if name not in known]
     if strange:
         raise DatasetError(
-            f"dataset.classes names '{strange[0]}', which does not occur in {where}"
+            f"dataset.classes names {strange[0]!r}, which does not occur in {where}"
             f" (known: {', '.join(known)})"
         )
     return params.classes
@@ -206,14 +230,18 @@ def build_dataset(
     dropped, as the reader has logged its fault.
 
     Raises:
-        DatasetError: no image is left, or ``dataset.classes`` names an unknown class.
+        DatasetError: no image is left, ``dataset.classes`` names an unknown class, or it is not
+            known for which pixels boxes are, see :mod:`.exif`.
     """
     usable = {ref: a for ref in refs if (a := annotations.get(ref.id)) is not None}
     require_images(list(usable), params.path, log)
     classes = select_classes(params, known)
-    truth = clean(list(usable.items()), log, known=known, wanted=classes)
+    upright = turn_boxes(usable, log.turned, params.exif)
+    truth = clean(list(upright.items()), log, known=known, wanted=classes)
+    images = [image for image in usable if image.id in truth]
+    require_images(images, params.path, log)
     left_out = dict(sorted(log.left_out.items()))
-    return Dataset(ImageSet(tuple(usable), classes), truth, tuple(log.faults), left_out)
+    return Dataset(ImageSet(tuple(images), classes), truth, tuple(log.faults), left_out)
 
 
 def require_images(refs: Sequence[ImageRef], where: str, log: FaultLog) -> None:

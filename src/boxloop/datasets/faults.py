@@ -35,9 +35,12 @@ class FaultKind(StrEnum):
     ZERO_SIZE_BOX = "zero_size_box", "box dropped"
     BOX_OUTSIDE_IMAGE = "box_outside_image", "box dropped"
     BOX_CLIPPED = "box_clipped", "box clipped to the image"
+    ROTATED_BOX = "rotated_box", "box dropped"
+    NO_USABLE_BOX = "no_usable_box", "image dropped"
     UNKNOWN_CLASS = "unknown_class", "box dropped"
     UNKNOWN_IMAGE = "unknown_image", "box dropped"
     DUPLICATE_ID = "duplicate_id", "the first one kept"
+    IDENTICAL_IMAGE = "identical_image", "all kept"
     SIZE_MISMATCH = "size_mismatch", "boxes kept as they are"
     PATH_OUTSIDE_DATASET = "path_outside_dataset", "path not followed"
 
@@ -61,23 +64,30 @@ class Fault:
 
 @dataclass
 class FaultLog:
-    """Collect faults while a dataset is read."""
+    """Collect what is found while a dataset is read.
+
+    Attributes:
+        faults: in the order in which they were found.
+        left_out: how many of what are left out on purpose.
+        turned: the EXIF orientation (2 to 8) of each image that it turns or mirrors, by image id.
+    """
 
     faults: list[Fault] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    turned: dict[str, int] = field(default_factory=dict)
 
     def add(
         self, kind: FaultKind, file: Path | str, detail: str, image_id: str | None = None
     ) -> None:
         """Add one fault."""
-        shown = _printable(Path(file).as_posix())
-        known_as = None if image_id is None else _printable(image_id)
-        self.faults.append(Fault(kind, shown, _printable(detail), known_as))
+        shown = printable(Path(file).as_posix())
+        known_as = None if image_id is None else printable(image_id)
+        self.faults.append(Fault(kind, shown, printable(detail), known_as))
 
 
-def _printable(text: str) -> str:
+def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
     """Cut a text to a bounded length and escape its control characters."""
-    text = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+    text = text if len(text) <= most else text[:most] + "..."
     if text.isprintable():
         return text
     escaped = "".join(

@@ -14,27 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from boxloop.datasets.picture_kinds import describe_content
 from boxloop.errors import DatasetError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each image."""
 
 SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".pgm",
-    ".ppm",
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    *(".png", ".apng", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".avif"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    *(".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
 )
 """Endings of image files, in lower case; the case does not matter."""
 
 # Pillow looks at the content, not at the ending, and some of its other decoders start programs.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "DIB")
+
+_ORIENTATION = 0x0112  # EXIF's tag
 
 _MOST_THREADS = 8
 _MOST_AT_A_TIME = 16
@@ -42,11 +39,19 @@ _MOST_AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Size and digest of an image that could be decoded, as its ``ImageRef`` has them."""
+    """Size and digest of an image that could be decoded, as its ``ImageRef`` has them.
+
+    Attributes:
+        width: pixels of the upright image.
+        height: pixels of the upright image.
+        digest: SHA-256 of the file's bytes.
+        orientation: by EXIF: 1 where the pixels lie as they are shown, up to 8.
+    """
 
     width: int
     height: int
     digest: str
+    orientation: int = 1
 
 
 def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
@@ -69,7 +74,7 @@ def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
         DatasetError: the file is missing, unreadable, truncated, too large to be honest, or has
             changed.
     """
-    return _to_rgb(_decode(read_bytes(path, digest), path), path)
+    return _to_rgb(_decode(read_bytes(path, digest), path)[0], path)
 
 
 def read_bytes(path: Path, digest: str | None = None) -> bytes:
@@ -101,8 +106,8 @@ def probe_image(path: Path) -> Probe:
         DatasetError: as :func:`read_image`.
     """
     data = read_bytes(path)
-    image = _decode(data, path)
-    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest())
+    image, orientation = _decode(data, path)
+    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest(), orientation)
 
 
 def peek_image(path: Path) -> Probe:
@@ -158,10 +163,16 @@ def _probe_or_error(path: Path) -> Probe | DatasetError:
         return error
 
 
-def _decode(data: bytes, path: Path) -> Image.Image:
-    """Load every pixel and turn the image upright; its mode stays."""
+def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
+    """Load every pixel and turn the image upright; return it and its EXIF orientation.
+
+    Its mode stays.
+    """
+    orientation = 1
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        if image.format == "TIFF":  # whose loading turns it, and forgets how
+            orientation = _orientation(image)
         image.load()
     except Image.DecompressionBombError:
         raise DatasetError(
@@ -169,7 +180,7 @@ def _decode(data: bytes, path: Path) -> Image.Image:
             f" ({2 * (Image.MAX_IMAGE_PIXELS or 0):,}): make it smaller or leave it out"
         ) from None
     except UnidentifiedImageError:
-        what = "is empty" if not data else "is not an image that boxloop reads"
+        what = describe_content(data) if data else "is empty"
         raise DatasetError(f"{path} {what}") from None
     except MemoryError:
         raise DatasetError(f"{path} does not fit into memory") from None
@@ -177,10 +188,16 @@ def _decode(data: bytes, path: Path) -> Image.Image:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is damaged: {reason}") from None
     try:
-        ImageOps.exif_transpose(image, in_place=True)
+        if (stored := _orientation(image)) != 1:
+            ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # damaged EXIF data: the pixels are fine as they are
-        return image
-    return image
+        return image, 1
+    return image, max(orientation, stored)
+
+
+def _orientation(image: Image.Image) -> int:
+    found = image.getexif().get(_ORIENTATION, 1)
+    return found if found in range(2, 9) else 1
 
 
 def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

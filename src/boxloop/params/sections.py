@@ -84,9 +84,18 @@ class DatasetParams(Section):
     """Where the images and, in a simulation, the truth come from.
 
     Attributes:
+        format: the layout; its name, or ``module:FORMAT``.
+        path: the folder, or a file that describes it.
+        split: the part of it to read.
+        annotations: the file of annotations, below ``path``.
+        images: the folder of images, below ``path``.
+        classes: to narrow it to, in this order.
         labels: where people review, what becomes of boxes that the dataset has: "trusted" images
             are in no batch, and the first detector learns from them; "ignored" ones are labeled
             like all others.
+        exif: for which pixels the boxes of images are that EXIF data turn: as they are stored
+            ("raw") or as they are shown ("upright"); None decides by the declared sizes.
+        demo: what the demo draws.
     """
 
     format: DatasetFormat = "demo"
@@ -96,6 +105,7 @@ class DatasetParams(Section):
     images: str | None = None
     classes: tuple[str, ...] | None = None
     labels: Literal["ignored", "trusted"] = "ignored"
+    exif: Literal["raw", "upright"] | None = None
     demo: DemoParams = DemoParams()
 
     @model_validator(mode="after")

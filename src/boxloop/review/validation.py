@@ -17,10 +17,8 @@ import numpy as np
 from boxloop.core.box_validation import REFUSE, Defect, inspect
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Boxes, Floats, ImageRef
+from boxloop.datasets.class_names import PLACEHOLDER
 from boxloop.datasets.faults import is_control
-
-PLACEHOLDER = "?"
-"""The class of a new box until one is chosen; no dataset's."""
 
 SAME_IOU = 0.95
 """IoU from which two boxes of one class are practically the same box."""

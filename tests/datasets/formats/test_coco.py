@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -164,3 +165,13 @@ def test_the_file_has_to_be_named(tmp_path):
         load(tmp_path, "coco")
     with pytest.raises(DatasetError, match=r"train\.json does not exist"):
         load(tmp_path, "coco", annotations="train.json")
+
+
+@pytest.mark.parametrize(("file", "said"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_letters_composed_otherwise_are_the_same_name(tmp_path, file, said):
+    on_disk, in_json = (unicodedata.normalize(form, "Größe/ü.png") for form in (file, said))
+    entry = {"id": 1, "file_name": in_json, "width": 40, "height": 30}
+    coco(tmp_path, images=[entry])
+    image(tmp_path / "images" / on_disk)
+    found = load(tmp_path, "coco", annotations="instances.json")
+    assert found.images.images[0].path.endswith(on_disk)

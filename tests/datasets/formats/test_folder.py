@@ -64,3 +64,62 @@ def test_a_name_of_two_lines_is_set_aside(tmp_path):
     found = load(tmp_path, "folder", classes=["dog"])
     assert ids(found) == ["a"]
     assert kinds(found) == [FaultKind.UNREADABLE_IMAGE]
+
+
+def test_pictures_that_are_not_read_are_named(tmp_path):
+    image(tmp_path / "a.jpg")
+    image(tmp_path / "b.jfif.jpg").rename(tmp_path / "b.jfif")
+    for name in ("c.heic", "d.NEF", "e.mp4", "f.psd", "g.zip", "notes.txt", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x" * 40)
+    image(tmp_path / "h.png").rename(tmp_path / "h.png_original")
+    image(tmp_path / "i.jpg").rename(tmp_path / "i")
+    image(tmp_path / ".hidden.jpg")
+    (tmp_path / "._a.jpg").write_bytes(b"of macOS")
+    (tmp_path / "more").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "j.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"x" * 40)
+    found = load(tmp_path, "folder", classes=["dog"])
+    assert ids(found) == ["a", "b"]
+    said = {fault.file.rpartition("/")[2]: fault.detail for fault in found.faults}
+    assert sorted(said) == sorted(
+        ["c.heic", "d.NEF", "e.mp4", "f.psd", "g.zip", "h.png_original", "i", "j.jpg", "more"]
+    )
+    assert "ffmpeg" in said["e.mp4"]
+    assert "holds a PNG picture" in said["h.png_original"]
+    assert "is a HEIC picture" in said["j.jpg"]
+    assert said["more"] == "is a link that leads nowhere"
+    assert found.left_out == {"pictures whose names begin with a dot": 1}
+
+
+def test_links_pipes_and_devices(tmp_path):
+    image(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "c.jpg").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "d.jpg")
+    (tmp_path / "e.jpg").mkdir()
+    (tmp_path / "f.jpg").symlink_to(tmp_path / "e.jpg")
+    found = load(tmp_path, "folder", classes=["dog"])
+    assert ids(found) == ["a"]
+    assert [fault.detail for fault in found.faults] == [
+        "is a link that leads nowhere",
+        "is a pipe or a device, not a file",
+        "is a pipe or a device, not a file",
+    ]
+
+
+def test_identical_files_are_named_and_kept(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        image(tmp_path / name, seed=1 if name < "c" else 2)
+    found = load(tmp_path, "folder", classes=["dog"])
+    assert ids(found) == ["a", "b", "c"]
+    assert kinds(found) == [FaultKind.IDENTICAL_IMAGE]
+    assert found.faults[0].detail == f"is the same file as {tmp_path.as_posix()}/a.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a\nb", "\ud800", "\x1b[2J", "\u00a0", "\u200b", "cat ", "?", "x" * 201]
+)
+def test_names_of_classes_that_nobody_could_tell(tmp_path, name):
+    image(tmp_path / "a.jpg")
+    with pytest.raises(DatasetError, match=r"dataset\.classes has a class '") as caught:
+        load(tmp_path, "folder", classes=["dog", name])
+    assert str(caught.value).isprintable()

@@ -68,3 +68,25 @@ def test_what_makes_the_set_unusable(tmp_path):
     (tmp_path / "label_2").mkdir()
     with pytest.raises(DatasetError, match="holds no image file"):
         load(tmp_path, "kitti")
+
+
+@pytest.mark.parametrize("names", [("image_2", "label_2"), ("images", "labels")])
+def test_classes_of_ones_own(tmp_path, names):
+    lines = [KITTI_CAR.replace("Car", name) for name in ("deer", "boar", "deer")]
+    image(tmp_path / names[0] / "0.png")
+    text(tmp_path / names[1] / "0.txt", "\n".join(lines))
+    with pytest.raises(DatasetError, match=r"0\.txt, line 2: 'boar' is none .*\[boar, deer\]"):
+        load(tmp_path, "kitti")
+    found = load(tmp_path, "kitti", classes=["deer"])
+    assert found.truth["0"].labels.tolist() == ["deer", "deer"]
+    assert sum(found.left_out.values()) == 1
+    with pytest.raises(DatasetError, match="'wolf', which does not occur.*known: .*boar, deer"):
+        load(tmp_path, "kitti", classes=["wolf"])
+
+
+def test_one_label_file_is_not_that_of_two_images(tmp_path):
+    kitti_item(tmp_path, "0", KITTI_CAR)
+    image(tmp_path / "image_2" / "0.jpg")
+    found = load(tmp_path, "kitti")
+    assert kinds(found) == [FaultKind.MISSING_ANNOTATION]
+    assert "0.txt is that of 0.jpg" in found.faults[0].detail

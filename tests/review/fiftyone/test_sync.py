@@ -9,10 +9,10 @@ from PIL import Image
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.datasets.class_names import PLACEHOLDER
 from boxloop.errors import ArtifactError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session_inputs
-from boxloop.review.validation import PLACEHOLDER
 from builders_sessions import OFFERED, SIZE, A, B, C, Session, campaign, images, offer
 
 NEWER = (("dog", B, 0.9), ("cat", C, 0.6))

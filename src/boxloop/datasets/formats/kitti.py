@@ -3,16 +3,27 @@
 A line of a label file has 15 columns, or 16 with a score; column 1 is the class and columns 5 to 8
 are left, top, right and bottom in pixels counted from 0 (the benchmark's readme). ``DontCare``
 regions are no objects and are left out. Temporal order is the natural order of the files.
+
+Labels of other classes in the same layout are read where ``dataset.classes`` names one of them; the
+folders may then also be called ``images`` and ``labels``.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from boxloop.datasets.annotations import AnnotatedBox, Annotation, read_columns, to_float
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
-from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import ids_of, list_files, list_images, require_folder
+from boxloop.datasets.faults import FaultKind, FaultLog, has_control
+from boxloop.datasets.file_listing import (
+    composed,
+    ids_of,
+    list_images,
+    natural_key,
+    require_folder,
+    walk,
+)
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
@@ -31,59 +42,103 @@ CLASSES = (
 )
 
 _COLUMNS = (15, 16)
+_FOLDERS = (("image_2", "label_2"), ("images", "labels"), ("image", "label"), ("data", "labels"))
+_MOST_NAMED = 20
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
     """Read a KITTI folder: ``root`` holds ``training/image_2``, or ``image_2`` itself.
 
     Raises:
-        DatasetError: the layout is not KITTI's, no image is usable, or a class is not one of the 8.
+        DatasetError: the layout is not KITTI's, no image is usable, or no label is of one of the 8
+            classes and ``dataset.classes`` names no other.
     """
-    require_folder(root)
-    base = root / "training" if (root / "training" / "image_2").is_dir() else root
-    for name in ("image_2", "label_2"):
-        if not (base / name).is_dir():
-            raise DatasetError(
-                f"{base} has no folder '{name}': dataset.path must hold training/image_2 and"
-                " training/label_2"
-            )
-    images = list_images(base / "image_2")
-    if not images:
-        raise DatasetError(f"{base / 'image_2'} holds no image file")
     log = FaultLog()
-    pictured = {image.with_suffix(".txt") for image in images}
-    for label in list_files(base / "label_2", (".txt",)):
-        if label not in pictured:
-            log.add(FaultKind.MISSING_IMAGE, base / "label_2" / label, "labels no image in image_2")
-    labels = {}
+    image_folder, label_folder = _find_folders(require_folder(root))
+    images = list_images(image_folder, log)
+    if not images and not log.faults:
+        raise DatasetError(f"{image_folder} holds no image file")
+    texts = {
+        composed(name): label_folder / name
+        for name in walk(label_folder)
+        if name.lower().endswith(".txt")
+    }
+    labels: dict[str, Path] = {}
+    owner: dict[str, PurePosixPath] = {}
     candidates = []
     for image_id, image in zip(ids_of(images), images, strict=True):
-        path = base / "image_2" / image
-        file = base / "label_2" / image.with_suffix(".txt")
-        if not file.is_file():
-            detail = f"has no label file {file.as_posix()}"
-            log.add(FaultKind.MISSING_ANNOTATION, path, detail, image_id)
+        path = image_folder / image
+        key = composed(image.with_suffix(".txt").as_posix())
+        first = owner.setdefault(key, image)
+        if key not in texts or first != image:
+            place = (label_folder / image.with_suffix(".txt")).as_posix()
+            why = f"has no label file {place}"
+            if first != image:
+                why = f"has no label file of its own: {place} is that of {first}"
+            log.add(FaultKind.MISSING_ANNOTATION, path, why, image_id)
             continue
         candidates.append((image_id, path))
-        labels[image_id] = file
+        labels[image_id] = texts[key]
+    for key, file in sorted(texts.items(), key=lambda item: natural_key(item[0])):
+        if key not in owner:
+            detail = f"labels no image in {image_folder.name}"
+            log.add(FaultKind.MISSING_IMAGE, file, detail)
     refs = probe_refs(candidates, log, progress)
     annotations = {ref.id: _read(labels[ref.id], ref.id, log) for ref in refs}
-    return build_dataset(params, refs, annotations, CLASSES, log)
+    known = _find_classes(params, [a for a in annotations.values() if a is not None])
+    return build_dataset(params, refs, annotations, known, log)
+
+
+def _find_folders(root: Path) -> tuple[Path, Path]:
+    """Return the folders of images and labels: KITTI's, or others of its layout."""
+    bases = [root / "training", root]
+    bases += [path for path in sorted(root.iterdir()) if path.is_dir() and path not in bases]
+    for base in bases:
+        for names in _FOLDERS:
+            if all((base / name).is_dir() for name in names):
+                return base / names[0], base / names[1]
+    base = bases[0] if (bases[0] / "image_2").is_dir() else root
+    missing = "label_2" if (base / "image_2").is_dir() else "image_2"
+    raise DatasetError(
+        f"{base} has no folder '{missing}': dataset.path must hold training/image_2 and"
+        " training/label_2"
+    )
+
+
+def _find_classes(params: DatasetParams, annotations: Sequence[Annotation]) -> list[str]:
+    """Return KITTI's classes and, where ``dataset.classes`` names others, all that occur.
+
+    Raises:
+        DatasetError: none of the labels is of a class of KITTI's, and there are no others.
+    """
+    found = {box.label: (a, box) for a in annotations for box in a.boxes}
+    own = sorted(name for name in found if name not in CLASSES and not has_control(name))
+    if set(params.classes or ()) - set(CLASSES):
+        return [*CLASSES, *own]
+    if own and not any(name in CLASSES for name in found):
+        annotation, box = found[own[0]]
+        raise DatasetError(
+            f"{annotation.file}, {box.place}: '{box.label}' is none of KITTI's classes"
+            f" ({', '.join(CLASSES)}), nor is any other label: list your own in dataset.classes,"
+            f" here [{', '.join(own[:_MOST_NAMED])}]"
+        )
+    return list(CLASSES)
 
 
 def _read(file: Path, image_id: str, log: FaultLog) -> Annotation | None:
     lines = read_columns(file, image_id, log)
     if lines is None:
         return None
-    boxes = []
+    boxes, rejected = [], 0
     for place, columns in lines:
         if columns[0] == "DontCare":
             log.left_out["DontCare regions"] += 1
         elif len(columns) not in _COLUMNS:
             detail = f"{place}: has {len(columns)} columns instead of 15"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
+            rejected += 1
         else:
             x1, y1, x2, y2 = (to_float(column) for column in columns[4:8])
             said = " ".join(columns[4:8])
             boxes.append(AnnotatedBox(columns[0], (x1, y1, x2, y2), place, said))
-    return Annotation(file, boxes)
+    return Annotation(file, boxes, rejected=rejected)

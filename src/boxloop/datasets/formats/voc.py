@@ -1,12 +1,17 @@
 """The PASCAL VOC layout: ``Annotations/``, ``JPEGImages/``, ``ImageSets/Main/<split>.txt``.
 
+Folders called ``images`` and ``annotations`` or the like are taken, too, and images and XML files
+side by side in one folder, as LabelImg and Roboflow save them. An annotation is that of the image
+of its own name; ``<filename>`` decides between several, or finds one where there is none.
+
 Pixels are counted from 1 and a box includes its last pixel (VOC2007 devkit, section on
 annotations), so ``xmin=1, xmax=10`` becomes the exclusive edges 0 and 10. Sets that count from 0
 are off by a pixel at most, which is clipped without a word. Difficult objects are included.
 
 With ``dataset.split`` the images and their temporal order are those of the split file; a file of
 one class (``aeroplane_train.txt``) gives the images that it does not mark with -1. Without it, they
-are all images that have an annotation, in natural order.
+are all images that have an annotation, in natural order. Where there are no split files, a split is
+the folder of that name.
 
 An export rounds edges to whole pixels, by half a pixel at most. A box that would be less than two
 pixels wide or high becomes two, because many readers (boxloop's too) take ``xmin = xmax`` for
@@ -16,7 +21,7 @@ nothing.
 from __future__ import annotations
 
 import math
-import posixpath
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
@@ -27,25 +32,30 @@ from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
+    composed,
+    describe_irregular,
     list_files,
     list_images,
     natural_key,
     read_text,
+    regular,
     require_folder,
     within,
 )
 from boxloop.datasets.format_protocol import ExportContent
-from boxloop.datasets.images import Progress
+from boxloop.datasets.formats.voc_layout import IMAGES, Folders, Pairs, find_folders
+from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
 from boxloop.files import write_text
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
 
-IMAGES = "JPEGImages"
+__all__ = ["IMAGES", "KEYS", "load", "write"]
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _LEAST_SIDE = 2  # pixels, of an exported box
+_UPRIGHT = 0.01  # degrees
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
@@ -55,73 +65,47 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         DatasetError: the layout is not VOC's, the split does not exist, no image is usable, or a
             class occurs nowhere.
     """
-    base = _find_base(require_folder(root))
-    images = _index(list_images(base / IMAGES))
-    files = _index(list_files(base / "Annotations", (".xml",)))
     log = FaultLog()
-    named = _split_ids(base, params.split, log) if params.split is not None else None
-    if named is None:
-        named = list(files)
-        bare = len(images.keys() - files.keys())
-        if bare:
-            log.left_out["images without an annotation"] = bare
+    folders = find_folders(require_folder(root))
+    listed = list_files(folders.annotations, (".xml",))
+    files = {path.with_suffix("").as_posix(): folders.annotations / path for path in listed}
+    pairs = Pairs(folders, list_images(folders.images, log), files, log)
+    named = list(files) if params.split is None else _split_ids(folders, params.split, files, log)
     elements: dict[str, tuple[Element, Path]] = {}
     candidates = []
     for image_id in named:
         if image_id not in files:
-            file = base / "Annotations" / f"{image_id}.xml"
+            file = folders.annotations / f"{image_id}.xml"
             detail = f"does not exist, but the image is listed in {params.split}.txt"
             log.add(FaultKind.MISSING_ANNOTATION, file, detail, image_id)
             continue
-        file = base / "Annotations" / files[image_id]
+        file = files[image_id]
         element = _parse(file, image_id, log)
         if element is None:
             continue
-        image = images.get(image_id) or _by_filename(element, base, images, file, image_id, log)
+        image = pairs.take(image_id, (element.findtext("filename") or "").strip(), file)
         if image is not None:
             elements[image_id] = element, file
-            candidates.append((image_id, base / IMAGES / image))
+            candidates.append((image_id, folders.images / image))
+    if params.split is None and (bare := pairs.count_bare()):
+        log.left_out["images without an annotation"] = bare
     refs = probe_refs(candidates, log, progress)
     annotations = {ref.id: _read(*elements.pop(ref.id), ref.id, log) for ref in refs}
     names = {box.label for annotation in annotations.values() for box in annotation.boxes}
     return build_dataset(params, refs, annotations, sorted(names), log)
 
 
-def _find_base(root: Path) -> Path:
-    bases = {path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/{IMAGES}")}
-    if (root / IMAGES).is_dir():
-        bases = {root}
-    if len(bases) > 1:
-        raise DatasetError(
-            f"{root} holds several VOC folders: set dataset.path to one of"
-            f" {', '.join(path.as_posix() for path in sorted(bases))}"
-        )
-    if not bases:
-        raise DatasetError(
-            f"{root} has no folder 'JPEGImages': dataset.path must hold Annotations and JPEGImages"
-        )
-    (base,) = bases
-    if not (base / "Annotations").is_dir():
-        raise DatasetError(
-            f"{base} has no folder 'Annotations': use format 'folder' for images without any"
-        )
-    return base
-
-
-def _index(paths: list[PurePosixPath]) -> dict[str, PurePosixPath]:
-    """Index files by path without suffix; keep the first of equal ones."""
-    index: dict[str, PurePosixPath] = {}
-    for path in paths:
-        index.setdefault(path.with_suffix("").as_posix(), path)
-    return index
-
-
-def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
-    file = base / "ImageSets" / "Main" / f"{split}.txt"
-    if not file.is_file():
-        known = sorted((path.stem for path in file.parent.glob("*.txt")), key=natural_key)
+def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultLog) -> list[str]:
+    """Return the ids that a split lists; without ``ImageSets``, those of the folder of its name."""
+    main = folders.base / "ImageSets" / "Main"
+    file = main / f"{split}.txt"
+    if not regular(file):
+        inside = [image_id for image_id in files if image_id.startswith(f"{split}/")]
+        if inside and not main.is_dir():
+            return inside
+        known = sorted((path.stem for path in main.glob("*.txt")), key=natural_key)
         plain = [name for name in known if "_" not in name] or known
-        hint = f"known: {', '.join(plain[:10])}" if known else f"{file.parent} has no .txt file"
+        hint = f"known: {', '.join(plain[:10])}" if known else f"{main} has no .txt file"
         raise DatasetError(f"dataset.split '{split}': {file} does not exist ({hint})")
     lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     columns = [line.rsplit(None, 1) for line in lines]
@@ -131,10 +115,13 @@ def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
     if not lines:
         raise DatasetError(f"{file} names no image")
     ids: dict[str, None] = {}
-    for number, image_id in enumerate(lines, start=1):
+    known_as = {composed(image_id): image_id for image_id in files}
+    for number, line in enumerate(lines, start=1):
+        bare = line.rpartition(".")[0] if line.lower().endswith(SUFFIXES) else line
+        image_id = next((known_as[i] for i in map(composed, (line, bare)) if i in known_as), line)
         if image_id in ids:
             log.add(FaultKind.DUPLICATE_ID, file, f"lists {image_id} more than once", image_id)
-        elif within(base, image_id) is None:
+        elif within(folders.base, image_id) is None:
             detail = f"entry {number}: '{image_id}' leads outside the dataset's folder"
             log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail)
         else:
@@ -145,57 +132,65 @@ def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
     """Return the root element; log any other file than a VOC annotation."""
     try:
-        element: Element = fromstring(file.read_bytes())
+        element: Element | None = fromstring(file.read_bytes()) if regular(file) else None
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-    except (SyntaxError, ValueError, LookupError) as error:
+    except (SyntaxError, ValueError, LookupError, RecursionError) as error:
         # Entities and other means to blow up a parser are refused by defusedxml (a ValueError).
         why = f"is not XML that boxloop reads: {' '.join(str(error).split())}"
     else:
-        if element.tag == "annotation":
+        if element is None:
+            why = describe_irregular(file)
+        elif element.tag == "annotation":
             return element
-        why = f"is not a VOC annotation: its root is <{element.tag}>"
+        else:
+            why = f"is not a VOC annotation: its root is <{element.tag}>"
     log.add(FaultKind.MALFORMED_ANNOTATION, file, why, image_id)
     return None
 
 
-def _by_filename(
-    element: Element,
-    base: Path,
-    images: dict[str, PurePosixPath],
-    file: Path,
-    image_id: str,
-    log: FaultLog,
-) -> PurePosixPath | None:
-    """Find the image by ``<filename>``, where the annotation's own name differs."""
-    name = (element.findtext("filename") or "").strip()
-    if name and within(base / IMAGES, name) is None:
-        detail = f"<filename> '{name}' leads outside the dataset's folder"
-        log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail, image_id)
-        return None
-    image = images.get(posixpath.splitext(name)[0])
-    if image is None:
-        detail = f"describes an image {image_id} that JPEGImages does not hold"
-        log.add(FaultKind.MISSING_IMAGE, file, detail, image_id)
-    return image
-
-
 def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotation:
     boxes = []
+    number = 0
     for number, item in enumerate(element.findall("object"), start=1):
         label = (item.findtext("name") or "").strip()
-        bounds = item.find("bndbox")
-        if not label or bounds is None:
-            missing = "<name>" if not label else "<bndbox>"
-            detail = f"object {number}: has no {missing}"
+        bounds = item.findall("bndbox")
+        if not label or len(bounds) != 1 or len(item.findall("name")) != 1:
+            detail = f"object {number}: {_misfit(item, label, len(bounds))}"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
             continue
-        texts = [(bounds.findtext(edge) or "").strip() for edge in _EDGES]
+        if degrees := _rotation(item):
+            detail = (
+                f"object {number} ({label}): is rotated by {degrees:g} degrees, and boxloop's boxes"
+                " are upright"
+            )
+            log.add(FaultKind.ROTATED_BOX, file, detail, image_id)
+            continue
+        texts = [(bounds[0].findtext(edge) or "").strip() for edge in _EDGES]
         x1, y1, x2, y2 = (to_float(text) for text in texts)
         said = " ".join(f"{edge}={text}" for edge, text in zip(_EDGES, texts, strict=True))
         boxes.append(AnnotatedBox(label, (x1, y1, x2, y2), f"object {number}", said))
     size = to_size(element.findtext("size/width"), element.findtext("size/height"))
-    return Annotation(file, boxes, size, first_pixel=1)
+    return Annotation(file, boxes, size, first_pixel=1, rejected=number - len(boxes))
+
+
+def _misfit(item: Element, label: str, bounds: int) -> str:
+    if not label:
+        return "has no <name>"
+    if item.find("robndbox") is not None:
+        return "has a <robndbox>, which is rotated, and boxloop's boxes are upright"
+    if not bounds:
+        return "has no <bndbox>"
+    return f"has more than one {'<bndbox>' if bounds > 1 else '<name>'}"
+
+
+def _rotation(item: Element) -> float:
+    """Return the degrees by which a box is rotated, as CVAT writes them; 0 for an upright one."""
+    for attribute in item.iterfind("attributes/attribute"):
+        if attribute.findtext("name") == "rotation":
+            degrees = to_float((attribute.findtext("value") or "").strip())
+            return degrees if abs(degrees) > _UPRIGHT else 0.0
+    return 0.0
 
 
 # --- export ---------------------------------------------------------------------------------------

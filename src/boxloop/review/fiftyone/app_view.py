@@ -6,9 +6,9 @@ from typing import Any
 
 import fiftyone as fo
 
+from boxloop.datasets.class_names import PLACEHOLDER
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.sample_documents import FIELD
-from boxloop.review.validation import PLACEHOLDER
 
 WORKSPACE = "review"
 PANEL = "boxloop_review"

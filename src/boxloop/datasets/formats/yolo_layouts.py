@@ -1,0 +1,353 @@
+"""The layouts of YOLO sets: which classes there are, and which images each part lists.
+
+See :mod:`.yolo` for what they look like.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from boxloop.datasets.faults import FaultKind, FaultLog, printable
+from boxloop.datasets.file_listing import (
+    exists,
+    pick_images,
+    read_text,
+    regular,
+    require_folder,
+    walk_all,
+    within,
+)
+from boxloop.datasets.flat_yaml import FlatYaml
+from boxloop.datasets.formats.yolo_paths import read_class_list, read_image_list, resolve
+from boxloop.errors import DatasetError
+
+IMAGES = "images"
+
+_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_YAML = (".yaml", ".yml")
+_SPLITS = ("train", "val", "test")
+_ALIASES = {"validation": "val", "valid": "val"}
+_NO_SPLITS = ("names", "nc", "path", "kpt_shape", "flip_idx", "download")
+_MOST_FOLDERS = 5  # named in an error
+_LONGEST = 300  # characters of a path
+_CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_NAMES_KEY = re.compile(r"^(names|train)\s*:", re.MULTILINE)
+
+
+@dataclass
+class Layout:
+    """What the files of a YOLO set say of it.
+
+    Attributes:
+        root: the dataset's folder.
+        source: what lists the images, as an error calls it.
+        classes: name by number.
+        parts: images by part (train, val, ...), relative to the root.
+        absent: a sentence for each folder or list that does not exist, with its part.
+        keypoints: how many numbers follow the four of a box, of poses.
+        whole: whether all parts are read.
+    """
+
+    root: Path
+    source: str
+    classes: dict[int, str] = field(default_factory=dict)
+    parts: dict[str, list[PurePosixPath]] = field(default_factory=dict)
+    absent: list[tuple[str, str]] = field(default_factory=list)
+    keypoints: int = 0
+    whole: bool = True
+
+    @property
+    def images(self) -> set[PurePosixPath]:
+        """The images of all parts."""
+        return {image for images in self.parts.values() for image in images}
+
+    def settle(self, unlisted: Iterable[str], log: FaultLog) -> None:
+        """Count what no part lists, and judge what does not exist.
+
+        Args:
+            unlisted: images of the folder that are in none of the parts.
+            log: where faults are named.
+
+        Raises:
+            DatasetError: images may be gone without a word.
+        """
+        rest = list(unlisted) if self.whole else []
+        if rest:
+            log.left_out[f"images that {self.source} does not list"] += len(rest)
+        for part, sentence in self.absent:
+            # Exports list a test split that they do not hold.
+            if part != "test" or rest or not self.whole or not any(self.parts.values()):
+                folders = sorted({name.rpartition("/")[0] or "." for name in rest})
+                where = f"; images that are not listed lie in {', '.join(folders[:_MOST_FOLDERS])}"
+                raise DatasetError(
+                    f"{sentence}{where if folders else ''}: put the path right, or take it out"
+                )
+            log.add(FaultKind.MISSING_IMAGE, self.root, sentence)
+
+
+def find_layout(root: Path, split: str | None, names: Sequence[str], log: FaultLog) -> Layout:
+    """Read the files that describe a YOLO set.
+
+    Args:
+        root: ``dataset.path``: a folder, data.yaml or obj.data.
+        split: ``dataset.split``.
+        names: all files of the folder, relative to it.
+        log: where faults are named.
+
+    Raises:
+        DatasetError: the layout is not YOLO's, or the split does not exist.
+    """
+    if not root.is_dir() and root.suffix.lower() in (*_YAML, ".data") and regular(root):
+        described, root = root, root.parent
+    else:
+        found = _find_description(require_folder(root), names)
+        if found is None:
+            return _from_folders(root, split, names, log)
+        described = found
+    if described.suffix.lower() == ".data":
+        return _from_darknet(described, root, split, log)
+    return _from_data_yaml(described, root, split, log)
+
+
+def _find_description(root: Path, names: Sequence[str]) -> Path | None:
+    """Find data.yaml by its name or content, else Darknet's obj.data."""
+    top = sorted(name for name in names if "/" not in name and regular(root / name))
+    for name in _YAML_NAMES:
+        if name in top:
+            return root / name
+    for endings in (_YAML, (".data",)):
+        files = [root / name for name in top if name.lower().endswith(endings)]
+        found = [file for file in files if _has_keys(file, endings == _YAML)]
+        if len(found) > 1:
+            several = ", ".join(file.name for file in found[:_MOST_FOLDERS])
+            raise DatasetError(
+                f"{root} holds several descriptions ({several}): set dataset.path to one of them"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _has_keys(file: Path, yaml: bool) -> bool:
+    """Return whether a file has the keys of a description, by a look at its text."""
+    try:
+        text = read_text(file)
+    except DatasetError:
+        return False
+    pattern = _NAMES_KEY if yaml else re.compile(r"^\s*(names|train)\s*=", re.MULTILINE)
+    return {match[1] for match in pattern.finditer(text)} == {"names", "train"}
+
+
+# --- data.yaml ------------------------------------------------------------------------------------
+
+
+def _from_data_yaml(data_yaml: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
+    content = FlatYaml(data_yaml)
+    layout = Layout(root, printable(data_yaml.name), _read_names(content), whole=split is None)
+    layout.keypoints = _read_keypoints(content)
+    keys = _find_splits(content)
+    if split is not None:
+        keys = _pick_split(split, keys, content)
+    if not keys:
+        raise DatasetError(f"{data_yaml} has none of the keys {', '.join(_SPLITS)}")
+    base = _base(content.text("path"), root)
+    given: dict[str, list[str]] = {}
+    for part, key in keys.items():
+        items = content.items(key)
+        if items is None:
+            raise DatasetError(f"{data_yaml}: {key} must be a path, or a list of paths")
+        given[part] = items
+    for part, items in given.items():
+        others = [item for more in given.values() for item in more]
+        for item in items:
+            _add(layout, part, item, f"{data_yaml}: {keys[part]}", base, others, log)
+    return layout
+
+
+def _base(said: str | None, root: Path) -> Path:
+    """Return the folder that the paths start from; the root where ``path`` is not inside it."""
+    place = resolve(said, root, root) if said else None
+    return place if place is not None and place.is_dir() else root
+
+
+def _find_splits(content: FlatYaml) -> dict[str, str]:
+    """Return the key of each split that is listed.
+
+    Raises:
+        DatasetError: a split is listed twice, or a key looks like a misspelled one.
+    """
+    keys: dict[str, str] = {}
+    for key in (*_SPLITS, *_ALIASES):
+        part = _ALIASES.get(key, key)
+        if content.is_empty(key):
+            continue
+        if part in keys:
+            raise DatasetError(f"{content.file} has both '{keys[part]}' and '{key}': keep one")
+        keys[part] = key
+    for key in content.keys:
+        if key in (*_SPLITS, *_ALIASES, *_NO_SPLITS) or not key.isalpha():
+            continue
+        close = difflib.get_close_matches(key.lower(), _SPLITS + tuple(_ALIASES), 1, cutoff=0.7)
+        if close and _ALIASES.get(close[0], close[0]) not in keys and not content.is_empty(key):
+            raise DatasetError(f"{content.file}: '{key}' is no key: did you mean '{close[0]}'?")
+    return keys
+
+
+def _pick_split(split: str, keys: dict[str, str], content: FlatYaml) -> dict[str, str]:
+    part = _ALIASES.get(split, split)
+    if part in keys:
+        return {part: keys[part]}
+    if content.is_empty(split) or split in _NO_SPLITS:
+        known = ", ".join(keys) or "none"
+        raise DatasetError(f"dataset.split '{split}' is not in {content.file} (known: {known})")
+    return {split: split}
+
+
+def _read_names(content: FlatYaml) -> dict[int, str]:
+    pairs = content.pairs("names")
+    if not pairs:
+        raise DatasetError(f"{content.file} needs 'names', a list of the classes")
+    names = {
+        int(key): name.strip() for key, name in pairs.items() if name and _NUMBER.fullmatch(key)
+    }
+    if len(names) < len(pairs) or not all(names.values()):
+        raise DatasetError(f"{content.file}: 'names' must map numbers to names")
+    return dict(sorted(names.items()))
+
+
+def _read_keypoints(content: FlatYaml) -> int:
+    if content.is_empty("kpt_shape"):
+        return 0
+    values = content.items("kpt_shape") or []
+    if len(values) != 2 or not all(map(_NUMBER.fullmatch, values)) or values[1] not in ("2", "3"):
+        raise DatasetError(
+            f"{content.file}: kpt_shape must be [keypoints, 2 or 3], the numbers that each box has"
+            " behind its four"
+        )
+    return int(values[0]) * int(values[1])
+
+
+# --- Darknet --------------------------------------------------------------------------------------
+
+
+def _from_darknet(file: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
+    """Read obj.data, obj.names and lists of images, as Darknet and CVAT (YOLO 1.1) have them."""
+    rows = (line.partition("=") for line in read_text(file).splitlines())
+    content = {key.strip(): value.strip() for key, _, value in rows if value.strip()}
+    place = _resolve_moved(content.get("names", ""), root)
+    if place is None or not regular(place):
+        raise DatasetError(f"{file} needs 'names', a file that lists the classes")
+    layout = Layout(root, printable(file.name), read_class_list(place, log), whole=split is None)
+    keys = {"train": "train", "val": "valid", "test": "test"}
+    present = {part: key for part, key in keys.items() if key in content}
+    if split is not None:
+        part = _ALIASES.get(split, split)
+        if part not in present:
+            known = ", ".join(present) or "none"
+            raise DatasetError(f"dataset.split '{split}' is not in {file} (known: {known})")
+        present = {part: present[part]}
+    for part, key in present.items():
+        item = content[key]
+        found = _resolve_moved(item, root)
+        if found is not None:
+            item = found.relative_to(root).as_posix()
+        _add(layout, part, item, f"{file}: {key}", root, (), log)
+    if not present:
+        raise DatasetError(f"{file} has none of the keys {', '.join(keys.values())}")
+    return layout
+
+
+def _resolve_moved(item: str, root: Path) -> Path | None:
+    """Find a file that is named from the folder that Darknet was started in."""
+    parts = PurePosixPath(item.lstrip("/")).parts
+    for count in range(len(parts)):
+        place = within(root, "/".join(parts[count:]))
+        if place is not None and regular(place):
+            return place
+    return None
+
+
+# --- plain folders --------------------------------------------------------------------------------
+
+
+def _from_folders(root: Path, split: str | None, names: Sequence[str], log: FaultLog) -> Layout:
+    """Read ``images/`` and ``labels/``, or pictures and texts side by side."""
+    lists = [root / name for name in names if name.rpartition("/")[2] in _CLASS_LISTS]
+    lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]
+    lists = [file for file in lists if regular(file)]
+    if not lists:
+        raise DatasetError(
+            f"{root} is not a YOLO set: it needs data.yaml, or images/, labels/ and classes.txt"
+            " (or pictures, texts and classes.txt side by side)"
+        )
+    layout = Layout(root, f"{IMAGES}/", _agreed_classes(lists, log), whole=split is None)
+    base = root / IMAGES if (root / IMAGES).is_dir() else root
+    if split is not None:
+        places = (base / split, root / split / IMAGES, root / split)
+        found = next((place for place in places if place.is_dir()), None)
+        if found is None:
+            raise DatasetError(f"dataset.split '{split}': {base / split} does not exist")
+        base = found
+    layout.parts[split or ""] = _list_images(base, root, log)
+    return layout
+
+
+def _agreed_classes(lists: Sequence[Path], log: FaultLog) -> dict[int, str]:
+    """Read class lists that may lie in several folders; one may be a longer version of another."""
+    longest: tuple[dict[int, str], Path] | None = None
+    for file in lists:
+        classes = read_class_list(file, log if longest is None else FaultLog())
+        if longest is None:
+            longest = classes, file
+            continue
+        known = longest[0]
+        if any(known.get(number, name) != name for number, name in classes.items()):
+            raise DatasetError(
+                f"{longest[1]} and {file} number the classes differently: keep the right one, or"
+                " read each folder as a set of its own"
+            )
+        if len(classes) > len(known):
+            longest = classes, file
+    assert longest is not None
+    return longest[0]
+
+
+def _list_images(folder: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:
+    """List the images below ``folder``, relative to ``root``, in no order."""
+    inside = folder.relative_to(root).as_posix()
+    start = "" if inside == "." else f"{inside}/"
+    return [PurePosixPath(start + name) for name in pick_images(folder, walk_all(folder), log)]
+
+
+def _add(
+    layout: Layout,
+    part: str,
+    item: str,
+    key: str,
+    base: Path,
+    others: Sequence[str],
+    log: FaultLog,
+) -> None:
+    """Add the images of one folder or list to a part; ``key`` is what an error calls its place."""
+    root, images, said = layout.root, layout.parts.setdefault(part, []), printable(item, _LONGEST)
+    place = resolve(item, base, root, others)
+    if place is None or (item.startswith("/") and exists(Path(item)) and not exists(place)):
+        raise DatasetError(
+            f"{key} '{said}' leads outside the dataset's folder {root}: set dataset.path to a"
+            " folder that holds it"
+        )
+    if not exists(place):
+        layout.absent.append(
+            (part, f"{key} '{said}' does not exist (looked for {printable(str(place), _LONGEST)})")
+        )
+    elif place.is_dir():
+        images += _list_images(place, root, log)
+    elif place.suffix.lower() == ".txt" and regular(place):
+        images += read_image_list(place, base, root, log)
+    else:
+        raise DatasetError(f"{key} '{place}' is neither a folder nor a .txt list of images")
