@@ -35,6 +35,7 @@ class FaultKind(StrEnum):
     ZERO_SIZE_BOX = "zero_size_box", "box dropped"
     BOX_OUTSIDE_IMAGE = "box_outside_image", "box dropped"
     BOX_CLIPPED = "box_clipped", "box clipped to the image"
+    ROTATED_BOX = "rotated_box", "box dropped"
     UNKNOWN_CLASS = "unknown_class", "box dropped"
     UNKNOWN_IMAGE = "unknown_image", "box dropped"
     DUPLICATE_ID = "duplicate_id", "the first one kept"
