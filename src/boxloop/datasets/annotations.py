@@ -38,12 +38,14 @@ class Annotation:
         boxes: its boxes.
         size: the (width, height) that it declares, if it does.
         first_pixel: number of the first pixel; where it is 1 (VOC), the edges are inclusive.
+        rejected: how many more boxes the file has, which cannot be read and are logged.
     """
 
     file: Path
     boxes: Sequence[AnnotatedBox]
     size: tuple[int, int] | None = None
     first_pixel: int = 0
+    rejected: int = 0
 
 
 def to_float(value: object) -> float:

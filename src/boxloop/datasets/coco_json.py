@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.datasets.annotations import to_float
-from boxloop.datasets.file_listing import read_text
+from boxloop.datasets.file_listing import exists, read_text
 from boxloop.datasets.foreign import name_file, name_json
 from boxloop.errors import DatasetError
 from boxloop.files import parse_json
@@ -30,6 +30,8 @@ def read_content(file: Path) -> dict[str, Any]:
         DatasetError: the file is missing, is not JSON, lacks one of them, or is of another format,
             which is named.
     """
+    if exists(file) and not file.is_file() and not file.is_dir():
+        raise DatasetError(f"{file} is a pipe or a device: name a file")
     foreign = name_file(file)
     if foreign is not None:
         raise DatasetError(foreign.sentence(file))

@@ -185,6 +185,10 @@ VOC_XML = Foreign(
     "a VOC annotation, one file per picture",
     "set dataset.format to voc and dataset.path to the folder that holds them and the pictures",
 )
+YOLO_LABELS = Foreign(
+    "a label file of YOLO's, one per picture",
+    "set dataset.format to yolo and dataset.path to the folder of the set",
+)
 _ARCHIVE = Foreign("an archive", "unpack it, and name the folder or the file in it")
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ")
 _BINARY = {
@@ -202,15 +206,25 @@ _ROOT_TAG = re.compile(r"<(?![?!])\s*([\w:.-]+)")
 _YOLO_LINE = re.compile(r"\s*\d+(\s+[-+.\deE]+){4,}\s*$")
 
 
+def _head(file: Path) -> bytes:
+    """Return the first bytes of a file; none of what cannot be read, or is no regular file."""
+    try:
+        if file.is_file():
+            with file.open("rb") as opened:
+                return opened.read(_HEAD)
+    except (OSError, ValueError):
+        pass
+    return b""
+
+
+def read_head(file: Path) -> str:
+    """Return the beginning of a text file, and nothing where it cannot be read."""
+    return _head(file).decode("utf-8-sig", "replace")
+
+
 def name_file(file: Path) -> Foreign | None:
     """Name the format of a file that is not JSON; None where it may be JSON, or is unknown."""
-    try:
-        if not file.is_file():
-            return None
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD)
-    except (OSError, ValueError):
-        return None
+    head = _head(file)
     suffix = file.suffix.lower()
     if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
         if suffix in _TABLES:
@@ -233,10 +247,7 @@ def name_file(file: Path) -> Foreign | None:
             "a YAML file, as YOLO sets have one", "set dataset.format to yolo, or name a JSON file"
         )
     if suffix == ".txt" and _YOLO_LINE.match(line):
-        return Foreign(
-            "a label file of YOLO's, one per picture",
-            "set dataset.format to yolo and dataset.path to the folder of the set",
-        )
+        return YOLO_LABELS
     return None
 
 

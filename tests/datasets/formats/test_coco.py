@@ -107,7 +107,7 @@ def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_
     image(tmp_path / "images" / "b" / "c.png")
     found = _load(tmp_path)
     assert kinds(found) == [FaultKind.ROTATED_BOX] * 2
-    assert "annotations[3] (dog): is rotated by 7.5 degrees" in found.faults[1].detail
+    assert "annotations[3]: dog, is rotated by 7.5 degrees" in found.faults[1].detail
     assert len(found.truth["a"]) == 2
     assert found.left_out == {"images that dataset.annotations does not list": 1}
 

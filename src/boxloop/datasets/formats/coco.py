@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -95,13 +96,14 @@ class _Entry:
     size: tuple[int, int] | None
     stored_size: bool
     rows: list[_Row]
+    rejected: int
 
     def annotation(self, ref: ImageRef) -> Annotation:
         """Return the boxes of the image, and the size that they are meant for."""
         size = self.size
         if self.stored_size and size == (ref.height, ref.width):
             size = ref.width, ref.height
-        return Annotation(self.file, _Boxes(self.rows), size)
+        return Annotation(self.file, _Boxes(self.rows), size, rejected=self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def _read_source(
         folder = find_folder(names, file, root, usual, fixed=params.images is not None)
     else:
         folder = ImageFolder(usual)
-    rows = _read_boxes(content.pop("annotations"), file, categories, listed, log)
+    rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
     for number, (key, (name, size)) in enumerate(listed.items()):
         place = f"images[{number}]"
         path = folder.find(name)
@@ -187,7 +189,7 @@ def _read_source(
             dropped = f" ({len(rows[key])} boxes dropped)" if rows[key] else ""
             log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice{of}{dropped}")
         else:
-            entries[path] = _Entry(file, size, stored_size, rows[key])
+            entries[path] = _Entry(file, size, stored_size, rows[key], rejected[key])
     boxed = {label for boxes in rows.values() for _, label, _ in boxes}
     used = {key for key, name in categories.items() if name in boxed}
     above = root_categories(content["categories"], used)
@@ -221,29 +223,42 @@ def _read_boxes(
     categories: dict[Hashable, str],
     images: dict[Hashable, tuple[str, tuple[int, int] | None]],
     log: FaultLog,
-) -> dict[Hashable, list[_Row]]:
-    """Read the boxes of every listed image."""
+) -> tuple[dict[Hashable, list[_Row]], Counter[Hashable]]:
+    """Read the boxes of every listed image, and count those of it that are none."""
     boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
+    rejected = Counter[Hashable]()
     for number, entry in enumerate(entries):
         place = f"annotations[{number}]"
         if not isinstance(entry, dict):
             log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: is not an object")
             continue
-        image, category, bbox = (entry.get(k) for k in ("image_id", "category_id", "bbox"))
+        image, category = entry.get("image_id"), entry.get("category_id")
+        bbox: Any = entry.get("bbox")
         if not is_id(image, int, str) or image not in images:
             log.add(FaultKind.UNKNOWN_IMAGE, file, f"{place}: there is no image {image!r}")
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
-        elif not is_id(category, int) or category not in categories:
-            log.add(FaultKind.UNKNOWN_CLASS, file, f"{place}: has no known category {category!r}")
-        elif not isinstance(bbox, list) or len(bbox) != 4:
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: 'bbox' is not four numbers")
-        elif (turned := rotation(entry)) > UPRIGHT:
-            detail = f"{place} ({categories[category]}): is rotated by {turned:g} degrees"
-            log.add(FaultKind.ROTATED_BOX, file, detail)
+        elif (fault := _fault(entry, category, bbox, categories)) is not None:
+            kind, why = fault
+            log.add(kind, file, f"{place}: {why}")
+            rejected[image] += 1
         else:
             boxes[image].append((number, categories[category], bbox))
-    return boxes
+    return boxes, rejected
+
+
+def _fault(
+    entry: dict[str, Any], category: Any, bbox: Any, categories: dict[Hashable, str]
+) -> tuple[FaultKind, str] | None:
+    """Return why an entry is no upright box of a known class."""
+    if not is_id(category, int) or category not in categories:
+        return FaultKind.UNKNOWN_CLASS, f"has no known category {category!r}"
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return FaultKind.MALFORMED_ANNOTATION, "'bbox' is not four numbers"
+    turned = rotation(entry)
+    if turned > UPRIGHT:
+        return FaultKind.ROTATED_BOX, f"{categories[category]}, is rotated by {turned:g} degrees"
+    return None
 
 
 def _classes(sources: Sequence[_Source], wanted: Sequence[str], log: FaultLog) -> list[str]:
