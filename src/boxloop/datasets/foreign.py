@@ -225,6 +225,8 @@ def read_head(file: Path) -> str:
 def name_file(file: Path) -> Foreign | None:
     """Name the format of a file that is not JSON; None where it may be JSON, or is unknown."""
     head = _head(file)
+    if not head:
+        return None
     suffix = file.suffix.lower()
     if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
         if suffix in _TABLES:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -43,6 +43,8 @@ def dataset(campaign: Campaign) -> Dataset:
     artifacts.write_truth(truth, found.truth)
     artifacts.write(faults, "faults", payload)
     campaign.say(datasets.faults_summary(found))
+    for place in watching.watch(campaign.paths.root, campaign.params.dataset):
+        campaign.say(f"dvc.yaml: DVC watches {place} from now on, which the dataset is read from")
     return found
 
 
