@@ -62,11 +62,13 @@ def test_a_link_to_the_set_is_the_set(tmp_path):
 def test_of_two_folders_the_one_is_taken_that_the_annotation_file_means(tmp_path):
     _files(tmp_path, "images/train/a.jpg", "images/val/a.jpg")
     assert _found(tmp_path, ["a.jpg"]) == ["images/train/a.jpg"]
-    beside = "images/val/_annotations.coco.json"
-    assert _found(tmp_path, ["a.jpg"], beside) == ["images/val/a.jpg"]
+    for file in ("images/val/_annotations.coco.json", "labels/val/x.json", "val.json"):
+        assert _found(tmp_path, ["a.jpg"], file) == ["images/val/a.jpg"]
     with pytest.raises(DatasetError, match="may lie in images/train or images/val: set dataset.im"):
         _found(tmp_path, ["a.jpg"], "all.json")
     assert _found(tmp_path, ["a.jpg"], "all.json", "images/val", True) == ["images/val/a.jpg"]
+    _files(tmp_path / "two", "train/images/a.jpg", "val/images/a.jpg")
+    assert _found(tmp_path / "two", ["a.jpg"], "val/all.json") == ["val/images/a.jpg"]
 
 
 def test_the_folder_of_most_images_is_taken_and_the_others_are_missing(tmp_path):

@@ -35,13 +35,13 @@ def find_coco_files(
     by_size = sorted(files, key=lambda path: (-_size(root / path), path))[:_MOST_FILES]
     named = {path: names for path in by_size if (names := _listed(root / path)) is not None}
     found = sorted(named, key=lambda path: (not path.stem.startswith("instances_"), *_rank(path)))
-    folders = {path.parent for path in images}
+    folders = {folder for path in images for folder in path.parents[:-1]}
     chosen: list[PurePosixPath] = []
     others: list[PurePosixPath] = []
     seen: set[str] = set()
     instances = any(path.stem.startswith("instances_") for path in found)
     for path in found:
-        # Pictures beside their file are other ones than those beside another file.
+        # Pictures beside their file, or below it, are other ones than those beside another file.
         start = f"{path.parent}/" if path.parent in folders else ""
         names = {start + name for name in named[path]}
         if names & seen or (instances and not path.stem.startswith("instances_")):

@@ -119,17 +119,19 @@ def _vote(names: Iterable[str], base: Path) -> Counter[_Place]:
 
 
 def _choose(votes: Counter[_Place], file: Path, root: Path, base: Path) -> _Place:
-    """Return the place of the most images; of several, the one that the file's own name means.
+    """Return the place of the most images; of several, the one that the annotation file means.
 
     Where whole names lead to files, those without their first folders count for nothing: they may
     mean other pictures of the same name.
     """
+    inside = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
+    words = set(re.split(r"[\W_]+", inside.with_suffix("").as_posix().lower()))
 
     def rank(place: _Place) -> tuple[int, int, bool, bool]:
         folder = base / place.folder
-        words = set(re.split(r"[\W_]+", file.stem.lower()))
-        named = place.folder.name.lower() in words
-        return -place.skipped, votes[place], folder == file.parent, named
+        beside = file.parent != root and folder.is_relative_to(file.parent)
+        named = any(part.lower() in words for part in place.folder.parts)
+        return -place.skipped, votes[place], beside, named
 
     order = sorted(votes, key=rank, reverse=True)
     equals = [place.folder for place in order if rank(place) == rank(order[0])]
