@@ -18,7 +18,7 @@ def _found(root, names, file="annotations/instances_train.json", usual="", fixed
     """Relative paths of what the names lead to; None for those that lead outside."""
     place = find_folder(names, root / file, root, root / usual, fixed=fixed)
     paths = [place.find(name) for name in names]
-    return [None if path is None else path.relative_to(root).as_posix() for path in paths]
+    return [None if path is None else os.path.relpath(path, root) for path in paths]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def is_id(value: Any, *kinds: type) -> bool:
 
 def to_number(value: object) -> float:
     """Convert a JSON number to float; anything else, also a text, to NaN."""
+    if type(value) is float:
+        return value
     return math.nan if isinstance(value, str) else to_float(value)
 
 

@@ -69,6 +69,18 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> list[PurePosixPath]:
     return sorted(found, key=lambda path: (natural_key(path), path))
 
 
+def walk(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files below a folder, relative to it, but for hidden ones.
+
+    Raises:
+        DatasetError: a folder cannot be listed.
+    """
+    for where, names in _walk(folder):
+        inside = Path(where).relative_to(folder).as_posix()
+        start = "" if inside == "." else f"{inside}/"
+        yield from (start + name for name in names if not name.startswith("."))
+
+
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     seen = set()
     for where, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):

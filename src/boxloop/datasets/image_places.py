@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from boxloop.datasets.file_listing import exists, list_images, within
+from boxloop.datasets.file_listing import exists, walk, within
+from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
 
 _SAMPLE = 200
@@ -30,31 +32,48 @@ class ImageFolder:
 
     Attributes:
         folder: where the names start.
-        listed: the image files below it, relative to it.
     """
 
     def __init__(self, folder: Path, skipped: int = 0) -> None:
         """Take a folder; ``skipped`` leading folders of each name are not in it."""
         self.folder = folder
-        self.listed = list_images(folder)
+        self._start = f"{folder.as_posix()}/"
         self._skipped = skipped
-        self._known = _index(self.listed)
+        self._names = set(_images(folder))
 
-    def find(self, name: str) -> Path | None:
+    @property
+    def listed(self) -> set[str]:
+        """The paths of all image files below the folder."""
+        return {self._start + name for name in self._names}
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """Paths whatever their case and Unicode's form, without those that are alike."""
+        index: dict[str, str] = {}
+        alike = set()
+        for name in self._names:
+            if index.setdefault(_key(name), name) != name:
+                alike.add(_key(name))
+        return {key: name for key, name in index.items() if key not in alike}
+
+    def find(self, name: str) -> str | None:
         """Return the image that a name means, or where it should lie; None where that is outside.
 
         Names may differ from the disk's in case and in Unicode's normal form, where one file alone
         is meant.
         """
+        if not self._skipped and name in self._names:
+            return self._start + name
         literal = within(self.folder, name)
-        if not self._skipped and literal not in (None, self.folder) and exists(literal):
-            return literal
+        literal = None if literal == self.folder else literal
+        if not self._skipped and literal is not None and exists(literal):
+            return literal.as_posix()
         parts = _parts(name, self.folder)
         if parts is not None and len(parts) > self._skipped:
             found = self._known.get(_key("/".join(parts[self._skipped :])))
             if found is not None:
-                return self.folder / found
-        return literal if literal != self.folder else None
+                return self._start + found
+        return literal.as_posix() if literal is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +119,13 @@ def find_folder(
     return ImageFolder(base / best.folder, best.skipped)
 
 
-def _vote(names: Iterable[str], base: Path) -> Counter[_Place]:
+def _vote(names: Sequence[str], base: Path) -> Counter[_Place]:
     """Count how many names each place would lead to a file for."""
     by_name: dict[str, list[PurePosixPath]] = {}
-    for path in list_images(base):
-        by_name.setdefault(_key(path.name), []).append(path)
+    wanted = {_key(re.split(r"[/\\\\]", unquote(name))[-1]) for name in names}
+    for image in _images(base):
+        if (key := _key(image.rpartition("/")[2])) in wanted:
+            by_name.setdefault(key, []).append(PurePosixPath(image))
     votes = Counter[_Place]()
     for name in names:
         parts = _parts(name, base)
@@ -167,16 +188,8 @@ def _parts(name: str, folder: Path) -> tuple[str, ...] | None:
     return parts if parts and ".." not in parts and "\0" not in plain else None
 
 
-def _index(paths: Iterable[PurePosixPath]) -> dict[str, PurePosixPath]:
-    """Index paths whatever their case and Unicode's form; those that are alike are left out."""
-    index: dict[str, PurePosixPath] = {}
-    alike = set()
-    for path in paths:
-        if index.setdefault(_key(path.as_posix()), path) != path:
-            alike.add(_key(path.as_posix()))
-    for key in alike:
-        del index[key]
-    return index
+def _images(folder: Path) -> Iterator[str]:
+    return (name for name in walk(folder) if name.lower().endswith(SUFFIXES))
 
 
 def _key(text: str) -> str:

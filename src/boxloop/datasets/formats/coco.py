@@ -70,14 +70,14 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     """
     require_folder(root)
     log = FaultLog()
-    entries: dict[Path, _Entry] = {}
+    entries: dict[str, _Entry] = {}
     sources = [
         _read_source(file, params, root, entries, log) for file in _annotation_files(params, root)
     ]
-    paths = list(entries)
-    names = [PurePosixPath(path.relative_to(_common(sources)).as_posix()) for path in paths]
-    path_of = dict(zip(ids_of(names), paths, strict=True))
-    refs = probe_refs(list(path_of.items()), log, progress)
+    start = f"{_common(sources).as_posix()}/"
+    names = [PurePosixPath(path.removeprefix(start)) for path in entries]
+    path_of = dict(zip(ids_of(names), entries, strict=True))
+    refs = probe_refs([(key, Path(path)) for key, path in path_of.items()], log, progress)
     annotations = {ref.id: entries[path_of[ref.id]].annotation(ref) for ref in refs}
     classes = _classes(sources, params.classes or (), log)
     _count_unlisted(sources, entries, log)
@@ -160,7 +160,7 @@ def _annotation_files(params: DatasetParams, root: Path) -> list[Path]:
 
 
 def _read_source(
-    file: Path, params: DatasetParams, root: Path, entries: dict[Path, _Entry], log: FaultLog
+    file: Path, params: DatasetParams, root: Path, entries: dict[str, _Entry], log: FaultLog
 ) -> _Source:
     """Read one file; its images are added to ``entries``, by path."""
     content = read_content(file)
@@ -228,19 +228,20 @@ def _read_boxes(
     boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
     rejected = Counter[Hashable]()
     for number, entry in enumerate(entries):
-        place = f"annotations[{number}]"
         if not isinstance(entry, dict):
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: is not an object")
+            detail = f"annotations[{number}]: is not an object"
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
             continue
         image, category = entry.get("image_id"), entry.get("category_id")
         bbox: Any = entry.get("bbox")
         if not is_id(image, int, str) or image not in images:
-            log.add(FaultKind.UNKNOWN_IMAGE, file, f"{place}: there is no image {image!r}")
+            detail = f"annotations[{number}]: there is no image {image!r}"
+            log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
         elif (fault := _fault(entry, category, bbox, categories)) is not None:
             kind, why = fault
-            log.add(kind, file, f"{place}: {why}")
+            log.add(kind, file, f"annotations[{number}]: {why}")
             rejected[image] += 1
         else:
             boxes[image].append((number, categories[category], bbox))
@@ -255,6 +256,9 @@ def _fault(
         return FaultKind.UNKNOWN_CLASS, f"has no known category {category!r}"
     if not isinstance(bbox, list) or len(bbox) != 4:
         return FaultKind.MALFORMED_ANNOTATION, "'bbox' is not four numbers"
+    # Asked for first, because most files have neither, and millions of boxes.
+    if "attributes" not in entry and "rotation" not in entry:
+        return None
     turned = rotation(entry)
     if turned > UPRIGHT:
         return FaultKind.ROTATED_BOX, f"{categories[category]}, is rotated by {turned:g} degrees"
@@ -280,11 +284,10 @@ def _common(sources: Sequence[_Source]) -> Path:
     return Path(os.path.commonpath([source.images.folder for source in sources]))
 
 
-def _count_unlisted(sources: Sequence[_Source], entries: dict[Path, _Entry], log: FaultLog) -> None:
+def _count_unlisted(sources: Sequence[_Source], entries: dict[str, _Entry], log: FaultLog) -> None:
     """Count the images that lie where listed ones do, and that no file lists."""
     folders = {source.images.folder: source.images for source in sources}
-    lying = {folder / path for folder, images in folders.items() for path in images.listed}
-    unlisted = len(lying - entries.keys())
+    unlisted = len({path for folder in folders.values() for path in folder.listed} - entries.keys())
     if unlisted:
         log.left_out["images that dataset.annotations does not list"] = unlisted
 
