@@ -7,8 +7,10 @@ from pathlib import Path
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
 from boxloop.datasets.faults_report import faults_payload, faults_summary
+from boxloop.datasets.file_listing import exists
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
+from boxloop.datasets.recognition import name_foreign, recognize
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
@@ -36,4 +38,22 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     except OSError as error:
         raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
     root = drawn if params.format == "demo" else Path(params.path)
-    return format_.load(params, root, progress)
+    try:
+        return format_.load(params, root, progress)
+    except DatasetError as error:
+        hint = _hint(params, root)
+        raise DatasetError(f"{error}{hint}") from None
+
+
+def _hint(params: DatasetParams, root: Path) -> str:
+    """Return what else the set may be, where it is not what ``dataset.format`` says."""
+    if params.format == "demo" or params.annotations or not exists(root):
+        return ""
+    try:
+        found = recognize(root)
+    except DatasetError:
+        other = name_foreign(root)
+        return "" if other is None else f"; {other}"
+    if found.format in (params.format, "folder"):
+        return ""
+    return f"; it looks like {found.what}: 'boxloop check {root}' tells the settings"

@@ -61,6 +61,14 @@ def recognize(path: Path) -> Recognized:
     return _recognize_folder(path) if path.is_dir() else _recognize_file(path)
 
 
+def name_foreign(path: Path) -> str | None:
+    """Return a sentence on what a file or folder holds that boxloop does not read, if it does."""
+    if path.is_dir():
+        return _find_foreign(_Tree(path))
+    kind = name_file(path)
+    return None if kind is None else kind.sentence(path)
+
+
 def _recognize_file(file: Path) -> Recognized:
     text = read_head(file)
     if file.suffix.lower() in _YAML and _NAMES.search(text):
