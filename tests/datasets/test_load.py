@@ -108,7 +108,7 @@ def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
     with pytest.raises(DatasetError, match="JPEGImages.*instances.json is LabelMe's JSON"):
         load(tmp_path / "set", "voc")
     (tmp_path / "set.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(DatasetError, match=r"not a folder \(.*set.zip is an archive: unpack it"):
+    with pytest.raises(DatasetError, match=r"not a folder; .*set.zip is an archive: unpack it"):
         load(tmp_path / "set.zip", "folder", classes=["dog"])
 
 
