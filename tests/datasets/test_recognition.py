@@ -5,7 +5,18 @@ import pytest
 
 from boxloop.datasets.recognition import recognize
 from boxloop.errors import DatasetError
-from builders_datasets import coco, coco_content, image, text, voc_item, voc_object, voc_xml
+from builders_datasets import (
+    KITTI_CAR,
+    KITTI_DONTCARE,
+    coco,
+    coco_content,
+    image,
+    kitti_item,
+    text,
+    voc_item,
+    voc_object,
+    voc_xml,
+)
 
 DOG = voc_object("dog", 5, 5, 15, 15)
 LINE = "0 0.5 0.5 0.25 0.25\n"
@@ -81,6 +92,14 @@ def test_kitti(tmp_path, base):
     image(tmp_path / base / "image_2" / "a.png")
     text(tmp_path / base / "label_2" / "a.txt", "")
     assert _recognized(tmp_path) == ("kitti", ".", {})
+
+
+def test_kitti_with_classes_of_ones_own(tmp_path):
+    kitti_item(tmp_path, "a", KITTI_CAR, KITTI_DONTCARE)
+    kitti_item(tmp_path, "b")
+    assert _recognized(tmp_path) == ("kitti", ".", {})
+    kitti_item(tmp_path, "c", KITTI_CAR.replace("Car", "tram_stop"))
+    assert _recognized(tmp_path) == ("kitti", ".", {"classes": ("Car", "tram_stop")})
 
 
 def test_coco_wherever_its_file_lies(tmp_path):

@@ -16,9 +16,13 @@ from boxloop.datasets.file_listing import exists, list_files
 from boxloop.datasets.foreign import VOC_XML, YOLO_LABELS, Foreign, name_file, name_json, read_head
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
+from boxloop.params.registry import FORMATS
 
 _LOOKS = 5
 """So many files of a kind are looked into."""
+
+_LOOKS_FOR_CLASSES = 50
+"""KITTI's files that are looked into before its own classes are taken for all."""
 
 _CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 _MOST_SETS = 20
@@ -178,8 +182,23 @@ def _look_for_voc(tree: _Tree) -> Recognized | None:
 def _look_for_kitti(tree: _Tree) -> Recognized | None:
     for base in ("training/", ""):
         if tree.has_folders(f"{base}image_2", f"{base}label_2"):
-            return Recognized("kitti", tree.root, f"KITTI ({base}image_2 and {base}label_2)")
+            labels = PurePosixPath(f"{base}label_2")
+            files = [path for path in tree.of(".txt") if labels in path.parents]
+            what = f"KITTI ({base}image_2 and {base}label_2)"
+            return Recognized("kitti", tree.root, what, _own_classes(tree, files))
     return None
+
+
+def _own_classes(tree: _Tree, files: Sequence[PurePosixPath]) -> dict[str, tuple[str, ...]]:
+    """Return ``classes`` where label files name others than KITTI's, as the first files tell."""
+    known = {*FORMATS.get("kitti").CLASSES, "DontCare"}
+    found: set[str] = set()
+    for number, path in enumerate(files):
+        lines = tree.head(path).splitlines()
+        found |= {columns[0] for line in lines if len(columns := line.split()) in (15, 16)}
+        if number == _LOOKS_FOR_CLASSES and found <= known:
+            break
+    return {"classes": tuple(sorted(found - {"DontCare"}))} if found - known else {}
 
 
 def _look_for_coco(tree: _Tree) -> Recognized | None:
