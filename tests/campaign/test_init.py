@@ -6,8 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from boxloop.campaign import init
-from boxloop.errors import ParamsError, UserError
+from boxloop.errors import DatasetError, ParamsError, UserError
 from boxloop.params import load_params
+from builders_datasets import coco, image, text
 
 DEMO = ("dataset.format=demo", "train.weights=none", "features.weights=none")
 
@@ -17,8 +18,8 @@ def no_repository_around(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
 
-def create(folder, *overrides, params=None, batches=None):
-    init.create(folder, params=params, batches=batches, overrides=overrides)
+def create(folder, *overrides, params=None, batches=None, data=None):
+    init.create(folder, params=params, batches=batches, overrides=overrides, data=data)
     return folder
 
 
@@ -143,3 +144,79 @@ def test_keys_that_dvc_watches_are_written_where_a_recipe_lacks_them(tmp_path):
     content = YAML(typ="safe").load((folder / "params.yaml").read_text())
     assert content["review"] == {"score_threshold": 0.3, "iou_threshold": 0.5}
     assert content["account"] == {"iou_thresholds": [0.5, 0.7], "cost_model": "paper"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["order.seed=3", "order.strategy=rnd"], "--set order.strategy=rnd: order.strategy: there"),
+        (["dataset.format=folder"], "--set dataset.format=folder: dataset: format 'folder' has no"),
+        (["order.seed=3", "train.epochs=5"], "--set train.epochs=5: train: set exactly one of"),
+        (["order.seed=-1", "batch.size=0"], "--set order.seed=-1 --set batch.size=0: "),
+    ],
+)
+def test_a_wrong_value_is_blamed_on_the_set_that_gave_it(tmp_path, overrides, message):
+    with pytest.raises(ParamsError) as caught:
+        create(tmp_path / "c", *overrides)
+    assert str(caught.value).startswith(message)
+    assert "starter.yaml" not in str(caught.value)
+
+
+def test_a_wrong_recipe_is_blamed_itself(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("order: {seed: -1}\n")
+    with pytest.raises(ParamsError, match=r"own\.yaml: order\.seed"):
+        create(tmp_path / "c", "batch.size=5", params=own)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset.path=~/set"], f"dataset.path '~/set' begins with ~.*write '{Path.home()}/set'"),
+        (["dataset.path=/no/set"], r"dataset.path '/no/set' does not exist \(looked for /no/set"),
+        (["dataset.path=set"], r"starts from the campaign's folder .*: write '.*/set'"),
+        (["dataset.path=../../out"], r"does not exist \(looked for .*/out\)"),
+        (["dataset={format: voc, path: gone}"], "--set dataset.path 'gone' does not exist"),
+        (["dataset.path=../set", "dataset.format=coco", "dataset.annotations=a.json"],
+         r"--set dataset.annotations 'a.json' does not exist \(looked for .*set/a.json"),
+        (["dataset.path=../set", "dataset.format=coco", "dataset.images=x"], "dataset.images 'x'"),
+    ],
+)  # fmt: skip
+def test_a_set_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, overrides, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    with pytest.raises(ParamsError, match=message):
+        create(tmp_path / "c", *overrides)
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_a_recipe_names_may_still_be_missing(tmp_path):
+    notes = init.create(tmp_path / "c", params=None, batches=None, overrides=())
+    assert len(notes) == 1
+    assert "dataset.path 'path/to/your/dataset' does not exist" in notes[0]
+    assert str(tmp_path / "c" / "params.yaml") in notes[0]
+
+
+def test_the_section_dataset_is_filled_from_the_data(tmp_path):
+    data = tmp_path / "my set"
+    for split in ("train", "valid"):
+        coco(data / split)
+    folder = create(tmp_path / "c", "dataset.classes=[dog]", data=data)
+    dataset = load_params(folder / "params.yaml").dataset
+    assert (dataset.format, dataset.path) == ("coco", str(data))
+    assert dataset.annotations == ("train/instances.json", "valid/instances.json")
+    assert dataset.classes == ("dog",)
+
+
+def test_data_that_cannot_be_read_makes_nothing(tmp_path):
+    image(tmp_path / "set" / "a.png")
+    with pytest.raises(ParamsError, match=r"without labels: say what.*--set 'dataset\.classes="):
+        create(tmp_path / "c", data=tmp_path / "set")
+    text(tmp_path / "set" / "a.json", '{"shapes": [], "imagePath": "a.png"}')
+    with pytest.raises(DatasetError, match="LabelMe"):
+        create(tmp_path / "c", data=tmp_path / "set")
+    assert not (tmp_path / "c").exists()
+    pictures = "dataset.format=folder"
+    folder = create(tmp_path / "c", pictures, "dataset.classes=[a]", data=tmp_path / "set")
+    params = load_params(folder / "params.yaml")
+    assert (params.dataset.format, params.review.annotator) == ("folder", "fiftyone")

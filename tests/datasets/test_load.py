@@ -10,7 +10,7 @@ from boxloop.datasets.faults import FaultLog
 from boxloop.errors import DatasetError
 from boxloop.files import write_json
 from boxloop.params import DatasetParams
-from builders_datasets import image, load, voc_item, voc_object
+from builders_datasets import coco, image, load, text, voc_item, voc_object
 
 
 def _with_faults(root):
@@ -109,3 +109,27 @@ def test_the_drawn_folder_is_made_and_stays_empty(tmp_path):
 def test_a_key_that_a_format_does_not_know_is_refused(tmp_path, format_, key):
     with pytest.raises(DatasetError, match=f"dataset.{key} means nothing to format '{format_}'"):
         load(tmp_path, format_, classes=["dog"], **{key: "x"})
+
+
+def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
+    coco(tmp_path / "set")
+    with pytest.raises(
+        DatasetError, match=r"JPEGImages.*looks like COCO's JSON \(instances.json\)"
+    ):
+        load(tmp_path / "set", "voc")
+    text(tmp_path / "set" / "instances.json", '{"shapes": [], "imagePath": "a.png"}')
+    with pytest.raises(DatasetError, match="JPEGImages.*instances.json is LabelMe's JSON"):
+        load(tmp_path / "set", "voc")
+    (tmp_path / "set.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DatasetError, match=r"not a folder; .*set.zip is an archive: unpack it"):
+        load(tmp_path / "set.zip", "folder", classes=["dog"])
+
+
+def test_a_set_of_the_right_format_gets_no_advice(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="/empty holds no image file$"):
+        load(tmp_path / "empty", "folder", classes=["dog"])
+    voc_item(tmp_path, "a", voc_object("dog", 5, 5, 15, 15))
+    with pytest.raises(DatasetError) as caught:
+        load(tmp_path, "voc", classes=["cat"])
+    assert str(caught.value).endswith("(known: dog)")

@@ -12,10 +12,20 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from boxloop.campaign import watching
 from boxloop.campaign.dvc import DVC
+from boxloop.campaign.places import check_places
+from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import write_text
-from boxloop.params import Params, apply_override, chain, check, read_yaml
+from boxloop.params import (
+    Params,
+    apply_override,
+    chain,
+    check,
+    check_overridden,
+    read_yaml,
+)
 
 _FILES = ("dvc.yaml", "deliver/dvc.yaml", ".gitignore", ".dvcignore")
 _WATCHED = {
@@ -28,8 +38,13 @@ _ANNOTATOR = {"review", "review.annotator"}
 
 
 def create(
-    folder: Path, *, params: Path | None, batches: int | None, overrides: Sequence[str]
-) -> None:
+    folder: Path,
+    *,
+    params: Path | None,
+    batches: int | None,
+    overrides: Sequence[str],
+    data: Path | None = None,
+) -> list[str]:
     """Make a folder in which ``dvc repro`` runs a campaign.
 
     Args:
@@ -37,10 +52,15 @@ def create(
         params: a params.yaml to begin with; ``recipes/starter.yaml`` where None.
         batches: number of turns to list under ``iterations``.
         overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
+        data: what the section ``dataset`` is filled for, see :mod:`boxloop.datasets.recognition`.
+
+    Returns:
+        What a person should know, one sentence each.
 
     Raises:
         UserError: the folder holds files, or git or DVC failed; nothing was made.
-        ParamsError: the parameters cannot be used; nothing was made.
+        DatasetError: ``data`` holds nothing that boxloop reads; nothing was made.
+        ParamsError: the parameters cannot be used, or name what does not exist; nothing was made.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
@@ -50,8 +70,20 @@ def create(
         raise UserError("git is not installed, and DVC keeps a campaign's states with it")
     source = _pipeline()
     recipe = params or source / "recipes" / "starter.yaml"
+    notes = []
+    if data is not None:
+        found, section = find_settings(data, [o for o in overrides if o.startswith("dataset.")])
+        if found.format == "folder" and not section.get("classes"):
+            raise ParamsError(
+                f"{data} holds pictures without labels: say what is to be labeled, for example"
+                " --set 'dataset.classes=[cat, dog]'"
+            )
+        notes.append(f"{data}: {found.what}; 'boxloop check {data}' tells what is in it")
+        overrides = [*as_overrides(section), *overrides]
+    check_overridden(_read(recipe), overrides, str(recipe))
     text = _edit(recipe, batches, overrides)
-    check(Params, read_yaml(text), str(recipe))
+    made = check(Params, read_yaml(text), str(recipe))
+    notes += check_places(folder, made.dataset, overrides)
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -59,6 +91,7 @@ def create(
         (folder / "deliver").mkdir()
         for name in _FILES:
             shutil.copyfile(source / name, folder / name)
+        watching.watch(folder, made.dataset)
         _init_repositories(folder)
     except BaseException:
         # Half a campaign would be in the way of the next attempt.
@@ -66,6 +99,7 @@ def create(
         if existed:
             folder.mkdir(exist_ok=True)
         raise
+    return notes
 
 
 def _pipeline() -> Path:
@@ -75,19 +109,29 @@ def _pipeline() -> Path:
     return inside if inside.exists() else package.parents[1]
 
 
-def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
-    editor = YAML()
-    editor.width = 100
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a params.yaml, plain."""
+    return _load(path, YAML(typ="safe", pure=True))
+
+
+def _load(path: Path, reader: YAML) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         read_yaml(text)
-        content: Any = editor.load(text)
+        content: Any = reader.load(text)
     except OSError as error:
         raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, YAMLError) as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'order:'")
+    return content
+
+
+def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
+    editor = YAML()
+    editor.width = 100
+    content: Any = _load(path, editor)
     for override in overrides:
         apply_override(content, override)
     dataset, review = content.get("dataset"), content.get("review")

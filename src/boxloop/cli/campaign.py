@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from boxloop.cli.app import PEOPLE, app
 from boxloop.cli.options import PARAMS, Overrides, ParamsFile, campaign_params, stage_params
-from boxloop.errors import UserError
+from boxloop.errors import BoxloopError, UserError
 
 Reviewer = Annotated[
     str | None, typer.Option(help="Your name; that of your account, unless given.")
@@ -28,8 +29,29 @@ Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the 
 
 
 @app.command(rich_help_panel=PEOPLE)
+def check(
+    path: Path,
+    override: Overrides = None,
+) -> None:
+    """Say what a folder of images holds, and how to begin with it."""
+    from boxloop.datasets.check import check_path
+    from boxloop.terminal import reporting
+
+    try:
+        with reporting("reading images") as report:
+            said = check_path(path, override or (), report)
+    except UserError as error:
+        raise BoxloopError(str(error)) from None
+    print(said)
+
+
+@app.command(rich_help_panel=PEOPLE)
 def init(
     folder: Path,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The images: fills 'dataset' by what 'boxloop check' finds there."),
+    ] = None,
     batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
     params: Annotated[Path | None, typer.Option(help="A params.yaml to begin with.")] = None,
     override: Overrides = None,
@@ -37,7 +59,9 @@ def init(
     """Make a folder for a new campaign."""
     from boxloop.campaign import init
 
-    init.create(folder, params=params, batches=batches, overrides=override or ())
+    notes = init.create(folder, params=params, batches=batches, overrides=override or (), data=data)
+    for note in notes:
+        print(note, file=sys.stderr)
     print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
 
 

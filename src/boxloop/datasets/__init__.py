@@ -8,8 +8,10 @@ from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.drawn_folder import find_foreign
 from boxloop.datasets.faults import Fault, FaultKind, printable
 from boxloop.datasets.faults_report import faults_payload, faults_summary
+from boxloop.datasets.file_listing import exists
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
+from boxloop.datasets.recognition import name_foreign, recognize
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
@@ -56,4 +58,19 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
         return format_.load(params, root, progress)
     except DatasetError as error:
         # It tells what files say, and they may say anything.
-        raise DatasetError(printable(str(error), _LONGEST_SENTENCE)) from None
+        text = f"{error}{_hint(params, root)}"
+        raise DatasetError(printable(text, _LONGEST_SENTENCE)) from None
+
+
+def _hint(params: DatasetParams, root: Path) -> str:
+    """Return what else the set may be, where it is not what ``dataset.format`` says."""
+    if params.format == "demo" or params.annotations or not exists(root):
+        return ""
+    try:
+        found = recognize(root)
+    except DatasetError:
+        other = name_foreign(root)
+        return "" if other is None else f"; {other}"
+    if found.format in (params.format, "folder"):
+        return ""
+    return f"; it looks like {found.what}: 'boxloop check {root}' tells the settings"

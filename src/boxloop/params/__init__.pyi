@@ -1,6 +1,7 @@
 from .loading import (
     apply_override,
     check,
+    check_overridden,
     load_params,
     read_sections,
     read_yaml,
@@ -57,6 +58,7 @@ __all__ = [
     "apply_override",
     "chain",
     "check",
+    "check_overridden",
     "load_params",
     "read_sections",
     "read_yaml",

@@ -5,7 +5,8 @@ This is the only module that reads params.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -32,9 +33,7 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         ParamsError: one sentence per problem, each naming the key.
     """
     content = read_sections(path) if path.exists() else {}
-    for override in overrides:
-        apply_override(content, override)
-    return check(Params, content, str(path))
+    return check_overridden(content, overrides, str(path))
 
 
 def read_sections(path: Path) -> dict[str, Any]:
@@ -107,6 +106,39 @@ def check(model: type[_S], content: Any, name: str) -> _S:
             if not any(other[: len(place)] == place and other != place for other in places)
         ]
         raise ParamsError(f"{name}: " + "; ".join(lines)) from None
+
+
+def check_overridden(content: dict[str, Any], overrides: Sequence[str], name: str) -> Params:
+    """Return the content of a params.yaml with overrides as parameters.
+
+    Raises:
+        ParamsError: one sentence per problem; where the file alone is right, it names the override
+            that is to blame instead.
+    """
+
+    def apply(some: Sequence[str]) -> Params:
+        changed = copy.deepcopy(content)
+        for override in some:
+            apply_override(changed, override)
+        return check(Params, changed, name)
+
+    try:
+        return apply(overrides)
+    except ParamsError as error:
+        sentence = str(error)
+        if not sentence.startswith(f"{name}: ") or not _is_right(apply, ()):
+            raise
+        culprits = [o for o in overrides if _is_right(apply, [p for p in overrides if p != o])]
+        blamed = " ".join(f"--set {override}" for override in culprits or overrides)
+        raise ParamsError(f"{blamed}: {sentence.removeprefix(f'{name}: ')}") from None
+
+
+def _is_right(apply: Callable[[Sequence[str]], Params], overrides: Sequence[str]) -> bool:
+    try:
+        apply(overrides)
+    except ParamsError:
+        return False
+    return True
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

@@ -71,6 +71,16 @@ class Section(BaseModel):
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
+def _annotation_files(value: Any) -> Any:
+    names = value if isinstance(value, tuple) else (value,)
+    if value is not None and not (names and all(isinstance(n, str) and n for n in names)):
+        raise ValueError("must be a file, or a list of files")
+    return value
+
+
+AnnotationFiles = Annotated[str | tuple[str, ...] | None, BeforeValidator(_annotation_files)]
+
+
 class DemoParams(Section):
     """The scenes that ``dataset.format: demo`` draws; ``size`` is (height, width) in pixels."""
 
@@ -101,7 +111,7 @@ class DatasetParams(Section):
     format: DatasetFormat = "demo"
     path: str = "."
     split: str | None = None
-    annotations: str | None = None
+    annotations: AnnotationFiles = None
     images: str | None = None
     classes: tuple[str, ...] | None = None
     labels: Literal["ignored", "trusted"] = "ignored"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, given
+from boxloop.campaign import artifacts, given, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -45,6 +45,8 @@ def dataset(campaign: Campaign) -> Dataset:
     artifacts.write_truth(truth, found.truth)
     artifacts.write(faults, "faults", payload)
     campaign.say(datasets.faults_summary(found))
+    for place in watching.watch(campaign.paths.root, campaign.params.dataset):
+        campaign.say(f"dvc.yaml: DVC watches {place} from now on, which the dataset is read from")
     return found
 
 

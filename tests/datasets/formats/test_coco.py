@@ -43,12 +43,102 @@ def test_the_folder_of_the_images(tmp_path):
     coco(tmp_path)
     (tmp_path / "images").rename(tmp_path / "val2017")
     assert ids(_load(tmp_path, images="val2017")) == ["a"]
-    with pytest.raises(DatasetError, match=r"no usable image; .*a\.png does not exist"):
-        _load(tmp_path)
+    assert _load(tmp_path).images.images[0].path == (tmp_path / "val2017" / "a.png").as_posix()
     image(tmp_path / "a.png")
     assert _load(tmp_path).images.images[0].path == (tmp_path / "a.png").as_posix()
     with pytest.raises(DatasetError, match="dataset.images is '.*train2017', which does not exist"):
         _load(tmp_path, images="train2017")
+
+
+def test_images_that_lie_nowhere(tmp_path):
+    coco(tmp_path, images=[{"id": 1, "file_name": "b.png"}])
+    with pytest.raises(
+        DatasetError, match=r"such as 'b\.png', and none of them.*set dataset\.path"
+    ):
+        _load(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(DatasetError, match=r"lies in .*elsewhere: set dataset\.images"):
+        _load(tmp_path, images="elsewhere")
+
+
+def test_several_files_are_one_dataset(tmp_path):
+    """As Roboflow exports: each split has its pictures beside its file, and a root category."""
+    names = [
+        {"id": 0, "name": "animals", "supercategory": "none"},
+        {"id": 1, "name": "cat", "supercategory": "animals"},
+        {"id": 2, "name": "dog", "supercategory": "animals"},
+    ]
+    splits = ("train", "valid")
+    for split in splits:
+        content = coco_content(categories=names, annotations=[_box(category_id=2)])
+        text(tmp_path / split / "_annotations.coco.json", json.dumps(content))
+        image(tmp_path / split / "a.png")
+    files = [f"{split}/_annotations.coco.json" for split in splits]
+    found = load(tmp_path, "coco", annotations=files)
+    assert ids(found) == ["train/a", "valid/a"]
+    assert found.images.classes == ("cat", "dog")
+    assert list(found.left_out.values()) == [1]
+    assert [len(boxes) for boxes in found.truth.values()] == [1, 1]
+    # One that is asked for is a class all the same.
+    asked = load(tmp_path, "coco", annotations=files, classes=["animals", "cat", "dog"])
+    assert asked.images.classes == ("animals", "cat", "dog")
+    alone = load(tmp_path, "coco", annotations=files[0])
+    assert ids(alone) == ["a"]
+
+
+def test_an_image_that_two_files_list_counts_once(tmp_path):
+    coco(tmp_path)
+    text(tmp_path / "more.json", json.dumps(coco_content()))
+    found = load(tmp_path, "coco", annotations=["instances.json", "more.json"])
+    assert ids(found) == ["a"]
+    assert len(found.truth["a"]) == 1
+    (fault,) = found.faults
+    assert fault.kind is FaultKind.DUPLICATE_ID
+    assert "instances.json and here (1 boxes dropped)" in fault.detail
+
+
+def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_path):
+    boxes = [
+        _box(attributes={"rotation": 90.0}),
+        _box(2, attributes={"rotation": 180.0}),
+        _box(3, attributes={"rotation": 0}),
+        _box(4, rotation=-7.5),
+    ]
+    coco(tmp_path, annotations=boxes)
+    image(tmp_path / "images" / "b" / "c.png")
+    found = _load(tmp_path)
+    assert kinds(found) == [FaultKind.ROTATED_BOX] * 2
+    assert "annotations[3]: dog, is rotated by 7.5 degrees" in found.faults[1].detail
+    assert len(found.truth["a"]) == 2
+    assert found.left_out == {"images that dataset.annotations does not list": 1}
+
+
+def test_texts_are_no_numbers_and_booleans_no_ids(tmp_path):
+    boxes = [_box(bbox=("1", 2, 10, 20)), _box(2, image_id=True), _box(3, category_id=True)]
+    found = _load(coco(tmp_path, annotations=boxes, categories=[{"id": 1, "name": "dog"}]))
+    assert Counter(kinds(found)) == {
+        FaultKind.UNKNOWN_IMAGE: 1,
+        FaultKind.UNKNOWN_CLASS: 2,
+    }
+    with pytest.raises(DatasetError, match=r"categories\[0\]: needs a whole 'id'"):
+        _load(coco(tmp_path, categories=[{"id": True, "name": "dog"}]))
+
+
+@pytest.mark.parametrize("size", [[0.1, 0.2, 0.5, 0.5], [0, 0, 1, 0.5]])
+def test_boxes_in_fractions_are_refused(tmp_path, size):
+    with pytest.raises(DatasetError, match=r"in fractions of the image \(annotations\[0\]: bbox"):
+        _load(coco(tmp_path, annotations=[_box(bbox=size)]))
+    # One small box among others is just that.
+    found = _load(coco(tmp_path, annotations=[_box(), _box(2, bbox=[0, 0, 1, 1])]))
+    assert len(found.truth["a"]) == 2
+
+
+def test_a_portrait_of_label_studio(tmp_path):
+    """It writes the stored size, and boxes as people saw them: upright."""
+    portrait = [{"id": 1, "file_name": "a.png", "width": 30, "height": 40}]
+    by = {"contributor": "Label Studio"}
+    assert kinds(_load(coco(tmp_path, images=portrait))) == [FaultKind.SIZE_MISMATCH]
+    assert _load(coco(tmp_path, images=portrait, info=by)).faults == ()
 
 
 def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):

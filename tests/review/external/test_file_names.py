@@ -11,6 +11,7 @@ IMAGES = [
     ImageRef("cam2/002", "/data/cam2/002.png", 4, 4, "0"),
     ImageRef("my image (1)", "/data/my image (1).jpg", 4, 4, "0"),
     ImageRef("deadbeef-x", "/data/deadbeef-x.jpg", 4, 4, "0"),
+    ImageRef("café/ñ", "/data/cafe\u0301/n\u0303.jpg", 4, 4, "0"),
     ImageRef("annotation 7", "/data/picture_7.jpg", 4, 4, "0"),
 ]
 
@@ -35,6 +36,10 @@ IMAGES = [
         ("0a1b2c3d-my_image_1.jpg", ["my image (1)"]),
         ("deadbeef-x.jpg", ["deadbeef-x"]),
         ("12345678-deadbeef-x.jpg", ["deadbeef-x"]),
+        ("\u00f1.jpg", ["café/ñ"]),
+        ("n\u0303.jpg", ["café/ñ"]),
+        ("images/0a1b2c3d-n%CC%83.jpg", ["café/ñ"]),
+        ("caf\u00e9/n\u0303.jpg", ["café/ñ"]),
         ("annotation 7.jpg", ["annotation 7"]),
         ("picture_7.jpg", ["annotation 7"]),
         ("BloodImage_00002.jpg", []),

@@ -1,10 +1,15 @@
 """COCO's JSON: ``images``, ``annotations`` with ``bbox`` = [x, y, width, height], ``categories``.
 
-``dataset.annotations`` is the JSON file and ``dataset.images`` the folder that its ``file_name``
-entries start from, both relative to ``dataset.path``; without the latter it is ``images/`` where
-that exists, else ``dataset.path`` itself. Temporal order is the order of the ``images`` list, an id
-is the file name without its ending, and classes come in the order of their category ids. Crowd
-regions (``iscrowd: 1``) stand for no single object and are left out.
+``dataset.annotations`` is the JSON file, relative to ``dataset.path``, or a list of several, which
+are one dataset: ``train``, ``val`` and ``test`` of an export. ``dataset.images`` is the folder that
+the ``file_name`` entries start from. Without it, it is ``images/`` or ``dataset.path``, and where
+the images are not there, the folder below ``dataset.path`` in which they are found (see
+:mod:`boxloop.datasets.image_places`). Images that lie there and are not listed are counted.
+
+Temporal order is the order of the ``images`` lists, an id is the file name without its ending (of
+several files, below the folder that is common to all their images), and classes come in the order
+of their category ids. Left out are crowd regions (``iscrowd: 1``), which stand for no single
+object, rotated boxes, and Roboflow's category for all others, which has no box.
 
 An export holds ``images/`` and ``annotations/instances_default.json``: so CVAT calls its own
 exports, and what it looks for in archives that it imports. Proposals carry their ``score``, and
@@ -16,21 +21,35 @@ have the same ids, and are other boxes.
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from boxloop import __version__
-from boxloop.core.types import Boxes
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
+from boxloop.core.types import Boxes, ImageRef
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
+from boxloop.datasets.coco_json import (
+    UPRIGHT,
+    is_id,
+    is_label_studio,
+    read_categories,
+    read_content,
+    root_categories,
+    rotation,
+    to_number,
+    values,
+)
 from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import ids_of, list_files, read_text, require_folder, within
+from boxloop.datasets.file_listing import ids_of, list_files, require_folder
 from boxloop.datasets.format_protocol import ExportContent
+from boxloop.datasets.image_places import ImageFolder, find_folder
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
-from boxloop.files import parse_json, write_json
+from boxloop.files import write_json
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("annotations", "images")
@@ -44,47 +63,58 @@ ID_KEY = "boxloop_id"
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
-    """Read one COCO file and its images.
+    """Read COCO files and their images.
 
     Raises:
-        DatasetError: the file is missing or not COCO's, no image is usable, or a class is unknown.
+        DatasetError: a file is missing or not COCO's, no image is usable, or a class is unknown.
     """
     require_folder(root)
-    file = _annotation_file(params, root)
-    if params.images is not None:
-        folder = require_folder(root / params.images, "dataset.images")
-    else:
-        folder = root / IMAGES if (root / IMAGES).is_dir() else root
-    content = read_content(file)
-    categories = read_categories(content["categories"], file)
     log = FaultLog()
-    # Taken out, so that they are gone once read: they are the largest part of what is in memory.
-    listed = _read_images(content.pop("images"), file, folder, log)
-    boxes = _read_boxes(content.pop("annotations"), file, categories, listed, log)
-    images = {key: entry for key, entry in listed.items() if entry is not None}
-    start = f"{folder.as_posix()}/"
-    names = [PurePosixPath(e.path.as_posix().removeprefix(start)) for e in images.values()]
-    keys = dict(zip(ids_of(names), images, strict=True))
-    refs = probe_refs(
-        [(image_id, images[key].path) for image_id, key in keys.items()], log, progress
-    )
-    annotations = {
-        ref.id: Annotation(file, _Boxes(boxes[keys[ref.id]]), images[keys[ref.id]].size)
-        for ref in refs
-    }
-    return build_dataset(params, refs, annotations, list(dict.fromkeys(categories.values())), log)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A usable entry of the list ``images``: file and declared size."""
-
-    path: Path
-    size: tuple[int, int] | None
+    entries: dict[str, _Entry] = {}
+    sources = [
+        _read_source(file, params, root, entries, log) for file in _annotation_files(params, root)
+    ]
+    start = f"{_common(sources).as_posix()}/"
+    names = [PurePosixPath(path.removeprefix(start)) for path in entries]
+    path_of = dict(zip(ids_of(names), entries, strict=True))
+    refs = probe_refs([(key, Path(path)) for key, path in path_of.items()], log, progress)
+    annotations = {ref.id: entries[path_of[ref.id]].annotation(ref) for ref in refs}
+    classes = _classes(sources, params.classes or (), log)
+    _count_unlisted(sources, entries, log)
+    return build_dataset(params, refs, annotations, classes, log)
 
 
 _Row = tuple[int, str, list[Any]]
 """An entry of the list ``annotations``: its number, class and ``bbox``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A usable entry of the list ``images``: its file, declared size and boxes."""
+
+    file: Path
+    size: tuple[int, int] | None
+    stored_size: bool
+    rows: list[_Row]
+    rejected: int
+
+    def annotation(self, ref: ImageRef) -> Annotation:
+        """Return the boxes of the image, and the size that they are meant for."""
+        size = self.size
+        if self.stored_size and size == (ref.height, ref.width):
+            size = ref.width, ref.height
+        return Annotation(self.file, _Boxes(self.rows), size, rejected=self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What an annotation file says besides its images."""
+
+    file: Path
+    images: ImageFolder
+    classes: tuple[str, ...]
+    boxed: frozenset[str]
+    roots: frozenset[str]
 
 
 class _Boxes(Sequence[AnnotatedBox]):
@@ -100,7 +130,7 @@ class _Boxes(Sequence[AnnotatedBox]):
         if isinstance(index, slice):
             return _Boxes(self._rows[index])
         number, label, bbox = self._rows[index]
-        x, y, width, height = map(to_float, bbox)
+        x, y, width, height = map(to_number, bbox)
         corners = (x, y, x + width, y + height)
         return AnnotatedBox(label, corners, f"annotations[{number}]", _Said(bbox))
 
@@ -117,83 +147,73 @@ class _Said:
         return f"bbox {json.dumps(self._bbox)}"
 
 
-def _annotation_file(params: DatasetParams, root: Path) -> Path:
-    if params.annotations is not None:
-        return root / params.annotations
+def _annotation_files(params: DatasetParams, root: Path) -> list[Path]:
+    if params.annotations:
+        given = params.annotations
+        return [root / name for name in ((given,) if isinstance(given, str) else given)]
     found = [path.as_posix() for path in list_files(root, (".json",))][:5]
     hint = f", for example {', '.join(found)}" if found else ""
     raise DatasetError(
         f"format 'coco' needs dataset.annotations, the JSON file relative to {root}{hint}"
+        f" ('boxloop check {root}' tells what lies there)"
     )
 
 
-def read_content(file: Path) -> dict[str, list[Any]]:
-    """Read the three lists of a COCO file; their entries may be anything.
-
-    Raises:
-        DatasetError: the file is missing, is not JSON, or lacks one of them.
-    """
-    try:
-        content = parse_json(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise DatasetError(f"{file} is not JSON that boxloop reads: {error}") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise DatasetError(f"{file} has no list '{key}': is it a COCO detection file?")
-    return {key: content[key] for key in ("images", "annotations", "categories")}
-
-
-def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
-    """Return the names by category id, in the order of the ids.
-
-    Raises:
-        DatasetError: an entry has no id or no name, or an id has two names.
-    """
-    found: dict[int, str] = {}
-    for number, entry in enumerate(entries):
-        key, name = _values(entry, "id", "name")
-        if not isinstance(key, int) or not isinstance(name, str) or not name.strip():
-            raise DatasetError(f"{file}, categories[{number}]: needs a whole 'id' and a 'name'")
-        if found.setdefault(key, name.strip()) != name.strip():
-            raise DatasetError(f"{file}, categories[{number}]: id {key} has two names")
-    return dict(sorted(found.items()))
-
-
-def _values(entry: Any, *keys: str) -> list[Any]:
-    """Return the values of an entry, which may be anything; None for those that it lacks."""
-    return [entry.get(key) if isinstance(entry, dict) else None for key in keys]
-
-
-def _read_images(
-    entries: list[Any], file: Path, folder: Path, log: FaultLog
-) -> dict[Hashable, _Entry | None]:
-    """Read the list ``images`` by id; None for entries that cannot be used."""
-    found: dict[Hashable, _Entry | None] = {}
-    paths: set[Path] = set()
-    for number, entry in enumerate(entries):
+def _read_source(
+    file: Path, params: DatasetParams, root: Path, entries: dict[str, _Entry], log: FaultLog
+) -> _Source:
+    """Read one file; its images are added to ``entries``, by path."""
+    content = read_content(file)
+    categories = read_categories(content["categories"], file)
+    stored_size = is_label_studio(content)
+    # Taken out, so that they are gone once read: they are the largest part of what is in memory.
+    listed = _list_images(content.pop("images"), file, log)
+    names = [name for name, _ in listed.values()]
+    if params.images is not None:
+        usual = require_folder(root / params.images, "dataset.images")
+    else:
+        usual = root / IMAGES if (root / IMAGES).is_dir() else root
+    if names:
+        folder = find_folder(names, file, root, usual, fixed=params.images is not None)
+    else:
+        folder = ImageFolder(usual)
+    rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
+    for number, (key, (name, size)) in enumerate(listed.items()):
         place = f"images[{number}]"
-        key, name, width, height = _values(entry, "id", "file_name", "width", "height")
-        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
-            detail = f"{place}: needs an 'id' and a 'file_name'"
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
-            continue
-        if key in found:
-            log.add(FaultKind.DUPLICATE_ID, file, f"{place}: image id {key} occurs twice")
-            continue
-        found[key] = None
-        path = within(folder, name)
-        if path is None or path == folder:
+        path = folder.find(name)
+        if path is None:
             detail = f"{place}: '{name}' leads outside the dataset's folder"
             log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail)
-        elif path in paths:
-            log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice")
+        elif path in entries:
+            of = "" if entries[path].file == file else f", in {entries[path].file} and here"
+            dropped = f" ({len(rows[key])} boxes dropped)" if rows[key] else ""
+            log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice{of}{dropped}")
         else:
-            paths.add(path)
-            found[key] = _Entry(path, to_size(width, height))
+            entries[path] = _Entry(file, size, stored_size, rows[key], rejected[key])
+    boxed = {label for boxes in rows.values() for _, label, _ in boxes}
+    used = {key for key, name in categories.items() if name in boxed}
+    above = root_categories(content["categories"], used)
+    roots = {categories[key] for key in above} - {
+        name for key, name in categories.items() if key not in above
+    }
+    return _Source(file, folder, tuple(categories.values()), frozenset(boxed), frozenset(roots))
+
+
+def _list_images(
+    entries: list[Any], file: Path, log: FaultLog
+) -> dict[Hashable, tuple[str, tuple[int, int] | None]]:
+    """Read the list ``images``: name and declared size by id."""
+    found: dict[Hashable, tuple[str, tuple[int, int] | None]] = {}
+    for number, entry in enumerate(entries):
+        place = f"images[{number}]"
+        key, name, width, height = values(entry, "id", "file_name", "width", "height")
+        if not is_id(key, int, str) or not isinstance(name, str) or not name:
+            detail = f"{place}: needs an 'id' and a 'file_name'"
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
+        elif key in found:
+            log.add(FaultKind.DUPLICATE_ID, file, f"{place}: image id {key} occurs twice")
+        else:
+            found[key] = name, to_size(width, height)
     return found
 
 
@@ -201,28 +221,75 @@ def _read_boxes(
     entries: list[Any],
     file: Path,
     categories: dict[Hashable, str],
-    images: dict[Hashable, _Entry | None],
+    images: dict[Hashable, tuple[str, tuple[int, int] | None]],
     log: FaultLog,
-) -> dict[Hashable, list[_Row]]:
-    """Read the boxes of every listed image."""
+) -> tuple[dict[Hashable, list[_Row]], Counter[Hashable]]:
+    """Read the boxes of every listed image, and count those of it that are none."""
     boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
+    rejected = Counter[Hashable]()
     for number, entry in enumerate(entries):
-        place = f"annotations[{number}]"
         if not isinstance(entry, dict):
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: is not an object")
+            detail = f"annotations[{number}]: is not an object"
+            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
             continue
-        image, category, bbox = (entry.get(k) for k in ("image_id", "category_id", "bbox"))
-        if not isinstance(image, int | str) or image not in images:
-            log.add(FaultKind.UNKNOWN_IMAGE, file, f"{place}: there is no image {image!r}")
+        image, category = entry.get("image_id"), entry.get("category_id")
+        bbox: Any = entry.get("bbox")
+        if not is_id(image, int, str) or image not in images:
+            detail = f"annotations[{number}]: there is no image {image!r}"
+            log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
-        elif not isinstance(category, int) or category not in categories:
-            log.add(FaultKind.UNKNOWN_CLASS, file, f"{place}: has no known category {category!r}")
-        elif not isinstance(bbox, list) or len(bbox) != 4:
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: 'bbox' is not four numbers")
+        elif (fault := _fault(entry, category, bbox, categories)) is not None:
+            kind, why = fault
+            log.add(kind, file, f"annotations[{number}]: {why}")
+            rejected[image] += 1
         else:
             boxes[image].append((number, categories[category], bbox))
-    return boxes
+    return boxes, rejected
+
+
+def _fault(
+    entry: dict[str, Any], category: Any, bbox: Any, categories: dict[Hashable, str]
+) -> tuple[FaultKind, str] | None:
+    """Return why an entry is no upright box of a known class."""
+    if not is_id(category, int) or category not in categories:
+        return FaultKind.UNKNOWN_CLASS, f"has no known category {category!r}"
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return FaultKind.MALFORMED_ANNOTATION, "'bbox' is not four numbers"
+    # Asked for first, because most files have neither, and millions of boxes.
+    if "attributes" not in entry and "rotation" not in entry:
+        return None
+    turned = rotation(entry)
+    if turned > UPRIGHT:
+        return FaultKind.ROTATED_BOX, f"{categories[category]}, is rotated by {turned:g} degrees"
+    return None
+
+
+def _classes(sources: Sequence[_Source], wanted: Sequence[str], log: FaultLog) -> list[str]:
+    """Return all classes, but for those that stand for others and have no box."""
+    known = list(dict.fromkeys(name for source in sources for name in source.classes))
+    boxed = {name for source in sources for name in source.boxed}
+    roots = {name for source in sources for name in source.roots} - boxed - set(wanted)
+    classes = [name for name in known if name not in roots]
+    if not classes:
+        return known
+    if len(classes) < len(known):
+        what = "categories without a box that are the supercategory of others"
+        log.left_out[what] = len(known) - len(classes)
+    return classes
+
+
+def _common(sources: Sequence[_Source]) -> Path:
+    """Return the folder that holds all images."""
+    return Path(os.path.commonpath([source.images.folder for source in sources]))
+
+
+def _count_unlisted(sources: Sequence[_Source], entries: dict[str, _Entry], log: FaultLog) -> None:
+    """Count the images that lie where listed ones do, and that no file lists."""
+    folders = {source.images.folder: source.images for source in sources}
+    unlisted = len({path for folder in folders.values() for path in folder.listed} - entries.keys())
+    if unlisted:
+        log.left_out["images that dataset.annotations does not list"] = unlisted
 
 
 # --- export ---------------------------------------------------------------------------------------

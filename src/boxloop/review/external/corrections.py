@@ -27,6 +27,7 @@ from boxloop.review.external.pairing import (
     pair_by_place,
     rounding_tolerance,
 )
+from boxloop.review.external.stored_size import is_upright
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
 
@@ -190,7 +191,7 @@ def _require_valid(
     result = {}
     for item in chosen:
         image = item.image
-        if item.size is not None and item.size != (image.width, image.height):
+        if item.size is not None and not is_upright(item):
             message = (
                 f"the file says {item.size[0]:g}x{item.size[1]:g} pixels, but the upright image has"
                 f" {image.width}x{image.height}: correct it on the very image, not on a scaled or"

@@ -1,12 +1,14 @@
 """Find the campaign's image by the file name that another tool gives back.
 
 Tools drop folders or put their own in front, and Label Studio prefixes an upload with eight hex
-digits and replaces what it does not like in a name.
+digits and replaces what it does not like in a name. macOS writes accents as characters of their own
+(NFD), most other systems do not (NFC): names are compared as NFC.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
@@ -28,7 +30,7 @@ class FileNames:
         self._upload: dict[str, list[tuple[ImageRef, _Parts]]] = {}
         for image in images:
             path = PurePosixPath(image.path)
-            for parts in {path.parts, PurePosixPath(image.id + path.suffix).parts}:
+            for parts in {_parts(image.path), _parts(image.id + path.suffix)}:
                 self._exact.setdefault(parts[-1], []).append((image, parts))
                 self._upload.setdefault(_as_upload(parts[-1]), []).append((image, parts))
 
@@ -40,7 +42,7 @@ class FileNames:
         """
         for plain in dict.fromkeys((name, unquote(name))):
             # Label Studio serves local files as /data/local-files/?d=folder/name.jpg
-            parts = PurePosixPath(plain.rpartition("?d=")[2].replace("\\", "/")).parts
+            parts = _parts(plain.rpartition("?d=")[2].replace("\\", "/"))
             if not parts:
                 continue
             bare = _UPLOAD_PREFIX.sub("", parts[-1], count=1)
@@ -52,6 +54,10 @@ class FileNames:
                 if key in table:
                     return _closest((*parts[:-1], key), table[key])
         return []
+
+
+def _parts(path: str) -> _Parts:
+    return PurePosixPath(unicodedata.normalize("NFC", path)).parts
 
 
 def _as_upload(name: str) -> str:

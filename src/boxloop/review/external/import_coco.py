@@ -7,7 +7,6 @@ a problem, and so is what comes without a ``bbox`` or with a category that the f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,21 @@ from typing import Any
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import to_float
-from boxloop.datasets.formats.coco import ID_KEY, read_categories, read_content
+from boxloop.datasets.coco_json import (
+    UPRIGHT,
+    is_id,
+    is_label_studio,
+    read_categories,
+    read_content,
+    rotation,
+    to_number,
+)
+from boxloop.datasets.formats.coco import ID_KEY
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames
 from boxloop.review.validation import Problem, RawBox, printable
 
 _NAMED = 5  # so many file names are spelled out in an error
-_UPRIGHT = 0.01  # degrees
 
 
 @dataclass
@@ -30,6 +37,7 @@ class ReviewedImage:
 
     image: ImageRef
     size: tuple[float, float] | None  # (width, height), where the file declares it
+    by_label_studio: bool = False  # which declares the stored size, and gives upright boxes
     boxes: list[RawBox] = field(default_factory=list)  # their ids are their places in the file
     proposal_ids: list[str | None] = field(default_factory=list)  # each box's ``boxloop_id``
     problems: list[Problem] = field(default_factory=list)  # what cannot be read as a box
@@ -46,10 +54,13 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
     content = read_content(path)
     categories = read_categories(content["categories"], path)
     reviewed = _images(content["images"], path, FileNames(images))
+    if is_label_studio(content):
+        for item in reviewed.values():
+            item.by_label_studio = True
     for number, entry in enumerate(content["annotations"]):
         place = f"annotations[{number}]"
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
-        if not isinstance(image_id, int | str) or image_id not in reviewed:
+        if not is_id(image_id, int, str) or image_id not in reviewed:
             raise DatasetError(f"{path}, {place}: is of no image that the file lists")
         _add(entry, place, reviewed[image_id], categories)
     return list(reviewed.values())
@@ -63,7 +74,7 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
         place = f"images[{number}]"
         key = entry.get("id") if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+        if not is_id(key, int, str) or not isinstance(name, str) or not name:
             raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
         if key in found:
             raise DatasetError(f"{path}, {place}: the image id {printable(str(key))} occurs twice")
@@ -100,32 +111,26 @@ def _add(
     attributes = entry.get("attributes")
     attributes = attributes if isinstance(attributes, dict) else {}
     category, bbox = entry.get("category_id"), entry.get("bbox")
-    degrees = to_float(attributes.get("rotation", entry.get("rotation")))
+    degrees = rotation(entry)
     why = None
     if entry.get("iscrowd") in (1, "1"):
         why = "is a crowd region (iscrowd: 1), which stands for no single object: draw boxes"
-    elif math.isfinite(degrees) and _tilt(degrees) > _UPRIGHT:
+    elif degrees > UPRIGHT:
         why = f"is rotated by {degrees:g} degrees, and boxloop's boxes are upright: draw it so"
-    elif not isinstance(category, int) or category not in categories:
+    elif not is_id(category, int) or category not in categories:
         why = f"has the category {printable(str(category))}, which the file does not define"
     elif not isinstance(bbox, list) or len(bbox) != 4:
         why = "has no 'bbox' of four numbers: export boxes, not outlines or masks alone"
     if why is not None:
         reviewed.problems.append(Problem(reviewed.image.id, None, f"{place} {why}"))
         return
-    x, y, width, height = (to_float(value) for value in bbox or ())
+    x, y, width, height = (to_number(value) for value in bbox or ())
     assert isinstance(category, int)
     corners = (x, y, x + width, y + height)
     reviewed.boxes.append(RawBox(place, categories[category], corners))
     proposal_id = attributes.get(ID_KEY, entry.get(ID_KEY))
     reviewed.proposal_ids.append(proposal_id if isinstance(proposal_id, str) else None)
     reviewed.outlines += bool(entry.get("segmentation"))
-
-
-def _tilt(degrees: float) -> float:
-    """Return the degrees between a box and the nearest upright position."""
-    rest = degrees % 180
-    return min(rest, 180 - rest)
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import to_float
+from boxloop.datasets.coco_json import read_categories
 from boxloop.datasets.file_listing import list_files, read_text
-from boxloop.datasets.formats.coco import read_categories
 from boxloop.errors import DatasetError
 from boxloop.files import parse_json
 from boxloop.params.loading import read_yaml
