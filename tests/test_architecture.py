@@ -41,7 +41,8 @@ def roots(path, **options):
 
 FLOORS = (
     {"errors"},
-    {"files", "terminal", "params", "distributed"},
+    {"files", "terminal"},
+    {"params", "distributed"},
     {"core"},
     {"datasets"},
     {"models", "campaign"},

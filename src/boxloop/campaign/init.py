@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from boxloop.campaign.dvc import DVC
 from boxloop.errors import ParamsError, UserError
-from boxloop.files import write_text
+from boxloop.files import read_text, write_text
 from boxloop.params import Params, apply_override, chain, check, read_yaml
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
@@ -78,7 +78,7 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     editor = YAML()
     editor.width = 100
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         read_yaml(text)
         content: Any = editor.load(text)
     except OSError as error:

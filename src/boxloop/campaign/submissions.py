@@ -20,7 +20,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
-from boxloop.files import remove_leftovers
+from boxloop.files import explained, read_bytes, remove_leftovers
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -103,9 +103,14 @@ def _files(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         for path in submission_files(folder):
             same = chosen.setdefault(path.name, [])
-            if not any(path.read_bytes() == other.read_bytes() for other in same):
+            if not any(_content(path) == _content(other) for other in same):
                 same.append(path)
     return [path for paths in chosen.values() for path in paths]
+
+
+def _content(path: Path) -> bytes:
+    with explained(path):
+        return read_bytes(path)
 
 
 def _check(path: Path, corrections: Corrections) -> None:
@@ -271,6 +276,8 @@ def parse_time(text: str) -> datetime:
         ValueError: it is not a time by ISO 8601.
     """
     result = datetime.fromisoformat(text)
+    if not 1970 <= result.year < 9000:
+        raise ValueError(f"the year {result.year} is not one of a submission")
     return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
 
 

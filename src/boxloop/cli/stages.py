@@ -256,6 +256,7 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
 
 @stage(
     turn=True,
+    images=IMAGES,
     labeled=LABELED,
     panel=STEPS,
     corrections=CORRECTIONS,
@@ -268,6 +269,7 @@ def merge(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     turn=True,
+    images=IMAGES,
     panel=STEPS,
     corrections=CORRECTIONS,
     evidence=EVIDENCE,

@@ -31,6 +31,10 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _require_score(value: float) -> None:
+    _require(0 <= value <= 1, f"a score threshold lies in [0, 1], got {value:g}")
+
+
 @dataclass(frozen=True)
 class Boxes:
     """The boxes of one image.
@@ -130,6 +134,9 @@ class Boxes:
 
 BoxesByImage = Mapping[str, Boxes]
 
+LONGEST_SIDE = 1_000_000
+"""Pixels of an image's width or height: beyond all formats."""
+
 SIMULATED = "simulated"
 """The annotator that corrects by ground truth; all others are people."""
 
@@ -154,7 +161,8 @@ class ImageRef:
 
     def __post_init__(self) -> None:
         _require(bool(self.id), "an image needs an id")
-        _require(self.width > 0 and self.height > 0, f"{self.id}: size must be positive")
+        sides = 0 < self.width <= LONGEST_SIDE and 0 < self.height <= LONGEST_SIDE
+        _require(sides, f"{self.id}: size must be positive, and at most {LONGEST_SIDE:,} pixels")
         # As PurePosixPath(path).name tells, which takes longer than reading the rest of an image.
         named = any(part not in ("", ".") for part in self.path.split("/"))
         named = named and "\0" not in self.path
@@ -282,7 +290,10 @@ class FittedThreshold:
     found: str
 
     def __post_init__(self) -> None:
-        _require(0 <= self.score <= 1, f"a score threshold lies in [0, 1], got {self.score:g}")
+        _require_score(self.score)
+        iou, saving = self.iou_threshold, self.expected_saving
+        _require(0 < iou <= 1, f"an IoU threshold lies in (0, 1], got {iou:g}")
+        _require(saving is None or saving <= 1, "no more than all of the time can be saved")
 
 
 @dataclass(frozen=True)
@@ -306,6 +317,7 @@ class Proposals:
     thresholds: tuple[FittedThreshold, ...] = ()
 
     def __post_init__(self) -> None:
+        _require_score(self.score_floor)
         for image_id, boxes in self.boxes.items():
             _require(boxes.scores is not None, f"{image_id}: proposals need scores")
 
@@ -348,6 +360,7 @@ class Corrections:
     revision: int = 1
 
     def __post_init__(self) -> None:
+        _require_score(self.score_threshold)
         _require(
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",

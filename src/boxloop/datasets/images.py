@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from boxloop import files
 from boxloop.errors import DatasetError
 
 Progress = Callable[[int, int], None]
@@ -35,6 +36,9 @@ SUFFIXES = (
 
 # Pillow looks at the content, not at the ending, and some of its other decoders start programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+_MOST_BYTES = 2**32
+"""Of one file: an image, or the annotations of a whole set."""
 
 _MOST_THREADS = 8
 _MOST_AT_A_TIME = 16
@@ -79,11 +83,11 @@ def read_bytes(path: Path, digest: str | None = None) -> bytes:
         DatasetError: it is missing, unreadable or has changed.
     """
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path, _MOST_BYTES)
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist") from None
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:
         raise DatasetError(
             f"{path} has changed since the dataset was read: put the old file back, or run the"

@@ -11,12 +11,13 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError
+from boxloop.files import read_text
 from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
+from boxloop.params.yaml_text import read_long_yaml as read_long_yaml
+from boxloop.params.yaml_text import read_yaml as read_yaml
 
 _S = TypeVar("_S", bound=Section)
 
@@ -44,7 +45,7 @@ def read_sections(path: Path) -> dict[str, Any]:
         ParamsError: the file cannot be read, is not YAML, or holds a plain value.
     """
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml(read_text(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist") from None
     except UnicodeDecodeError:
@@ -57,36 +58,6 @@ def read_sections(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
     return content
-
-
-def read_yaml(text: str) -> Any:
-    """Return the content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
-
-    In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
-
-    Raises:
-        ValueError: the text is not YAML, or repeats a key.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        # The library adds advice for programmers below an empty line.
-        reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise ValueError(reason.replace('"<unicode string>", ', "")) from None
-
-
-def read_long_yaml(text: str) -> Any:
-    """Return the content of a YAML text as :func:`read_yaml` does, by a parser in C.
-
-    It takes a tenth of the time, and lets repeated keys pass: for files that programs write.
-
-    Raises:
-        ValueError: the text is not YAML.
-    """
-    try:
-        return YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise ValueError(str(error)) from None
 
 
 def check(model: type[_S], content: Any, name: str) -> _S:

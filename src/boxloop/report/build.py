@@ -15,7 +15,7 @@ from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json, write_json, write_text
+from boxloop.files import read_bytes, read_json, write_json, write_text
 from boxloop.params import FITTED, Params
 from boxloop.report import figures, tables
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
@@ -109,7 +109,7 @@ def _require_own(metrics: Path, out: Path) -> None:
             raise ArtifactError(f"{metrics} {sentence}")
     if out.is_dir() and any(out.iterdir()):
         page = out / "report.html"
-        if not page.is_file() or _GENERATOR not in page.read_bytes()[:2000]:
+        if not page.is_file() or _GENERATOR not in read_bytes(page)[:2000]:
             raise ArtifactError(f"the folder {out} {sentence}")
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.fitting import PIXEL, require_fit
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
@@ -53,6 +54,7 @@ def collect(
     offered = artifacts.read_proposals(proposals)
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
+    require_fit(image_set, offered.boxes, proposals, PIXEL)
     before = artifacts.read_corrections(out) if out.exists() else None
     known = submissions.read(*paths.journals)
     if params.annotator == SIMULATED:
@@ -72,6 +74,8 @@ def collect(
         raise
     if corrected.by_person:
         _check_places(corrected, table)
+    else:
+        require_fit(image_set, corrected.boxes, truth)
     if before is not None and before.by_person:
         _keep(before, corrected, known, paths, say)
     artifacts.write_corrections(out, corrected)

@@ -135,12 +135,8 @@ def read_content(file: Path) -> dict[str, list[Any]]:
     """
     try:
         content = parse_json(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise DatasetError(f"{file} is not JSON that boxloop reads: {error}") from None
+    except ValueError as error:
+        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DatasetError(f"{file} has no list '{key}': is it a COCO detection file?")

@@ -37,7 +37,7 @@ from boxloop.datasets.file_listing import (
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
-from boxloop.files import write_text
+from boxloop.files import MOST_TEXT, read_bytes, write_text
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
@@ -145,10 +145,10 @@ def _split_ids(base: Path, split: str, log: FaultLog) -> list[str]:
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
     """Return the root element; log any other file than a VOC annotation."""
     try:
-        element: Element = fromstring(file.read_bytes())
+        element: Element = fromstring(read_bytes(file, 16 * MOST_TEXT))
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-    except (SyntaxError, ValueError, LookupError) as error:
+    except (SyntaxError, ValueError, LookupError, RecursionError) as error:
         # Entities and other means to blow up a parser are refused by defusedxml (a ValueError).
         why = f"is not XML that boxloop reads: {' '.join(str(error).split())}"
     else:

@@ -30,7 +30,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from boxloop.core.types import Boxes, ImageRef
@@ -49,7 +48,7 @@ from boxloop.datasets.file_listing import (
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
-from boxloop.params import DatasetParams
+from boxloop.params import DatasetParams, read_yaml
 
 KEYS: tuple[str, ...] = ("split",)
 
@@ -130,11 +129,9 @@ def _from_data_yaml(
 ) -> tuple[dict[int, str], list[PurePosixPath]]:
     try:
         # "base" leaves every scalar a text.
-        content = YAML(typ="base", pure=True).load(read_text(data_yaml))
-    except (YAMLError, ValueError, RecursionError) as error:
-        # The library adds advice for programmers below an empty line.
-        reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise DatasetError(f"{data_yaml} is not valid YAML: {reason}") from None
+        content = read_yaml(read_text(data_yaml), "base")
+    except ValueError as error:
+        raise DatasetError(f"{data_yaml} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{data_yaml} must hold 'names' and 'train', 'val' or 'test'")
     names = _read_names(content.get("names"), data_yaml)

@@ -8,7 +8,7 @@ import fiftyone as fo
 
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.sample_documents import FIELD
-from boxloop.review.validation import PLACEHOLDER
+from boxloop.core.names import PLACEHOLDER
 
 WORKSPACE = "review"
 PANEL = "boxloop_review"

@@ -22,7 +22,7 @@ from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
-from boxloop.files import write_text
+from boxloop.files import read_text, write_text
 from boxloop.params import Params
 from boxloop.review.fiftyone.addresses import (
     choose_password,
@@ -250,4 +250,4 @@ def _database_name(paths: CampaignPaths) -> str:
     with lock(paths.state / "id.lock"):
         if not path.exists():
             write_text(path, f"boxloop_{uuid4().hex[:12]}\n")
-    return path.read_text(encoding="utf-8").strip()
+    return read_text(path).strip()
