@@ -272,7 +272,10 @@ def test_a_simnet_log_holds_all_its_fields_or_says_that_nothing_was_trained(tmp_
             {"images": [{**vars(REF), "odd": 1}]},
             "at images.0.odd: Extra inputs are not permitted",
         ),
-        ({"images": [{**vars(REF), "width": 0}]}, r"images.json, at images\.0: a: size must be positive"),
+        (
+            {"images": [{**vars(REF), "width": 0}]},
+            r"images.json, at images\.0: a: size must be positive",
+        ),
     ],
 )
 def test_the_first_wrong_place_of_a_plain_file_is_named(tmp_path, change, message):

@@ -154,6 +154,8 @@ def _proposals_out(proposals: Proposals) -> dict[str, Any]:
 
 def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
     boxes = boxes_in(path, file.boxes, scored=True)
+    if not boxes:
+        raise ArtifactError(f"{path} has proposals for no image: 'dvc repro' makes it anew")
     with name_file(path):
         return Proposals(**{**vars(file), "boxes": boxes})
 
@@ -222,10 +224,12 @@ def read_workload(path: Path) -> BatchWorkload:
     file = parse(path, "workload", WorkloadFile)
     fields = file.model_dump() | {"thresholds": file.thresholds}
     with name_file(path):
+        rows = fields["ledgers"]
         fields["ledgers"] = {
-            (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row)
-            for row in fields["ledgers"]
+            (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row) for row in rows
         }
+        if len(fields["ledgers"]) < len(rows):
+            raise ValueError("a pair of thresholds has two ledgers")
         if file.edits is not None:
             fields["edits"] = Ledger(**fields["edits"])
         if file.timed_images is None and file.seconds is not None:

@@ -51,9 +51,7 @@ def read_features(path: Path) -> FeatureTable:
             f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}{_AGAIN}"
         )
     if vectors.dtype.kind not in "fiu":
-        raise ArtifactError(
-            f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}{_AGAIN}"
-        )
+        raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}{_AGAIN}")
     with name_file(path), np.errstate(over="ignore"):
         image_ids = tuple(ids.tolist())
         if not image_ids or not vectors.size:

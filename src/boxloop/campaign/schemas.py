@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import SchemaValidator
@@ -21,7 +21,6 @@ from boxloop.core.names import require_classes, require_ids
 from boxloop.core.types import FittedThreshold
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused, read_json
-
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -203,9 +202,11 @@ class _Content(_Record, Generic[_T]):
 
 
 @cache
-def _validator_of(type_: type) -> SchemaValidator:
-    model: Any = _Content[type_]  # type: ignore[valid-type]
-    return SchemaValidator(_with_strict_values(model.__pydantic_core_schema__))
+def _validator_of(type_: Any) -> SchemaValidator:
+    model: Any = _Content[type_]
+    schema = _with_strict_values(model.__pydantic_core_schema__)
+    # Else the validators that the models within were made with would be taken, which are not strict.
+    return SchemaValidator(schema, _use_prebuilt=False)
 
 
 def _with_strict_values(schema: Any) -> Any:
@@ -259,7 +260,7 @@ def check_content(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
         ArtifactError: something in it is wrong; names the first place.
     """
     try:
-        found: _T = _validator_of(type_).validate_python({"content": content}).content
+        found: _T = _validator_of(cast(Any, type_)).validate_python({"content": content}).content
         return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable
 
-PLACEHOLDER = "?"
-"""The class of a new box until one is chosen; no dataset's."""
+from boxloop.params.sections import PLACEHOLDER as PLACEHOLDER
 
 LONGEST_NAME = 1_000
 """Characters of a class or an id: a path may be one."""

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from boxloop.core.types import Proposals
 
 
+_MOST_STEPS, _MOST_SECONDS = 2**53, 1e9
+"""Beyond what a log can be of: a billion seconds are thirty years."""
+
+
 @dataclass(frozen=True)
 class _Log:
     """What the logs of all trainings have in common.
@@ -44,6 +48,11 @@ class _Log:
         for row in self.losses:
             if not {"step", "time"} <= row.keys():
                 raise ValueError(f"a row of losses needs step and time, got {', '.join(row)}")
+            if not (0 <= row["step"] < _MOST_STEPS and 0 <= row["time"] < _MOST_SECONDS):
+                raise ValueError(
+                    f"a row of losses has step {row['step']:g} and time {row['time']:g}, and no"
+                    " training has that"
+                )
 
 
 @dataclass(frozen=True)

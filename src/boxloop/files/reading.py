@@ -13,12 +13,13 @@ import lzma
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from boxloop.errors import ArtifactError
 
@@ -30,9 +31,13 @@ MOST_TEXT = 2**20
 
 BAD_ARCHIVE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, KeyError),
+    *(SyntaxError, tokenize.TokenError, AssertionError, AttributeError, IndexError),
     *(ValueError, TypeError, NotImplementedError, RuntimeError, OverflowError, MemoryError),
 )
-"""What Python's library raises where a zip archive is damaged, encrypted or exotic."""
+"""What Python's library raises where a zip archive is damaged, encrypted or exotic.
+
+The header of an array in it is an expression of Python's, which fails as such.
+"""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -44,7 +49,7 @@ _KINDS = {
 
 
 @contextmanager
-def open_regular(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
+def open_regular(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file for reading bytes, at once: a pipe without a writer is no reason to wait.
 
     Args:
@@ -92,7 +97,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """Read a regular file of UTF-8 text; line ends become "\\n".
+    """Read a regular file of UTF-8 text; every line end becomes a line feed.
 
     Raises:
         OSError: as :func:`open_regular`.

@@ -197,7 +197,7 @@ def _parse(
             require(fits, name, f"be {what}")
             found[item.name] = tuple(value)
         elif name == "state_dict":
-            for key, each in value.items():
+            for key, each in content[name].items():
                 require(isinstance(key, str) and isinstance(each, torch.Tensor), name, _TENSORS)
                 require(_is_finite(each), f"{name}, {key[:100]!a}", "be finite")
         elif isinstance(value, dict):

@@ -5,6 +5,7 @@ This is the only module that reads params.yaml.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -20,6 +21,9 @@ from boxloop.params.yaml_text import read_long_yaml as read_long_yaml
 from boxloop.params.yaml_text import read_yaml as read_yaml
 
 _S = TypeVar("_S", bound=Section)
+
+_MOST_PROBLEMS = 20
+"""That one message lists."""
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
@@ -77,7 +81,8 @@ def check(model: type[_S], content: Any, name: str) -> _S:
             for detail, place in zip(details, places, strict=True)
             if not any(other[: len(place)] == place and other != place for other in places)
         ]
-        raise ParamsError(f"{name}: " + "; ".join(lines)) from None
+        more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+        raise ParamsError(f"{name}: " + "; ".join([*lines[:_MOST_PROBLEMS], *more])) from None
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
@@ -100,7 +105,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     try:
         node[parts[-1]] = read_yaml(value)
     except ValueError as error:
-        raise ParamsError(f"--set {override}: not valid YAML: {error}") from None
+        raise ParamsError(f"--set {override[:200]}: not valid YAML: {error}") from None
 
 
 _KINDS = {
@@ -114,22 +119,37 @@ _KINDS = {
 
 def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
     """Return one validation error in plain words."""
-    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    place = ".".join(str(part)[:100] for part in detail["loc"]) or "the file"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return f"'{place}' is not a known key{_did_you_mean(detail['loc'], model)}"
     if kind == "literal_error":
-        return f"{place} must be {context['expected']}, got {detail['input']!r}"
+        return f"{place} must be {context['expected']}, got {_shown(detail['input'])}"
     if kind == "value_error":
         return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
     if kind == "missing":
         return f"{place} is missing"
     value = detail["input"]
-    got = "nothing" if value is None else repr(list(value) if isinstance(value, tuple) else value)
+    got = "nothing" if value is None else _shown(value)
     if kind in _KINDS:
         return f"{place} {_KINDS[kind]}, got {got}"
     message = detail["msg"]
     return f"{place}: {message[0].lower()}{message[1:]}, got {got}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as params.yaml might have it, cut short: it can be of any size and depth."""
+    try:
+        text = _SHORT.repr(list(value) if isinstance(value, tuple) else value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = "something too large to show"
+    return text
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlong = 40
+_SHORT.maxlevel = 4
 
 
 def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:

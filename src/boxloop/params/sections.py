@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, FORMATS, ORDERINGS
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-IoU = Annotated[float, Field(gt=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+from boxloop.params.section import (
+    BatchSize,
+    Fraction,
+    IoU,
+    NonNegative,
+    Pixels,
+    PositiveFloat,
+)
+from boxloop.params.section import Positive as Positive
+from boxloop.params.section import Section as Section
+from boxloop.params.section import Seed as Seed
 
 DatasetFormat = Annotated[str, AfterValidator(FORMATS.check)]
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
@@ -30,7 +33,7 @@ FITTED: Literal["fitted"] = "fitted"
 def _score_threshold(value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != FITTED and not (number and 0 <= value <= 1):
-        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r}")
+        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r:.200}")
     return value
 
 
@@ -44,6 +47,9 @@ Schedule = Literal["one_cycle", "cosine", "constant"]
 SIMNET = "simnet"
 """The ``features.weights`` that the stage of this name makes."""
 
+PLACEHOLDER = "?"
+"""The class of a new box until one is chosen; no dataset's."""
+
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
 
@@ -51,25 +57,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""
 
 
-class Section(BaseModel):
-    """Keys with values: unknown keys and values of other types are refused, lists become tuples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_become_tuples(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
 class DemoParams(Section):
     """The scenes that ``dataset.format: demo`` draws; ``size`` is (height, width) in pixels."""
 
-    images: Positive = 300
+    images: Annotated[int, Field(gt=0, le=1_000_000)] = 300
     video_fraction: Fraction = 0.5
-    size: tuple[Positive, Positive] = (128, 128)
+    size: tuple[Pixels, Pixels] = (128, 128)
     seed: Seed = 0
 
 
@@ -90,6 +83,10 @@ class DatasetParams(Section):
             raise ValueError("format 'folder' has no annotations to learn classes from: list them")
         if self.classes is not None and len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must not repeat a name")
+        for name in self.classes or ():
+            if not name.strip() or name == PLACEHOLDER:
+                what = "stands for a class that is not chosen yet" if name.strip() else "is blank"
+                raise ValueError(f"classes: the name '{name}' {what}: name another")
         return self
 
 
@@ -115,7 +112,7 @@ class SimNetParams(Section):
     weights: str = "in1k"
     halves: Halves = "left_right"
     epochs: Positive = 25
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
     margin: PositiveFloat = 1.0
     optimizer: Optimizer = "adamw"
     learning_rate: PositiveFloat = 1e-4
@@ -138,8 +135,8 @@ class FeaturesParams(Section):
 
     network: str = "tf_efficientnet_lite0"
     weights: str = "in1k"
-    input_size: Positive = 224
-    batch_size: Positive = 32
+    input_size: Pixels = 224
+    batch_size: BatchSize = 32
     seed: Seed = 0
     device: str = "auto"
 
@@ -203,10 +200,10 @@ class TrainParams(Section):
     detector: DetectorName = "fcos_efficientnet_lite0"
     weights: str = "in1k"
     warm_start: bool = True
-    input_size: tuple[Positive, Positive] | None = None
+    input_size: tuple[Pixels, Pixels] | None = None
     steps: Positive | None = None
     epochs: Positive | None = None
-    batch_size: Positive = 16
+    batch_size: BatchSize = 16
     optimizer: Optimizer = "adamw"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegative = 1e-4
@@ -215,7 +212,7 @@ class TrainParams(Section):
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.33
     seed: Seed = 0
     device: str = "auto"
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=128)] = 0
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> TrainParams:
@@ -228,7 +225,7 @@ class ProposeParams(Section):
     """How the detector offers boxes for the next batch."""
 
     score_floor: Fraction = 0.05
-    batch_size: Positive = 16
+    batch_size: BatchSize = 16
     device: str = "auto"
 
 
@@ -294,7 +291,7 @@ class ReportParams(Section):
     """The HTML page."""
 
     title: str = "boxloop campaign"
-    sheet_images: Positive = 12
+    sheet_images: Annotated[int, Field(gt=0, le=1000)] = 12
 
 
 class Iteration(Section):
@@ -307,6 +304,10 @@ def chain(turns: int) -> dict[str, dict[str, str]]:
     """Return the section ``iterations`` of so many turns: b00, b01, ..."""
     names = [EMPTY, *(f"b{i:02d}" for i in range(turns))]
     return {name: {"previous": previous} for previous, name in itertools.pairwise(names)}
+
+
+def _first_turn() -> dict[str, Iteration]:
+    return {"b00": Iteration(previous=EMPTY)}
 
 
 class Params(Section):
@@ -323,7 +324,7 @@ class Params(Section):
     account: AccountParams = AccountParams()
     track: TrackParams = TrackParams()
     report: ReportParams = ReportParams()
-    iterations: dict[str, Iteration] = {"b00": Iteration(previous=EMPTY)}
+    iterations: dict[str, Iteration] = Field(default_factory=_first_turn)
 
     @property
     def judged_ious(self) -> tuple[float, ...]:

@@ -192,6 +192,7 @@ def review(campaign: Campaign, turn: str) -> t.Corrections:
         proposals=campaign.paths.proposals(turn),
         out=campaign.paths.corrections(turn),
     )
+    _require_turn(turn, artifacts.read_proposals(places[2]).batch, places[2])
     return collect(campaign.paths, campaign.params.review, *places, say=campaign.say)
 
 

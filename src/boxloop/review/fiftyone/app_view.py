@@ -6,9 +6,9 @@ from typing import Any
 
 import fiftyone as fo
 
+from boxloop.core.names import PLACEHOLDER
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.sample_documents import FIELD
-from boxloop.core.names import PLACEHOLDER
 
 WORKSPACE = "review"
 PANEL = "boxloop_review"
