@@ -35,11 +35,6 @@ def _plain(text: str) -> str:
     return text
 
 
-def _all_plain(table: dict[str, Any]) -> dict[str, Any]:
-    require_ids(table)
-    return table
-
-
 def _ids(names: tuple[str, ...]) -> tuple[str, ...]:
     require_ids(names)
     return names
@@ -51,7 +46,6 @@ def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Text = Annotated[str, AfterValidator(_plain)]
-ById = AfterValidator(_all_plain)
 
 
 class _Record(BaseModel):
@@ -82,7 +76,7 @@ class TrainingFile(_Record):
     steps: Count
     epochs: Annotated[float, Field(ge=0)]
     images: Count
-    losses: tuple[Annotated[dict[str, float], ById], ...]
+    losses: tuple[dict[str, float], ...]
     seconds: Seconds
     images_per_second: Annotated[float, Field(ge=0)]
     wait_fraction: Annotated[float, Field(ge=0)]
@@ -205,7 +199,7 @@ class _Content(_Record, Generic[_T]):
 def _validator_of(type_: Any) -> SchemaValidator:
     model: Any = _Content[type_]
     schema = _with_strict_values(model.__pydantic_core_schema__)
-    # Else the validators that the models within were made with would be taken, which are not strict.
+    # Else those that the models within were made with would be taken, which are not strict.
     return SchemaValidator(schema, _use_prebuilt=False)
 
 

@@ -47,12 +47,25 @@ class Annotation:
 
 
 def to_float(value: object) -> float:
-    """Convert text or a JSON number to float; anything else to NaN."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    """Convert text or a number to float; anything else to NaN.
+
+    A text is one in ASCII without underscores: ``1_0`` is a number to Python alone.
+    """
+    if isinstance(value, str):
+        try:
+            return float(value) if value.isascii() and "_" not in value else math.nan
+        except ValueError:
+            return math.nan
+    return to_number(value)
+
+
+def to_number(value: object) -> float:
+    """Convert a JSON number to float; anything else, a text that looks like one too, to NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
         return float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return math.nan
 
 

@@ -62,6 +62,10 @@ def finish(campaign: Campaign, turn: str) -> tuple[t.Corrections, t.LabeledSet, 
     Raises:
         ReviewPending: people have not submitted some images of the batch; nothing was written.
     """
+    log = campaign.paths.training(turn)
+    if log.exists():
+        # What tracking reads at the end must not stop the turn halfway.
+        artifacts.read_training(log)
     corrections = review(campaign, turn)
     labeled = merge(campaign, turn)
     counted = account(campaign, turn)

@@ -104,7 +104,10 @@ def _require_own(metrics: Path, out: Path) -> None:
         "was not made by 'boxloop report' and was not replaced: name another, or move it away"
     )
     if metrics.exists() and metrics.stat().st_size:
-        content = read_json(metrics)
+        try:
+            content = read_json(metrics)
+        except ArtifactError:
+            content = None
         if not isinstance(content, dict) or "wt_reduction" not in content:
             raise ArtifactError(f"{metrics} {sentence}")
     if out.is_dir() and any(out.iterdir()):

@@ -23,7 +23,7 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.core.types import Boxes
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_number, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import ids_of, list_files, read_text, require_folder, within
@@ -100,7 +100,7 @@ class _Boxes(Sequence[AnnotatedBox]):
         if isinstance(index, slice):
             return _Boxes(self._rows[index])
         number, label, bbox = self._rows[index]
-        x, y, width, height = map(to_float, bbox)
+        x, y, width, height = map(to_number, bbox)
         corners = (x, y, x + width, y + height)
         return AnnotatedBox(label, corners, f"annotations[{number}]", _Said(bbox))
 
@@ -134,7 +134,7 @@ def read_content(file: Path) -> dict[str, list[Any]]:
         DatasetError: the file is missing, is not JSON, or lacks one of them.
     """
     try:
-        content = parse_json(read_text(file))
+        content = parse_json(read_text(file), halves=True)
     except ValueError as error:
         raise DatasetError(f"{file} {error}: export it again, or put it right") from None
     for key in ("images", "annotations", "categories"):
@@ -152,7 +152,7 @@ def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:
     found: dict[int, str] = {}
     for number, entry in enumerate(entries):
         key, name = _values(entry, "id", "name")
-        if not isinstance(key, int) or not isinstance(name, str) or not name.strip():
+        if type(key) is not int or not isinstance(name, str) or not name.strip():
             raise DatasetError(f"{file}, categories[{number}]: needs a whole 'id' and a 'name'")
         if found.setdefault(key, name.strip()) != name.strip():
             raise DatasetError(f"{file}, categories[{number}]: id {key} has two names")
@@ -173,7 +173,7 @@ def _read_images(
     for number, entry in enumerate(entries):
         place = f"images[{number}]"
         key, name, width, height = _values(entry, "id", "file_name", "width", "height")
-        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+        if type(key) not in (int, str) or not isinstance(name, str) or not name:
             detail = f"{place}: needs an 'id' and a 'file_name'"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
             continue
@@ -208,11 +208,11 @@ def _read_boxes(
             log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: is not an object")
             continue
         image, category, bbox = (entry.get(k) for k in ("image_id", "category_id", "bbox"))
-        if not isinstance(image, int | str) or image not in images:
+        if type(image) not in (int, str) or image not in images:
             log.add(FaultKind.UNKNOWN_IMAGE, file, f"{place}: there is no image {image!r}")
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
-        elif not isinstance(category, int) or category not in categories:
+        elif type(category) is not int or category not in categories:
             log.add(FaultKind.UNKNOWN_CLASS, file, f"{place}: has no known category {category!r}")
         elif not isinstance(bbox, list) or len(bbox) != 4:
             log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: 'bbox' is not four numbers")

@@ -185,9 +185,11 @@ def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotat
     for number, item in enumerate(element.findall("object"), start=1):
         label = (item.findtext("name") or "").strip()
         bounds = item.find("bndbox")
-        if not label or bounds is None:
+        several = next((tag for tag in ("name", "bndbox") if len(item.findall(tag)) > 1), None)
+        if not label or bounds is None or several is not None:
             missing = "<name>" if not label else "<bndbox>"
-            detail = f"object {number}: has no {missing}"
+            said = f"has no {missing}" if several is None else f"has more than one <{several}>"
+            detail = f"object {number}: {said}"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
             continue
         texts = [(bounds.findtext(edge) or "").strip() for edge in _EDGES]

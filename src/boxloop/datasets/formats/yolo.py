@@ -176,11 +176,15 @@ def _read_names(value: Any, data_yaml: Path) -> dict[int, str]:
     if not isinstance(value, dict) or not value:
         raise DatasetError(f"{data_yaml} needs 'names', a list of the classes")
     try:
-        names = {int(key): name.strip() for key, name in value.items()}
+        # 010 is 8 to some readers of YAML, and 10 to others.
+        odd = [key for key in value if str(int(key)) != str(key)]
+        names = {int(key): name.strip() for key, name in value.items() if not odd}
     except (ValueError, TypeError, AttributeError):
         names = {0: ""}
     if len(names) < len(value) or not all(names.values()):
-        raise DatasetError(f"{data_yaml}: 'names' must map numbers to names")
+        raise DatasetError(
+            f"{data_yaml}: 'names' must map numbers to names, each once: 0, 1, 2, ..."
+        )
     return dict(sorted(names.items()))
 
 
@@ -229,7 +233,7 @@ def _label_path(path: PurePosixPath) -> PurePosixPath:
 
 
 def _read(file: Path, image: ImageRef, classes: dict[int, str], log: FaultLog) -> Annotation | None:
-    if not file.is_file():
+    if not exists(file):
         return Annotation(file, [])
     lines = read_columns(file, image.id, log)
     if lines is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import to_float
+from boxloop.datasets.annotations import to_float, to_number
 from boxloop.datasets.formats.coco import ID_KEY, read_categories, read_content
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames
@@ -49,7 +49,7 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
     for number, entry in enumerate(content["annotations"]):
         place = f"annotations[{number}]"
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
-        if not isinstance(image_id, int | str) or image_id not in reviewed:
+        if type(image_id) not in (int, str) or image_id not in reviewed:
             raise DatasetError(f"{path}, {place}: is of no image that the file lists")
         _add(entry, place, reviewed[image_id], categories)
     return list(reviewed.values())
@@ -63,7 +63,7 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
         place = f"images[{number}]"
         key = entry.get("id") if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+        if type(key) not in (int, str) or not isinstance(name, str) or not name:
             raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
         if key in found:
             raise DatasetError(f"{path}, {place}: the image id {printable(str(key))} occurs twice")
@@ -83,7 +83,7 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
                 f"{path}: {places[image.id]} and {place} are both image {image.id}: leave one out"
             )
         places[image.id] = place
-        width, height = to_float(entry.get("width")), to_float(entry.get("height"))
+        width, height = to_number(entry.get("width")), to_number(entry.get("height"))
         known = width > 0 and height > 0
         found[key] = ReviewedImage(image, (width, height) if known else None)
     if unknown:
@@ -106,14 +106,14 @@ def _add(
         why = "is a crowd region (iscrowd: 1), which stands for no single object: draw boxes"
     elif math.isfinite(degrees) and _tilt(degrees) > _UPRIGHT:
         why = f"is rotated by {degrees:g} degrees, and boxloop's boxes are upright: draw it so"
-    elif not isinstance(category, int) or category not in categories:
+    elif type(category) is not int or category not in categories:
         why = f"has the category {printable(str(category))}, which the file does not define"
     elif not isinstance(bbox, list) or len(bbox) != 4:
         why = "has no 'bbox' of four numbers: export boxes, not outlines or masks alone"
     if why is not None:
         reviewed.problems.append(Problem(reviewed.image.id, None, f"{place} {why}"))
         return
-    x, y, width, height = (to_float(value) for value in bbox or ())
+    x, y, width, height = (to_number(value) for value in bbox or ())
     assert isinstance(category, int)
     corners = (x, y, x + width, y + height)
     reviewed.boxes.append(RawBox(place, categories[category], corners))
