@@ -134,9 +134,6 @@ class Boxes:
 
 BoxesByImage = Mapping[str, Boxes]
 
-LONGEST_SIDE = 1_000_000
-"""Pixels of an image's width or height: beyond all formats."""
-
 SIMULATED = "simulated"
 """The annotator that corrects by ground truth; all others are people."""
 
@@ -161,8 +158,8 @@ class ImageRef:
 
     def __post_init__(self) -> None:
         _require(bool(self.id), "an image needs an id")
-        sides = 0 < self.width <= LONGEST_SIDE and 0 < self.height <= LONGEST_SIDE
-        _require(sides, f"{self.id}: size must be positive, and at most {LONGEST_SIDE:,} pixels")
+        sides = 0 < self.width <= 1_000_000 and 0 < self.height <= 1_000_000
+        _require(sides, f"{self.id}: size must be positive, and at most 1,000,000 pixels")
         # As PurePosixPath(path).name tells, which takes longer than reading the rest of an image.
         named = any(part not in ("", ".") for part in self.path.split("/"))
         named = named and "\0" not in self.path
@@ -291,8 +288,8 @@ class FittedThreshold:
 
     def __post_init__(self) -> None:
         _require_score(self.score)
-        iou, saving = self.iou_threshold, self.expected_saving
-        _require(0 < iou <= 1, f"an IoU threshold lies in (0, 1], got {iou:g}")
+        saving = self.expected_saving
+        _require(0 < self.iou_threshold <= 1, "an IoU threshold lies in (0, 1]")
         _require(saving is None or saving <= 1, "no more than all of the time can be saved")
 
 

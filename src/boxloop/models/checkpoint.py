@@ -186,7 +186,11 @@ def _parse(
         value = found[item.name] = content.get(name)
         annotation = str(item.type)
         stored = list if annotation in _TUPLES else {"str": str, "int": int}.get(annotation, dict)
-        require(isinstance(value, stored), name, f"be a {stored.__name__}")
+        require(
+            isinstance(value, stored) and not isinstance(value, bool),
+            name,
+            f"be a {stored.__name__}",
+        )
         if isinstance(value, list):
             element, lengths, what = _TUPLES[annotation]
             fits = len(value) in lengths and all(
@@ -265,4 +269,6 @@ def _read(path: Path, what: str, missing: str, *, empty: str | None = None) -> A
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise ArtifactError(f"{path} is not {what}: {error}") from None
+        raise ArtifactError(
+            f"{path} is not {what}: {error}: bring it back, or train it anew"
+        ) from None
