@@ -26,7 +26,7 @@ def run(stage, *turn):
     """What runs a stage in the folder that a test is in."""
 
     def act(paths):
-        campaign = Campaign(paths, small_params(2), say=lambda _: None)
+        campaign = Campaign(paths, small_params(3), say=lambda _: None)
         getattr(pipeline, stage)(campaign, *turn)
 
     return act
@@ -61,12 +61,16 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+class LateError(BaseException):
+    """No end within the time; nothing that is tested may catch it."""
+
+
 @contextmanager
 def soon(seconds=10):
     """Fails where something takes much longer than it must."""
 
     def late(*_):
-        raise AssertionError(f"no end after {seconds} s")
+        raise LateError(f"no end after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)

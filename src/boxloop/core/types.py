@@ -31,10 +31,6 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _require_score(value: float) -> None:
-    _require(0 <= value <= 1, f"a score threshold lies in [0, 1], got {value:g}")
-
-
 @dataclass(frozen=True)
 class Boxes:
     """The boxes of one image.
@@ -287,7 +283,7 @@ class FittedThreshold:
     found: str
 
     def __post_init__(self) -> None:
-        _require_score(self.score)
+        _require(0 <= self.score <= 1, f"a score threshold lies in [0, 1], got {self.score:g}")
         saving = self.expected_saving
         _require(0 < self.iou_threshold <= 1, "an IoU threshold lies in (0, 1]")
         _require(saving is None or saving <= 1, "no more than all of the time can be saved")
@@ -314,7 +310,7 @@ class Proposals:
     thresholds: tuple[FittedThreshold, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_score(self.score_floor)
+        _require(0 <= self.score_floor <= 1, "a score floor lies in [0, 1]")
         for image_id, boxes in self.boxes.items():
             _require(boxes.scores is not None, f"{image_id}: proposals need scores")
 
@@ -357,7 +353,7 @@ class Corrections:
     revision: int = 1
 
     def __post_init__(self) -> None:
-        _require_score(self.score_threshold)
+        _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
         _require(
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
