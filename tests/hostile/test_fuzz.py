@@ -1,8 +1,8 @@
 """Break every format in random places.
 
-Whatever comes of it, it comes soon, and is either one sentence or what the schema allows; nothing is
-written by halves. The examples are the same every time; BOXLOOP_FUZZ=100 tries a hundred times as
-many, and others.
+Whatever comes of it, it comes soon, and is either one sentence or what the schema allows; nothing
+is written by halves. The examples are the same every time; BOXLOOP_FUZZ=100 tries a hundred times
+as many, and others.
 """
 
 import copy
@@ -115,7 +115,7 @@ BYTES = {
     "params": ("params.yaml", load_params),
 }
 
-# --- how --------------------------------------------------------------------------------------------
+# --- how ------------------------------------------------------------------------------------------
 
 HOSTILE = st.sampled_from(
     [
@@ -278,7 +278,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", JSON)
-@often(60)
+@often(30)
 @given(data=st.data())
 def test_values_of_json_files(folder, name, data):
     file, read, _ = JSON[name]
@@ -291,7 +291,7 @@ def test_values_of_json_files(folder, name, data):
 
 
 @pytest.mark.parametrize("name", BYTES)
-@often(50)
+@often(25)
 @given(data=st.data())
 def test_bytes_of_files(folder, name, data):
     file, read = BYTES[name]
@@ -311,7 +311,7 @@ def test_bytes_of_files(folder, name, data):
         assert found.classes == CLASSES
 
 
-@often(60)
+@often(40)
 @given(data=st.data())
 def test_members_of_an_archive(folder, data):
     source = whole().features
@@ -366,7 +366,7 @@ TURNS = {"review": "b02", "merge": "b01", "account": "b01"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@often(15)
+@often(8)
 @given(data=st.data())
 def test_stages_write_all_or_nothing(folder, stage, data):
     root = folder / "campaign"

@@ -75,6 +75,7 @@ def read_images(path: Path) -> ImageSet:
         require_classes(images.classes)
         require_ids(image.id for image in images.images)
         require_ids(image.path for image in images.images)
+        require_ids(image.digest for image in images.images)
     return images
 
 
