@@ -223,7 +223,7 @@ def _parse(
 
 
 _PLAIN = (bool, int, float, str)
-_TENSORS = "hold tensors by name, and nothing else"
+_TENSORS = "hold tensors only, each by its name"
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
