@@ -7,10 +7,12 @@ import zipfile
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save
 
 from boxloop.models.checkpoint import DetectorCheckpoint, read_detector, write_detector
-from builders_hostile import LONG, TEXT, refusal
+from builders_hostile import LONG, TEXT, damaged, often, read_or_refuse, refusal
 
 GOOD = DetectorCheckpoint(
     "ssd", ("cat", "dog"), (64, 64), "0" * 64, "none", 3, {"a": 1.0}, {"w": torch.ones(2, 2)}
@@ -122,3 +124,35 @@ def test_a_damaged_file_is_refused(path, name):
     message = refusal(lambda: read_detector(path))
     assert "b01.pt" in message
     assert len(message) < 600
+
+
+# --- at random places -----------------------------------------------------------------------------
+
+
+def require_sound(found):
+    if found is not None:
+        assert all(torch.isfinite(tensor).all() for tensor in found.state.values())
+        assert all(isinstance(name, str) and name.strip() for name in found.classes)
+        assert type(found.steps) is int
+
+
+@pytest.mark.parametrize("safetensors", [False, True])
+@often(60)
+@given(data=st.data())
+def test_bytes_of_checkpoints(tmp_path_factory, safetensors, data):
+    path = tmp_path_factory.getbasetemp() / "fuzz.pt"
+    path.unlink(missing_ok=True)
+    write_detector(path, GOOD, safetensors=safetensors)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    require_sound(read_or_refuse(read_detector, path))
+
+
+@often(60)
+@given(data=st.data())
+def test_members_of_checkpoints(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "members.pt"
+    path.unlink(missing_ok=True)
+    write_detector(path, GOOD)
+    part = data.draw(st.sampled_from(["data.pkl", "data.pkl", "data/0", "version", "byteorder"]))
+    _members(path, lambda name, d: data.draw(damaged(d)) if name.endswith(part) else d)
+    require_sound(read_or_refuse(read_detector, path))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop.campaign import artifacts
@@ -26,25 +26,9 @@ from boxloop.campaign.submissions import read as read_journal
 from boxloop.core.evidence import sweep
 from boxloop.core.names import has_control
 from boxloop.core.types import FeatureTable, FittedThreshold, LabeledSet
-from boxloop.errors import BoxloopError
 from boxloop.params import load_params
-from boxloop.terminal import printable
 from builders_campaign import CLASSES, build_campaign, small_params
-from builders_hostile import RAW, contents, run, soon
-
-TIMES = float(os.environ.get("BOXLOOP_FUZZ", "1"))
-
-
-def often(examples):
-    """Settings of a fixed number of examples, the same in each run unless there are more."""
-    return settings(
-        max_examples=max(1, int(examples * TIMES)),
-        derandomize=TIMES == 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
+from builders_hostile import RAW, contents, damaged, often, read_or_refuse, run
 
 # --- what is broken -------------------------------------------------------------------------------
 
@@ -126,36 +110,6 @@ HOSTILE = st.sampled_from(
         *("0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2024-01-01", "2024-13-01"),
     ]
 )
-BITS = st.sampled_from(
-    [
-        *(b"\0", b"\xff", b"\n", b'"', b"{", b"}", b"[", b"]", b":", b",", b"&a ", b"*a", b"<<: "),
-        *(b"1e999", b"NaN", b"9" * 5000, b"[" * 300, b"\x1b[2J", b"\\ud800", b"!!int ", b"? "),
-        *(b"true", b"null", b"-", b"\xe2\x80\xae", b"PK\x03\x04", b"PAR1", b"- " * 200),
-    ]
-)
-
-
-@st.composite
-def damaged(draw, data):
-    """Bytes that were flipped, cut, repeated or filled in at one to three places."""
-    data = bytearray(data)
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, max(len(data) - 1, 0)))
-        end = min(len(data), start + draw(st.integers(0, 40)))
-        kind = draw(st.sampled_from(["flip", "cut", "end", "insert", "repeat", "replace"]))
-        if kind == "flip" and start < len(data):
-            data[start] ^= 1 << draw(st.integers(0, 7))
-        elif kind == "cut":
-            del data[start:end]
-        elif kind == "end":
-            del data[start:]
-        elif kind == "repeat":
-            data[start:start] = data[start:end]
-        elif kind == "insert":
-            data[start:start] = draw(BITS)
-        else:
-            data[start:end] = draw(BITS)
-    return bytes(data)
 
 
 def places(content, at=()):
@@ -196,20 +150,6 @@ def as_text(content):
 
 
 # --- what must hold -------------------------------------------------------------------------------
-
-
-def read_or_refuse(read, path):
-    """What was read; None where it was refused in a sentence."""
-    with soon(20):
-        try:
-            return read(path)
-        except BoxloopError as error:
-            message = str(error)
-            assert message
-            assert "Traceback" not in message
-            shown = printable(message)
-            assert len(shown) < 4000
-            return None
 
 
 def require_plain(value):
