@@ -3,7 +3,7 @@ import io
 import pytest
 
 from boxloop import terminal
-from boxloop.terminal import reporting
+from boxloop.terminal import printable, reporting
 
 
 @pytest.fixture
@@ -60,3 +60,18 @@ def test_a_person_at_a_terminal_sees_a_bar(monkeypatch):
     assert "training b01" in shown
     assert "4/4" in shown
     assert "loss=0.25" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("größe 猫 👩\u200d👧\n\tx", "größe 猫 👩\u200d👧\n\tx"),
+        ("\x1b[31mred\x07\r", "\\x1b[31mred\\x07\\r"),
+        ("\ud800 \u2028 \u202ea", "\\ud800 \\u2028 \\u202ea"),
+        ("word " * 500, "word " * 500),
+        (f"a {'x' * 401} b", f"a {'x' * 150}[...]{'x' * 150} b"),
+    ],
+)
+def test_any_text_is_made_fit_for_a_terminal(text, shown):
+    assert printable(text) == shown
+    assert printable(text, 4) == printable(text[:4] + "...")

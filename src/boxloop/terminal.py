@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +13,47 @@ Report = Callable[..., None]
 """Called with (done, total), and a note such as ``loss=1.25`` where there is one."""
 
 _SECONDS_BETWEEN_LINES = 5.0
+
+_STEERING = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that move the cursor, or are half of one."""
+
+_TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that show what follows them from right to left, or the other way round."""
+
+_LONGEST_WORD, _KEPT_OF_WORD = 400, 150
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+
+
+def printable(text: str, most: int | None = None) -> str:
+    """Make any text fit for a terminal, a page or a log.
+
+    Control characters, with which a text could steer a terminal, and halves of surrogate pairs
+    become their escapes; a tab and a line break stay. A run of characters without a blank that is
+    longer than any name, and a text longer than ``most``, lose their middle or their end.
+
+    Args:
+        text: whatever a file, a person or another program said.
+        most: characters of the whole, if there is a limit.
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[:most]}..."
+    if len(text) > _LONGEST_WORD:
+        text = _LONG_WORD.sub(_shortened, text)
+    if text.isprintable():
+        return text
+    return "".join(char if _is_shown(char) else _escape(char) for char in text)
+
+
+def _is_shown(char: str) -> bool:
+    return char in "\n\t" or not (char in _TURNING or unicodedata.category(char) in _STEERING)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:_KEPT_OF_WORD]}[...]{word[0][-_KEPT_OF_WORD:]}"
 
 
 def percent(fraction: float) -> str:

@@ -225,7 +225,7 @@ def test_an_image_is_labeled_once(chain):
         ({b"boxloop": b"[]"}, "another kind of table"),
         ({b"boxloop": b"{"}, "do not tell classes"),
         ({b"boxloop": b'{"format": "boxloop/labeled@3"}'}, "is of format boxloop/labeled@3"),
-        ({b"boxloop": b'{"format": "boxloop/labeled@2", "classes": 3}'}, "do not tell classes"),
+        ({b"boxloop": b'{"format": "boxloop/labeled@2", "classes": 3}'}, "at classes: "),
     ],
 )
 def test_metadata_of_another_kind(chain, metadata, message):

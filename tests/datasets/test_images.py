@@ -175,7 +175,7 @@ def test_what_is_no_image(tmp_path):
         read_image(tmp_path / "b.jpg")
     with pytest.raises(DatasetError, match=r"c\.jpg does not exist"):
         read_image(tmp_path / "c.jpg")
-    with pytest.raises(DatasetError, match="cannot be read: Is a directory"):
+    with pytest.raises(DatasetError, match="cannot be read: it is a folder"):
         read_image(tmp_path)
 
 

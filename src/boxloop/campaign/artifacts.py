@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from boxloop.campaign.box_rows import boxes_in, boxes_out
+from boxloop.campaign.feature_files import read_features as read_features
+from boxloop.campaign.feature_files import write_features as write_features
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
@@ -32,13 +30,13 @@ from boxloop.campaign.schemas import (
 )
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.evidence import Evidence
+from boxloop.core.names import require_classes, require_ids
 from boxloop.core.training_log import SimNetLog, TrainingLog
 from boxloop.core.types import (
     Batch,
     Boxes,
     BoxesByImage,
     Corrections,
-    FeatureTable,
     ImageRef,
     ImageSet,
     Ordering,
@@ -46,7 +44,9 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
-from boxloop.files import FEATURES, atomic_path, collection_paused, require_writable, write_json
+from boxloop.files import collection_paused, require_writable, write_json
+from boxloop.params import NAME
+from boxloop.terminal import printable
 
 _DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
@@ -70,7 +70,13 @@ def write_images(path: Path, images: ImageSet) -> None:
 
 def read_images(path: Path) -> ImageSet:
     """Read ``images.json``."""
-    return parse(path, "images", ImageSet)
+    images = parse(path, "images", ImageSet)
+    with name_file(path):
+        require_classes(images.classes)
+        require_ids(image.id for image in images.images)
+        require_ids(image.path for image in images.images)
+        require_ids(image.digest for image in images.images)
+    return images
 
 
 def subset_of(images: ImageSet, image_ids: Sequence[str], source: Path) -> tuple[ImageRef, ...]:
@@ -95,39 +101,6 @@ def read_truth(path: Path) -> dict[str, Boxes] | None:
         return None if table is None else boxes_in(path, table)
 
 
-def write_features(path: Path, features: FeatureTable) -> None:
-    """Write ``features.npz``: ``image_ids`` (N,) strings and ``vectors`` (N, D) float32."""
-    with atomic_path(path, FEATURES) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            image_ids=np.asarray(features.image_ids, dtype=np.str_),
-            vectors=np.ascontiguousarray(features.vectors, dtype=np.float32),
-        )
-
-
-def read_features(path: Path) -> FeatureTable:
-    """Read ``features.npz``."""
-    arrays = {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            for name in ("image_ids", "vectors"):
-                if name not in content:
-                    raise ArtifactError(f"{path} has no array {name}")
-                arrays[name] = content[name]
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist: run 'boxloop features' first") from None
-    # A bare .npy file is an array, which is no context manager: a TypeError.
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise ArtifactError(f"{path} is not a readable .npz file") from None
-    ids, vectors = arrays["image_ids"], arrays["vectors"]
-    if ids.ndim != 1 or ids.dtype.kind != "U":
-        raise ArtifactError(f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}")
-    if vectors.dtype.kind not in "fiu":
-        raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}")
-    with name_file(path), np.errstate(over="ignore"):
-        return FeatureTable(tuple(ids.tolist()), vectors.astype(np.float32, copy=False))
-
-
 def write_order(path: Path, order: Ordering) -> None:
     """Write ``order.json``."""
     content = asdict(order)
@@ -137,7 +110,10 @@ def write_order(path: Path, order: Ordering) -> None:
 
 def read_order(path: Path) -> Ordering:
     """Read ``order.json``."""
-    return parse(path, "order", Ordering)
+    order = parse(path, "order", Ordering)
+    with name_file(path):
+        require_ids((*order.image_ids, order.strategy, order.linkage))
+    return order
 
 
 def write_batch(path: Path, batch: Batch) -> None:
@@ -146,8 +122,13 @@ def write_batch(path: Path, batch: Batch) -> None:
 
 
 def read_batch(path: Path) -> Batch:
-    """Read one file of ``batches/``."""
-    return parse(path, "batch", Batch)
+    """Read one file of ``batches/``, which is named after the batch."""
+    batch = parse(path, "batch", Batch)
+    with name_file(path):
+        require_ids((batch.id, *batch.image_ids))
+        if not NAME.fullmatch(batch.id):
+            raise ValueError(f"'{printable(batch.id)}' cannot name a batch")
+    return batch
 
 
 def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
@@ -174,6 +155,8 @@ def _proposals_out(proposals: Proposals) -> dict[str, Any]:
 
 def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
     boxes = boxes_in(path, file.boxes, scored=True)
+    if not boxes:
+        raise ArtifactError(f"{path} has proposals for no image: 'dvc repro' makes it anew")
     with name_file(path):
         return Proposals(**{**vars(file), "boxes": boxes})
 
@@ -245,10 +228,12 @@ def read_workload(path: Path) -> BatchWorkload:
     file = parse(path, "workload", WorkloadFile)
     fields = file.model_dump() | {"thresholds": file.thresholds}
     with name_file(path):
+        rows = fields["ledgers"]
         fields["ledgers"] = {
-            (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row)
-            for row in fields["ledgers"]
+            (row.pop("score_threshold"), row.pop("iou_threshold")): Ledger(**row) for row in rows
         }
+        if len(fields["ledgers"]) < len(rows):
+            raise ValueError("a pair of thresholds has two ledgers")
         if file.edits is not None:
             fields["edits"] = Ledger(**fields["edits"])
         if file.timed_images is None and file.seconds is not None:

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 
 from boxloop.core.box_columns import split_boxes
+from boxloop.core.names import require_classes, require_ids
 from boxloop.core.types import Boxes, BoxesByImage
 from boxloop.errors import ArtifactError
 
@@ -44,15 +45,18 @@ class BoxRows:
 
 def _check(value: Any, handler: Callable[[Any], dict[str, list[_Box]]]) -> BoxRows:
     found = _usual_rows(value)
-    if found is not None:
-        return found
-    table = handler(value)
-    rows = [row for image in table.values() for row in image]
-    return BoxRows(
-        list(table),
-        [len(image) for image in table.values()],
-        *([getattr(row, name) for row in rows] for name in ("id", "label", "xyxy", "score")),
-    )
+    if found is None:
+        table = handler(value)
+        rows = [row for image in table.values() for row in image]
+        found = BoxRows(
+            list(table),
+            [len(image) for image in table.values()],
+            *([getattr(row, name) for row in rows] for name in ("id", "label", "xyxy", "score")),
+        )
+    require_ids(found.image_ids)
+    require_ids(found.ids)
+    require_classes(set(found.labels))
+    return found
 
 
 BoxTable = Annotated[dict[str, list[_Box]], WrapValidator(_check)]

@@ -17,7 +17,7 @@ from boxloop.campaign.dvc import DVC
 from boxloop.campaign.places import check_places
 from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
-from boxloop.files import write_text
+from boxloop.files import read_text, write_text
 from boxloop.params import (
     Params,
     apply_override,
@@ -116,7 +116,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _load(path: Path, reader: YAML) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         read_yaml(text)
         content: Any = reader.load(text)
     except OSError as error:

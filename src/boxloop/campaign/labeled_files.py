@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from boxloop.campaign.schemas import LabeledFile
+from boxloop.campaign.schemas import LabeledFile, check_content
 from boxloop.core.box_columns import split_boxes
+from boxloop.core.names import require_ids
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError
-from boxloop.files import atomic_path, file_digest
+from boxloop.files import atomic_path, file_digest, open_regular, parse_json, read_bytes
 
 _KIND = "boxloop/labeled"
 _FORMAT = f"{_KIND}@2"
@@ -129,7 +130,7 @@ def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]
     while True:
         try:
             if whole:
-                content = place.read_bytes()
+                content = read_bytes(place)
                 if wanted not in (None, hashlib.sha256(content).hexdigest()):
                     raise ArtifactError(
                         f"{place} is not the file that {by} was made from{_restore(place)}"
@@ -137,7 +138,7 @@ def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]
                 _refuse_old(place, content[:_START])
                 source: Any = pa.BufferReader(content)
             else:
-                with place.open("rb") as file:
+                with open_regular(place) as file:
                     _refuse_old(place, file.read(_START))
                 source = str(place)
             opened = pq.ParquetFile(source, read_dictionary=["image", "label"], **_CHECKED)
@@ -149,8 +150,8 @@ def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]
             raise ArtifactError(
                 f"{place} does not exist, but {by} was made from it{_restore(place)}"
             ) from None
-        except (pa.ArrowException, OSError, ValueError):
-            raise _unreadable(place) from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _unreadable(place, error) from None
         except KeyError:
             raise _without_columns(place) from None
         with opened:
@@ -165,8 +166,11 @@ def _restore(path: Path) -> str:
     return f": 'dvc checkout --force {path}' brings it back"
 
 
-def _unreadable(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path} is not a readable Parquet file{_restore(path)}")
+def _unreadable(path: Path, error: Exception) -> ArtifactError:
+    # Of the system's errors some have a name, such as that of a file that nobody may read.
+    why = getattr(error, "strerror", None)
+    reason = f": {why}" if why else ""
+    return ArtifactError(f"{path} is not a readable Parquet file{reason}{_restore(path)}")
 
 
 def _without_columns(path: Path) -> ArtifactError:
@@ -184,13 +188,13 @@ def _refuse_old(path: Path, start: bytes) -> None:
 def _link(path: Path, metadata: Mapping[bytes, bytes]) -> LabeledFile:
     """Return what the metadata of a file say."""
     try:
-        content = json.loads(metadata.get(_KEY, b"{}"))
+        content = parse_json(metadata.get(_KEY, b"{}"))
         present = content.pop("format", None) if isinstance(content, dict) else None
         if present != _FORMAT:
             what = f"of format {present}" if isinstance(present, str) else "another kind of table"
             raise ArtifactError(f"{path} is {what}, where one of format {_FORMAT} is needed")
-        return LabeledFile.model_validate(content)
-    except ValueError:  # what the two libraries raise is one
+        return check_content(path, content, LabeledFile)
+    except ValueError:
         raise ArtifactError(
             f"{path}: its metadata do not tell classes, batches and the file before it: 'dvc repro'"
             " makes it anew"
@@ -203,15 +207,15 @@ def _boxes_of(path: Path, link: LabeledFile, opened: Any) -> dict[str, Boxes]:
 
     try:
         table = opened.read(columns=list(_COLUMNS), use_threads=False)
-    except (pa.ArrowException, OSError, ValueError):
-        raise _unreadable(path) from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
     try:
         image, label = (_dictionary(table[name]) for name in ("image", "label"))
         edges = [table[name].cast(pa.float64()) for name in _EDGES]
     except (pa.ArrowException, KeyError):
         raise _without_columns(path) from None
-    except UnicodeDecodeError:
-        raise _unreadable(path) from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from None
     if not len(table):
         return {}
     bare = np.asarray(table["label"].is_null())
@@ -237,6 +241,7 @@ def _boxes_of(path: Path, link: LabeledFile, opened: Any) -> dict[str, Boxes]:
             f" {', '.join(link.classes)}"
         )
     try:
+        require_ids(groups)
         return split_boxes(
             groups,
             np.where(bare[begins], 0, counts).tolist(),

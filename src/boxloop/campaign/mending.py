@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from boxloop.campaign.paths import CampaignPaths, workspace_of
+from boxloop.files import MOST_BYTES, open_regular, parse_json, read_bytes, read_text
 from boxloop.params.loading import read_long_yaml
 
 COMMAND = "boxloop mend"
@@ -90,7 +90,7 @@ def _find(paths: CampaignPaths) -> Iterator[Damage]:
 def _dvc_is_writing(paths: CampaignPaths) -> bool:
     """Tell whether a DVC that runs has locked the folder; it does not while a stage runs."""
     try:
-        with (paths.root / ".dvc" / "tmp" / "lock").open("rb") as file:
+        with open_regular(paths.root / ".dvc" / "tmp" / "lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -102,7 +102,7 @@ def _dvc_is_writing(paths: CampaignPaths) -> bool:
 def _is_cut(path: Path) -> bool:
     """Tell whether a file of lines is empty, or ends inside a line."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(max(size - 1, 0))
             return file.read() != b"\n"
@@ -113,7 +113,7 @@ def _is_cut(path: Path) -> bool:
 def _is_lock(path: Path) -> bool:
     """Tell whether dvc.lock, where there is one, holds what DVC writes."""
     try:
-        content: Any = read_long_yaml(path.read_text(encoding="utf-8"))
+        content: Any = read_long_yaml(read_text(path, MOST_BYTES))
     except FileNotFoundError:
         return True
     except (OSError, ValueError):
@@ -139,7 +139,7 @@ def _is_entry(stage: Any) -> bool:
 
 def _is_json(path: Path) -> bool:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        parse_json(read_bytes(path))
     except FileNotFoundError:
         return True
     except (OSError, ValueError):

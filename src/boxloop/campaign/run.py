@@ -15,6 +15,7 @@ from boxloop.campaign import mending
 from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
+from boxloop.files import read_text
 
 _SECONDS_TO_END = 5.0
 
@@ -39,7 +40,7 @@ def alternate(
             raise UserError(
                 "'dvc repro' failed, see above: put that right, and 'boxloop run' goes on"
             )
-        review(paths.pending.read_text(encoding="utf-8").strip())
+        review(read_text(paths.pending).strip())
 
 
 def _repro(folder: Path) -> int:

@@ -1,6 +1,7 @@
 """Check what a file holds when it is read, place by place.
 
-A file of boxes has a model here. Every other one holds the fields of its dataclass.
+A file of boxes has a model here. Every other one holds the fields of its dataclass. Types are
+strict: no text and no boolean passes for a number, and no number for a text.
 """
 
 from __future__ import annotations
@@ -10,15 +11,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import SchemaValidator
 
 from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
+from boxloop.core.names import require_classes, require_ids
 from boxloop.core.types import FittedThreshold
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused, read_json
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+"""A billion are thirty years."""
+
+
+def _plain(text: str) -> str:
+    """Refuse what is no line of text."""
+    if text:
+        require_ids((text,))
+    return text
+
+
+def _ids(names: tuple[str, ...]) -> tuple[str, ...]:
+    require_ids(names)
+    return names
+
+
+def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    require_classes(names)
+    return names
+
+
+Text = Annotated[str, AfterValidator(_plain)]
 
 
 class _Record(BaseModel):
@@ -34,10 +62,10 @@ class TruthFile(_Record):
 class ProposalsFile(_Record):
     """One file of ``proposals/``; also a part of corrections."""
 
-    batch: str
-    detector: str
-    checkpoint: str
-    score_floor: float
+    batch: Text
+    detector: Text
+    checkpoint: Text
+    score_floor: Fraction
     boxes: BoxTable
     # Only where the threshold was fitted.
     thresholds: tuple[FittedThreshold, ...] = ()
@@ -46,48 +74,48 @@ class ProposalsFile(_Record):
 class TrainingFile(_Record):
     """One file of ``training/``."""
 
-    steps: int
-    epochs: float
-    images: int
+    steps: Count
+    epochs: Annotated[float, Field(ge=0)]
+    images: Count
     losses: tuple[dict[str, float], ...]
-    seconds: float
-    images_per_second: float
-    wait_fraction: float
-    preparing_seconds: float
-    device: str
-    initial_weights: str
-    boxes: int
-    batch_size: int
-    parameters: int
+    seconds: Seconds
+    images_per_second: Annotated[float, Field(ge=0)]
+    wait_fraction: Annotated[float, Field(ge=0)]
+    preparing_seconds: Seconds
+    device: Text
+    initial_weights: Text
+    boxes: Count
+    batch_size: Count
+    parameters: Count
     # Only where images were held out, to fit a threshold by.
     held_out: ProposalsFile | None = None
     # Not in files of 0.1.0.
-    made_of: dict[str, str] = {}
+    made_of: dict[Text, Text] = {}
 
 
 class _Counts(_Record):
-    kept: int
-    moved: int
-    relabeled: int
-    removed: int
-    added: int
+    kept: Count
+    moved: Count
+    relabeled: Count
+    removed: Count
+    added: Count
 
 
 class CorrectionsFile(_Record):
     """One file of ``corrections/``."""
 
-    batch: str
-    annotator: str
-    reviewer: str | None
-    finished: str | None
-    versions: dict[str, str]
-    score_threshold: float
+    batch: Text
+    annotator: Text
+    reviewer: Text | None
+    finished: Text | None
+    versions: dict[Text, Text]
+    score_threshold: Fraction
     boxes: BoxTable
-    seconds: dict[str, float]
+    seconds: dict[str, Seconds]
     proposals: ProposalsFile
     # Of people's corrections only; the edits are for other programs, and never read back.
-    submitted: dict[str, str] = {}
-    revision: int = 1
+    submitted: dict[str, Text] = {}
+    revision: Annotated[int, Field(ge=1, le=10**9)] = 1
     edits: dict[str, _Counts] | None = None
     # Not in files of 0.1.0.
     digests: dict[str, str] = {}
@@ -97,33 +125,34 @@ class CorrectionsFile(_Record):
 class LabeledFile(_Record):
     """The metadata of one file of ``labeled/``: what it holds, and the file before it."""
 
-    classes: tuple[str, ...]
-    batches: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], AfterValidator(_classes)]
+    batches: Annotated[tuple[str, ...], AfterValidator(_ids)]
     previous: str | None = None
     previous_sha256: str | None = None
 
 
 class _Ledger(_Counts):
-    score_threshold: float
-    iou_threshold: float
+    score_threshold: Fraction
+    iou_threshold: Fraction
 
 
 class WorkloadFile(_Record):
     """One file of ``workload/``."""
 
-    batch: str
-    annotator: str
-    detector: str
-    images: int
-    objects: int
-    score_threshold: float
-    average_precision: dict[str, float]
-    seconds: float | None
+    batch: Text
+    annotator: Text
+    detector: Text
+    images: Count
+    objects: Count
+    score_threshold: Fraction
+    # By name; -1 where a class has no box.
+    average_precision: dict[Text, Annotated[float, Field(ge=-1, le=1)]]
+    seconds: Seconds | None
     ledgers: list[_Ledger]
-    timed_images: int | None = None
+    timed_images: Count | None = None
     edits: _Counts | None = None
-    reviewer: str | None = None
-    revision: int = 1
+    reviewer: Text | None = None
+    revision: Annotated[int, Field(ge=1, le=10**9)] = 1
     thresholds: tuple[FittedThreshold, ...] = ()
 
 
@@ -143,17 +172,17 @@ class _Fault(_Record):
 class FaultsFile(_Record):
     """``faults.json``."""
 
-    images: int
-    boxes: int
-    left_out: dict[str, int]
-    counts: dict[str, int]
+    images: Count
+    boxes: Count
+    left_out: dict[str, Count]
+    counts: dict[str, Count]
     faults: list[_Fault]
 
 
 class PrecisionFile(_Record):
     """How good the detector of a study's turn is on the held-out set."""
 
-    trained_on_images: int
+    trained_on_images: Count
     map: float | None = None
     map_50: float | None = None
     map_75: float | None = None
@@ -171,8 +200,27 @@ class _Content(_Record, Generic[_T]):
 
 
 @cache
-def _model_of(type_: type) -> Any:
-    return _Content[type_]  # type: ignore[valid-type]
+def _validator_of(type_: Any) -> SchemaValidator:
+    model: Any = _Content[type_]
+    schema = _with_strict_values(model.__pydantic_core_schema__)
+    # Else those that the models within were made with would be taken, which are not strict.
+    return SchemaValidator(schema, _use_prebuilt=False)
+
+
+def _with_strict_values(schema: Any) -> Any:
+    """Return a schema that takes lists for tuples and tables for dataclasses, as JSON needs it.
+
+    Pydantic's own strictness would refuse these, too.
+    """
+    if isinstance(schema, dict):
+        inner = {key: _with_strict_values(value) for key, value in schema.items()}
+        return inner | {"strict": True} if inner.get("type") in _VALUES else inner
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(_with_strict_values, schema))
+    return schema
+
+
+_VALUES = ("int", "float", "str", "bool")
 
 
 def parse(path: Path, kind: str, type_: type[_T]) -> _T:
@@ -182,7 +230,7 @@ def parse(path: Path, kind: str, type_: type[_T]) -> _T:
         ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
     with collection_paused():
-        return _check(path, _read_content(path, kind), type_)
+        return check_content(path, _read_content(path, kind), type_)
 
 
 def _read_content(path: Path, kind: str) -> dict[str, Any]:
@@ -200,29 +248,39 @@ def _read_content(path: Path, kind: str) -> dict[str, Any]:
         )
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
-        raise ArtifactError(f"{path} is {what}, where one of format {wanted} is needed")
+        raise ArtifactError(
+            f"{path} is {what}, where one of format {wanted} is needed: name another file, or run"
+            " the stage that makes it again"
+        )
     return dict(content)
 
 
-def _check(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
+def check_content(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
     """Make a model or a dataclass of a file's content.
 
     Raises:
         ArtifactError: something in it is wrong; names the first place.
     """
     try:
-        model: type[_Content[_T]] = _model_of(type_)  # type: ignore[arg-type]
-        return model.model_validate({"content": content}).content
+        found: _T = _validator_of(cast(Any, type_)).validate_python({"content": content}).content
+        return found
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "value_error":  # an invariant of a dataclass
-            raise ArtifactError(f"{path}: {first['ctx']['error']}") from None
-        place = ".".join(str(part) for part in first["loc"][1:])
+        first = error.errors(include_url=False, include_input=False)[0]
+        names = [str(part) for part in first["loc"][1:] if part not in _STEPS]
+        place = f"{path}, at {'.'.join(names)}" if names else str(path)
+        if first["type"] == "value_error":  # an invariant of a dataclass, or of a text
+            raise ArtifactError(f"{place}: {first['ctx']['error']}{_MEND}") from None
         odd = first["type"] == "unexpected_keyword_argument"
         message = "Extra inputs are not permitted" if odd else first["msg"]
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
-        raise ArtifactError(f"{path}, at {place}: {message}{tail}") from None
+        raise ArtifactError(f"{place}: {message}{tail}{_MEND}") from None
+
+
+_STEPS = ("function-wrap[_check()]", "function-after[_plain(), str]")
+"""What Pydantic puts among the names of a place."""
+
+_MEND = "; put it right, bring the file back, or run the stage that makes it again"
 
 
 @contextmanager
@@ -231,4 +289,4 @@ def name_file(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ArtifactError(f"{path}: {error}") from None
+        raise ArtifactError(f"{path}: {error}{_MEND}") from None

@@ -21,7 +21,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
-from boxloop.files import remove_leftovers
+from boxloop.files import explained, read_bytes, remove_leftovers
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
@@ -134,9 +134,14 @@ def _files(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         for path in submission_files(folder):
             same = chosen.setdefault(path.name, [])
-            if not any(path.read_bytes() == other.read_bytes() for other in same):
+            if not any(_content(path) == _content(other) for other in same):
                 same.append(path)
     return [path for paths in chosen.values() for path in paths]
+
+
+def _content(path: Path) -> bytes:
+    with explained(path):
+        return read_bytes(path)
 
 
 def _check(path: Path, corrections: Corrections) -> None:

@@ -22,7 +22,7 @@ from boxloop.cli import campaign, predict, study, stages
 
 # isort: on
 from boxloop.cli.app import app
-from boxloop.errors import BoxloopError, told
+from boxloop.errors import BoxloopError, UserError, told
 
 __all__ = ["app", "campaign", "main", "predict", "run", "stages", "study"]
 
@@ -60,6 +60,10 @@ def main() -> None:
     # Whoever reads a long command through a pipe or in a log sees each line when it is said.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    # A terminal that is not UTF-8 shows what it lacks as its escape: no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # What is wrong with an image is boxloop's own to say, by file.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     together: AbstractContextManager[None] = nullcontext()
@@ -72,5 +76,12 @@ def main() -> None:
             app()
     except (BoxloopError, OSError) as error:
         sentence, code = told(error)
-        print(f"boxloop: {sentence}", file=sys.stderr)
-        sys.exit(code)
+    except MemoryError:
+        sentence = "there is not enough memory: lower input_size or batch_size in params.yaml"
+        code = UserError.exit_code
+    else:
+        return
+    from boxloop.terminal import printable
+
+    print(f"boxloop: {printable(sentence)}", file=sys.stderr)
+    sys.exit(code)

@@ -255,6 +255,7 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
 
 @stage(
     turn=True,
+    images=IMAGES,
     labeled=LABELED,
     panel=STEPS,
     corrections=CORRECTIONS,
@@ -266,6 +267,7 @@ def merge(campaign: Campaign, turn: str, _: Any) -> None:
 
 @stage(
     turn=True,
+    images=IMAGES,
     panel=STEPS,
     corrections=CORRECTIONS,
     evidence=EVIDENCE,

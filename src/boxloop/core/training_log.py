@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from boxloop.core.types import Proposals
+
+
+_LOSS = re.compile(r"[\w :/.-]{1,200}", re.ASCII)
+
+_MOST_STEPS, _MOST_SECONDS = 2**53, 1e9
+"""Beyond what a log can be of: a billion seconds are thirty years."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,17 @@ class _Log:
         for row in self.losses:
             if not {"step", "time"} <= row.keys():
                 raise ValueError(f"a row of losses needs step and time, got {', '.join(row)}")
+            odd = next((name for name in row if not _LOSS.fullmatch(name)), None)
+            if odd is not None:
+                raise ValueError(
+                    f"a row of losses has a column {odd[:100]!a}: one is named by up to 200"
+                    " letters, digits, blanks and _ - . : /"
+                )
+            if not (0 <= row["step"] < _MOST_STEPS and 0 <= row["time"] < _MOST_SECONDS):
+                raise ValueError(
+                    f"a row of losses has step {row['step']:g} and time {row['time']:g}, and no"
+                    " training has that"
+                )
 
 
 @dataclass(frozen=True)

@@ -14,119 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Strings = NDArray[np.str_]
-
-NOTHING = 1.0
-"""The score threshold at which no proposal is shown."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """The boxes of one image.
-
-    Attributes:
-        xyxy: (n, 4) float64, pixels.
-        labels: (n,) class names.
-        ids: (n,) strings, unique within the image; they survive a move and a relabel.
-        scores: (n,) float64 in [0, 1] for a detector's boxes, None for a person's.
-
-    Raises:
-        ValueError: a shape does not fit, a coordinate is not finite, a box has no area, an id
-            occurs twice, or a score lies outside [0, 1].
-    """
-
-    xyxy: Floats
-    labels: Strings
-    ids: Strings
-    scores: Floats | None = None
-
-    def __post_init__(self) -> None:
-        xyxy = np.asarray(self.xyxy, dtype=np.float64)
-        xyxy = xyxy.reshape(0, 4) if xyxy.size == 0 else xyxy
-        _require(xyxy.ndim == 2 and xyxy.shape[1] == 4, f"xyxy must be (n, 4), got {xyxy.shape}")
-        n = len(xyxy)
-        labels = np.asarray(self.labels, dtype=np.str_)
-        ids = np.asarray(self.ids, dtype=np.str_)
-        _require(labels.shape == (n,), f"labels must be ({n},), got {labels.shape}")
-        _require(ids.shape == (n,), f"ids must be ({n},), got {ids.shape}")
-        _require(len(set(ids.tolist())) == n, "ids must be unique within an image")
-        _require(bool(np.isfinite(xyxy).all()), "coordinates must be finite")
-        _require(
-            bool((xyxy[:, 2:] > xyxy[:, :2]).all()), "a box needs x2 > x1 and y2 > y1 (real area)"
-        )
-        scores = self.scores
-        if scores is not None:
-            scores = np.asarray(scores, dtype=np.float64)
-            _require(scores.shape == (n,), f"scores must be ({n},), got {scores.shape}")
-            _require(bool(((scores >= 0) & (scores <= 1)).all()), "scores must lie in [0, 1]")
-        for name, value in (("xyxy", xyxy), ("labels", labels), ("ids", ids), ("scores", scores)):
-            if value is not None:
-                value = value.copy()
-                value.setflags(write=False)
-            object.__setattr__(self, name, value)
-
-    def __len__(self) -> int:
-        return len(self.xyxy)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Boxes) and all(
-            np.array_equal(own, vars(other)[name]) for name, own in vars(self).items()
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def select(self, chosen: NDArray[Any]) -> Boxes:
-        """Return the boxes at ``chosen``: a boolean mask (n,) or indices (k,)."""
-        scores = None if self.scores is None else self.scores[chosen]
-        return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
-
-    def reach(self, threshold: float) -> NDArray[np.bool_]:
-        """Return (n,) whether each box scores at least ``threshold``.
-
-        From a threshold of 1.0 (``NOTHING``) on none does, not even a box of that score: who asks
-        for nothing to be shown gets nothing. All do where there are no scores.
-        """
-        if self.scores is None:
-            return np.ones(len(self), dtype=bool)
-        return np.asarray((self.scores >= threshold) & (threshold < NOTHING))
-
-    def above(self, threshold: float) -> Boxes:
-        """Return the boxes that :meth:`reach` ``threshold``: at 1.0 none, whatever they score."""
-        return self if self.scores is None else self.select(self.reach(threshold))
-
-    @classmethod
-    def empty(cls, *, scored: bool = False) -> Boxes:
-        """Build a set without boxes."""
-        return cls.build((), (), () if scored else None)
-
-    @classmethod
-    def build(
-        cls,
-        xyxy: Sequence[Sequence[float]] | NDArray[Any],
-        labels: Sequence[str],
-        scores: Sequence[float] | NDArray[Any] | None = None,
-        *,
-        prefix: str = "t",
-    ) -> Boxes:
-        """Build boxes with ids made from ``prefix`` and the position: t0, t1, ..."""
-        return cls(
-            np.asarray(xyxy, np.float64).reshape(-1, 4),
-            np.array(labels, np.str_),
-            np.array([f"{prefix}{i}" for i in range(len(labels))], np.str_),
-            None if scores is None else np.asarray(scores, np.float64),
-        )
-
+from boxloop.core.box_set import NOTHING as NOTHING
+from boxloop.core.box_set import Boxes as Boxes
+from boxloop.core.box_set import Floats as Floats
+from boxloop.core.box_set import Strings as Strings
+from boxloop.core.box_set import require as _require
 
 BoxesByImage = Mapping[str, Boxes]
 
@@ -154,7 +50,8 @@ class ImageRef:
 
     def __post_init__(self) -> None:
         _require(bool(self.id), "an image needs an id")
-        _require(self.width > 0 and self.height > 0, f"{self.id}: size must be positive")
+        sides = 0 < self.width <= 1_000_000 and 0 < self.height <= 1_000_000
+        _require(sides, f"{self.id}: size must be positive, and at most 1,000,000 pixels")
         # As PurePosixPath(path).name tells, which takes longer than reading the rest of an image.
         named = any(part not in ("", ".") for part in self.path.split("/"))
         named = named and "\0" not in self.path
@@ -290,6 +187,9 @@ class FittedThreshold:
 
     def __post_init__(self) -> None:
         _require(0 <= self.score <= 1, f"a score threshold lies in [0, 1], got {self.score:g}")
+        saving = self.expected_saving
+        _require(0 < self.iou_threshold <= 1, "an IoU threshold lies in (0, 1]")
+        _require(saving is None or saving <= 1, "no more than all of the time can be saved")
 
 
 @dataclass(frozen=True)
@@ -313,6 +213,7 @@ class Proposals:
     thresholds: tuple[FittedThreshold, ...] = ()
 
     def __post_init__(self) -> None:
+        _require(0 <= self.score_floor <= 1, "a score floor lies in [0, 1]")
         for image_id, boxes in self.boxes.items():
             _require(boxes.scores is not None, f"{image_id}: proposals need scores")
 
@@ -360,6 +261,7 @@ class Corrections:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
         _require(
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",

@@ -52,17 +52,27 @@ class Annotation:
 
 
 def to_float(value: object) -> float:
-    """Convert text or a JSON number to float; anything else to NaN.
+    """Convert text or a number to float; anything else to NaN.
 
-    A number is written as in C: neither 1_000 nor other scripts' digits, which Python reads, too.
+    A text is written as in C: neither 1_000 nor other scripts' digits, which Python reads, too.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return math.nan
-    if isinstance(value, str) and (not value.isascii() or "_" in value):
+    if isinstance(value, str):
+        try:
+            return float(value) if value.isascii() and "_" not in value else math.nan
+        except ValueError:
+            return math.nan
+    return to_number(value)
+
+
+def to_number(value: object) -> float:
+    """Convert a JSON number to float; anything else, a text that looks like one too, to NaN."""
+    if type(value) is float:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
         return float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return math.nan
 
 

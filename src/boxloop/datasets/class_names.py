@@ -5,11 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from boxloop.datasets.faults import has_control
+from boxloop.core.names import PLACEHOLDER, has_control
 from boxloop.errors import DatasetError
-
-PLACEHOLDER = "?"
-"""What the review App shows where no class was chosen yet."""
 
 _LONGEST = 200
 _INVISIBLE = ("C", "Z")  # first letters of Unicode's categories: controls, separators

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from boxloop.datasets.annotations import to_float
+from boxloop.datasets.annotations import to_float, to_number
 from boxloop.datasets.file_listing import exists, read_text
 from boxloop.datasets.foreign import name_file, name_json
 from boxloop.errors import DatasetError
@@ -36,13 +36,9 @@ def read_content(file: Path) -> dict[str, Any]:
     if foreign is not None:
         raise DatasetError(foreign.sentence(file))
     try:
-        content = parse_json(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise DatasetError(f"{file} is not JSON that boxloop reads: {error}") from None
+        content = parse_json(read_text(file), halves=True)
+    except ValueError as error:
+        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
     foreign = name_json(content)
     if foreign is not None:
         raise DatasetError(foreign.sentence(file))
@@ -103,13 +99,6 @@ def values(entry: Any, *keys: str) -> list[Any]:
 def is_id(value: Any, *kinds: type) -> bool:
     """Return whether a value is an id of one of these types; true and false are none."""
     return isinstance(value, kinds) and not isinstance(value, bool)
-
-
-def to_number(value: object) -> float:
-    """Convert a JSON number to float; anything else, also a text, to NaN."""
-    if type(value) is float:
-        return value
-    return math.nan if isinstance(value, str) else to_float(value)
 
 
 def rotation(entry: dict[str, Any]) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+
+from boxloop.core.names import has_control as has_control
+from boxloop.core.names import is_control
 
 _MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
@@ -94,13 +96,3 @@ def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
         char.encode("unicode_escape").decode() if is_control(char) else char for char in text
     )
     return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def has_control(text: str) -> bool:
-    """Return whether a text holds a control character or a lone surrogate."""
-    return not text.isprintable() and any(map(is_control, text))
-
-
-def is_control(char: str) -> bool:
-    """Return whether a character is a control or a lone surrogate."""
-    return unicodedata.category(char) in ("Cc", "Cs")

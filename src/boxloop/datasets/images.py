@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from boxloop import files
 from boxloop.datasets.picture_kinds import describe_content
 from boxloop.errors import DatasetError
 
@@ -32,6 +33,9 @@ SUFFIXES = (
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "DIB")
 
 _ORIENTATION = 0x0112  # EXIF's tag
+
+_MOST_BYTES = 2**32
+"""Of one file: an image, or the annotations of a whole set."""
 
 _MOST_THREADS = 8
 _MOST_AT_A_TIME = 16
@@ -84,11 +88,11 @@ def read_bytes(path: Path, digest: str | None = None) -> bytes:
         DatasetError: it is missing, unreadable or has changed.
     """
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path, _MOST_BYTES)
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist") from None
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:
         raise DatasetError(
             f"{path} has changed since the dataset was read: put the old file back, or run the"

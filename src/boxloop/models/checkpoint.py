@@ -10,14 +10,17 @@ checkpoint that was trained again to the same weights.
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from boxloop.core.names import fault_of_class, fault_of_id
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path
 from boxloop.models.tensor_files import read_tensors, to_safetensors
@@ -183,16 +186,53 @@ def _parse(
         value = found[item.name] = content.get(name)
         annotation = str(item.type)
         stored = list if annotation in _TUPLES else {"str": str, "int": int}.get(annotation, dict)
-        require(isinstance(value, stored), name, f"be a {stored.__name__}")
+        require(
+            isinstance(value, stored) and not isinstance(value, bool),
+            name,
+            f"be a {stored.__name__}",
+        )
         if isinstance(value, list):
             element, lengths, what = _TUPLES[annotation]
-            fits = len(value) in lengths and all(isinstance(each, element) for each in value)
+            fits = len(value) in lengths and all(
+                isinstance(each, element) and not isinstance(each, bool) for each in value
+            )
+            numbers = [each for each in value if element is not str]
+            fits = fits and all(math.isfinite(each) and abs(each) < 2**20 for each in numbers)
             require(fits, name, f"be {what}")
             found[item.name] = tuple(value)
         elif name == "state_dict":
-            tensors = all(isinstance(each, torch.Tensor) for each in content[name].values())
-            require(tensors, name, "hold tensors only")
+            for key, each in content[name].items():
+                require(isinstance(key, str) and isinstance(each, torch.Tensor), name, _TENSORS)
+                require(_is_finite(each), f"{name}, {key[:100]!a}", "be finite")
+        elif isinstance(value, dict):
+            plain = all(isinstance(k, str) and isinstance(v, _PLAIN) for k, v in value.items())
+            require(plain, name, "hold plain values by name")
+        elif isinstance(value, int):
+            require(0 <= value < 2**53, name, "be a count")
+        else:
+            require(not value or fault_of_id(value) is None, name, "be one line of text")
+    require(all(map(isinstance, content, repeat(str))), "the top", "hold values by name")
+    expected = {"format", "state_dict", *(item.name for item in fields(kind))} - {"state", "origin"}
+    odd = min(content.keys() - expected, default="")
+    require(not odd, f"{odd[:100]!a}", "not be there: boxloop writes no such key")
+    classes = found.get("classes", ())
+    wrong = next((why for name in classes if (why := fault_of_class(name)) is not None), None)
+    require(wrong is None, "classes", f"hold names only, and one {wrong}")
+    require(len(set(classes)) == len(classes), "classes", "not repeat a name")
     return kind(**found)
+
+
+_PLAIN = (bool, int, float, str)
+_TENSORS = "hold tensors only, each by its name"
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Tell whether every number of a tensor is one, in a single pass over it."""
+    if tensor.is_sparse or tensor.is_quantized or tensor.is_meta:
+        return False
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    return bool(torch.isfinite(tensor).all())
 
 
 def _write(
@@ -227,6 +267,8 @@ def _read(path: Path, what: str, missing: str, *, empty: str | None = None) -> A
     except FileNotFoundError:
         raise ArtifactError(f"{path} {missing}") from None
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise ArtifactError(f"{path} is not {what}: {error}") from None
+        raise ArtifactError(
+            f"{path} is not {what}: {error}: bring it back, or train it anew"
+        ) from None

@@ -155,6 +155,12 @@ def read_resized(image: ImageRef, size: tuple[int, int]) -> torch.Tensor:
         DatasetError: the file is missing or damaged, or is not what it was in the dataset.
     """
     pixels = torch.from_numpy(read_image(Path(image.path), image.digest)).permute(2, 0, 1)
+    height, width = pixels.shape[-2:]
+    if (width, height) != (image.width, image.height):
+        raise DatasetError(
+            f"{image.path} has {width}x{height} pixels, but images.json says {image.width}x"
+            f"{image.height} of {image.id}: run 'boxloop dataset' and what follows it again"
+        )
     return resize(pixels, size)
 
 

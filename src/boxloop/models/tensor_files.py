@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from boxloop.files import open_regular, parse_json, require_regular
+
 _DAMAGED = (
     SafetensorError,  # torch looks for that format, too
     *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError),
-    *(AttributeError, LookupError, TypeError, ValueError),
+    *(AttributeError, LookupError, TypeError, ValueError, AssertionError, ArithmeticError),
+    *(NotImplementedError, MemoryError, RecursionError, ImportError, zlib.error, struct.error),
 )
 """What torch raises where a file is none of its own."""
 
@@ -35,15 +40,16 @@ def read_tensors(path: Path) -> Any:
         OSError: it is missing or cannot be read.
         ValueError: it is damaged, or holds anything but tensors and plain values.
     """
+    require_regular(path)
     if not is_safetensors(path):
         return _read_pickled(path)
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            header = parse_json((file.metadata() or {}).get(_KEY, "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError):
+    except _DAMAGED:
         raise ValueError("the file is damaged") from None
     return {**(header if isinstance(header, dict) else {}), "state_dict": state}
 
@@ -54,7 +60,7 @@ def is_safetensors(path: Path) -> bool:
     Raises:
         OSError: it is missing or cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(9)
     length = int.from_bytes(start[:8], "little")
     return start[8:] == b"{" and length <= path.stat().st_size

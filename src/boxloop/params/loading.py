@@ -6,20 +6,25 @@ This is the only module that reads params.yaml.
 from __future__ import annotations
 
 import copy
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from boxloop.errors import ParamsError
+from boxloop.files import read_text
 from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
+from boxloop.params.yaml_text import read_long_yaml as read_long_yaml
+from boxloop.params.yaml_text import read_yaml as read_yaml
 
 _S = TypeVar("_S", bound=Section)
+
+_MOST_PROBLEMS = 20
+"""That one message lists."""
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
@@ -43,7 +48,7 @@ def read_sections(path: Path) -> dict[str, Any]:
         ParamsError: the file cannot be read, is not YAML, or holds a plain value.
     """
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml(read_text(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist") from None
     except UnicodeDecodeError:
@@ -56,36 +61,6 @@ def read_sections(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'order:', not a plain value")
     return content
-
-
-def read_yaml(text: str) -> Any:
-    """Return the content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
-
-    In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
-
-    Raises:
-        ValueError: the text is not YAML, or repeats a key.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        # The library adds advice for programmers below an empty line.
-        reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise ValueError(reason.replace('"<unicode string>", ', "")) from None
-
-
-def read_long_yaml(text: str) -> Any:
-    """Return the content of a YAML text as :func:`read_yaml` does, by a parser in C.
-
-    It takes a tenth of the time, and lets repeated keys pass: for files that programs write.
-
-    Raises:
-        ValueError: the text is not YAML.
-    """
-    try:
-        return YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise ValueError(str(error)) from None
 
 
 def check(model: type[_S], content: Any, name: str) -> _S:
@@ -105,7 +80,8 @@ def check(model: type[_S], content: Any, name: str) -> _S:
             for detail, place in zip(details, places, strict=True)
             if not any(other[: len(place)] == place and other != place for other in places)
         ]
-        raise ParamsError(f"{name}: " + "; ".join(lines)) from None
+        more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+        raise ParamsError(f"{name}: " + "; ".join([*lines[:_MOST_PROBLEMS], *more])) from None
 
 
 def check_overridden(content: dict[str, Any], overrides: Sequence[str], name: str) -> Params:
@@ -161,7 +137,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     try:
         node[parts[-1]] = read_yaml(value)
     except ValueError as error:
-        raise ParamsError(f"--set {override}: not valid YAML: {error}") from None
+        raise ParamsError(f"--set {override[:200]}: not valid YAML: {error}") from None
 
 
 _KINDS = {
@@ -175,22 +151,37 @@ _KINDS = {
 
 def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
     """Return one validation error in plain words."""
-    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    place = ".".join(str(part)[:100] for part in detail["loc"]) or "the file"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return f"'{place}' is not a known key{_did_you_mean(detail['loc'], model)}"
     if kind == "literal_error":
-        return f"{place} must be {context['expected']}, got {detail['input']!r}"
+        return f"{place} must be {context['expected']}, got {_shown(detail['input'])}"
     if kind == "value_error":
         return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
     if kind == "missing":
         return f"{place} is missing"
     value = detail["input"]
-    got = "nothing" if value is None else repr(list(value) if isinstance(value, tuple) else value)
+    got = "nothing" if value is None else _shown(value)
     if kind in _KINDS:
         return f"{place} {_KINDS[kind]}, got {got}"
     message = detail["msg"]
     return f"{place}: {message[0].lower()}{message[1:]}, got {got}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as params.yaml might have it, cut short: it can be of any size and depth."""
+    try:
+        text = _SHORT.repr(list(value) if isinstance(value, tuple) else value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = "something too large to show"
+    return text
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlong = 40
+_SHORT.maxlevel = 4
 
 
 def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:

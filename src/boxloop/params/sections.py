@@ -5,21 +5,26 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, FORMATS, ORDERINGS
+from boxloop.params.dataset import PLACEHOLDER as PLACEHOLDER
+from boxloop.params.dataset import DatasetParams as DatasetParams
+from boxloop.params.dataset import DemoParams as DemoParams
+from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, ORDERINGS
+from boxloop.params.section import (
+    BatchSize,
+    Fraction,
+    IoU,
+    NonNegative,
+    Pixels,
+    PositiveFloat,
+)
+from boxloop.params.section import Positive as Positive
+from boxloop.params.section import Section as Section
+from boxloop.params.section import Seed as Seed
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-IoU = Annotated[float, Field(gt=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-DatasetFormat = Annotated[str, AfterValidator(FORMATS.check)]
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
 AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
@@ -31,7 +36,7 @@ FITTED: Literal["fitted"] = "fitted"
 def _score_threshold(value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != FITTED and not (number and 0 <= value <= 1):
-        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r}")
+        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r:.200}")
     return value
 
 
@@ -58,75 +63,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""
 
 
-class Section(BaseModel):
-    """Keys with values: unknown keys and values of other types are refused, lists become tuples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_become_tuples(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def _annotation_files(value: Any) -> Any:
-    names = value if isinstance(value, tuple) else (value,)
-    if value is not None and not (names and all(isinstance(n, str) and n for n in names)):
-        raise ValueError("must be a file, or a list of files")
-    return value
-
-
-AnnotationFiles = Annotated[str | tuple[str, ...] | None, BeforeValidator(_annotation_files)]
-
-
-class DemoParams(Section):
-    """The scenes that ``dataset.format: demo`` draws; ``size`` is (height, width) in pixels."""
-
-    images: Positive = 300
-    video_fraction: Fraction = 0.5
-    size: tuple[Positive, Positive] = (128, 128)
-    seed: Seed = 0
-
-
-class DatasetParams(Section):
-    """Where the images and, in a simulation, the truth come from.
-
-    Attributes:
-        format: the layout; its name, or ``module:FORMAT``.
-        path: the folder, or a file that describes it.
-        split: the part of it to read.
-        annotations: the file of annotations, below ``path``.
-        images: the folder of images, below ``path``.
-        classes: to narrow it to, in this order.
-        labels: where people review, what becomes of boxes that the dataset has: "trusted" images
-            are in no batch, and the first detector learns from them; "ignored" ones are labeled
-            like all others.
-        exif: for which pixels the boxes of images are that EXIF data turn: as they are stored
-            ("raw") or as they are shown ("upright"); None decides by the declared sizes.
-        demo: what the demo draws.
-    """
-
-    format: DatasetFormat = "demo"
-    path: str = "."
-    split: str | None = None
-    annotations: AnnotationFiles = None
-    images: str | None = None
-    classes: tuple[str, ...] | None = None
-    labels: Literal["ignored", "trusted"] = "ignored"
-    exif: Literal["raw", "upright"] | None = None
-    demo: DemoParams = DemoParams()
-
-    @model_validator(mode="after")
-    def _folder_needs_classes(self) -> DatasetParams:
-        if self.format == "folder" and not self.classes:
-            raise ValueError("format 'folder' has no annotations to learn classes from: list them")
-        if self.classes is not None and len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes must not repeat a name")
-        return self
-
-
 class SimNetParams(Section):
     """Training of SimNet, the similarity network (paper, section 3.1).
 
@@ -149,7 +85,7 @@ class SimNetParams(Section):
     weights: str = "in1k"
     halves: Halves = "left_right"
     epochs: Positive = 25
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
     margin: PositiveFloat = 1.0
     optimizer: Optimizer = "adamw"
     learning_rate: PositiveFloat = 1e-4
@@ -172,8 +108,8 @@ class FeaturesParams(Section):
 
     network: str = "tf_efficientnet_lite0"
     weights: str = "in1k"
-    input_size: Positive = 224
-    batch_size: Positive = 32
+    input_size: Pixels = 224
+    batch_size: BatchSize = 32
     seed: Seed = 0
     device: str = "auto"
 
@@ -237,10 +173,10 @@ class TrainParams(Section):
     detector: DetectorName = "fcos_efficientnet_lite0"
     weights: str = "in1k"
     warm_start: bool = True
-    input_size: tuple[Positive, Positive] | None = None
+    input_size: tuple[Pixels, Pixels] | None = None
     steps: Positive | None = None
     epochs: Positive | None = None
-    batch_size: Positive = 16
+    batch_size: BatchSize = 16
     optimizer: Optimizer = "adamw"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegative = 1e-4
@@ -249,7 +185,7 @@ class TrainParams(Section):
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.33
     seed: Seed = 0
     device: str = "auto"
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=128)] = 0
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> TrainParams:
@@ -262,7 +198,7 @@ class ProposeParams(Section):
     """How the detector offers boxes for the next batch."""
 
     score_floor: Fraction = 0.05
-    batch_size: Positive = 16
+    batch_size: BatchSize = 16
     device: str = "auto"
 
 
@@ -338,7 +274,7 @@ class ReportParams(Section):
     """The HTML page."""
 
     title: str = "boxloop campaign"
-    sheet_images: Positive = 12
+    sheet_images: Annotated[int, Field(gt=0, le=1000)] = 12
 
 
 class Iteration(Section):
@@ -360,6 +296,10 @@ def chain(turns: int) -> dict[str, dict[str, str]]:
     return {name: {"previous": previous} for previous, name in itertools.pairwise(names)}
 
 
+def _first_turn() -> dict[str, Iteration]:
+    return {"b00": Iteration(previous=EMPTY)}
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -374,7 +314,7 @@ class Params(Section):
     account: AccountParams = AccountParams()
     track: TrackParams = TrackParams()
     report: ReportParams = ReportParams()
-    iterations: dict[str, Iteration] = {"b00": Iteration(previous=EMPTY)}
+    iterations: dict[str, Iteration] = Field(default_factory=_first_turn)
 
     @property
     def judged_ious(self) -> tuple[float, ...]:

@@ -189,6 +189,10 @@ def start(campaign: Campaign) -> None:
     )
     classes = artifacts.read_images(images).classes
     trusted = given.labels(campaign.params, truth)
+    # All or nothing: the first would be left behind where the second may not be written.
+    kinds = ("boxloop/labeled", files.DETECTOR, "boxloop/evidence", "boxloop/tracked")
+    for path, kind in zip((labeled, detector, evidence, tracked), kinds, strict=True):
+        require_writable(path, kind)
     artifacts.write_labeled(labeled, t.LabeledSet(classes, (GIVEN,) if trusted else (), trusted))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
     artifacts.write_evidence(evidence, ())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from boxloop.campaign import artifacts, given, kept, thresholds
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
 from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
@@ -61,6 +62,10 @@ def finish(campaign: Campaign, turn: str) -> tuple[t.Corrections, t.LabeledSet, 
     Raises:
         ReviewPending: people have not submitted some images of the batch; nothing was written.
     """
+    log = campaign.paths.training(turn)
+    if log.exists():
+        # What tracking reads at the end must not stop the turn halfway.
+        artifacts.read_training(log)
     corrections = review(campaign, turn)
     labeled = merge(campaign, turn)
     counted = account(campaign, turn)
@@ -87,6 +92,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
     _require_classes(image_set.classes, images, labeled_set.classes, labeled)
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
+    require_fit(image_set, labeled_set.boxes, labeled)
     require_writable(out, DETECTOR)
     require_writable(log, "boxloop/training")
     p, known = campaign.params.train, None
@@ -150,6 +156,7 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
         return found
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, item.image_ids, batch)
+    _require_turn(turn, item.id, batch)
     require_writable(out, "boxloop/proposals")
     from boxloop.models import detectors
     from boxloop.models.detectors.empty import read_empty
@@ -197,24 +204,30 @@ def review(campaign: Campaign, turn: str) -> t.Corrections:
         proposals=campaign.paths.proposals(turn),
         out=campaign.paths.corrections(turn),
     )
+    _require_turn(turn, artifacts.read_proposals(places[2]).batch, places[2])
     return collect(campaign.paths, campaign.params.review, *places, say=campaign.say)
 
 
 def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     """Add a corrected batch to everything labeled so far.
 
-    Reads ``labeled``, of the turn before, and ``corrections``; writes ``out``, which holds the
-    labels of this batch and names ``labeled``.
+    Reads ``images``, ``labeled``, of the turn before, and ``corrections``; writes ``out``, which
+    holds the labels of this batch and names ``labeled``.
     """
     from boxloop.core import labeled_set
 
-    labeled, corrections, out = campaign.choose(
+    images, labeled, corrections, out = campaign.choose(
+        "images",
         labeled=campaign.paths.labeled(campaign.before(turn)),
         corrections=campaign.paths.corrections(turn),
         out=campaign.paths.labeled(turn),
     )
-    corrected = artifacts.read_corrections(corrections)
-    result = labeled_set.merge(artifacts.read_labeled(labeled), corrected)
+    corrected, before = artifacts.read_corrections(corrections), artifacts.read_labeled(labeled)
+    _require_turn(turn, corrected.batch, corrections)
+    image_set = artifacts.read_images(images)
+    _require_classes(image_set.classes, images, before.classes, labeled)
+    require_fit(image_set, corrected.boxes, corrections)
+    result = labeled_set.merge(before, corrected)
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
     new = t.LabeledSet(result.classes, (corrected.batch,), own)
     artifacts.write_labeled(out, new, previous=labeled)
@@ -225,19 +238,24 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
 def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """Count the edits of a batch at every threshold (paper, section 3.4).
 
-    Reads ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the mAP of the
-    proposals, and ``judged``, the evidence with that of this batch.
+    Reads ``images``, ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the
+    mAP of the proposals, and ``judged``, the evidence with that of this batch.
     """
     from boxloop.core import workload
     from boxloop.models.average_precision import average_precision
 
-    corrections, evidence, judged, out = campaign.choose(
+    images, corrections, evidence, judged, out = campaign.choose(
+        "images",
         corrections=campaign.paths.corrections(turn),
         evidence=campaign.paths.evidence(campaign.before(turn)),
         judged=campaign.paths.evidence(turn),
         out=campaign.paths.workload(turn),
     )
     p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
+    _require_turn(turn, corrected.batch, corrections)
+    require_fit(artifacts.read_images(images), corrected.boxes, corrections)
+    for path, kind in ((judged, "evidence"), (out, "workload")):
+        require_writable(path, f"boxloop/{kind}")
     precision = average_precision(corrected.proposals.boxes, corrected.boxes)
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
@@ -276,6 +294,19 @@ def _together() -> Iterator[Callable[[], None]]:
 
 def _steps(progress: Report) -> StepProgress:
     return lambda step, steps, loss: progress(step, steps, loss=loss)
+
+
+def _require_turn(turn: str, batch: str, source: Path) -> None:
+    """Refuse a file of another batch than the turn's.
+
+    Raises:
+        ArtifactError: it is of another.
+    """
+    if batch != turn:
+        raise ArtifactError(
+            f"{source} is of batch {batch}, where one of {turn} is needed: name the file of {turn},"
+            " or run 'boxloop batch' and what follows it again"
+        )
 
 
 def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:

@@ -15,7 +15,7 @@ from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json, write_json, write_text
+from boxloop.files import read_bytes, read_json, write_json, write_text
 from boxloop.params import FITTED, Params
 from boxloop.report import figures, tables
 from boxloop.report.console import beginning_lines
@@ -106,12 +106,15 @@ def _require_own(metrics: Path, out: Path) -> None:
         "was not made by 'boxloop report' and was not replaced: name another, or move it away"
     )
     if metrics.exists() and metrics.stat().st_size:
-        content = read_json(metrics)
+        try:
+            content = read_json(metrics)
+        except ArtifactError:
+            content = None
         if not isinstance(content, dict) or "wt_reduction" not in content:
             raise ArtifactError(f"{metrics} {sentence}")
     if out.is_dir() and any(out.iterdir()):
         page = out / "report.html"
-        if not page.is_file() or _GENERATOR not in page.read_bytes()[:2000]:
+        if not page.is_file() or _GENERATOR not in read_bytes(page)[:2000]:
             raise ArtifactError(f"the folder {out} {sentence}")
 
 

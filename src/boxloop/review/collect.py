@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign.fitting import PIXEL, require_fit
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
@@ -54,6 +55,7 @@ def collect(
     offered = artifacts.read_proposals(proposals)
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
+    require_fit(image_set, offered.boxes, proposals, PIXEL)
     before = artifacts.read_corrections(out) if out.exists() else None
     journal = submissions.read_files(*paths.journals)
     known = [item for _, item in journal]
@@ -77,6 +79,8 @@ def collect(
         raise
     if corrected.by_person:
         _check_places(corrected, table)
+    else:
+        require_fit(image_set, corrected.boxes, truth)
     if before is not None and before.by_person:
         _keep(before, corrected, known, paths, say)
     artifacts.write_corrections(out, corrected)

@@ -16,9 +16,8 @@ import numpy as np
 
 from boxloop.core.box_validation import REFUSE, Defect, inspect
 from boxloop.core.boxes import iou_matrix
+from boxloop.core.names import PLACEHOLDER, has_control
 from boxloop.core.types import Boxes, Floats, ImageRef
-from boxloop.datasets.class_names import PLACEHOLDER
-from boxloop.datasets.faults import is_control
 
 SAME_IOU = 0.95
 """IoU from which two boxes of one class are practically the same box."""
@@ -125,7 +124,7 @@ def _check_id(value: object, seen: Collection[str]) -> tuple[str | None, str]:
     """Return the id where it is usable, and what is wrong with it."""
     if not isinstance(value, str) or not value:
         return None, "has no id: delete it and draw it again"
-    if len(value) > _LONGEST_ID or any(is_control(char) for char in value):
+    if len(value) > _LONGEST_ID or has_control(value):
         return None, "has an id that is no plain text: delete it and draw it again"
     if value in seen:
         return value, "has the id of another box of this image: delete it and draw it again"

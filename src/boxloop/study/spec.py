@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -220,7 +221,9 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     for name in features:
         for detector in detectors:
             spec.params("dissimilar", name, detector, axes.seeds[0])
-    spec.test_dataset(base_params)
+    tested = spec.test_dataset(base_params)
+    if tested is not None and tested.dataset.format == "folder":
+        raise ParamsError(f"{path}, test: a dataset of format 'folder' has no truth to evaluate by")
     if base_params.dataset.format == "folder":
         raise ParamsError(
             f"{path}: a study corrects by the truth, and a dataset of format 'folder' has none"
@@ -261,7 +264,9 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
     if isinstance(dataset, dict):
         path = dataset.get("path")
         if isinstance(path, str):
-            dataset["path"] = str((folder / path).resolve())
+            # What cannot be a path is refused by its section, with the key.
+            with contextlib.suppress(ValueError, OSError, RuntimeError):
+                dataset["path"] = str((folder / path).resolve())
     for name in _WEIGHTS:
         section = content.get(name)
         if isinstance(section, dict):
@@ -270,5 +275,7 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
 
 def _absolute_weights(section: dict[str, Any], folder: Path) -> None:
     weights = section.get("weights")
-    if isinstance(weights, str) and (folder / weights).is_file():
-        section["weights"] = str((folder / weights).resolve())
+    if isinstance(weights, str):
+        with contextlib.suppress(ValueError, OSError, RuntimeError):
+            if (folder / weights).is_file():
+                section["weights"] = str((folder / weights).resolve())

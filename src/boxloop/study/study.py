@@ -96,7 +96,9 @@ class Study:
         content = read_json(mark)
         turns = list(cell.params.iterations)
         wanted = {"inputs": cell.inputs, "counted": cell.counted, "turns": turns}
-        same = all(content.get(name) == value for name, value in wanted.items())
+        same = isinstance(content, dict) and all(
+            content.get(name) == value for name, value in wanted.items()
+        )
         return same and all(path.exists() for path in expected(paths, cell.params, self.held))
 
     def _check_batches(self, cell: Cell) -> None:

@@ -224,7 +224,7 @@ def test_faults_of_boxes(tmp_path):
     ("content", "message"),
     [
         ("{", r"instances\.json is not valid JSON \(line 1, column 2\)"),
-        ("[" * 100_000, "is not JSON that boxloop reads"),
+        ("[" * 100_000, "is nested too deeply to be read"),
         ("[]", "has no list 'images'"),
         ('{"images": [], "annotations": {}}', "has no list 'annotations'"),
         (json.dumps(coco_content(categories=[{"id": 1}])), r"categories\[0\]: needs"),

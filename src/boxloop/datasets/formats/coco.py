@@ -30,7 +30,7 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_size
+from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_number, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.coco_json import (
     UPRIGHT,
@@ -40,7 +40,6 @@ from boxloop.datasets.coco_json import (
     read_content,
     root_categories,
     rotation,
-    to_number,
     values,
 )
 from boxloop.datasets.faults import FaultKind, FaultLog

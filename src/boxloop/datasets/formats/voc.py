@@ -46,7 +46,7 @@ from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.formats.voc_layout import IMAGES, Folders, Pairs, find_folders
 from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
-from boxloop.files import write_text
+from boxloop.files import MOST_TEXT, read_bytes, write_text
 from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
@@ -132,7 +132,9 @@ def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultL
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
     """Return the root element; log any other file than a VOC annotation."""
     try:
-        element: Element | None = fromstring(file.read_bytes()) if regular(file) else None
+        element: Element | None = (
+            fromstring(read_bytes(file, 16 * MOST_TEXT)) if regular(file) else None
+        )
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
     except (SyntaxError, ValueError, LookupError, RecursionError) as error:

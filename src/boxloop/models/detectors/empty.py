@@ -11,10 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boxloop.core.names import require_classes
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
-from boxloop.files import DETECTOR, EMPTY_DETECTOR, read_json, write_text
+from boxloop.files import (
+    DETECTOR,
+    EMPTY_DETECTOR,
+    MOST_TEXT,
+    open_regular,
+    read_json,
+    write_text,
+)
 from boxloop.models.detectors.base import Description
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import EMPTY, TrainParams
@@ -65,14 +73,23 @@ def read_empty(path: Path) -> EmptyDetector | None:
         ArtifactError: it is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(len(EMPTY_DETECTOR)) != EMPTY_DETECTOR:
                 return None
     except OSError:
         return None
-    classes = read_json(path).get("classes")
+    content = read_json(path, MOST_TEXT)
+    classes = content.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ArtifactError(f"{path}, at classes: must be a list of names: train it anew")
+    if content.keys() != {"architecture", "classes", "labeled_digest"}:
+        raise ArtifactError(f"{path} has other keys than boxloop writes: train it anew")
+    if not isinstance(content["labeled_digest"], str):
+        raise ArtifactError(f"{path}, at labeled_digest: must be a text: train it anew")
+    try:
+        require_classes(classes)
+    except ValueError as error:
+        raise ArtifactError(f"{path}, at classes: {error}: train it anew") from None
     return EmptyDetector(tuple(classes))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import to_float
+from boxloop.datasets.annotations import to_number
 from boxloop.datasets.coco_json import (
     UPRIGHT,
     is_id,
@@ -21,7 +21,6 @@ from boxloop.datasets.coco_json import (
     read_categories,
     read_content,
     rotation,
-    to_number,
 )
 from boxloop.datasets.formats.coco import ID_KEY
 from boxloop.errors import DatasetError
@@ -94,7 +93,7 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
                 f"{path}: {places[image.id]} and {place} are both image {image.id}: leave one out"
             )
         places[image.id] = place
-        width, height = to_float(entry.get("width")), to_float(entry.get("height"))
+        width, height = to_number(entry.get("width")), to_number(entry.get("height"))
         known = width > 0 and height > 0
         found[key] = ReviewedImage(image, (width, height) if known else None)
     if unknown:

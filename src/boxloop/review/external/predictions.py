@@ -6,7 +6,6 @@ YOLO's texts, and a FiftyOne dataset on disk. Whose image a row is follows from 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -120,13 +119,9 @@ def _score(value: object, place: str, found: Predictions) -> float:
 
 def _read_json(file: Path) -> Any:
     try:
-        return parse_json(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{file} is not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise DatasetError(f"{file} is not JSON that boxloop reads: {error}") from None
+        return parse_json(read_text(file), halves=True)
+    except ValueError as error:
+        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
 
 
 def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from boxloop.datasets.class_names import PLACEHOLDER
+from boxloop.core.names import PLACEHOLDER
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.sample_documents import FIELD
 

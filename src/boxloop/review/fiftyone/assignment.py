@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
 from boxloop.errors import UserError
 
+_LONGEST_PART = 20  # characters
+
 
 @dataclass(frozen=True)
 class Part:
@@ -27,8 +29,10 @@ class Part:
             return cls()
         number, slash, of = text.partition("/")
         valid = bool(slash) and number.strip().isdecimal() and of.strip().isdecimal()
+        valid = valid and len(text) < _LONGEST_PART
         if not valid or not 1 <= int(number) <= int(of):
-            raise UserError(f"--part {text}: must be like 1/2, the first of two parts")
+            shown = text[:_LONGEST_PART]
+            raise UserError(f"--part {shown}: must be like 1/2, the first of two parts")
         return cls(int(number), int(of))
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from boxloop.errors import ParamsError, WeightsError
+from boxloop.files import parse_json, read_bytes
 from boxloop.models.weights import LoadedTensors, load_matching
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -98,7 +99,7 @@ def read_plan(folder: Path) -> Plan:
     for name in _SMALL_FILES:
         path = folder / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            content = parse_json(read_bytes(path)) if path.exists() else None
         except (OSError, ValueError):
             raise WeightsError(f"train.weights: {path} is not JSON: {_WAYS_OUT}") from None
         read.append(content)

@@ -1,0 +1,36 @@
+import pytest
+
+from boxloop.core.names import (
+    fault_of_class,
+    fault_of_id,
+    has_control,
+    require_classes,
+    require_ids,
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "img 01", "größe", "猫", "a/b.png", "x" * 1000, "no", "\u00a0x"]
+)
+def test_a_line_of_text_may_be_a_name(name):
+    assert fault_of_id(name) is None
+    assert fault_of_class(name) is None
+    require_ids([name])
+    require_classes([name])
+    assert not has_control(name)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[2J", "\ud800", "a\0", "x" * 1001])
+def test_nothing_else_may_be_one(name):
+    assert fault_of_id(name)
+    assert fault_of_class(name)
+    with pytest.raises(ValueError, match="the id "):
+        require_ids(["good", name])
+    with pytest.raises(ValueError, match="the class "):
+        require_classes(["good", name])
+
+
+@pytest.mark.parametrize("name", [" ", "\u3000", "?"])
+def test_a_class_is_not_blank_and_no_placeholder(name):
+    assert fault_of_id(name) is None
+    assert fault_of_class(name)
