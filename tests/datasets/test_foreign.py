@@ -77,7 +77,7 @@ def test_files_that_are_not_json_are_named(tmp_path, file, content, words):
 
 
 def test_a_folder_or_nothing_instead_of_a_file(tmp_path):
-    with pytest.raises(DatasetError, match="Is a directory"):
+    with pytest.raises(DatasetError, match="is a folder, not a file"):
         read_content(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
         read_content(tmp_path / "a.json")

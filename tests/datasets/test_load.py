@@ -114,11 +114,11 @@ def test_a_key_that_a_format_does_not_know_is_refused(tmp_path, format_, key):
 def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
     coco(tmp_path / "set")
     with pytest.raises(
-        DatasetError, match=r"JPEGImages.*looks like COCO's JSON \(instances.json\)"
+        DatasetError, match=r"no folder 'Annotations'.*looks like COCO's JSON \(instances.json\)"
     ):
         load(tmp_path / "set", "voc")
     text(tmp_path / "set" / "instances.json", '{"shapes": [], "imagePath": "a.png"}')
-    with pytest.raises(DatasetError, match="JPEGImages.*instances.json is LabelMe's JSON"):
+    with pytest.raises(DatasetError, match="Annotations.*instances.json is LabelMe's JSON"):
         load(tmp_path / "set", "voc")
     (tmp_path / "set.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(DatasetError, match=r"not a folder; .*set.zip is an archive: unpack it"):

@@ -111,7 +111,7 @@ def test_a_picture_that_is_no_file_is_set_aside(photos, target):
     with soon():
         dataset = load(photos, "folder", classes=("cat",))
     assert kinds(dataset) == [FaultKind.UNREADABLE_IMAGE]
-    assert "it is a" in dataset.faults[0].detail
+    assert "is a pipe or a device" in dataset.faults[0].detail
 
 
 @pytest.mark.parametrize("target", ["fifo", "/dev/zero"])
@@ -131,7 +131,7 @@ def test_annotations_that_are_no_file_are_set_aside_or_refused(tmp_path, target)
     assert FaultKind.MALFORMED_ANNOTATION in kinds(dataset)
     name = places[1].relative_to(tmp_path / "coco").as_posix()
     message = refusal(lambda: load(tmp_path / "coco", "coco", annotations=name))
-    assert "it is a" in message
+    assert "is a pipe or a device" in message
 
 
 def test_a_doubled_key_of_coco_is_refused(tmp_path):
@@ -147,7 +147,8 @@ def test_a_doubled_key_of_coco_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [bomb(), merge_bomb(), "[" * 20_000])
 def test_yaml_of_yolo_is_refused_soon(photos, content):
     text(photos / "data.yaml", content)
-    assert "data.yaml is not valid YAML" in refusal(lambda: load(photos, "yolo"))
+    with soon():
+        assert "data.yaml " in refusal(lambda: load(photos, "yolo"))
 
 
 # --- the terminal ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 They run on a folder in the VOC layout, so this is also the test of a campaign on somebody's files.
 """
 
+import shutil
 import signal
 
 import pytest
@@ -50,8 +51,17 @@ def start(dataset):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start, tmp_path_factory):
-    folder = start(tmp_path_factory.mktemp("reference") / "campaign")
+def halfway(start, tmp_path_factory):
+    """A campaign whose first turn is done, to begin from copies of it."""
+    folder = start(tmp_path_factory.mktemp("halfway") / "campaign")
+    repro(folder, "finish@b00")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(halfway, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference") / "campaign"
+    shutil.copytree(halfway, folder, symlinks=True)
     repro(folder)
     return snapshot(folder)
 
@@ -65,16 +75,18 @@ def test_killed_at_every_stage(start, undisturbed, tmp_path):
     assert "up to date" in repro(folder).stdout
 
 
-def test_interrupted_from_the_keyboard(start, undisturbed, tmp_path):
-    folder = start(tmp_path / "campaign")
-    for stage, after in (("features", 1.5), ("learn@b01", 3.0), ("finish@b01", 0.7)):
+def test_interrupted_from_the_keyboard(halfway, undisturbed, tmp_path):
+    folder = tmp_path / "campaign"
+    shutil.copytree(halfway, folder, symlinks=True)
+    for stage, after in (("learn@b01", 3.0), ("finish@b01", 0.7)):
         assert interrupt_at(folder, stage, how=signal.SIGINT, after=after), f"{stage} was not hit"
     repro(folder)
     assert changed(folder, undisturbed) == []
 
 
-def test_dvc_killed_alone_leaves_a_stage_running_that_does_no_harm(start, undisturbed, tmp_path):
-    folder = start(tmp_path / "campaign")
+def test_dvc_killed_alone_leaves_a_stage_running_that_does_no_harm(halfway, undisturbed, tmp_path):
+    folder = tmp_path / "campaign"
+    shutil.copytree(halfway, folder, symlinks=True)
     assert interrupt_at(folder, "learn@b01", after=2.0, whole_group=False)
     repro(folder)
     assert changed(folder, undisturbed) == []

@@ -110,7 +110,7 @@ def test_git_is_not_littered(campaign):
     paths = {line[3:] for line in status.splitlines()}
     assert paths <= {
         *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore"),
-        *("dvc.lock", "dvc.yaml", "params.yaml", "metrics.json"),
+        *("dvc.lock", "dvc.yaml", "deliver/dvc.yaml", "params.yaml", "metrics.json"),
         *("repro.log", "plots/index.html"),
         *(p for p in paths if p.startswith("plots/")),
     }

@@ -283,6 +283,7 @@ def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsy
     assert "One seed, so nothing is known" in (tmp_path / "out" / "tables.md").read_text()
 
 
+@pytest.mark.slow
 def test_one_class_at_a_time_with_its_average(tmp_path):
     out = tmp_path / "out"
     path = study_file(tmp_path, orderings=["random"], seeds=[0], classes=["cup", "ball"])

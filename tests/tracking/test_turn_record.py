@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import pytest
@@ -69,10 +69,9 @@ def test_a_damaged_curve_is_the_log_s_fault_and_not_mlflow_s(
 ) -> None:
     params = small_params(2)
     paths = build_campaign(tmp_path, params)
-    log = artifacts.read_training(paths.training("b01"))
-    artifacts.write_training(paths.training("b01"), replace(log, losses=(*log.losses, row)))
-    number = len(log.losses)
-    with pytest.raises(
-        ArtifactError, match=rf"training/b01\.json, at losses\.{number}: .* 'dvc ch"
-    ):
+    path = paths.training("b01")
+    content = json.loads(path.read_text())
+    content["losses"].append(row)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"training/b01\.json.* a row of losses"):
         read_turn(paths, params, "b01")

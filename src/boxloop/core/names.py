@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable
 
-from boxloop.params.sections import PLACEHOLDER as PLACEHOLDER
+from boxloop.params.words import PLACEHOLDER as PLACEHOLDER
 
 LONGEST_NAME = 1_000
 """Characters of a class or an id: a path may be one."""

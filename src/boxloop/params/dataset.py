@@ -8,11 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from boxloop.params.registry import FORMATS
 from boxloop.params.section import Fraction, Pixels, Section, Seed
+from boxloop.params.words import PLACEHOLDER
 
 DatasetFormat = Annotated[str, AfterValidator(FORMATS.check)]
-
-PLACEHOLDER = "?"
-"""The class of a new box until one is chosen; no dataset's."""
 
 
 def _annotation_files(value: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from boxloop.params.dataset import PLACEHOLDER as PLACEHOLDER
 from boxloop.params.dataset import DatasetParams as DatasetParams
 from boxloop.params.dataset import DemoParams as DemoParams
 from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, ORDERINGS

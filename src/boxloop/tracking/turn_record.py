@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import BatchWorkload
-from boxloop.errors import ArtifactError
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten, measured_hours
@@ -23,8 +21,6 @@ from boxloop.report.tables import flatten, measured_hours
 _FORMAT = 2
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
-_NAME = re.compile(r"[\w.\- :/]{1,100}")  # what MLflow takes, and short
-_LONGEST_SECONDS = 1e9
 
 _TRAINING = ("seconds", "images_per_second", "wait_fraction", "images", "boxes", "parameters")
 
@@ -110,7 +106,6 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     content = turn_digest(paths, params, key)
     campaign = read_results(paths, params, through=key)
     training = read_training(paths.training(key))
-    _require_curves(paths.training(key), training.losses)
     previous = params.iterations[key].previous
     images = sum(w.images for w in campaign.workloads)
     # The log counts seconds from the training's beginning, and was written at its end.
@@ -157,33 +152,11 @@ def _simnet_points(paths: CampaignPaths, params: Params) -> list[Point]:
     if params.features.weights != SIMNET:
         return []
     log = read_simnet(paths.simnet_log)
-    _require_curves(paths.simnet_log, log.losses)
     started = paths.simnet_log.stat().st_mtime - (log.seconds or 0.0)
     return [
         Point("simnet/loss", row["loss"], int(row["step"]), round(1000 * (started + row["time"])))
         for row in log.losses
     ]
-
-
-def _require_curves(log: Path, rows: Iterable[Mapping[str, float]]) -> None:
-    """Refuse the curves of a damaged log, which MLflow would refuse as if it were at fault.
-
-    Raises:
-        ArtifactError: something in a row is no name or no number of a training's; names the file
-            and the row.
-    """
-    for number, row in enumerate(rows):
-        usable = (
-            all(_NAME.fullmatch(name) for name in row)
-            and all(math.isfinite(value) for value in row.values())
-            and 0 <= row["step"] < 2**53
-            and 0 <= row["time"] < _LONGEST_SECONDS
-        )
-        if not usable:
-            raise ArtifactError(
-                f"{log}, at losses.{number}: not as a training writes it; 'dvc checkout --force"
-                f" {log.as_posix()}' brings the file back"
-            )
 
 
 def progress_values(campaign: CampaignResults) -> dict[str, float]:

@@ -115,6 +115,7 @@ def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_
 
 def test_texts_are_no_numbers_and_booleans_no_ids(tmp_path):
     boxes = [_box(bbox=("1", 2, 10, 20)), _box(2, image_id=True), _box(3, category_id=True)]
+    boxes.append(_box(4, category_id=1))  # one to stay
     found = _load(coco(tmp_path, annotations=boxes, categories=[{"id": 1, "name": "dog"}]))
     assert Counter(kinds(found)) == {
         FaultKind.UNKNOWN_IMAGE: 1,

@@ -284,8 +284,8 @@ def test_nothing_labeled_still_tells_a_misspelled_detector():
     ("name", "weights"),
     [
         ("fcos_efficientnet_lite0", "in1k"),
-        ("ssdlite320_mobilenet_v3_large", "none"),
-        ("ssd300_mobilenet_v2", "none"),
+        pytest.param("ssdlite320_mobilenet_v3_large", "none", marks=pytest.mark.slow),
+        pytest.param("ssd300_mobilenet_v2", "none", marks=pytest.mark.slow),
     ],
 )
 def test_learns_what_it_is_shown(tmp_path, name, weights):

@@ -268,6 +268,7 @@ def test_without_the_library_one_sentence_says_how_to_get_it(tmp_path):
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_hubs_cache_is_used(tmp_path, monkeypatch):
     """A snapshot that an earlier download left, with nobody to ask."""
     place = tmp_path / "hub" / "models--PekingU--rtdetr_v2_r18vd"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.datasets.class_names import PLACEHOLDER
+from boxloop.core.names import PLACEHOLDER
 from boxloop.errors import ArtifactError, UserError
 from boxloop.params import load_params
 from boxloop.review.fiftyone import session_inputs
