@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def check_places(folder: Path, params: DatasetParams, overrides: Sequence[str]) 
         overrides: values of ``--set``.
 
     Raises:
-        ParamsError: a place that an override names does not exist, or begins with a tilde.
+        ParamsError: a place that an override names does not exist, or begins with a tilde; or DVC
+            could not watch it.
     """
     if params.format == "demo":
         return []
@@ -28,6 +30,9 @@ def check_places(folder: Path, params: DatasetParams, overrides: Sequence[str]) 
     given = {override.partition("=")[0].strip() for override in overrides}
     for key, name, place in _places(folder, params):
         if exists(place):
+            stopped = find_obstacle(place)
+            if stopped is not None:
+                raise ParamsError(stopped)
             continue
         sentence = f"{key} '{name}' {_why(name, place, folder, key)}"
         if given & {"dataset", key}:
@@ -61,3 +66,38 @@ def _why(name: str, place: Path, folder: Path, key: str) -> str:
         start = f"the campaign's folder {folder}" if key == "dataset.path" else "dataset.path"
         return f"starts from {start} and does not exist there: write '{here}'"
     return f"does not exist (looked for {place})"
+
+
+def find_obstacle(folder: Path) -> str | None:
+    """Say which file of a dataset stops DVC, which reads the whole folder before any stage runs.
+
+    ``boxloop dataset`` sets such files aside; DVC ends at them, with an error of its own, or waits.
+    """
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = Path(where) / name
+            why = _obstacle(path)
+            if why is not None:
+                data = os.fsencode(path)
+                shown = data.decode("utf-8", "backslashreplace")
+                return f"{shown} {why}, and DVC, which watches {folder}, stops at it: {_WAY[why]}"
+    return None
+
+
+_WAY = {
+    "has a name that is not UTF-8": "rename it",
+    "is a link that leads nowhere": "remove it",
+    "is a pipe or a device": "remove it",
+}
+
+
+def _obstacle(path: Path) -> str | None:
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "is a link that leads nowhere" if os.path.islink(path) else None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "is a pipe or a device"

@@ -14,6 +14,7 @@ import psutil
 from boxloop.campaign import mending
 from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.places import find_obstacle
 from boxloop.errors import UserError
 from boxloop.files import read_text
 
@@ -21,11 +22,20 @@ _SECONDS_TO_END = 5.0
 
 
 def alternate(
-    paths: CampaignPaths, review: Callable[[str], object], say: Callable[[str], object]
+    paths: CampaignPaths,
+    review: Callable[[str], object],
+    say: Callable[[str], object],
+    dataset: Path | None = None,
 ) -> None:
     """Run ``dvc repro`` and ``review`` a batch in turn, until every batch is done.
 
     ``review`` opens the session of a batch, and returns when it is submitted.
+
+    Args:
+        paths: of the campaign.
+        review: opens the session of a batch.
+        say: told what a person may want to know.
+        dataset: the folder of the images, to say what in it DVC stops at.
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
@@ -37,6 +47,9 @@ def alternate(
             say("Every batch is done. Results: data/report/report.html")
             return
         if not paths.pending.exists():
+            stopped = None if dataset is None else find_obstacle(paths.root / dataset)
+            if stopped is not None:
+                raise UserError(f"'dvc repro' failed: {stopped}; then 'boxloop run' goes on")
             raise UserError(
                 "'dvc repro' failed, see above: put that right, and 'boxloop run' goes on"
             )

@@ -96,7 +96,7 @@ def run(
             browser=browser,
         )
 
-    alternate(CampaignPaths(), review_batch, print)
+    alternate(CampaignPaths(), review_batch, print, Path(p.dataset.path))
 
 
 @app.command(rich_help_panel=PEOPLE)
