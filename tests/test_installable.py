@@ -158,7 +158,7 @@ def test_a_campaign_starts_far_from_the_repository(installed):
     sets = ("--set", "dataset.format=demo", "--set", demo)
     installed("boxloop", "init", "demo", "--batches", "2", *sets)
     folder = installed.folder / "demo"
-    for name in ("dvc.yaml", "deliver/dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config"):
+    for name in ("dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config"):
         assert (folder / name).read_bytes() == (ROOT / name).read_bytes(), name
     installed("dvc", "repro", "dataset", folder=folder)
     assert len(json.loads((folder / "data" / "images.json").read_text())["images"]) == 6

@@ -27,7 +27,7 @@ from boxloop.params import (
     read_yaml,
 )
 
-_FILES = ("dvc.yaml", "deliver/dvc.yaml", ".gitignore", ".dvcignore")
+_FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 _WATCHED = {
     "review": ("score_threshold", "iou_threshold"),
     "account": ("iou_thresholds", "cost_model"),
@@ -88,7 +88,6 @@ def create(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         write_text(folder / "params.yaml", text)
-        (folder / "deliver").mkdir()
         for name in _FILES:
             shutil.copyfile(source / name, folder / name)
         watching.watch(folder, made.dataset)

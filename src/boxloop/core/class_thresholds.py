@@ -102,7 +102,7 @@ def _fit(
     return ClassThreshold(
         label,
         scores[best],
-        float(2 * kept[best] / (shown[best] + objects)),
+        float(2 * kept[best] / max(shown[best] + objects, 1e-9)),
         scores[least] if pays else NOTHING,
         (float(1 - cost[least] / drawing) if pays else 0.0) if drawing else None,
         number,

@@ -293,7 +293,7 @@ def test_a_database_of_the_user_s_own(make_campaign, tmp_path, monkeypatch):
             wait_until(lambda: nothing_runs(paths.root), 10)
         with client(uri) as opened:
             names = {name for name in opened.list_database_names() if name.startswith("boxloop_")}
-            assert names == {(paths.state / "id").read_text().strip()}
+            assert names == {(paths.state / "id").read_text().splitlines()[0]}
         with review(paths.root, env=env) as terminal:
             app = terminal.app()
             app.mark()
