@@ -1,5 +1,6 @@
 """A detector that costs nothing, in a module of its own, which counts what it did."""
 
+import sys
 from pathlib import Path
 
 FOREIGN = '''
@@ -47,3 +48,10 @@ def done():
     lines = path.read_text().split() if path.exists() else []
     path.unlink(missing_ok=True)
     return lines
+
+
+def install(folder, monkeypatch):
+    """Puts the module into a folder that the program runs in; the test's own path stays."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "counting_detector", raising=False)
+    (folder / "counting_detector.py").write_text(FOREIGN)

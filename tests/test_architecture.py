@@ -214,7 +214,7 @@ STEPS = {"learn": ("train", "propose"), "finish": ("review", "merge", "account",
 
 STAGES = {
     name: stage
-    for file in ("dvc.yaml", "recipes/deliver/dvc.yaml")
+    for file in ("dvc.yaml", "recipes/deliver.yaml")
     for name, stage in YAML(typ="safe").load(PACKAGE.parents[1] / file)["stages"].items()
 }
 

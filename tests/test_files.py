@@ -1,6 +1,9 @@
 import gc
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,32 @@ def test_collection_goes_on_as_it_was():
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from boxloop.files import atomic_path
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_live_one_s_stays(tmp_path):
+    path = tmp_path / "b01.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "writing\n"
+            [temporary] = tmp_path.iterdir()
+            older = time.time() - 10
+            os.utime(temporary, (older, older))
+            write_text(path, "first")
+            assert sorted(tmp_path.iterdir()) == sorted([path, temporary])
+        finally:
+            process.kill()
+    write_text(path, "second")
+    assert list(tmp_path.iterdir()) == [path]

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +16,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import builders_datasets
-from boxloop import cli, datasets
+from boxloop import datasets
 from boxloop.campaign import artifacts
 from boxloop.campaign.export.folder import MARKER, export_folder, put_images
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
@@ -26,6 +25,7 @@ from boxloop.errors import DatasetError
 from boxloop.files import file_digest
 from boxloop.params import DatasetParams
 from builders_campaign import build_campaign, small_params
+from builders_program import run_program
 
 FORMATS = ("coco", "voc", "yolo")
 CLASSES = ("red cell", "no", "Größe")
@@ -39,15 +39,7 @@ def program(monkeypatch, capsys):
 
     def run(folder, *arguments):
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["boxloop", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return run_program(monkeypatch, capsys, *arguments)
 
     return run
 

@@ -13,7 +13,7 @@ from boxloop.campaign.dvc import environment
 from boxloop.campaign.watching import find_unwatched, watch
 from boxloop.files import read_json
 from boxloop.params import DatasetParams
-from builders_datasets import coco, image, text
+from builders_datasets import coco, coco_content, image, text
 
 
 def _unwatched(root, **params):
@@ -122,7 +122,8 @@ def test_dvc_reads_the_dataset_again_when_its_files_elsewhere_change(tmp_path, m
     assert len(read_again()[0]) == 2
 
     # Later, in params.yaml: the stage itself adds what is read besides.
-    coco(data / "images")
+    [box] = coco_content()["annotations"]
+    coco(data / "images", annotations=[box, {**box, "id": 2, "bbox": [3, 4, 10, 21]}])
     (data / "images" / "instances.json").rename(tmp_path / "l.json")
     params = folder / "params.yaml"
     rest = params.read_text().partition("\nsimnet:")[2]

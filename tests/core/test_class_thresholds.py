@@ -46,6 +46,13 @@ def test_a_class_whose_boxes_cost_more_than_they_save_shows_none():
     assert dog.f1 < NOTHING
 
 
+def test_a_class_that_is_proposed_alone_has_no_f1_where_nothing_of_it_is_shown():
+    found = {"a": proposed(("dog", 0, 0, 10, 10, 0.6))}
+    (dog,) = fit_classes([sweep("b01", found, {"a": boxes()}, (0.5,), 0.05)], ("dog",), 0.5)
+    assert dog.f1 > 0.6
+    assert (dog.best_f1, dog.saving, dog.objects) == (None, None, 0)
+
+
 def scene(rng):
     names = ("cat", "dog")
     final, found = {}, {}

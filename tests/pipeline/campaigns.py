@@ -91,12 +91,9 @@ def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=Tr
 
 
 def snapshot(folder):
-    """Everything a campaign's result consists of, as bytes by name.
-
-    What a kill left of a write is no part of it: hidden files, which the next writes clear away.
-    """
+    """Everything a campaign's result consists of, as bytes by name."""
     kinds = ("batches", "labeled", "proposals", "corrections", "workload")
-    files = [p for kind in kinds for p in sorted((folder / "data" / kind).glob("[!.]*.*"))]
+    files = [p for kind in kinds for p in sorted((folder / "data" / kind).glob("*.*"))]
     return {str(p.relative_to(folder)): p.read_bytes() for p in [*files, folder / "metrics.json"]}
 
 

@@ -1,7 +1,6 @@
 """The back door: a model of everything labeled, written whole or not at all."""
 
 import json
-import sys
 
 import pytest
 
@@ -14,7 +13,7 @@ from boxloop.files import file_digest
 from boxloop.models.detectors.delivered import load_model, read_description
 from boxloop.params import Params
 from builders_campaign import CLASSES, build_campaign, small_params
-from builders_counting import FOREIGN, done
+from builders_counting import done, install
 
 TRAIN = {"detector": "counting_detector:FACTORY", "steps": 1}
 
@@ -23,9 +22,7 @@ TRAIN = {"detector": "counting_detector:FACTORY", "steps": 1}
 def campaign(tmp_path, monkeypatch):
     """Three finished batches, whose detectors nobody loads."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "counting_detector", raising=False)
-    (tmp_path / "counting_detector.py").write_text(FOREIGN)
+    install(tmp_path, monkeypatch)
     track, train = {"enabled": False}, {**TRAIN, "warm_start": False}
     build_campaign(tmp_path, small_params(3, train=train, track=track))
     params = small_params(3, train=train, track=track)

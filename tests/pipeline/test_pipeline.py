@@ -186,7 +186,7 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
 def test_the_model_is_a_stage_that_a_plain_run_leaves_out(campaign):
     assert not (campaign / "model").exists()
     (campaign / "deliver").mkdir()
-    recipe = Path(__file__).parents[2] / "recipes/deliver/dvc.yaml"
+    recipe = Path(__file__).parents[2] / "recipes/deliver.yaml"
     shutil.copyfile(recipe, campaign / "deliver/dvc.yaml")
     assert "Running stage 'deliver/dvc.yaml:deliver'" in repro(campaign, "deliver/dvc.yaml").stdout
     about = json.loads((campaign / "model" / "model.json").read_text())

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from boxloop import datasets
+from boxloop.core.class_thresholds import ClassThreshold
 from boxloop.core.types import Boxes
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
-from boxloop.models.detectors.delivered import Model, ModelFile, ThresholdRow
+from boxloop.models.detectors.delivered import Model, ModelFile
 from boxloop.params import DatasetParams
 from boxloop.pipeline.predict import find_images, predict
 
@@ -49,8 +50,8 @@ ABOUT = ModelFile(
     score_floor=0.05,
     iou_threshold=0.5,
     thresholds=(
-        ThresholdRow(label="cat", f1=0.4, best_f1=1, least_wt=0.6, saving=0.5, objects=1),
-        ThresholdRow(label="dog", f1=0.3, best_f1=1, least_wt=1.0, saving=0.0, objects=1),
+        ClassThreshold(label="cat", f1=0.4, best_f1=1, least_wt=0.6, saving=0.5, objects=1),
+        ClassThreshold(label="dog", f1=0.3, best_f1=1, least_wt=1.0, saving=0.0, objects=1),
     ),
 )
 

@@ -12,7 +12,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import ImageSet
 from boxloop.params import Params
-from builders_counting import FOREIGN, done
+from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
 
 
@@ -20,9 +20,7 @@ from builders_detectors import CLASSES, drawn
 def begun(tmp_path, monkeypatch):
     """A campaign with its first turn done; returns a function that makes it with other values."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "counting_detector", raising=False)
-    (tmp_path / "counting_detector.py").write_text(FOREIGN)
+    install(tmp_path, monkeypatch)
     refs, truth = drawn(tmp_path / "scenes", 6, (150, 100))
     paths = CampaignPaths(tmp_path)
     artifacts.write_images(paths.images, ImageSet(refs, CLASSES))

@@ -26,7 +26,8 @@ class ClassThreshold:
     Attributes:
         label: the class.
         f1: the threshold of the best F1; the prior where nothing is known.
-        best_f1: the F1 there, in [0, 1]; None where nothing is known.
+        best_f1: the F1 there, in [0, 1]; None where nothing is known,
+            or the class has no object and nothing is shown of it there.
         least_wt: the threshold at which correcting costs least; ``NOTHING`` where drawing every
             box by hand costs less.
         saving: fraction of the time to draw the class by hand that is saved there; None where
@@ -97,12 +98,13 @@ def _fit(
     off = STRENGTH * (np.array(scores) - PRIOR) ** 2
     best = _last(2 * kept / (shown + objects + off))
     cost = model.kept * kept + model.removed * (shown - kept) + model.added * (objects - kept)
+    counted = shown[best] + objects
     least, drawing = _last(-(cost + off)), model.added * objects
     pays = cost[least] < drawing
     return ClassThreshold(
         label,
         scores[best],
-        float(2 * kept[best] / max(shown[best] + objects, 1e-9)),
+        float(2 * kept[best] / counted) if counted else None,
         scores[least] if pays else NOTHING,
         (float(1 - cost[least] / drawing) if pays else 0.0) if drawing else None,
         number,

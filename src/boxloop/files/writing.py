@@ -8,6 +8,7 @@ kind: with the arguments of a stage in the wrong order, labels would be lost.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import json
 import os
@@ -24,6 +25,9 @@ from boxloop.errors import ArtifactError, UserError
 from boxloop.files.reading import BAD_ARCHIVE, open_regular
 
 _LEFTOVER_SECONDS = 3600
+
+_YOUNG = 1.0
+"""Seconds that a temporary file may exist without its lock."""
 
 DETECTOR, SIMNET, FEATURES = "boxloop/detector", "boxloop/simnet", "boxloop/features"
 """Kinds of the files that are not JSON."""
@@ -58,16 +62,17 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
     if new and path.exists():
         raise FileExistsError(f"{path} exists")
     require_writable(path, kind)
-    remove_leftovers(path.parent, f".{glob.escape(path.name)}", glob.escape(path.suffix))
+    name = glob.escape(path.name)
+    remove_leftovers(path.parent, f".{name}", glob.escape(path.suffix), unlocked=True)
     try:
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
         raise _unwritable(path, error) from None
-    os.close(handle)
     temporary = Path(name)
     try:
+        _lock(handle)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -86,6 +91,7 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
         raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
@@ -116,18 +122,36 @@ def _fsync_directory(folder: Path) -> None:
             os.close(handle)
 
 
-def remove_leftovers(folder: Path, name: str, suffix: str) -> None:
-    """Remove temporary files of killed writers; a live one is never that slow.
+def remove_leftovers(folder: Path, name: str, suffix: str, *, unlocked: bool = False) -> None:
+    """Remove temporary files of killed writers: those of an hour, which no live one takes.
 
     Args:
         folder: where they lie.
         name: a pattern of what their names begin with.
         suffix: a pattern of what their names end with, after the eight characters of ``mkstemp``.
+        unlocked: whether those that no process holds are removed at once, too.
     """
     for leftover in folder.glob(f"{name}.????????{suffix}"):
         with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+            age = time.time() - leftover.stat().st_mtime
+            if age > _LEFTOVER_SECONDS or (unlocked and age > _YOUNG and not _is_held(leftover)):
                 leftover.unlink()
+
+
+def _lock(handle: int) -> None:
+    """Hold a temporary file, until the process closes it or is killed."""
+    with contextlib.suppress(OSError):  # some file systems know no locks: then its age tells
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether a process writes the file, or it cannot be told."""
+    try:
+        with open_regular(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def require_writable(path: Path, kind: str | None = None) -> None:

@@ -95,7 +95,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
             boxes=sum(map(len, labels.labeled.boxes.values())),
             score_floor=params.propose.score_floor,
             iou_threshold=params.review.iou_threshold,
-            thresholds=tuple(delivered.ThresholdRow(**vars(row)) for row in thresholds),
+            thresholds=thresholds,
             onnx=onnx,
             onnx_missing=missing,
             made_of=made_of,

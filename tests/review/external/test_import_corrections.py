@@ -6,15 +6,14 @@ The campaign is that of ``builders_campaign``: batch b01 waits, with seven propo
 import copy
 import json
 import math
-import sys
 from dataclasses import replace
 
 import pytest
 
-from boxloop import cli
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from builders_campaign import build_campaign, small_params
+from builders_program import run_program
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
@@ -41,15 +40,7 @@ def program(root, monkeypatch, capsys):
     monkeypatch.chdir(root)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["boxloop", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return run_program(monkeypatch, capsys, *arguments)
 
     return run
 

@@ -4,11 +4,10 @@ The campaign is that of ``builders_campaign``: b00 is done, b01 has proposals, b
 """
 
 import json
-import sys
 
 import pytest
 
-from boxloop import cli, pipeline
+from boxloop import pipeline
 from boxloop.campaign import artifacts, given
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
@@ -19,6 +18,7 @@ from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from builders_campaign import build_campaign, small_params
+from builders_program import run_program
 
 COMMENT = "# what the team agreed on\n"
 
@@ -38,15 +38,7 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def program(root, monkeypatch, capsys):
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["boxloop", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return run_program(monkeypatch, capsys, *arguments)
 
     return run
 

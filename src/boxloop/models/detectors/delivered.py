@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from boxloop.core.class_thresholds import ClassThreshold
 from boxloop.core.types import NOTHING, Boxes, ImageRef
 from boxloop.datasets.images import Probe, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
@@ -29,19 +30,6 @@ KINDS = ("f1", "least-wt")
 
 _AT_ONCE = {"cpu": 4, "cuda": 64}
 """Batches that are proposed for in one call, by kind of device: a GPU's readers start slowly."""
-
-
-class ThresholdRow(BaseModel):
-    """The thresholds of one class, see :class:`boxloop.core.class_thresholds.ClassThreshold`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    label: str
-    f1: float
-    best_f1: float | None
-    least_wt: float
-    saving: float | None
-    objects: int
 
 
 class ModelFile(BaseModel):
@@ -80,7 +68,7 @@ class ModelFile(BaseModel):
     boxes: int
     score_floor: float
     iou_threshold: float
-    thresholds: tuple[ThresholdRow, ...]
+    thresholds: tuple[ClassThreshold, ...]
     onnx: str | None = None
     onnx_missing: str | None = None
     made_of: Mapping[str, str] = {}
