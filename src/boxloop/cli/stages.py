@@ -243,12 +243,11 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
 def propose(campaign: Campaign, turn: str, found: Any) -> None:
     """Propose boxes for a batch."""
     from boxloop.campaign.thresholds import in_words
-    from boxloop.core.types import SIMULATED
 
     if found is not None:
         boxes = sum(map(len, found.boxes.values()))
         print(f"{found.batch}: {boxes} proposals on {len(found.boxes)} images")
-        people = campaign.params.review.annotator != SIMULATED
+        people = campaign.params.review.asks_people
         for fitted in found.thresholds[: 1 if people else None]:
             print(f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted)}")
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from boxloop import terminal
 from boxloop.core.names import has_control as has_control
-from boxloop.core.names import is_control
 
 _MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
@@ -88,11 +88,5 @@ class FaultLog:
 
 
 def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
-    """Cut a text to a bounded length and escape its control characters."""
-    text = text if len(text) <= most else text[:most] + "..."
-    if text.isprintable():
-        return text
-    escaped = "".join(
-        char.encode("unicode_escape").decode() if is_control(char) else char for char in text
-    )
-    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Make a text one line of bounded length, see :func:`boxloop.terminal.printable`."""
+    return terminal.printable(text, most, lines=False)

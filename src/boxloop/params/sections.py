@@ -218,6 +218,11 @@ class ReviewParams(Section):
     idle_seconds: PositiveFloat = 60.0
 
     @property
+    def asks_people(self) -> bool:
+        """Whether people review, in whatever tool."""
+        return self.annotator != "simulated"
+
+    @property
     def shown_from(self) -> str:
         """From which score on proposals are shown, in words."""
         if self.score_threshold == FITTED:
@@ -347,7 +352,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _somebody_labels(self) -> Params:
-        if self.dataset.labels == "trusted" and self.review.annotator == "simulated":
+        if self.dataset.labels == "trusted" and not self.review.asks_people:
             raise ValueError(
                 "dataset.labels: trusted is for people's campaigns: a simulated annotator has the"
                 " labels of all images, and nothing would be left to label"

@@ -35,8 +35,8 @@ def deliver(campaign: Campaign) -> ModelFile | None:
 
     It is trained as that of a next turn would be. The folder also holds thresholds by class, a card
     (README.md) and, where the architecture allows it, an ONNX file; it is replaced as a whole, and
-    the detector in it is kept while all that it was trained by stays the same. It
-    goes to MLflow where ``track`` says that checkpoints do.
+    the detector in it is kept while all that it was trained by stays the same. It goes to MLflow
+    where ``track`` says that checkpoints do.
 
     Raises:
         UserError: nothing is labeled yet, or the folder holds what no delivery made.

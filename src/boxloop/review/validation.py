@@ -14,6 +14,7 @@ from numbers import Real
 
 import numpy as np
 
+from boxloop import terminal
 from boxloop.core.box_validation import REFUSE, Defect, inspect
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.names import PLACEHOLDER, has_control
@@ -108,9 +109,8 @@ def format_problems(problems: Sequence[Problem], most: int = 20) -> str:
 
 
 def printable(name: str) -> str:
-    """Cut a foreign name short and escape what a terminal cannot show."""
-    cut = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    """Cut a foreign name short, see :func:`boxloop.terminal.printable`."""
+    return terminal.printable(name, _LONGEST_NAME, lines=False)
 
 
 # --- one box --------------------------------------------------------------------------------------
