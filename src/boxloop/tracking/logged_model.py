@@ -37,8 +37,8 @@ def log_model(uri: str, run_id: str, folder: Path, example: bytes) -> str:
     import mlflow
 
     image = base64.b64encode(example).decode()
-    with _store(uri), mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks for type hints in place of the signature
+    # Caught, not filtered: it asks for type hints in place of the signature, by filters of its own.
+    with _store(uri), mlflow.start_run(run_id=run_id), warnings.catch_warnings(record=True):
         logged = mlflow.pyfunc.log_model(
             name=NAME,
             python_model=str(_SERVED),
