@@ -67,7 +67,9 @@ def scheduler(folder, workers=2, **environment):
     def dask(*words, **more):
         command = [sys.executable, "-c", "from dask.__main__ import main; main()", *words]
         with (folder / f"{words[0]}-{len(started)}.log").open("w") as log:
-            env = {**os.environ, **environment, **more}
+            # They load what they are given to do from here.
+            tests = {"PYTHONPATH": str(Path(__file__).parent)}
+            env = {**os.environ, **tests, **environment, **more}
             process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         started.append(process)
         return process
