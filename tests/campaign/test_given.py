@@ -5,6 +5,8 @@ import pytest
 from boxloop import pipeline
 from boxloop.campaign import artifacts
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.delivery import read_labels
+from boxloop.campaign.export.content import collect_labels
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
@@ -93,3 +95,34 @@ def test_a_simulated_annotator_has_nothing_to_trust():
 def test_no_turn_is_called_as_they_are():
     with pytest.raises(ParamsError, match="neither 'empty' nor 'given'"):
         check(Params, {"iterations": {"given": {"previous": "empty"}}}, "params.yaml")
+
+
+def test_a_campaign_that_began_with_labels_is_exported_and_delivered(tmp_path):
+    """b02's images came with labels; b00 and b01 were labeled."""
+    people = {"review": {"annotator": "fiftyone"}}
+    build_campaign(tmp_path, small_params(3, **people), annotator="fiftyone")
+    paths = CampaignPaths(tmp_path)
+    came = artifacts.read_batch(paths.batch("b02")).image_ids
+    truth = artifacts.read_truth(paths.truth)
+    artifacts.write_truth(paths.truth, {i: truth[i] if i in came else Boxes.empty() for i in truth})
+    campaign = Campaign(paths, small_params(2, **TRUSTED))
+    for path in map(paths.labeled, ("b00", "b01", "b02")):
+        path.unlink()
+    pipeline.start(campaign)
+    for key in ("b00", "b01"):
+        pipeline.merge(campaign, key)
+    content = collect_labels(paths, campaign.params)
+    assert len(content.images) == 6
+    assert "given: labels that the dataset came with" in content.about
+    corrected = paths.corrections("b01")
+    assert read_labels(paths, campaign.params).last.batch == "b01"
+    # Were b01's proposals imported, no detector would be judged by them.
+    name = campaign.params.train.detector
+    corrected.write_text(
+        corrected.read_text().replace(f'"detector": "{name}"', '"detector": "file"')
+    )
+    labels = read_labels(paths, campaign.params)
+    assert labels.labeled.batches == ("given", "b00", "b01")
+    assert set(came) < set(labels.labeled.boxes)
+    assert labels.last is None
+    assert not [item for item in labels.evidence if item.batch == "b01"]

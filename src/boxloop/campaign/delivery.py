@@ -8,9 +8,10 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import Corrections, LabeledSet
 from boxloop.errors import ArtifactError, UserError
-from boxloop.params import EMPTY, Params
+from boxloop.params import EMPTY, FILE, Params
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             f"nothing is labeled yet in {paths.images.parent}: 'dvc repro' says what comes first"
         )
     labeled = artifacts.read_labeled(paths.labeled(keys[-1]))
-    if list(labeled.batches) != keys:
+    if turns_of(labeled.batches) != keys:
         raise ArtifactError(
-            f"{paths.labeled(keys[-1])} is made of {', '.join(labeled.batches)}, but"
+            f"{paths.labeled(keys[-1])} is made of {', '.join(turns_of(labeled.batches))}, but"
             f" {', '.join(keys)} are done: 'dvc repro' brings them together"
         )
     evidence, last, trained_on = [], None, {}
@@ -67,7 +68,7 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             evidence.append(sweep(held.batch, held.boxes, final, ious, held.score_floor))
         corrections = artifacts.read_corrections(paths.corrections(key))
         offered = corrections.proposals
-        if offered.detector != EMPTY:
+        if offered.detector not in (EMPTY, FILE):  # of a detector of the turns
             last = corrections
             final = dict(corrections.boxes)
             evidence.append(

@@ -14,11 +14,12 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.campaign.thresholds import in_words
+from boxloop.core.labeled_set import turns_of
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FITTED, GIVEN, Params
+from boxloop.params import EMPTY, FITTED, Params
 from boxloop.terminal import percent
 
 _T = TypeVar("_T")
@@ -250,7 +251,7 @@ class _Reader:
                     # It names the file of the chain that is wrong, and the way out.
                     self._note(str(error).replace(f"{self._paths.root.as_posix()}/", ""))
                     return
-                if [key for key in batches if key != GIVEN] != expected:
+                if turns_of(batches) != expected:
                     self._note(
                         f"{self._name(path)} is not made of batches {', '.join(expected)}:"
                         " 'dvc repro' merges them again"

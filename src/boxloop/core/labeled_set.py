@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from boxloop.core.types import Boxes, Corrections, LabeledSet
 from boxloop.errors import UserError
+from boxloop.params.words import GIVEN
+
+
+def turns_of(batches: Iterable[str]) -> list[str]:
+    """Return the batches of a labeled set that went through a turn: not what came labeled."""
+    return [batch for batch in batches if batch != GIVEN]
 
 
 def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:

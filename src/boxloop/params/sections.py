@@ -23,6 +23,7 @@ from boxloop.params.section import (
 from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
+from boxloop.params.words import GIVEN as GIVEN
 
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
@@ -51,9 +52,6 @@ SIMNET = "simnet"
 
 EMPTY = "empty"
 """Name of the labeled set, and of the detector, that the first iteration starts from."""
-
-GIVEN = "given"
-"""Name of the labels that a dataset came with, where they are trusted."""
 
 FILE = "file"
 """What stands for the detector where the proposals were imported."""

@@ -9,6 +9,7 @@ import numpy as np
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
+from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import SIMULATED, Boxes, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
@@ -32,9 +33,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         )
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
-    for key in labeled.batches:
-        if key == GIVEN:
-            continue
+    for key in turns_of(labeled.batches):
         corrections = artifacts.read_corrections(paths.corrections(key))
         for image_id, boxes in corrections.boxes.items():
             if image_id not in labeled.boxes or not _same(boxes, labeled.boxes[image_id]):
@@ -97,7 +96,7 @@ def _newest(paths: CampaignPaths, keys: list[str]) -> tuple[LabeledSet, Path]:
         path = paths.labeled(keys[i])
         if path.exists():
             labeled = artifacts.read_labeled(path)
-            if [key for key in labeled.batches if key != GIVEN] == keys[: i + 1]:
+            if turns_of(labeled.batches) == keys[: i + 1]:
                 return labeled, path
     raise UserError(
         f"nothing is labeled yet in {paths.images.parent}: 'dvc repro' says what comes first"
