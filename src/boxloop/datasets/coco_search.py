@@ -11,7 +11,7 @@ from boxloop.datasets.coco_json import LISTS, read_content, values
 from boxloop.datasets.foreign import is_coco
 from boxloop.datasets.image_places import find_folder
 from boxloop.errors import DatasetError
-from boxloop.files import parse_json
+from boxloop.files import open_regular, parse_json, read_bytes
 
 _MOST_FILES = 20
 _LARGE = 64 * 2**20
@@ -77,7 +77,7 @@ def root_of(file: Path) -> Path:
 def parse_or_none(file: Path) -> Any:
     """Return the content of a JSON file, and None of any other."""
     try:
-        return parse_json(file.read_bytes().decode("utf-8-sig")) if file.is_file() else None
+        return parse_json(read_bytes(file).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -109,7 +109,10 @@ def _listed(file: Path) -> set[str] | None:
 
 def _has_lists(file: Path) -> bool:
     try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as m:
+        with (
+            open_regular(file) as opened,
+            mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as m,
+        ):
             return all(m.find(f'"{key}"'.encode()) >= 0 for key in LISTS)
     except (OSError, ValueError):
         return False

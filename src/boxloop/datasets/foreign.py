@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boxloop.datasets.images import SUFFIXES
+from boxloop.files import open_regular
 
 _HEAD = 4096
 """Bytes at the start of a file that are enough to tell what it is."""
@@ -209,12 +210,10 @@ _YOLO_LINE = re.compile(r"\s*\d+(\s+[-+.\deE]+){4,}\s*$")
 def _head(file: Path) -> bytes:
     """Return the first bytes of a file; none of what cannot be read, or is no regular file."""
     try:
-        if file.is_file():
-            with file.open("rb") as opened:
-                return opened.read(_HEAD)
-    except (OSError, ValueError):
-        pass
-    return b""
+        with open_regular(file) as opened:
+            return opened.read(_HEAD)
+    except OSError:
+        return b""
 
 
 def read_head(file: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boxloop.files import open_regular
+
 _HEIC = "convert it to JPEG, for example with 'heif-convert IN OUT.jpg'"
 _RAW = "develop it to JPEG, for example with 'darktable-cli IN OUT.jpg'"
 _OTHER = "convert it to PNG, for example with 'magick IN OUT.png'"
@@ -69,7 +71,7 @@ def may_be_picture(name: str) -> bool:
 def describe_misnamed(path: Path) -> str | None:
     """Say of a file with another ending that it holds a picture; else None."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(START)
     except OSError:
         return None
