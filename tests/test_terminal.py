@@ -1,6 +1,8 @@
 import io
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from boxloop import terminal
 from boxloop.terminal import printable, reporting
@@ -75,3 +77,12 @@ def test_a_person_at_a_terminal_sees_a_bar(monkeypatch):
 def test_any_text_is_made_fit_for_a_terminal(text, shown):
     assert printable(text) == shown
     assert printable(text, 4) == printable(text[:4] + "...")
+
+
+@given(st.text(max_size=20))
+@example("cell\u200b")
+@example("\U00018d09")
+def test_a_name_shows_all_that_sets_it_apart(name):
+    shown = printable(name, lines=False)
+    assert shown.isprintable()
+    assert shown == name or not name.isprintable()

@@ -28,14 +28,15 @@ def printable(text: str, most: int | None = None, *, lines: bool = True) -> str:
     """Make any text fit for a terminal, a page or a log.
 
     Control characters, with which a text could steer a terminal, and halves of surrogate pairs
-    become their escapes; a tab and a line break stay, unless it is one line. A run of characters
-    without a blank that is longer than any name, and a text longer than ``most``, lose their middle
-    or their end.
+    become their escapes; a tab and a line break stay. Of a single line, a name mostly, everything
+    that has no look of its own becomes its escape, or nobody could tell it from its neighbor. A run
+    of characters without a blank that is longer than any name, and a text longer than ``most``,
+    lose their middle or their end.
 
     Args:
         text: whatever a file, a person or another program said.
         most: characters of the whole, if there is a limit.
-        lines: whether it may have several lines, and columns.
+        lines: whether it may have several lines and columns.
     """
     if most is not None and len(text) > most:
         text = f"{text[:most]}..."
@@ -43,12 +44,12 @@ def printable(text: str, most: int | None = None, *, lines: bool = True) -> str:
         text = _LONG_WORD.sub(_shortened, text)
     if text.isprintable():
         return text
-    layout = "\n\t" if lines else ""
-    return "".join(char if char in layout or _is_shown(char) else _escape(char) for char in text)
+    is_shown = _is_shown if lines else str.isprintable
+    return "".join(char if is_shown(char) else _escape(char) for char in text)
 
 
 def _is_shown(char: str) -> bool:
-    return not (char in _TURNING or unicodedata.category(char) in _STEERING)
+    return char in "\n\t" or not (char in _TURNING or unicodedata.category(char) in _STEERING)
 
 
 def _escape(char: str) -> str:
