@@ -5,8 +5,10 @@ import os
 import pytest
 
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.places import check_places, find_obstacle
+from boxloop.campaign.places import check_places
 from boxloop.campaign.run import alternate
+from boxloop.datasets.check import check_path
+from boxloop.datasets.obstacles import find_obstacle
 from boxloop.errors import ParamsError, UserError
 from boxloop.params import DatasetParams
 from builders_datasets import image
@@ -49,6 +51,8 @@ def test_what_stops_dvc_is_named_with_the_way_out(photos, make):
     params = DatasetParams(format="folder", path=str(photos), classes=("cat",))
     with pytest.raises(ParamsError, match="stops at it"):
         check_places(photos.parent / "campaign", params, ())
+    lines = check_path(photos, ()).splitlines()
+    assert lines.index(f"First: {said}") < lines.index("Next, with the names of your own classes:")
 
 
 def test_run_says_it_where_dvc_has_failed(photos, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import psutil
 from boxloop.campaign import mending
 from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.places import find_obstacle
+from boxloop.datasets.obstacles import find_obstacle
 from boxloop.errors import UserError
 from boxloop.files import read_text
 

@@ -13,6 +13,7 @@ from typing import Any
 from boxloop.datasets import load
 from boxloop.datasets.faults_report import faults_summary
 from boxloop.datasets.images import Progress
+from boxloop.datasets.obstacles import find_obstacle
 from boxloop.datasets.recognition import Recognized, recognize
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import Params, apply_override, check, read_yaml
@@ -83,6 +84,9 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
         summary = summary.replace(f"; classes: {_SOME_CLASS}", "", 1)
     lines = [f"{path}: {found.what}", summary]
     lines += [f"not read: {what}" for what in found.also]
+    stopped = find_obstacle(Path(section["path"]))
+    if stopped is not None:
+        lines += ["", f"First: {stopped}"]
     if nameless:
         section["classes"] = ["cat", "dog"]
     sets = " ".join(f"--set {shlex.quote(text)}" for text in as_overrides(section))
