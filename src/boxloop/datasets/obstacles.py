@@ -1,4 +1,4 @@
-"""Find the files of a dataset that boxloop sets aside and DVC, which watches the folder, stops at."""
+"""Find the files that boxloop sets aside, and DVC, which watches the folder, stops at."""
 
 from __future__ import annotations
 
