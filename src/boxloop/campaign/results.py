@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from boxloop.campaign.artifacts import read_labeled, read_workload
+from boxloop.campaign.artifacts import read_batch, read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger
 from boxloop.core.workload import (
@@ -30,6 +31,7 @@ class CampaignResults:
         seconds_per_box: T, the seconds to draw one box from scratch.
         cost_model: prices the edits of all batches after the first.
         given: (images, objects) that came with labels; they cost nothing, and count nowhere else.
+        coming: images of each batch that is not done, up to the first one without a list of them.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -38,6 +40,7 @@ class CampaignResults:
     seconds_per_box: float
     cost_model: CostModel = PAPER
     given: tuple[int, int] | None = None
+    coming: tuple[int, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -130,7 +133,15 @@ def read_results(
         params.account.seconds_per_box,
         find_cost_model(params.account.cost_model),
         _given(paths, params),
+        () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
     )
+
+
+def _coming(paths: CampaignPaths, keys: Iterable[str]) -> Iterator[int]:
+    for key in keys:
+        if not paths.batch(key).exists():
+            return
+        yield len(read_batch(paths.batch(key)).image_ids)
 
 
 def _given(paths: CampaignPaths, params: Params) -> tuple[int, int] | None:

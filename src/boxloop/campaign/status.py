@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 from boxloop.campaign import artifacts, mending, screening
+from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
@@ -85,7 +87,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _saved(turns, params)]
+    parts += [_shown(turns, params), _saved(turns, params), _ahead(turns, params)]
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -332,6 +334,12 @@ def _saved(turns: list[Turn], params: Params) -> str:
             f" {percent(t.wb_reduction):>7} of the boxes (WB)"
         )
     return "\n".join(lines)
+
+
+def _ahead(turns: list[Turn], params: Params) -> str:
+    done = [turn.workload for turn in takewhile(lambda turn: turn.workload, turns)]
+    sizes = takewhile(bool, (turn.images for turn in turns[len(done) :]))
+    return "\n".join(outlook_lines([w for w in done if w], [n for n in sizes if n], params))
 
 
 def _next(

@@ -208,12 +208,15 @@ class ReviewParams(Section):
             by what it would have saved on the batches before it.
         iou_threshold: IoU from which the simulated annotator leaves a proposal as it is.
         idle_seconds: a pause of a person that is longer is cut off at this length.
+        stop_gain: where the next batch is expected to raise AP at IoU 0.5 by less than this,
+            ``boxloop status`` says that stopping is reasonable.
     """
 
     annotator: AnnotatorName = "simulated"
     score_threshold: ScoreThreshold = "fitted"
     iou_threshold: IoU = 0.5
     idle_seconds: PositiveFloat = 60.0
+    stop_gain: Fraction | None = None
 
     @property
     def asks_people(self) -> bool:

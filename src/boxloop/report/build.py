@@ -18,7 +18,7 @@ from boxloop.errors import ArtifactError
 from boxloop.files import read_bytes, read_json, write_json, write_text
 from boxloop.params import FITTED, Params
 from boxloop.report import figures, tables
-from boxloop.report.console import beginning_lines
+from boxloop.report.console import FORECAST_COLUMNS, beginning_lines, forecast_rows
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
 from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
@@ -79,6 +79,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         paper_costs=campaign.cost_model == PAPER,
         fitted=fitted_rows(campaign),
         beginning=beginning_lines(campaign),
+        forecast=[] if campaign.complete else forecast_rows(campaign),
+        forecast_columns=FORECAST_COLUMNS,
         hours_per_box=campaign.seconds_per_box / 3600,
         duration=_duration,
         minutes=minutes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
+from boxloop.core.forecast import Interval, forecast
 from boxloop.report.fitted import FittedRow, fitted_rows
 from boxloop.terminal import minutes, percent
 
@@ -46,6 +47,8 @@ def workload_text(campaign: CampaignResults) -> str:
     parts += map(escape, beginning_lines(campaign))
     if not campaign.complete:
         done, planned = len(campaign.workloads), len(campaign.planned)
+        if expected := forecast_rows(campaign):
+            parts.append(_forecast_table(expected))
         parts.append(f"{done} of {planned} batches are done.")
     return as_text(parts)
 
@@ -67,6 +70,41 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
             f" {percent(totals.wt_reduction)} WT are saved at IoU {iou:g}."
         )
     return lines
+
+
+def forecast_rows(campaign: CampaignResults) -> list[list[str]]:
+    """Return, per batch to come: images, and the objects, edits and hours that are expected."""
+    ahead = forecast(
+        campaign.workloads,
+        campaign.coming,
+        campaign.iou_thresholds[0],
+        seconds_per_box=campaign.seconds_per_box,
+        cost_model=campaign.cost_model,
+    )
+    keys = campaign.planned[len(campaign.workloads) :]
+    return [
+        [key, str(b.images), *map(_between, (b.objects, b.added, b.removed, b.wt))]
+        for key, b in zip(keys, ahead.batches if ahead else (), strict=False)
+    ]
+
+
+def _between(expected: Interval) -> str:
+    return f"{expected.median:,.0f} ({expected.low:,.0f}-{expected.high:,.0f})"
+
+
+FORECAST_COLUMNS = ("Batch", "Images", "Objects", "Added", "Removed", "WT / T")
+"""The columns of :func:`forecast_rows`; of each number the median and where 4 of 5 lie."""
+
+
+def _forecast_table(rows: Iterable[Sequence[str]]) -> Table:
+    table = plain_table(
+        "Expected of the batches to come (in brackets: 4 of 5 times)", padding=(0, 1)
+    )
+    for name in FORECAST_COLUMNS:
+        table.add_column(name, justify="left" if name == "Batch" else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _fitted_table(rows: Iterable[FittedRow]) -> Table:

@@ -1,0 +1,94 @@
+"""Say in words how much of a campaign is left, and whether it is worth going on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from boxloop.core.forecast import Forecast, Interval, forecast, forecast_precision
+from boxloop.core.workload import BatchWorkload, find_cost_model
+from boxloop.params import Params
+
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def look_ahead(
+    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params
+) -> Forecast | None:
+    """Forecast a campaign at the first IoU threshold that it is accounted at.
+
+    Args:
+        done: the leading batches that are accounted.
+        coming: images of each batch after them.
+        params: the campaign's.
+
+    Returns:
+        None where nothing can be said yet.
+    """
+    account = params.account
+    iou = account.iou_thresholds[0]
+    if not all(workload.has(iou) for workload in done):
+        return None
+    return forecast(
+        done,
+        coming,
+        iou,
+        seconds_per_box=account.seconds_per_box,
+        cost_model=find_cost_model(account.cost_model),
+    )
+
+
+def outlook_lines(
+    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params
+) -> list[str]:
+    """Return sentences on the work left, what will be saved, and what the next batch teaches.
+
+    Args:
+        done: the leading batches that are accounted.
+        coming: images of each batch after them.
+        params: the campaign's.
+    """
+    ahead = look_ahead(done, coming, params)
+    if ahead is None:
+        return []
+    batches = f"{len(coming)} batch{'es' if len(coming) > 1 else ''}"
+    pace = "" if ahead.measured else f", at {params.account.seconds_per_box:g} s per box"
+    lines = [
+        f"About {hours(ahead.seconds)} left for {batches}{pace};"
+        f" {_percent(ahead.saved)} of the time saved at the end"
+        f" (IoU {params.account.iou_thresholds[0]:g})."
+    ]
+    better = forecast_precision(done)
+    if better is not None:
+        last, points = done[-1].average_precision["map_50"], 100 * better.gain
+        lines.append(
+            f"Proposals reached an AP of {100 * last:.0f} on {done[-1].batch};"
+            f" {_points(better.next)} is expected on the next batch"
+            f" ({points:+.1f} by what {done[-1].batch} taught the detector)."
+        )
+        least = params.review.stop_gain
+        if least is not None and better.gain < least:
+            lines.append(
+                f"That is less than review.stop_gain ({100 * least:g}): stopping is reasonable."
+                " 'boxloop export' writes the labels so far, 'boxloop deliver' trains a model."
+            )
+    return lines
+
+
+def hours(seconds: Interval) -> str:
+    """Return a time and its interval as "3.4 h (2.9 to 4.1)"."""
+    unit, name = (_HOUR, "h") if seconds.median >= 1.5 * _HOUR else (_MINUTE, "min")
+    digits = 0 if seconds.median >= 10 * unit else 1
+    low, middle, high = (
+        f"{value / unit:,.{digits}f}" for value in (seconds.low, seconds.median, seconds.high)
+    )
+    return f"{middle} {name} ({low} to {high})"
+
+
+def _percent(fraction: Interval) -> str:
+    low, middle, high = (100 * v for v in (fraction.low, fraction.median, fraction.high))
+    return f"{middle:.0f} % ({low:.0f} to {high:.0f})"
+
+
+def _points(precision: Interval) -> str:
+    low, middle, high = (100 * v for v in (precision.low, precision.median, precision.high))
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
