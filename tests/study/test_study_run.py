@@ -318,14 +318,22 @@ SLOWER = {
 }
 
 
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory):
+    """A study that takes long enough to be stopped, and what it ends with when nobody does."""
+    folder = tmp_path_factory.mktemp("slower")
+    path = study_file(folder, **SLOWER)
+    code, output = finish(start(path, folder / "whole"))
+    assert code == 0, output
+    return path, bytes_of(folder / "whole")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(tmp_path, how):
-    path = study_file(tmp_path, **SLOWER)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    code, output = finish(start(path, whole))
-    assert code == 0, output
+def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_path, how):
+    path, whole = slower
+    broken = tmp_path / "broken"
     for turn in ("b01", "b02"):
         process = start(path, broken)
         wait_for(lambda turn=turn: any((broken / "cells").glob(f"*/data/detectors/{turn}.pt")))
@@ -340,16 +348,14 @@ def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(tmp_path, how):
         assert not list((broken / "cells").glob("*/cell.json")) or turn == "b02"
     code, output = finish(start(path, broken))
     assert code == 0, output
-    assert bytes_of(broken) == bytes_of(whole)
+    assert bytes_of(broken) == whole
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_that_dies_changes_nothing(tmp_path):
-    path = study_file(tmp_path, **SLOWER)
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    code, output = finish(start(path, whole))
-    assert code == 0, output
+def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
+    path, whole = slower
+    out = tmp_path / "out"
     process = start(path, out)
     wait_for(lambda: any((out / "cells").glob("*/data/detectors/b01.pt")))
     workers = [c for c in family(process) if "spawn_main" in " ".join(c.cmdline())]
@@ -359,7 +365,7 @@ def test_a_worker_that_dies_changes_nothing(tmp_path):
     assert code == 0, output
     assert "its worker was ended from outside; begun again" in output
     assert "Traceback" not in output
-    assert bytes_of(out) == bytes_of(whole)
+    assert bytes_of(out) == whole
 
 
 @pytest.mark.slow

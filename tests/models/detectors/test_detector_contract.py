@@ -243,7 +243,7 @@ def test_warm_start_refuses_another_architecture_and_other_classes(trained, tmp_
 @pytest.mark.parametrize("name", ALL)
 def test_images_without_any_box_are_background(tmp_path, name):
     refs, truth = drawn(tmp_path, 3, without_boxes=True)
-    detector, log = detectors.train(train_params(name), labeled(truth), refs)
+    detector, log = detectors.train(train_params(name, steps=1), labeled(truth), refs)
     assert all(np.isfinite(row["total"]) for row in log.losses)
     assert set(propose(detector, refs)) == set(truth)
 
@@ -251,7 +251,7 @@ def test_images_without_any_box_are_background(tmp_path, name):
 @pytest.mark.parametrize("name", ALL)
 def test_one_image_is_enough(tmp_path, name):
     refs, truth = drawn(tmp_path, 1)
-    detector, _ = detectors.train(train_params(name, batch_size=1), labeled(truth), refs)
+    detector, _ = detectors.train(train_params(name, steps=1, batch_size=1), labeled(truth), refs)
     assert set(propose(detector, refs)) == {"image0"}
 
 
@@ -260,7 +260,7 @@ def test_images_of_different_shapes_go_together(tmp_path, name):
     wide, wide_truth = drawn(tmp_path / "wide", 1, (120, 60))
     tall, tall_truth = drawn(tmp_path / "tall", 2, (50, 90))
     refs, truth = (*wide, tall[1]), {"image0": wide_truth["image0"], "image1": tall_truth["image1"]}
-    params = train_params(name, input_size=(48, 80), batch_size=2)
+    params = train_params(name, input_size=(48, 80), batch_size=2, steps=1)
     detector, log = detectors.train(params, labeled(truth), refs)
     assert log.images == 2
     assert set(propose(detector, refs)) == {"image0", "image1"}
