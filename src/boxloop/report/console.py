@@ -65,8 +65,9 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
         asked, by = first.detector.startswith(ZERO_SHOT), first.detector.removeprefix(ZERO_SHOT)
         lines.append(
             f"{first.batch} was corrected{f' from boxes by {by}' if asked else ''}, not drawn from"
-            f" scratch. With its edits in place of its {first.objects} objects, {percent(totals.wb_reduction)} WB and"
-            f" {percent(totals.wt_reduction)} WT are saved at IoU {iou:g}."
+            f" scratch. With its edits in place of its {first.objects} objects,"
+            f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
+            f" saved at IoU {iou:g}."
         )
     return lines
 

@@ -59,12 +59,13 @@ class Plan:
 
 
 def library(
-    user: str = "train.detector: transformers", instead: str = "choose another detector"
+    need: str = "train.detector: transformers needs the library of this name",
+    instead: str = "choose another detector",
 ) -> Any:
     """Import transformers, and keep it from talking.
 
     Args:
-        user: the value of params.yaml that needs it.
+        need: what of params.yaml needs it, in words.
         instead: what to do where it is not to be installed.
 
     Raises:
@@ -74,8 +75,7 @@ def library(
         import transformers
     except ImportError:
         raise ParamsError(
-            f"{user} needs the library of this name: install it with"
-            f" pip install 'boxloop[transformers]', or {instead}"
+            f"{need}: install it with pip install 'boxloop[transformers]', or {instead}"
         ) from None
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -116,7 +116,7 @@ def load(params: FirstParams, classes: Sequence[str], device: str = "auto") -> Z
         WeightsError: the network cannot be had, or is none of these.
     """
     phrases = params.phrases(classes)
-    transformers = loading.library("propose.first", _NONE)
+    transformers = loading.library("propose.first needs the library transformers", _NONE)
     chosen = devices.pick(device)
     folder = loading.find_folder(params.model, _WANTED)
     config = _read_config(transformers, folder, params.model)
