@@ -21,7 +21,7 @@ from boxloop.core.types import Boxes, Proposals
 from boxloop.errors import ParamsError, ProtectedLabelsError
 from boxloop.params import Params, check
 from boxloop.report.console import workload_text
-from boxloop.report.tables import metrics
+from boxloop.report.tables import flatten, metrics
 from builders_campaign import CLASSES, build_campaign, small_params
 from builders_reviews import submit
 from builders_zero_shot import owlv2, tiny_zero_shot
@@ -37,11 +37,12 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def begun(tmp_path, model):
+def begun(tmp_path, model, monkeypatch):
     """The campaign with nothing labeled yet, with other values of ``propose.first``."""
     root = tmp_path / "campaign"
     root.mkdir()
     build_campaign(root, small_params(2), done=0)
+    monkeypatch.chdir(root)
 
     def with_(review=None, **changes):
         first = {"model": str(model), "prompts": PROMPTS, **changes}
@@ -87,6 +88,8 @@ def test_it_proposes_for_the_first_batch_alone(begun):
     assert corrected == pytest.approx(1 - cost / objects)
     assert "b00 was corrected from boxes by owlv2, not drawn from" in workload_text(results)
     assert first_model.of_turn(campaign.params, "b01") is None
+    rows = flatten(campaign.params.model_dump(mode="json"))
+    assert rows["propose.first.prompts"] == "cat: a cat, dog: a dog"
 
 
 def test_only_another_question_is_asked_again(begun, model):
@@ -155,8 +158,9 @@ def test_imported_boxes_come_before_it(begun):
 def test_its_scores_say_nothing_of_a_detector(begun):
     """b01 is proposed for by a detector, and all that is known is how the model did on b00."""
     params = begun().params
-    right = {"img00": Boxes.build([(1, 1, 9, 9)] * 1, ["cat"], [0.9])}
-    known = sweep("b00", right, {"img00": right["img00"].without_scores()}, (0.5, 0.7), 0.05)
+    right = {"img00": Boxes.build([(1, 1, 9, 9)], ["cat"], [0.9])}
+    truth = {"img00": Boxes.build([(1, 1, 9, 9)], ["cat"])}
+    known = sweep("b00", right, truth, (0.5, 0.7), 0.05)
     offered = Proposals("b01", "ssd300_mobilenet_v2", "", 0.05, right)
     assert {row.found for row in with_thresholds(params, offered, [known]).thresholds} == {"prior"}
     params = plain(begun()).params
