@@ -28,6 +28,7 @@ FUNCTIONS = (
     "workload",
     "simulate",
     "load_model",
+    "load_zero_shot",
     "load_params",
 )
 

@@ -15,6 +15,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import DatasetError, ParamsError
 from builders import boxes, proposed
+from builders_zero_shot import tiny_zero_shot
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -99,6 +100,22 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path, threshold):
     assert boxloop.workload(workloads, iou_threshold=0.7) == simulated.totals(0.7)
     # Of each turn who labeled it, how many images are, and the edits at two IoUs.
     assert len(said) == 3 * 4
+
+
+def test_a_foundation_model_proposes_for_the_first_batch_of_a_simulation(dataset):
+    pytest.importorskip("transformers")
+    done = boxloop.simulate(
+        dataset,
+        turns=1,
+        order={"strategy": "random"},
+        batch={"size": 4},
+        propose={"first": {"model": str(tiny_zero_shot())}, "device": "cpu"},
+    )
+    (offered,) = done.proposals
+    assert offered.detector == "zero-shot owlv2"
+    assert offered.fitted(0.5).score == 0.2
+    assert sum(map(len, offered.boxes.values())) > 0
+    assert done.results.began_with_proposals
 
 
 def test_steps_by_hand(dataset):

@@ -27,6 +27,7 @@ from .study.api import (
     workload,
 )
 from .study.simulate import Simulation
+from .study.zero_shot import load_zero_shot
 
 __version__: str
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "load_params",
+    "load_zero_shot",
     "order",
     "plan_batches",
     "propose",

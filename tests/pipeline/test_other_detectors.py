@@ -1,5 +1,6 @@
 """Detectors that come from elsewhere, in campaigns through the real dvc."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from boxloop.campaign import artifacts
 from boxloop.models.checkpoint import read_detector
 from boxloop.models.tensor_files import is_safetensors
 from builders_transformers import tiny
+from builders_zero_shot import tiny_zero_shot
 
 GUIDE = Path(__file__).parents[2] / "docs" / "detectors.md"
 FOREIGN = Path(__file__).parents[1] / "fixtures" / "foreign"
@@ -87,6 +89,7 @@ def test_a_network_of_transformers(tmp_path):
         *TINY,
         "train.detector=transformers",
         f"train.weights={tiny()}",
+        f"propose.first={{model: {tiny_zero_shot()}, prompts: {{cup: a cup}}}}",
         "order.strategy=temporal",
         "train.steps=6",
         "track.enabled=false",
@@ -94,6 +97,11 @@ def test_a_network_of_transformers(tmp_path):
     )
     repro(folder, "finish@b01")  # in two parts: each may take its time
     repro(folder)
+    begun = artifacts.read_proposals(folder / "data/proposals/b00.json")
+    assert begun.detector == "zero-shot owlv2"
+    assert sum(map(len, begun.boxes.values())) > 0
+    counted = json.loads((folder / "metrics.json").read_text())
+    assert counted["first_batch_as_corrected"]["wt_reduction"] != counted["wt_reduction"]
     first, second = (read_detector(folder / f"data/detectors/b0{turn}.pt") for turn in (1, 2))
     assert is_safetensors(folder / "data/detectors/b02.pt")
     assert (first.architecture, first.steps, second.steps) == ("transformers", 6, 12)

@@ -11,7 +11,7 @@ from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import Corrections, LabeledSet
 from boxloop.errors import ArtifactError, UserError
-from boxloop.params import EMPTY, FILE, Params
+from boxloop.params import EMPTY, FILE, ZERO_SHOT, Params
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             evidence.append(sweep(held.batch, held.boxes, final, ious, held.score_floor))
         corrections = artifacts.read_corrections(paths.corrections(key))
         offered = corrections.proposals
-        if offered.detector not in (EMPTY, FILE):  # of a detector of the turns
+        other = offered.detector in (EMPTY, FILE) or offered.detector.startswith(ZERO_SHOT)
+        if not other:  # of a detector of the turns
             last = corrections
             final = dict(corrections.boxes)
             evidence.append(

@@ -56,10 +56,17 @@ def has_trained(log: Path, detector: Path, inputs: Mapping[str, str]) -> bool:
         return False
 
 
-def has_proposed(proposals: Path, detector: Path, batch: Batch, score_floor: float) -> bool:
+def has_proposed(
+    proposals: Path,
+    detector: Path,
+    batch: Batch,
+    score_floor: float,
+    origin: str | None = None,
+) -> bool:
     """Return whether the proposals for a batch are those of a detector, from this score floor on.
 
-    Where a batch was given proposals, whether they are those.
+    Where a batch was given proposals, whether they are those; else where a foundation model makes
+    them, whether they are of this ``origin``.
 
     ``propose.batch_size`` and ``propose.device`` do not count: they say how the same is computed.
     """
@@ -68,7 +75,7 @@ def has_proposed(proposals: Path, detector: Path, batch: Batch, score_floor: flo
         return (
             (made.batch, tuple(made.boxes)) == (batch.id, tuple(batch.image_ids))
             and made.score_floor == score_floor
-            and made.checkpoint == (batch.given or file_digest(detector))
+            and made.checkpoint == (batch.given or origin or file_digest(detector))
         )
     except ArtifactError:
         return False

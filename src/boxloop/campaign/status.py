@@ -21,7 +21,7 @@ from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FITTED, Params
+from boxloop.params import EMPTY, FITTED, ZERO_SHOT, Params
 from boxloop.terminal import percent
 
 _T = TypeVar("_T")
@@ -198,7 +198,10 @@ class _Reader:
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
         """Return the threshold that was fitted for people, or for the simulated annotator."""
         review = self._params.review
-        if offered is None or review.score_threshold != FITTED:
+        if offered is None:
+            return None
+        asked = str(offered.get("detector")).startswith(ZERO_SHOT)
+        if review.score_threshold != FITTED and not asked:
             return None
         try:
             rows = [FittedThreshold(**row) for row in offered.get("thresholds", [])]
@@ -324,7 +327,9 @@ def _saved(turns: list[Turn], params: Params) -> str:
     if not workloads:
         return ""
     if len(workloads) == 1:
-        return "Nothing is saved yet: the first batch is labeled from scratch."
+        begun = workloads[0].detector != EMPTY
+        first = "counts as drawn" if begun else "is labeled"
+        return f"Nothing is saved yet: the first batch {first} from scratch."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
     model = find_cost_model(params.account.cost_model)
     for iou in params.account.iou_thresholds:

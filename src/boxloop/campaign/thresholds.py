@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, first_model
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.threshold import FITTED_TO_NOTHING, NO_PROPOSALS, fit_all, no_proposals
@@ -19,7 +19,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FILE, FITTED, Params, ReviewParams
+from boxloop.params import EMPTY, FILE, FITTED, ZERO_SHOT, Params, ReviewParams
 from boxloop.terminal import percent
 
 
@@ -40,11 +40,15 @@ def with_thresholds(
         labels: the boxes of at least the images held out.
 
     Returns:
-        Proposals without thresholds where ``review.score_threshold`` is a number.
+        Proposals without thresholds where ``review.score_threshold`` is a number, unless they are
+        a foundation model's, which has a threshold of its own.
 
     Raises:
         ArtifactError: an image that was held out has no labels.
     """
+    asked = params.propose.first
+    if asked is not None and proposals.detector.startswith(ZERO_SHOT):
+        return first_model.with_threshold(asked, params.judged_ious, proposals)
     if params.review.score_threshold != FITTED:
         return replace(proposals, thresholds=())
     ious, floor = params.judged_ious, proposals.score_floor
@@ -53,7 +57,11 @@ def with_thresholds(
     # Another program's scores say nothing about a detector's, nor the other way round.
     imported = proposals.detector == FILE
     given = {key for key, turn in params.iterations.items() if turn.proposals is not None}
-    known = [e for e in evidence if (e.batch in given) == imported]
+    known = [
+        e
+        for e in evidence
+        if (e.batch in given) == imported and first_model.of_turn(params, e.batch) is None
+    ]
     if held_out is not None and not imported:
         labels = labels or {}
         absent = set(held_out.boxes) - set(labels)
@@ -83,7 +91,8 @@ def fit_to_files(
     Raises:
         ArtifactError: a file is missing or damaged, or does not fit the others.
     """
-    if params.review.score_threshold != FITTED or proposals.detector == EMPTY:
+    alone = proposals.detector == EMPTY or proposals.detector.startswith(ZERO_SHOT)
+    if params.review.score_threshold != FITTED or alone:
         return with_thresholds(params, proposals, ())
     held_out = artifacts.read_training(training).held_out
     labels = None if held_out is None else artifacts.read_labeled(labeled).boxes
@@ -129,6 +138,8 @@ def with_batch(
 def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     """Return the score from which a batch's proposals are shown.
 
+    A foundation model's scores are no detector's: its proposals carry a threshold of their own.
+
     Args:
         review: names it, or has it fitted.
         proposals: of the batch.
@@ -137,7 +148,7 @@ def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     Raises:
         ArtifactError: it is to be fitted, and was not when these proposals were made.
     """
-    if review.score_threshold != FITTED:
+    if review.score_threshold != FITTED and not proposals.detector.startswith(ZERO_SHOT):
         return float(review.score_threshold)
     found = proposals.fitted(review.iou_threshold)
     if found is None:
@@ -152,6 +163,8 @@ def in_words(fitted: FittedThreshold) -> str:
     """Say in half a sentence from where on proposals are shown, and why."""
     if fitted.found == NO_PROPOSALS:
         return "nothing is proposed yet"
+    if fitted.expected_saving is None and fitted.found != FITTED_TO_NOTHING:
+        return f"shown from a score of {fitted.score:g}, {fitted.found}"
     if fitted.found == FITTED_TO_NOTHING:
         return f"shown from a score of {fitted.score:g}, because nothing is known of it yet"
     if fitted.score >= NOTHING:

@@ -198,7 +198,8 @@ class Proposals:
 
     Attributes:
         batch: the batch's id.
-        detector: architecture that made them: "empty" proposes nothing, "file" were imported.
+        detector: architecture that made them: "empty" proposes nothing, "file" were imported, and
+            "zero-shot NAME" is the foundation model of ``propose.first``.
         checkpoint: digest of the checkpoint, or of the file, that they come from.
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.

@@ -21,7 +21,7 @@ _LONGEST_TEXT = 4096
 """Characters of a value: as many as a path may have."""
 
 
-def _fault(text: str) -> str | None:
+def fault_of(text: str) -> str | None:
     """Say what is wrong with a text, whatever it names; None where nothing is."""
     if len(text) > _LONGEST_TEXT:
         return f"has {len(text):,} characters, more than {_LONGEST_TEXT:,}"
@@ -48,7 +48,7 @@ class Section(BaseModel):
         for name in type(self).model_fields:
             value = getattr(self, name)
             for text in value if isinstance(value, tuple) else (value,):
-                why = _fault(text) if isinstance(text, str) else None
+                why = fault_of(text) if isinstance(text, str) else None
                 if why is not None:
                     raise ValueError(f"{name} {why}: name something else")
         return self

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from boxloop.params.dataset import DatasetParams as DatasetParams
 from boxloop.params.dataset import DemoParams as DemoParams
+from boxloop.params.first import ZERO_SHOT as ZERO_SHOT
+from boxloop.params.first import FirstParams as FirstParams
 from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, ORDERINGS
 from boxloop.params.section import (
     BatchSize,
@@ -192,11 +194,26 @@ class TrainParams(Section):
 
 
 class ProposeParams(Section):
-    """How the detector offers boxes for the next batch."""
+    """How boxes are offered for the next batch.
+
+    Attributes:
+        score_floor: boxes that score less are not stored.
+        batch_size: images that the detector sees at once.
+        device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
+        first: a foundation model that offers boxes for the first batch; None has it drawn.
+    """
 
     score_floor: Fraction = 0.05
     batch_size: BatchSize = 16
     device: str = "auto"
+    # Left out where it is not set, so that digests of parameters stay those of campaigns before it.
+    first: FirstParams | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _first_are_stored(self) -> ProposeParams:
+        if self.first is not None:
+            self.first.require_stored(self.score_floor)
+        return self
 
 
 class ReviewParams(Section):

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, given, kept, thresholds
+from boxloop.campaign import artifacts, first_model, given, kept, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
 from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
+from boxloop.pipeline import first_batch
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import TrainingLog
@@ -42,7 +43,8 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     detector, batch = paths.detector(turn), artifacts.read_batch(paths.batch(turn))
     trained = kept.has_trained(paths.training(turn), detector, inputs)
     floor = params.propose.score_floor
-    if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor):
+    asked = first_model.expected_origin(params, turn, paths.images)
+    if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor, asked):
         return None, thresholds.refit(paths, params, turn)
     if before != EMPTY and campaign.share_out():
         return None
@@ -134,7 +136,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     """Let the detector of a turn offer boxes for the turn's batch.
 
     Reads ``images``, ``batch`` and ``detector``; writes ``out``. A batch that was given proposals
-    gets those, whatever its detector is. Where ``review.score_threshold`` is fitted, it is fitted
+    gets those, whatever its detector is, and the first one those of the model that
+    ``propose.first`` names. Where ``review.score_threshold`` is fitted, it is fitted
     to ``evidence`` and ``labeled``, of the turn before, and ``training``.
     """
     before = campaign.before(turn) if turn in campaign.params.iterations else EMPTY
@@ -158,6 +161,12 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     refs = artifacts.subset_of(image_set, item.image_ids, batch)
     _require_turn(turn, item.id, batch)
     require_writable(out, "boxloop/proposals")
+    first_batch.require_unseen(campaign, turn, image_set.classes, out)
+    if (asked := first_model.of_turn(campaign.params, turn)) is not None:
+        found = first_batch.propose(campaign, turn, asked, refs, image_set.classes)
+        found = thresholds.with_thresholds(campaign.params, found, ())
+        artifacts.write_proposals(out, found)
+        return found
     from boxloop.models import detectors
     from boxloop.models.detectors.empty import read_empty
 

@@ -15,6 +15,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
 from boxloop.core.forecast import Interval, forecast
+from boxloop.params import ZERO_SHOT
 from boxloop.report.fitted import FittedRow, fitted_rows
 from boxloop.terminal import minutes, percent
 
@@ -64,10 +65,12 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
         )
     for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
         first, totals = campaign.workloads[0], campaign.as_corrected(iou)
+        asked, by = first.detector.startswith(ZERO_SHOT), first.detector.removeprefix(ZERO_SHOT)
         lines.append(
-            f"{first.batch} was corrected, not drawn from scratch. With its edits in place of its"
-            f" {first.objects} objects, {percent(totals.wb_reduction)} WB and"
-            f" {percent(totals.wt_reduction)} WT are saved at IoU {iou:g}."
+            f"{first.batch} was corrected{f' from boxes by {by}' if asked else ''}, not drawn from"
+            f" scratch. With its edits in place of its {first.objects} objects,"
+            f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
+            f" saved at IoU {iou:g}."
         )
     return lines
 

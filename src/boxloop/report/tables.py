@@ -127,7 +127,10 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return nested parameters as text by name; nested names are joined by dots."""
     rows: dict[str, str] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key == "prompts":  # its keys are any text
+            words = (f"{name}: {'none' if text is None else text}" for name, text in value.items())
+            rows[prefix + key] = ", ".join(words) or "none"
+        elif isinstance(value, Mapping):
             rows |= flatten(value, f"{prefix}{key}.")
         elif isinstance(value, list):
             rows[prefix + key] = ", ".join(str(item) for item in value) or "none"

@@ -43,7 +43,7 @@ from boxloop.terminal import Report, silent
 if TYPE_CHECKING:
     from boxloop.core.training_log import TrainingLog
     from boxloop.datasets import Dataset
-    from boxloop.models.detectors.base import Detector
+    from boxloop.models.detectors.base import Detector, Proposer
     from boxloop.study.simulate import Simulation
 
 
@@ -203,7 +203,7 @@ def train_detector(
 
 
 def propose(
-    detector: Detector,
+    detector: Proposer,
     images: Dataset | ImageSet | Sequence[ImageRef],
     *,
     score_floor: float = 0.05,
@@ -213,7 +213,7 @@ def propose(
     """Let a detector offer boxes.
 
     Args:
-        detector: of :func:`train_detector`.
+        detector: of :func:`train_detector`, or of :func:`load_zero_shot`.
         images: to find objects on.
         score_floor: boxes that score less are dropped.
         batch_size: images at once.

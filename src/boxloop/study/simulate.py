@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boxloop.campaign import first_model
 from boxloop.campaign.results import CampaignResults
 from boxloop.campaign.thresholds import shown_from, with_batch, with_thresholds
 from boxloop.core import batching
@@ -106,12 +107,17 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
             detector, _ = detectors.train(params.train, labeled, refs)
         else:
             detector.train(labeled, refs, params.train)
-        boxes = detector.propose(
-            images.subset(batch.image_ids),
-            score_floor=params.propose.score_floor,
-            batch_size=params.propose.batch_size,
-        )
-        offered = Proposals(batch.id, detector.name, "", params.propose.score_floor, boxes)
+        wanted, p = images.subset(batch.image_ids), params.propose
+        if (asked := first_model.of_turn(params, batch.id)) is not None:
+            from boxloop.models.detectors.transformers import zero_shot
+
+            model = zero_shot.load(asked, classes, p.device)
+            name, floor, at_once = model.name, p.score_floor, asked.batch_size
+            boxes = model.propose(wanted, score_floor=floor, batch_size=at_once)
+        else:
+            name, floor, at_once = detector.name, p.score_floor, p.batch_size
+            boxes = detector.propose(wanted, score_floor=floor, batch_size=at_once)
+        offered = Proposals(batch.id, name, "", floor, boxes)
         offered = with_thresholds(params, offered, evidence, held, labeled.boxes)
         threshold = shown_from(params.review, offered, Path(batch.id))
         corrected = annotator.review(offered, images.by_id(), threshold)

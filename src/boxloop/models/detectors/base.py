@@ -34,8 +34,8 @@ class Description:
     weights: Mapping[str, bool] = field(default_factory=dict)
 
 
-class Detector(Protocol):
-    """A model that is trained on a labeled set and proposes boxes.
+class Proposer(Protocol):
+    """A model that proposes boxes.
 
     Attributes:
         name: the registered name of the architecture, which is also written to its checkpoint;
@@ -45,27 +45,6 @@ class Detector(Protocol):
 
     name: str
     classes: tuple[str, ...]
-
-    def train(
-        self,
-        labeled: LabeledSet,
-        images: Sequence[ImageRef],
-        params: TrainParams,
-        progress: StepProgress | None = None,
-    ) -> TrainingLog:
-        """Train on ``labeled``, starting from the weights that the detector has now.
-
-        Args:
-            labeled: at least one image; images without a box take part as background.
-            images: covers every image of ``labeled``; others are ignored.
-            params: steps or epochs, batch size, optimiser, augmentation, seed, workers.
-            progress: called after every step.
-
-        Raises:
-            ArtifactError: ``labeled`` has an image that ``images`` lacks, or an unknown class.
-            DivergedError: the loss became NaN or infinite.
-        """
-        ...
 
     def propose(
         self,
@@ -87,6 +66,31 @@ class Detector(Protocol):
             By image id, in the order of ``images``: scored boxes with ids p0, p1, ..., highest
             score first, inside the image, coordinates rounded to 1/100 pixel and scores to 1e-5,
             none below ``score_floor``.
+        """
+        ...
+
+
+class Detector(Proposer, Protocol):
+    """A model that is trained on a labeled set and proposes boxes."""
+
+    def train(
+        self,
+        labeled: LabeledSet,
+        images: Sequence[ImageRef],
+        params: TrainParams,
+        progress: StepProgress | None = None,
+    ) -> TrainingLog:
+        """Train on ``labeled``, starting from the weights that the detector has now.
+
+        Args:
+            labeled: at least one image; images without a box take part as background.
+            images: covers every image of ``labeled``; others are ignored.
+            params: steps or epochs, batch size, optimiser, augmentation, seed, workers.
+            progress: called after every step.
+
+        Raises:
+            ArtifactError: ``labeled`` has an image that ``images`` lacks, or an unknown class.
+            DivergedError: the loss became NaN or infinite.
         """
         ...
 

@@ -28,6 +28,24 @@ _WAYS_OUT = (
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which network is looked for, and how to go on without it.
+
+    Attributes:
+        key: of params.yaml, which names it.
+        files: patterns of the small files beside its weights.
+        ways_out: ends each sentence that refuses one.
+    """
+
+    key: str
+    files: Sequence[str]
+    ways_out: str
+
+
+DETECTOR = Wanted("train.weights", _SMALL_FILES, _WAYS_OUT)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a network is built from, as the library stores it.
 
@@ -40,8 +58,15 @@ class Plan:
     processor: Mapping[str, Any] | None
 
 
-def library() -> Any:
+def library(
+    need: str = "train.detector: transformers needs the library of this name",
+    instead: str = "choose another detector",
+) -> Any:
     """Import transformers, and keep it from talking.
+
+    Args:
+        need: what of params.yaml needs it, in words.
+        instead: what to do where it is not to be installed.
 
     Raises:
         ParamsError: it is not installed.
@@ -50,41 +75,40 @@ def library() -> Any:
         import transformers
     except ImportError:
         raise ParamsError(
-            "train.detector: transformers needs the library of this name: install it with"
-            " pip install 'boxloop[transformers]', or choose another detector"
+            f"{need}: install it with pip install 'boxloop[transformers]', or {instead}"
         ) from None
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers
 
 
-def find_folder(name: str) -> Path:
+def find_folder(name: str, wanted: Wanted = DETECTOR) -> Path:
     """Return the folder of a network, downloading it where ``name`` is one on the hub.
 
     Raises:
         WeightsError: there is no such folder and no such network, or it cannot be downloaded.
     """
-    library()
+    key, ways_out = wanted.key, wanted.ways_out
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise WeightsError(f"train.weights: {folder} has no config.json: {_WAYS_OUT}")
+            raise WeightsError(f"{key}: {folder} has no config.json: {ways_out}")
         return folder
     if not _HUB_NAME.fullmatch(name):
-        raise WeightsError(f"train.weights: '{name}' is not a network of transformers: {_WAYS_OUT}")
+        raise WeightsError(f"{key}: '{name}' is not a network of transformers: {ways_out}")
     from huggingface_hub import snapshot_download
 
     try:
-        wanted = [*_SMALL_FILES, "model*.safetensors", "model.safetensors.index.json"]
-        found = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=10))
+        files = [*wanted.files, "model*.safetensors", "model.safetensors.index.json"]
+        found = Path(snapshot_download(name, allow_patterns=files, etag_timeout=10))
         if not any(found.glob("model*.safetensors")):
-            wanted = [*_SMALL_FILES, "pytorch_model*.bin*"]
-            found = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=10))
+            files = [*wanted.files, "pytorch_model*.bin*"]
+            found = Path(snapshot_download(name, allow_patterns=files, etag_timeout=10))
     except Exception as error:  # the hub's, the network's, the disk's
         reason = " ".join(str(error).split()).partition(" An error happened")[0]
         raise WeightsError(
-            f"train.weights: '{name}' is no folder here, and could not be downloaded"
-            f" ({reason[:200]}): {_WAYS_OUT}"
+            f"{key}: '{name}' is no folder here, and could not be downloaded"
+            f" ({reason[:200]}): {ways_out}"
         ) from None
     return found
 
