@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, existing
 from boxloop.campaign.digests import digest
 from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
@@ -59,7 +59,7 @@ def has_trained(log: Path, detector: Path, inputs: Mapping[str, str]) -> bool:
 def has_proposed(proposals: Path, detector: Path, batch: Batch, score_floor: float) -> bool:
     """Return whether the proposals for a batch are those of a detector, from this score floor on.
 
-    Where a batch was given proposals, whether they are those.
+    Where a batch was given proposals, or images of it have labels, whether they are those.
 
     ``propose.batch_size`` and ``propose.device`` do not count: they say how the same is computed.
     """
@@ -68,7 +68,7 @@ def has_proposed(proposals: Path, detector: Path, batch: Batch, score_floor: flo
         return (
             (made.batch, tuple(made.boxes)) == (batch.id, tuple(batch.image_ids))
             and made.score_floor == score_floor
-            and made.checkpoint == (batch.given or file_digest(detector))
+            and made.checkpoint == existing.made_of(batch, detector)
         )
     except ArtifactError:
         return False

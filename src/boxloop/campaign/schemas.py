@@ -59,6 +59,16 @@ class TruthFile(_Record):
     boxes: BoxTable | None
 
 
+class BatchFile(_Record):
+    """One file of ``batches/``."""
+
+    id: str
+    image_ids: tuple[str, ...]
+    given: str | None = None
+    # Only where images have labels that are shown as proposals.
+    labels: BoxTable | None = None
+
+
 class ProposalsFile(_Record):
     """One file of ``proposals/``; also a part of corrections."""
 

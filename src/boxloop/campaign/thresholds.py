@@ -8,8 +8,15 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core import existing
 from boxloop.core.evidence import Evidence, sweep
-from boxloop.core.threshold import FITTED_TO_NOTHING, NO_PROPOSALS, fit_all, no_proposals
+from boxloop.core.threshold import (
+    FITTED_TO_NOTHING,
+    LABELS_ALONE,
+    NO_PROPOSALS,
+    fit_all,
+    no_proposals,
+)
 from boxloop.core.types import (
     NOTHING,
     BoxesByImage,
@@ -19,7 +26,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FILE, FITTED, Params, ReviewParams
+from boxloop.params import EMPTY, FILE, FITTED, LABELS, Params, ReviewParams
 from boxloop.terminal import percent
 
 
@@ -48,10 +55,11 @@ def with_thresholds(
     if params.review.score_threshold != FITTED:
         return replace(proposals, thresholds=())
     ious, floor = params.judged_ious, proposals.score_floor
-    if proposals.detector == EMPTY:
-        return replace(proposals, thresholds=no_proposals(ious, floor=floor))
+    if _unscored(proposals):
+        found = LABELS_ALONE if existing.has_labels(proposals) else NO_PROPOSALS
+        return replace(proposals, thresholds=no_proposals(ious, floor=floor, found=found))
     # Another program's scores say nothing about a detector's, nor the other way round.
-    imported = proposals.detector == FILE
+    imported = FILE in existing.makers(proposals.detector)
     given = {key for key, turn in params.iterations.items() if turn.proposals is not None}
     known = [e for e in evidence if (e.batch in given) == imported]
     if held_out is not None and not imported:
@@ -66,6 +74,11 @@ def with_thresholds(
         known.insert(0, sweep(held_out.batch, held_out.boxes, final, ious, held_out.score_floor))
     model = find_cost_model(params.account.cost_model)
     return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor))
+
+
+def _unscored(proposals: Proposals) -> bool:
+    """Return whether no proposal has a score to fit a threshold by: labels, or nothing."""
+    return existing.makers(proposals.detector) <= {EMPTY, LABELS}
 
 
 def fit_to_files(
@@ -83,7 +96,7 @@ def fit_to_files(
     Raises:
         ArtifactError: a file is missing or damaged, or does not fit the others.
     """
-    if params.review.score_threshold != FITTED or proposals.detector == EMPTY:
+    if params.review.score_threshold != FITTED or _unscored(proposals):
         return with_thresholds(params, proposals, ())
     held_out = artifacts.read_training(training).held_out
     labels = None if held_out is None else artifacts.read_labeled(labeled).boxes
@@ -116,18 +129,23 @@ def read_known(params: Params, path: Path) -> tuple[Evidence, ...]:
 def with_batch(
     params: Params, evidence: Sequence[Evidence], corrections: Corrections
 ) -> tuple[Evidence, ...]:
-    """Return the evidence with that of one batch more; the empty detector's proposals are none."""
-    offered = corrections.proposals
-    if offered.detector == EMPTY:
+    """Return the evidence with that of one batch more.
+
+    Neither the empty detector's proposals are any, nor labels that existed.
+    """
+    offered, judged = corrections.proposals, existing.without_labels(corrections)
+    if _unscored(offered) or not judged:
         return tuple(evidence)
-    new = sweep(
-        offered.batch, offered.boxes, corrections.boxes, params.judged_ious, offered.score_floor
-    )
+    proposed = {image_id: offered.boxes[image_id] for image_id in judged}
+    final = {image_id: corrections.boxes[image_id] for image_id in judged}
+    new = sweep(offered.batch, proposed, final, params.judged_ious, offered.score_floor)
     return (*evidence, new)
 
 
 def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     """Return the score from which a batch's proposals are shown.
+
+    Labels that exist are shown in any case.
 
     Args:
         review: names it, or has it fitted.
@@ -137,21 +155,24 @@ def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     Raises:
         ArtifactError: it is to be fitted, and was not when these proposals were made.
     """
+    most = existing.SURE if existing.has_labels(proposals) else NOTHING
     if review.score_threshold != FITTED:
-        return float(review.score_threshold)
+        return min(float(review.score_threshold), most)
     found = proposals.fitted(review.iou_threshold)
     if found is None:
         raise ArtifactError(
             f"{path} has no score threshold fitted at IoU {review.iou_threshold:g}: 'dvc repro'"
             " fits it, or set review.score_threshold to a number"
         )
-    return found.score
+    return min(found.score, most)
 
 
 def in_words(fitted: FittedThreshold) -> str:
     """Say in half a sentence from where on proposals are shown, and why."""
     if fitted.found == NO_PROPOSALS:
         return "nothing is proposed yet"
+    if fitted.found == LABELS_ALONE:
+        return "the labels that its images have are shown"
     if fitted.found == FITTED_TO_NOTHING:
         return f"shown from a score of {fitted.score:g}, because nothing is known of it yet"
     if fitted.score >= NOTHING:

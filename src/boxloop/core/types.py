@@ -157,15 +157,27 @@ class Batch:
         id: the batch's id.
         image_ids: its images.
         given: digest of the proposals that were imported for it, if any were.
+        labels: boxes that some of its images have already, to be shown as their proposals; every
+            image that is listed has at least one.
     """
 
     id: str
     image_ids: tuple[str, ...]
     given: str | None = None
+    labels: BoxesByImage = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(len(self.image_ids) > 0, f"batch {self.id} has no image")
         _require(len(set(self.image_ids)) == len(self.image_ids), "image ids must be unique")
+        foreign = set(self.labels) - set(self.image_ids)
+        _require(not foreign, f"{min(foreign, default='')} has labels, but is not in {self.id}")
+        bare = sorted(image_id for image_id, boxes in self.labels.items() if not len(boxes))
+        _require(not bare, f"{min(bare, default='')} has labels, but no box")
+
+    @property
+    def unlabeled(self) -> tuple[str, ...]:
+        """The images that have no labels yet, in their order."""
+        return tuple(image_id for image_id in self.image_ids if image_id not in self.labels)
 
 
 @dataclass(frozen=True)
@@ -198,7 +210,8 @@ class Proposals:
 
     Attributes:
         batch: the batch's id.
-        detector: architecture that made them: "empty" proposes nothing, "file" were imported.
+        detector: architecture that made them: "empty" proposes nothing, "file" were imported,
+            "labels" were there before; several are joined by ", ".
         checkpoint: digest of the checkpoint, or of the file, that they come from.
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.
