@@ -190,7 +190,7 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes"):
+    for name in ("digests", "classes", "given"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)
@@ -218,6 +218,8 @@ def write_workload(path: Path, workload: BatchWorkload) -> None:
     fitted = content.pop("thresholds")
     if fitted:
         content["thresholds"] = fitted
+    if not workload.given_images:
+        del content["given_images"], content["given_objects"]
     content["ledgers"] = [
         {"score_threshold": score, "iou_threshold": iou, **ledger}
         for (score, iou), ledger in ledgers.items()

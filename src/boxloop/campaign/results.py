@@ -29,7 +29,8 @@ class CampaignResults:
         iou_thresholds: those that were accounted, as params.yaml lists them.
         seconds_per_box: T, the seconds to draw one box from scratch.
         cost_model: prices the edits of all batches after the first.
-        given: (images, objects) that came with labels; they cost nothing, and count nowhere else.
+        given: (images, objects) that the dataset came with labels of; they cost nothing, and count
+            nowhere else.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -38,6 +39,15 @@ class CampaignResults:
     seconds_per_box: float
     cost_model: CostModel = PAPER
     given: tuple[int, int] | None = None
+
+    @property
+    def imported(self) -> tuple[int, int] | None:
+        """(images, objects) of the batches whose labels were imported and trusted, if any were.
+
+        They count as :attr:`given` ones do.
+        """
+        images = sum(w.given_images for w in self.workloads)
+        return (images, sum(w.given_objects for w in self.workloads)) if images else None
 
     @property
     def complete(self) -> bool:
@@ -135,7 +145,7 @@ def read_results(
 
 def _given(paths: CampaignPaths, params: Params) -> tuple[int, int] | None:
     path = paths.labeled(EMPTY)
-    if params.dataset.labels == "ignored" or not path.exists():
+    if params.dataset.labels != "trusted" or not path.exists():
         return None
     boxes = read_labeled(path).boxes
     return len(boxes), sum(map(len, boxes.values()))

@@ -130,6 +130,8 @@ class CorrectionsFile(_Record):
     # Not in files of 0.1.0.
     digests: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    # Only where labels were imported and trusted.
+    given: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
 
 
 class LabeledFile(_Record):
@@ -164,6 +166,9 @@ class WorkloadFile(_Record):
     reviewer: Text | None = None
     revision: Annotated[int, Field(ge=1, le=10**9)] = 1
     thresholds: tuple[FittedThreshold, ...] = ()
+    # Only where labels were imported and trusted.
+    given_images: Count = 0
+    given_objects: Count = 0
 
 
 class EvidenceFile(_Record):

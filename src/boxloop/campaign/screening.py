@@ -288,5 +288,6 @@ def _apply(
         return {names.get(image_id, image_id): value for image_id, value in table.items()}
 
     fields = {k: by_today(getattr(found, k)) for k in ("boxes", "seconds", "submitted", "digests")}
+    fields["given"] = tuple(names.get(i, i) for i in found.given)  # type: ignore[assignment]
     offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]
     return replace(found, proposals=offered, **fields)  # type: ignore[arg-type]

@@ -233,8 +233,9 @@ class _Reader:
             if not workload.has(iou):
                 self._note(f"{name} was not accounted at IoU {iou:g}: 'dvc repro' does that")
                 return False
-        counted = (workload.batch, workload.images)
-        if counted == (batch.id, len(batch.image_ids)) and objects in (None, workload.objects):
+        counted = (workload.batch, workload.images + workload.given_images)
+        total_objects = workload.objects + workload.given_objects
+        if counted == (batch.id, len(batch.image_ids)) and objects in (None, total_objects):
             return True
         self._note(f"{name} is of other corrections than are there now: 'dvc repro' counts again")
         return False

@@ -12,8 +12,9 @@ Conventions, everywhere in boxloop:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,10 +255,12 @@ class Corrections:
         digests: of the files that a person saw (SHA-256 of the bytes, in hex) by image id, where
             known.
         classes: names that a person could choose from; none where not known.
+        given: images whose boxes are labels that were imported and trusted: nobody reviewed them
+            here, and they count apart.
 
     Raises:
-        ValueError: final boxes and proposals are of different images; seconds, times or digests are
-            of other images; or the revision is below 1.
+        ValueError: final boxes and proposals are of different images; seconds, times, digests or
+            ``given`` are of other images; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -272,6 +275,7 @@ class Corrections:
     revision: int = 1
     digests: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -279,7 +283,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests"):
+        for name in ("seconds", "submitted", "digests", "given"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -300,6 +304,21 @@ class Corrections:
     def shown(self) -> dict[str, Boxes]:
         """Return the proposals that were shown: those at or above the threshold."""
         return {k: b.above(self.score_threshold) for k, b in self.proposals.boxes.items()}
+
+    def reviewed(self) -> Corrections:
+        """Return the part that was reviewed here: without the images whose labels were given."""
+        return self.part([k for k in self.boxes if k not in self.given]) if self.given else self
+
+    def part(self, image_ids: Iterable[str]) -> Corrections:
+        """Return the corrections of some images alone, in the order of ``image_ids``."""
+        ids = list(image_ids)
+        tables: dict[str, Any] = {
+            name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
+            for name in ("boxes", "seconds", "submitted", "digests")
+        }
+        offered = replace(self.proposals, boxes={i: self.proposals.boxes[i] for i in ids})
+        given = tuple(i for i in ids if i in self.given)
+        return replace(self, proposals=offered, given=given, **tables)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
             f"{images} images came with labels ({objects} objects): the first detector learned"
             " from them, and they are not counted here."
         )
+    if campaign.imported is not None:
+        images, objects = campaign.imported
+        lines.append(
+            f"The labels of {images} more images ({objects} objects) were imported and trusted:"
+            " they cost nothing, and are not counted here."
+        )
     for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
         first, totals = campaign.workloads[0], campaign.as_corrected(iou)
         lines.append(
