@@ -19,6 +19,7 @@ from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import read_text, write_text
 from boxloop.params import (
+    DatasetParams,
     Params,
     apply_override,
     chain,
@@ -84,6 +85,8 @@ def create(
     text = _edit(recipe, batches, overrides)
     made = check(Params, read_yaml(text), str(recipe))
     notes += check_places(folder, made.dataset, overrides)
+    if made.review.asks_people and made.dataset.labels == "ignored":
+        notes += _ignored_labels(made.dataset)
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -99,6 +102,16 @@ def create(
             folder.mkdir(exist_ok=True)
         raise
     return notes
+
+
+def _ignored_labels(dataset: DatasetParams) -> list[str]:
+    """Say what becomes of labels, where the format has any; 'dvc repro' counts them."""
+    if dataset.format in ("demo", "folder"):
+        return []
+    return [
+        f"labels that {dataset.path} has are ignored, as people label: --set dataset.labels=trusted"
+        " has the first detector learn from them, and proposed has people check them first"
+    ]
 
 
 def _pipeline() -> Path:
@@ -139,7 +152,9 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         # The demo's source is the code that draws it, wherever boxloop is installed.
         dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "demo_scenes.py")
     given = {override.partition("=")[0] for override in overrides}
-    if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
+    labels = dataset.get("labels") if isinstance(dataset, dict) else None
+    by_people = format_ == "folder" or labels in ("trusted", "proposed")
+    if by_people and isinstance(review, dict) and not given & _ANNOTATOR:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
     defaults = Params().model_dump(mode="json")

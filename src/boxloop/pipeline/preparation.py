@@ -45,6 +45,13 @@ def dataset(campaign: Campaign) -> Dataset:
     artifacts.write_truth(truth, found.truth)
     artifacts.write(faults, "faults", payload)
     campaign.say(datasets.faults_summary(found))
+    p = campaign.params
+    labels = datasets.labels_summary(found) if p.review.asks_people else None
+    if labels is not None and p.dataset.labels == "ignored":
+        campaign.say(
+            f"{labels}, which are ignored: 'dataset.labels: trusted' in params.yaml has the first"
+            " detector learn from them, 'proposed' has people check them first"
+        )
     for place in watching.watch(campaign.paths.root, campaign.params.dataset):
         campaign.say(f"dvc.yaml: DVC watches {place} from now on, which the dataset is read from")
     return found
