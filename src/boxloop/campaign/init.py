@@ -81,6 +81,7 @@ def create(
             )
         notes.append(f"{data}: {found.what}; 'boxloop check {data}' tells what is in it")
         overrides = [*as_overrides(section), *overrides]
+    overrides = _by_people(overrides)
     check_overridden(_read(recipe), overrides, str(recipe))
     text = _edit(recipe, batches, overrides)
     made = check(Params, read_yaml(text), str(recipe))
@@ -102,6 +103,17 @@ def create(
             folder.mkdir(exist_ok=True)
         raise
     return notes
+
+
+def _by_people(overrides: Sequence[str]) -> list[str]:
+    """Have people review where labels that exist are to be used, which means something only then.
+
+    An annotator that is named stays.
+    """
+    wanted = {key.strip(): value.strip() for key, _, value in (o.partition("=") for o in overrides)}
+    if wanted.get("dataset.labels", "ignored") == "ignored" or wanted.keys() & _ANNOTATOR:
+        return list(overrides)
+    return [*overrides, "review.annotator=fiftyone"]
 
 
 def _ignored_labels(dataset: DatasetParams) -> list[str]:
@@ -152,9 +164,7 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         # The demo's source is the code that draws it, wherever boxloop is installed.
         dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "demo_scenes.py")
     given = {override.partition("=")[0] for override in overrides}
-    labels = dataset.get("labels") if isinstance(dataset, dict) else None
-    by_people = format_ == "folder" or labels in ("trusted", "proposed")
-    if by_people and isinstance(review, dict) and not given & _ANNOTATOR:
+    if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
     defaults = Params().model_dump(mode="json")

@@ -59,6 +59,7 @@ class Turn:
         objects: its final boxes; None where it is not reviewed.
         workload: its edits; None where they are not accounted.
         fitted: the threshold that its proposals are shown from, where it was fitted.
+        detector: what made its proposals, where there are any.
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
     """
@@ -71,6 +72,7 @@ class Turn:
     fitted: FittedThreshold | None = None
     damaged: bool = False
     submitted: int = 0
+    detector: str = ""
 
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
@@ -190,8 +192,9 @@ class _Reader:
         files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
         submitted = sum(image_id in self._journal for image_id in batch.image_ids)
         damaged = bool(files & self.damaged)
-        fitted = self._fitted(key, offered)
-        return Turn(key, step, len(batch.image_ids), objects, workload, fitted, damaged, submitted)
+        images, fitted = len(batch.image_ids), self._fitted(key, offered)
+        detector = "" if offered is None else str(offered.get("detector", ""))
+        return Turn(key, step, images, objects, workload, fitted, damaged, submitted, detector)
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
         """Return the threshold that was fitted for people, or for the simulated annotator."""
@@ -304,7 +307,7 @@ def _shown(turns: list[Turn], params: Params) -> str:
     for turn in turns:
         if turn.fitted is None or turn.fitted.found == NO_PROPOSALS:
             continue
-        line = f"  {turn.key}: {in_words(turn.fitted)}"
+        line = f"  {turn.key}: {in_words(turn.fitted, turn.detector)}"
         iou = params.review.iou_threshold
         if turn.workload is not None and turn.workload.has(iou):
             model = find_cost_model(params.account.cost_model)
@@ -323,7 +326,9 @@ def _saved(turns: list[Turn], params: Params) -> str:
     if not workloads:
         return ""
     if len(workloads) == 1:
-        return "Nothing is saved yet: the first batch is labeled from scratch."
+        scratch = workloads[0].detector == EMPTY
+        how = "is labeled from scratch" if scratch else "counts as if it were drawn from scratch"
+        return f"Nothing is saved yet: the first batch {how}."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
     model = find_cost_model(params.account.cost_model)
     for iou in params.account.iou_thresholds:

@@ -167,18 +167,26 @@ def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     return min(found.score, most)
 
 
-def in_words(fitted: FittedThreshold) -> str:
-    """Say in half a sentence from where on proposals are shown, and why."""
+def in_words(fitted: FittedThreshold, detector: str = "") -> str:
+    """Say in half a sentence from where on proposals are shown, and why.
+
+    Args:
+        fitted: the threshold.
+        detector: what made the proposals; labels that exist are shown beside it.
+    """
+    beside = "beside the labels that images have, " if LABELS in existing.makers(detector) else ""
     if fitted.found == NO_PROPOSALS:
         return "nothing is proposed yet"
     if fitted.found == LABELS_ALONE:
         return "the labels that its images have are shown"
     if fitted.found == FITTED_TO_NOTHING:
-        return f"shown from a score of {fitted.score:g}, because nothing is known of it yet"
+        return f"{beside}shown from a score of {fitted.score:g}, because nothing is known of it yet"
     if fitted.score >= NOTHING:
-        return f"nothing is shown: judged by {fitted.found}, it would cost more than it saves"
+        return (
+            f"{beside}nothing is shown: judged by {fitted.found}, it would cost more than it saves"
+        )
     saving = percent(fitted.expected_saving or 0.0)
     return (
-        f"shown from a score of {fitted.score:g}, which would have saved {saving} of the time on"
-        f" {fitted.found}"
+        f"{beside}shown from a score of {fitted.score:g}, which would have saved {saving} of the"
+        f" time on {fitted.found}"
     )
