@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +51,9 @@ class ImportedLabels:
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
         count = sum(map(len, self.boxes.values()))
-        lines = [f"{len(self.boxes)} images with {count} boxes are {self.use} from now on"]
+        lines = [f"Labels that are {self.use} from now on: {count} boxes on {_images(self.boxes)}"]
         lines += [
-            f"  {images} of {key}" if key else f"  {images} that are in no batch yet"
+            f"  of {key}: {images}" if key else f"  in no batch yet: {images}"
             for key, images in self.images_of.items()
         ]
         if self.without:
@@ -62,23 +62,28 @@ class ImportedLabels:
                 " images may show such objects all the same"
             )
         if self.done:
-            lines.append(f"Left alone, because they are labeled already: {self.done} images")
+            lines.append(f"Left alone, images that are labeled already: {self.done}")
         if self.replaced:
             lines.append(
-                f"In place of labels that were to be checked: {self.replaced} images (the old ones"
-                " stay in their file)"
+                f"Images that had other labels to be checked, which these replace: {self.replaced}"
+                " (the old ones stay in their file)"
             )
         lines += _what_was_left(self.found)
-        lines.append(f"Kept in {self.path}, which git should keep too")
+        named = "" if self.use == TRUSTED else ", as params.yaml names it"
+        lines.append(f"Kept in {self.path}, which git should keep too{named}")
         lines.append("Next: dvc repro")
         return "\n".join(lines)
+
+
+def _images(items: Sized) -> str:
+    return "1 image" if len(items) == 1 else f"{len(items)} images"
 
 
 def _what_was_left(found: LabelFile) -> list[str]:
     """Say what of a file was not taken, and why."""
     lines = []
     if found.bare:
-        lines.append(f"Not taken, because the file has no box for them: {len(found.bare)} images")
+        lines.append(f"Not taken, images without a box: {len(found.bare)}")
     if found.unknown:
         names = ", ".join(sorted(found.unknown)[:_EXAMPLES])
         more = ", ..." if len(found.unknown) > _EXAMPLES else ""
@@ -172,7 +177,7 @@ def import_labels(
 
 def _why_nothing(found: LabelFile) -> str:
     if found.boxes:
-        return f"all {len(found.boxes)} images that it has boxes for are labeled already"
+        return f"all that it has boxes of is labeled already ({_images(found.boxes)})"
     rest = "; ".join(_what_was_left(found))
     return f"it has no usable box of the campaign's images{f' ({rest})' if rest else ''}"
 
