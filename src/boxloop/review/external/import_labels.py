@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,12 @@ class ImportedLabels:
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
         count = sum(map(len, self.boxes.values()))
-        lines = [f"Labels that are {self.use} from now on: {count} boxes on {_images(self.boxes)}"]
+        lines = [
+            f"Labels that are {self.use} from now on: {count} boxes on {_images(len(self.boxes))}"
+        ]
         lines += [
-            f"  of {key}: {images}" if key else f"  in no batch yet: {images}"
-            for key, images in self.images_of.items()
+            f"  {f'of {key}' if key else 'in no batch yet'}: {_images(number)}"
+            for key, number in self.images_of.items()
         ]
         if self.without:
             lines.append(
@@ -75,8 +77,8 @@ class ImportedLabels:
         return "\n".join(lines)
 
 
-def _images(items: Sized) -> str:
-    return "1 image" if len(items) == 1 else f"{len(items)} images"
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _what_was_left(found: LabelFile) -> list[str]:
@@ -177,7 +179,7 @@ def import_labels(
 
 def _why_nothing(found: LabelFile) -> str:
     if found.boxes:
-        return f"all that it has boxes of is labeled already ({_images(found.boxes)})"
+        return f"all that it has boxes of is labeled already ({_images(len(found.boxes))})"
     rest = "; ".join(_what_was_left(found))
     return f"it has no usable box of the campaign's images{f' ({rest})' if rest else ''}"
 
