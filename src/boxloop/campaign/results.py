@@ -77,7 +77,8 @@ class CampaignResults:
     @property
     def began_with_proposals(self) -> bool:
         """Whether the first batch was not drawn from scratch, but corrected."""
-        return bool(self.workloads) and self.workloads[0].detector != EMPTY
+        first = self.workloads[0] if self.workloads else None
+        return first is not None and first.images > 0 and first.detector != EMPTY
 
     def as_corrected(self, iou_threshold: float) -> Totals:
         """Return the totals with the first batch's edits in place of its objects.
