@@ -31,7 +31,7 @@ def as_proposals(boxes: Boxes) -> Boxes:
 
 def is_existing(proposals: Boxes) -> bool:
     """Return whether an image's proposals are labels that it had before."""
-    return any(name.startswith(PREFIX) for name in proposals.ids.tolist())
+    return any(name.startswith(PREFIX) for name in proposals.ids[:1].tolist())
 
 
 def below_labels(proposals: Boxes) -> Boxes:

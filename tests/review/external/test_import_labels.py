@@ -19,6 +19,7 @@ from boxloop.errors import ReviewPending
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
+from boxloop.review.fiftyone.assignment import submitted_item
 from builders_campaign import build_campaign, small_params
 from builders_program import run_program
 
@@ -219,3 +220,32 @@ def test_a_simulated_campaign_takes_none(root, program):
     code, said = program("import-labels", save(root, {1: "img02"}), "--as", "trusted")
     assert code != 0
     assert "review.annotator is 'simulated'" in said
+
+
+def test_labels_go_before_another_model_s_boxes(root, program):
+    program("import-labels", save(root, {1: "img04"}), "--as", "proposed")
+    rows = [
+        {"image_id": f"{name}.png", "label": "dog", "bbox": [20, 20, 9, 9], "score": 1.0}
+        for name in ("img04", "img05")
+    ]
+    (root / "found.json").write_text(json.dumps(rows))
+    code, said = program("import-proposals", "b02", "found.json")
+    assert code == 0, said
+    pipeline.batch(campaign())
+    found = pipeline.propose(campaign(), "b02")
+    assert found.detector == "labels, file"
+    assert {i: b.labels.tolist() for i, b in found.boxes.items()} == {
+        "img04": ["cat"],
+        "img05": ["dog"],
+    }
+    batch = artifacts.read_batch(root / "data/batches/b02.json")
+    assert found.checkpoint.endswith(f", {batch.given}")
+
+
+def test_trusted_labels_can_be_opened_again_as_what_they_are(root, program):
+    program("import-labels", save(root, {1: "img02"}), "--as", "trusted")
+    [given] = submissions.read(root / "reviews")
+    images = artifacts.read_images(root / "data/images.json").by_id()
+    item = submitted_item(images["img02"], given)
+    assert item.start.xyxy.tolist() == item.drawn.xyxy.tolist() == [[2, 2, 12, 12]]
+    assert item.start.ids.tolist() == item.drawn.ids.tolist()
