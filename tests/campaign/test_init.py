@@ -220,3 +220,20 @@ def test_data_that_cannot_be_read_makes_nothing(tmp_path):
     folder = create(tmp_path / "c", pictures, "dataset.classes=[a]", data=tmp_path / "set")
     params = load_params(folder / "params.yaml")
     assert (params.dataset.format, params.review.annotator) == ("folder", "fiftyone")
+
+
+def test_labels_are_for_people_and_said_to_be_ignored_where_they_are(tmp_path):
+    root = coco(tmp_path / "set")
+    folder = create(tmp_path / "proposed", "dataset.labels=proposed", data=root)
+    params = load_params(folder / "params.yaml")
+    assert (params.dataset.labels, params.review.annotator) == ("proposed", "fiftyone")
+    with pytest.raises(ParamsError, match="nothing would be left to label"):
+        create(tmp_path / "x", "dataset.labels=trusted", "review.annotator=simulated", data=root)
+    notes = init.create(
+        tmp_path / "ignored",
+        params=None,
+        batches=None,
+        overrides=["review.annotator=fiftyone"],
+        data=root,
+    )
+    assert notes[-1].startswith(f"labels that {root} has are ignored, as people label: --set")

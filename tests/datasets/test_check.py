@@ -91,3 +91,15 @@ def test_the_command(tmp_path, monkeypatch, capsys, labelme):
         assert not stop.value.code
         assert "1 image, 1 box" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_a_set_that_is_labeled_in_part_is_told_what_to_do_with_it(tmp_path):
+    for name in "abc":
+        image(tmp_path / f"{name}.png")
+    text(tmp_path / "classes.txt", "cat\n")
+    text(tmp_path / "a.txt", "0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.4 0.4\n")
+    said = check_path(tmp_path, ())
+    assert "1 of 3 images have labels (2 boxes): where people label the rest, --set" in said
+    text(tmp_path / "b.txt", "0 0.5 0.5 0.2 0.2\n")
+    text(tmp_path / "c.txt", "0 0.5 0.5 0.2 0.2\n")
+    assert "have labels" not in check_path(tmp_path, ())

@@ -17,6 +17,7 @@ from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
 from boxloop.campaign.schemas import (
+    BatchFile,
     CorrectionsFile,
     EvidenceFile,
     FaultsFile,
@@ -118,13 +119,16 @@ def read_order(path: Path) -> Ordering:
 
 def write_batch(path: Path, batch: Batch) -> None:
     """Write one file of ``batches/``."""
-    write(path, "batch", {k: v for k, v in vars(batch).items() if v is not None})
+    content = vars(batch) | {"labels": boxes_out(batch.labels)}
+    write(path, "batch", {k: v for k, v in content.items() if v is not None and len(v)})
 
 
 def read_batch(path: Path) -> Batch:
     """Read one file of ``batches/``, which is named after the batch."""
-    batch = parse(path, "batch", Batch)
+    file = parse(path, "batch", BatchFile)
+    labels = {} if file.labels is None else boxes_in(path, file.labels)
     with name_file(path):
+        batch = Batch(file.id, file.image_ids, file.given, labels)
         require_ids((batch.id, *batch.image_ids))
         if not NAME.fullmatch(batch.id):
             raise ValueError(f"'{printable(batch.id)}' cannot name a batch")
@@ -186,7 +190,7 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes"):
+    for name in ("digests", "classes", "given"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)
@@ -214,6 +218,8 @@ def write_workload(path: Path, workload: BatchWorkload) -> None:
     fitted = content.pop("thresholds")
     if fitted:
         content["thresholds"] = fitted
+    if not workload.given_images:
+        del content["given_images"], content["given_objects"]
     content["ledgers"] = [
         {"score_threshold": score, "iou_threshold": iou, **ledger}
         for (score, iou), ledger in ledgers.items()

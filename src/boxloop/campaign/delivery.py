@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.existing import of_turns, without_labels
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import Corrections, LabeledSet
 from boxloop.errors import ArtifactError, UserError
-from boxloop.params import EMPTY, FILE, ZERO_SHOT, Params
+from boxloop.params import Params
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,9 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             evidence.append(sweep(held.batch, held.boxes, final, ious, held.score_floor))
         corrections = artifacts.read_corrections(paths.corrections(key))
         offered = corrections.proposals
-        other = offered.detector in (EMPTY, FILE) or offered.detector.startswith(ZERO_SHOT)
-        if not other:  # of a detector of the turns
-            last = corrections
-            final = dict(corrections.boxes)
-            evidence.append(
-                sweep(key, offered.boxes, final, params.judged_ious, offered.score_floor)
-            )
+        judged = without_labels(corrections)
+        if judged and of_turns(offered.detector):
+            last = submissions.part(corrections, judged)
+            proposed, final = last.proposals.boxes, dict(last.boxes)
+            evidence.append(sweep(key, proposed, final, params.judged_ious, offered.score_floor))
     return Labels(results, labeled, tuple(evidence), last, trained_on)

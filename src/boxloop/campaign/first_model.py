@@ -8,9 +8,10 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.digests import digest
+from boxloop.core.existing import asked_model
 from boxloop.core.types import Corrections, FittedThreshold, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError
-from boxloop.params import ZERO_SHOT, FirstParams, Params
+from boxloop.params import FirstParams, Params
 
 _HALF = 16
 """Digits of an origin that tell the parameters; the others tell the classes."""
@@ -51,7 +52,7 @@ def with_threshold(model: FirstParams, ious: Sequence[float], proposals: Proposa
 
     Nothing is known of its scores before anybody has corrected it, and it proposes only once.
     """
-    score, why = model.shown_from(proposals.detector)
+    score, why = model.shown_from(asked_model(proposals.detector) or proposals.detector)
     score = max(score, proposals.score_floor)
     rows = tuple(FittedThreshold(iou, score, None, why) for iou in dict.fromkeys(ious))
     return replace(proposals, thresholds=rows)
@@ -60,7 +61,7 @@ def with_threshold(model: FirstParams, ious: Sequence[float], proposals: Proposa
 def is_models(path: Path) -> bool:
     """Return whether a file holds proposals of such a model; a damaged one does not."""
     try:
-        return artifacts.read_proposals(path).detector.startswith(ZERO_SHOT)
+        return asked_model(artifacts.read_proposals(path).detector) is not None
     except ArtifactError:
         return False
 
@@ -81,7 +82,9 @@ def require_unseen(wanted: str | None, turn: str, submitted: Sequence[Correction
         offered = item.proposals
         if item.batch != turn:
             continue
-        shown = offered.checkpoint[:_HALF] if offered.detector.startswith(ZERO_SHOT) else None
+        # Where labels were shown beside, their digest comes first.
+        made_by = offered.checkpoint.split(", ")[-1]
+        shown = made_by[:_HALF] if asked_model(offered.detector) is not None else None
         if shown == asked:
             continue
         way_out = (

@@ -19,6 +19,7 @@ from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import read_text, write_text
 from boxloop.params import (
+    DatasetParams,
     Params,
     apply_override,
     chain,
@@ -80,10 +81,13 @@ def create(
             )
         notes.append(f"{data}: {found.what}; 'boxloop check {data}' tells what is in it")
         overrides = [*as_overrides(section), *overrides]
+    overrides = _by_people(overrides)
     check_overridden(_read(recipe), overrides, str(recipe))
     text = _edit(recipe, batches, overrides)
     made = check(Params, read_yaml(text), str(recipe))
     notes += check_places(folder, made.dataset, overrides)
+    if made.review.asks_people and made.dataset.labels == "ignored":
+        notes += _ignored_labels(made.dataset)
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -99,6 +103,27 @@ def create(
             folder.mkdir(exist_ok=True)
         raise
     return notes
+
+
+def _by_people(overrides: Sequence[str]) -> list[str]:
+    """Have people review where labels that exist are to be used, which means something only then.
+
+    An annotator that is named stays.
+    """
+    wanted = {key.strip(): value.strip() for key, _, value in (o.partition("=") for o in overrides)}
+    if wanted.get("dataset.labels", "ignored") == "ignored" or wanted.keys() & _ANNOTATOR:
+        return list(overrides)
+    return [*overrides, "review.annotator=fiftyone"]
+
+
+def _ignored_labels(dataset: DatasetParams) -> list[str]:
+    """Say what becomes of labels, where the format has any; 'dvc repro' counts them."""
+    if dataset.format in ("demo", "folder"):
+        return []
+    return [
+        f"labels that {dataset.path} has are ignored, as people label: --set dataset.labels=trusted"
+        " has the first detector learn from them, and proposed has people check them first"
+    ]
 
 
 def _pipeline() -> Path:

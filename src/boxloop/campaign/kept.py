@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, existing
 from boxloop.campaign.digests import digest
 from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
@@ -65,8 +65,8 @@ def has_proposed(
 ) -> bool:
     """Return whether the proposals for a batch are those of a detector, from this score floor on.
 
-    Where a batch was given proposals, whether they are those; else where a foundation model makes
-    them, whether they are of this ``origin``.
+    Where a batch was given proposals, or images of it have labels, whether they are those; else
+    where a foundation model makes them, whether they are of this ``origin``.
 
     ``propose.batch_size`` and ``propose.device`` do not count: they say how the same is computed.
     """
@@ -75,7 +75,7 @@ def has_proposed(
         return (
             (made.batch, tuple(made.boxes)) == (batch.id, tuple(batch.image_ids))
             and made.score_floor == score_floor
-            and made.checkpoint == (batch.given or origin or file_digest(detector))
+            and made.checkpoint == existing.made_of(batch, detector, origin)
         )
     except ArtifactError:
         return False

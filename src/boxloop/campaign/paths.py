@@ -85,6 +85,10 @@ class CampaignPaths:
         root = self.root if workspace == self.root.resolve() else workspace
         return root / "proposals" / f"{key}.json"
 
+    def imported_labels(self, name: str) -> Path:
+        """Return a file of labels that are shown as proposals; it lies beside :meth:`given`'s."""
+        return self.given(f"labels-{name}")
+
     @property
     def journals(self) -> tuple[Path, ...]:
         """The folders that people's submissions are read from.

@@ -30,7 +30,8 @@ class CampaignResults:
         iou_thresholds: those that were accounted, as params.yaml lists them.
         seconds_per_box: T, the seconds to draw one box from scratch.
         cost_model: prices the edits of all batches after the first.
-        given: (images, objects) that came with labels; they cost nothing, and count nowhere else.
+        given: (images, objects) that the dataset came with labels of; they cost nothing, and count
+            nowhere else.
         coming: images of each batch that is not done, up to the first one without a list of them.
     """
 
@@ -41,6 +42,15 @@ class CampaignResults:
     cost_model: CostModel = PAPER
     given: tuple[int, int] | None = None
     coming: tuple[int, ...] = ()
+
+    @property
+    def imported(self) -> tuple[int, int] | None:
+        """(images, objects) of the batches whose labels were imported and trusted, if any were.
+
+        They count as :attr:`given` ones do.
+        """
+        images = sum(w.given_images for w in self.workloads)
+        return (images, sum(w.given_objects for w in self.workloads)) if images else None
 
     @property
     def complete(self) -> bool:
@@ -70,7 +80,8 @@ class CampaignResults:
     @property
     def began_with_proposals(self) -> bool:
         """Whether the first batch was not drawn from scratch, but corrected."""
-        return bool(self.workloads) and self.workloads[0].detector != EMPTY
+        first = self.workloads[0] if self.workloads else None
+        return first is not None and first.images > 0 and first.detector != EMPTY
 
     def as_corrected(self, iou_threshold: float) -> Totals:
         """Return the totals with the first batch's edits in place of its objects.
@@ -146,7 +157,7 @@ def _coming(paths: CampaignPaths, keys: Iterable[str]) -> Iterator[int]:
 
 def _given(paths: CampaignPaths, params: Params) -> tuple[int, int] | None:
     path = paths.labeled(EMPTY)
-    if params.dataset.labels == "ignored" or not path.exists():
+    if params.dataset.labels != "trusted" or not path.exists():
         return None
     boxes = read_labeled(path).boxes
     return len(boxes), sum(map(len, boxes.values()))

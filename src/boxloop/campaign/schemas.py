@@ -59,6 +59,16 @@ class TruthFile(_Record):
     boxes: BoxTable | None
 
 
+class BatchFile(_Record):
+    """One file of ``batches/``."""
+
+    id: str
+    image_ids: tuple[str, ...]
+    given: str | None = None
+    # Only where images have labels that are shown as proposals.
+    labels: BoxTable | None = None
+
+
 class ProposalsFile(_Record):
     """One file of ``proposals/``; also a part of corrections."""
 
@@ -120,6 +130,8 @@ class CorrectionsFile(_Record):
     # Not in files of 0.1.0.
     digests: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    # Only where labels were imported and trusted.
+    given: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
 
 
 class LabeledFile(_Record):
@@ -154,6 +166,9 @@ class WorkloadFile(_Record):
     reviewer: Text | None = None
     revision: Annotated[int, Field(ge=1, le=10**9)] = 1
     thresholds: tuple[FittedThreshold, ...] = ()
+    # Only where labels were imported and trusted.
+    given_images: Count = 0
+    given_objects: Count = 0
 
 
 class EvidenceFile(_Record):

@@ -16,6 +16,7 @@ from pathlib import Path
 from boxloop import __version__
 from boxloop.campaign import submissions
 from boxloop.core.types import Corrections, ImageSet, Proposals
+from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
 
@@ -216,7 +217,9 @@ class _Judging:
 
     def _say(self, claim: Claim, kind: str, what: str, image_id: str, name: str = "") -> None:
         if self._batch is None or image_id in self._batch.boxes:
-            batch = claim.batch if self._batch is None else self._batch.batch
+            # Labels that were given are of no batch of their own.
+            known = "BATCH" if claim.batch == GIVEN else claim.batch
+            batch = known if self._batch is None else self._batch.batch
             self._said.setdefault((kind, claim.file, what, batch), []).append(name or image_id)
 
 
@@ -288,5 +291,6 @@ def _apply(
         return {names.get(image_id, image_id): value for image_id, value in table.items()}
 
     fields = {k: by_today(getattr(found, k)) for k in ("boxes", "seconds", "submitted", "digests")}
+    fields["given"] = tuple(names.get(i, i) for i in found.given)  # type: ignore[assignment]
     offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]
     return replace(found, proposals=offered, **fields)  # type: ignore[arg-type]

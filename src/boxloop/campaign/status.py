@@ -16,12 +16,13 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.campaign.thresholds import in_words
+from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED, Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload, find_cost_model, total
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FITTED, ZERO_SHOT, Params
+from boxloop.params import EMPTY, FITTED, Params
 from boxloop.terminal import percent
 
 _T = TypeVar("_T")
@@ -61,6 +62,7 @@ class Turn:
         objects: its final boxes; None where it is not reviewed.
         workload: its edits; None where they are not accounted.
         fitted: the threshold that its proposals are shown from, where it was fitted.
+        detector: what made its proposals, where there are any.
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
     """
@@ -73,6 +75,7 @@ class Turn:
     fitted: FittedThreshold | None = None
     damaged: bool = False
     submitted: int = 0
+    detector: str = ""
 
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
@@ -192,15 +195,16 @@ class _Reader:
         files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
         submitted = sum(image_id in self._journal for image_id in batch.image_ids)
         damaged = bool(files & self.damaged)
-        fitted = self._fitted(key, offered)
-        return Turn(key, step, len(batch.image_ids), objects, workload, fitted, damaged, submitted)
+        images, fitted = len(batch.image_ids), self._fitted(key, offered)
+        detector = "" if offered is None else str(offered.get("detector", ""))
+        return Turn(key, step, images, objects, workload, fitted, damaged, submitted, detector)
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
         """Return the threshold that was fitted for people, or for the simulated annotator."""
         review = self._params.review
         if offered is None:
             return None
-        asked = str(offered.get("detector")).startswith(ZERO_SHOT)
+        asked = asked_model(str(offered.get("detector"))) is not None
         if review.score_threshold != FITTED and not asked:
             return None
         try:
@@ -238,8 +242,9 @@ class _Reader:
             if not workload.has(iou):
                 self._note(f"{name} was not accounted at IoU {iou:g}: 'dvc repro' does that")
                 return False
-        counted = (workload.batch, workload.images)
-        if counted == (batch.id, len(batch.image_ids)) and objects in (None, workload.objects):
+        counted = (workload.batch, workload.images + workload.given_images)
+        total_objects = workload.objects + workload.given_objects
+        if counted == (batch.id, len(batch.image_ids)) and objects in (None, total_objects):
             return True
         self._note(f"{name} is of other corrections than are there now: 'dvc repro' counts again")
         return False
@@ -308,7 +313,7 @@ def _shown(turns: list[Turn], params: Params) -> str:
     for turn in turns:
         if turn.fitted is None or turn.fitted.found == NO_PROPOSALS:
             continue
-        line = f"  {turn.key}: {in_words(turn.fitted)}"
+        line = f"  {turn.key}: {in_words(turn.fitted, turn.detector)}"
         iou = params.review.iou_threshold
         if turn.workload is not None and turn.workload.has(iou):
             model = find_cost_model(params.account.cost_model)
@@ -327,9 +332,9 @@ def _saved(turns: list[Turn], params: Params) -> str:
     if not workloads:
         return ""
     if len(workloads) == 1:
-        begun = workloads[0].detector != EMPTY
-        first = "counts as drawn" if begun else "is labeled"
-        return f"Nothing is saved yet: the first batch {first} from scratch."
+        scratch = workloads[0].detector == EMPTY
+        how = "is labeled from scratch" if scratch else "counts as if it were drawn from scratch"
+        return f"Nothing is saved yet: the first batch {how}."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
     model = find_cost_model(params.account.cost_model)
     for iou in params.account.iou_thresholds:

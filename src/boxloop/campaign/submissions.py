@@ -179,16 +179,7 @@ def missing(submissions: Iterable[Corrections], image_ids: Iterable[str]) -> lis
 
 def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
     """Return the corrections of some images alone, in the order of ``image_ids``."""
-    ids = list(image_ids)
-    proposals = corrections.proposals
-    return replace(
-        corrections,
-        proposals=replace(proposals, boxes={i: proposals.boxes[i] for i in ids}),
-        boxes={i: corrections.boxes[i] for i in ids},
-        seconds={i: corrections.seconds[i] for i in ids if i in corrections.seconds},
-        submitted={i: corrections.submitted[i] for i in ids if i in corrections.submitted},
-        digests={i: corrections.digests[i] for i in ids if i in corrections.digests},
-    )
+    return corrections.part(image_ids)
 
 
 def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Corrections:
@@ -197,7 +188,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     The images may have been submitted in several parts, in other batches (the ordering was
     another then), with proposals of other detectors and at other review thresholds. What was shown
     stays exactly that: the threshold is the lowest of all, and an image that was shown from a
-    higher one on comes without the proposals between the two.
+    higher one on comes without the proposals between the two. Labels that were given have no part
+    in what is said of all images, where others are there.
 
     Args:
         submissions: of people, oldest first.
@@ -220,7 +212,9 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     waiting = missing(submissions, image_ids)
     if waiting:
         raise ReviewPending(pending_text(proposals.batch, len(image_ids), len(waiting)))
-    sources = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
+    everything = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
+    # Labels that were given say nothing of what was shown elsewhere.
+    sources = [item for item in everything if len(item.given) < len(item.boxes)] or everything
     threshold = min(source.score_threshold for source in sources)
     times = {i: _time_of(chosen[i], i) for i in image_ids}
     finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]
@@ -247,6 +241,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         revision=_revision(submissions, set(image_ids)),
         digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
         classes=_common_classes(sources),
+        given=tuple(i for i in image_ids if i in chosen[i].given),
     )
 
 

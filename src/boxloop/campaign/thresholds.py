@@ -8,8 +8,15 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, first_model
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core import existing
 from boxloop.core.evidence import Evidence, sweep
-from boxloop.core.threshold import FITTED_TO_NOTHING, NO_PROPOSALS, fit_all, no_proposals
+from boxloop.core.threshold import (
+    FITTED_TO_NOTHING,
+    LABELS_ALONE,
+    NO_PROPOSALS,
+    fit_all,
+    no_proposals,
+)
 from boxloop.core.types import (
     NOTHING,
     BoxesByImage,
@@ -19,7 +26,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
-from boxloop.params import EMPTY, FILE, FITTED, ZERO_SHOT, Params, ReviewParams
+from boxloop.params import EMPTY, FILE, FITTED, LABELS, Params, ReviewParams
 from boxloop.terminal import percent
 
 
@@ -47,15 +54,16 @@ def with_thresholds(
         ArtifactError: an image that was held out has no labels.
     """
     asked = params.propose.first
-    if asked is not None and proposals.detector.startswith(ZERO_SHOT):
+    if asked is not None and existing.asked_model(proposals.detector) is not None:
         return first_model.with_threshold(asked, params.judged_ious, proposals)
     if params.review.score_threshold != FITTED:
         return replace(proposals, thresholds=())
     ious, floor = params.judged_ious, proposals.score_floor
-    if proposals.detector == EMPTY:
-        return replace(proposals, thresholds=no_proposals(ious, floor=floor))
+    if _unscored(proposals):
+        found = LABELS_ALONE if existing.has_labels(proposals) else NO_PROPOSALS
+        return replace(proposals, thresholds=no_proposals(ious, floor=floor, found=found))
     # Another program's scores say nothing about a detector's, nor the other way round.
-    imported = proposals.detector == FILE
+    imported = FILE in existing.makers(proposals.detector)
     given = {key for key, turn in params.iterations.items() if turn.proposals is not None}
     known = [
         e
@@ -76,6 +84,11 @@ def with_thresholds(
     return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor))
 
 
+def _unscored(proposals: Proposals) -> bool:
+    """Return whether no proposal has a score to fit a threshold by: labels, or nothing."""
+    return existing.makers(proposals.detector) <= {EMPTY, LABELS}
+
+
 def fit_to_files(
     params: Params, proposals: Proposals, evidence: Path, labeled: Path, training: Path
 ) -> Proposals:
@@ -91,7 +104,7 @@ def fit_to_files(
     Raises:
         ArtifactError: a file is missing or damaged, or does not fit the others.
     """
-    alone = proposals.detector == EMPTY or proposals.detector.startswith(ZERO_SHOT)
+    alone = _unscored(proposals) or existing.asked_model(proposals.detector) is not None
     if params.review.score_threshold != FITTED or alone:
         return with_thresholds(params, proposals, ())
     held_out = artifacts.read_training(training).held_out
@@ -125,20 +138,24 @@ def read_known(params: Params, path: Path) -> tuple[Evidence, ...]:
 def with_batch(
     params: Params, evidence: Sequence[Evidence], corrections: Corrections
 ) -> tuple[Evidence, ...]:
-    """Return the evidence with that of one batch more; the empty detector's proposals are none."""
-    offered = corrections.proposals
-    if offered.detector == EMPTY:
+    """Return the evidence with that of one batch more.
+
+    Neither the empty detector's proposals are any, nor labels that existed.
+    """
+    offered, judged = corrections.proposals, existing.without_labels(corrections)
+    if _unscored(offered) or not judged:
         return tuple(evidence)
-    new = sweep(
-        offered.batch, offered.boxes, corrections.boxes, params.judged_ious, offered.score_floor
-    )
+    proposed = {image_id: offered.boxes[image_id] for image_id in judged}
+    final = {image_id: corrections.boxes[image_id] for image_id in judged}
+    new = sweep(offered.batch, proposed, final, params.judged_ious, offered.score_floor)
     return (*evidence, new)
 
 
 def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     """Return the score from which a batch's proposals are shown.
 
-    A foundation model's scores are no detector's: its proposals carry a threshold of their own.
+    Labels that exist are shown in any case. A foundation model's scores are no detector's: its
+    proposals carry a threshold of their own.
 
     Args:
         review: names it, or has it fitted.
@@ -148,29 +165,41 @@ def shown_from(review: ReviewParams, proposals: Proposals, path: Path) -> float:
     Raises:
         ArtifactError: it is to be fitted, and was not when these proposals were made.
     """
-    if review.score_threshold != FITTED and not proposals.detector.startswith(ZERO_SHOT):
-        return float(review.score_threshold)
+    most = existing.SURE if existing.has_labels(proposals) else NOTHING
+    asked = existing.asked_model(proposals.detector) is not None
+    if review.score_threshold != FITTED and not asked:
+        return min(float(review.score_threshold), most)
     found = proposals.fitted(review.iou_threshold)
     if found is None:
         raise ArtifactError(
             f"{path} has no score threshold fitted at IoU {review.iou_threshold:g}: 'dvc repro'"
             " fits it, or set review.score_threshold to a number"
         )
-    return found.score
+    return min(found.score, most)
 
 
-def in_words(fitted: FittedThreshold) -> str:
-    """Say in half a sentence from where on proposals are shown, and why."""
+def in_words(fitted: FittedThreshold, detector: str = "") -> str:
+    """Say in half a sentence from where on proposals are shown, and why.
+
+    Args:
+        fitted: the threshold.
+        detector: what made the proposals; labels that exist are shown beside it.
+    """
+    beside = "beside the labels that images have, " if LABELS in existing.makers(detector) else ""
     if fitted.found == NO_PROPOSALS:
         return "nothing is proposed yet"
+    if fitted.found == LABELS_ALONE:
+        return "the labels that its images have are shown"
     if fitted.expected_saving is None and fitted.found != FITTED_TO_NOTHING:
-        return f"shown from a score of {fitted.score:g}, {fitted.found}"
+        return f"{beside}shown from a score of {fitted.score:g}, {fitted.found}"
     if fitted.found == FITTED_TO_NOTHING:
-        return f"shown from a score of {fitted.score:g}, because nothing is known of it yet"
+        return f"{beside}shown from a score of {fitted.score:g}, because nothing is known of it yet"
     if fitted.score >= NOTHING:
-        return f"nothing is shown: judged by {fitted.found}, it would cost more than it saves"
+        return (
+            f"{beside}nothing is shown: judged by {fitted.found}, it would cost more than it saves"
+        )
     saving = percent(fitted.expected_saving or 0.0)
     return (
-        f"shown from a score of {fitted.score:g}, which would have saved {saving} of the time on"
-        f" {fitted.found}"
+        f"{beside}shown from a score of {fitted.score:g}, which would have saved {saving} of the"
+        f" time on {fitted.found}"
     )

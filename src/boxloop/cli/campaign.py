@@ -287,3 +287,27 @@ def import_proposals(
     p = campaign_params(params, None)
     taken = take(CampaignPaths(), p, params, batch, file, listing=images, names=names, field=field)
     print(taken.summary())
+
+
+@app.command(rich_help_panel=PEOPLE)
+def import_labels(
+    file: Annotated[
+        Path, typer.Argument(help="A COCO file, a folder of VOC's XML files, or a YOLO folder.")
+    ],
+    use: Annotated[
+        str,
+        typer.Option(
+            "--as", help="trusted: they need no review. proposed: people are shown them to check."
+        ),
+    ],
+    names: Annotated[
+        Path | None, typer.Option(help="data.yaml or classes.txt that YOLO's numbers count in.")
+    ] = None,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Use labels that images have already."""
+    from boxloop.campaign.paths import CampaignPaths
+    from boxloop.review.external.import_labels import import_labels as take
+
+    p = campaign_params(params, None)
+    print(take(CampaignPaths(), p, params, file, use=use, names=names).summary())

@@ -249,7 +249,9 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
         print(f"{found.batch}: {boxes} proposals on {len(found.boxes)} images")
         people = campaign.params.review.asks_people
         for fitted in found.thresholds[: 1 if people else None]:
-            print(f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted)}")
+            print(
+                f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted, found.detector)}"
+            )
 
 
 @stage(

@@ -30,6 +30,9 @@ DECAY = 0.5
 FITTED_TO_NOTHING = "prior"
 """How a threshold was found where there was no evidence."""
 
+LABELS_ALONE = "labels that exist"
+"""How a threshold was found where only such labels are shown, whatever it is."""
+
 NO_PROPOSALS = "nothing to show"
 """How a threshold was found for the detector that proposes nothing."""
 
@@ -82,12 +85,12 @@ def fit_all(
 
 
 def no_proposals(
-    iou_thresholds: Iterable[float], *, floor: float = 0.0
+    iou_thresholds: Iterable[float], *, floor: float = 0.0, found: str = NO_PROPOSALS
 ) -> tuple[FittedThreshold, ...]:
     """Return the thresholds for a detector that proposes nothing: the prior, which is as good."""
     score = max(PRIOR, floor)
     ious = dict.fromkeys(iou_thresholds)
-    return tuple(FittedThreshold(iou, score, None, NO_PROPOSALS) for iou in ious)
+    return tuple(FittedThreshold(iou, score, None, found) for iou in ious)
 
 
 def _common(grids: Sequence[Sequence[float]], floor: float) -> list[float]:

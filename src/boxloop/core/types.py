@@ -12,8 +12,9 @@ Conventions, everywhere in boxloop:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,15 +158,27 @@ class Batch:
         id: the batch's id.
         image_ids: its images.
         given: digest of the proposals that were imported for it, if any were.
+        labels: boxes that some of its images have already, to be shown as their proposals; every
+            image that is listed has at least one.
     """
 
     id: str
     image_ids: tuple[str, ...]
     given: str | None = None
+    labels: BoxesByImage = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(len(self.image_ids) > 0, f"batch {self.id} has no image")
         _require(len(set(self.image_ids)) == len(self.image_ids), "image ids must be unique")
+        foreign = set(self.labels) - set(self.image_ids)
+        _require(not foreign, f"{min(foreign, default='')} has labels, but is not in {self.id}")
+        bare = sorted(image_id for image_id, boxes in self.labels.items() if not len(boxes))
+        _require(not bare, f"{min(bare, default='')} has labels, but no box")
+
+    @property
+    def unlabeled(self) -> tuple[str, ...]:
+        """The images that have no labels yet, in their order."""
+        return tuple(image_id for image_id in self.image_ids if image_id not in self.labels)
 
 
 @dataclass(frozen=True)
@@ -198,8 +211,9 @@ class Proposals:
 
     Attributes:
         batch: the batch's id.
-        detector: architecture that made them: "empty" proposes nothing, "file" were imported, and
-            "zero-shot NAME" is the foundation model of ``propose.first``.
+        detector: architecture that made them: "empty" proposes nothing, "file" were imported,
+            "labels" were there before, and "zero-shot NAME" is the foundation model of
+            ``propose.first``; several are joined by ", ".
         checkpoint: digest of the checkpoint, or of the file, that they come from.
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.
@@ -242,10 +256,12 @@ class Corrections:
         digests: of the files that a person saw (SHA-256 of the bytes, in hex) by image id, where
             known.
         classes: names that a person could choose from; none where not known.
+        given: images whose boxes are labels that were imported and trusted: nobody reviewed them
+            here, and they count apart.
 
     Raises:
-        ValueError: final boxes and proposals are of different images; seconds, times or digests are
-            of other images; or the revision is below 1.
+        ValueError: final boxes and proposals are of different images; seconds, times, digests or
+            ``given`` are of other images; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -260,6 +276,7 @@ class Corrections:
     revision: int = 1
     digests: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -267,7 +284,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests"):
+        for name in ("seconds", "submitted", "digests", "given"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -288,6 +305,21 @@ class Corrections:
     def shown(self) -> dict[str, Boxes]:
         """Return the proposals that were shown: those at or above the threshold."""
         return {k: b.above(self.score_threshold) for k, b in self.proposals.boxes.items()}
+
+    def reviewed(self) -> Corrections:
+        """Return the part that was reviewed here: without the images whose labels were given."""
+        return self.part([k for k in self.boxes if k not in self.given]) if self.given else self
+
+    def part(self, image_ids: Iterable[str]) -> Corrections:
+        """Return the corrections of some images alone, in the order of ``image_ids``."""
+        ids = list(image_ids)
+        tables: dict[str, Any] = {
+            name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
+            for name in ("boxes", "seconds", "submitted", "digests")
+        }
+        offered = replace(self.proposals, boxes={i: self.proposals.boxes[i] for i in ids})
+        given = tuple(i for i in ids if i in self.given)
+        return replace(self, proposals=offered, given=given, **tables)
 
 
 @dataclass(frozen=True)

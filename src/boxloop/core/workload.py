@@ -143,6 +143,8 @@ class BatchWorkload:
         reviewer: who did it, where known; several names are joined by ", ".
         revision: as in the corrections; more than 1 where the batch was redone.
         thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
+        given_images: images of the batch, besides ``images``, whose labels were given.
+        given_objects: the boxes of these, besides ``objects``.
     """
 
     batch: str
@@ -159,10 +161,14 @@ class BatchWorkload:
     reviewer: str | None = None
     revision: int = 1
     thresholds: tuple[FittedThreshold, ...] = ()
+    given_images: int = 0
+    given_objects: int = 0
 
     @property
     def measured_seconds(self) -> float | None:
-        """The seconds where every image was measured, else None."""
+        """The seconds where every image was measured, else None; 0 where all labels were given."""
+        if not self.images and self.given_images:
+            return 0.0
         return self.seconds if self.timed_images == self.images else None
 
     def fitted(self, iou_threshold: float) -> FittedThreshold | None:
@@ -209,7 +215,12 @@ def account(
         score_thresholds: what-if review thresholds, for a simulated annotator only: a person's
             final boxes depend on what was shown.
         average_precision: of the proposals, to be stored with the counts.
+
+    Returns:
+        The counts of what was reviewed; images whose labels were given are counted apart.
     """
+    given = [corrections.boxes[image_id] for image_id in corrections.given]
+    corrections = corrections.reviewed()
     scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
     ledgers = {}
     if corrections.by_person:
@@ -241,6 +252,8 @@ def account(
         reviewer=corrections.reviewer,
         revision=corrections.revision,
         thresholds=corrections.proposals.thresholds,
+        given_images=len(given),
+        given_objects=sum(map(len, given)),
     )
 
 

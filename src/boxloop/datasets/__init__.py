@@ -7,7 +7,7 @@ from pathlib import Path
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.drawn_folder import find_foreign
 from boxloop.datasets.faults import Fault, FaultKind, printable
-from boxloop.datasets.faults_report import faults_payload, faults_summary
+from boxloop.datasets.faults_report import faults_payload, faults_summary, labels_summary
 from boxloop.datasets.file_listing import exists
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
@@ -16,7 +16,15 @@ from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
 
-__all__ = ["Dataset", "Fault", "FaultKind", "faults_payload", "faults_summary", "load"]
+__all__ = [
+    "Dataset",
+    "Fault",
+    "FaultKind",
+    "faults_payload",
+    "faults_summary",
+    "labels_summary",
+    "load",
+]
 
 _LONGEST_SENTENCE = 2000  # characters
 

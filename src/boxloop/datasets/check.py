@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.datasets import load
-from boxloop.datasets.faults_report import faults_summary
+from boxloop.datasets.faults_report import faults_summary, labels_summary
 from boxloop.datasets.images import Progress
 from boxloop.datasets.obstacles import find_obstacle
 from boxloop.datasets.recognition import Recognized, recognize
@@ -84,6 +84,12 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
         summary = summary.replace(f"; classes: {_SOME_CLASS}", "", 1)
     lines = [f"{path}: {found.what}", summary]
     lines += [f"not read: {what}" for what in found.also]
+    labels = labels_summary(dataset) or ""
+    if " of " in labels:
+        lines.append(
+            f"{labels}: where people label the rest, --set dataset.labels=trusted has the first"
+            " detector learn from them, and proposed has people check them first"
+        )
     stopped = find_obstacle(Path(section["path"]))
     if stopped is not None:
         lines += ["", f"First: {stopped}"]

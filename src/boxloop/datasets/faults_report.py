@@ -42,6 +42,15 @@ def faults_summary(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
+def labels_summary(dataset: Dataset) -> str | None:
+    """Say how many images have boxes already; None where none has."""
+    counts = [len(boxes) for boxes in (dataset.truth or {}).values() if len(boxes)]
+    if not counts:
+        return None
+    of_all = "" if len(counts) == len(dataset.images) else f" of {len(dataset.images):,}"
+    return f"{len(counts):,}{of_all} images have labels ({sum(counts):,} boxes)"
+
+
 def _totals(dataset: Dataset) -> str:
     images = f"{len(dataset.images):,} image{'s' * (len(dataset.images) != 1)}"
     if dataset.truth is None:

@@ -43,8 +43,8 @@ class DatasetParams(Section):
         images: the folder of images, below ``path``.
         classes: to narrow it to, in this order.
         labels: where people review, what becomes of boxes that the dataset has: "trusted" images
-            are in no batch, and the first detector learns from them; "ignored" ones are labeled
-            like all others.
+            are in no batch, and the first detector learns from them; "proposed" ones come first,
+            with their boxes as proposals to be checked; "ignored" ones are labeled like all others.
         exif: for which pixels the boxes of images are that EXIF data turn: as they are stored
             ("raw") or as they are shown ("upright"); None decides by the declared sizes.
         demo: what the demo draws.
@@ -56,7 +56,7 @@ class DatasetParams(Section):
     annotations: AnnotationFiles = None
     images: str | None = None
     classes: tuple[str, ...] | None = None
-    labels: Literal["ignored", "trusted"] = "ignored"
+    labels: Literal["ignored", "trusted", "proposed"] = "ignored"
     exif: Literal["raw", "upright"] | None = None
     demo: DemoParams = DemoParams()
 

@@ -26,6 +26,7 @@ from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
 from boxloop.params.words import GIVEN as GIVEN
+from boxloop.params.words import LABELS as LABELS
 
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
@@ -306,10 +307,13 @@ class Iteration(Section):
         previous: the turn before, or "empty".
         proposals: digest of ``proposals/TURN.json``, whose boxes are shown in place of the
             detector's; ``boxloop import-proposals`` writes both.
+        labels: digests of ``proposals/labels-DIGEST.json``, labels whose boxes are shown as
+            proposals from this turn on; ``boxloop import-labels --as proposed`` writes both.
     """
 
     previous: str
     proposals: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 def chain(turns: int) -> dict[str, dict[str, str]]:
@@ -370,10 +374,12 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _somebody_labels(self) -> Params:
-        if self.dataset.labels == "trusted" and not self.review.asks_people:
+        if self.dataset.labels != "ignored" and not self.review.asks_people:
+            left = "label" if self.dataset.labels == "trusted" else "correct"
             raise ValueError(
-                "dataset.labels: trusted is for people's campaigns: a simulated annotator has the"
-                " labels of all images, and nothing would be left to label"
+                f"dataset.labels: {self.dataset.labels} is for people's campaigns: a simulated"
+                f" annotator has the labels of all images, and nothing would be left to {left}; set"
+                " review.annotator to fiftyone"
             )
         return self
 

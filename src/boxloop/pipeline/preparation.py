@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, given, watching
+from boxloop.campaign import artifacts, existing, given, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -45,6 +45,13 @@ def dataset(campaign: Campaign) -> Dataset:
     artifacts.write_truth(truth, found.truth)
     artifacts.write(faults, "faults", payload)
     campaign.say(datasets.faults_summary(found))
+    p = campaign.params
+    labels = datasets.labels_summary(found) if p.review.asks_people else None
+    if labels is not None and p.dataset.labels == "ignored":
+        campaign.say(
+            f"{labels}, which are ignored: 'dataset.labels: trusted' in params.yaml has the first"
+            " detector learn from them, 'proposed' has people check them first"
+        )
     for place in watching.watch(campaign.paths.root, campaign.params.dataset):
         campaign.say(f"dvc.yaml: DVC watches {place} from now on, which the dataset is read from")
     return found
@@ -148,25 +155,42 @@ def order(campaign: Campaign, image_ids: Sequence[str] | None = None) -> t.Order
 def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     """Cut the order into the batches that params.yaml lists under ``iterations``.
 
-    Reads ``order``, and ``truth`` where the labels that the dataset has are trusted: those images
-    are in no batch. Writes the folder ``out``, one file per batch and none besides.
+    Reads ``order``, and ``truth`` where the labels that the dataset has are used: images whose
+    labels are trusted are in no batch, those whose labels are proposed come first. Writes the
+    folder ``out``, one file per batch and none besides.
 
     Returns:
         The batches, and the number of images that are in none of them.
     """
     from boxloop.core import batching
+    from boxloop.core.existing import first
 
     order, truth, out = campaign.choose("order", "truth", out=campaign.paths.batches)
     done = given.labels(campaign.params, truth)
+    checked = existing.of_dataset(campaign.params, truth)
     image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
+    image_ids = first(image_ids, checked)
     batches = batching.plan(
         image_ids, list(campaign.params.iterations), **campaign.params.batch.model_dump()
     )
     turns = campaign.params.iterations
-    batches = [replace(item, given=turns[item.id].proposals) for item in batches]
+    labels = existing.by_turn(campaign.paths, campaign.params, checked)
+    batches = [
+        replace(
+            item,
+            given=turns[item.id].proposals,
+            labels={i: labels[item.id][i] for i in item.image_ids if i in labels[item.id]},
+        )
+        for item in batches
+    ]
     artifacts.write_batches(out, batches)
     if done:
         campaign.say(f"{len(done)} images came with labels: they are in no batch")
+    if checked:
+        campaign.say(
+            f"{len(checked)} images came with labels: they come first, and their boxes are shown as"
+            " proposals"
+        )
     return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, first_model, given, kept, thresholds
+from boxloop.campaign import artifacts, existing, first_model, given, kept, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
@@ -137,7 +137,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
 
     Reads ``images``, ``batch`` and ``detector``; writes ``out``. A batch that was given proposals
     gets those, whatever its detector is, and the first one those of the model that
-    ``propose.first`` names. Where ``review.score_threshold`` is fitted, it is fitted
+    ``propose.first`` names; an image that has labels gets those before all others. Where
+    ``review.score_threshold`` is fitted, it is fitted
     to ``evidence`` and ``labeled``, of the turn before, and ``training``.
     """
     before = campaign.before(turn) if turn in campaign.params.iterations else EMPTY
@@ -151,22 +152,40 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
         out=campaign.paths.proposals(turn),
     )
     p, item = campaign.params.propose, artifacts.read_batch(batch)
-    if item.given is not None:
-        require_writable(out, "boxloop/proposals")
-        found = given.read(campaign.paths, item, p.score_floor)
-        found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
-        artifacts.write_proposals(out, found)
-        return found
-    image_set = artifacts.read_images(images)
-    refs = artifacts.subset_of(image_set, item.image_ids, batch)
-    _require_turn(turn, item.id, batch)
     require_writable(out, "boxloop/proposals")
+    image_set = artifacts.read_images(images)
     first_batch.require_unseen(campaign, turn, image_set.classes, out)
-    if (asked := first_model.of_turn(campaign.params, turn)) is not None:
-        found = first_batch.propose(campaign, turn, asked, refs, image_set.classes)
-        found = thresholds.with_thresholds(campaign.params, found, ())
-        artifacts.write_proposals(out, found)
-        return found
+    offered: t.Proposals | None
+    if item.labels and not item.unlabeled:
+        offered = t.Proposals(item.id, EMPTY, "", p.score_floor, {})
+    elif item.given is not None:
+        offered = given.read(campaign.paths, item, p.score_floor)
+    else:
+        refs = artifacts.subset_of(image_set, item.unlabeled, batch)
+        _require_turn(turn, item.id, batch)
+        asked = first_model.of_turn(campaign.params, turn)
+        if asked is None:
+            offered = _detect(campaign, turn, detector, refs, images, image_set.classes)
+        else:
+            offered = first_batch.propose(campaign, turn, asked, refs, image_set.classes)
+    if offered is None:
+        return None
+    found = existing.add(item, offered)
+    found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
+    artifacts.write_proposals(out, found)
+    return found
+
+
+def _detect(
+    campaign: Campaign,
+    turn: str,
+    detector: Path,
+    refs: Sequence[t.ImageRef],
+    images: Path,
+    classes: Sequence[str],
+) -> t.Proposals | None:
+    """Return what a detector proposes for images; None where other processes did the work."""
+    p = campaign.params.propose
     from boxloop.models import detectors
     from boxloop.models.detectors.empty import read_empty
 
@@ -175,7 +194,7 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     if empty is None and len(refs) > p.batch_size and campaign.share_out():
         return None
     model = empty or detectors.load(detector, p.device)
-    _require_classes(image_set.classes, images, model.classes, detector)
+    _require_classes(classes, images, model.classes, detector)
     boxes: dict[str, t.Boxes] | None
     if empty is not None:
         boxes = empty.propose(refs, score_floor=p.score_floor, batch_size=p.batch_size)
@@ -189,10 +208,7 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
             )
     if boxes is None:
         return None
-    found = t.Proposals(item.id, model.name, file_digest(detector), p.score_floor, boxes)
-    found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
-    artifacts.write_proposals(out, found)
-    return found
+    return t.Proposals(turn, model.name, file_digest(detector), p.score_floor, boxes)
 
 
 def review(campaign: Campaign, turn: str) -> t.Corrections:
@@ -251,6 +267,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     mAP of the proposals, and ``judged``, the evidence with that of this batch.
     """
     from boxloop.core import workload
+    from boxloop.core.existing import without_labels
     from boxloop.models.average_precision import average_precision
 
     images, corrections, evidence, judged, out = campaign.choose(
@@ -265,7 +282,9 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     require_fit(artifacts.read_images(images), corrected.boxes, corrections)
     for path, kind in ((judged, "evidence"), (out, "workload")):
         require_writable(path, f"boxloop/{kind}")
-    precision = average_precision(corrected.proposals.boxes, corrected.boxes)
+    # It is told of detectors, and labels that existed are of none.
+    found = {image_id: corrected.boxes[image_id] for image_id in without_labels(corrected)}
+    precision = average_precision(corrected.proposals.boxes, found)
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
     known = thresholds.read_known(campaign.params, evidence)

@@ -14,8 +14,8 @@ from rich.table import Table
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
+from boxloop.core.existing import asked_model
 from boxloop.core.forecast import Interval, forecast
-from boxloop.params import ZERO_SHOT
 from boxloop.report.fitted import FittedRow, fitted_rows
 from boxloop.terminal import minutes, percent
 
@@ -63,11 +63,17 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
             f"{images} images came with labels ({objects} objects): the first detector learned"
             " from them, and they are not counted here."
         )
+    if campaign.imported is not None:
+        images, objects = campaign.imported
+        lines.append(
+            f"The labels of {images} more images ({objects} objects) were imported and trusted:"
+            " they cost nothing, and are not counted here."
+        )
     for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
         first, totals = campaign.workloads[0], campaign.as_corrected(iou)
-        asked, by = first.detector.startswith(ZERO_SHOT), first.detector.removeprefix(ZERO_SHOT)
+        by = asked_model(first.detector)
         lines.append(
-            f"{first.batch} was corrected{f' from boxes by {by}' if asked else ''}, not drawn from"
+            f"{first.batch} was corrected{f' from boxes by {by}' if by else ''}, not drawn from"
             f" scratch. With its edits in place of its {first.objects} objects,"
             f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
             f" saved at IoU {iou:g}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from boxloop.campaign.results import CampaignResults
+from boxloop.core.threshold import LABELS_ALONE
 from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.terminal import percent
 
@@ -28,6 +29,8 @@ class FittedRow:
     @property
     def shown(self) -> str:
         """The threshold in words."""
+        if self.fitted.found == LABELS_ALONE:
+            return "labels"
         return "nothing" if self.fitted.score >= NOTHING else f"{self.fitted.score:g}"
 
     @property

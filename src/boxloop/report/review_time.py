@@ -110,7 +110,7 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
     for i, workload in enumerate(campaign.workloads):
         if workload.annotator == SIMULATED:
             continue
-        corrections = artifacts.read_corrections(paths.corrections(workload.batch))
+        corrections = artifacts.read_corrections(paths.corrections(workload.batch)).reviewed()
         shown = corrections.shown()
         per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
         batches.append(

@@ -45,8 +45,9 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
     }
     if campaign.workloads:
         result["map"] = dict(campaign.workloads[-1].average_precision)
-    if campaign.given is not None:
-        result["given"] = dict(zip(("images", "objects"), campaign.given, strict=True))
+    if came := [item for item in (campaign.given, campaign.imported) if item is not None]:
+        images, objects = (sum(counts) for counts in zip(*came, strict=True))
+        result["given"] = {"images": images, "objects": objects}
     if campaign.began_with_proposals:
         corrected = {f"{iou:g}": campaign.as_corrected(iou) for iou in campaign.iou_thresholds}
         result["first_batch_as_corrected"] = {

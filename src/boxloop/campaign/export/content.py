@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.labeled_set import turns_of
@@ -33,6 +33,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         )
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
+    imported = 0
     for key in turns_of(labeled.batches):
         corrections = artifacts.read_corrections(paths.corrections(key))
         for image_id, boxes in corrections.boxes.items():
@@ -40,6 +41,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
                 raise ArtifactError(
                     f"{path} is older than {paths.corrections(key)}: run 'dvc repro', then export"
                 )
+        imported += len(corrections.given)
         kinds.setdefault(corrections.annotator, []).append(key)
         if corrections.reviewer:
             reviewers[corrections.reviewer] = None
@@ -48,6 +50,10 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         about += f", reviewed by {', '.join(reviewers)}"
     if GIVEN in labeled.batches:
         about += f"; {GIVEN}: labels that the dataset came with, not checked by a person"
+    if imported:
+        about += (
+            f"; {imported} images: labels that were imported and trusted, not checked by a person"
+        )
     if SIMULATED in kinds:
         about += (
             f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
@@ -60,6 +66,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
     """Collect the proposals of a batch that are shown, by ``review.score_threshold``.
 
+    Images whose labels were imported and trusted are left out: they need no review.
+
     Raises:
         ParamsError: there is no such batch.
         ArtifactError: a file is missing or damaged.
@@ -68,7 +76,10 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     images = artifacts.read_images(paths.images)
     proposals = artifacts.read_proposals(paths.proposals(key))
     threshold = shown_from(params.review, proposals, paths.proposals(key))
-    boxes = {image_id: b.above(threshold) for image_id, b in proposals.boxes.items()}
+    known = submissions.latest(submissions.read(*paths.journals))
+    given = {image_id for image_id, item in known.items() if image_id in item.given}
+    open_ = [i for i in proposals.boxes if i not in given] or list(proposals.boxes)
+    boxes = {image_id: proposals.boxes[image_id].above(threshold) for image_id in open_}
     refs = artifacts.subset_of(images, list(boxes), paths.proposals(key))
     about = (
         f"proposals for batch {key} by {proposals.detector}, from score {threshold:g}: not checked"

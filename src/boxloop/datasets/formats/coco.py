@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -81,6 +81,26 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     classes = _classes(sources, params.classes or (), log)
     _count_unlisted(sources, entries, log)
     return build_dataset(params, refs, annotations, classes, log)
+
+
+def read_listed(file: Path, log: FaultLog) -> list[tuple[str, Callable[[ImageRef], Annotation]]]:
+    """Return the name of each image that a file lists, with what makes the image's annotation.
+
+    The images may be anywhere.
+
+    Raises:
+        DatasetError: the file is missing or not COCO's.
+    """
+    content = read_content(file)
+    categories = read_categories(content["categories"], file)
+    stored = is_label_studio(content)
+    listed = _list_images(content.pop("images"), file, log)
+    rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
+    found: list[tuple[str, Callable[[ImageRef], Annotation]]] = [
+        (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
+        for key, (name, size) in listed.items()
+    ]
+    return found
 
 
 _Row = tuple[int, str, list[Any]]

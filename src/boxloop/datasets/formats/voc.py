@@ -95,6 +95,19 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     return build_dataset(params, refs, annotations, sorted(names), log)
 
 
+def read_file(file: Path, image_id: str, log: FaultLog) -> tuple[str, Annotation] | None:
+    """Read an annotation file, wherever its image is.
+
+    Returns:
+        The ``<filename>`` that it gives, which may be empty, and the boxes; None where it is no
+        annotation, which is logged.
+    """
+    element = _parse(file, image_id, log)
+    if element is None:
+        return None
+    return (element.findtext("filename") or "").strip(), _read(element, file, image_id, log)
+
+
 def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultLog) -> list[str]:
     """Return the ids that a split lists; without ``ImageSets``, those of the folder of its name."""
     main = folders.base / "ImageSets" / "Main"

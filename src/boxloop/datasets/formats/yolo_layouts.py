@@ -114,6 +114,35 @@ def find_layout(root: Path, split: str | None, names: Sequence[str], log: FaultL
     return _from_data_yaml(described, root, split, log)
 
 
+def find_classes(
+    root: Path, names: Sequence[str], log: FaultLog
+) -> tuple[dict[int, str], int] | None:
+    """Return the classes by number that a folder names, and the numbers behind each box of a pose.
+
+    None where it names none.
+
+    Args:
+        root: the folder.
+        names: all its files, relative to it.
+        log: where faults are named.
+
+    Raises:
+        DatasetError: a file that names them is at fault, or several differ.
+    """
+    described = _find_description(root, names)
+    if described is not None and described.suffix.lower() in _YAML:
+        content = FlatYaml(described)
+        return _read_names(content), _read_keypoints(content)
+    lists = _class_lists(root, names)
+    return (_agreed_classes(lists, log), 0) if lists else None
+
+
+def _class_lists(root: Path, names: Sequence[str]) -> list[Path]:
+    lists = [root / name for name in names if name.rpartition("/")[2] in _CLASS_LISTS]
+    lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]
+    return [file for file in lists if regular(file)]
+
+
 def _find_description(root: Path, names: Sequence[str]) -> Path | None:
     """Find data.yaml by its name or content, else Darknet's obj.data."""
     top = sorted(name for name in names if "/" not in name and regular(root / name))
@@ -277,9 +306,7 @@ def _resolve_moved(item: str, root: Path) -> Path | None:
 
 def _from_folders(root: Path, split: str | None, names: Sequence[str], log: FaultLog) -> Layout:
     """Read ``images/`` and ``labels/``, or pictures and texts side by side."""
-    lists = [root / name for name in names if name.rpartition("/")[2] in _CLASS_LISTS]
-    lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]
-    lists = [file for file in lists if regular(file)]
+    lists = _class_lists(root, names)
     if not lists:
         raise DatasetError(
             f"{root} is not a YOLO set: it needs data.yaml, or images/, labels/ and classes.txt"

@@ -82,7 +82,7 @@ def read_predictions(
     if source.is_dir() and (source / "samples.json").is_file():
         _read_fiftyone(source / "samples.json", known, found, field_name)
     elif source.is_dir():
-        order = list(classes) if names is None else _class_names(names)
+        order = list(classes) if names is None else class_names(names)
         _read_yolo(source, images, order, found)
     else:
         _read_coco(source, known, found, listing)
@@ -197,7 +197,7 @@ def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) 
 # --- YOLO -----------------------------------------------------------------------------------------
 
 
-def _class_names(file: Path) -> list[str]:
+def class_names(file: Path) -> list[str]:
     """Read a data.yaml, or a list of classes with one on each line."""
     if file.suffix.lower() not in (".yaml", ".yml"):
         return [line.strip() for line in read_text(file).splitlines() if line.strip()]
@@ -222,7 +222,7 @@ def _read_yolo(
             f"{folder} holds no predictions: YOLO's are one .txt per image, a FiftyOne dataset has"
             " a samples.json"
         )
-    find = _by_stem(images)
+    find = by_stem(images)
     for path in texts:
         image = find(path)
         if image is None:
@@ -236,7 +236,7 @@ def _read_yolo(
                 found.add(image, _yolo_box(columns, place, image, names, found))
 
 
-def _by_stem(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
+def by_stem(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
     """Return what finds an image by a text's name: the longest ending of folders that is known."""
     table: dict[tuple[str, ...], ImageRef | None] = {}
     for image in images:

@@ -323,7 +323,7 @@ class ReviewController:
             batch = set(self.assignment.batch_images)
             workloads = {}
             for image_id, source in submissions.latest(known).items():
-                if image_id in batch:
+                if image_id in batch and image_id not in source.given:
                     drawn = source.proposals.boxes[image_id].above(source.score_threshold)
                     workloads[image_id] = ReviewedWorkload.of(
                         drawn, source.boxes[image_id], self._account.iou_thresholds

@@ -97,7 +97,7 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
         raise UserError(_why_empty(assignment))
     fitted = proposals.fitted(params.review.iou_threshold)
     if params.review.score_threshold == FITTED and fitted is not None and not request.redo:
-        return replace(assignment, shown=in_words(fitted))
+        return replace(assignment, shown=in_words(fitted, proposals.detector))
     return assignment
 
 

@@ -1,0 +1,148 @@
+"""Labels that images have already, as proposals to be checked: from the dataset, or imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.box_rows import boxes_out
+from boxloop.campaign.digests import digest
+from boxloop.campaign.params_file import edit_params
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core import existing
+from boxloop.core.types import Batch, Boxes, BoxesByImage, Proposals
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest
+from boxloop.params import LABELS, Params
+
+_DIGITS = 16
+
+
+def of_dataset(params: Params, truth: Path) -> dict[str, Boxes]:
+    """Return the boxes of images that came with labels to be checked; else none.
+
+    An image without a box is not taken for a labeled one: in most formats nothing tells an image
+    that nobody looked at from one that holds no object.
+
+    Raises:
+        ArtifactError: the file of the dataset's annotations is missing or damaged.
+    """
+    if params.dataset.labels != "proposed":
+        return {}
+    known = artifacts.read_truth(truth) or {}
+    return {image_id: boxes for image_id, boxes in known.items() if len(boxes)}
+
+
+def by_turn(
+    paths: CampaignPaths, params: Params, dataset: Mapping[str, Boxes]
+) -> dict[str, dict[str, Boxes]]:
+    """Return the labels that each turn shows, by image: the dataset's, and those imported by then.
+
+    What was imported last counts.
+
+    Raises:
+        ArtifactError: a file of imported labels is missing, or is another one.
+    """
+    known, result = dict(dataset), {}
+    for key, turn in params.iterations.items():
+        for name in turn.labels:
+            known |= _read(paths, key, name)
+        result[key] = dict(known)
+    return result
+
+
+def keep(
+    paths: CampaignPaths, params: Params, params_file: Path, key: str, labels: BoxesByImage
+) -> Path:
+    """Write labels to ``proposals/labels-DIGEST.json``, for a turn and all that follow it.
+
+    DVC sees, by way of the batches' own files, which turns have other proposals.
+
+    Args:
+        paths: of the campaign.
+        params: its parameters.
+        params_file: its params.yaml, whose comments stay.
+        key: the first turn that shows them.
+        labels: boxes by image, of any images.
+
+    Returns:
+        The file. One that is there already is the same.
+
+    Raises:
+        ParamsError: params.yaml cannot be edited; no turn uses the labels.
+    """
+    name = _name(labels)
+    path = paths.imported_labels(name)
+    artifacts.write_truth(path, labels)
+    listed = params.iterations[key].labels
+    if name not in listed:
+        edit_params(params_file, [f"iterations.{key}.labels=[{', '.join((*listed, name))}]"])
+    return path
+
+
+def _read(paths: CampaignPaths, key: str, name: str) -> dict[str, Boxes]:
+    path = paths.imported_labels(name)
+    again = (
+        "bring it back from git, import the labels again with 'boxloop import-labels', or take"
+        f" '{name}' out of iterations.{key}.labels"
+    )
+    if not path.exists():
+        raise ArtifactError(f"{path} does not exist, but params.yaml lists it: {again}")
+    labels = artifacts.read_truth(path) or {}
+    if _name(labels) != name:
+        raise ArtifactError(f"{path} is not the file that params.yaml lists: {again}")
+    return {image_id: boxes for image_id, boxes in labels.items() if len(boxes)}
+
+
+def _digest(labels: BoxesByImage) -> str:
+    return digest({**boxes_out(labels)})
+
+
+def _name(labels: BoxesByImage) -> str:
+    return _digest(labels)[:_DIGITS]
+
+
+def checkpoint(batch: Batch, made_by: str) -> str:
+    """Return the digest of what a batch's proposals are made of.
+
+    Args:
+        batch: some of whose images may have labels.
+        made_by: digest of what proposes for the others.
+    """
+    if not batch.labels:
+        return made_by
+    return ", ".join([_digest(batch.labels), *([made_by] if batch.unlabeled else [])])
+
+
+def made_of(batch: Batch, detector: Path, origin: str | None = None) -> str:
+    """Return the digest of what a batch's proposals are to be made of; see :func:`checkpoint`.
+
+    Args:
+        batch: some of whose images may have labels.
+        detector: the turn's.
+        origin: of the foundation model that proposes in its place.
+    """
+    if not batch.unlabeled:
+        return checkpoint(batch, "")
+    return checkpoint(batch, batch.given or origin or file_digest(detector))
+
+
+def add(batch: Batch, others: Proposals) -> Proposals:
+    """Return the proposals of a batch: labels where images have some, the others elsewhere.
+
+    Args:
+        batch: the whole of it.
+        others: of at least the images without labels; as they are where no image has any.
+    """
+    if not batch.labels:
+        return others
+    boxes = {
+        image_id: existing.as_proposals(batch.labels[image_id])
+        if image_id in batch.labels
+        else existing.below_labels(others.boxes[image_id])
+        for image_id in batch.image_ids
+    }
+    detector = f"{LABELS}, {others.detector}" if batch.unlabeled else LABELS
+    found = checkpoint(batch, others.checkpoint)
+    return Proposals(batch.id, detector, found, others.score_floor, boxes)

@@ -1,0 +1,254 @@
+"""Read labels of a campaign's images from a COCO file, a VOC folder or a YOLO folder.
+
+The images need not lie beside them: whose labels they are follows from file names. Boxes are
+checked and clipped as those of a dataset, and whatever is left out is counted or named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from boxloop.core.types import Boxes, ImageRef
+from boxloop.datasets.annotations import Annotation, to_float
+from boxloop.datasets.cleaning import clean
+from boxloop.datasets.exif import turn_boxes
+from boxloop.datasets.faults import FaultKind, FaultLog
+from boxloop.datasets.file_listing import list_files, read_text
+from boxloop.datasets.formats import coco, voc
+from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
+from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.errors import DatasetError
+from boxloop.review.external.file_names import FileNames
+from boxloop.review.external.import_coco import list_names
+from boxloop.review.external.predictions import by_stem, class_names
+from boxloop.review.validation import printable
+
+_ORIENTATION = 0x0112  # of EXIF
+
+
+@dataclass
+class LabelFile:
+    """What a file or folder says of a campaign's images.
+
+    Attributes:
+        boxes: by image id, in the order of the images; each has at least one.
+        bare: images that it lists without any box: nobody may have looked at them.
+        unknown: names of images that are not the campaign's.
+        left_out: number of boxes or images that were not taken, by reason.
+        log: faults of single boxes and files.
+    """
+
+    boxes: dict[str, Boxes] = field(default_factory=dict)
+    bare: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    left_out: Counter[str] = field(default_factory=Counter)
+    log: FaultLog = field(default_factory=FaultLog)
+
+
+def read_label_file(
+    source: Path,
+    images: Sequence[ImageRef],
+    classes: Sequence[str],
+    *,
+    names: Path | None = None,
+    exif: str | None = None,
+) -> LabelFile:
+    """Read labels, by the images of the campaign.
+
+    Args:
+        source: a COCO file, a folder of VOC's XML files, or a YOLO folder, with or without images.
+        images: all images of the campaign.
+        classes: its classes; boxes of others are left out, and counted.
+        names: a data.yaml or classes.txt that YOLO's numbers count, where the folder has none.
+        exif: as ``dataset.exif``, for photos that EXIF data turn.
+
+    Raises:
+        DatasetError: it cannot be read, holds no labels of these images or classes, or does not say
+            whose labels or which classes they are.
+    """
+    found = LabelFile()
+    listed = _read(source, images, names, found)
+    labels = {box.label for annotation in listed.values() for box in annotation.boxes}
+    if not listed:
+        others = list_names(sorted(found.unknown)) or "no image"
+        raise DatasetError(f"{source} has none of the campaign's images, but {others}")
+    if labels and labels.isdisjoint(classes):
+        raise DatasetError(
+            f"{source} has the classes {list_names(sorted(map(printable, labels)))}, and the"
+            f" campaign has {list_names(classes)}: rename them in the file, or say by --names which"
+            " classes a YOLO folder's numbers count"
+        )
+    boxes = _clean(_turned(listed, found.log, exif), classes, found)
+    found.bare = [ref.id for ref in images if ref.id in boxes and not len(boxes[ref.id])]
+    found.boxes = {ref.id: boxes[ref.id] for ref in images if len(boxes.get(ref.id, ()))}
+    return found
+
+
+def _read(
+    source: Path, images: Sequence[ImageRef], names: Path | None, found: LabelFile
+) -> dict[ImageRef, Annotation]:
+    if not source.exists():
+        raise DatasetError(f"{source} does not exist")
+    if source.suffix.lower() in (".yaml", ".yml") and source.is_file():
+        names, source = names or source, source.parent
+    if not source.is_dir():
+        return _read_coco(source, images, found)
+    if list_files(source, (".xml",)):
+        return _read_voc(source, images, found)
+    if list_files(source, (".txt",)):
+        return _read_yolo(source, images, names, found)
+    jsons = list_files(source, (".json",))
+    hint = f": name the file, for example {source / jsons[0]}" if jsons else ""
+    raise DatasetError(f"{source} holds neither VOC's XML files nor YOLO's texts{hint}")
+
+
+def _add(
+    listed: dict[ImageRef, Annotation], image: ImageRef, annotation: Annotation, found: LabelFile
+) -> None:
+    """Add the labels of an image; what else the file says of it is counted."""
+    if image in listed:
+        found.left_out["images that it lists once more"] += 1
+    else:
+        listed[image] = annotation
+
+
+def _one_of(candidates: Sequence[ImageRef], name: str, source: Path) -> ImageRef | None:
+    if len(candidates) > 1:
+        several = ", ".join(candidate.path for candidate in candidates[:5])
+        raise DatasetError(
+            f"{source}: '{printable(name)}' may be {several}: give it the folder that tells them"
+            " apart"
+        )
+    return candidates[0] if candidates else None
+
+
+def _read_coco(
+    file: Path, images: Sequence[ImageRef], found: LabelFile
+) -> dict[ImageRef, Annotation]:
+    known, listed = FileNames(images), dict[ImageRef, Annotation]()
+    for name, annotation in coco.read_listed(file, found.log):
+        image = _one_of(known.find(name), name, file)
+        if image is None:
+            found.unknown.add(printable(name))
+        else:
+            _add(listed, image, annotation(image), found)
+    return listed
+
+
+def _read_voc(
+    folder: Path, images: Sequence[ImageRef], found: LabelFile
+) -> dict[ImageRef, Annotation]:
+    known, listed = FileNames(images), dict[ImageRef, Annotation]()
+    find = _by_own_name(images)
+    for path in list_files(folder, (".xml",)):
+        read = voc.read_file(folder / path, path.with_suffix("").as_posix(), found.log)
+        if read is None:
+            continue
+        name, annotation = read
+        image = find(path) or _one_of(known.find(name) if name else [], name, folder / path)
+        if image is None:
+            found.unknown.add(printable(name or path.as_posix()))
+        else:
+            _add(listed, image, annotation, found)
+    return listed
+
+
+def _by_own_name(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
+    """Return what finds the image that a file is called after; None where several are."""
+    find = by_stem(images)
+
+    def find_one(path: PurePosixPath) -> ImageRef | None:
+        try:
+            return find(path)
+        except DatasetError:  # its <filename> may tell
+            return None
+
+    return find_one
+
+
+def _read_yolo(
+    folder: Path, images: Sequence[ImageRef], names: Path | None, found: LabelFile
+) -> dict[ImageRef, Annotation]:
+    files = [path.as_posix() for path in list_files(folder, ("",))]
+    numbered = find_classes(folder, files, found.log)
+    if names is not None:
+        keypoints = numbered[1] if numbered else 0
+        numbered = dict(enumerate(class_names(names))), keypoints
+    if numbered is None:
+        raise DatasetError(
+            f"{folder} says nowhere which classes its numbers count: say so by --names, with a"
+            " data.yaml or a classes.txt"
+        )
+    listed: dict[ImageRef, Annotation] = {}
+    find, rest = by_stem(images), found.unknown
+    for path in list_files(folder, (".txt",)):
+        image = find(path)
+        if image is None:
+            if _is_label(folder / path):
+                rest.add(printable(path.as_posix()))
+            continue
+        annotation = read_yolo(folder / path, image, *numbered, found.log)
+        if annotation is not None:
+            _add(listed, image, annotation, found)
+    return listed
+
+
+def _is_label(file: Path) -> bool:
+    """Return whether a text looks like YOLO's labels, which others in the folder do not."""
+    rows = [line.split() for line in read_text(file).splitlines()]
+    numbers = [to_float(value) for row in rows for value in row]
+    return all(len(row) != 1 for row in rows) and all(value == value for value in numbers)
+
+
+def _turned(
+    listed: Mapping[ImageRef, Annotation], log: FaultLog, exif: str | None
+) -> dict[ImageRef, Annotation]:
+    """Return the labels of the upright images."""
+    for image, annotation in listed.items():
+        if len(annotation.boxes) and (orientation := _orientation(image)) != 1:
+            log.turned[image.id] = orientation
+    return turn_boxes(listed, log.turned, exif)
+
+
+def _orientation(image: ImageRef) -> int:
+    try:
+        with Image.open(image.path) as opened:
+            found = opened.getexif().get(_ORIENTATION, 1)
+    except Exception:  # decoders raise nearly anything on damaged files
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _clean(
+    listed: Mapping[ImageRef, Annotation], classes: Sequence[str], found: LabelFile
+) -> dict[str, Boxes]:
+    """Return the boxes by image, without images whose labels are of another size."""
+    rows = []
+    for image, annotation in listed.items():
+        if annotation.size not in (None, (image.width, image.height)) and len(annotation.boxes):
+            width, height = annotation.size or (0, 0)
+            detail = f"declares {width}x{height} pixels, but {image.path} has"
+            found.log.add(
+                FaultKind.SIZE_MISMATCH,
+                annotation.file,
+                f"{detail} {image.width}x{image.height}: its boxes are not taken",
+                image.id,
+            )
+            continue
+        kept = []
+        for box in annotation.boxes:
+            if box.label in classes:
+                kept.append(box)
+            else:
+                name = printable(box.label)
+                found.left_out[f"boxes of class {name}, which the campaign does not have"] += 1
+        rows.append((image, replace(annotation, boxes=kept)))
+    boxes = clean(rows, found.log, known=classes, wanted=classes)
+    # Counted as what the file left out on purpose, such as crowd regions.
+    found.left_out.update(found.log.left_out)
+    return boxes

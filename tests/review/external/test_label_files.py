@@ -1,0 +1,103 @@
+"""Labels without their images: COCO, VOC, YOLO, matched by file names."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from boxloop.core.types import ImageRef
+from boxloop.errors import DatasetError
+from boxloop.review.external.label_files import read_label_file
+
+CLASSES = ("cat", "dog")
+IMAGES = [ImageRef(n, f"photos/{n}.png", 64, 48, f"digest {n}") for n in ("one", "two", "three")]
+
+
+def voc(name, *objects, size=(64, 48), filename=""):
+    rows = "".join(
+        f"<object><name>{label}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for label, x1, y1, x2, y2 in objects
+    )
+    width, height = size
+    return (
+        f"<annotation><filename>{filename or name}</filename><size><width>{width}</width>"
+        f"<height>{height}</height></size>{rows}</annotation>"
+    )
+
+
+def test_voc_by_the_names_of_the_files(tmp_path):
+    (tmp_path / "one.xml").write_text(voc("x.png", ("cat", 3, 3, 12, 12), ("cow", 1, 1, 5, 5)))
+    (tmp_path / "0007.xml").write_text(voc("two.png", ("dog", 3, 3, 12, 12)))
+    (tmp_path / "three.xml").write_text(voc("three.png", ("dog", 3, 3, 12, 12), size=(640, 480)))
+    (tmp_path / "other.xml").write_text(voc("other.png", ("dog", 3, 3, 12, 12)))
+    found = read_label_file(tmp_path, IMAGES, CLASSES)
+    assert {i: b.xyxy.tolist() for i, b in found.boxes.items()} == {
+        "one": [[2, 2, 12, 12]],
+        "two": [[2, 2, 12, 12]],
+    }
+    assert found.unknown == {"other.png"}
+    assert found.left_out == {"boxes of class cow, which the campaign does not have": 1}
+    assert [(f.kind.value, f.image_id) for f in found.log.faults] == [("size_mismatch", "three")]
+
+
+def test_yolo_by_its_own_classes(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("dog\ncat\ncow\n")
+    (tmp_path / "README.txt").write_text("made by hand\n")
+    (tmp_path / "labels/one.txt").write_text("1 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.5 0.5 0.9\n")
+    (tmp_path / "labels/two.txt").write_text("")
+    (tmp_path / "labels/other.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    found = read_label_file(tmp_path, IMAGES, CLASSES)
+    assert list(found.boxes) == ["one"]
+    assert found.boxes["one"].labels.tolist() == ["cat"]
+    assert found.boxes["one"].xyxy.tolist() == [[24, 12, 40, 36]]
+    assert found.bare == ["two"]
+    assert found.unknown == {"labels/other.txt"}
+    assert [fault.kind.value for fault in found.log.faults] == ["malformed_annotation"]
+
+
+def test_yolo_s_numbers_need_names(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/one.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    with pytest.raises(DatasetError, match="says nowhere which classes its numbers count"):
+        read_label_file(tmp_path / "set", IMAGES, CLASSES)
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    found = read_label_file(tmp_path / "set", IMAGES, CLASSES, names=tmp_path / "names.txt")
+    assert found.boxes["one"].labels.tolist() == ["dog"]
+    (tmp_path / "set/data.yaml").write_text("names: [dog, cat]\ntrain: images\n")
+    for source in (tmp_path / "set", tmp_path / "set/data.yaml"):
+        assert read_label_file(source, IMAGES, CLASSES).boxes["one"].labels.tolist() == ["cat"]
+
+
+def coco(path, size, bbox=(2, 2, 10, 10), label="cat", name="one.png"):
+    image = {"id": 1, "file_name": name, "width": size[0], "height": size[1]}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox}
+    categories = [{"id": 1, "name": label}]
+    path.write_text(json.dumps({"images": [image], "annotations": [box], "categories": categories}))
+    return path
+
+
+def test_boxes_of_a_stored_photo_are_turned_with_it(tmp_path, monkeypatch):
+    """A photo of 48 x 64 as it is stored, which EXIF turns to 64 x 48."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 64)).save("photos/one.png", exif=exif)
+    found = read_label_file(coco(tmp_path / "a.json", (48, 64)), IMAGES, CLASSES)
+    # Clockwise: x' = 64 - y, y' = x.
+    assert found.boxes["one"].xyxy.tolist() == [[52, 2, 62, 12]]
+    upright = read_label_file(coco(tmp_path / "b.json", (64, 48)), IMAGES, CLASSES)
+    assert upright.boxes["one"].xyxy.tolist() == [[2, 2, 12, 12]]
+
+
+def test_other_classes_altogether_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match="has the classes cow, and the campaign has cat, dog"):
+        read_label_file(coco(tmp_path / "a.json", (64, 48), label="cow"), IMAGES, CLASSES)
+
+
+def test_a_name_that_two_images_have_is_refused(tmp_path):
+    twins = [ImageRef(f"{f}/one", f"{f}/one.png", 64, 48, f) for f in ("a", "b")]
+    with pytest.raises(DatasetError, match=r"'one.png' may be a/one.png, b/one.png"):
+        read_label_file(coco(tmp_path / "a.json", (64, 48)), twins, CLASSES)
