@@ -162,7 +162,7 @@ def test_the_paper_counts_the_first_batch_as_drawn_and_its_edits_stand_beside(ca
     assert numbers["wt_reduction"]["0.5"] == 0
     found = numbers["first_batch_as_corrected"]["wt_reduction"]["0.5"]
     assert found == pytest.approx(1 - 0.5 / objects)
-    assert "counts as if it were drawn from scratch" in status_text(paths, campaign.params)
+    assert "counts as drawn from scratch" in status_text(paths, campaign.params)
     with pytest.raises(ArtifactError):  # no detector was trained, and none is judged
         read_labels(paths, campaign.params)
 

@@ -333,7 +333,7 @@ def _saved(turns: list[Turn], params: Params) -> str:
         return ""
     if len(workloads) == 1:
         scratch = workloads[0].detector == EMPTY
-        how = "is labeled from scratch" if scratch else "counts as if it were drawn from scratch"
+        how = "is labeled from scratch" if scratch else "counts as drawn from scratch"
         return f"Nothing is saved yet: the first batch {how}."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
     model = find_cost_model(params.account.cost_model)
