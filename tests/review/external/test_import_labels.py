@@ -249,3 +249,15 @@ def test_trusted_labels_can_be_opened_again_as_what_they_are(root, program):
     item = submitted_item(images["img02"], given)
     assert item.start.xyxy.tolist() == item.drawn.xyxy.tolist() == [[2, 2, 12, 12]]
     assert item.start.ids.tolist() == item.drawn.ids.tolist()
+
+
+def test_trusted_labels_of_other_pixels_do_not_count_and_it_is_said(root, program):
+    program("import-labels", save(root, {1: "img02"}), "--as", "trusted")
+    paths = CampaignPaths()
+    images = artifacts.read_images(paths.images)
+    changed = [replace(i, digest="other") if i.id == "img02" else i for i in images.images]
+    artifacts.write_images(paths.images, replace(images, images=tuple(changed)))
+    said = status_text(paths, campaign().params)
+    assert "labels other pixels than are now in image img02" in said
+    assert "'boxloop review BATCH'" in said
+    assert "submitted" not in said
