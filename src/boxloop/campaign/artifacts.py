@@ -39,6 +39,7 @@ from boxloop.core.types import (
     Corrections,
     ImageRef,
     ImageSet,
+    NeighbourUse,
     Ordering,
     Proposals,
 )
@@ -118,7 +119,9 @@ def read_order(path: Path) -> Ordering:
 
 def write_batch(path: Path, batch: Batch) -> None:
     """Write one file of ``batches/``."""
-    write(path, "batch", {k: v for k, v in vars(batch).items() if v is not None})
+    content = {k: v for k, v in vars(batch).items() if v is not None}
+    near = {image_id: vars(item) for image_id, item in content.pop("neighbours").items()}
+    write(path, "batch", content | ({"neighbours": near} if near else {}))
 
 
 def read_batch(path: Path) -> Batch:
@@ -126,6 +129,7 @@ def read_batch(path: Path) -> Batch:
     batch = parse(path, "batch", Batch)
     with name_file(path):
         require_ids((batch.id, *batch.image_ids))
+        require_ids(batch.neighbours)
         if not NAME.fullmatch(batch.id):
             raise ValueError(f"'{printable(batch.id)}' cannot name a batch")
     return batch
@@ -150,15 +154,26 @@ def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
 def _proposals_out(proposals: Proposals) -> dict[str, Any]:
     content = vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
     fitted = [asdict(threshold) for threshold in content.pop("thresholds")]
-    return content | {"thresholds": fitted} if fitted else content
+    used = content.pop("neighbours")
+    if fitted:
+        content["thresholds"] = fitted
+    if used is not None:
+        near = {image_id: vars(item) for image_id, item in used.images.items()}
+        content["neighbours"] = vars(used) | {"images": near, "own": boxes_out(used.own)}
+    return content
 
 
 def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
     boxes = boxes_in(path, file.boxes, scored=True)
     if not boxes:
         raise ArtifactError(f"{path} has proposals for no image: 'dvc repro' makes it anew")
+    used = file.neighbours
+    own = {} if used is None else boxes_in(path, used.own, scored=True)
     with name_file(path):
-        return Proposals(**{**vars(file), "boxes": boxes})
+        use = None if used is None else NeighbourUse(**{**vars(used), "own": own})
+        if not own.keys() <= boxes.keys():
+            raise ValueError("neighbours changed images that are not of the batch")
+        return Proposals(**{**vars(file), "boxes": boxes, "neighbours": use})
 
 
 def write_proposals(path: Path, proposals: Proposals) -> None:
@@ -262,7 +277,11 @@ def read_training(path: Path) -> TrainingLog:
 
 def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
     """Write one file of ``evidence/``: of the batches so far, the oldest first."""
-    rows = [vars(item) | {"edits": [vars(row) for row in item.edits]} for item in batches]
+    rows = []
+    for item in batches:
+        row = vars(item) | {"edits": [vars(edits) for edits in item.edits]}
+        near = [asdict(edits) for edits in row.pop("neighbours")]
+        rows.append(row | {"neighbours": near} if near else row)
     write(path, "evidence", {"batches": rows})
 
 

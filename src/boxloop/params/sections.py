@@ -192,11 +192,19 @@ class TrainParams(Section):
 
 
 class ProposeParams(Section):
-    """How the detector offers boxes for the next batch."""
+    """How the detector offers boxes for the next batch.
+
+    Attributes:
+        score_floor: boxes that score less are not stored.
+        neighbours: "fitted" mends the boxes of frames and near-duplicates by the labels of the
+            nearest labeled image, where that pays on the batches before; "off" does not.
+    """
 
     score_floor: Fraction = 0.05
     batch_size: BatchSize = 16
     device: str = "auto"
+    # Left out where it is off, so that it is in no digest of a campaign that does not use it.
+    neighbours: Literal["off", "fitted"] = Field("off", exclude_if=lambda value: value == "off")
 
 
 class ReviewParams(Section):
