@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.schemas import name_file
 from boxloop.core import neighbours
 from boxloop.core.evidence import Evidence
 from boxloop.core.threshold import PRIOR
@@ -42,7 +44,7 @@ def plan(
         return list(batches)
     table = artifacts.read_features(features)
     needed = [*labeled, *(image_id for batch in batches for image_id in batch.image_ids)]
-    with artifacts.name_file(features):
+    with name_file(features):
         table.subset(needed)
     found = neighbours.find(table, batches, labeled)
     return [replace(b, neighbours=near) for b, near in zip(batches, found, strict=True)]
@@ -159,15 +161,26 @@ def judge_by_files(
 
 def in_words(used: NeighbourUse) -> str:
     """Say in half a sentence what neighbours' labels changed."""
-    count = len(used.images)
+    return _say(len(used.images), used.confirmed, used.limit, used.expected_saving, used.found)
+
+
+def recorded(content: Any) -> str:
+    """Return :func:`in_words` of what a file of proposals records; "" of nothing."""
+    try:
+        names = ("confirmed", "limit", "expected_saving", "found")
+        return "" if content is None else _say(len(content["images"]), *map(content.get, names))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def _say(count: int, confirmed: Any, limit: Any, saved: Any, found: Any) -> str:
     images = f"{count} image{'s' if count > 1 else ''}"
-    why = "nothing is known of it yet"
-    if used.expected_saving is not None:
-        saving = percent(used.expected_saving)
-        why = f"it would have saved {saving} of correcting such images on {used.found}"
+    why = "of which nothing is known yet"
+    if saved is not None:
+        why = f"which would have saved {percent(saved)} of correcting such images on {found}"
     return (
-        f"{images} mended by the labels of one nearer than {used.limit:g}"
-        f" ({used.confirmed} boxes confirmed; {why})"
+        f"{images} mended by the labels of one not farther than {limit:g}"
+        f" ({confirmed} boxes confirmed), {why}"
     )
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts, mending, screening
+from boxloop.campaign import artifacts, mending, neighbours, screening
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
@@ -61,6 +61,7 @@ class Turn:
         fitted: the threshold that its proposals are shown from, where it was fitted.
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
+        mended: what neighbours' labels changed in its proposals, in words.
     """
 
     key: str
@@ -71,6 +72,7 @@ class Turn:
     fitted: FittedThreshold | None = None
     damaged: bool = False
     submitted: int = 0
+    mended: str = ""
 
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
@@ -85,7 +87,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _saved(turns, params)]
+    parts += [_shown(turns, params), _mended(turns), _saved(turns, params)]
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -191,7 +193,9 @@ class _Reader:
         submitted = sum(image_id in self._journal for image_id in batch.image_ids)
         damaged = bool(files & self.damaged)
         fitted = self._fitted(key, offered)
-        return Turn(key, step, len(batch.image_ids), objects, workload, fitted, damaged, submitted)
+        mended = neighbours.recorded(None if offered is None else offered.get("neighbours"))
+        size = len(batch.image_ids)
+        return Turn(key, step, size, objects, workload, fitted, damaged, submitted, mended)
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
         """Return the threshold that was fitted for people, or for the simulated annotator."""
@@ -311,6 +315,11 @@ def _shown(turns: list[Turn], params: Params) -> str:
             line += f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
+
+
+def _mended(turns: list[Turn]) -> str:
+    lines = [f"  {turn.key}: {turn.mended}" for turn in turns if turn.mended]
+    return "\n".join(["Proposals, by labels of neighbours:", *lines]) if lines else ""
 
 
 def _saved(turns: list[Turn], params: Params) -> str:

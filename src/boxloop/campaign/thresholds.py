@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, neighbours
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.threshold import FITTED_TO_NOTHING, NO_PROPOSALS, fit_all, no_proposals
 from boxloop.core.types import (
     NOTHING,
+    Batch,
     BoxesByImage,
     Corrections,
     FittedThreshold,
@@ -91,13 +92,18 @@ def fit_to_files(
     return with_thresholds(params, proposals, known, held_out, labels)
 
 
-def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
-    """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay."""
+def refit(paths: CampaignPaths, params: Params, key: str, batch: Batch) -> Proposals:
+    """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay.
+
+    What neighbours' labels change is chosen anew, too.
+    """
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
     made = artifacts.read_proposals(out)
-    found = fit_to_files(params, made, *files)
-    if found.thresholds != made.thresholds:
+    names = {"evidence": files[0], "labeled": files[1], "training": files[2]}
+    found = neighbours.mend_by_files(params, made, {**names, "images": paths.images}, batch)
+    found = fit_to_files(params, found, *files)
+    if (found.thresholds, found.neighbours) != (made.thresholds, made.neighbours):
         artifacts.write_proposals(out, found)
     return found
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from boxloop.core.boxes import iou_matrix, same_label
 from boxloop.core.edits import Ledger
@@ -96,6 +95,8 @@ def find(
 
 def _median_distance(vectors: NDArray[np.float32]) -> float:
     """Return the median distance of two of the images, or of a sample of them."""
+    from scipy.spatial.distance import cdist
+
     part = vectors[:: -(-len(vectors) // _SAMPLE)].astype(np.float64)
     pairs = cdist(part, part)[np.triu_indices(len(part), 1)]
     return float(np.median(pairs)) if len(pairs) else 0.0
@@ -111,6 +112,8 @@ def _nearest(
 ) -> Iterator[tuple[str, Neighbour]]:
     if not len(pool) or scale == 0:
         return
+    from scipy.spatial.distance import cdist
+
     others = vectors[pool].astype(np.float64)
     for start in range(0, len(image_ids), _ROWS):
         part = image_ids[start : start + _ROWS]

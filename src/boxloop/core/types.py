@@ -217,7 +217,7 @@ class NeighbourUse:
 
     Attributes:
         limit: distance up to which a neighbour was near enough.
-        expected_saving: fraction of what correcting such images costs; None where nothing was known.
+        expected_saving: fraction of what correcting such images costs; None where not known.
         found: what it was judged by, in words: "b01, b02", "prior".
         images: the neighbour of each image that was changed.
         confirmed: how many boxes had one of a neighbour's at their place.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, given, watching
+from boxloop.campaign import artifacts, given, neighbours, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -149,14 +149,17 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     """Cut the order into the batches that params.yaml lists under ``iterations``.
 
     Reads ``order``, and ``truth`` where the labels that the dataset has are trusted: those images
-    are in no batch. Writes the folder ``out``, one file per batch and none besides.
+    are in no batch. Where ``propose.neighbours`` is fitted, reads ``features``, too. Writes the
+    folder ``out``, one file per batch and none besides.
 
     Returns:
         The batches, and the number of images that are in none of them.
     """
     from boxloop.core import batching
 
-    order, truth, out = campaign.choose("order", "truth", out=campaign.paths.batches)
+    order, truth, features, out = campaign.choose(
+        "order", "truth", "features", out=campaign.paths.batches
+    )
     done = given.labels(campaign.params, truth)
     image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
     batches = batching.plan(
@@ -164,6 +167,7 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     )
     turns = campaign.params.iterations
     batches = [replace(item, given=turns[item.id].proposals) for item in batches]
+    batches = neighbours.plan(campaign.params, batches, features, list(done))
     artifacts.write_batches(out, batches)
     if done:
         campaign.say(f"{len(done)} images came with labels: they are in no batch")

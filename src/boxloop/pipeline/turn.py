@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, given, kept, thresholds
+from boxloop.campaign import artifacts, given, kept, neighbours, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
@@ -43,7 +43,7 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     trained = kept.has_trained(paths.training(turn), detector, inputs)
     floor = params.propose.score_floor
     if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor):
-        return None, thresholds.refit(paths, params, turn)
+        return None, thresholds.refit(paths, params, turn, batch)
     if before != EMPTY and campaign.share_out():
         return None
     campaign = replace(campaign, share_out=lambda: False)
@@ -181,6 +181,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     if boxes is None:
         return None
     found = t.Proposals(item.id, model.name, file_digest(detector), p.score_floor, boxes)
+    files = {"images": images, "evidence": evidence, "labeled": labeled, "training": training}
+    found = neighbours.mend_by_files(campaign.params, found, files, item)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     artifacts.write_proposals(out, found)
     return found
@@ -239,14 +241,18 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """Count the edits of a batch at every threshold (paper, section 3.4).
 
     Reads ``images``, ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the
-    mAP of the proposals, and ``judged``, the evidence with that of this batch.
+    mAP of the proposals, and ``judged``, the evidence with that of this batch. Where
+    ``propose.neighbours`` is fitted, reads ``batch``, ``proposals`` and ``labeled``, too.
     """
     from boxloop.core import workload
     from boxloop.models.average_precision import average_precision
 
-    images, corrections, evidence, judged, out = campaign.choose(
+    images, corrections, batch, proposals, labeled, evidence, judged, out = campaign.choose(
         "images",
         corrections=campaign.paths.corrections(turn),
+        batch=campaign.paths.batch(turn),
+        proposals=campaign.paths.proposals(turn),
+        labeled=campaign.paths.labeled(campaign.before(turn)),
         evidence=campaign.paths.evidence(campaign.before(turn)),
         judged=campaign.paths.evidence(turn),
         out=campaign.paths.workload(turn),
@@ -260,7 +266,12 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
     known = thresholds.read_known(campaign.params, evidence)
-    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
+    evident = thresholds.with_batch(campaign.params, known, corrected)
+    if len(evident) > len(known):
+        files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
+        own = neighbours.judge_by_files(campaign.params, corrected, files, evident[-1])
+        evident = (*evident[:-1], own)
+    artifacts.write_evidence(judged, evident)
     artifacts.write_workload(out, result)
     for iou in p.iou_thresholds:
         ledger = result.ledger(iou)

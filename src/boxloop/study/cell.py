@@ -57,7 +57,9 @@ def run(
             _train(campaign, previous, key)
             if paths.proposals(key).exists() and not paths.corrections(key).exists():
                 # Counted anew, perhaps: the proposals stay, what is shown of them may not.
-                thresholds.refit(paths, campaign.params, key)
+                thresholds.refit(
+                    paths, campaign.params, key, artifacts.read_batch(paths.batch(key))
+                )
             for stage, out in (
                 (pipeline.propose, paths.proposals(key)),
                 (pipeline.review, paths.corrections(key)),
