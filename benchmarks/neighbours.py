@@ -4,14 +4,14 @@
 
 Each folder is a campaign with ``data/features.npz`` and ``data/corrections/*.json``, simulated.
 Nothing is trained: the rule is replayed batch by batch on the stored proposals, with the thresholds
-that were fitted. Printed are the units of T that each batch's edits cost, at IoU 0.5 and 0.7: of the
-detector's boxes, and of those that neighbours mended; for frames of the demo that are at most two
-from a labeled one, and for all other images.
+that were fitted. Printed are the units of T that each batch's edits cost, at IoU 0.5 and 0.7, of
+the detector's boxes and of those that neighbours mended: for frames of the demo that are at most
+two from a labeled one, and for all other images.
 
 A folder that holds only ``features.npz`` and ``truth.json`` is replayed in random order, in six
 batches, with a detector made up from the truth: it misses a fifth of the objects, is off by a tenth
-of a box's sides, gives scores that tell little, and finds something that is not there in every other
-image.
+of a box's sides, gives scores that tell little, and finds something that is not there in every
+other image.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.neighbours import as_proposed, mend
 from boxloop.core import neighbours
 from boxloop.core.evidence import Evidence
-from boxloop.core.types import Batch, Boxes, BoxesByImage, FeatureTable, Proposals
+from boxloop.core.types import Batch, Boxes, FeatureTable, Proposals
 from boxloop.core.workload import PAPER, compare
 from boxloop.params import EMPTY
 
 IOUS = (0.5, 0.7)
 
 
-def read(folder: Path) -> tuple[FeatureTable, list[tuple[Proposals, BoxesByImage]]]:
+def read(folder: Path) -> tuple[FeatureTable, list[tuple[Proposals, Mapping[str, Boxes]]]]:
     """Read a campaign: features, and each batch's proposals with its final boxes."""
     if not (folder / "data").exists():
         table = artifacts.read_features(folder / "features.npz")
@@ -45,7 +45,7 @@ def read(folder: Path) -> tuple[FeatureTable, list[tuple[Proposals, BoxesByImage
     return table, [(as_proposed(item.proposals), item.boxes) for item in batches]
 
 
-def made_up(truth: Mapping[str, Boxes]) -> list[tuple[Proposals, BoxesByImage]]:
+def made_up(truth: Mapping[str, Boxes]) -> list[tuple[Proposals, Mapping[str, Boxes]]]:
     """Return six batches in random order, with proposals made up from the truth."""
     rng = np.random.default_rng(0)
     ids, result = list(truth), []
