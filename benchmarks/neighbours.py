@@ -33,8 +33,11 @@ from boxloop.params import EMPTY
 
 IOUS = (0.5, 0.7)
 
+Turns = list[tuple[Proposals, Mapping[str, Boxes]]]
+"""Each batch's proposals, and its final boxes."""
 
-def read(folder: Path) -> tuple[FeatureTable, list[tuple[Proposals, Mapping[str, Boxes]]]]:
+
+def read(folder: Path) -> tuple[FeatureTable, Turns]:
     """Read a campaign: features, and each batch's proposals with its final boxes."""
     if not (folder / "data").exists():
         table = artifacts.read_features(folder / "features.npz")
@@ -45,10 +48,11 @@ def read(folder: Path) -> tuple[FeatureTable, list[tuple[Proposals, Mapping[str,
     return table, [(as_proposed(item.proposals), item.boxes) for item in batches]
 
 
-def made_up(truth: Mapping[str, Boxes]) -> list[tuple[Proposals, Mapping[str, Boxes]]]:
+def made_up(truth: Mapping[str, Boxes]) -> Turns:
     """Return six batches in random order, with proposals made up from the truth."""
     rng = np.random.default_rng(0)
-    ids, result = list(truth), []
+    ids = list(truth)
+    result: Turns = []
     for number, part in enumerate(np.array_split(rng.permutation(len(ids)), 6)):
         boxes = {}
         for image_id in (ids[i] for i in part):

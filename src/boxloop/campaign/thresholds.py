@@ -92,7 +92,7 @@ def fit_to_files(
     return with_thresholds(params, proposals, known, held_out, labels)
 
 
-def refit(paths: CampaignPaths, params: Params, key: str, batch: Batch) -> Proposals:
+def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay.
 
     What neighbours' labels change is chosen anew, too.
@@ -100,6 +100,8 @@ def refit(paths: CampaignPaths, params: Params, key: str, batch: Batch) -> Propo
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
     made = artifacts.read_proposals(out)
+    off = params.propose.neighbours != FITTED
+    batch = Batch(key, tuple(made.boxes)) if off else artifacts.read_batch(paths.batch(key))
     names = {"evidence": files[0], "labeled": files[1], "training": files[2]}
     found = neighbours.mend_by_files(params, made, {**names, "images": paths.images}, batch)
     found = fit_to_files(params, found, *files)

@@ -43,7 +43,7 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     trained = kept.has_trained(paths.training(turn), detector, inputs)
     floor = params.propose.score_floor
     if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor):
-        return None, thresholds.refit(paths, params, turn, batch)
+        return None, thresholds.refit(paths, params, turn)
     if before != EMPTY and campaign.share_out():
         return None
     campaign = replace(campaign, share_out=lambda: False)

@@ -57,9 +57,7 @@ def run(
             _train(campaign, previous, key)
             if paths.proposals(key).exists() and not paths.corrections(key).exists():
                 # Counted anew, perhaps: the proposals stay, what is shown of them may not.
-                thresholds.refit(
-                    paths, campaign.params, key, artifacts.read_batch(paths.batch(key))
-                )
+                thresholds.refit(paths, campaign.params, key)
             for stage, out in (
                 (pipeline.propose, paths.proposals(key)),
                 (pipeline.review, paths.corrections(key)),
