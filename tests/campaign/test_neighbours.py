@@ -13,9 +13,11 @@ from boxloop.campaign.neighbours import (
     judge_by_files,
     mend,
     mend_by_files,
+    mended,
     plan,
     recorded,
 )
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.neighbours import LIMITS, Choice, judge, merge
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Batch, FeatureTable, ImageRef, ImageSet, LabeledSet, Neighbour
@@ -119,6 +121,11 @@ def test_the_record_survives_its_file_and_says_what_was_done(files):
     )
     content = vars(made.neighbours)
     assert recorded(content) == text
+    paths = CampaignPaths(files["proposals"].parent)
+    for key, offered in (("b01", OFFERED), ("b02", made)):
+        artifacts.write_proposals(paths.proposals(key), offered)
+    assert mended(paths, ON, ["b01", "b02", "b03"]) == {"b02": text}
+    assert mended(paths, OFF, ["b02"]) == {}
     assert recorded(None) == recorded({"images": 3}) == recorded([]) == ""
 
 

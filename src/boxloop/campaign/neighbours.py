@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.core import neighbours
 from boxloop.core.evidence import Evidence
@@ -171,6 +172,19 @@ def recorded(content: Any) -> str:
         return "" if content is None else _say(len(content["images"]), *map(content.get, names))
     except (AttributeError, KeyError, TypeError, ValueError):
         return ""
+
+
+def mended(paths: CampaignPaths, params: Params, keys: Iterable[str]) -> dict[str, str]:
+    """Return :func:`in_words` for those of these batches whose proposals were mended.
+
+    Raises:
+        ArtifactError: a file of proposals is damaged.
+    """
+    if params.propose.neighbours != FITTED:
+        return {}
+    files = {key: paths.proposals(key) for key in keys}
+    found = {key: artifacts.read_proposals(p).neighbours for key, p in files.items() if p.exists()}
+    return {key: in_words(used) for key, used in found.items() if used is not None}
 
 
 def _say(count: int, confirmed: Any, limit: Any, saved: Any, found: Any) -> str:
