@@ -40,6 +40,7 @@ from boxloop.core.types import (
     Corrections,
     ImageRef,
     ImageSet,
+    NeighbourUse,
     Ordering,
     Proposals,
 )
@@ -119,7 +120,8 @@ def read_order(path: Path) -> Ordering:
 
 def write_batch(path: Path, batch: Batch) -> None:
     """Write one file of ``batches/``."""
-    content = vars(batch) | {"labels": boxes_out(batch.labels)}
+    near = {image_id: vars(item) for image_id, item in batch.neighbours.items()}
+    content = vars(batch) | {"labels": boxes_out(batch.labels), "neighbours": near}
     write(path, "batch", {k: v for k, v in content.items() if v is not None and len(v)})
 
 
@@ -128,8 +130,9 @@ def read_batch(path: Path) -> Batch:
     file = parse(path, "batch", BatchFile)
     labels = {} if file.labels is None else boxes_in(path, file.labels)
     with name_file(path):
-        batch = Batch(file.id, file.image_ids, file.given, labels)
+        batch = Batch(file.id, file.image_ids, file.given, labels, file.neighbours)
         require_ids((batch.id, *batch.image_ids))
+        require_ids(batch.neighbours)
         if not NAME.fullmatch(batch.id):
             raise ValueError(f"'{printable(batch.id)}' cannot name a batch")
     return batch
@@ -154,15 +157,26 @@ def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
 def _proposals_out(proposals: Proposals) -> dict[str, Any]:
     content = vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
     fitted = [asdict(threshold) for threshold in content.pop("thresholds")]
-    return content | {"thresholds": fitted} if fitted else content
+    used = content.pop("neighbours")
+    if fitted:
+        content["thresholds"] = fitted
+    if used is not None:
+        near = {image_id: vars(item) for image_id, item in used.images.items()}
+        content["neighbours"] = vars(used) | {"images": near, "own": boxes_out(used.own)}
+    return content
 
 
 def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
     boxes = boxes_in(path, file.boxes, scored=True)
     if not boxes:
         raise ArtifactError(f"{path} has proposals for no image: 'dvc repro' makes it anew")
+    used = file.neighbours
+    own = {} if used is None else boxes_in(path, used.own, scored=True)
     with name_file(path):
-        return Proposals(**{**vars(file), "boxes": boxes})
+        use = None if used is None else NeighbourUse(**{**vars(used), "own": own})
+        if not own.keys() <= boxes.keys():
+            raise ValueError("neighbours changed images that are not of the batch")
+        return Proposals(**{**vars(file), "boxes": boxes, "neighbours": use})
 
 
 def write_proposals(path: Path, proposals: Proposals) -> None:
@@ -268,7 +282,11 @@ def read_training(path: Path) -> TrainingLog:
 
 def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
     """Write one file of ``evidence/``: of the batches so far, the oldest first."""
-    rows = [vars(item) | {"edits": [vars(row) for row in item.edits]} for item in batches]
+    rows = []
+    for item in batches:
+        row = vars(item) | {"edits": [vars(edits) for edits in item.edits]}
+        near = [asdict(edits) for edits in row.pop("neighbours")]
+        rows.append(row | {"neighbours": near} if near else row)
     write(path, "evidence", {"batches": rows})
 
 

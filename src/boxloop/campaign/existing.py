@@ -145,4 +145,5 @@ def add(batch: Batch, others: Proposals) -> Proposals:
     }
     detector = f"{LABELS}, {others.detector}" if batch.unlabeled else LABELS
     found = checkpoint(batch, others.checkpoint)
-    return Proposals(batch.id, detector, found, others.score_floor, boxes)
+    near = others.neighbours
+    return Proposals(batch.id, detector, found, others.score_floor, boxes, neighbours=near)

@@ -19,7 +19,7 @@ from pydantic_core import SchemaValidator
 from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
-from boxloop.core.types import FittedThreshold
+from boxloop.core.types import FittedThreshold, Neighbour
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused, read_json
 
@@ -67,6 +67,17 @@ class BatchFile(_Record):
     given: str | None = None
     # Only where images have labels that are shown as proposals.
     labels: BoxTable | None = None
+    # Only where images are near to others that are labeled before them.
+    neighbours: dict[Text, Neighbour] = {}
+
+
+class _NeighboursFile(_Record):
+    limit: Annotated[float, Field(ge=0)]
+    expected_saving: float | None
+    found: Text
+    images: dict[Text, Neighbour]
+    confirmed: Count
+    own: BoxTable
 
 
 class ProposalsFile(_Record):
@@ -79,6 +90,8 @@ class ProposalsFile(_Record):
     boxes: BoxTable
     # Only where the threshold was fitted.
     thresholds: tuple[FittedThreshold, ...] = ()
+    # Only where labels of other images changed them.
+    neighbours: _NeighboursFile | None = None
 
 
 class TrainingFile(_Record):

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts, mending, screening
+from boxloop.campaign import artifacts, mending, neighbours, screening
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
@@ -65,6 +65,7 @@ class Turn:
         detector: what made its proposals, where there are any.
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
+        mended: what neighbours' labels changed in its proposals, in words.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Turn:
     damaged: bool = False
     submitted: int = 0
     detector: str = ""
+    mended: str = ""
 
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
@@ -90,7 +92,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _saved(turns, params), _ahead(turns, params)]
+    parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -195,9 +197,18 @@ class _Reader:
         files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
         submitted = sum(image_id in self._journal for image_id in batch.image_ids)
         damaged = bool(files & self.damaged)
-        images, fitted = len(batch.image_ids), self._fitted(key, offered)
-        detector = "" if offered is None else str(offered.get("detector", ""))
-        return Turn(key, step, images, objects, workload, fitted, damaged, submitted, detector)
+        return Turn(
+            key,
+            step,
+            len(batch.image_ids),
+            objects,
+            workload,
+            self._fitted(key, offered),
+            damaged,
+            submitted,
+            "" if offered is None else str(offered.get("detector", "")),
+            neighbours.recorded(None if offered is None else offered.get("neighbours")),
+        )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
         """Return the threshold that was fitted for people, or for the simulated annotator."""
@@ -321,6 +332,11 @@ def _shown(turns: list[Turn], params: Params) -> str:
             line += f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
+
+
+def _mended(turns: list[Turn]) -> str:
+    lines = [f"  {turn.key}: {turn.mended}" for turn in turns if turn.mended]
+    return "\n".join(["Proposals, by labels of neighbours:", *lines]) if lines else ""
 
 
 def _saved(turns: list[Turn], params: Params) -> str:

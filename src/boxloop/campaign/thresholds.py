@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, first_model
+from boxloop.campaign import artifacts, first_model, neighbours
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
 from boxloop.core.evidence import Evidence, sweep
@@ -19,6 +19,7 @@ from boxloop.core.threshold import (
 )
 from boxloop.core.types import (
     NOTHING,
+    Batch,
     BoxesByImage,
     Corrections,
     FittedThreshold,
@@ -114,12 +115,19 @@ def fit_to_files(
 
 
 def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
-    """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay."""
+    """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay.
+
+    What neighbours' labels change is chosen anew, too.
+    """
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
     made = artifacts.read_proposals(out)
-    found = fit_to_files(params, made, *files)
-    if found.thresholds != made.thresholds:
+    off = params.propose.neighbours != FITTED
+    batch = Batch(key, tuple(made.boxes)) if off else artifacts.read_batch(paths.batch(key))
+    names = {"evidence": files[0], "labeled": files[1], "training": files[2]}
+    found = neighbours.mend_by_files(params, made, {**names, "images": paths.images}, batch)
+    found = fit_to_files(params, found, *files)
+    if (found.thresholds, found.neighbours) != (made.thresholds, made.neighbours):
         artifacts.write_proposals(out, found)
     return found
 

@@ -156,6 +156,7 @@ def order(campaign: Campaign, turn: str, result: Any) -> None:
 
 @stage(
     order="Read: the order of all images [data/order.json].",
+    features="Read: one vector per image, for propose.neighbours [data/features.npz].",
     truth="Read: the dataset's labels, where dataset.labels trusts them [data/truth.json].",
     out="Written: folder of the batches [data/batches].",
 )
@@ -242,6 +243,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
 )
 def propose(campaign: Campaign, turn: str, found: Any) -> None:
     """Propose boxes for a batch."""
+    from boxloop.campaign import neighbours
     from boxloop.campaign.thresholds import in_words
 
     if found is not None:
@@ -252,6 +254,8 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
             print(
                 f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted, found.detector)}"
             )
+        if found.neighbours is not None:
+            print(f"{found.batch}: {neighbours.in_words(found.neighbours)}")
 
 
 @stage(
@@ -271,6 +275,9 @@ def merge(campaign: Campaign, turn: str, _: Any) -> None:
     images=IMAGES,
     panel=STEPS,
     corrections=CORRECTIONS,
+    batch="Read: the batch, for propose.neighbours [data/batches/TURN.json].",
+    proposals="Read: its proposals, for propose.neighbours [data/proposals/TURN.json].",
+    labeled=LABELED,
     evidence=EVIDENCE,
     judged="Written: the same with this batch [data/evidence/TURN.json].",
     out="Written: the edits [data/workload/TURN.json].",

@@ -45,6 +45,25 @@ class SweptEdits:
 
 
 @dataclass(frozen=True)
+class NeighbourEdits:
+    """The edits of the images that a neighbour's labels would change, with them and without.
+
+    Attributes:
+        iou_threshold: from which a proposal counts as right.
+        limit: distance up to which a neighbour was near enough.
+        images: number of images that would have been changed.
+        own: edits of them as the detector proposed.
+        merged: edits of them with the neighbours' labels.
+    """
+
+    iou_threshold: float
+    limit: float
+    images: int
+    own: Ledger
+    merged: Ledger
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a batch would have cost at each score threshold.
 
@@ -54,6 +73,7 @@ class Evidence:
         objects: number of final boxes.
         scores: thresholds, ascending; the last one is ``NOTHING``.
         edits: per IoU threshold and class.
+        neighbours: per IoU threshold and limit, where neighbours were looked for.
     """
 
     batch: str
@@ -61,6 +81,7 @@ class Evidence:
     objects: int
     scores: tuple[float, ...]
     edits: tuple[SweptEdits, ...]
+    neighbours: tuple[NeighbourEdits, ...] = ()
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in itertools.pairwise(self.scores))

@@ -67,7 +67,7 @@ def fit(
         drawing += DECAY**age * float(costs[-1])
     total = np.round(cost + STRENGTH * (np.array(scores) - PRIOR) ** 2, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
-    saved, found = drawing - float(cost[best]), _in_words([item.batch for item in known])
+    saved, found = drawing - float(cost[best]), in_words([item.batch for item in known])
     if saved <= 0:
         return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
     return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
@@ -99,6 +99,6 @@ def _common(grids: Sequence[Sequence[float]], floor: float) -> list[float]:
     return sorted(score for score in common if floor <= score < NOTHING)
 
 
-def _in_words(batches: Sequence[str]) -> str:
+def in_words(batches: Sequence[str]) -> str:
     """List the batches; of many, only the first and the last."""
     return ", ".join(batches) if len(batches) <= 4 else f"{batches[0]} to {batches[-1]}"

@@ -151,6 +151,22 @@ class Ordering:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """The nearest image that is labeled before another one.
+
+    Attributes:
+        image: its id.
+        distance: between their features, where 1 is the median distance of two images of the set.
+    """
+
+    image: str
+    distance: float
+
+    def __post_init__(self) -> None:
+        _require(self.distance >= 0, f"the distance to {self.image} cannot be negative")
+
+
+@dataclass(frozen=True)
 class Batch:
     """Images that are labeled together, in their order.
 
@@ -160,12 +176,15 @@ class Batch:
         given: digest of the proposals that were imported for it, if any were.
         labels: boxes that some of its images have already, to be shown as their proposals; every
             image that is listed has at least one.
+        neighbours: by image id, of those that have a near one; of the second batch also those
+            within the first.
     """
 
     id: str
     image_ids: tuple[str, ...]
     given: str | None = None
     labels: BoxesByImage = field(default_factory=dict)
+    neighbours: Mapping[str, Neighbour] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(len(self.image_ids) > 0, f"batch {self.id} has no image")
@@ -206,6 +225,30 @@ class FittedThreshold:
 
 
 @dataclass(frozen=True)
+class NeighbourUse:
+    """What neighbours' labels changed in a batch's proposals.
+
+    Attributes:
+        limit: distance up to which a neighbour was near enough.
+        expected_saving: fraction of what correcting such images costs; None where not known.
+        found: what it was judged by, in words: "b01, b02", "prior".
+        images: the neighbour of each image that was changed.
+        confirmed: how many boxes had one of a neighbour's at their place.
+        own: the detector's boxes of these images, as they were.
+    """
+
+    limit: float
+    expected_saving: float | None
+    found: str
+    images: Mapping[str, Neighbour]
+    confirmed: int
+    own: BoxesByImage
+
+    def __post_init__(self) -> None:
+        _require(set(self.images) == set(self.own), "own boxes are needed of what was changed")
+
+
+@dataclass(frozen=True)
 class Proposals:
     """A detector's boxes on one batch, to be reviewed.
 
@@ -218,6 +261,7 @@ class Proposals:
         score_floor: boxes that score less were not stored.
         boxes: by image id, in the batch's order, every image of the batch; all scored.
         thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
+        neighbours: what other images' labels changed in them; None where they are as they came.
     """
 
     batch: str
@@ -226,6 +270,7 @@ class Proposals:
     score_floor: float
     boxes: BoxesByImage
     thresholds: tuple[FittedThreshold, ...] = ()
+    neighbours: NeighbourUse | None = None
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_floor <= 1, "a score floor lies in [0, 1]")

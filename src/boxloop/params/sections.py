@@ -201,13 +201,16 @@ class ProposeParams(Section):
         score_floor: boxes that score less are not stored.
         batch_size: images that the detector sees at once.
         device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
+        neighbours: "fitted" mends the boxes of frames and near-duplicates by the labels of the
+            nearest labeled image, where that pays on the batches before; "off" does not.
         first: a foundation model that offers boxes for the first batch; None has it drawn.
     """
 
     score_floor: Fraction = 0.05
     batch_size: BatchSize = 16
     device: str = "auto"
-    # Left out where it is not set, so that digests of parameters stay those of campaigns before it.
+    # These are left out where they are not set, so that digests of parameters stay as they were.
+    neighbours: Literal["off", "fitted"] = Field("off", exclude_if=lambda value: value == "off")
     first: FirstParams | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")

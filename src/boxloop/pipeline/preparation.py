@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, existing, given, watching
+from boxloop.campaign import artifacts, existing, given, neighbours, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -156,7 +156,8 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     """Cut the order into the batches that params.yaml lists under ``iterations``.
 
     Reads ``order``, and ``truth`` where the labels that the dataset has are used: images whose
-    labels are trusted are in no batch, those whose labels are proposed come first. Writes the
+    labels are trusted are in no batch, those whose labels are proposed come first. Where
+    ``propose.neighbours`` is fitted, reads ``features``, too. Writes the
     folder ``out``, one file per batch and none besides.
 
     Returns:
@@ -165,7 +166,9 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     from boxloop.core import batching
     from boxloop.core.existing import first
 
-    order, truth, out = campaign.choose("order", "truth", out=campaign.paths.batches)
+    order, truth, features, out = campaign.choose(
+        "order", "truth", "features", out=campaign.paths.batches
+    )
     done = given.labels(campaign.params, truth)
     checked = existing.of_dataset(campaign.params, truth)
     image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
@@ -183,6 +186,7 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
         )
         for item in batches
     ]
+    batches = neighbours.plan(campaign.params, batches, features, list(done))
     artifacts.write_batches(out, batches)
     if done:
         campaign.say(f"{len(done)} images came with labels: they are in no batch")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, existing, first_model, given, kept, thresholds
+from boxloop.campaign import artifacts, existing, first_model, given, kept, neighbours, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
@@ -170,6 +170,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
             offered = first_batch.propose(campaign, turn, asked, refs, image_set.classes)
     if offered is None:
         return None
+    files = {"images": images, "evidence": evidence, "labeled": labeled, "training": training}
+    offered = neighbours.mend_by_files(campaign.params, offered, files, item)
     found = existing.add(item, offered)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     artifacts.write_proposals(out, found)
@@ -264,15 +266,19 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """Count the edits of a batch at every threshold (paper, section 3.4).
 
     Reads ``images``, ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the
-    mAP of the proposals, and ``judged``, the evidence with that of this batch.
+    mAP of the proposals, and ``judged``, the evidence with that of this batch. Where
+    ``propose.neighbours`` is fitted, reads ``batch``, ``proposals`` and ``labeled``, too.
     """
     from boxloop.core import workload
     from boxloop.core.existing import without_labels
     from boxloop.models.average_precision import average_precision
 
-    images, corrections, evidence, judged, out = campaign.choose(
+    images, corrections, batch, proposals, labeled, evidence, judged, out = campaign.choose(
         "images",
         corrections=campaign.paths.corrections(turn),
+        batch=campaign.paths.batch(turn),
+        proposals=campaign.paths.proposals(turn),
+        labeled=campaign.paths.labeled(campaign.before(turn)),
         evidence=campaign.paths.evidence(campaign.before(turn)),
         judged=campaign.paths.evidence(turn),
         out=campaign.paths.workload(turn),
@@ -288,7 +294,12 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
     known = thresholds.read_known(campaign.params, evidence)
-    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
+    evident = thresholds.with_batch(campaign.params, known, corrected)
+    if len(evident) > len(known):
+        files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
+        own = neighbours.judge_by_files(campaign.params, corrected, files, evident[-1])
+        evident = (*evident[:-1], own)
+    artifacts.write_evidence(judged, evident)
     artifacts.write_workload(out, result)
     for iou in p.iou_thresholds:
         ledger = result.ledger(iou)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
@@ -78,6 +79,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         kinds=EDITS,
         paper_costs=campaign.cost_model == PAPER,
         fitted=fitted_rows(campaign),
+        mended=mended(paths, params, [workload.batch for workload in campaign.workloads]),
         beginning=beginning_lines(campaign),
         forecast=[] if campaign.complete else forecast_rows(campaign),
         forecast_columns=FORECAST_COLUMNS,

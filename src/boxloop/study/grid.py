@@ -11,6 +11,7 @@ from typing import Any
 
 from boxloop.campaign.digests import digest
 from boxloop.core.ordering import find_strategy
+from boxloop.errors import ParamsError
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
 from boxloop.study.datasets import AnnotatedDataset
@@ -133,6 +134,11 @@ def cells(
     axes = (spec.axes.seeds, parts.items(), spec.detectors, approaches(spec))
     for seed, (label, part), detector, approach in itertools.product(*axes):
         params = spec.params(approach.strategy, approach.features, detector, seed)
+        if params.propose.neighbours != "off":
+            raise ParamsError(
+                "propose.neighbours is for a campaign of its own: a study's cells keep no features"
+                " to find neighbours by; leave it out"
+            )
         inputs = _inputs(params, approach, whole, part)
         counted = params.model_dump(mode="json", include={"review", "account"})
         result.append(Cell(approach, detector, seed, label, params, inputs, counted))

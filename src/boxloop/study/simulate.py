@@ -16,7 +16,7 @@ from boxloop.core.labeled_set import merge
 from boxloop.core.ordering import find_strategy, order
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
 from boxloop.core.workload import Totals, account, find_cost_model
-from boxloop.errors import DatasetError
+from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import FITTED, SIMNET, FeaturesParams, Params, SimNetParams
 from boxloop.review.simulated import SimulatedAnnotator
 
@@ -80,6 +80,11 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         raise DatasetError("a simulation corrects by annotations, and this dataset has none")
     say = say or (lambda what, done, of: None)
     images, classes = dataset.images, dataset.images.classes
+    if params.propose.neighbours != "off":
+        raise ParamsError(
+            "propose.neighbours is for a campaign in files: a simulation in memory does without;"
+            " leave it out"
+        )
     if find_strategy(params.order.strategy).needs_features:
         table = extract_in_memory(
             images.images,

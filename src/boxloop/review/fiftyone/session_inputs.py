@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, neighbours, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.types import Corrections, ImageRef
@@ -97,7 +97,9 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
         raise UserError(_why_empty(assignment))
     fitted = proposals.fitted(params.review.iou_threshold)
     if params.review.score_threshold == FITTED and fitted is not None and not request.redo:
-        return replace(assignment, shown=in_words(fitted, proposals.detector))
+        used = proposals.neighbours
+        more = "" if used is None else f"; {neighbours.in_words(used)}"
+        return replace(assignment, shown=in_words(fitted, proposals.detector) + more)
     return assignment
 
 
