@@ -186,7 +186,7 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes"):
+    for name in ("digests", "classes", "offered", "changes"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)

@@ -120,6 +120,9 @@ class CorrectionsFile(_Record):
     # Not in files of 0.1.0.
     digests: dict[str, str] = {}
     classes: tuple[str, ...] = ()
+    # Only where classes were added, renamed or merged in between.
+    offered: dict[str, tuple[str, ...]] = {}
+    changes: Count = 0
 
 
 class LabeledFile(_Record):
@@ -127,6 +130,8 @@ class LabeledFile(_Record):
 
     classes: Annotated[tuple[str, ...], AfterValidator(_classes)]
     batches: Annotated[tuple[str, ...], AfterValidator(_ids)]
+    # Only where a class was added after images were reviewed.
+    incomplete: dict[str, tuple[str, ...]] = {}
     previous: str | None = None
     previous_sha256: str | None = None
 

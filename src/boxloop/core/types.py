@@ -241,10 +241,12 @@ class Corrections:
         digests: of the files that a person saw (SHA-256 of the bytes, in hex) by image id, where
             known.
         classes: names that a person could choose from; none where not known.
+        offered: the same by image id, where they were others than ``classes``.
+        changes: how many renamed and merged classes of the campaign the names here follow.
 
     Raises:
-        ValueError: final boxes and proposals are of different images; seconds, times or digests are
-            of other images; or the revision is below 1.
+        ValueError: final boxes and proposals are of different images; seconds, times, digests
+            or classes are of other images; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -259,6 +261,8 @@ class Corrections:
     revision: int = 1
     digests: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: int = 0
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -266,7 +270,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests"):
+        for name in ("seconds", "submitted", "digests", "offered"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -297,11 +301,14 @@ class LabeledSet:
         classes: names of the classes, in the dataset's order.
         batches: ids of the batches it is made of, oldest first.
         boxes: by image id; an image without objects has an entry without boxes.
+        incomplete: classes that could not be chosen when an image was reviewed, by image id: it may
+            hold objects of them that have no box. Complete images have no entry.
     """
 
     classes: tuple[str, ...]
     batches: tuple[str, ...]
     boxes: BoxesByImage
+    incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -12,6 +12,7 @@ from boxloop.campaign import artifacts, given, kept, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
+from boxloop.core.completeness import only_judgeable
 from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
@@ -229,7 +230,8 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     require_fit(image_set, corrected.boxes, corrections)
     result = labeled_set.merge(before, corrected)
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
-    new = t.LabeledSet(result.classes, (corrected.batch,), own)
+    missing = {i: result.incomplete[i] for i in own if i in result.incomplete}
+    new = t.LabeledSet(result.classes, (corrected.batch,), own, missing)
     artifacts.write_labeled(out, new, previous=labeled)
     campaign.say(f"{len(result)} images are labeled")
     return result
@@ -253,14 +255,16 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     )
     p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
     _require_turn(turn, corrected.batch, corrections)
-    require_fit(artifacts.read_images(images), corrected.boxes, corrections)
+    image_set = artifacts.read_images(images)
+    require_fit(image_set, corrected.boxes, corrections)
     for path, kind in ((judged, "evidence"), (out, "workload")):
         require_writable(path, f"boxloop/{kind}")
-    precision = average_precision(corrected.proposals.boxes, corrected.boxes)
+    judgeable = only_judgeable(corrected, image_set.classes)
+    precision = average_precision(judgeable.proposals.boxes, judgeable.boxes)
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
     known = thresholds.read_known(campaign.params, evidence)
-    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, corrected))
+    artifacts.write_evidence(judged, thresholds.with_batch(campaign.params, known, judgeable))
     artifacts.write_workload(out, result)
     for iou in p.iou_thresholds:
         ledger = result.ledger(iou)

@@ -112,7 +112,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
             batch_size=params.propose.batch_size,
         )
         offered = Proposals(batch.id, detector.name, "", params.propose.score_floor, boxes)
-        offered = with_thresholds(params, offered, evidence, held, labeled.boxes)
+        offered = with_thresholds(params, offered, evidence, held, labeled)
         threshold = shown_from(params.review, offered, Path(batch.id))
         corrected = annotator.review(offered, images.by_id(), threshold)
         evidence = with_batch(params, evidence, corrected)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, class_changes, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.types import Corrections, ImageRef
@@ -48,6 +48,7 @@ class SubmissionCache:
         """Return all submissions, oldest first: the same list while no file has changed."""
         folders = [*self._paths.journals, self._paths.corrections("_").parent]
         found = [path for folder in folders for path in submissions.submission_files(folder)]
+        found += [path for folder in folders for path in class_changes.files(folder)]
         files = [(path, *_stamp(path)) for path in (*found, self._paths.images)]
         if files != self._files:
             self._submissions, self._files = read_submissions(self._paths, self._batches), files
