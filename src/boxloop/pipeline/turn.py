@@ -128,7 +128,14 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
             detector, result = detectors.train(
                 p, labeled_set, refs, previous=previous, progress=_steps(progress)
             )
-    return write(detector, result) if world.is_main else result
+    if not world.is_main:
+        return result
+    if count := detectors.left_out(detector, labeled_set):
+        campaign.say(
+            f"{count} images are left out of this training: classes are new since they were"
+            f" reviewed, and {detector.name} cannot leave those alone out ('boxloop status')"
+        )
+    return write(detector, result)
 
 
 def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
