@@ -111,6 +111,14 @@ def review(
     redo: Annotated[
         bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
     ] = False,
+    wanted: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="CLASS",
+            help="Open what was reviewed before this class was added, with its labels.",
+        ),
+    ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -156,6 +164,7 @@ def review(
         port=port,
         host=host,
         browser=browser,
+        wanted=wanted,
     )
 
 

@@ -134,11 +134,10 @@ def test_a_detector_that_cannot_leave_a_class_out_is_trained_on_the_others(tmp_p
     detectors.train(train_params("fcos_efficientnet_lite0"), labels, ())
     assert foreign.seen == others == list(complete_images(labels).boxes)
     assert detectors.left_out(foreign, labels) == 1
+    params = train_params("fcos_efficientnet_lite0")
+    none = replace(labels, incomplete=dict.fromkeys(truth, ("disc",)))
     with pytest.raises(IncompleteError, match="review them with 'boxloop review --for disc'"):
-        incomplete = dict.fromkeys(truth, ("disc",))
-        detectors.train(
-            train_params("fcos_efficientnet_lite0"), replace(labels, incomplete=incomplete), ()
-        )
+        detectors.train(params, none, ())
     foreign.masks_classes = True
-    detectors.train(train_params("fcos_efficientnet_lite0"), labels, ())
+    detectors.train(params, labels, ())
     assert foreign.seen == list(truth)
