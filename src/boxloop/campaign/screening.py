@@ -155,7 +155,10 @@ def as_list(found: Mapping[str, Sequence[str]]) -> str:
 
 def review_command(name: str) -> str:
     """Return the command that opens the images which are not complete for a class."""
-    return f"'boxloop review --for {shlex.quote(name)}'"
+    quoted = shlex.quote(name)
+    if quoted != name and not set(name) & set('"\\$`!'):
+        quoted = f'"{name}"'  # easier to read within a sentence
+    return f"'boxloop review --for {quoted}'"
 
 
 def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = None) -> Verdict:

@@ -222,6 +222,14 @@ def export(
             help="Instead, the proposals of a batch, to be corrected in another tool.",
         ),
     ] = None,
+    incomplete: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|mark|skip",
+            help="What to do with images that were reviewed before a class was added: coco marks"
+            " them, unless given, voc and yolo keep them.",
+        ),
+    ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
@@ -239,6 +247,7 @@ def export(
             format_=format,
             images=images,
             proposals=proposals,
+            incomplete=incomplete,
             progress=report,
         )
     print(said)
