@@ -34,8 +34,8 @@ def export(
     """Write the labeled set, or the proposals of one batch, for other programs.
 
     ``out`` is a new or empty folder, or one that an earlier export made; ``images`` is one of
-    :data:`MODES`, ``incomplete`` one of :data:`TREATMENTS`: unless given, images are marked where the
-    format can, and kept where not. Returns one line that says what was written.
+    :data:`MODES`, ``incomplete`` one of :data:`TREATMENTS`: unless given, images are marked where
+    the format can, and kept where not. Returns one line that says what was written.
 
     Raises:
         ParamsError: there is no such format, mode or batch, or the format cannot carry proposals.
