@@ -11,7 +11,8 @@ BoxloopError
 │   ├── WeightsError        initial weights cannot be had or do not fit
 │   ├── DatabaseError       there is no database for the review App, or it does not work
 │   ├── SessionError        a review session cannot be opened, or broke off
-│   └── ProtectedLabelsError   the command would replace labels that a person made
+│   ├── ProtectedLabelsError   the command would replace labels that a person made
+│   └── IncompleteError     no labeled image was reviewed for all classes of today
 ├── ProcessError            one of several processes that work together failed
 ├── TrackingError           MLflow cannot be written to
 ├── ReviewPending           a person has not finished a batch yet: not a fault, but not done
@@ -62,6 +63,10 @@ class SessionError(UserError):
 
 class ProtectedLabelsError(UserError):
     """The command would replace labels that a person made."""
+
+
+class IncompleteError(UserError):
+    """A detector needs images that were reviewed for all classes, and there is none."""
 
 
 class ProcessError(BoxloopError):

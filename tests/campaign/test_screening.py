@@ -102,10 +102,14 @@ def test_a_class_that_is_new_is_said():
     assert found.notes == ()
     found = screen([entry("ab", classes=("cat",))], [], TODAY)
     assert counting(found) == {"a": 0, "b": 0}
+    assert found.incomplete == {"a": ("dog",), "b": ("dog",)}
     assert found.notes == (
-        "reviews/1.json is from when 'dog' could not be chosen, and counts all the same: look for"
-        " such objects in 2 images (a, b) ('boxloop review b01 --redo')",
+        "2 images (a, b) are not complete for 'dog', which could not be chosen when people"
+        " reviewed: 'boxloop review --for dog' opens what is missing",
     )
+    # The newest submission of an image says what it is complete for.
+    found = screen([entry("ab", 1, classes=("cat",)), entry("a", 2)], [], TODAY)
+    assert found.incomplete == {"b": ("dog",)}
 
 
 def test_two_of_the_very_same_time_that_differ():

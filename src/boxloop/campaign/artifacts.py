@@ -204,7 +204,7 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes", "given"):
+    for name in ("digests", "classes", "offered", "changes", "given"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)

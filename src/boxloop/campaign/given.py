@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes, Proposals
@@ -69,6 +69,10 @@ def read(paths: CampaignPaths, batch: Batch, score_floor: float) -> Proposals:
         )
     assert batch.given is not None
     boxes = {image_id: made.boxes[image_id].above(score_floor) for image_id in batch.image_ids}
+    if changes := class_changes.read(*paths.journals):
+        # Imported before a class was renamed, they go by its old name.
+        today = artifacts.read_images(paths.images).classes
+        boxes = class_changes.rename(boxes, [c for c in changes if c.old not in today])
     return Proposals(batch.id, FILE, batch.given, score_floor, boxes)
 
 

@@ -57,7 +57,10 @@ def write_labeled(path: Path, labeled: LabeledSet, previous: Path | None = None)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = {"format": _FORMAT, "classes": labeled.classes, "batches": labeled.batches}
+    metadata: dict[str, Any] = {"format": _FORMAT, "classes": labeled.classes}
+    metadata["batches"] = labeled.batches
+    if labeled.incomplete:
+        metadata["incomplete"] = labeled.incomplete
     if previous is not None:
         metadata["previous"] = Path(os.path.relpath(previous, path.parent)).as_posix()
         metadata["previous_sha256"] = file_digest(previous)
@@ -89,6 +92,7 @@ def read_labeled(path: Path) -> LabeledSet:
     parts: list[Mapping[str, Boxes]] = []
     batches: list[str] = []
     classes: tuple[str, ...] = ()
+    incomplete: dict[str, tuple[str, ...]] = {}
     for place, link, file in _chain(path, whole=True):
         if parts and link.classes != classes:
             raise ArtifactError(
@@ -97,6 +101,8 @@ def read_labeled(path: Path) -> LabeledSet:
             )
         classes = link.classes
         parts.append(_boxes_of(place, link, file))
+        _check_incomplete(place, link, parts[-1])
+        incomplete = {**link.incomplete, **incomplete}
         batches = [*link.batches, *batches]
     boxes: dict[str, Boxes] = {}
     for part in reversed(parts):
@@ -106,7 +112,7 @@ def read_labeled(path: Path) -> LabeledSet:
                 f"{path} holds image {twice} twice, in two batches: 'dvc repro' merges them anew"
             )
         boxes.update(part)
-    return LabeledSet(classes, tuple(batches), boxes)
+    return LabeledSet(classes, tuple(batches), boxes, incomplete)
 
 
 def labeled_batches(path: Path) -> tuple[str, ...]:
@@ -199,6 +205,17 @@ def _link(path: Path, metadata: Mapping[bytes, bytes]) -> LabeledFile:
             f"{path}: its metadata do not tell classes, batches and the file before it: 'dvc repro'"
             " makes it anew"
         ) from None
+
+
+def _check_incomplete(path: Path, link: LabeledFile, boxes: Mapping[str, Boxes]) -> None:
+    for image_id, classes in link.incomplete.items():
+        odd = next((name for name in classes if name not in link.classes), None)
+        if image_id not in boxes or odd is not None or not classes:
+            what = f"image {image_id}" if image_id not in boxes else f"class '{odd}'"
+            raise ArtifactError(
+                f"{path}: its metadata call {what} incomplete, which it does not hold: 'dvc repro'"
+                " makes it anew"
+            )
 
 
 def _boxes_of(path: Path, link: LabeledFile, opened: Any) -> dict[str, Boxes]:

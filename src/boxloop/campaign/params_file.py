@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,46 @@ def edit_params(path: Path, overrides: Sequence[str]) -> None:
             was.
         UserError: the file cannot be written.
     """
+
+    def edit(content: Any) -> None:
+        for override in overrides:
+            apply_override(content, override)
+
+    _edit(path, edit)
+
+
+def edit_classes(path: Path, classes: Sequence[str], change: Callable[[list[str]], object]) -> None:
+    """Change the list ``dataset.classes`` of a params.yaml in its place; its comments stay.
+
+    Args:
+        path: the file.
+        classes: the whole list, for a file that has none.
+        change: of the list that is there.
+
+    Raises:
+        ParamsError: as for :func:`edit_params`.
+        UserError: the file cannot be written.
+    """
+
+    def edit(content: Any) -> None:
+        if content.get("dataset") is None:
+            content["dataset"] = {}
+        section = content["dataset"]
+        if section.get("classes") is None:
+            section["classes"] = list(classes)
+        else:
+            change(section["classes"])
+
+    _edit(path, edit)
+
+
+def _edit(path: Path, edit: Callable[[Any], None]) -> None:
     read_sections(path)  # for its errors
     editor = YAML()
     editor.width = 100
     editor.preserve_quotes = True
     content: Any = editor.load(path.read_text(encoding="utf-8"))
-    for override in overrides:
-        apply_override(content, override)
+    edit(content)
     out = io.StringIO()
     editor.dump(content, out)
     check(Params, read_yaml(out.getvalue()), str(path))

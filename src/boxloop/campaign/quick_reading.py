@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from boxloop.campaign.class_changes import ClassChange, applying, names_after, names_of
 from boxloop.campaign.screening import Claim
 from boxloop.campaign.submissions import parse_time
 from boxloop.errors import ArtifactError
@@ -36,21 +38,25 @@ def read_times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
     return content, times
 
 
-def read_claims(path: Path) -> list[Claim]:
-    """Read what a submission labels."""
+def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
+    """Read what a submission labels, by the names after some changes of classes."""
     content, times = read_times(path)
     try:
         digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
+        done, offered = content.get("changes", 0), content.get("offered", {})
+        last = max(times.values(), default=None)
+        followed = applying(changes, classes, last, done) if last is not None else []
+        by_image = {i: names_of(followed, offered.get(i, classes)) for i in times}
         return [
             Claim(
                 path,
                 image_id,
                 str(content["batch"]),
                 when,
-                {row["label"] for row in content["boxes"][image_id]},
+                set(names_after(followed, (row["label"] for row in content["boxes"][image_id]))),
                 content["boxes"][image_id],
                 digests.get(image_id, ""),
-                classes,
+                by_image[image_id],
                 content["versions"].get("boxloop", ""),
             )
             for image_id, when in times.items()

@@ -145,6 +145,9 @@ class CorrectionsFile(_Record):
     classes: tuple[str, ...] = ()
     # Only where labels were imported and trusted.
     given: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
+    # Only where classes were added, renamed or merged in between.
+    offered: dict[str, tuple[str, ...]] = {}
+    changes: Count = 0
 
 
 class LabeledFile(_Record):
@@ -152,6 +155,8 @@ class LabeledFile(_Record):
 
     classes: Annotated[tuple[str, ...], AfterValidator(_classes)]
     batches: Annotated[tuple[str, ...], AfterValidator(_ids)]
+    # Only where a class was added after images were reviewed.
+    incomplete: dict[str, tuple[str, ...]] = {}
     previous: str | None = None
     previous_sha256: str | None = None
 

@@ -7,6 +7,7 @@ file, is said, and is left out, so that its images wait for a person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,11 +15,13 @@ from itertools import chain
 from pathlib import Path
 
 from boxloop import __version__
-from boxloop.campaign import submissions
+from boxloop.campaign import class_changes, submissions
+from boxloop.core.completeness import Incomplete, unseen
 from boxloop.core.types import Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
+_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered")
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,25 @@ class Verdict:
         dropped: (file, image) of those that do not.
         renamed: today's id by (file, image), of images that have another name now.
         notes: what people should know, one sentence each.
+        incomplete: classes of today that could not be chosen for an image, by image.
     """
 
     dropped: frozenset[tuple[Path, str]]
     renamed: Mapping[tuple[Path, str], str]
     notes: tuple[str, ...]
+    incomplete: Incomplete
 
 
 @dataclass(frozen=True)
 class Screened:
-    """The submissions that count, as far as they do, oldest first; and what people should know."""
+    """The submissions that count, as far as they do, oldest first; and what people should know.
+
+    ``incomplete`` tells the classes that could not be chosen, by image, as in :class:`Verdict`.
+    """
 
     submissions: list[Corrections]
     notes: tuple[str, ...]
+    incomplete: Incomplete
 
 
 def read(
@@ -93,8 +102,9 @@ def read(
     Raises:
         ArtifactError: a file is damaged; names it and the way out.
     """
+    journals = list(journals)
     journal = submissions.read_files(*journals)
-    brought = submissions.read_restored(restored)
+    brought = submissions.read_restored(restored, class_changes.read(*journals))
     return screen(journal, brought, images, batch, all_=all_)
 
 
@@ -118,7 +128,38 @@ def screen(
         for file, item in (*journal, *restored)  # edited by hand, a restored one is the newer
         if (part := _apply(file, item, dropped, verdict.renamed)) is not None
     ]
-    return Screened(found, verdict.notes)
+    notes = (*verdict.notes, *map(in_words, by_class(verdict.incomplete, images.classes).items()))
+    return Screened(found, notes, verdict.incomplete)
+
+
+def by_class(incomplete: Incomplete, classes: Iterable[str]) -> dict[str, list[str]]:
+    """Return the images that are not complete for a class, by class, where there are any."""
+    found = {name: [i for i, missing in incomplete.items() if name in missing] for name in classes}
+    return {name: image_ids for name, image_ids in found.items() if image_ids}
+
+
+def in_words(row: tuple[str, Sequence[str]]) -> str:
+    """Say of a class which images are not complete for it, and how to complete them."""
+    name, image_ids = row
+    are = "is" if len(image_ids) == 1 else "are"
+    return (
+        f"{_name(image_ids)} {are} not complete for '{name}', which could not be chosen when people"
+        f" reviewed: {review_command(name)} opens what is missing"
+    )
+
+
+def as_list(found: Mapping[str, Sequence[str]]) -> str:
+    """Say it of each class, a line each; nothing where all images are complete."""
+    lines = [f"- {in_words(row)}" for row in found.items()]
+    return "\n".join(["Classes that are new:", *lines]) if lines else ""
+
+
+def review_command(name: str) -> str:
+    """Return the command that opens the images which are not complete for a class."""
+    quoted = shlex.quote(name)
+    if quoted != name and not set(name) & set('"\\$`!'):
+        quoted = f'"{name}"'  # easier to read within a sentence
+    return f"'boxloop review --for {quoted}'"
 
 
 def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = None) -> Verdict:
@@ -128,7 +169,8 @@ def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = N
       name now, they count under that one.
     - Of each image the newest counts, as ever. Where it names a class that there is no more, or two
       submissions of the very same time differ, none does.
-    - Where a class is new since, or a newer boxloop wrote the file, they count, and it is said.
+    - Where a class is new since, they count, and the image is not complete for that class.
+    - Where a newer boxloop wrote the file, they count, and it is said.
 
     Args:
         claims: of all submissions.
@@ -145,6 +187,7 @@ class _Judging:
         self._now = {image.id: image.digest for image in images.images}
         self._classes, self._batch = images.classes, batch
         self._dropped: set[tuple[Path, str]] = set()
+        self._incomplete: dict[str, tuple[str, ...]] = {}
         self._said: dict[tuple[str, Path, str, str], list[str]] = {}
 
     def judge(self, claims: Sequence[Claim]) -> Verdict:
@@ -162,7 +205,7 @@ class _Judging:
             _SENTENCES[kind].format(file=file, images=_name(ids), what=what, batch=batch)
             for (kind, file, what, batch), ids in self._said.items()
         ]
-        return Verdict(frozenset(self._dropped), renamed, tuple(notes))
+        return Verdict(frozenset(self._dropped), renamed, tuple(notes), self._incomplete)
 
     def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
         """Find the images that nobody labeled by their name of today, of the very same bytes."""
@@ -205,10 +248,9 @@ class _Judging:
         """Say what is odd about labels that count."""
         if claim.image_id != image_id:
             self._say(claim, "renamed", "", image_id, f"{image_id} (then {claim.image_id})")
-        if claim.classes:
-            added = [f"'{name}'" for name in self._classes if name not in claim.classes]
-            if added:
-                self._say(claim, "classes", ", ".join(added), image_id)
+        missing = unseen(self._classes, claim.classes)
+        if missing and (self._batch is None or image_id in self._batch.boxes):
+            self._incomplete[image_id] = missing
         if _is_newer(claim.boxloop):
             self._say(claim, "version", claim.boxloop, image_id)
 
@@ -233,8 +275,6 @@ _SENTENCES = {
     "unknown": "{file} uses {what}, which is no class of this campaign now, and does not count for"
     " {images}: list that class again, or label it anew ('boxloop review {batch}'; with --redo it"
     " opens with those labels)",
-    "classes": "{file} is from when {what} could not be chosen, and counts all the same: look for"
-    " such objects in {images} ('boxloop review {batch} --redo')",
     "version": "{file} was written by boxloop {what}, newer than this one, and counts for {images}:"
     " install that version where it matters",
     "gone": "{file} labels {images}, not among the dataset's images now: the labels are kept, and"
@@ -266,7 +306,7 @@ def _claims(file: Path, item: Corrections, in_journal: bool) -> Iterable[Claim]:
             set(boxes.labels.tolist()),
             boxes,
             item.digests.get(image_id, ""),
-            item.classes,
+            item.offered.get(image_id, item.classes),
             item.versions.get("boxloop", ""),
             in_journal,
         )
@@ -290,7 +330,7 @@ def _apply(
     def by_today(table: Mapping[str, object]) -> dict[str, object]:
         return {names.get(image_id, image_id): value for image_id, value in table.items()}
 
-    fields = {k: by_today(getattr(found, k)) for k in ("boxes", "seconds", "submitted", "digests")}
+    fields = {k: by_today(getattr(found, k)) for k in _BY_IMAGE}
     fields["given"] = tuple(names.get(i, i) for i in found.given)  # type: ignore[assignment]
     offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]
     return replace(found, proposals=offered, **fields)  # type: ignore[arg-type]

@@ -10,7 +10,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boxloop.campaign import artifacts, mending, neighbours, screening
+from boxloop.campaign import (
+    artifacts,
+    class_changes,
+    class_names,
+    mending,
+    neighbours,
+    screening,
+)
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
@@ -96,6 +103,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
+    parts.append(screening.as_list(found.incomplete))
     if cut:
         parts.append(f"Next: {mending.COMMAND}, then dvc repro")
     elif found.damaged:
@@ -116,6 +124,7 @@ class _Reader:
         images: number of images; None where it is not known.
         turns: where each turn stands.
         given: number of images that came with labels, where those are trusted.
+        incomplete: images that are not complete for a class, by class.
     """
 
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
@@ -124,6 +133,10 @@ class _Reader:
         self.damaged: set[Path] = set()
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
+        # Images that are not complete for a class, by class.
+        self.incomplete: dict[str, list[str]] = {}
+        for line in class_names.stale(paths, params.dataset, images):
+            self._note(line)
         # When people submitted each image last, of what counts.
         self._journal = {} if images is None else self._read_journal(images)
         self.turns = [self._turn(key) for key in params.iterations]
@@ -138,8 +151,14 @@ class _Reader:
             self._note(str(error))
             self.damaged.add(self._paths.reviews)
             return {}
-        claims = [claim for path in files for claim in self._read(path, read_claims) or []]
+        changes = self._read(self._paths.reviews, class_changes.read) or ()
+        claims = [
+            claim
+            for path in files
+            for claim in self._read(path, lambda path: read_claims(path, changes)) or []
+        ]
         verdict = screening.judge(claims, images)
+        self.incomplete = screening.by_class(verdict.incomplete, images.classes)
         for note in verdict.notes:
             self._note(note.replace(f"{self._paths.root.as_posix()}/", ""))
         result: dict[str, datetime] = {}
@@ -164,7 +183,11 @@ class _Reader:
         try:
             return reader(path)
         except ArtifactError as error:
-            tool = "git checkout" if path.parent == self._paths.reviews else "dvc checkout --force"
+            tool = (
+                "git checkout"
+                if self._paths.reviews in (path, path.parent)
+                else "dvc checkout --force"
+            )
             fault = str(error).removeprefix(f"{self._paths.root.as_posix()}/")
             self._note(f"{fault}; '{tool} {self._name(path)}' brings the last good one back")
             self.damaged.add(path)

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, class_changes
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
@@ -86,6 +87,7 @@ def read(*folders: Path) -> list[Corrections]:
 
 def read_files(*folders: Path) -> list[tuple[Path, Corrections]]:
     """Read every submission, with its file; see :func:`read`."""
+    changes = class_changes.read(*folders)
     found: list[tuple[datetime, str, Path, Corrections]] = []
     for path in _files(folders):
         try:
@@ -96,14 +98,26 @@ def read_files(*folders: Path) -> list[tuple[Path, Corrections]]:
                 f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
                 " committed) or move it to a safe place"
             ) from None
+        corrections = named_as_today(corrections, changes)
         found.append((parse_time(corrections.finished or ""), path.name, path, corrections))
     return [row[2:] for row in sorted(found, key=lambda row: row[:2])]
 
 
-def read_restored(paths: Iterable[Path]) -> list[tuple[Path, Corrections]]:
-    """Read corrections that DVC brought back, of those paths that exist; people's only."""
+def read_restored(
+    paths: Iterable[Path], changes: Sequence[ClassChange] = ()
+) -> list[tuple[Path, Corrections]]:
+    """Read corrections that DVC brought back, of those paths that exist; people's only.
+
+    ``changes`` are the classes that were renamed and merged.
+    """
     found = [(path, artifacts.read_corrections(path)) for path in paths if path.exists()]
-    return [(path, corrections) for path, corrections in found if corrections.by_person]
+    return [(path, named_as_today(item, changes)) for path, item in found if item.by_person]
+
+
+def named_as_today(item: Corrections, changes: Sequence[ClassChange]) -> Corrections:
+    """Return corrections of a person with the class names of today."""
+    when = _BEFORE_ALL if item.finished is None else parse_time(item.finished)
+    return class_changes.follow(item, changes, when)
 
 
 def submission_files(folder: Path) -> list[Path]:
@@ -115,6 +129,7 @@ def submission_files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if e.name.endswith(".json") and e.name[0] != "."]
+            names = [name for name in names if not name.endswith(class_changes.SUFFIX)]
     except FileNotFoundError:
         if not folder.is_symlink():
             return []
@@ -219,6 +234,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     times = {i: _time_of(chosen[i], i) for i in image_ids}
     finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]
     offers = [source.proposals for source in sources]
+    offered = {i: chosen[i].offered.get(i, chosen[i].classes) for i in image_ids}
+    common = _common_classes(offered.values())
     fitted = {offer.thresholds for offer in offers}
     return Corrections(
         proposals=Proposals(
@@ -240,8 +257,10 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         submitted={i: t for i, t in times.items() if t is not None and t != finished},
         revision=_revision(submissions, set(image_ids)),
         digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
-        classes=_common_classes(sources),
+        classes=common,
         given=tuple(i for i in image_ids if i in chosen[i].given),
+        offered={i: names for i, names in offered.items() if set(names) != set(common)},
+        changes=max(source.changes for source in sources),
     )
 
 
@@ -280,10 +299,10 @@ def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
     return {name: _join(s.versions[name] for s in sources if name in s.versions) for name in names}
 
 
-def _common_classes(sources: Sequence[Corrections]) -> tuple[str, ...]:
+def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """Return the classes that could be chosen for every image; none where that is not known."""
-    first, *others = sources
-    return tuple(name for name in first.classes if all(name in s.classes for s in others))
+    first, *others = dict.fromkeys(offered)
+    return tuple(name for name in first if all(name in other for other in others))
 
 
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts, first_model, neighbours
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
+from boxloop.core.completeness import known_only
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.threshold import (
     FITTED_TO_NOTHING,
@@ -20,9 +21,9 @@ from boxloop.core.threshold import (
 from boxloop.core.types import (
     NOTHING,
     Batch,
-    BoxesByImage,
     Corrections,
     FittedThreshold,
+    LabeledSet,
     Proposals,
 )
 from boxloop.core.workload import find_cost_model
@@ -36,7 +37,7 @@ def with_thresholds(
     proposals: Proposals,
     evidence: Sequence[Evidence],
     held_out: Proposals | None = None,
-    labels: BoxesByImage | None = None,
+    labels: LabeledSet | None = None,
 ) -> Proposals:
     """Return proposals with a threshold per IoU, fitted before anybody has seen them.
 
@@ -45,7 +46,7 @@ def with_thresholds(
         proposals: of the batch that comes next.
         evidence: of the batches before it, the oldest first.
         held_out: proposals for a part of the first batch, where there are any.
-        labels: the boxes of at least the images held out.
+        labels: of at least the images held out.
 
     Returns:
         Proposals without thresholds where ``review.score_threshold`` is a number, unless they are
@@ -72,15 +73,17 @@ def with_thresholds(
         if (e.batch in given) == imported and first_model.of_turn(params, e.batch) is None
     ]
     if held_out is not None and not imported:
-        labels = labels or {}
-        absent = set(held_out.boxes) - set(labels)
+        labels = labels or LabeledSet((), (), {})
+        absent = set(held_out.boxes) - set(labels.boxes)
         if absent:
             raise ArtifactError(
                 f"the detector of {proposals.batch} was trained on other labels than there are now"
                 f" (image {min(absent)}, which was held out, has none): train it again"
             )
-        final = {image_id: labels[image_id] for image_id in held_out.boxes}
-        known.insert(0, sweep(held_out.batch, held_out.boxes, final, ious, held_out.score_floor))
+        offered = known_only(held_out.boxes, labels.incomplete)
+        final = {i: labels.boxes[i] for i in held_out.boxes}
+        final = dict(known_only(final, labels.incomplete))
+        known.insert(0, sweep(held_out.batch, offered, final, ious, held_out.score_floor))
     model = find_cost_model(params.account.cost_model)
     return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor))
 
@@ -109,7 +112,7 @@ def fit_to_files(
     if params.review.score_threshold != FITTED or alone:
         return with_thresholds(params, proposals, ())
     held_out = artifacts.read_training(training).held_out
-    labels = None if held_out is None else artifacts.read_labeled(labeled).boxes
+    labels = None if held_out is None else artifacts.read_labeled(labeled)
     known = artifacts.read_evidence(evidence)
     return with_thresholds(params, proposals, known, held_out, labels)
 

@@ -111,6 +111,14 @@ def review(
     redo: Annotated[
         bool, typer.Option("--redo", help="Open a submitted batch again, with its labels.")
     ] = False,
+    wanted: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="CLASS",
+            help="Open what was reviewed before this class was added, with its labels.",
+        ),
+    ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -156,6 +164,7 @@ def review(
         port=port,
         host=host,
         browser=browser,
+        wanted=wanted,
     )
 
 
@@ -213,6 +222,14 @@ def export(
             help="Instead, the proposals of a batch, to be corrected in another tool.",
         ),
     ] = None,
+    incomplete: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|mark|skip",
+            help="What to do with images that were reviewed before a class was added: coco marks"
+            " them, unless given, voc and yolo keep them.",
+        ),
+    ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
@@ -230,6 +247,7 @@ def export(
             format_=format,
             images=images,
             proposals=proposals,
+            incomplete=incomplete,
             progress=report,
         )
     print(said)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from boxloop.core.completeness import find_incomplete
 from boxloop.core.types import Boxes, Corrections, LabeledSet
 from boxloop.errors import UserError
 from boxloop.params.words import GIVEN
@@ -42,7 +43,9 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
     merged = dict(labeled.boxes)
     for image_id, boxes in corrections.boxes.items():
         merged[image_id] = Boxes.build(boxes.xyxy, boxes.labels.tolist())
-    return LabeledSet(labeled.classes, (*labeled.batches, corrections.batch), merged)
+    missing = find_incomplete(corrections, labeled.classes)
+    batches = (*labeled.batches, corrections.batch)
+    return LabeledSet(labeled.classes, batches, merged, {**labeled.incomplete, **missing})
 
 
 def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, LabeledSet]:
@@ -67,5 +70,13 @@ def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, 
     parts: tuple[dict[str, Boxes], dict[str, Boxes]] = ({}, {})
     for number, (image_id, boxes) in enumerate(labeled.boxes.items()):
         parts[number in chosen][image_id] = boxes
-    rest, out = (LabeledSet(labeled.classes, labeled.batches, part) for part in parts)
+    rest, out = (
+        LabeledSet(
+            labeled.classes,
+            labeled.batches,
+            part,
+            {i: missing for i, missing in labeled.incomplete.items() if i in part},
+        )
+        for part in parts
+    )
     return rest, out

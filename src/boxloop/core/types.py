@@ -301,12 +301,14 @@ class Corrections:
         digests: of the files that a person saw (SHA-256 of the bytes, in hex) by image id, where
             known.
         classes: names that a person could choose from; none where not known.
+        offered: the same by image id, where they were others than ``classes``.
+        changes: how many renamed and merged classes of the campaign the names here follow.
         given: images whose boxes are labels that were imported and trusted: nobody reviewed them
             here, and they count apart.
 
     Raises:
-        ValueError: final boxes and proposals are of different images; seconds, times, digests or
-            ``given`` are of other images; or the revision is below 1.
+        ValueError: final boxes and proposals are of different images; seconds, times, digests,
+            classes or ``given`` are of other images; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -321,6 +323,8 @@ class Corrections:
     revision: int = 1
     digests: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: int = 0
     given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -329,7 +333,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests", "given"):
+        for name in ("seconds", "submitted", "digests", "offered", "given"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -360,7 +364,7 @@ class Corrections:
         ids = list(image_ids)
         tables: dict[str, Any] = {
             name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
-            for name in ("boxes", "seconds", "submitted", "digests")
+            for name in ("boxes", "seconds", "submitted", "digests", "offered")
         }
         offered = replace(self.proposals, boxes={i: self.proposals.boxes[i] for i in ids})
         given = tuple(i for i in ids if i in self.given)
@@ -375,11 +379,14 @@ class LabeledSet:
         classes: names of the classes, in the dataset's order.
         batches: ids of the batches it is made of, oldest first.
         boxes: by image id; an image without objects has an entry without boxes.
+        incomplete: classes that could not be chosen when an image was reviewed, by image id: it may
+            hold objects of them that have no box. Complete images have no entry.
     """
 
     classes: tuple[str, ...]
     batches: tuple[str, ...]
     boxes: BoxesByImage
+    incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -5,8 +5,8 @@ A format is a module (or any object) that is registered in :data:`boxloop.params
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -68,6 +68,7 @@ class ExportContent:
         boxes: by image id; scored where they are proposals.
         about: one line that says what it is.
         tag: of the file of proposals; None where the boxes are labels.
+        incomplete: classes that an image may hold without a box, by image id.
     """
 
     classes: tuple[str, ...]
@@ -76,6 +77,7 @@ class ExportContent:
     boxes: BoxesByImage
     about: str
     tag: str | None = None
+    incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def file_names(images: Sequence[ImageRef]) -> dict[str, PurePosixPath]:

@@ -15,6 +15,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.delivery import Labels, read_labels
 from boxloop.campaign.digests import dataset_digest
 from boxloop.campaign.export.folder import DELIVERY, export_folder, require_replaceable
+from boxloop.core.completeness import only_judgeable
 from boxloop.core.types import ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
@@ -163,7 +164,8 @@ def _write_card(
     paths, params, last = campaign.paths, campaign.params, labels.last
     precision: dict[str, dict[str, float]] = {}
     if last is not None:
-        precision = average_precision_by_class(last.proposals.boxes, last.boxes)
+        judgeable = only_judgeable(last, labels.labeled.classes)
+        precision = average_precision_by_class(judgeable.proposals.boxes, judgeable.boxes)
     write_card(
         folder,
         paths,

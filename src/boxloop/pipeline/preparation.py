@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, existing, given, neighbours, watching
+from boxloop.campaign import artifacts, class_names, existing, given, neighbours, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -36,7 +36,7 @@ def dataset(campaign: Campaign) -> Dataset:
     for path, kind in ((images, "images"), (truth, "truth"), (faults, "faults")):
         require_writable(path, f"boxloop/{kind}")
     with campaign.reporting("reading images") as progress:
-        found = datasets.load(campaign.params.dataset, drawn, progress)
+        found = class_names.load(campaign.paths, campaign.params.dataset, drawn, progress)
     if not any(drawn.iterdir()):
         # DVC warns of an output that is an empty folder, and people wonder about one.
         write_text(drawn / README, "The images are where images.json says.\n")

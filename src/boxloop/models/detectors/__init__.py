@@ -7,13 +7,15 @@ a detector is made.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boxloop.core.completeness import complete_images
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import ImageRef, LabeledSet
-from boxloop.errors import ArtifactError, ParamsError
+from boxloop.errors import ArtifactError, IncompleteError, ParamsError
 from boxloop.models.detectors.base import Detector, DetectorFactory
 from boxloop.models.detectors.empty import read_empty
 from boxloop.models.progress import StepProgress
@@ -97,7 +99,11 @@ def train(
     """Create a detector and train it; without labeled images, the empty one.
 
     See :func:`create` for ``params`` and ``previous``, and :meth:`.base.Detector.train` for the
-    others; their errors are raised here as well.
+    others; their errors are raised here as well. A detector that cannot leave a class out of its
+    losses is trained on the images that are complete for all classes, see :func:`left_out`.
+
+    Raises:
+        IncompleteError: there is no such image.
     """
     if len(labeled) == 0:
         # What is misspelled is told now, not after a person has labeled the first batch.
@@ -108,7 +114,28 @@ def train(
                 check(params.weights)
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
+    if left_out(detector, labeled):
+        whole = complete_images(labeled)
+        if len(whole) == 0:
+            missing = sorted({name for names in labeled.incomplete.values() for name in names})
+            raise IncompleteError(
+                f"none of the {len(labeled)} labeled images is complete for {', '.join(missing)},"
+                f" and {params.detector} cannot leave a class out of its training: review them with"
+                f" 'boxloop review --for {shlex.quote(missing[0])}', or choose another"
+                " train.detector"
+            )
+        labeled = whole
     return detector, detector.train(labeled, images, params, progress)
+
+
+def left_out(detector: Detector, labeled: LabeledSet) -> int:
+    """Return how many images a detector is not trained on, because it would learn what is wrong.
+
+    Those that are not complete for some class, where it cannot leave that class out.
+    """
+    if detector.name == EMPTY or getattr(detector, "masks_classes", False):
+        return 0
+    return len(labeled.incomplete)
 
 
 def _named(detector: Detector, name: str) -> Detector:

@@ -83,7 +83,9 @@ class Detector(Proposer, Protocol):
         """Train on ``labeled``, starting from the weights that the detector has now.
 
         Args:
-            labeled: at least one image; images without a box take part as background.
+            labeled: at least one image; images without a box take part as background. Only where
+                the detector has a true ``masks_classes`` can it be incomplete: no class may then be
+                taken for absent from an image that is not complete for it.
             images: covers every image of ``labeled``; others are ignored.
             params: steps or epochs, batch size, optimiser, augmentation, seed, workers.
             progress: called after every step.

@@ -44,11 +44,14 @@ class Sample(NamedTuple):
         image: (3, h, w) uint8.
         boxes: (n, 4) float32, pixels of ``image``.
         labels: (n,) int64, 1 is the first class (0 is background).
+        ignored: (classes + 1,) bool, the classes that the image is not complete for; None where
+            every image of the training is complete.
     """
 
     image: torch.Tensor
     boxes: torch.Tensor
     labels: torch.Tensor
+    ignored: torch.Tensor | None = None
 
 
 class LabeledSamples(Dataset[Sample]):
@@ -91,6 +94,11 @@ class LabeledSamples(Dataset[Sample]):
             self.labels.append(
                 torch.tensor([index[name] for name in boxes.labels.tolist()], dtype=torch.int64)
             )
+        self.ignored: list[torch.Tensor] = []
+        if labeled.incomplete:
+            for image_id in labeled.boxes:
+                missing = labeled.incomplete.get(image_id, ())
+                self.ignored.append(torch.tensor([False, *(name in missing for name in classes)]))
         self.images = ImageCache(self.refs, [self._kept_size(r) for r in self.refs], budget=budget)
 
     def __len__(self) -> int:
@@ -99,7 +107,9 @@ class LabeledSamples(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return an image, changed by the random draw of this number."""
         index, draw = key
-        return self._at_input_size(Sample(*self.augment(*self._kept(index), draw)))
+        kept = self._kept(index)
+        changed = self.augment(kept.image, kept.boxes, kept.labels, draw)
+        return self._at_input_size(Sample(*changed, kept.ignored))
 
     def plain(self, index: int) -> Sample:
         """Return the image at an index, unchanged."""
@@ -108,7 +118,8 @@ class LabeledSamples(Dataset[Sample]):
     def _kept(self, index: int) -> Sample:
         ref, pixels = self.refs[index], self.images[index]
         boxes = _rescale(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
-        return Sample(pixels, boxes, self.labels[index])
+        ignored = self.ignored[index] if self.ignored else None
+        return Sample(pixels, boxes, self.labels[index], ignored)
 
     def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
         """Return the (height, width) of an image before it is changed."""
@@ -124,7 +135,7 @@ class LabeledSamples(Dataset[Sample]):
         before = (sample.image.shape[-2], sample.image.shape[-1])
         after = self.size.of(*before)
         boxes = _rescale(sample.boxes, before, after)
-        return Sample(resize(sample.image, after), boxes, sample.labels)
+        return Sample(resize(sample.image, after), boxes, sample.labels, sample.ignored)
 
 
 def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> torch.Tensor:

@@ -9,15 +9,55 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import FrozenBatchNorm2d
 
+from boxloop.models.detectors.targets import ignored_classes, mask_softmax
 from boxloop.models.detectors.torchvision_detector import Options
 from boxloop.models.detectors.torchvision_parts import full_precision, sized
 
 _PYRAMID_CHANNELS = 256
+
+
+class _FasterRCNN(FasterRCNN):  # type: ignore[misc]
+    """torchvision's, that trains no class on images which are not complete for it.
+
+    The first stage tells objects of any class from all else, and goes on as it is: of the few
+    hundred places that it draws from an image, few hold what has no box.
+    """
+
+    masks_classes = True
+
+
+class _RoIHeads(RoIHeads):  # type: ignore[misc]
+    """Tells the classifier which classes are ignored at the places that it is trained on."""
+
+    def select_training_samples(self, proposals: Any, targets: Any) -> Any:
+        found = super().select_training_samples(proposals, targets)
+        ignored, labels = ignored_classes(targets), found[2]
+        self.box_predictor.places = None
+        if ignored is not None:
+            counts = torch.tensor([len(own) for own in labels], device=ignored.device)
+            rows = ignored.repeat_interleave(counts, dim=0)
+            self.box_predictor.places = (torch.cat(labels), rows)
+        return found
+
+
+class _Predictor(FastRCNNPredictor):  # type: ignore[misc]
+    """Leaves ignored classes out of the softmax while it is trained."""
+
+    places: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def forward(self, x: torch.Tensor) -> Any:
+        logits, boxes = super().forward(x)
+        if self.training and self.places is not None:
+            logits = mask_softmax(logits, *self.places)
+        return logits, boxes
 
 
 def norm_layer(options: Options) -> Any:
@@ -55,7 +95,10 @@ def build(
         _PYRAMID_CHANNELS,
         norm_layer=pyramid_norm,
     )
-    model = FasterRCNN(pyramid, outputs, **settings)
+    model = _FasterRCNN(pyramid, outputs, **settings)
+    # torchvision makes these two itself, and takes others only whole.
+    model.roi_heads.__class__ = _RoIHeads
+    model.roi_heads.box_predictor.__class__ = _Predictor
     full_precision(model.rpn.head)
     full_precision(model.roi_heads.box_predictor)
     return sized(model)

@@ -16,7 +16,7 @@ from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from boxloop.models.detectors.suppression import detections
-from boxloop.models.detectors.targets import pad_targets
+from boxloop.models.detectors.targets import ignored_classes, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 
@@ -29,6 +29,8 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
     - ``score_thresh``, ``nms_thresh``, ``topk_candidates`` and ``detections_per_img`` mean the
       same, the third for an image instead of for one of its feature maps.
     """
+
+    masks_classes = True
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         """Compute the three losses of a batch, per matched position (equation 2 of the paper).
 
         Args:
-            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
+            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,), and perhaps ``ignored``.
             boxes: (N, A, 4) predicted at each position.
             outputs: of the head: ``cls_logits`` (N, A, classes + 1) and ``bbox_ctrness`` (N, A, 1).
             anchors: (A, 4) squares around the positions, as wide as their map's stride.
@@ -101,6 +103,10 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         logits = outputs["cls_logits"]
         classes = torch.zeros_like(logits)
         classes[image, position, labels[image, index]] = 1.0
+        ignored = ignored_classes(targets)
+        if ignored is not None:
+            counted = ~ignored[:, None] | classes.bool()
+            logits, classes = logits[counted], classes[counted]
         centerness = outputs["bbox_ctrness"][image, position, 0]
         matches = max(1, len(image))
         return {

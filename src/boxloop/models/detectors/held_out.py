@@ -9,7 +9,7 @@ from boxloop import distributed
 from boxloop.core.evidence import CANDIDATES
 from boxloop.core.labeled_set import split
 from boxloop.core.types import Boxes, ImageRef, LabeledSet, Proposals
-from boxloop.errors import DivergedError
+from boxloop.errors import DivergedError, IncompleteError
 from boxloop.models import detectors
 from boxloop.models.detectors.base import Detector
 from boxloop.models.progress import ItemProgress, StepProgress
@@ -81,7 +81,7 @@ def propose_for_held_out(
         detector, _ = detectors.train(
             params, rest, [by_id[i] for i in rest.boxes], previous=previous, progress=progress
         )
-    except DivergedError:
+    except (DivergedError, IncompleteError):
         return None
     refs, floor = [by_id[i] for i in held.boxes], CANDIDATES[0]
     boxes = propose_together(detector, refs, score_floor=floor, batch_size=params.batch_size)

@@ -7,15 +7,18 @@ to be practical.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from torch import nn
 from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.detection import RetinaNet_ResNet50_FPN_V2_Weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
+from torchvision.ops import box_iou
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models.detectors.dataset import InputSize
+from boxloop.models.detectors.targets import ignored_classes
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 from boxloop.models.detectors.torchvision_parts import (
     FROZEN_STEM,
@@ -31,8 +34,27 @@ _ANCHORS = tuple(
 )
 
 
+_CERTAINLY_NOT = -1e4
+"""A logit whose loss as background is zero; that of minus infinity is not a number."""
+
+
 class _Model(WithoutBackground, RetinaNet):  # type: ignore[misc]
-    """torchvision's, but that it never answers "background"."""
+    """torchvision's, but that it never answers "background", and can leave classes out."""
+
+    masks_classes = True
+
+    def compute_loss(self, targets: Any, head_outputs: Any, anchors: Any) -> Any:
+        ignored = ignored_classes(targets)
+        if ignored is not None:
+            masks = ignored[:, None].expand_as(head_outputs["cls_logits"]).clone()
+            for mask, target, own in zip(masks, targets, anchors, strict=True):
+                if len(target["boxes"]):
+                    match = self.proposal_matcher(box_iou(target["boxes"], own))
+                    (matched,) = (match >= 0).nonzero(as_tuple=True)
+                    mask[matched, target["labels"][match[matched]]] = False
+            logits = head_outputs["cls_logits"].masked_fill(masks, _CERTAINLY_NOT)
+            head_outputs = {**head_outputs, "cls_logits": logits}
+        return super().compute_loss(targets, head_outputs, anchors)
 
 
 def _assemble(

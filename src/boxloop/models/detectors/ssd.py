@@ -13,7 +13,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
 from boxloop.models.detectors.suppression import detections
-from boxloop.models.detectors.targets import pad_targets
+from boxloop.models.detectors.targets import ignored_classes, mask_softmax, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 HARD_NEGATIVES = 3
@@ -29,6 +29,8 @@ class BatchSSD(SSD):  # type: ignore[misc]
     - An image without any box trains the classifier on its :data:`HARD_NEGATIVES` hardest
       background boxes. torchvision's number of them is three times the matched boxes: none.
     """
+
+    masks_classes = True
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
         """Compute both losses of a batch, per matched anchor.
 
         Args:
-            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,).
+            targets: N of them, with ``boxes`` (n, 4) and ``labels`` (n,), and perhaps ``ignored``.
             regression: (N, A, 4) encoded boxes.
             logits: (N, A, classes + 1); 0 is background.
             anchors: (A, 4), the same for every image.
@@ -137,6 +139,9 @@ class BatchSSD(SSD):  # type: ignore[misc]
             )
             classes[image, anchor] = labels[chosen]
 
+        ignored = ignored_classes(targets)
+        if ignored is not None:
+            logits = mask_softmax(logits, classes, ignored[:, None])
         each = functional.cross_entropy(
             logits.flatten(0, 1), classes.flatten(), reduction="none"
         ).view_as(classes)

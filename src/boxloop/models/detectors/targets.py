@@ -1,8 +1,9 @@
-"""The boxes of a batch's images as one tensor, so that all images are matched at once."""
+"""The targets of a batch's images as tensors, so that all images are matched at once."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 
 def pad_targets(
@@ -26,3 +27,26 @@ def pad_targets(
         boxes[row, :count], labels[row, :count] = target["boxes"], target["labels"]
         real[row, :count] = True
     return boxes, labels, real
+
+
+def ignored_classes(targets: list[dict[str, torch.Tensor]]) -> torch.Tensor | None:
+    """Return which classes N images are not complete for, (N, classes + 1) bool.
+
+    None where all are complete, and the loss is that of any other detector. Else a class must get
+    no gradient from an image, but where it has a box.
+    """
+    if "ignored" not in targets[0]:
+        return None
+    return torch.stack([target["ignored"] for target in targets])
+
+
+def mask_softmax(logits: torch.Tensor, labels: torch.Tensor, ignored: torch.Tensor) -> torch.Tensor:
+    """Take ignored classes out of a softmax, but where one is the right answer.
+
+    Args:
+        logits: (..., classes + 1).
+        labels: (...) the right answers.
+        ignored: bool, of a shape that expands to that of ``logits``.
+    """
+    right = functional.one_hot(labels, logits.shape[-1]).bool()
+    return logits.masked_fill(ignored & ~right, -torch.inf)

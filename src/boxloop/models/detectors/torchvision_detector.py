@@ -67,6 +67,11 @@ class TorchvisionDetector:
         # On two cores this memory layout trains SSDlite a fifth faster; on GPUs it helps, too.
         self.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
+    @property
+    def masks_classes(self) -> bool:
+        """Whether its losses leave out classes that an image is not complete for."""
+        return bool(getattr(self.model, "masks_classes", False))
+
     def train(
         self,
         labeled: LabeledSet,

@@ -46,7 +46,9 @@ def train_model(
     Args:
         model: in training mode, ``model(images, targets)`` returns its losses by name; images are
             (3, h, w) uint8, targets have ``boxes`` (n, 4) in pixels and ``labels`` (n,). One whose
-            losses may leave parameters out has a true ``unused_parameters``.
+            losses may leave parameters out has a true ``unused_parameters``. One that takes no
+            class for absent that is true in a target's ``ignored`` (classes + 1,) has a true
+            ``masks_classes``; other targets have no such key.
         samples: the labeled images; at least one.
         params: of the training.
         device: where the model is.
@@ -119,6 +121,9 @@ def _losses(model: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
 
 def _collate(samples: list[Sample]) -> Batch:
     targets = [{"boxes": sample.boxes, "labels": sample.labels} for sample in samples]
+    for target, sample in zip(targets, samples, strict=True):
+        if sample.ignored is not None:
+            target["ignored"] = sample.ignored
     return [sample.image for sample in samples], targets
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
 from boxloop.errors import UserError
@@ -67,7 +68,9 @@ class Assignment:
 
     ``batch_images`` are the ids of all images of the batch, whoever reviews them; in a ``redo``,
     images that were submitted before are open again. ``shown`` says in words from which score on
-    proposals are drawn, where that was fitted.
+    proposals are drawn, where that was fitted. A session for a class has images of several
+    ``batches``, by image id; they are not complete for the classes ``wanted``, of which that is the
+    first.
     """
 
     batch: str
@@ -78,6 +81,24 @@ class Assignment:
     part: Part = Part()
     redo: bool = False
     shown: str = ""
+    wanted: tuple[str, ...] = ()
+    batches: Mapping[str, str] = field(default_factory=dict)
+
+    def batch_of(self, image_id: str) -> str:
+        """Return the batch that an image belongs to."""
+        return self.batches.get(image_id, self.batch)
+
+    @property
+    def command(self) -> str:
+        """The command that opens such a session, without its options."""
+        if self.wanted:
+            return f"boxloop review --for {shlex.quote(self.wanted[0])}"
+        return f"boxloop review {self.batch}"
+
+    @property
+    def title(self) -> str:
+        """What the session is of, in words."""
+        return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
 
 
 def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> Item:

@@ -18,7 +18,7 @@ from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
-from boxloop.review.fiftyone.assignment import submission_time
+from boxloop.review.fiftyone.assignment import Assignment, submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.validation import Problem, RawBox, check_image
 
@@ -140,6 +140,7 @@ class ReviewController:
         assignment = self.assignment
         return {
             "batch": assignment.batch,
+            "title": assignment.title,
             "reviewer": assignment.reviewer,
             "part": str(assignment.part) if assignment.part.of > 1 else None,
             "redo": assignment.redo,
@@ -190,7 +191,7 @@ class ReviewController:
                 assert check.workload is not None
                 boxes[image.image_id], workloads[image.image_id] = check.boxes, check.workload
             so_far = self._so_far(workloads)
-            for group in _by_source(images):
+            for group in _by_source(images, self.assignment):
                 self._append(self._corrections(group, boxes))
             self.submitted = summarize(
                 self.assignment,
@@ -245,7 +246,7 @@ class ReviewController:
             if other is not None and submission_time(other, image.image_id) not in mine:
                 message = (
                     f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
-                    f" this session and start 'boxloop review {self.assignment.batch}' again"
+                    f" this session and start '{self.assignment.command}' again"
                 )
                 faults.append(Problem(image.image_id, None, message))
             else:
@@ -274,9 +275,10 @@ class ReviewController:
         items = {image.image_id: image.shown.item for image in images}
         first = images[0].shown.item
         shown = {i: item.proposals.boxes[i] for i, item in items.items()}
+        batch = self.assignment.batch_of(images[0].image_id)
         seconds = {i.image_id: round(i.seconds + i.shown.item.seconds, 1) for i in images}
         return Corrections(
-            proposals=replace(first.proposals, batch=self.assignment.batch, boxes=shown),
+            proposals=replace(first.proposals, batch=batch, boxes=shown),
             score_threshold=first.score_threshold,
             annotator=KIND,
             boxes={i: boxes[i] for i in items},
@@ -356,12 +358,15 @@ def _is_number(value: object) -> bool:
     return valid and abs(value) < 1e9  # type: ignore[arg-type]
 
 
-def _by_source(images: Sequence[ReviewedImage]) -> list[list[ReviewedImage]]:
-    """Group images by the detector and threshold of their proposals: mostly one group."""
+def _by_source(
+    images: Sequence[ReviewedImage], assignment: Assignment
+) -> list[list[ReviewedImage]]:
+    """Group images by batch, and detector and threshold of their proposals: mostly one group."""
     groups: dict[tuple[Any, ...], list[ReviewedImage]] = {}
     for image in images:
         item = image.shown.item
         p = item.proposals
-        key = (p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds)
+        batch = assignment.batch_of(image.image_id)
+        key = (batch, p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds)
         groups.setdefault(key, []).append(image)
     return list(groups.values())

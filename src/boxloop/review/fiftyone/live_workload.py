@@ -63,7 +63,7 @@ def summarize(
     batch, images, edits = assignment.batch, len(assignment.items), workload.edits
     again = " again" if assignment.redo else ""
     lines = [
-        f"Batch {batch}: {images} images with {workload.objects} boxes are submitted{again} by"
+        f"{assignment.title}: {images} images with {workload.objects} boxes are submitted{again} by"
         f" {assignment.reviewer}.",
         f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
         f" {edits.removed} removed, {edits.added} added",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -42,6 +43,7 @@ from boxloop.review.fiftyone.session_inputs import (
     require_same_pixels,
 )
 from boxloop.review.fiftyone.session_registry import Session, claim
+from boxloop.review.fiftyone.wanted import known_to_dvc, session_name
 from boxloop.review.people import read_submissions, submission_notes
 
 DEFAULT_PORT = 5151
@@ -70,9 +72,12 @@ def review(
     port: int | None,
     browser: bool,
     host: str = LOOPBACK,
+    wanted: str | None = None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
+
+    With ``wanted``, of the images that are not complete for that class.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -85,12 +90,19 @@ def review(
             f"review.annotator is '{params.review.annotator}', which needs no person: set it to"
             f" '{KIND}' in params.yaml to review batches yourself"
         )
+    if wanted is not None and (batch is not None or redo):
+        raise UserError(
+            f"--for {wanted} opens images of all batches again: leave the batch and --redo out"
+        )
     if batch is None and redo:
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
         )
     name = reviewer_name(reviewer)
-    key = batch or pending_batch(paths, params)
+    if wanted is not None:
+        key: str | None = session_name(wanted)
+    else:
+        key = batch or pending_batch(paths, params)
     if key is None:
         say("No batch waits for review. Next: dvc repro")
         return
@@ -98,7 +110,9 @@ def review(
         offered = artifacts.read_proposals(paths.proposals(key))
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
-    request = ReviewRequest(key, name, part, redo)
+    request = ReviewRequest(key, name, part, redo or wanted is not None, wanted)
+    # Whatever was submitted, the same session would not find it again.
+    assignment = read_assignment(paths, params, request) if wanted is not None else None
     keys = Keys.make(choose_password(host))
     summary = _run_session(
         params_file,
@@ -112,6 +126,12 @@ def review(
         say=say,
     )
     say(f"\n{summary}")
+    if assignment is not None:
+        for done in known_to_dvc(paths, assignment):
+            say(f"Handing the new labels of {done} to DVC ...")
+            bring_into_dvc(paths.root, done)
+        say("Next: dvc repro")
+        return
     if redo:
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
@@ -228,6 +248,8 @@ def reviewer_name(given: str | None) -> str:
 def review_command(request: ReviewRequest) -> str:
     """Return the command that opens the same session again."""
     part = f" --part {request.part}" if request.part else ""
+    if request.wanted is not None:
+        return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
     redo = " --redo" if request.redo else ""
     return f"boxloop review {request.batch}{part}{redo}"
 
@@ -238,6 +260,12 @@ def _greeting(assignment: Assignment) -> str:
     rest = len(part.share(assignment.batch_images)) - count
     done = f" ({rest} more are submitted already)" if rest and not assignment.redo else ""
     again = " again" if assignment.redo else ""
+    if assignment.wanted:
+        return (
+            f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"
+            f" they were reviewed when {', '.join(assignment.wanted)} could not be chosen, so look"
+            " for that. The App takes a few seconds to start."
+        )
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"
         f"{done}. The App takes a few seconds to start."

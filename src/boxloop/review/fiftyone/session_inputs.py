@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from boxloop.campaign import artifacts, neighbours, submissions
+from boxloop.campaign import artifacts, class_changes, neighbours, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.types import Corrections, ImageRef
@@ -17,6 +17,7 @@ from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path, file_digest
 from boxloop.params import FITTED, Params
+from boxloop.review.fiftyone import wanted
 from boxloop.review.fiftyone.assignment import Assignment, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
 from boxloop.review.people import read_submissions
@@ -26,12 +27,16 @@ SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 
 @dataclass(frozen=True)
 class ReviewRequest:
-    """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch."""
+    """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch.
+
+    With ``wanted``, the images of any batch that are not complete for that class.
+    """
 
     batch: str
     reviewer: str
     part: str | None = None
     redo: bool = False
+    wanted: str | None = None
 
 
 class SubmissionCache:
@@ -48,6 +53,7 @@ class SubmissionCache:
         """Return all submissions, oldest first: the same list while no file has changed."""
         folders = [*self._paths.journals, self._paths.corrections("_").parent]
         found = [path for folder in folders for path in submissions.submission_files(folder)]
+        found += [path for folder in folders for path in class_changes.files(folder)]
         files = [(path, *_stamp(path)) for path in (*found, self._paths.images)]
         if files != self._files:
             self._submissions, self._files = read_submissions(self._paths, self._batches), files
@@ -70,6 +76,9 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
             proposals yet.
     """
     key = request.batch
+    if request.wanted is not None:
+        share = Part.parse(request.part)
+        return wanted.assign(paths, params.iterations, request.wanted, request.reviewer, share)
     if key not in params.iterations:
         known = ", ".join(params.iterations)
         raise UserError(f"there is no batch {key}: params.yaml lists {known} under iterations")
@@ -128,6 +137,8 @@ def other_batches(
     Batches after this one count in a redo only.
     """
     keys = list(params.iterations)
+    if key not in keys:  # a session for a class, which has images of any batch
+        return OtherBatches(first=False)
     place = keys.index(key)
     before = [_workload(paths, params, other, known) for other in keys[:place]]
     after = [_workload(paths, params, other, known) for other in keys[place + 1 :] if redo]

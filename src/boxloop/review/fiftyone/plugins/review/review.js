@@ -373,7 +373,7 @@
     } else if (overview) {
       body = current ? h(Modal, { overview, current }) : h(Grid, { overview });
     }
-    const title = overview && `Batch ${overview.batch}${overview.part ? `, part ${overview.part}` : ""}`
+    const title = overview && `${overview.title}${overview.part ? `, part ${overview.part}` : ""}`
       + `${overview.redo ? ", again" : ""}: ${overview.samples.length} images for ${overview.reviewer}`;
     return h("div", { style: box, "data-boxloop": "panel" },
       h("div", { style: { fontSize: 17, fontWeight: 700, marginBottom: 6 } }, title),

@@ -1,0 +1,211 @@
+"""Classes that were renamed or merged: an entry in the journal each, and no label is rewritten.
+
+What was submitted before a change is read with the names of today. Entries lie beside people's
+submissions, as ``20240101T120000000000Z-rename.classes.json``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from boxloop import __version__
+from boxloop.campaign import artifacts
+from boxloop.campaign.schemas import Text, parse
+from boxloop.core.types import Boxes, BoxesByImage, Corrections
+from boxloop.errors import ArtifactError
+from boxloop.params.words import PLACEHOLDER
+
+SUFFIX = ".classes.json"
+"""Of the entries' names; those of submissions have no dot before theirs."""
+
+Kind = Literal["rename", "merge"]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    change: Kind
+    old: Text
+    new: Text
+    by: Text | None
+    finished: Text
+    classes: tuple[Text, ...]
+    versions: dict[Text, Text]
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """One class that got another name, or became a part of another class.
+
+    Attributes:
+        kind: which of the two.
+        old: the name that is no more.
+        new: the name in its place; of a merged class, that of the other one.
+        when: labels that were submitted before follow.
+    """
+
+    kind: Kind
+    old: str
+    new: str
+    when: datetime
+
+    def name(self, label: str) -> str:
+        """Return what a label is called after the change."""
+        return self.new if label == self.old else label
+
+    def names(self, offered: Sequence[str]) -> tuple[str, ...]:
+        """Return which classes could be chosen, by the names after the change.
+
+        Of two that were merged both had to be: else there may be objects without a box.
+        """
+        if self.kind == "merge" and not {self.old, self.new} <= set(offered):
+            left = tuple(name for name in offered if name not in (self.old, self.new))
+            # None would say that it is not known which they were.
+            return left or ((PLACEHOLDER,) if offered else ())
+        return tuple(dict.fromkeys(map(self.name, offered)))
+
+
+def append(
+    folder: Path, change: ClassChange, classes: Sequence[str], *, by: str | None = None
+) -> Path:
+    """Add an entry, which is on the disk when this returns.
+
+    Args:
+        folder: the journal; made where it is missing.
+        change: at a time after all that was submitted.
+        classes: of the campaign from now on.
+        by: who did it.
+
+    Raises:
+        UserError: the folder cannot be written to.
+        FileExistsError: there is one of the very same time.
+    """
+    path = folder / f"{change.when.strftime('%Y%m%dT%H%M%S%fZ')}-{change.kind}{SUFFIX}"
+    content = {
+        "change": change.kind,
+        "old": change.old,
+        "new": change.new,
+        "by": by,
+        "finished": change.when.isoformat(timespec="microseconds"),
+        "classes": list(classes),
+        "versions": {"boxloop": __version__},
+    }
+    artifacts.write(path, "classes", content, new=True)
+    return path
+
+
+def files(folder: Path) -> list[Path]:
+    """List the entries of a journal, by name; no folder at all holds none."""
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if name.endswith(SUFFIX))
+    except OSError:  # whoever reads the submissions says so
+        return []
+
+
+def read(*folders: Path) -> tuple[ClassChange, ...]:
+    """Read all entries, the oldest first; one that is in two of the folders counts once.
+
+    Raises:
+        ArtifactError: a file is damaged; names it and the way out.
+    """
+    found = {}
+    for path in [path for folder in folders for path in files(folder)]:
+        try:
+            row = parse(path, "classes", _File)
+            when = datetime.fromisoformat(row.finished)
+        except (ArtifactError, ValueError) as error:
+            raise ArtifactError(
+                f"{error}; it says what labels are called now, so bring it back ('git checkout"
+                f" {path}' where it was committed)"
+            ) from None
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+        found[path.name] = ClassChange(row.change, row.old, row.new, when)
+    return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
+
+
+def applying(
+    changes: Sequence[ClassChange], classes: Sequence[str], when: datetime, done: int = 0
+) -> list[ClassChange]:
+    """Return the changes that labels have to follow.
+
+    Args:
+        changes: all of the campaign.
+        classes: that could be chosen; none where that is not known.
+        when: the labels were submitted. A session that was open while a class was renamed submits
+            later, by the old name: what it offered tells.
+        done: how many of them the labels follow already.
+    """
+    result = []
+    for change in changes[done:]:
+        if when < change.when or (change.old in classes and change.new not in classes):
+            result.append(change)
+            classes = change.names(classes)
+    return result
+
+
+def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) -> Corrections:
+    """Return what was submitted by the names of today; the same where nothing was renamed since."""
+    if len(changes) <= item.changes:
+        return item
+    for change in applying(changes, item.classes, when, item.changes):
+        proposals = replace(item.proposals, boxes=rename(item.proposals.boxes, [change]))
+        item = replace(
+            item,
+            proposals=proposals,
+            boxes=rename(item.boxes, [change]),
+            classes=change.names(item.classes),
+            offered={i: change.names(names) for i, names in item.offered.items()},
+        )
+    return replace(item, changes=len(changes))
+
+
+def rename(boxes: BoxesByImage, changes: Iterable[ClassChange]) -> dict[str, Boxes]:
+    """Return boxes by the names after some changes."""
+    chosen = list(changes)
+    return {image_id: _rename(item, chosen) for image_id, item in boxes.items()}
+
+
+def _rename(boxes: Boxes, changes: Sequence[ClassChange]) -> Boxes:
+    before = boxes.labels.tolist()
+    labels = before
+    for change in changes:
+        labels = [change.name(label) for label in labels]
+    return boxes if labels == before else replace(boxes, labels=np.array(labels, dtype=np.str_))
+
+
+def names_of(changes: Iterable[ClassChange], offered: Iterable[str]) -> tuple[str, ...]:
+    """Return which classes could be chosen, by the names after some changes."""
+    names = tuple(offered)
+    for change in changes:
+        names = change.names(names)
+    return names
+
+
+def names_before(changes: Sequence[ClassChange], classes: Iterable[str]) -> tuple[str, ...]:
+    """Return what classes are called in a dataset's own files, which no change touches."""
+    names = list(classes)
+    for change in reversed(changes):
+        found: list[str] = []
+        for name in names:
+            if name != change.new:
+                found.append(name)
+            else:
+                found += [change.old] if change.kind == "rename" else [change.new, change.old]
+        names = found
+    return tuple(dict.fromkeys(names))
+
+
+def names_after(changes: Sequence[ClassChange], names: Iterable[str]) -> tuple[str, ...]:
+    """Return what the classes of a dataset's own files are called now."""
+    found = list(names)
+    for change in changes:
+        found = [change.name(name) for name in found]
+    return tuple(dict.fromkeys(found))

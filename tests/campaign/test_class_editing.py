@@ -1,0 +1,313 @@
+"""Classes that are added, renamed and merged, while people label."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boxloop import pipeline
+from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.class_editing import add, change, table
+from boxloop.campaign.export import export
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.status import status_text
+from boxloop.core.completeness import find_incomplete
+from boxloop.core.labeled_set import split
+from boxloop.core.types import Batch, Boxes, Corrections, LabeledSet
+from boxloop.errors import UserError
+from boxloop.files import read_json
+from boxloop.params import load_params
+from boxloop.review.collect import collect
+from builders import proposals, proposed
+
+PARAMS = """\
+dataset:
+  format: folder
+  path: {pictures}
+  classes:
+    - cat   # the small ones
+    - dog
+review:
+  annotator: fiftyone
+  score_threshold: 0.5
+iterations:
+  b00: {{previous: empty}}
+  b01: {{previous: b00}}
+"""
+BATCHES = {"b00": ("img0", "img1"), "b01": ("img2", "img3")}
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """Four images in two batches, read by the real stage, with proposals; nothing reviewed."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        pixels = np.full((48, 64, 3), 10 * number, np.uint8)
+        Image.fromarray(pixels).save(pictures / f"img{number}.png")
+    root = tmp_path / "c"
+    root.mkdir()
+    (root / "params.yaml").write_text(PARAMS.format(pictures=pictures))
+    made = Edited(CampaignPaths(root))
+    made.read(load_params(made.file))
+    for key, ids in BATCHES.items():
+        artifacts.write_batch(made.paths.batch(key), Batch(key, ids))
+        offered = replace(proposals(dict.fromkeys(ids, Boxes.empty(scored=True))), batch=key)
+        artifacts.write_proposals(made.paths.proposals(key), offered)
+    return made
+
+
+class Edited:
+    """A campaign, and what its commands do."""
+
+    def __init__(self, paths):
+        self.paths, self.file = paths, paths.root / "params.yaml"
+        self.add = partial(add, paths, self.file, reread=self.read)
+        self.rename = partial(change, paths, self.file, "rename", reread=self.read)
+        self.merge = partial(change, paths, self.file, "merge", reread=self.read)
+
+    def read(self, params):
+        pipeline.dataset(Campaign(self.paths, params, say=lambda text: None))
+
+    @property
+    def classes(self):
+        images, params = artifacts.read_images(self.paths.images), load_params(self.file)
+        assert images.classes == params.dataset.classes
+        return images.classes
+
+    def submit(self, key, *labels, reviewer="ada"):
+        """Reviews a batch: on each image the first proposal kept, and these besides."""
+        images = artifacts.read_images(self.paths.images)
+        first, *_, last = images.classes
+        shown = proposed((first, 0, 0, 9, 9, 0.9), (last, 20, 20, 29, 29, 0.8))
+        by_id, names = images.by_id(), [first, *labels]
+        xyxy = [(0, 0, 9, 9), *((30 + i, 30, 39 + i, 39) for i in range(len(labels)))]
+        ids = ["p0", *(f"new{i}" for i in range(len(labels)))]
+        final = Boxes(np.array(xyxy, float), np.array(names), np.array(ids))
+        offered = replace(proposals(dict.fromkeys(BATCHES[key], shown)), batch=key)
+        made = Corrections(
+            offered,
+            0.5,
+            "fiftyone",
+            dict.fromkeys(BATCHES[key], final),
+            reviewer=reviewer,
+            finished=submissions.timestamp(),
+            digests={i: by_id[i].digest for i in BATCHES[key]},
+            classes=images.classes,
+        )
+        return submissions.append(self.paths.reviews, made)
+
+    def collect(self, key):
+        paths, review = self.paths, load_params(self.file).review
+        files = (paths.images, paths.truth, paths.proposals(key), paths.corrections(key))
+        return collect(paths, review, *files, say=lambda text: None)
+
+    def label(self, *keys):
+        """Merges these batches as the stages do; gives everything labeled."""
+        campaign = Campaign(self.paths, load_params(self.file), say=lambda text: None)
+        artifacts.write_labeled(self.paths.labeled("empty"), LabeledSet(self.classes, (), {}))
+        for key in keys:
+            self.collect(key)
+            pipeline.merge(campaign, key)
+        return artifacts.read_labeled(self.paths.labeled(keys[-1]))
+
+    def incomplete(self):
+        images = artifacts.read_images(self.paths.images)
+        found = screening.read(self.paths.journals, map(self.paths.corrections, BATCHES), images)
+        return screening.by_class(found.incomplete, images.classes)
+
+    def journal(self):
+        return {path.name: path.read_bytes() for path in self.paths.reviews.iterdir()}
+
+
+def test_a_class_is_added_in_its_place_and_the_comments_stay(campaign):
+    campaign.submit("b00")
+    text = campaign.add("traffic light")
+    assert "2 images were reviewed without it: 'boxloop review --for \"traffic light\"'" in text
+    assert campaign.classes == ("cat", "dog", "traffic light")
+    lines = [" ".join(line.split()) for line in campaign.file.read_text().splitlines()]
+    assert lines[4:7] == ["- cat # the small ones", "- dog", "- traffic light"]
+    assert campaign.incomplete() == {"traffic light": ["img0", "img1"]}
+    said = status_text(campaign.paths, load_params(campaign.file))
+    assert "- 2 images (img0, img1) are not complete for 'traffic light'" in said
+    campaign.submit("b01", "traffic light")
+    rows = [(row.name, row.objects, row.images, row.incomplete) for row in table(
+        campaign.paths, load_params(campaign.file))]  # fmt: skip
+    assert rows == [("cat", 4, 4, 0), ("dog", 0, 0, 0), ("traffic light", 2, 2, 2)]
+
+
+def test_a_class_that_was_listed_by_hand_is_told_until_the_stage_ran(campaign):
+    campaign.file.write_text(campaign.file.read_text().replace("- dog\n", "- dog\n    - car\n"))
+    said = status_text(campaign.paths, load_params(campaign.file))
+    assert "params.yaml lists the classes cat, dog, car, but data/images.json has cat, dog" in said
+    with pytest.raises(UserError, match="run 'dvc repro dataset' first"):
+        campaign.add("bus")
+
+
+@pytest.mark.parametrize("name", ["cat", "?", " ", "a\nb", " car"])
+def test_what_cannot_be_a_class_changes_nothing(campaign, name):
+    before = campaign.file.read_bytes()
+    with pytest.raises(UserError):
+        campaign.add(name)
+    assert campaign.file.read_bytes() == before
+
+
+def test_a_dataset_that_cannot_be_read_changes_nothing(campaign):
+    before, journal = campaign.file.read_bytes(), campaign.submit("b00")
+    for path in (campaign.paths.root.parent / "pictures").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="params.yaml stays as it was: "):
+        campaign.add("car")
+    with pytest.raises(UserError, match="params.yaml stays as it was: "):
+        campaign.rename("cat", "kitten")
+    assert campaign.file.read_bytes() == before
+    assert campaign.journal().keys() == {journal.name}
+
+
+def test_labels_are_read_by_the_new_name_and_none_is_rewritten(campaign):
+    campaign.submit("b00", "dog")
+    first = campaign.collect("b00")
+    before = campaign.journal()
+    text = campaign.rename("cat", "kitten")
+    assert "'cat' is called 'kitten' from now on" in text
+    assert campaign.classes == ("kitten", "dog")
+    assert "- kitten" in campaign.file.read_text()
+    assert {name: campaign.journal()[name] for name in before} == before
+    campaign.submit("b01", "dog")
+    made = campaign.collect("b00")
+    assert made.boxes["img0"].labels.tolist() == ["kitten", "dog"]
+    assert made.proposals.boxes["img0"].labels.tolist() == ["kitten", "dog"]
+    assert made.classes == ("kitten", "dog")
+    assert not find_incomplete(made, campaign.classes)
+    assert (made.finished, made.digests) == (first.finished, first.digests)
+    assert artifacts.read_corrections(campaign.paths.corrections("b00")) == made
+    assert campaign.incomplete() == {}
+
+
+def test_a_class_after_the_first_batch_is_known_to_training_and_export(campaign, tmp_path):
+    campaign.submit("b00")
+    before = campaign.label("b00")
+    assert not before.incomplete
+    plain = campaign.paths.labeled("b00").read_bytes()
+    assert b"incomplete" not in plain
+    assert b"offered" not in campaign.paths.corrections("b00").read_bytes()
+    campaign.add("car")
+    campaign.submit("b01", "car")
+    labeled = campaign.label("b00", "b01")
+    assert labeled.incomplete == {"img0": ("car",), "img1": ("car",)}
+    assert labeled.boxes.keys() == {"img0", "img1", "img2", "img3"}
+    rest, held = split(labeled, 0.5, 0)
+    assert {**rest.incomplete, **held.incomplete} == labeled.incomplete
+
+    params = load_params(campaign.file)
+    write = partial(export, campaign.paths, params, images="none")
+    said = write(tmp_path / "coco", format_="coco")
+    assert "2 of 4 images are marked as not complete for car" in said
+    made = read_json(tmp_path / "coco/annotations/instances_default.json")
+    marks = [row.get("not_exhaustive_category_ids") for row in made["images"]]
+    assert marks == [[3], [3], None, None]
+    said = write(tmp_path / "yolo", format_="yolo")
+    assert "4 images, 6 boxes (yolo)" in said
+    assert "2 of 4 images may hold car without a box" in said
+    said = write(tmp_path / "skipped", format_="voc", incomplete="skip")
+    assert "2 images, 4 boxes (voc)" in said
+    assert "2 of 4 images are left out, because they are not complete for car" in said
+    with pytest.raises(UserError, match="--incomplete mark needs --format coco"):
+        write(tmp_path / "none", format_="voc", incomplete="mark")
+
+
+def test_two_names_can_be_exchanged(campaign):
+    campaign.submit("b00", "dog", "dog")
+    for old, new in (("cat", "between"), ("dog", "cat"), ("between", "dog")):
+        campaign.rename(old, new)
+        # What is put together is read again, and must not follow a change twice.
+        made = campaign.collect("b00")
+    assert campaign.classes == ("dog", "cat")
+    assert made.boxes["img0"].labels.tolist() == ["dog", "cat", "cat"]
+    assert campaign.collect("b00") == made
+    assert made.changes == 3
+
+
+def test_merged_classes_are_one(campaign):
+    campaign.submit("b00", "dog")
+    campaign.merge("dog", "cat")
+    assert campaign.classes == ("cat",)
+    made = campaign.collect("b00")
+    assert made.boxes["img0"].labels.tolist() == ["cat", "cat"]
+    assert made.classes == ("cat",)
+    said = status_text(campaign.paths, load_params(campaign.file))
+    assert "not complete" not in said
+
+
+def test_images_that_lacked_one_of_two_merged_classes_are_not_complete(campaign):
+    campaign.submit("b00", "dog")
+    campaign.add("puppy")
+    campaign.submit("b01", "puppy")
+    campaign.merge("dog", "puppy")
+    assert campaign.classes == ("cat", "puppy")
+    assert campaign.incomplete() == {"puppy": ["img0", "img1"]}
+    assert find_incomplete(campaign.collect("b00"), campaign.classes) == {
+        "img0": ("puppy",), "img1": ("puppy",)
+    }  # fmt: skip
+    # Also where nothing but those could be chosen.
+    entry = class_changes.ClassChange("merge", "a", "b", class_changes.datetime.now())
+    assert entry.names(("a",)) == ("?",)
+    assert entry.names(()) == ()
+
+
+def test_a_session_that_was_open_while_a_class_was_renamed(campaign):
+    stale = campaign.paths.images.read_bytes()
+    campaign.rename("cat", "kitten")
+    today = campaign.paths.images.read_bytes()
+    campaign.paths.images.write_bytes(stale)
+    campaign.submit("b00")  # by the old name, after the change
+    campaign.paths.images.write_bytes(today)
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["kitten"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "sentence"),
+    [
+        ("rename", "bus", "car", "'bus' is no class of this campaign: cat, dog"),
+        ("rename", "cat", "dog", "'dog' is a class already: 'boxloop classes merge' makes two one"),
+        ("merge", "cat", "cat", "'cat' is no other class of this campaign"),
+        ("merge", "cat", "bus", "'bus' is no other class of this campaign"),
+    ],
+)
+def test_changes_that_cannot_be(campaign, kind, old, new, sentence):
+    with pytest.raises(UserError, match=sentence):
+        change(campaign.paths, campaign.file, kind, old, new, campaign.read)
+    assert not campaign.paths.reviews.exists()
+
+
+def test_a_damaged_entry_is_named_with_the_way_out(campaign):
+    campaign.submit("b00")
+    campaign.rename("cat", "kitten")
+    (entry,) = class_changes.files(campaign.paths.reviews)
+    entry.write_text("{")
+    with pytest.raises(UserError, match="it says what labels are called now, so bring it back"):
+        campaign.collect("b00")
+    assert "git checkout" in status_text(campaign.paths, load_params(campaign.file))
+
+
+def test_the_truth_of_a_dataset_is_read_by_the_new_names(tmp_path):
+    (tmp_path / "params.yaml").write_text("dataset: {demo: {images: 4, size: [64, 64]}}\n")
+    made = Edited(CampaignPaths(tmp_path))
+    made.read(load_params(made.file))
+    before = artifacts.read_images(made.paths.images).classes
+    old, other, *rest = before
+    counts = {k: len(b) for k, b in (artifacts.read_truth(made.paths.truth) or {}).items()}
+    made.rename(old, "thing")
+    assert made.classes == ("thing", other, *rest)
+    made.merge(other, "thing")
+    assert made.classes == ("thing", *rest)
+    truth = artifacts.read_truth(made.paths.truth)
+    assert {k: len(b) for k, b in truth.items()} == counts
+    assert {label for b in truth.values() for label in b.labels.tolist()} <= set(made.classes)
+    assert "thing" in {label for b in truth.values() for label in b.labels.tolist()}
+    with pytest.raises(UserError, match="stays as it was: dataset.classes names 'ship', which"):
+        made.add("ship")
+    assert made.classes == ("thing", *rest)

@@ -1,0 +1,127 @@
+"""A class that is added after images were reviewed: exactly these open again, for all batches."""
+
+import pytest
+
+from boxloop.campaign import artifacts, screening, submissions
+from boxloop.core.labeled_set import merge
+from boxloop.core.types import Batch, ImageSet, LabeledSet
+from boxloop.core.workload import account
+from boxloop.errors import UserError
+from boxloop.params import load_params
+from boxloop.review.collect import collect
+from boxloop.review.people import read_submissions
+from builders_sessions import A, B, C, D, Session, campaign, images
+
+BATCHES = {"b00": images(2, ()), "b01": images(2, first=2), "b02": images(1, first=4)}
+
+
+@pytest.fixture
+def paths(tmp_path):
+    made = campaign(tmp_path / "c", BATCHES)
+    for key, table in BATCHES.items():
+        artifacts.write_batch(made.batch(key), Batch(key, tuple(table)))
+    return made
+
+
+@pytest.fixture
+def open_session(datasets, server, paths):
+    return lambda key="b00", **options: Session(server, paths, key, **options)
+
+
+def add_class(paths, name):
+    before = artifacts.read_images(paths.images)
+    artifacts.write_images(paths.images, ImageSet(before.images, (*before.classes, name)))
+
+
+def incomplete(paths):
+    today = artifacts.read_images(paths.images)
+    found = screening.read(paths.journals, map(paths.corrections, BATCHES), today)
+    return screening.by_class(found.incomplete, today.classes)
+
+
+def labeled(paths, *keys):
+    """What the stages after the review make of the journal, and the edits at IoU 0.5 by batch."""
+    params = load_params(paths.root / "params.yaml")
+    result = LabeledSet(artifacts.read_images(paths.images).classes, (), {})
+    ledgers = {}
+    for key in keys:
+        files = (paths.images, paths.truth, paths.proposals(key), paths.corrections(key))
+        made = collect(paths, params.review, *files, say=lambda text: None)
+        result = merge(result, made)
+        ledgers[key] = account(made, (0.5,), (), {}).ledgers[0.5, 0.5]
+    return result, ledgers
+
+
+def test_the_images_of_all_batches_open_and_keep_their_labels(open_session, paths):
+    session = open_session("b00")
+    session.app.draw("img00", A, "cat")
+    session.finish()
+    session = open_session("b01")
+    session.app.add_seconds(img02=3.0)
+    session.finish()
+    before, edits = labeled(paths, "b00", "b01")
+    assert not before.incomplete
+
+    add_class(paths, "car")
+    assert incomplete(paths) == {"car": ["img00", "img01", "img02", "img03"]}
+    open_session("b02").finish()  # by the classes of today
+    assert incomplete(paths) == {"car": ["img00", "img01", "img02", "img03"]}
+    now, _ = labeled(paths, "b00", "b01", "b02")
+    assert now.incomplete == dict.fromkeys(("img00", "img01", "img02", "img03"), ("car",))
+
+    session = open_session(wanted="car")
+    assert session.app.overview()["title"] == "Review for car"
+    assert set(session.app.samples()) == {"img00", "img01", "img02", "img03"}
+    session.app.add_seconds(img02=2.0)
+    session.app.draw("img01", B, "car")
+    session.app.draw("img02", D, "car")
+    text = session.finish()
+    assert "Review for car: 4 images with 9 boxes are submitted again by ann." in text
+    assert incomplete(paths) == {}
+
+    now, later = labeled(paths, "b00", "b01", "b02")
+    assert not now.incomplete
+    assert now.boxes["img02"].labels.tolist() == ["cat", "dog", "cat", "car"]
+    assert now.boxes["img03"].labels.tolist() == before.boxes["img03"].labels.tolist()
+    # What was drawn counts as added in the batch of its image, and so does the time.
+    assert later["b01"].added == edits["b01"].added + 1
+    assert later["b01"].kept == edits["b01"].kept
+    made = submissions.latest(read_submissions(paths, BATCHES))
+    assert (made["img01"].batch, made["img02"].batch) == ("b00", "b01")
+    assert made["img02"].seconds["img02"] == 5.0
+    assert made["img02"].classes == ("cat", "dog", "car")
+    assert len(submissions.submission_files(paths.reviews)) == 5  # nothing was rewritten
+    with pytest.raises(UserError, match="no image is left to review for 'car'"):
+        open_session(wanted="car")
+
+
+def test_a_part_of_a_batch_that_was_looked_through(open_session, paths):
+    session = open_session("b01")
+    session.finish()
+    add_class(paths, "car")
+    session = open_session(wanted="car", part="1/2")
+    session.app.draw("img02", C, "car")
+    session.app.draw("img02", D, "car")
+    assert set(session.app.samples()) == {"img02"}
+    session.app.delete("img02", "p2")
+    session.finish()
+    assert incomplete(paths) == {"car": ["img03"]}
+    # So it stays, where DVC brings the corrections back that hold both.
+    params = load_params(paths.root / "params.yaml")
+    files = (paths.images, paths.truth, paths.proposals("b01"), paths.corrections("b01"))
+    made = collect(paths, params.review, *files, say=lambda text: None)
+    assert made.classes == ("cat", "dog")
+    assert made.offered == {"img02": ("cat", "dog", "car")}
+    assert artifacts.read_corrections(paths.corrections("b01")) == made
+    assert incomplete(paths) == {"car": ["img03"]}
+
+
+def test_a_class_that_is_none(paths):
+    from boxloop.review.fiftyone.assignment import Part
+    from boxloop.review.fiftyone.wanted import assign, session_name
+
+    with pytest.raises(UserError, match="'boxloop classes add bus' adds it"):
+        assign(paths, BATCHES, "bus", "ann", Part())
+    names = {session_name(name) for name in ("car", "Car", "traffic light", "自転車", "自動車")}
+    assert len(names) == 5
+    assert all(name.isascii() and " " not in name for name in names)
