@@ -19,8 +19,10 @@ from boxloop.terminal import percent, printable
 
 _SAVING = re.compile(r"(wt|wb)_reduction\.(.+)")
 _PRECISION = "map.map"
-_NAMES = ("Experiment", "rev", "Created")
+_NAMES = ("Experiment", "rev", "typ")
+"""Of DVC's own columns, those that name a row; they stay also where all rows have the same."""
 _SHOWN = rf"{_SAVING.pattern}|{re.escape(_PRECISION)}$"
+_KEPT = f"{_SHOWN}|({'|'.join(_NAMES)})$"
 _LEFT_OUT = (
     "added|removed|hours|measured_hours|batches|images$|objects$|first_batch|given|map\\.|redone"
     "|seconds_per_edit"
@@ -42,7 +44,7 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
     """
     command = [*DVC, "exp", "show", "--csv", "--only-changed", "--no-pager"]
     # A digest's column is called like its file; parameters and metrics have no slash in theirs.
-    command += ["--drop", f".*[/\\\\]|{_LEFT_OUT}", "--keep", _SHOWN, *options]
+    command += ["--drop", f".*[/\\\\]|{_LEFT_OUT}", "--keep", _KEPT, *options]
     done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)
     if done.returncode != 0:
         reason = reason_of(done.stderr or done.stdout)
@@ -58,7 +60,7 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
 
 def _table(rows: Sequence[dict[str, str]]) -> str:
     # Protected from --only-changed are what was saved and mAP; the rest differs, or is DVC's own.
-    own = {*_NAMES, "typ", "parent", "State", "Executor"}
+    own = {*_NAMES, "Created", "parent", "State", "Executor"}
     changed = [name for name in rows[0] if name not in own and not re.fullmatch(_SHOWN, name)]
     shown = [name for name in rows[0] if re.fullmatch(_SHOWN, name)]
     lines = [["Experiment", *map(_title, shown), *changed]]
