@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boxloop.campaign import artifacts, mending, screening
+from boxloop.campaign.delivered import model_line
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
@@ -86,6 +88,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _saved(turns, params)]
+    parts.append(model_line(paths, _newest(turns)))
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -311,6 +314,12 @@ def _shown(turns: list[Turn], params: Params) -> str:
             line += f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
+
+
+def _newest(turns: list[Turn]) -> str | None:
+    """Return the last of the finished turns, which are the leading ones."""
+    done = [turn.key for turn in itertools.takewhile(lambda t: t.step is Step.DONE, turns)]
+    return done[-1] if done else None
 
 
 def _saved(turns: list[Turn], params: Params) -> str:
