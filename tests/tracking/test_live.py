@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.digests import training_digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.params import Params
 from boxloop.tracking import live, store_uri
 from boxloop.tracking.machine_load import MachineLoad, read_gpus
+from boxloop.tracking.mlflow_store import PARENT, open_store
 from boxloop.tracking.track_turn import BATCH_TAG, LIVE_TAG
+from boxloop.tracking.turn_record import Point
 from builders_campaign import build_campaign, small_params, training_log
 from builders_tracking import history, runs_of, track_all
 
@@ -85,6 +88,26 @@ def test_the_run_that_was_watched_is_the_run_that_stays(
         *((step, 2.0 / 2**step) for step in range(1, 5))
     ]
     assert set(load) <= set(done.data.metrics)
+
+
+@pytest.mark.parametrize(("loss", "stays"), [(2.0, True), (3.0, False)])
+def test_a_run_that_was_half_completed_is_completed_unless_it_contradicts(
+    halfway: tuple[CampaignPaths, Params], loss: float, stays: bool
+) -> None:
+    paths, params = halfway
+    trained(paths, params)
+    (parent,), _ = runs_of(paths)
+    with open_store(paths.root, "boxloop", lambda _: None) as store:
+        tags = {PARENT: parent.info.run_id, BATCH_TAG: "b01"}
+        watched = store.create("b01", {**tags, LIVE_TAG: training_digest(MADE_OF)}, 0)
+        # As after a kill of `finish` in the middle: some of the parameters and points are there.
+        store.log_params(watched, {"batch": "b01"})
+        store.log_points(watched, [Point("loss/total", loss, 2, 0), Point("system/x", 1.0, 1, 0)])
+    track_all(paths, params, ["b01"])
+    _, (_, done) = runs_of(paths)
+    assert (done.info.run_id == watched) is stays
+    assert ("system/x" in done.data.metrics) is stays
+    assert history(paths, done, "loss/total") == [(1, 4.0), (2, 2.0), (3, 1.0), (4, 0.5)]
 
 
 @pytest.mark.slow
