@@ -147,3 +147,16 @@ def test_a_database_that_was_killed_within_a_transaction(paths, tmp_path):
     assert mending.mend(paths, lambda _: None) == 1
     left = sorted(p.name for p in tmp_path.glob("mlflow.db*"))
     assert [name for name in left if "damaged" not in name] == ["mlflow.db.lock"]
+
+
+def test_the_lock_of_the_stage_that_delivers_is_mended_too(paths, tmp_path):
+    lock = tmp_path / "deliver" / "dvc.lock"
+    lock.parent.mkdir()
+    lock.write_text(LOCK)
+    assert mending.find(paths) == []
+    lock.write_text(LOCK[:-20])
+    assert mending.is_cut(paths)
+    said = []
+    assert mending.mend(paths, said.append) == 1
+    assert "'dvc repro deliver/dvc.yaml' delivers again" in said[0]
+    assert not lock.exists()

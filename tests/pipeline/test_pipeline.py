@@ -104,6 +104,7 @@ def test_dvc_shows_metrics_and_plots(campaign):
     page = (campaign / "plots" / "index.html").read_text()
     assert "saving" in page
     assert "images" in page
+    assert "steps_so_far" in page
 
 
 def test_git_is_not_littered(campaign):
@@ -193,3 +194,25 @@ def test_the_model_is_a_stage_that_a_plain_run_leaves_out(campaign):
     assert (about["images"], about["batches"]) == (24, ["b00", "b01", "b02"])
     assert "up to date" in repro(campaign, "deliver/dvc.yaml").stdout
     assert "up to date" in repro(campaign).stdout
+
+
+@pytest.mark.slow
+def test_a_clone_pulls_labels_model_and_report_from_the_remote(campaign, tmp_path):
+    """After the test before this one, which delivers."""
+    run(campaign, "dvc", "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    run(campaign, "git", "add", "--all")
+    run(campaign, "git", "commit", "--quiet", "--message", "labeled and delivered")
+    run(campaign, "dvc", "push")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(campaign), str(clone))
+    assert not (clone / "data").exists()
+    run(clone, "dvc", "pull")
+    assert snapshot(clone) == snapshot(campaign)
+    for name in ("model/model.json", "model/detector.pt", "data/report/report.html"):
+        assert (clone / name).read_bytes() == (campaign / name).read_bytes(), name
+    assert "Every batch is done" in run(clone, "boxloop", "status").stdout
+    assert "up to date" in run(clone, "dvc", "status").stdout
+    # One commit is there to compare, and it differs from itself in nothing.
+    head, *rows = run(clone, "boxloop", "experiments").stdout.splitlines()
+    assert re.split("  +", head) == ["Experiment", "WT 0.5", "WT 0.7", "WB 0.5", "WB 0.7", "mAP"]
+    assert [row.split()[0] for row in rows][:-1] == ["workspace"]  # and the branch, as git calls it

@@ -105,6 +105,7 @@ def test_the_report_is_the_same_every_time(tmp_path: Path) -> None:
         "edits.csv",
         "edits_iou_0.5.svg",
         "edits_iou_0.7.svg",
+        "losses.csv",
         "map.csv",
         "map.svg",
         "report.html",

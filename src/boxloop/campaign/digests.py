@@ -47,3 +47,8 @@ def campaign_fingerprint(params: Params, dataset: str) -> str:
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)
     return digest([content, dataset])
+
+
+def training_digest(made_of: Mapping[str, str]) -> str:
+    """Return the digest of what a detector is trained by, equal before and after the training."""
+    return digest({name: value for name, value in made_of.items() if name != "detector"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from boxloop.campaign import submissions
@@ -37,15 +36,16 @@ def bring_into_dvc(root: Path, key: str) -> None:
     except OSError as error:
         output, failed = str(error), True
     if failed:
-        reason = _reason([line for line in output.splitlines() if line.strip()])
+        reason = reason_of(output)
         raise UserError(
             f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
             f" run '{submissions.take_over(key)}' once that is put right"
         )
 
 
-def _reason(lines: Sequence[str]) -> str:
-    """Return the line that says most: the stage's own sentence, else the last error."""
+def reason_of(output: str) -> str:
+    """Return the line of DVC's output that says most: the stage's own sentence, else an error."""
+    lines = [line for line in output.splitlines() if line.strip()]
     for mark in ("boxloop: ", "ERROR: "):
         for line in lines:
             if line.startswith(mark):

@@ -1,7 +1,7 @@
 """Find what a kill can leave half-written in a campaign's folder, and mend it.
 
 boxloop's own files are renamed into place, so they are whole or absent. DVC and MLflow write some
-of theirs in place: DVC its dvc.lock and the list of its running commands, MLflow a new database.
+of theirs in place: DVC its locks and the list of its running commands, MLflow a new database.
 None of them holds what cannot be made again.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from boxloop.campaign.delivered import STAGE
 from boxloop.campaign.paths import CampaignPaths, workspace_of
 from boxloop.files import MOST_BYTES, open_regular, parse_json, read_bytes, read_text
 from boxloop.params.loading import read_long_yaml
@@ -48,8 +49,8 @@ def find(paths: CampaignPaths) -> list[Damage]:
 
 
 def is_cut(paths: CampaignPaths) -> bool:
-    """Tell whether dvc.lock is empty or ends inside a line, which takes no time to see."""
-    return _is_cut(paths.root / "dvc.lock") and not _dvc_is_writing(paths)
+    """Tell whether a dvc.lock is empty or ends inside a line, which takes no time to see."""
+    return any(_is_cut(lock) for lock, _ in _locks(paths)) and not _dvc_is_writing(paths)
 
 
 def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
@@ -74,10 +75,9 @@ def in_words(damage: Damage) -> str:
 
 def _find(paths: CampaignPaths) -> Iterator[Damage]:
     if not _dvc_is_writing(paths):
-        lock = paths.root / "dvc.lock"
-        if _is_cut(lock) or not _is_lock(lock):
-            after = "'dvc repro' goes through all stages; labels and trained detectors are kept"
-            yield Damage(lock, "was cut short by a kill", after)
+        for lock, after in _locks(paths):
+            if _is_cut(lock) or not _is_lock(lock):
+                yield Damage(lock, "was cut short by a kill", after)
         running = paths.root / ".dvc" / "tmp" / "rwlock"
         if not _is_json(running):
             yield Damage(running, "was cut short by a kill", "DVC writes it anew")
@@ -85,6 +85,21 @@ def _find(paths: CampaignPaths) -> Iterator[Damage]:
     if database.exists() and _is_half_made(database):
         after = "MLflow makes it anew; no run was in it yet"
         yield Damage(database, "was not made to its end", after)
+
+
+def _locks(paths: CampaignPaths) -> list[tuple[Path, str]]:
+    """Return the locks of the pipeline and of the stage that delivers, and what follows."""
+    root, command = paths.root, f"dvc repro {STAGE.as_posix()}"
+    return [
+        (
+            root / "dvc.lock",
+            "'dvc repro' goes through all stages; labels and trained detectors are kept",
+        ),
+        (
+            root / STAGE.with_suffix(".lock"),
+            f"'{command}' delivers again; a model that is up to date is not trained anew",
+        ),
+    ]
 
 
 def _dvc_is_writing(paths: CampaignPaths) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from boxloop.campaign import (
     neighbours,
     screening,
 )
+from boxloop.campaign.delivered import model_line
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
@@ -100,6 +102,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
+    parts.append(model_line(paths, _newest(turns)))
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
@@ -360,6 +363,12 @@ def _shown(turns: list[Turn], params: Params) -> str:
 def _mended(turns: list[Turn]) -> str:
     lines = [f"  {turn.key}: {turn.mended}" for turn in turns if turn.mended]
     return "\n".join(["Proposals, by labels of neighbours:", *lines]) if lines else ""
+
+
+def _newest(turns: list[Turn]) -> str | None:
+    """Return the last of the finished turns, which are the leading ones."""
+    done = [turn.key for turn in itertools.takewhile(lambda t: t.step is Step.DONE, turns)]
+    return done[-1] if done else None
 
 
 def _saved(turns: list[Turn], params: Params) -> str:

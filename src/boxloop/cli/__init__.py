@@ -18,13 +18,23 @@ from typing import Any, NoReturn
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import campaign, classes, predict, study, stages
+from boxloop.cli import campaign, classes, experiments, predict, study, stages
 
 # isort: on
 from boxloop.cli.app import app
 from boxloop.errors import BoxloopError, UserError, told
 
-__all__ = ["app", "campaign", "classes", "main", "predict", "run", "stages", "study"]
+__all__ = [
+    "app",
+    "campaign",
+    "classes",
+    "experiments",
+    "main",
+    "predict",
+    "run",
+    "stages",
+    "study",
+]
 
 _NEW_OBJECTS = 100_000
 """How many more objects than before make Python look for cycles: an import makes a million."""

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from boxloop.core.types import Proposals
 
 
+MAX_LOSS_ROWS = 1000
+"""Rows of losses at most; of a longer training, a row is the mean over several steps."""
+
 _LOSS = re.compile(r"[\w :/.-]{1,200}", re.ASCII)
 
 _MOST_STEPS, _MOST_SECONDS = 2**53, 1e9

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from boxloop import distributed
+from boxloop.core.training_log import MAX_LOSS_ROWS
 from boxloop.errors import DivergedError
 from boxloop.models import devices
 from boxloop.models.batch_norm import recalibrate_batch_norm
@@ -23,9 +24,6 @@ MAX_GRADIENT_NORM = 10.0
 
 MOMENTUM = 0.9
 """Momentum of SGD."""
-
-MAX_LOSS_ROWS = 1000
-"""Rows of losses at most; of a longer training, a row is the mean over several steps."""
 
 Batch = tuple[Any, ...]
 """Tensors of one step, also in lists and dicts."""

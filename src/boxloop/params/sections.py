@@ -285,6 +285,8 @@ with warnings.catch_warnings():
         """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file.
 
         Attributes:
+            live: whether a long training shows its loss, its speed and the machine's load while it
+                runs.
             register: name in MLflow's registry that delivered models become versions of; None
                 leaves them unregistered.
         """
@@ -293,6 +295,7 @@ with warnings.catch_warnings():
         experiment: str = "boxloop"
         campaign: str = "campaign"
         checkpoints: bool = True
+        live: bool = True
         register: str | None = None
 
 

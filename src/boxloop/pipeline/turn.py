@@ -117,6 +117,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
         return None
     from boxloop import distributed
     from boxloop.models.detectors import held_out
+    from boxloop.tracking.live import following
 
     with distributed.join() as world:
         if held_out.holds_out(p, labeled_set):
@@ -126,9 +127,14 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
                 known = held_out.propose_for_held_out(
                     p, labeled_set, refs, previous=previous, progress=_steps(progress)
                 )
-        with campaign.reporting(f"training {turn} ({p.detector})") as progress:
+        with (
+            campaign.reporting(f"training {turn} ({p.detector})") as progress,
+            following(
+                campaign.paths, campaign.params, turn, made_of, enabled=world.is_main
+            ) as follow,
+        ):
             detector, result = detectors.train(
-                p, labeled_set, refs, previous=previous, progress=_steps(progress)
+                p, labeled_set, refs, previous=previous, progress=_steps(progress, follow)
             )
     if not world.is_main:
         return result
@@ -342,8 +348,13 @@ def _together() -> Iterator[Callable[[], None]]:
         yield distributed.wait_for_main
 
 
-def _steps(progress: Report) -> StepProgress:
-    return lambda step, steps, loss: progress(step, steps, loss=loss)
+def _steps(progress: Report, follow: StepProgress | None = None) -> StepProgress:
+    def tell(step: int, steps: int, loss: float) -> None:
+        progress(step, steps, loss=loss)
+        if follow is not None:
+            follow(step, steps, loss)
+
+    return tell
 
 
 def _require_turn(turn: str, batch: str, source: Path) -> None:

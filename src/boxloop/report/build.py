@@ -23,6 +23,7 @@ from boxloop.report.console import FORECAST_COLUMNS, beginning_lines, forecast_r
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
 from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
+from boxloop.report.losses import losses_table
 from boxloop.report.review_time import read_effort, to_metrics, to_table
 from boxloop.terminal import minutes, percent
 
@@ -62,7 +63,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     drawn = _figures(campaign, params)
     effort = read_effort(paths, campaign)
     numbers = tables.metrics(campaign)
-    texts = tables.all_tables(campaign)
+    texts = tables.all_tables(campaign) | {"losses.csv": losses_table(paths, campaign)}
     if effort is not None:
         numbers |= to_metrics(effort)
         texts["effort.csv"] = to_table(effort)

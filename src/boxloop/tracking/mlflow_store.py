@@ -119,9 +119,9 @@ class Store:
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
 
-    def finish(self, run_id: str, ended: int) -> None:
-        """Mark a run as FINISHED."""
-        self._client.set_terminated(run_id, "FINISHED", ended)
+    def finish(self, run_id: str, ended: int, status: str = "FINISHED") -> None:
+        """Mark a run as FINISHED, or as KILLED."""
+        self._client.set_terminated(run_id, status, ended)
 
     def reopen(self, run_id: str) -> None:
         """Mark a run as RUNNING."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ CAMPAIGN_TAG = "boxloop.campaign"
 BATCH_TAG = "boxloop.batch"
 CONTENT_TAG = "boxloop.content"
 DELIVERED_TAG = "boxloop.delivered"
+LIVE_TAG = "boxloop.live"
+"""Of a run that began with the training: the digest of what is trained by."""
 
 
 def track(
@@ -124,9 +126,7 @@ def _parent(store: Store, params: Params, campaign_id: str, turn: TurnRecord, *,
     left_out = {"iterations", "track", "report"} | params.unused
     settings = flatten(params.model_dump(mode="json", exclude=left_out))
     store.log_params(run_id, {k: v for k, v in settings.items() if k not in known})
-    names = sorted({p.name for p in points})
-    logged = {(name, step) for name in names for step, _ in store.history(run_id, name)}
-    store.log_points(run_id, [p for p in points if (p.name, p.step) not in logged])
+    store.log_points(run_id, _missing(store, run_id, points))
     for other in found:
         if other.info.run_id != run_id:
             for child in store.runs({PARENT: other.info.run_id}):
@@ -135,8 +135,15 @@ def _parent(store: Store, params: Params, campaign_id: str, turn: TurnRecord, *,
     return run_id
 
 
+def _missing(store: Store, run_id: str, points: Sequence[Point]) -> list[Point]:
+    """Return the points that a run does not have yet."""
+    names = sorted({p.name for p in points})
+    logged = {(name, step) for name in names for step, _ in store.history(run_id, name)}
+    return [p for p in points if (p.name, p.step) not in logged]
+
+
 def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool) -> bool:
-    """Return whether a parent's curves are part of ``points``, each value once."""
+    """Return whether a run's curves are part of ``points``, each value once."""
     wanted: dict[str, dict[int, float]] = {}
     for point in points:
         wanted.setdefault(point.name, {})[point.step] = point.value
@@ -193,7 +200,8 @@ def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str
     if complete:
         run_id = str(complete.info.run_id)
     else:
-        run_id = _log_child(store, turn, {PARENT: parent, BATCH_TAG: turn.key, **origin})
+        tags = {PARENT: parent, BATCH_TAG: turn.key, **origin}
+        run_id = _log_child(store, turn, tags, _watched(store, found, turn))
     # Deleted last, so that at every moment there is a run to look at.
     for other in found:
         if other.info.run_id != run_id:
@@ -206,10 +214,31 @@ def is_complete(run: Any, content: str | None = None) -> bool:
     return run.info.status == "FINISHED" and tag is not None and content in (None, tag)
 
 
-def _log_child(store: Store, turn: TurnRecord, tags: Mapping[str, str]) -> str:
-    run_id = store.create(turn.key, tags, turn.started)
+def _watched(store: Store, found: list[Any], turn: TurnRecord) -> Any | None:
+    """Return the run that showed this training while it ran, unless it says otherwise by now."""
+    for run in found:
+        own = run.data.tags.get(LIVE_TAG) == turn.training and CONTENT_TAG not in run.data.tags
+        if own and _agrees(store, run, _known(run, turn), turn.images, last=True):
+            return run
+    return None
+
+
+def _known(run: Any, turn: TurnRecord) -> list[Point]:
+    """Return the points of metrics that a run has some of."""
+    return [point for point in turn.points if point.name in run.data.metrics]
+
+
+def _log_child(store: Store, turn: TurnRecord, tags: Mapping[str, str], watched: Any | None) -> str:
+    """Log an iteration to a new run, or what is missing to the one that showed its training."""
+    if watched is None:
+        run_id, points = store.create(turn.key, tags, turn.started), list(turn.points)
+    else:
+        run_id = str(watched.info.run_id)
+        known = _known(watched, turn)
+        points = [p for p in turn.points if p not in known] + _missing(store, run_id, known)
+        store.set_tags(run_id, tags)
     store.log_params(run_id, turn.params)
-    store.log_points(run_id, turn.points)
+    store.log_points(run_id, points)
     store.log_inputs(run_id, turn.inputs)
     for path, folder in turn.files:
         store.log_file(run_id, path, folder)
@@ -235,7 +264,8 @@ def _update_parent(
     for child in store.runs({PARENT: parent}):
         key = child.data.tags.get(BATCH_TAG)
         if key in params.iterations:
-            children[key] = child
+            if CONTENT_TAG in child.data.tags:  # else it is a training that runs, or was killed
+                children[key] = child
         elif DELIVERED_TAG not in child.data.tags:
             # params.yaml no longer lists it.
             store.delete(child.info.run_id)

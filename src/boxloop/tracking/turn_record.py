@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxloop.campaign.artifacts import read_proposals, read_simnet, read_training
-from boxloop.campaign.digests import digest
+from boxloop.campaign.digests import digest, training_digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import EDITS
@@ -55,6 +55,7 @@ class TurnRecord:
         simnet: loss curve of SimNet's training, which the campaign's run shows.
         files: artifacts, with the folder that each goes to.
         inputs: (name, digest, path, context) of the data that went in.
+        training: digest of what the detector was trained by.
         started: Unix time in milliseconds at which the training began.
         ended: Unix time in milliseconds at which the batch was accounted.
     """
@@ -68,6 +69,7 @@ class TurnRecord:
     simnet: tuple[Point, ...]
     files: tuple[tuple[Path, str], ...]
     inputs: tuple[tuple[str, str, str, str], ...]
+    training: str
     started: int
     ended: int
 
@@ -141,6 +143,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
             _input(f"labeled-{previous}", paths.labeled(previous), paths, "training"),
             _input(f"batch-{key}", paths.batch(key), paths, "labeling"),
         ),
+        training=training_digest(training.made_of),
         started=started,
         ended=ended,
     )
