@@ -204,7 +204,7 @@ def install_mongod() -> None:
 @app.command(rich_help_panel=PEOPLE)
 def export(
     out: Path,
-    format: Annotated[str, typer.Option(help="coco, voc or yolo.")],
+    format: Annotated[str, typer.Option(help="coco, fiftyone, voc or yolo.")],
     images: Annotated[str, typer.Option(help="link, copy or none.")] = "link",
     proposals: Annotated[
         str | None,
@@ -213,10 +213,16 @@ def export(
             help="Instead, the proposals of a batch, to be corrected in another tool.",
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="by-batch, random or group: train and val apart, and no clip cut."),
+    ] = None,
+    val: Annotated[float, typer.Option(help="Fraction of the images for val.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Of --split random and group.")] = 0,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Write the labels for other tools: COCO, VOC or YOLO."""
+    """Write the labels for other tools: COCO, VOC, YOLO or FiftyOne."""
     from boxloop.campaign import export
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.terminal import reporting
@@ -230,6 +236,7 @@ def export(
             format_=format,
             images=images,
             proposals=proposals,
+            split=None if split is None else export.Split(split, val, seed),
             progress=report,
         )
     print(said)

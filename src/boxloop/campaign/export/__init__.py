@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boxloop.campaign.export import fiftyone_folder
 from boxloop.campaign.export.content import collect_labels, collect_proposals
 from boxloop.campaign.export.folder import MODES, export_folder, put_images
+from boxloop.campaign.export.splitting import Split
+from boxloop.campaign.export.splitting_labels import split_labels
+from boxloop.campaign.image_rows import read_rows
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.datasets.format_protocol import writable_formats
 from boxloop.datasets.images import Progress
 from boxloop.errors import ParamsError
 from boxloop.params import Params
 
-__all__ = ["export"]
+__all__ = ["FIFTYONE", "Split", "export"]
+
+FIFTYONE = "fiftyone"
+"""The format that holds all that is known of an image, and is written only."""
 
 
 def export(
@@ -23,6 +30,7 @@ def export(
     format_: str,
     images: str = "link",
     proposals: str | None = None,
+    split: Split | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Write the labeled set, or the proposals of one batch, for other programs.
@@ -31,13 +39,16 @@ def export(
     :data:`MODES`. Returns one line that says what was written.
 
     Raises:
-        ParamsError: there is no such format, mode or batch, or the format cannot carry proposals.
-        UserError: nothing is labeled yet, or the folder is in use; nothing was written.
+        ParamsError: there is no such format, mode or batch, or the format cannot carry proposals,
+            or a split.
+        UserError: nothing is labeled yet, it cannot be split, or the folder is in use; nothing was
+            written.
         ArtifactError: a file of the campaign is missing, damaged or stale.
         DatasetError: an image is missing or has changed.
     """
     formats = writable_formats()
-    for option, value, known in (("--format", format_, formats), ("--images", images, MODES)):
+    names = sorted({*formats, FIFTYONE})
+    for option, value, known in (("--format", format_, names), ("--images", images, MODES)):
         if value not in known:
             raise ParamsError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     if proposals is not None and format_ != "coco":
@@ -45,13 +56,23 @@ def export(
             f"--proposals needs --format coco: the format '{format_}' has no place for the ids of"
             " proposals"
         )
-    writer = formats[format_]
+    if split is not None and proposals is not None:
+        raise ParamsError("--split is of labels: leave it out, or --proposals")
+    writer = formats.get(format_)
+    if split is not None and writer is not None and not getattr(writer, "SPLITS", False):
+        raise ParamsError(f"--split: the format '{format_}' does not write the sides apart")
     with export_folder(out) as folder:
         if proposals is None:
             content = collect_labels(paths, params)
         else:
             content = collect_proposals(paths, params, proposals)
-        writer.write(folder, content)
-        put_images(folder / writer.IMAGES, content, paths.root, images, progress)
+        if split is not None:
+            content = split_labels(paths, params, content, split)
+        if writer is None:
+            fiftyone_folder.write(folder, content, read_rows(paths, params))
+        else:
+            writer.write(folder, content)
+        place = fiftyone_folder.IMAGES if writer is None else writer.IMAGES
+        put_images(folder / place, content, paths.root, images, progress)
     count = sum(len(boxes) for boxes in content.boxes.values())
     return f"{out}: {len(content.images)} images, {count} boxes ({format_}); {content.about}"
