@@ -160,6 +160,21 @@ def review(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def browse(
+    port: Port = None,
+    host: Host = "127.0.0.1",
+    browser: Browser = True,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Look at the whole campaign in the FiftyOne App; nothing can be changed there."""
+    from boxloop.review.browse import session
+
+    campaign_params(params, override)  # what is wrong with it is said before the App starts
+    session.browse(params, override or (), port=port, host=host, browser=browser)
+
+
+@app.command(rich_help_panel=PEOPLE)
 def mend() -> None:
     """Move files aside that a kill left half-written."""
     from boxloop.campaign import mending

@@ -91,7 +91,7 @@ def _draw(wanted: Split, count: int, groups: Sequence[Clip]) -> tuple[set[str], 
             chosen.update(groups[place])
             number += 1
     if not chosen:
-        chosen, number = set(min(groups, key=len)), 1
+        chosen, number = set(min(groups, key=lambda group: len(group))), 1
     return chosen, f"val has {number} of {len(groups)} {what}, none of them cut"
 
 
