@@ -33,13 +33,21 @@ WORST, MOST_EDITS, NOT_REVIEWED = "worst proposals", "most edits", "never review
 
 _MANY = 1_000  # documents that are inserted at once
 _COLORS = {"labels": "#3fb950", "proposals": "#ff9f1c", "truth": "#58a6ff"}
+_POOL = ["#58a6ff", "#ff9f1c", "#3fb950", "#f778ba", "#e3d026", "#a371f7", "#2dd4bf", "#ff6b6b"]
+"""Of values, such as the batches: bright, as the App's background is dark."""
 _GROUPS = {
     "labels": tuple(BOXES),
     "order": ("batch", "position", "distance", "status", CLASSES),
     "edits": ("edits", "saved", *EDITS),
     "review": ("reviewer", "seconds", "detector"),
-    "image": ("image_id", "filepath", "metadata.width", "metadata.height", "id", "tags"),
+    "tags": ("tags", "_label_tags"),
+    "metadata": tuple(
+        f"metadata.{name}" for name in ("width", "height", "size_bytes", "mime_type", "num_channels")
+    ),
+    # The App would add these groups, opened.
+    "primitives": ("image_id", "filepath", "id", "created_at", "last_modified_at"),
 }
+_OPEN = ("labels", "order", "edits")
 
 
 def build(
@@ -128,12 +136,13 @@ def _configure(dataset: Any, *, scatter: bool) -> None:
     """Configure sidebar, colours and workspace: the grid, and the scatter beside it."""
     config = dataset.app_config
     config.sidebar_groups = [
-        fo.SidebarGroupDocument(name=name, paths=list(paths), expanded=name in ("labels", "order"))
+        fo.SidebarGroupDocument(name=name, paths=list(paths), expanded=name in _OPEN)
         for name, paths in _GROUPS.items()
     ]
     config.active_fields = fo.ActiveFields(exclude=False, paths=["batch", "labels", "proposals"])
     config.color_scheme = fo.ColorScheme(
         color_by="field",
+        color_pool=_POOL,
         fields=[{"path": name, "fieldColor": color} for name, color in _COLORS.items()],
     )
     dataset.save()

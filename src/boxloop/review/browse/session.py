@@ -79,8 +79,7 @@ def browse(
                 say(
                     f"\n  {with_token(page, keys.secret)}\n\nOpen that address, if no window has"
                     " opened. It holds the key to this session: pass it to nobody.\nNothing can be"
-                    " changed in there. The scatter: click on 'features' at its right, and choose"
-                    " 'batch' as the color. Ctrl-C ends this."
+                    " changed in there. Ctrl-C ends this."
                 )
                 if keys.password is not None:
                     say(exposure(host, spec["port"], "sees all images and boxes of this campaign"))

@@ -1,6 +1,8 @@
-/* boxloop's side of the App while somebody browses: what would only be refused is not offered.
+/* boxloop's side of the App while somebody browses.
  *
- * The server refuses every change by itself (guard/app_requests.py); this file hides the buttons.
+ * - What would only be refused is not offered: the server refuses every change by itself
+ *   (guard/app_requests.py), this file hides the buttons.
+ * - The scatter is opened and coloured by batch: the Embeddings panel forgets both with the page.
  */
 (() => {
   "use strict";
@@ -10,7 +12,32 @@
   localStorage.setItem(`${dataset}_modalMode`, '"explore"');
   const style = document.createElement("style");
   style.textContent =
-    "[data-cy=annotate], [data-cy=action-tag-sample-labels], [data-cy=action-annotate]" +
+    "[data-cy=annotate], [data-cy=action-tag-sample-labels], [data-cy=saved-views-create-new]" +
     " { display: none !important; }";
   document.head.append(style);
+
+  const RUN = "features";
+  const FIELD = "batch";
+  const WAIT_MS = 250;
+  const TRIES = 480;
+  const find = (selector, text) =>
+    [...document.querySelectorAll(selector)].find((e) => !text || e.textContent.trim() === text);
+  // Each step clicks on what the one before has brought up; a person who clicks first is left alone.
+  const steps = [
+    () => find("[data-cy=embeddings-runs-page] span", RUN),
+    // The fields to choose from come a moment later.
+    () => !find(".emb-colorby-spinner") && find("button[aria-label='Color by']"),
+    () => find("[role=option]", FIELD),
+  ];
+  let tries = 0;
+  const timer = setInterval(() => {
+    const element = steps[0]();
+    if (element) {
+      element.click();
+      steps.shift();
+    }
+    tries += 1;
+    if (!steps.length || tries > TRIES) clearInterval(timer);
+  }, WAIT_MS);
+  addEventListener("pointerdown", () => clearInterval(timer), { once: true, capture: true });
 })();
