@@ -22,22 +22,18 @@
   const TRIES = 480;
   const find = (selector, text) =>
     [...document.querySelectorAll(selector)].find((e) => !text || e.textContent.trim() === text);
-  // Each step clicks on what the one before has brought up; a person who clicks first is left alone.
-  const steps = [
-    () => find("[data-cy=embeddings-runs-page] span", RUN),
-    // The fields to choose from come a moment later.
-    () => !find(".emb-colorby-spinner") && find("button[aria-label='Color by']"),
-    () => find("[role=option]", FIELD),
-  ];
+  // The last step that is possible: each click brings up what the next one needs, a moment later.
+  const next = () =>
+    find("[role=option]", FIELD) ??
+    find("button[aria-label='Color by']") ??
+    find("[data-cy=embeddings-runs-page] span", RUN);
   let tries = 0;
   const timer = setInterval(() => {
-    const element = steps[0]();
-    if (element) {
-      element.click();
-      steps.shift();
-    }
+    const element = next();
+    element?.click();
     tries += 1;
-    if (!steps.length || tries > TRIES) clearInterval(timer);
+    if (element?.matches("[role=option]") || tries > TRIES) clearInterval(timer);
   }, WAIT_MS);
+  // A person who clicks is left alone.
   addEventListener("pointerdown", () => clearInterval(timer), { once: true, capture: true });
 })();
