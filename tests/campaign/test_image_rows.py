@@ -49,7 +49,12 @@ def test_a_campaign_that_goes_on(tmp_path):
     assert [r.status for r in rows] == [REVIEWED] * 2 + [WAITING] * 2 + [LATER] * 2
     assert [r.missing_classes for r in rows] == [()] * 2 + [("cat", "dog")] * 4
     assert [r.labels is None for r in rows] == [False] * 2 + [True] * 4
-    assert [None if r.proposals is None else len(r.proposals) for r in rows[2:]] == [4, 2, None, None]
+    assert [None if r.proposals is None else len(r.proposals) for r in rows[2:]] == [
+        4,
+        2,
+        None,
+        None,
+    ]
 
 
 def test_people_s_time_and_names(tmp_path):
@@ -71,5 +76,7 @@ def test_distances_are_those_that_chose_the_images(tmp_path):
 def test_without_an_order(tmp_path):
     paths = build_campaign(tmp_path, small_params())
     paths.order.unlink()
-    with pytest.raises(UserError, match=r"order.json does not exist, which 'dvc repro batch' makes"):
+    with pytest.raises(
+        UserError, match=r"order.json does not exist, which 'dvc repro batch' makes"
+    ):
         read_rows(paths, small_params())

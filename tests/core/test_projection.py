@@ -1,4 +1,4 @@
-"""Principal components: against numpy's whole decomposition, and where there is little to project."""
+"""Principal components: against the whole decomposition, and where there is little to project."""
 
 import numpy as np
 import pytest

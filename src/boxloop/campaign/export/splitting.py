@@ -91,7 +91,8 @@ def _draw(wanted: Split, count: int, groups: Sequence[Clip]) -> tuple[set[str], 
             chosen.update(groups[place])
             number += 1
     if not chosen:
-        chosen, number = set(min(groups, key=lambda group: len(group))), 1
+        smallest = min(range(len(groups)), key=lambda place: len(groups[place]))
+        chosen, number = set(groups[smallest]), 1
     return chosen, f"val has {number} of {len(groups)} {what}, none of them cut"
 
 

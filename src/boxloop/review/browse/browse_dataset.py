@@ -42,7 +42,8 @@ _GROUPS = {
     "review": ("reviewer", "seconds", "detector"),
     "tags": ("tags", "_label_tags"),
     "metadata": tuple(
-        f"metadata.{name}" for name in ("width", "height", "size_bytes", "mime_type", "num_channels")
+        f"metadata.{name}"
+        for name in ("width", "height", "size_bytes", "mime_type", "num_channels")
     ),
     # The App would add these groups, opened.
     "primitives": ("image_id", "filepath", "id", "created_at", "last_modified_at"),
