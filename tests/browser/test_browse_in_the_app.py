@@ -23,7 +23,8 @@ def test_look_and_change_nothing(tmp_path):
     ids = artifacts.read_order(paths.order).image_ids
     vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
     artifacts.write_features(paths.features, FeatureTable(ids, vectors))
-    (folder / "params.yaml").write_text(small_params().model_dump_json(include={"iterations"}))
+    params = small_params().model_dump_json(include={"iterations", "review"})
+    (folder / "params.yaml").write_text(params)
     before = {path: path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file()}
     with review(folder, command="browse") as terminal:
         address = terminal.address()
