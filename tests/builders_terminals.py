@@ -89,7 +89,8 @@ def processes(folder):
                 continue
         except psutil.Error:
             continue
-        if "boxloop.review.fiftyone.server" in command and place == str(folder):
+        servers = {"boxloop.review.fiftyone.server", "boxloop.review.browse.server"}
+        if servers & set(command) and place == str(folder):
             found["server"].append(process)
         elif (
             "boxloop.review.fiftyone.mongod_keeper" in command

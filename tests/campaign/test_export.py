@@ -233,7 +233,7 @@ def test_labels_older_than_their_corrections_are_not_exported(tmp_path, program)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "csv"], "--format must be one of coco, voc, yolo, got 'csv'"),
+        (["--format", "csv"], "--format must be one of coco, fiftyone, voc, yolo, got 'csv'"),
         (["--format", "voc", "--images", "move"], "--images must be one of link, copy, none"),
         (["--format", "voc", "--proposals", "b02"], "--proposals needs --format coco"),
         (["--format", "coco", "--proposals", "b9"], "there is no batch 'b9'"),

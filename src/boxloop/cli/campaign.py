@@ -169,6 +169,21 @@ def review(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def browse(
+    port: Port = None,
+    host: Host = "127.0.0.1",
+    browser: Browser = True,
+    params: ParamsFile = PARAMS,
+    override: Overrides = None,
+) -> None:
+    """Look at the whole campaign in the FiftyOne App; nothing can be changed there."""
+    from boxloop.review.browse import session
+
+    campaign_params(params, override)  # what is wrong with it is said before the App starts
+    session.browse(params, override or (), port=port, host=host, browser=browser)
+
+
+@app.command(rich_help_panel=PEOPLE)
 def mend() -> None:
     """Move files aside that a kill left half-written."""
     from boxloop.campaign import mending
@@ -213,7 +228,7 @@ def install_mongod() -> None:
 @app.command(rich_help_panel=PEOPLE)
 def export(
     out: Path,
-    format: Annotated[str, typer.Option(help="coco, voc or yolo.")],
+    format: Annotated[str, typer.Option(help="coco, fiftyone, voc or yolo.")],
     images: Annotated[str, typer.Option(help="link, copy or none.")] = "link",
     proposals: Annotated[
         str | None,
@@ -230,10 +245,16 @@ def export(
             " them, unless given, voc and yolo keep them.",
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="by-batch, random or group: train and val apart, and no clip cut."),
+    ] = None,
+    val: Annotated[float, typer.Option(help="Fraction of the images for val.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="Of --split random and group.")] = 0,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
-    """Write the labels for other tools: COCO, VOC or YOLO."""
+    """Write the labels for other tools: COCO, VOC, YOLO or FiftyOne."""
     from boxloop.campaign import export
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.terminal import reporting
@@ -248,6 +269,7 @@ def export(
             images=images,
             proposals=proposals,
             incomplete=incomplete,
+            split=None if split is None else export.Split(split, val, seed),
             progress=report,
         )
     print(said)

@@ -6,7 +6,7 @@ A format is a module (or any object) that is registered in :data:`boxloop.params
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -42,9 +42,11 @@ class WritableFormat(Format, Protocol):
 
     Attributes:
         IMAGES: name of its folder of images.
+        SPLITS: whether it writes the sides of a split apart; no, where it is not there.
     """
 
     IMAGES: str
+    SPLITS: bool
 
     def write(self, folder: Path, content: ExportContent) -> None:
         """Write everything but the images into an empty ``folder``."""
@@ -69,6 +71,7 @@ class ExportContent:
         about: one line that says what it is.
         tag: of the file of proposals; None where the boxes are labels.
         incomplete: classes that an image may hold without a box, by image id.
+        sides: ids by side, "train" and "val", each image on one of them; none without a split.
     """
 
     classes: tuple[str, ...]
@@ -78,6 +81,12 @@ class ExportContent:
     about: str
     tag: str | None = None
     incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def side(self, name: str) -> ExportContent:
+        """Return the part of it that is on one side."""
+        chosen = set(self.sides[name])
+        return replace(self, images=tuple(i for i in self.images if i.id in chosen), sides={})
 
 
 def file_names(images: Sequence[ImageRef]) -> dict[str, PurePosixPath]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boxloop.campaign.export import fiftyone_folder
 from boxloop.campaign.export.content import (
     TREATMENTS,
     collect_labels,
@@ -11,13 +12,19 @@ from boxloop.campaign.export.content import (
     treat_incomplete,
 )
 from boxloop.campaign.export.folder import MODES, export_folder, put_images
+from boxloop.campaign.export.splitting import Split
+from boxloop.campaign.export.splitting_labels import split_labels
+from boxloop.campaign.image_rows import read_rows
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.datasets.format_protocol import writable_formats
 from boxloop.datasets.images import Progress
 from boxloop.errors import ParamsError
 from boxloop.params import Params
 
-__all__ = ["export"]
+__all__ = ["FIFTYONE", "Split", "export"]
+
+FIFTYONE = "fiftyone"
+"""The format that holds all that is known of an image, and is written only."""
 
 
 def export(
@@ -29,6 +36,7 @@ def export(
     images: str = "link",
     proposals: str | None = None,
     incomplete: str | None = None,
+    split: Split | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Write the labeled set, or the proposals of one batch, for other programs.
@@ -38,8 +46,10 @@ def export(
     the format can, and kept where not. Returns one line that says what was written.
 
     Raises:
-        ParamsError: there is no such format, mode or batch, or the format cannot carry proposals.
-        UserError: nothing is labeled yet, or the folder is in use; nothing was written.
+        ParamsError: there is no such format, mode or batch, or the format cannot carry proposals,
+            or a split.
+        UserError: nothing is labeled yet, it cannot be split, or the folder is in use; nothing was
+            written.
         ArtifactError: a file of the campaign is missing, damaged or stale.
         DatasetError: an image is missing or has changed.
     """
@@ -47,7 +57,7 @@ def export(
     marks = format_ == "coco"
     treatment = incomplete or ("mark" if marks else "keep")
     for option, value, known in (
-        ("--format", format_, formats),
+        ("--format", format_, sorted({*formats, FIFTYONE})),
         ("--images", images, MODES),
         ("--incomplete", treatment, TREATMENTS),
     ):
@@ -63,13 +73,23 @@ def export(
             f"--incomplete mark needs --format coco: the format '{format_}' has no place for that;"
             " keep or skip those images"
         )
-    writer = formats[format_]
+    if split is not None and proposals is not None:
+        raise ParamsError("--split is of labels: leave it out, or --proposals")
+    writer = formats.get(format_)
+    if split is not None and writer is not None and not getattr(writer, "SPLITS", False):
+        raise ParamsError(f"--split: the format '{format_}' does not write the sides apart")
     with export_folder(out) as folder:
         if proposals is None:
             content = treat_incomplete(collect_labels(paths, params), treatment)
         else:
             content = collect_proposals(paths, params, proposals)
-        writer.write(folder, content)
-        put_images(folder / writer.IMAGES, content, paths.root, images, progress)
+        if split is not None:
+            content = split_labels(paths, params, content, split)
+        if writer is None:
+            fiftyone_folder.write(folder, content, read_rows(paths, params))
+        else:
+            writer.write(folder, content)
+        place = fiftyone_folder.IMAGES if writer is None else writer.IMAGES
+        put_images(folder / place, content, paths.root, images, progress)
     count = sum(len(boxes) for boxes in content.boxes.values())
     return f"{out}: {len(content.images)} images, {count} boxes ({format_}); {content.about}"

@@ -55,6 +55,8 @@ KEYS: tuple[str, ...] = ("annotations", "images")
 
 IMAGES = "images"
 
+SPLITS = True
+
 FILE = Path("annotations") / "instances_default.json"
 
 ID_KEY = "boxloop_id"
@@ -320,11 +322,18 @@ def tag_id(tag: str, proposal_id: str) -> str:
 
 
 def write(folder: Path, content: ExportContent) -> None:
-    """Write the annotation file.
+    """Write the annotation file; of a split, one per side, ``instances_train.json`` and so on.
 
     Ids of images, categories and annotations count from 1 (some readers take 0 for "none").
     ``bbox`` is [x, y, width, height] in pixels, not rounded.
     """
+    for side in content.sides:
+        _write_file(folder / FILE.with_name(f"instances_{side}.json"), content.side(side))
+    if not content.sides:
+        _write_file(folder / FILE, content)
+
+
+def _write_file(file: Path, content: ExportContent) -> None:
     categories = {name: i for i, name in enumerate(content.classes, start=1)}
     images: list[dict[str, Any]] = [
         {
@@ -352,7 +361,7 @@ def write(folder: Path, content: ExportContent) -> None:
         "images": images,
         "annotations": annotations,
     }
-    write_json(folder / FILE, payload)
+    write_json(file, payload)
 
 
 def _to_rows(boxes: Boxes, categories: dict[str, int], tag: str | None) -> list[dict[str, Any]]:

@@ -51,7 +51,9 @@ from boxloop.params import DatasetParams
 
 KEYS: tuple[str, ...] = ("split",)
 
-__all__ = ["IMAGES", "KEYS", "load", "write"]
+SPLITS = True
+
+__all__ = ["IMAGES", "KEYS", "SPLITS", "load", "write"]
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _LEAST_SIDE = 2  # pixels, of an exported box
@@ -212,14 +214,16 @@ def _rotation(item: Element) -> float:
 
 
 def write(folder: Path, content: ExportContent) -> None:
-    """Write one XML file per image, and the list of the images."""
+    """Write one XML file per image, the list of the images, and one of each side of a split."""
     for image in content.images:
         path = folder / "Annotations" / f"{image.id}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         tree = ElementTree(_to_xml(image, content.names[image.id], content.boxes[image.id]))
         tree.write(path, encoding="utf-8", xml_declaration=True)
-    listing = "".join(f"{image.id}\n" for image in content.images)
-    write_text(folder / "ImageSets" / "Main" / "trainval.txt", listing)
+    lists = {"trainval": tuple(image.id for image in content.images), **content.sides}
+    for name, image_ids in lists.items():
+        listing = "".join(f"{image_id}\n" for image_id in image_ids)
+        write_text(folder / "ImageSets" / "Main" / f"{name}.txt", listing)
 
 
 def _to_xml(image: ImageRef, name: PurePosixPath, boxes: Boxes) -> Element:

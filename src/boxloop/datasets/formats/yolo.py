@@ -48,9 +48,11 @@ from boxloop.datasets.images import SUFFIXES, Progress
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
-__all__ = ["IMAGES", "KEYS", "load", "write"]
+__all__ = ["IMAGES", "KEYS", "SPLITS", "load", "write"]
 
 KEYS: tuple[str, ...] = ("split",)
+
+SPLITS = True
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
@@ -119,7 +121,7 @@ def _replace_images(path: PurePosixPath, *folder: str) -> PurePosixPath:
 
 
 def write(folder: Path, content: ExportContent) -> None:
-    """Write data.yaml and one text file per image."""
+    """Write data.yaml and one text file per image; of a split also a list of each side."""
     numbers = {name: i for i, name in enumerate(content.classes)}
     for image in content.images:
         path = folder / _label_path(content.names[image.id])
@@ -127,10 +129,16 @@ def write(folder: Path, content: ExportContent) -> None:
         path.write_text(_lines(content.boxes[image.id], image, numbers), encoding="utf-8")
     # Quoted: YAML 1.1 takes a class called "no" for false.
     names = {i: DoubleQuotedScalarString(name) for name, i in numbers.items()}
+    lists = {"train": IMAGES, "val": IMAGES} | {side: f"{side}.txt" for side in content.sides}
+    for side, image_ids in content.sides.items():
+        # Readers take "./" for the folder of the list.
+        lines = [f"./{IMAGES}/{content.names[image_id].as_posix()}\n" for image_id in image_ids]
+        (folder / lists[side]).write_text("".join(lines), encoding="utf-8")
     with (folder / "data.yaml").open("w", encoding="utf-8") as file:
-        file.write("# Every image is in both lists: split them as you need.\n")
+        if not content.sides:
+            file.write("# Every image is in both lists: split them as you need.\n")
         # No `path`: readers then start from the folder of this file.
-        YAML().dump({"train": IMAGES, "val": IMAGES, "names": names}, file)
+        YAML().dump({**lists, "names": names}, file)
 
 
 def _lines(boxes: Boxes, image: ImageRef, numbers: dict[str, int]) -> str:

@@ -62,14 +62,14 @@ def with_token(address: str, token: str) -> str:
     return f"{address}&{TOKEN}={token}"
 
 
-def exposure(host: str, port: int) -> str:
+def exposure(host: str, port: int, what: str = "sees and changes the boxes of this batch") -> str:
     """Return what ``--host`` opens, to whom, and what that means."""
     name = socket.gethostname() if is_everywhere(host) else host
     return (
         f"On other machines: http://{_bracketed(name)}:{port}/ and the password.\nWhoever reaches"
-        f" port {port} of this machine and knows the password sees and changes the boxes of this"
-        " batch. The connection is NOT encrypted: who can listen in the network can read all of it,"
-        " the password included. An SSH tunnel is safer (see docs/review.md)."
+        f" port {port} of this machine and knows the password {what}. The connection is NOT"
+        " encrypted: who can listen in the network can read all of it, the password included. An"
+        " SSH tunnel is safer (see docs/review.md)."
     )
 
 

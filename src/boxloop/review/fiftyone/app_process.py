@@ -86,13 +86,18 @@ class AppProcess:
     """The App's process, and the events that it reports."""
 
     def __init__(
-        self, spec: Mapping[str, Any], keys: Keys, env: Mapping[str, str], log: Path
+        self,
+        spec: Mapping[str, Any],
+        keys: Keys,
+        env: Mapping[str, str],
+        log: Path,
+        module: str = "boxloop.review.fiftyone.server",
     ) -> None:
-        """Start the process on a session as ``server.main`` takes it; standard error is logged."""
+        """Start the process on a session as ``server.run`` takes it; standard error is logged."""
         self.submitted: str | None = None  # the summary
         self._log = log
         # -P: files of the campaign's folder are no modules.
-        command = [sys.executable, "-P", "-m", "boxloop.review.fiftyone.server", json.dumps(spec)]
+        command = [sys.executable, "-P", "-m", module, json.dumps(spec)]
         with log.open("w", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -161,6 +166,18 @@ class AppProcess:
                 )
         with contextlib.suppress(queue.Empty):
             self._events.get(timeout=_SECONDS_AFTER_SUBMISSION)
+
+    def wait_for_end(self, command: str) -> None:
+        """Wait for the App, which ends when this process is stopped.
+
+        Raises:
+            SessionError: it ended before that; names the command that opens it again.
+        """
+        while self._events.get() is not None:
+            pass
+        raise SessionError(
+            f"the App ended by itself: '{command}' opens it again (its log is {self._log})"
+        )
 
     def _listen(self, lines: IO[str]) -> None:
         for line in lines:

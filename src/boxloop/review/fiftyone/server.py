@@ -23,6 +23,7 @@ import traceback
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -31,7 +32,7 @@ from boxloop.errors import BoxloopError
 from boxloop.params import load_params
 from boxloop.review.fiftyone.file_lock import lock
 from boxloop.review.fiftyone.guard.access import Access, Keys
-from boxloop.review.fiftyone.guard.app_requests import AppRequests
+from boxloop.review.fiftyone.guard.app_requests import AppRequests, ReviewScope
 from boxloop.review.fiftyone.guard.gate import TOKEN, App, Gate
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK, Hosts, is_everywhere
 from boxloop.review.fiftyone.session_inputs import ReviewRequest
@@ -39,19 +40,32 @@ from boxloop.review.fiftyone.session_inputs import ReviewRequest
 _SECONDS_TO_ANSWER = 180.0
 
 
-def main(argv: list[str]) -> None:
+@dataclass(frozen=True)
+class Served:
+    """What an App serves: its page (path and query), and what requests may touch."""
+
+    path: str
+    scope: ReviewScope
+
+
+Report = Callable[..., None]
+"""Reports an event, whose fields are the keywords."""
+
+
+def run(argv: list[str], prepare: Callable[[dict[str, Any], Report], Served]) -> None:
     """Serve one session until the parent ends it.
 
     Args:
-        argv: one argument, the session as JSON: ``params``, ``overrides``, ``request``, and the
-            ``socket`` that listens on ``port``, for ``host``.
+        argv: one argument, the session as JSON: ``params``, ``overrides``, what ``prepare`` needs,
+            and the ``socket`` that listens on ``port``, for ``host``.
+        prepare: brings the database up to date for a session, and limits FiftyOne to it.
     """
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints goes to the log
     keys = Keys(**json.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _serve(json.loads(argv[1]), keys, events)
+        _serve(json.loads(argv[1]), keys, events, prepare)
     except BoxloopError as error:
         _report(events, event="failed", message=str(error), log=False)
     except Exception as error:
@@ -70,7 +84,26 @@ def _report(events: IO[str], **content: Any) -> None:
     events.flush()
 
 
-def _serve(spec: dict[str, Any], keys: Keys, events: IO[str]) -> None:
+def _serve(
+    spec: dict[str, Any],
+    keys: Keys,
+    events: IO[str],
+    prepare: Callable[[dict[str, Any], Report], Served],
+) -> None:
+    served = prepare(spec, lambda **content: _report(events, **content))
+    ready = {"event": "ready", "path": served.path}
+    _report_when_up(spec["socket"], keys, lambda: _report(events, **ready))
+    gate = Gate(
+        AppRequests(_fiftyone_app(spec["port"]), served.scope),
+        Access(keys),
+        Hosts.of(spec["host"], spec["port"]),
+        start=served.path,
+    )
+    _serve_app(gate, spec["socket"])
+
+
+def prepare_review(spec: dict[str, Any], report: Report) -> Served:
+    """Open the dataset of a batch, and put the reviewer's operators to work."""
     from boxloop.review.fiftyone import operators, session_inputs
     from boxloop.review.fiftyone.controller import ReviewController
     from boxloop.review.fiftyone.guard import fiftyone_limits
@@ -94,20 +127,13 @@ def _serve(spec: dict[str, Any], keys: Keys, events: IO[str]) -> None:
         versions=session_inputs.versions(),
         known=known,
         idle_seconds=params.review.idle_seconds,
-        on_submit=lambda summary: _report(events, event="submitted", summary=summary),
+        on_submit=lambda summary: report(event="submitted", summary=summary),
     )
     operators.serve(controller)
     fiftyone_limits.limit(assignment.batch, operators.NEEDED)
     images = session_inputs.batch_files(paths, assignment)
-    ready = {"event": "ready", "path": app_path(assignment.batch, dataset.view)}
-    _report_when_up(spec["socket"], keys, lambda: _report(events, **ready))
-    gate = Gate(
-        AppRequests(_fiftyone_app(spec["port"]), dataset.scope(images, operators.NEEDED)),
-        Access(keys),
-        Hosts.of(spec["host"], spec["port"]),
-        start=ready["path"],
-    )
-    _serve_app(gate, spec["socket"])
+    path = app_path(assignment.batch, dataset.view)
+    return Served(path, dataset.scope(images, operators.NEEDED))
 
 
 def app_path(dataset: str, view: str | None) -> str:
@@ -156,4 +182,4 @@ def _serve_app(app: App, listening: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    run(sys.argv, prepare_review)

@@ -170,7 +170,7 @@ def _run_session(
     }
     app = None
     try:
-        with _stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
+        with stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
             require_same_pixels(paths, assignment)
@@ -193,9 +193,9 @@ def _run_session(
                     if keys.password is not None:
                         say(exposure(host, spec["port"]))
                     if browser:
-                        _open_browser(with_token(page, keys.ticket))
+                        open_browser(with_token(page, keys.ticket))
                     app.wait_for_submission(review_command(request))
-    except _Stopped:
+    except StoppedBySignal:
         if app is None or app.submitted is None:
             raise ReviewPending(
                 f"stopped; batch {request.batch} is not submitted yet, and what was saved in the"
@@ -204,12 +204,12 @@ def _run_session(
     return str(app.submitted)
 
 
-class _Stopped(Exception):
+class StoppedBySignal(Exception):
     """The person, or the system, ended the session."""
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an ordinary end."""
     signals = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
@@ -218,7 +218,7 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         for other in signals:  # once is enough: nothing may interrupt what is ended in order
             signal.signal(other, signal.SIG_IGN)
-        raise _Stopped
+        raise StoppedBySignal
 
     before = {number: signal.signal(number, stop) for number in signals}
     try:
@@ -273,7 +273,8 @@ def _greeting(assignment: Assignment) -> str:
     )
 
 
-def _open_browser(url: str) -> None:
+def open_browser(url: str) -> None:
+    """Open an address in the person's browser; without a screen, do nothing."""
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):

@@ -174,7 +174,7 @@ def display_files(paths: CampaignPaths, assignment: Assignment) -> Mapping[str, 
     Raises:
         ArtifactError: an image's file is gone.
     """
-    return {item.image.id: _display_file(paths, item.image) for item in assignment.items}
+    return {item.image.id: display_file(paths, item.image) for item in assignment.items}
 
 
 def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
@@ -192,8 +192,15 @@ def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
             )
 
 
-def _display_file(paths: CampaignPaths, image: ImageRef) -> Path:
+def display_file(paths: CampaignPaths, image: ImageRef, *, gone: bool = False) -> Path:
+    """Return the file that the App shows for an image: a copy where browsers cannot read it.
+
+    Raises:
+        ArtifactError: the image's file is gone, and none is to be named where it was (``gone``).
+    """
     path = paths.root / image.path
+    if gone and not path.is_file():
+        return path
     if not path.is_file():
         raise ArtifactError(f"{path} (image {image.id}) is gone: bring it back, or run 'dvc repro'")
     shown = _shown_file(paths, image)

@@ -20,7 +20,7 @@ _PAGE = re.compile(r"/datasets/([^/]+)")
 _FILES = re.compile(
     r"/(index\.html)?|/(features|fiftyone|plugins)"
     r"|/(datasets/)?(assets/[\w.@-]+|favicon\.ico|model_evaluation\.svg)"
-    r"|/plugins/review/review\.js"
+    r"|/plugins/(review/review|browse/browse)\.js"
 )
 _OPERATORS = re.compile(
     r"/operators/(execute(/generator)?|resolve-(type|execution-options)|subscribe-execution-store)"
@@ -65,6 +65,7 @@ class ReviewScope:
         field: the field with the boxes, the only one that edits may change.
         media: the real paths of the images that may be shown.
         operators: the addresses of the operators that may run.
+        routes: what may be posted to besides, as panels do that only read.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class ReviewScope:
     field: str
     media: frozenset[str]
     operators: frozenset[str]
+    routes: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -83,10 +85,12 @@ class ReviewScope:
         field: str,
         images: Iterable[Path],
         operators: Collection[str],
+        routes: Collection[str] = (),
     ) -> ReviewScope:
         """Return the scope of a session, with the symlinks of its images resolved now."""
         media = frozenset(os.path.realpath(path) for path in images)
-        return cls(dataset, dataset_id, frozenset(samples), field, media, frozenset(operators))
+        ids, allowed = frozenset(samples), frozenset(operators)
+        return cls(dataset, dataset_id, ids, field, media, allowed, frozenset(routes))
 
 
 class AppRequests:
@@ -149,7 +153,10 @@ class AppRequests:
             if sample[2] not in self._allowed.samples:
                 raise NotForReview("that is no image of this session")
         elif method != "POST" or not (
-            path in _POSTS or path == _PLACEMENTS or _OPERATORS.fullmatch(path)
+            path in _POSTS
+            or path == _PLACEMENTS
+            or path in self._allowed.routes
+            or _OPERATORS.fullmatch(path)
         ):
             raise NotForReview(f"a review does not need {method} {path}")
         _require_type(Headers(scope), types)

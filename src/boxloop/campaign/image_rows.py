@@ -1,0 +1,232 @@
+"""Gather all that a campaign knows about each of its images, whatever stage it is at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.thresholds import shown_from
+from boxloop.core.edits import Ledger, diff
+from boxloop.core.list_distances import list_distances
+from boxloop.core.ordering import DISSIMILAR, SIMILAR, find_strategy
+from boxloop.core.types import (
+    Boxes,
+    Corrections,
+    FeatureTable,
+    Floats,
+    ImageRef,
+    Ordering,
+    Proposals,
+)
+from boxloop.core.workload import compare, find_cost_model
+from boxloop.errors import UserError
+from boxloop.files import atomic_path, file_digest
+from boxloop.params import EMPTY, GIVEN, Params
+
+REVIEWED, WAITING, LATER = "reviewed", "waits for review", "not proposed yet"
+"""Where an image stands; those that came with trusted labels are :data:`~boxloop.params.GIVEN`."""
+
+
+_MANY = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image of a campaign.
+
+    Attributes:
+        image: its file and size.
+        status: :data:`REVIEWED`, :data:`WAITING`, :data:`LATER` or ``GIVEN``.
+        position: its place in the order, from 1; None where it is not in it.
+        batch: key of its batch, if it has one.
+        distance: Euclidean distance of its features to the images before it in the order, as the
+            ordering took it; None where the order was not chosen by distances, or it began with it.
+        detector: what proposed for it, "empty" in the first batch; None before that.
+        proposals: those that were shown, or would be, with their scores; None before there are any.
+        labels: the final boxes; None before they are reviewed.
+        truth: the dataset's own boxes, if it has any.
+        edits: from ``proposals`` to ``labels``: of people by the ids of the boxes, of the simulated
+            annotator by geometry, at ``review.iou_threshold``.
+        saved: boxes' worth of drawing that the proposals saved, by ``account.cost_model``; negative
+            where correcting them took longer than drawing. None where nothing proposed.
+        seconds: active seconds of its reviewer, where they were measured.
+        reviewer: who, where known.
+        missing_classes: the campaign's classes that its reviewer could not choose; all of them
+            where it is not labeled.
+    """
+
+    image: ImageRef
+    status: str
+    position: int | None = None
+    batch: str | None = None
+    distance: float | None = None
+    detector: str | None = None
+    proposals: Boxes | None = None
+    labels: Boxes | None = None
+    truth: Boxes | None = None
+    edits: Ledger | None = None
+    saved: float | None = None
+    seconds: float | None = None
+    reviewer: str | None = None
+    missing_classes: tuple[str, ...] = ()
+
+
+def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
+    """Read one row per image, in the order of labeling; those outside of the order come last.
+
+    Raises:
+        UserError: the images have no order yet.
+        ArtifactError: a file is damaged.
+    """
+    if not paths.images.exists() or not paths.order.exists():
+        raise UserError(
+            f"there is nothing to look at yet: {paths.order} does not exist, which"
+            " 'dvc repro batch' makes"
+        )
+    images, order = artifacts.read_images(paths.images), artifacts.read_order(paths.order)
+    table = images.by_id()
+    order_ids = [image_id for image_id in order.image_ids if image_id in table]
+    places = {image_id: place for place, image_id in enumerate(order_ids, start=1)}
+    distances = read_distances(paths, order)
+    batches = _batches(paths, params)
+    truth = artifacts.read_truth(paths.truth) if paths.truth.exists() else None
+    trusted = params.dataset.labels == "trusted" and paths.labeled(EMPTY).exists()
+    given = artifacts.read_labeled(paths.labeled(EMPTY)).boxes if trusted else {}
+    known, offered = _Known.read(paths, params), _offered(paths, params)
+    rows = []
+    for image_id in [*order_ids, *(i for i in table if i not in places)]:
+        row = ImageRow(
+            table[image_id],
+            LATER,
+            position=places.get(image_id),
+            batch=batches.get(image_id),
+            distance=distances.get(image_id),
+            truth=None if truth is None else truth.get(image_id),
+            missing_classes=images.classes,
+        )
+        if image_id in given:
+            row = replace(
+                row, status=GIVEN, batch=GIVEN, labels=given[image_id], missing_classes=()
+            )
+        elif (made := known.get(image_id)) is not None:
+            row = _reviewed(row, made, images.classes, params)
+        elif image_id in offered:
+            proposals, threshold = offered[image_id]
+            shown = proposals.boxes[image_id].above(threshold)
+            row = replace(row, status=WAITING, detector=proposals.detector, proposals=shown)
+        rows.append(row)
+    return rows
+
+
+def read_distances(paths: CampaignPaths, order: Ordering) -> dict[str, float]:
+    """Compute the distances that an order was made by; none where it was made otherwise.
+
+    Of many images they are kept in ``.boxloop/distances``: their number grows with the square.
+
+    Raises:
+        ArtifactError: the features are damaged.
+    """
+    greedy = find_strategy(order.strategy) in (SIMILAR, DISSIMILAR)
+    features = read_features(paths) if greedy else None
+    if features is None or not set(order.image_ids) <= set(features.image_ids):
+        return {}
+    kept = None
+    if len(order.image_ids) > _MANY:
+        made_of = f"{file_digest(paths.order)}{file_digest(paths.features)}".encode()
+        kept = paths.state / "distances" / f"{hashlib.sha256(made_of).hexdigest()[:16]}.npy"
+    distances = None if kept is None else _read_kept(kept, len(order.image_ids))
+    if distances is None:
+        vectors = features.subset(order.image_ids).vectors
+        distances = list_distances(vectors, order.query_size, order.linkage)
+        if kept is not None:
+            with atomic_path(kept) as temporary, temporary.open("wb") as file:
+                np.save(file, distances)
+    pairs = zip(order.image_ids, distances.tolist(), strict=True)
+    return {image_id: distance for image_id, distance in pairs if not np.isnan(distance)}
+
+
+def _read_kept(path: Path, count: int) -> Floats | None:
+    """Return the distances that an earlier call computed; None where there are none to use."""
+    try:
+        distances: Floats = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return distances if distances.shape == (count,) and distances.dtype == np.float64 else None
+
+
+def read_features(paths: CampaignPaths) -> FeatureTable | None:
+    """Read the features; None where there are none, as where the order needs none."""
+    if not paths.features.exists():
+        return None
+    return artifacts.read_features(paths.features)
+
+
+def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Params) -> ImageRow:
+    image_id = row.image.id
+    offered, final = made.proposals, made.boxes[image_id]
+    shown = offered.boxes[image_id].above(made.score_threshold)
+    by_ids = made.by_person
+    edits = diff(shown, final) if by_ids else compare(shown, final, p.review.iou_threshold)
+    saved = None
+    if offered.detector != EMPTY:
+        model = find_cost_model(p.account.cost_model)
+        saved = model.cost(Ledger(added=len(final))) - model.cost(edits)
+    choices = made.classes or classes  # older files do not tell, and the simulation has no choice
+    return replace(
+        row,
+        status=REVIEWED,
+        detector=offered.detector,
+        proposals=shown,
+        labels=final,
+        edits=edits,
+        saved=saved,
+        seconds=made.seconds.get(image_id),
+        reviewer=made.reviewer or made.annotator,
+        missing_classes=tuple(name for name in classes if name not in choices),
+    )
+
+
+def _batches(paths: CampaignPaths, params: Params) -> dict[str, str]:
+    present = [key for key in params.iterations if paths.batch(key).exists()]
+    return {i: key for key in present for i in artifacts.read_batch(paths.batch(key)).image_ids}
+
+
+def _offered(paths: CampaignPaths, params: Params) -> dict[str, tuple[Proposals, float]]:
+    """Return the proposals of each image that has any, and the score that they are shown from."""
+    found = {}
+    for key in params.iterations:
+        path = paths.proposals(key)
+        if path.exists():
+            proposals = artifacts.read_proposals(path)
+            threshold = shown_from(params.review, proposals, path)
+            found.update(dict.fromkeys(proposals.boxes, (proposals, threshold)))
+    return found
+
+
+class _Known:
+    """What became of each image: people's newest submission, else what the simulation said."""
+
+    def __init__(self, people: Mapping[str, Corrections], others: Mapping[str, Corrections]):
+        self._people, self._others = people, others
+
+    @classmethod
+    def read(cls, paths: CampaignPaths, params: Params) -> _Known:
+        images = artifacts.read_images(paths.images)
+        files = [paths.corrections(key) for key in params.iterations]
+        people = screening.read(paths.journals, files, images).submissions
+        others: dict[str, Corrections] = {}
+        for path in files:
+            if path.exists():
+                made = artifacts.read_corrections(path)
+                if not made.by_person:
+                    others.update(dict.fromkeys(made.boxes, made))
+        return cls(submissions.latest(people), others)
+
+    def get(self, image_id: str) -> Corrections | None:
+        return self._people.get(image_id, self._others.get(image_id))
