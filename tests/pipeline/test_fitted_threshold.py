@@ -33,6 +33,7 @@ def proposals(folder, key):
     return artifacts.read_proposals(folder / f"data/proposals/{key}.json")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campaign):
     held = artifacts.read_training(campaign / "data/training/b01.json").held_out
@@ -49,6 +50,7 @@ def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campa
     assert "b01 at IoU 0.3: " in log
 
 
+@pytest.mark.slow
 def test_b02_is_judged_by_b01(campaign):
     assert artifacts.read_evidence(campaign / "data/evidence/b00.json") == ()
     known = artifacts.read_evidence(campaign / "data/evidence/b01.json")
@@ -62,6 +64,7 @@ def test_b02_is_judged_by_b01(campaign):
     assert [item.batch for item in both] == ["b01", "b02"]
 
 
+@pytest.mark.slow
 def test_each_iou_is_accounted_at_its_own_threshold(campaign):
     for key in ("b01", "b02"):
         offered = proposals(campaign, key)
@@ -76,6 +79,7 @@ def test_each_iou_is_accounted_at_its_own_threshold(campaign):
                 assert workload.ledger(iou) == Ledger(added=workload.objects)
 
 
+@pytest.mark.slow
 def test_status_says_what_is_shown(campaign):
     text = run(campaign, "boxloop", "status").stdout
     assert "Proposals, by the fitted score threshold:\n  b01: " in text

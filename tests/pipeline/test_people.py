@@ -126,6 +126,7 @@ def test_labels_stay_when_the_stage_is_forced(copy):
     assert labels(copy) == before
 
 
+@pytest.mark.slow
 def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     before = labels(copy)
     batches = [artifacts.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]

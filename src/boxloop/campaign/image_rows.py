@@ -13,8 +13,6 @@ from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import Ledger, diff
-from boxloop.core.list_distances import list_distances
-from boxloop.core.ordering import DISSIMILAR, SIMILAR, find_strategy
 from boxloop.core.types import (
     Boxes,
     Corrections,
@@ -132,6 +130,10 @@ def read_distances(paths: CampaignPaths, order: Ordering) -> dict[str, float]:
     Raises:
         ArtifactError: the features are damaged.
     """
+    # These import scipy, which few who import this file need.
+    from boxloop.core.list_distances import list_distances
+    from boxloop.core.ordering import DISSIMILAR, SIMILAR, find_strategy
+
     greedy = find_strategy(order.strategy) in (SIMILAR, DISSIMILAR)
     features = read_features(paths) if greedy else None
     if features is None or not set(order.image_ids) <= set(features.image_ids):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, Proposals
-from boxloop.params import EMPTY, FILE, LABELS, ZERO_SHOT
+from boxloop.params.words import EMPTY, FILE, LABELS, ZERO_SHOT
 
 PREFIX = "label"
 """What the ids of their boxes begin with: label0, label1, ..."""

@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 
 from boxloop.errors import ParamsError
 from boxloop.params.section import BatchSize, Fraction, Section, fault_of
-
-ZERO_SHOT = "zero-shot "
-"""What the names of these models begin with where a detector's would stand."""
+from boxloop.params.words import ZERO_SHOT
 
 USUAL_THRESHOLDS: Mapping[str, float] = {
     "grounding-dino": 0.35,

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from boxloop.params.dataset import DatasetParams as DatasetParams
 from boxloop.params.dataset import DemoParams as DemoParams
-from boxloop.params.first import ZERO_SHOT as ZERO_SHOT
 from boxloop.params.first import FirstParams as FirstParams
 from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, ORDERINGS
 from boxloop.params.section import (
@@ -25,8 +24,11 @@ from boxloop.params.section import (
 from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
+from boxloop.params.words import EMPTY as EMPTY
+from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
 from boxloop.params.words import LABELS as LABELS
+from boxloop.params.words import ZERO_SHOT as ZERO_SHOT
 
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
@@ -52,12 +54,6 @@ Schedule = Literal["one_cycle", "cosine", "constant"]
 
 SIMNET = "simnet"
 """The ``features.weights`` that the stage of this name makes."""
-
-EMPTY = "empty"
-"""Name of the labeled set, and of the detector, that the first iteration starts from."""
-
-FILE = "file"
-"""What stands for the detector where the proposals were imported."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""

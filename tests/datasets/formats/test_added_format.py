@@ -104,7 +104,7 @@ def test_the_labels_of_a_campaign_are_exported_to_it(tmp_path, table):
     for image_id, boxes in labeled.boxes.items():
         assert found.truth[image_id].xyxy.tolist() == boxes.xyxy.tolist()
         assert found.truth[image_id].labels.tolist() == boxes.labels.tolist()
-    message = "--format must be one of coco, table, voc, yolo, got 'bare'"
+    message = "--format must be one of coco, fiftyone, table, voc, yolo, got 'bare'"
     with pytest.raises(ParamsError, match=message):
         export(paths, params, tmp_path / "out", format_="bare")
     with pytest.raises(ParamsError, match="--proposals needs --format coco"):
