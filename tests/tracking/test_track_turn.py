@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.types import Schema
 
 from boxloop.campaign import artifacts, digests
 from boxloop.campaign.paths import CampaignPaths
@@ -86,6 +88,14 @@ def test_a_child_holds_its_training_its_edits_and_its_files(workspace: Path) -> 
     inputs = {i.dataset.name: i.dataset.digest for i in second.inputs.dataset_inputs}
     assert inputs["labeled-b00"] == file_digest(paths.labeled("b00"))[:32]
     assert inputs["images"] == file_digest(paths.images)[:32]
+    datasets = {i.dataset.name: i.dataset for i in second.inputs.dataset_inputs}
+    before = artifacts.read_labeled(paths.labeled("b00"))
+    boxes = sum(map(len, before.boxes.values()))
+    profile = json.loads(datasets["labeled-b00"].profile)
+    assert profile == {"images": len(before.boxes), "objects": boxes}
+    columns = json.loads(datasets["labeled-b00"].schema)["mlflow_colspec"]
+    schema = Schema.from_json(json.dumps(columns))
+    assert schema.input_names() == ["image", "label", "x1", "y1", "x2", "y2"]
     client = client_of(paths)
     copied = Path(client.download_artifacts(second.info.run_id, "checkpoint/b01.pt"))
     assert copied.read_bytes() == paths.detector("b01").read_bytes()

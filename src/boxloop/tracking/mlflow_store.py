@@ -16,7 +16,7 @@ from filelock import FileLock
 from boxloop.errors import TrackingError
 from boxloop.tracking.moved_store import adopt
 from boxloop.tracking.store_uri import SPECIAL, URI_VARIABLE, shown_uri, store_uri
-from boxloop.tracking.turn_record import Point
+from boxloop.tracking.turn_record import InputData, Point
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
@@ -91,20 +91,23 @@ class Store:
         for i in range(0, len(rows), _METRICS_AT_ONCE):
             self._client.log_batch(run_id, metrics=rows[i : i + _METRICS_AT_ONCE])
 
-    def log_inputs(self, run_id: str, inputs: Sequence[tuple[str, str, str, str]]) -> None:
-        """Log the input datasets of a run: (name, digest, path, context) each."""
+    def log_inputs(self, run_id: str, inputs: Sequence[InputData]) -> None:
+        """Log the input datasets of a run, with their schema and how much they hold."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        self._client.log_inputs(
-            run_id,
-            [
-                DatasetInput(
-                    Dataset(name, digest, "local", json.dumps({"uri": path})),
-                    [InputTag("mlflow.data.context", context)],
-                )
-                for name, digest, path, context in inputs
-            ],
-        )
+        rows = []
+        for item in inputs:
+            columns = [{"name": n, "type": t, "required": True} for n, t in item.columns.items()]
+            dataset = Dataset(
+                item.name,
+                item.digest,
+                "local",
+                json.dumps({"uri": item.path}),
+                json.dumps({"mlflow_colspec": columns}),
+                json.dumps(dict(item.counts)) if item.counts else None,
+            )
+            rows.append(DatasetInput(dataset, [InputTag("mlflow.data.context", item.context)]))
+        self._client.log_inputs(run_id, rows)
 
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """Log a file as an artifact."""

@@ -42,6 +42,27 @@ class Point:
 
 
 @dataclass(frozen=True)
+class InputData:
+    """Data that went into a run.
+
+    Attributes:
+        name: of the data.
+        digest: the first half of the SHA-256 of its file.
+        path: of the file, from the campaign's folder.
+        context: what it was used for.
+        columns: its fields, by MLflow's type of each.
+        counts: how much there is, by what is counted.
+    """
+
+    name: str
+    digest: str
+    path: str
+    context: str
+    columns: Mapping[str, str]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class TurnRecord:
     """What MLflow logs of one iteration.
 
@@ -54,7 +75,7 @@ class TurnRecord:
         points: metrics of the iteration's own run.
         simnet: loss curve of SimNet's training, which the campaign's run shows.
         files: artifacts, with the folder that each goes to.
-        inputs: (name, digest, path, context) of the data that went in.
+        inputs: the data that went in.
         training: digest of what the detector was trained by.
         started: Unix time in milliseconds at which the training began.
         ended: Unix time in milliseconds at which the batch was accounted.
@@ -68,7 +89,7 @@ class TurnRecord:
     points: tuple[Point, ...]
     simnet: tuple[Point, ...]
     files: tuple[tuple[Path, str], ...]
-    inputs: tuple[tuple[str, str, str, str], ...]
+    inputs: tuple[InputData, ...]
     training: str
     started: int
     ended: int
@@ -138,11 +159,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
         points=(*_curves(training, started), *points),
         simnet=tuple(_simnet_points(paths, params)),
         files=tuple(files),
-        inputs=(
-            _input("images", paths.images, paths, "campaign"),
-            _input(f"labeled-{previous}", paths.labeled(previous), paths, "training"),
-            _input(f"batch-{key}", paths.batch(key), paths, "labeling"),
-        ),
+        inputs=_inputs(paths, campaign, key, previous),
         training=training_digest(training.made_of),
         started=started,
         ended=ended,
@@ -222,5 +239,30 @@ def _curves(training: TrainingLog, started: int) -> list[Point]:
     return points
 
 
-def _input(name: str, path: Path, paths: CampaignPaths, context: str) -> tuple[str, str, str, str]:
-    return name, file_digest(path)[:32], path.relative_to(paths.root).as_posix(), context
+_TEXT, _PIXELS = "string", "double"
+_IMAGE = {"id": _TEXT, "path": _TEXT, "width": "long", "height": "long", "digest": _TEXT}
+_BOX = {"image": _TEXT, "label": _TEXT} | dict.fromkeys(("x1", "y1", "x2", "y2"), _PIXELS)
+
+
+def _inputs(
+    paths: CampaignPaths, campaign: CampaignResults, key: str, previous: str
+) -> tuple[InputData, ...]:
+    *before, own = campaign.workloads
+    given = campaign.given or (0, 0)
+    labeled = {
+        "images": given[0] + sum(w.images + w.given_images for w in before),
+        "objects": given[1] + sum(w.objects + w.given_objects for w in before),
+    }
+    batch = {"images": own.images + own.given_images}
+
+    def data(
+        name: str, path: Path, context: str, columns: Mapping[str, str], counts: Mapping[str, int]
+    ) -> InputData:
+        place = path.relative_to(paths.root).as_posix()
+        return InputData(name, file_digest(path)[:32], place, context, columns, counts)
+
+    return (
+        data("images", paths.images, "campaign", _IMAGE, {}),
+        data(f"labeled-{previous}", paths.labeled(previous), "training", _BOX, labeled),
+        data(f"batch-{key}", paths.batch(key), "labeling", {"image": _TEXT}, batch),
+    )
