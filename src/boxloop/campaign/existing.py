@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.box_rows import boxes_out
@@ -19,8 +20,10 @@ from boxloop.params import LABELS, Params
 _DIGITS = 16
 
 
-def of_dataset(params: Params, truth: Path) -> dict[str, Boxes]:
-    """Return the boxes of images that came with labels to be checked; else none.
+def of_dataset(
+    params: Params, truth: Path, use: Literal["trusted", "proposed"]
+) -> dict[str, Boxes]:
+    """Return the boxes of images that came with labels, where ``dataset.labels`` has this use.
 
     An image without a box is not taken for a labeled one: in most formats nothing tells an image
     that nobody looked at from one that holds no object.
@@ -28,7 +31,7 @@ def of_dataset(params: Params, truth: Path) -> dict[str, Boxes]:
     Raises:
         ArtifactError: the file of the dataset's annotations is missing or damaged.
     """
-    if params.dataset.labels != "proposed":
+    if params.dataset.labels != use:
         return {}
     known = artifacts.read_truth(truth) or {}
     return {image_id: boxes for image_id, boxes in known.items() if len(boxes)}

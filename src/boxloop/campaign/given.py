@@ -11,7 +11,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest
-from boxloop.params import FILE, Params
+from boxloop.params import FILE
 
 
 def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[str, Boxes]) -> Path:
@@ -74,18 +74,3 @@ def read(paths: CampaignPaths, batch: Batch, score_floor: float) -> Proposals:
         today = artifacts.read_images(paths.images).classes
         boxes = class_changes.rename(boxes, [c for c in changes if c.old not in today])
     return Proposals(batch.id, FILE, batch.given, score_floor, boxes)
-
-
-def labels(params: Params, truth: Path) -> dict[str, Boxes]:
-    """Return the boxes of images that came with labels, where those are trusted; else none.
-
-    An image without a box is not taken for a labeled one: in most formats nothing tells an image
-    that nobody looked at from one that holds no object.
-
-    Raises:
-        ArtifactError: the file of the dataset's annotations is missing or damaged.
-    """
-    if params.dataset.labels != "trusted":
-        return {}
-    known = artifacts.read_truth(truth) or {}
-    return {image_id: boxes for image_id, boxes in known.items() if len(boxes)}

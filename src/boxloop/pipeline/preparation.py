@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, class_names, existing, given, neighbours, watching
+from boxloop.campaign import artifacts, class_names, existing, neighbours, watching
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
@@ -169,8 +169,8 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     order, truth, features, out = campaign.choose(
         "order", "truth", "features", out=campaign.paths.batches
     )
-    done = given.labels(campaign.params, truth)
-    checked = existing.of_dataset(campaign.params, truth)
+    done = existing.of_dataset(campaign.params, truth, "trusted")
+    checked = existing.of_dataset(campaign.params, truth, "proposed")
     image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
     image_ids = first(image_ids, checked)
     batches = batching.plan(
@@ -216,7 +216,7 @@ def start(campaign: Campaign) -> None:
         tracked=campaign.paths.tracked(EMPTY),
     )
     classes = artifacts.read_images(images).classes
-    trusted = given.labels(campaign.params, truth)
+    trusted = existing.of_dataset(campaign.params, truth, "trusted")
     # All or nothing: the first would be left behind where the second may not be written.
     kinds = ("boxloop/labeled", files.DETECTOR, "boxloop/evidence", "boxloop/tracked")
     for path, kind in zip((labeled, detector, evidence, tracked), kinds, strict=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxloop import __version__
-from boxloop.campaign import artifacts, existing, given, submissions
+from boxloop.campaign import artifacts, existing, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.existing import SURE, as_proposals
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageSet, Proposals
@@ -150,7 +150,7 @@ def import_labels(
         source, images.images, images.classes, names=names, exif=params.dataset.exif
     )
     labeled = set(submissions.latest(read_submissions(paths, params.iterations)))
-    labeled |= given.labels(params, paths.truth).keys()
+    labeled |= existing.of_dataset(params, paths.truth, "trusted").keys()
     boxes = {i: b for i, b in found.boxes.items() if i not in labeled}
     if not boxes:
         raise DatasetError(f"{source} was not taken in: {_why_nothing(found)}")
@@ -161,7 +161,9 @@ def import_labels(
         path = _trust(paths, images, boxes, source)
     else:
         key = _first_open(params, batch_of, labeled)
-        before = existing.by_turn(paths, params, existing.of_dataset(params, paths.truth))[key]
+        before = existing.by_turn(
+            paths, params, existing.of_dataset(params, paths.truth, "proposed")
+        )[key]
         replaced = sum(i in before and before[i] != b for i, b in boxes.items())
         path = existing.keep(paths, params, params_file, key, boxes)
     present = {label for b in boxes.values() for label in b.labels.tolist()}
