@@ -302,7 +302,7 @@
     return h("div", null,
       h("div", { style: muted }, overview.blank
         ? "Nothing is proposed yet: draw every object of these images."
-        : "The boxes that you see are proposals of the detector. Make them right."),
+        : "The boxes that you see are proposals. Make them right."),
       overview.shown && !overview.blank
         && h("div", { "data-boxloop": "shown", style: muted }, `Proposals: ${overview.shown}.`),
       h(Progress, { value: overview.reviewed, of: total }),
