@@ -317,6 +317,14 @@ def test_features_hold_two_plain_arrays(tmp_path):
         ({"image_ids": np.array(["a"])}, "no array vectors"),
         ({"image_ids": np.array(["a"]), "vectors": np.zeros((2, 3))}, "must be"),
         ({"image_ids": np.array(["a"]), "vectors": np.full((1, 3), np.nan)}, "finite"),
+        (
+            {"image_ids": np.array([0x110000], "<u4").view("<U1"), "vectors": np.zeros((1, 3))},
+            "image_ids are no texts",
+        ),
+        (
+            {"image_ids": np.array([0xFFFFFFFF], ">u4").view(">U1"), "vectors": np.zeros((1, 3))},
+            "image_ids are no texts",
+        ),
         ({"image_ids": np.array(["a", "a"]), "vectors": np.zeros((2, 3))}, "unique"),
         ({"image_ids": np.array([1]), "vectors": np.zeros((1, 3))}, "strings"),
         ({"image_ids": np.array(["a"], object), "vectors": np.zeros((1, 3))}, "its header tells"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -50,6 +51,11 @@ def read_features(path: Path) -> FeatureTable:
         raise ArtifactError(
             f"{path}: image_ids must be (N,) strings, got {ids.dtype}{ids.shape}{_AGAIN}"
         )
+    # NumPy makes texts of any four bytes, and Python fails at what is no character.
+    four_bytes = np.dtype("u4").newbyteorder(ids.dtype.byteorder)
+    points = np.frombuffer(ids.tobytes(), four_bytes)
+    if points.size and int(points.max()) > sys.maxunicode:
+        raise ArtifactError(f"{path}: image_ids are no texts{_AGAIN}")
     if vectors.dtype.kind not in "fiu":
         raise ArtifactError(f"{path}: vectors must be (N, D) numbers, got {vectors.dtype}{_AGAIN}")
     with name_file(path), np.errstate(over="ignore"):
