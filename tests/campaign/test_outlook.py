@@ -42,6 +42,13 @@ def test_stopping_is_reasonable_below_the_gain_that_was_asked_for():
     assert said.startswith("That is less than review.stop_gain (50): stopping is reasonable.")
 
 
+def test_a_last_batch_without_objects_tells_nothing_of_the_detector():
+    """Its proposals have no AP: that of the batch before it stands."""
+    bare = replace(DONE[1], batch="b03", objects=0, average_precision={})
+    said = outlook_lines([*DONE, bare], [20], params())[1]
+    assert said.startswith("Proposals reached an AP of 70 on b02; ")
+
+
 def test_nothing_is_said_where_nothing_is_known():
     assert outlook_lines([], [20], params()) == []
     assert outlook_lines(DONE, [], params()) == []

@@ -4,37 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from boxloop.core.forecast import Forecast, Interval, forecast, forecast_precision
+from boxloop.core.forecast import Interval, forecast, forecast_precision
 from boxloop.core.workload import BatchWorkload, find_cost_model
 from boxloop.params import Params
 
 _MINUTE, _HOUR = 60.0, 3600.0
-
-
-def look_ahead(
-    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params
-) -> Forecast | None:
-    """Forecast a campaign at the first IoU threshold that it is accounted at.
-
-    Args:
-        done: the leading batches that are accounted.
-        coming: images of each batch after them.
-        params: the campaign's.
-
-    Returns:
-        None where nothing can be said yet.
-    """
-    account = params.account
-    iou = account.iou_thresholds[0]
-    if not all(workload.has(iou) for workload in done):
-        return None
-    return forecast(
-        done,
-        coming,
-        iou,
-        seconds_per_box=account.seconds_per_box,
-        cost_model=find_cost_model(account.cost_model),
-    )
 
 
 def outlook_lines(
@@ -47,23 +21,27 @@ def outlook_lines(
         coming: images of each batch after them.
         params: the campaign's.
     """
-    ahead = look_ahead(done, coming, params)
+    account = params.account
+    iou, price = account.iou_thresholds[0], account.seconds_per_box
+    if not all(workload.has(iou) for workload in done):
+        return []
+    model = find_cost_model(account.cost_model)
+    ahead = forecast(done, coming, iou, seconds_per_box=price, cost_model=model)
     if ahead is None:
         return []
     batches = f"{len(coming)} batch{'es' if len(coming) > 1 else ''}"
-    pace = "" if ahead.measured else f", at {params.account.seconds_per_box:g} s per box"
+    pace = "" if ahead.measured else f", at {price:g} s per box"
     lines = [
         f"About {hours(ahead.seconds)} left for {batches}{pace};"
         f" {_percent(ahead.saved)} of the time saved at the end"
-        f" (IoU {params.account.iou_thresholds[0]:g})."
+        f" (IoU {iou:g})."
     ]
     better = forecast_precision(done)
     if better is not None:
-        last, points = done[-1].average_precision["map_50"], 100 * better.gain
         lines.append(
-            f"Proposals reached an AP of {100 * last:.0f} on {done[-1].batch};"
+            f"Proposals reached an AP of {100 * better.last:.0f} on {better.batch};"
             f" {_points(better.next)} is expected on the next batch"
-            f" ({points:+.1f} by what {done[-1].batch} taught the detector)."
+            f" ({100 * better.gain:+.1f} by what was labeled since)."
         )
         least = params.review.stop_gain
         if least is not None and better.gain < least:

@@ -126,10 +126,14 @@ class PrecisionForecast:
     """How good the next batch's proposals are expected to be.
 
     Attributes:
-        next: AP at IoU 0.5 of the next batch's proposals.
-        gain: by how much the detector's AP is expected to have risen through the last batch.
+        batch: the last batch whose proposals were judged.
+        last: AP at IoU 0.5 of its proposals.
+        next: that of the next batch's proposals.
+        gain: by how much the detector's AP is expected to have risen since.
     """
 
+    batch: str
+    last: float
     next: Interval
     gain: float
 
@@ -248,11 +252,13 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     """
     labeled = list(accumulate(batch.images for batch in done))
     observed: list[Observation] = []
+    judged: tuple[str, float] = ("", 0.0)
     for batch, n in zip(done[1:], labeled, strict=False):
         precision = batch.average_precision.get("map_50")
         if precision is not None and batch.objects:
             missed = 1 - precision + _NEVER_RIGHT
             observed.append((n, math.log(missed), 1 / batch.objects))
+            judged = (batch.batch, precision)
     if len(observed) < 2:
         return None
     rng = np.random.default_rng(0)
@@ -261,7 +267,7 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     precision_draws = np.clip(1 + _NEVER_RIGHT - np.exp(levels[:, 1] + noise), 0, 1)
     missed_levels = np.exp(levels)
     gain = float(np.median(missed_levels[:, 0] - missed_levels[:, 1]))
-    return PrecisionForecast(Interval.of(precision_draws), gain)
+    return PrecisionForecast(*judged, Interval.of(precision_draws), gain)
 
 
 def _observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Observation]:
