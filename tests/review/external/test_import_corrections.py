@@ -12,8 +12,6 @@ import pytest
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
-from builders_campaign import build_campaign, small_params
-from builders_program import run_program
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
@@ -24,25 +22,9 @@ IMAGES = [
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(waiting):
     """Batch b00 is done, b01 waits for its review."""
-    folder = tmp_path / "campaign"
-    folder.mkdir()
-    params = small_params(3, review=FIFTYONE)
-    build_campaign(folder, params, done=1, annotator="fiftyone", through="proposals")
-    text = json.dumps(params.model_dump(mode="json"))
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def program(root, monkeypatch, capsys):
-    monkeypatch.chdir(root)
-
-    def run(*arguments):
-        return run_program(monkeypatch, capsys, *arguments)
-
-    return run
+    return waiting({"review": FIFTYONE}, comment="", annotator="fiftyone")
 
 
 def box(image, category, bbox, **more):

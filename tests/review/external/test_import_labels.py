@@ -20,30 +20,13 @@ from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from boxloop.review.fiftyone.assignment import submitted_item
-from builders_campaign import build_campaign, small_params
-from builders_program import run_program
 
 PEOPLE = {"review": {"annotator": "fiftyone"}}
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    folder = tmp_path / "campaign"
-    folder.mkdir()
-    params = small_params(3, **PEOPLE)
-    build_campaign(folder, params, done=1, through="proposals", annotator="fiftyone")
-    text = json.dumps(params.model_dump(mode="json"))
-    (folder / "params.yaml").write_text(f"# ours\n{text}\n", encoding="utf-8")
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def program(root, monkeypatch, capsys):
-    def run(*arguments):
-        return run_program(monkeypatch, capsys, *arguments)
-
-    return run
+def root(waiting):
+    return waiting(PEOPLE, annotator="fiftyone")
 
 
 def save(root, names, name="labels.json", **more):

@@ -17,30 +17,13 @@ from boxloop.errors import ArtifactError
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
-from builders_campaign import build_campaign, small_params
-from builders_program import run_program
 
 COMMENT = "# what the team agreed on\n"
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    folder = tmp_path / "campaign"
-    folder.mkdir()
-    params = small_params(3, review={"score_threshold": "fitted"})
-    build_campaign(folder, params, done=1, through="proposals")
-    text = json.dumps(params.model_dump(mode="json"))
-    (folder / "params.yaml").write_text(f"{COMMENT}{text}\n", encoding="utf-8")
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def program(root, monkeypatch, capsys):
-    def run(*arguments):
-        return run_program(monkeypatch, capsys, *arguments)
-
-    return run
+def root(waiting):
+    return waiting({"review": {"score_threshold": "fitted"}}, COMMENT)
 
 
 def row(image, label, bbox, score=0.9):
