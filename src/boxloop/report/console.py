@@ -49,7 +49,7 @@ def workload_text(campaign: CampaignResults) -> str:
     if not campaign.complete:
         done, planned = len(campaign.workloads), len(campaign.planned)
         if expected := forecast_rows(campaign):
-            parts.append(_forecast_table(expected))
+            parts.append(_forecast_table(expected, campaign.iou_thresholds[0]))
         parts.append(f"{done} of {planned} batches are done.")
     return as_text(parts)
 
@@ -101,13 +101,14 @@ def _between(expected: Interval) -> str:
     return f"{expected.median:,.0f} ({expected.low:,.0f}-{expected.high:,.0f})"
 
 
-FORECAST_COLUMNS = ("Batch", "Images", "Objects", "Added", "Removed", "WT / T")
+FORECAST_COLUMNS = ("Batch", "Images", "Objects", "Added", "Removed", "WT in T")
 """The columns of :func:`forecast_rows`; of each number the median and where 4 of 5 lie."""
 
 
-def _forecast_table(rows: Iterable[Sequence[str]]) -> Table:
+def _forecast_table(rows: Iterable[Sequence[str]], iou: float) -> Table:
     table = plain_table(
-        "Expected of the batches to come (in brackets: 4 of 5 times)", padding=(0, 1)
+        f"Expected of the batches to come, at IoU {iou:g} (4 of 5 times)",
+        padding=(0, 1),
     )
     for name in FORECAST_COLUMNS:
         table.add_column(name, justify="left" if name == "Batch" else "right")

@@ -1,0 +1,26 @@
+"""What a terminal shows of a campaign."""
+
+from boxloop.campaign.results import CampaignResults
+from boxloop.core.edits import Ledger
+from boxloop.core.forecast import forecast
+from boxloop.core.workload import BatchWorkload
+from boxloop.report.console import workload_text
+
+
+def test_batches_to_come_are_forecast_until_the_last():
+    counts = {(0.5, iou): Ledger(added=20, removed=4) for iou in (0.5, 0.7)}
+    done = tuple(
+        BatchWorkload(key, "simulated", "fcos", 20, 80, 0.5, counts, {}) for key in ("b00", "b01")
+    )
+    planned = ("b00", "b01", "b02", "b03")
+    campaign = CampaignResults(done, planned, (0.5, 0.7), 35.0, coming=(30, 40))
+    ahead = forecast(done, (30, 40), 0.5, seconds_per_box=35.0)
+    lines = workload_text(campaign).splitlines()
+    title = "Expected of the batches to come, at IoU 0.5 (4 of 5 times)"
+    rows = [line.split() for line in lines[lines.index(title) :] if line.startswith(" b")]
+    assert [row[:2] for row in rows] == [["b02", "30"], ["b03", "40"]]
+    for row, batch in zip(rows, ahead.batches, strict=True):
+        said = [batch.objects, batch.added, batch.removed, batch.wt]
+        assert row[2::2] == [f"{number.median:,.0f}" for number in said]
+        assert row[3::2] == [f"({number.low:,.0f}-{number.high:,.0f})" for number in said]
+    assert title not in workload_text(CampaignResults(done, planned[:2], (0.5, 0.7), 35.0))
