@@ -131,14 +131,15 @@ def test_proposals_are_the_same_bytes_and_detectors_as_good(folder):
             folder,
             *stage("train", "images.json", "labeled.parquet", "empty.pt", model, log),
             *TRAIN,
-            *("--set", "train.steps=70", "--processes", processes),
+            *("--set", "train.weights=in1k", "--set", "train.steps=30"),
+            *("--processes", processes),
         )
         counts[processes] = found(folder, folder / model)
         content = json.loads((folder / log).read_text())
         assert content["device"] == ("cpu" if processes == 1 else "2 x cpu")
         assert content["batch_size"] == 8
         assert content["losses"][-1]["total"] < 0.5 * content["losses"][0]["total"]
-    assert min(counts.values()) >= 34, counts  # of 40
+    assert min(counts.values()) >= 38, counts  # of 40
     for processes in (1, 2):
         done = boxloop(
             folder,
