@@ -15,7 +15,7 @@ from boxloop.report.tables import Row, to_csv
 from boxloop.terminal import percent
 
 _MOST_MISTAKEN = 5
-"""Pairs of classes to name that were taken for one another."""
+"""Pairs of classes to name of which one was relabeled to the other."""
 
 RULE = (
     "A relabeled box counts for the class that it became, a removed one for the class that was"
@@ -24,9 +24,10 @@ RULE = (
 
 
 def class_text(found: ByClass) -> str:
-    """Return a table per IoU threshold: each class's edits, what is saved, AP and threshold."""
-    if not found.batches:
-        return "No batch is done yet: 'dvc repro' runs the campaign."
+    """Return a table per IoU threshold: each class's edits, what is saved, AP and threshold.
+
+    ``found`` holds at least one batch.
+    """
     parts: list[RenderableType] = []
     for iou in found.results.iou_thresholds:
         totals, edits = found.results.totals(iou), found.results.edits(iou)
@@ -80,13 +81,13 @@ def _shown_from(found: ByClass, label: str) -> str:
 
 
 def mistaken_line(found: ByClass, iou: float) -> str:
-    """Say which classes were most often proposed in place of another; empty where none was."""
+    """Say which classes were relabeled to which most often; empty where none was."""
     pairs = found.mistaken(iou)
     if not pairs:
         return ""
-    named = [f"{old} was {new} {number} x" for old, new, number in pairs[:_MOST_MISTAKEN]]
+    named = [f"{old} to {new} ({number})" for old, new, number in pairs[:_MOST_MISTAKEN]]
     more = len(pairs) - len(named)
-    return f"Proposed as another class: {', '.join(named)}" + (f", {more} more pairs" * bool(more))
+    return f"Relabeled most: {', '.join(named)}" + (f", {more} more pairs" * bool(more))
 
 
 def class_table(found: ByClass) -> str:
