@@ -91,7 +91,11 @@ def test_a_script_recounts_it_from_the_journal_alone(tmp_path: Path) -> None:
         return sorted((box["label"], box["xyxy"]) for box in file["boxes"][image_id])
 
     seconds: dict[str, float] = defaultdict(float)
-    edits, first, right = defaultdict[str, int](int), defaultdict[str, int](int), defaultdict[str, int](int)
+    edits, first, right = (
+        defaultdict[str, int](int),
+        defaultdict[str, int](int),
+        defaultdict[str, int](int),
+    )
     for image_id, files in history.items():
         begun, final = files[0], files[-1]
         first[begun["reviewer"]] += 1

@@ -23,10 +23,14 @@ def batches(draw, annotator):
         offered = draw(any_boxes(scored=True))
         drawn = draw(any_boxes(scored=False))
         if annotator != "simulated":
-            fates = [draw(st.sampled_from(("keep", "move", "relabel", "drop"))) for _ in offered.ids]
+            fates = [
+                draw(st.sampled_from(("keep", "move", "relabel", "drop"))) for _ in offered.ids
+            ]
             rows = [i for i, fate in enumerate(fates) if fate != "drop"]
             kept = offered.select(np.array(rows, int))
-            moves = np.array([[3.0 * (fates[i] == "move"), 0, 3.0 * (fates[i] == "move"), 0] for i in rows])
+            moves = np.array(
+                [[3.0 * (fates[i] == "move"), 0, 3.0 * (fates[i] == "move"), 0] for i in rows]
+            )
             other = {"cat": "dog", "dog": "cat"}
             labels = [
                 other[name] if fates[i] == "relabel" else name

@@ -10,11 +10,7 @@ from builders import any_boxes, boxes, proposed
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(
-        st.tuples(any_boxes(scored=True), any_boxes(scored=False)), min_size=1, max_size=4
-    )
-)
+@given(st.lists(st.tuples(any_boxes(scored=True), any_boxes(scored=False)), min_size=1, max_size=4))
 def test_it_is_that_of_faster_coco_eval(images):
     offered = {f"{i}": shown for i, (shown, _) in enumerate(images)}
     final = {f"{i}": wanted for i, (_, wanted) in enumerate(images)}

@@ -152,9 +152,7 @@ def _of_image(
     once = len(past) == 1 if held else not past and corrections.revision == 1
     if once and image_id in corrections.seconds:
         count = edits.moved + edits.relabeled + edits.removed + edits.added
-        own = replace(
-            own, seconds=corrections.seconds[image_id], timed_images=1, timed_edits=count
-        )
+        own = replace(own, seconds=corrections.seconds[image_id], timed_images=1, timed_edits=count)
     yield own
     first = past[0] if past else corrections
     right = int(same_boxes(first.boxes[image_id], final))

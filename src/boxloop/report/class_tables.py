@@ -92,7 +92,9 @@ def mistaken_line(found: ByClass, iou: float) -> str:
 
 def class_table(found: ByClass) -> str:
     """Return by_class.csv: the whole campaign, a row per class."""
-    return to_csv([{"class": label} | _flat(class_metrics(found, label)) for label in found.classes])
+    return to_csv(
+        [{"class": label} | _flat(class_metrics(found, label)) for label in found.classes]
+    )
 
 
 def class_batch_table(found: ByClass) -> str:

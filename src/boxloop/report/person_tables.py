@@ -13,7 +13,7 @@ from boxloop.campaign.by_person import PersonBatch, by_person
 from boxloop.report.console import as_text, plain_table
 from boxloop.report.tables import to_csv
 
-COLUMNS = ("Images", "Boxes", "Edits", "s/image", "s/edit", "Edits/h", "Right at first")
+COLUMNS = ("Images", "Boxes", "Edits", "s/image", "s/edit", "Edits/h", "Right first")
 """The columns of :func:`person_cells`."""
 
 EXPLAINED = (
@@ -44,17 +44,17 @@ def person_text(rows: Sequence[PersonBatch]) -> str:
 
 
 def _table(title: str, names: Sequence[str]) -> Table:
-    table = plain_table(title, padding=(0, 1))
+    table = plain_table(title, padding=0)
     for name in names:
         justify = "left" if name in ("Reviewer", "Batch") else "right"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "Batch")
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name != "Reviewer")
     return table
 
 
 def person_cells(row: PersonBatch, *, interval: bool = True) -> list[str]:
     """Return the values of :data:`COLUMNS` as texts."""
     edits = row.edits.moved + row.edits.relabeled + row.edits.removed + row.edits.added
-    right, between = f"{row.right} of {row.first}", row.right_interval()
+    right, between = f"{row.right}/{row.first}", row.right_interval()
     if interval and between is not None:
         right += f" ({100 * between[0]:.0f}-{100 * between[1]:.0f} %)"
     return [
