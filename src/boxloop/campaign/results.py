@@ -155,7 +155,7 @@ def read_results(
         find_cost_model(params.account.cost_model),
         _given(paths, params),
         () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
-        params.account.costs,
+        costs=params.account.costs,
     )
 
 

@@ -64,18 +64,20 @@ def class_ledgers(
     Args:
         corrections: the batch; images whose labels were given are left out.
         iou_threshold: IoU from which a proposal counts as right.
-        score_threshold: proposals that score less count as not shown; for people's corrections
-            the one at which they were shown.
+        score_threshold: in a simulation, proposals that score less count as not shown; people's
+            edits are of what they were shown.
 
     Returns:
         Counts that sum up to those of :func:`boxloop.core.workload.account` at these thresholds.
     """
     reviewed = corrections.reviewed()
     match = paired_by_id if reviewed.by_person else pair
+    offered = reviewed.proposals.boxes
+    seen = reviewed.shown() if reviewed.by_person else None
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in EDITS}
     objects, images, mistaken = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for image_id, final in reviewed.boxes.items():
-        shown = reviewed.proposals.boxes[image_id].above(score_threshold)
+        shown = offered[image_id].above(score_threshold) if seen is None else seen[image_id]
         before, after = shown.labels.tolist(), final.labels.tolist()
         kept, relabeled, moved = match(shown, final, iou_threshold)
         rows, columns = set[int](), set[int]()

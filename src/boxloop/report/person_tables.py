@@ -46,8 +46,13 @@ def person_text(rows: Sequence[PersonBatch]) -> str:
 def _table(title: str, names: Sequence[str]) -> Table:
     table = plain_table(title, padding=0)
     for name in names:
-        justify = "left" if name in ("Reviewer", "Batch") else "right"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name != "Reviewer")
+        text = name in ("Reviewer", "Batch")
+        table.add_column(
+            name,
+            justify="left" if text else "right",
+            overflow="fold",
+            no_wrap=name != "Reviewer",
+        )
     return table
 
 
