@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.by_person import PersonBatch, read_by_person
@@ -16,8 +17,9 @@ from boxloop.campaign.status import status_text
 from boxloop.core.edits import EDITS, Ledger
 from boxloop.core.own_costs import price
 from boxloop.core.workload import BatchWorkload
+from boxloop.errors import ParamsError
 from boxloop.files import read_json
-from boxloop.params import Params
+from boxloop.params import Params, check
 from boxloop.params.account import CostsParams
 from boxloop.report import class_tables, person_tables, tables
 from boxloop.report.build import write_report
@@ -137,3 +139,35 @@ def test_what_people_did_as_text_and_csv(tmp_path: Path) -> None:
         "b02",
     ]
     assert person_tables.person_text(()) == "No batch that people reviewed is done yet."
+
+
+@pytest.mark.parametrize(
+    ("costs", "sentence"),
+    [
+        ({**COSTS, "added": 0}, "account.costs.added"),
+        ({**COSTS, "kept": -1}, "account.costs.kept"),
+        ({**COSTS, "drawn": 1}, "'account.costs.drawn' is not a known key"),
+        ({k: v for k, v in COSTS.items() if k != "moved"}, "account.costs.moved is missing"),
+        (35, "account.costs"),
+    ],
+)
+def test_a_table_that_says_too_little_is_refused(costs: object, sentence: str) -> None:
+    with pytest.raises(ParamsError, match=sentence):
+        check(Params, {"account": {"costs": costs}}, "params.yaml")
+
+
+def test_prices_are_no_parameter_of_what_is_trained_and_absent_where_not_set() -> None:
+    stages = YAML(typ="safe").load(Path(__file__).parents[2] / "dvc.yaml")["stages"]
+    stages = {name: stage.get("do", stage) for name, stage in stages.items()}
+    priced = {
+        name
+        for name, stage in stages.items()
+        for key in stage.get("params", ())
+        if "account.costs".startswith(key)
+    }
+    assert priced == {"start", "report"}
+    dumped = small_params(2).model_dump(mode="json")
+    assert "costs" not in dumped["account"]
+    assert "by_class" not in dumped["report"]
+    mine = small_params(2, account={"costs": COSTS})
+    assert mine.model_dump(mode="json")["account"]["costs"] == COSTS

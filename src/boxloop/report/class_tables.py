@@ -122,7 +122,13 @@ def class_batch_table(found: ByClass) -> str:
 
 def to_metrics(found: ByClass) -> dict[str, object]:
     """Return ``by_class`` for metrics.json, which has it where ``report.by_class`` is set."""
-    return {"by_class": {label: class_metrics(found, label) for label in found.classes}}
+    numbers = {label: class_metrics(found, label) for label in found.classes}
+    return {
+        "by_class": {
+            label: {name: value for name, value in row.items() if value is not None}
+            for label, row in numbers.items()
+        }
+    }
 
 
 def class_metrics(found: ByClass, label: str) -> dict[str, Any]:
