@@ -185,6 +185,14 @@ def test_status_says_that_all_is_done(program):
     assert "Every batch is done" in program.out
 
 
+def test_status_by_class_and_by_reviewer(program):
+    assert program("status", "--by", "class") == 0
+    assert "WB and WT saved by class" in program.out
+    assert program("status", "--by", "reviewer") == 0
+    assert "No batch that people reviewed is done yet." in program.out
+    assert program("status", "--by", "colour") == 2
+
+
 def test_version_and_detectors(program):
     assert program("--version") == 0
     assert program.out.strip() == __version__

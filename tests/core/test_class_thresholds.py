@@ -53,6 +53,14 @@ def test_a_class_that_is_proposed_alone_has_no_f1_where_nothing_of_it_is_shown()
     assert (dog.best_f1, dog.saving, dog.objects) == (None, None, 0)
 
 
+def test_a_class_without_an_object_of_which_little_is_proposed_with_doubt():
+    """At a threshold of the prior there is nothing to count, and nothing to divide by."""
+    found = {"a": proposed(("dog", 0, 0, 10, 10, 0.4))}
+    (dog,) = fit_classes([sweep("b01", found, {"a": boxes()}, (0.5,), 0.05)], ("dog",), 0.5)
+    assert dog.f1 > 0.4
+    assert (dog.best_f1, dog.least_wt, dog.saving) == (None, NOTHING, None)
+
+
 def scene(rng):
     names = ("cat", "dog")
     final, found = {}, {}

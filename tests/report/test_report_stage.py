@@ -102,6 +102,8 @@ def test_the_report_is_the_same_every_time(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in files] == before
     assert [path.name for path in files] == [
         "metrics.json",
+        "by_class.csv",
+        "by_class_batches.csv",
         "edits.csv",
         "edits_iou_0.5.svg",
         "edits_iou_0.7.svg",

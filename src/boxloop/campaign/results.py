@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from boxloop.campaign.artifacts import read_batch, read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger
+from boxloop.core.own_costs import OwnPrice, price
 from boxloop.core.workload import (
     PAPER,
     BatchWorkload,
@@ -18,6 +19,7 @@ from boxloop.core.workload import (
 )
 from boxloop.errors import ArtifactError
 from boxloop.params import EMPTY, Params
+from boxloop.params.account import CostsParams
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class CampaignResults:
         given: (images, objects) that the dataset came with labels of; they cost nothing, and count
             nowhere else.
         coming: images of each batch that is not done, up to the first one without a list of them.
+        costs: one's own seconds per kind of edit; None prices by T alone.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -42,6 +45,7 @@ class CampaignResults:
     cost_model: CostModel = PAPER
     given: tuple[int, int] | None = None
     coming: tuple[int, ...] = ()
+    costs: CostsParams | None = None
 
     @property
     def imported(self) -> tuple[int, int] | None:
@@ -103,6 +107,12 @@ class CampaignResults:
             return workload.objects * self.seconds_per_box
         return self.cost_model.cost(workload.ledger(iou_threshold)) * self.seconds_per_box
 
+    def own_prices(self) -> dict[float, OwnPrice]:
+        """Return the price by ``account.costs`` at each IoU; empty where there is no such table."""
+        if self.costs is None:
+            return {}
+        return {iou: price(self.workloads, iou, self.costs) for iou in self.iou_thresholds}
+
     def what_if_scores(self) -> list[float]:
         """Return the score thresholds at which every later batch was accounted, ascending."""
         sets = [{score for score, _ in w.ledgers} for w in self.workloads[1:]]
@@ -145,6 +155,7 @@ def read_results(
         find_cost_model(params.account.cost_model),
         _given(paths, params),
         () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
+        costs=params.account.costs,
     )
 
 

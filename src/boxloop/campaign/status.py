@@ -11,6 +11,7 @@ from boxloop.campaign import (
 )
 from boxloop.campaign.delivered import model_line
 from boxloop.campaign.outlook import outlook_lines
+from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.standing import Standing, Step, Turn
 from boxloop.campaign.thresholds import in_words
@@ -142,6 +143,7 @@ def _saved(turns: list[Turn], params: Params) -> str:
             f"  IoU {iou:<4g} {percent(t.wt_reduction):>7} of the time (WT),"
             f" {percent(t.wb_reduction):>7} of the boxes (WB)"
         )
+    lines += [f"  {line}" for line in own_cost_lines(workloads, params.account)]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -200,6 +200,10 @@ def status(
     table: Annotated[
         bool, typer.Option("--table", help="Also the edits of each batch, and where to look.")
     ] = False,
+    by: Annotated[
+        Literal["class", "reviewer"] | None,
+        typer.Option("--by", help="Also the edits and savings of each, and what they took."),
+    ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
@@ -215,6 +219,11 @@ def status(
         from boxloop.pipeline import results_text
 
         print(f"\n{results_text(Campaign(paths, p), read_results(paths, p))}")
+    if by is not None:
+        from boxloop.campaign.campaign import Campaign
+        from boxloop.pipeline import ledger_text
+
+        print(f"\n{ledger_text(Campaign(paths, p), read_results(paths, p), by)}")
 
 
 @app.command(name="install-mongod", rich_help_panel=PEOPLE)

@@ -96,7 +96,9 @@ def _fit(
     if not scores or not (objects or shown.any()):
         return ClassThreshold(label, prior, None, prior, None, 0)
     off = STRENGTH * (np.array(scores) - PRIOR) ** 2
-    best = _last(2 * kept / (shown + objects + off))
+    # Zero where there is neither an object nor a box, at a threshold of the prior.
+    against = shown + objects + off
+    best = _last(np.divide(2 * kept, against, out=np.zeros_like(kept), where=against > 0))
     cost = model.kept * kept + model.removed * (shown - kept) + model.added * (objects - kept)
     counted = shown[best] + objects
     least, drawing = _last(-(cost + off)), model.added * objects

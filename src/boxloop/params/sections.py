@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from boxloop.params.account import AccountParams as AccountParams
+from boxloop.params.account import CostsParams as CostsParams
 from boxloop.params.dataset import DatasetParams as DatasetParams
 from boxloop.params.dataset import DemoParams as DemoParams
 from boxloop.params.first import FirstParams as FirstParams
-from boxloop.params.registry import ANNOTATORS, COST_MODELS, DETECTORS, ORDERINGS
+from boxloop.params.registry import ANNOTATORS, DETECTORS, ORDERINGS
 from boxloop.params.section import (
     BatchSize,
     Fraction,
@@ -33,7 +35,6 @@ from boxloop.params.words import ZERO_SHOT as ZERO_SHOT
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
 AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
-CostModelName = Annotated[str, AfterValidator(COST_MODELS.check)]
 FITTED: Literal["fitted"] = "fitted"
 """The ``review.score_threshold`` that is chosen anew for every batch."""
 
@@ -248,31 +249,6 @@ class ReviewParams(Section):
         return f"a score of {self.score_threshold:g}"
 
 
-class AccountParams(Section):
-    """Thresholds at which the workload is computed, and T of the paper.
-
-    Attributes:
-        iou_thresholds: IoU from which a proposal counts as right.
-        score_thresholds: what-if values of ``review.score_threshold``.
-        seconds_per_box: T, seconds to draw one box from scratch (35 s: Su et al. 2012).
-        cost_model: what an edit costs; "paper" is its WT.
-    """
-
-    iou_thresholds: tuple[IoU, ...] = (0.5, 0.7)
-    score_thresholds: tuple[Fraction, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    seconds_per_box: PositiveFloat = 35.0
-    cost_model: CostModelName = "paper"
-
-    @model_validator(mode="after")
-    def _some(self) -> AccountParams:
-        if not self.iou_thresholds:
-            raise ValueError("iou_thresholds must list at least one value")
-        # Columns and metrics are named after them, in this form.
-        if len({f"{iou:g}" for iou in self.iou_thresholds}) < len(self.iou_thresholds):
-            raise ValueError("iou_thresholds must not repeat a value")
-        return self
-
-
 with warnings.catch_warnings():
     # Pydantic warns of a field called like a method that Python gives every abstract class.
     warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
@@ -296,10 +272,11 @@ with warnings.catch_warnings():
 
 
 class ReportParams(Section):
-    """The HTML page."""
+    """The HTML page, and what metrics.json holds (``by_class``: numbers of each class, too)."""
 
     title: str = "boxloop campaign"
     sheet_images: Annotated[int, Field(gt=0, le=1000)] = 12
+    by_class: bool = Field(False, exclude_if=lambda value: value is False)
 
 
 class Iteration(Section):

@@ -12,7 +12,7 @@ libraries are imported by the stages that need them.
 
 from boxloop.pipeline.deliver import deliver, model_text
 from boxloop.pipeline.preparation import batch, dataset, features, order, simnet, start
-from boxloop.pipeline.results import report, results_text
+from boxloop.pipeline.results import ledger_text, report, results_text
 from boxloop.pipeline.turn import (
     account,
     finish,
@@ -32,6 +32,7 @@ __all__ = [
     "features",
     "finish",
     "learn",
+    "ledger_text",
     "merge",
     "model_text",
     "order",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from boxloop.campaign.campaign import Campaign
 
@@ -30,3 +30,18 @@ def results_text(campaign: Campaign, done: CampaignResults) -> str:
     if effort is not None:
         parts.insert(1, effort_text(effort, done))
     return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def ledger_text(campaign: Campaign, done: CampaignResults, by: Literal["class", "reviewer"]) -> str:
+    """Return the finished batches' ledger by class, or by reviewer and over time."""
+    if not done.workloads:
+        return "No batch is done yet: 'dvc repro' runs the campaign."
+    if by == "class":
+        from boxloop.campaign.by_class import read_by_class
+        from boxloop.report.class_tables import class_text
+
+        return class_text(read_by_class(campaign.paths, campaign.params, done))
+    from boxloop.campaign.by_person import read_by_person
+    from boxloop.report.person_tables import person_text
+
+    return person_text(read_by_person(campaign.paths, done))

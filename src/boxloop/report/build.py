@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.by_class import read_by_class
+from boxloop.campaign.by_person import by_person, read_by_person
 from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
@@ -18,7 +20,7 @@ from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
 from boxloop.files import read_bytes, read_json, write_json, write_text
 from boxloop.params import FITTED, Params
-from boxloop.report import figures, tables
+from boxloop.report import class_tables, figures, person_tables, tables
 from boxloop.report.console import FORECAST_COLUMNS, beginning_lines, forecast_rows
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_sheet
 from boxloop.report.fitted import fitted_rows
@@ -67,6 +69,13 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     if effort is not None:
         numbers |= to_metrics(effort)
         texts["effort.csv"] = to_table(effort)
+    classes = read_by_class(paths, params, campaign)
+    texts["by_class.csv"] = class_tables.class_table(classes)
+    texts["by_class_batches.csv"] = class_tables.class_batch_table(classes)
+    if params.report.by_class:
+        numbers |= class_tables.to_metrics(classes)
+    if people := read_by_person(paths, campaign):
+        texts["by_reviewer.csv"] = person_tables.person_table(people)
     thresholds = campaign.iou_thresholds
     page = render(
         "report/page.html.j2",
@@ -89,6 +98,12 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         minutes=minutes,
         figures=drawn,
         effort=effort,
+        by_class=classes,
+        class_tables=class_tables,
+        people=people,
+        persons=by_person(people),
+        person_tables=person_tables,
+        own_prices=campaign.own_prices(),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
     )

@@ -28,7 +28,7 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
         ``first_batch_as_corrected``, the savings by the first batch's edits where it began with
         proposals; ``hours_from_scratch``; ``map`` of
         the last batch's proposals by name; ``measured_hours`` where every image of every batch was
-        timed.
+        timed; ``costs`` where ``account.costs`` is set.
     """
     totals = {f"{iou:g}": campaign.totals(iou) for iou in campaign.iou_thresholds}
     any_total = next(iter(totals.values()))
@@ -54,7 +54,19 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
             name: {iou: getattr(t, name) for iou, t in corrected.items()}
             for name in ("wt_reduction", "wb_reduction")
         }
-    return result | measured_hours(campaign)
+    return result | measured_hours(campaign) | own_costs(campaign)
+
+
+def own_costs(campaign: CampaignResults) -> dict[str, Any]:
+    """Return ``costs``, hours and saving by one's own seconds; nothing without such a table."""
+    prices = {f"{iou:g}": price for iou, price in campaign.own_prices().items()}
+    if not prices:
+        return {}
+    by_iou = {
+        name: {iou: getattr(price, name) for iou, price in prices.items()}
+        for name in ("hours", "reduction")
+    }
+    return {"costs": {"hours_from_scratch": next(iter(prices.values())).scratch_hours, **by_iou}}
 
 
 def measured_hours(campaign: CampaignResults) -> dict[str, float]:

@@ -139,6 +139,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         params.account.iou_thresholds,
         params.account.seconds_per_box,
         find_cost_model(params.account.cost_model),
+        costs=params.account.costs,
     )
     assert detector is not None
     return Simulation(params, ordered, tuple(batches), tuple(proposed), results, labeled, detector)

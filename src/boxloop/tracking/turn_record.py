@@ -16,8 +16,9 @@ from boxloop.core.workload import BatchWorkload
 from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten, measured_hours
+from boxloop.tracking.class_values import class_values
 
-_FORMAT = 2
+_FORMAT = 3
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
 
@@ -136,6 +137,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     ended = round(1000 * max(began, paths.workload(key).stat().st_mtime))
     workload = campaign.workloads[-1]
     values = {**_training_values(training), **_batch_values(campaign), **progress_values(campaign)}
+    values |= class_values(paths, campaign)
     points = [Point(name, value, images, ended) for name, value in values.items()]
     settings = params.model_dump(mode="json", include={"train", "propose", "review"})
     files = [(paths.workload(key), "record"), (paths.training(key), "record")]
@@ -187,6 +189,9 @@ def progress_values(campaign: CampaignResults) -> dict[str, float]:
         values[f"wb_reduction/iou_{iou:g}"] = totals.wb_reduction
         values[f"wt_hours/iou_{iou:g}"] = totals.wt * campaign.seconds_per_box / 3600
         values[f"wb_boxes/iou_{iou:g}"] = totals.wb
+    for iou, own in campaign.own_prices().items():
+        values[f"costs_hours/iou_{iou:g}"] = own.hours
+        values[f"costs_reduction/iou_{iou:g}"] = own.reduction
     values |= measured_hours(campaign)
     first = campaign.totals(campaign.iou_thresholds[0])
     values["labeled/images"], values["labeled/objects"] = first.images, first.objects
