@@ -75,11 +75,32 @@
   }, 250);
 
   // --- classes by digits, boxes hidden -----------------------------------------------------------
+  // A digit is for the box that is chosen, and for those drawn from then on, as a choice from the list is.
+  let last = null;
+  const selected = () => canvas()?.getSelectedOverlays?.()[0];
   function choose(number) {
     const name = store.overview?.classes[number];
-    const box = canvas()?.getSelectedOverlays?.()[0];
-    if (name && box?.label && box.label.label !== name) box.updateLabel?.({ ...box.label, label: name });
+    if (!name) return;
+    last = name;
+    label(selected());
   }
+
+  function label(box) {
+    if (last && box?.label && box.label.label !== last) box.updateLabel?.({ ...box.label, label: last });
+  }
+
+  let before = new Set();
+  document.addEventListener("pointerdown", (event) => {
+    if (event.target.closest?.("[role=option]")) last = null;
+    before = new Set(canvas()?.getAllOverlays().map(({ id }) => id));
+  }, true);
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (key === "Enter" && target.getAttribute?.("role") === "combobox") last = null;
+  }, true);
+  document.addEventListener("pointerup", () => setTimeout(() => {
+    const box = selected();
+    if (box && !before.has(box.id)) label(box);
+  }, 20), true);
 
   let show = () => {};
   let hidden = false;
@@ -127,13 +148,22 @@
     // No record has this version: the answer holds the newest, and which that is.
     const newest = await save('"0"', []);
     if (newest.status !== 412) throw new Error(`status ${newest.status}`);
-    const value = { _cls: "Detection", _id: row.id, label: row.label, bounding_box: row.box, confidence: row.score };
+    const value = { _cls: "Detection", _id: { $oid: row.id }, label: row.label, bounding_box: row.box, confidence: row.score };
     const saved = await save(newest.headers.get("ETag"), [{ op: "add", path: "/boxes/detections/-", value }]);
     if (!saved.ok) throw new Error(`status ${saved.status}`);
     first.set(row.id, "accepted");
     below.rows = below.rows.filter(({ id }) => id !== row.id);
-    take(await saved.json());
+    take(plain(await saved.json()));
   });
+
+  // The server's JSON as the App keeps it.
+  function plain(value) {
+    if (Array.isArray(value)) return value.map(plain);
+    if (!value || typeof value !== "object") return value;
+    if ("$oid" in value) return value.$oid;
+    if ("$date" in value) return { _cls: "DateTime", datetime: Date.parse(value.$date) };
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));
+  }
 
   // Where a box (fractions of the image) is on the screen.
   function place(box) {
