@@ -183,7 +183,9 @@
   const layer = document.createElement("div");
   layer.dataset.boxloop = "below";
   layer.style.cssText = "position:fixed;left:0;top:0;width:0;height:0;z-index:1500";
+  let drawing = 0;
   function draw() {
+    drawing = 0;
     const rows = below.wanted && below.sample && below.sample === openSample() ? shown() : [];
     const kept = new Set();
     for (const row of rows) {
@@ -210,15 +212,15 @@
     }
     for (const frame of [...layer.children]) if (!kept.has(frame.dataset.id)) frame.remove();
     if (kept.size && !layer.isConnected) document.body.append(layer);
-    if (below.wanted) requestAnimationFrame(draw);
+    if (below.wanted) drawing = requestAnimationFrame(draw); // it follows zoom and pan
   }
 
   function Boxes({ overview, current }) {
     show = recoil.useSetRecoilState(app.showOverlays);
     datasetId = recoil.useRecoilValue(app.datasetId);
-    take = app.useRefreshSample();
+    take = app.useRefreshSample?.();
     React.useEffect(() => { if (hidden) toggleBoxes(false); read(); }, [current]);
-    React.useEffect(() => { if (below.wanted) draw(); }, [below.wanted]);
+    React.useEffect(() => { if (below.wanted && !drawing) draw(); }, [below.wanted]);
     const waiting = below.rows.length;
     const scores = below.rows.map(({ score }) => score);
     const least = Math.min(...scores, overview.shown_from);
