@@ -178,8 +178,10 @@ class App:
     def take_from_below(self):
         """Shows what scores below the threshold, and takes the best of it."""
         self.page.keyboard.press("b")
+        listed = self.page.locator("[data-cy^=annotate-label-]")
+        before = listed.count()
         self.page.locator("[data-boxloop=accept]").first.click()
-        self.page.locator("[data-boxloop=accept]").first.wait_for(state="detached")
+        expect(listed).to_have_count(before + 1, timeout=20_000)
         self.page.keyboard.press("b")
 
     def pick(self, xyxy, size):
