@@ -165,6 +165,25 @@ class App:
         self.page.get_by_role("option", name=label, exact=True).click()
         self.page.wait_for_timeout(150)
 
+    def digit(self, label):
+        """Presses the digit that the panel names for a class."""
+        classes = self.page.get_by_text(re.compile("^Classes: ")).last.inner_text()
+        self.page.keyboard.press(re.search(rf"(\d) {label}\b", classes)[1])
+        self.page.wait_for_timeout(150)
+
+    def labels(self):
+        """Classes of the open image's boxes, as the App lists them: it hides none of them."""
+        return sorted(self.page.locator("[data-cy^=annotate-label-]").all_inner_texts())
+
+    def take_from_below(self):
+        """Shows what scores below the threshold, and takes the best of it."""
+        self.page.keyboard.press("b")
+        listed = self.page.locator("[data-cy^=annotate-label-]")
+        before = listed.count()
+        self.page.locator("[data-boxloop=accept]").first.click()
+        expect(listed).to_have_count(before + 1, timeout=20_000)
+        self.page.keyboard.press("b")
+
     def pick(self, xyxy, size):
         """Clicks into a box."""
         self.mode("select-action")

@@ -5,6 +5,7 @@ import json
 import pytest
 from app import browser
 from campaigns import TINY, init, run
+from playwright.sync_api import expect
 
 from boxloop.campaign.labeled_files import read_labeled
 from builders_database import wait_until
@@ -100,8 +101,9 @@ def test_a_reviewer_s_day(campaign):
         app.move(A, SIZE, (6, 5))  # 2: one moved, one relabeled
         app.relabel(B, SIZE, "star")
         app.done()
-        app.delete(C, SIZE)  # 3: one removed, one added
-        app.draw((100, 50, 124, 70), SIZE, "cup")
+        app.delete(C, SIZE)  # 3: one removed, one added: the cup that scores too little to be drawn
+        app.take_from_below()
+        assert app.labels() == ["ball", "cup", "cup", "star"]
         app.done()
         app.delete(D, SIZE)  # 4: removed and taken back: nothing
         app.undo()
@@ -147,6 +149,7 @@ def test_a_reviewer_s_day(campaign):
         for kind in ("kept", "moved", "relabeled", "removed", "added")
     }
     assert kinds == {"kept": 23, "moved": 1, "relabeled": 2, "removed": 2, "added": 2}
+    assert sum(edits.get("kept_below", 0) for edits in corrections["edits"].values()) == 1
     assert all(seconds > 0 for seconds in list(corrections["seconds"].values())[:6])
     # Nothing but the hidden proposal was left out of what was shown.
     assert all(len(rows) == 5 for rows in corrections["proposals"]["boxes"].values())
@@ -195,8 +198,26 @@ def test_keys_after_a_choice_and_a_submission_that_fails(campaign):
         app.page.get_by_role("option", name="cup", exact=True).click()
         # At once: the App takes the focus off the field when it has saved the choice.
         app.done(key=True)
-        app.draw(B, SIZE, "ball")
-        app.done()
+        app.digit("ball")  # for the boxes to come
+        app.draw(B, SIZE)
+        app.draw(C, SIZE)
+        app.digit("star")  # no box is chosen: it is for the next ones
+        app.pick(C, SIZE)
+        app.digit("cup")
+        app.leave_box()
+        assert app.labels() == ["ball", "cup"]
+        app.page.keyboard.press("h")
+        expect(app.piece("hide")).to_have_text("Show the boxes (H)")
+        # A slider that has the focus is not typed into; the next image shows its boxes.
+        app.page.evaluate(
+            """() => {
+                const slider = document.body.appendChild(document.createElement("input"));
+                slider.type = "range";
+                slider.focus();
+            }"""
+        )
+        app.done(key=True)
+        expect(app.piece("hide")).to_have_text("Hide the boxes (H)")
         app.done()
         assert app.progress() == (3, 3)
         reviews.write_text("no folder")
@@ -212,5 +233,5 @@ def test_keys_after_a_choice_and_a_submission_that_fails(campaign):
         reviews.unlink()
         outcome, text = app.submit()
         assert outcome == "submitted", text
-        assert "2 added" in text
+        assert "3 added" in text
         assert terminal.ends() == 0

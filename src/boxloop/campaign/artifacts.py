@@ -29,7 +29,7 @@ from boxloop.campaign.schemas import (
     name_file,
     parse,
 )
-from boxloop.core.edits import Ledger, diff
+from boxloop.core.edits import Ledger, diff, kept_below
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
 from boxloop.core.training_log import SimNetLog, TrainingLog
@@ -201,6 +201,11 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     if corrections.by_person:
         shown = corrections.shown()
         edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
+        for k, boxes in corrections.boxes.items():
+            offered = corrections.proposals.boxes[k]
+            taken = kept_below(offered, corrections.score_threshold, boxes)
+            if taken and k not in corrections.given:
+                edits[k]["kept_below"] = taken
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]

@@ -124,6 +124,10 @@ class _Counts(_Record):
     added: Count
 
 
+class _ImageEdits(_Counts):
+    kept_below: Count = 0  # of the added, those taken from proposals below the threshold
+
+
 class CorrectionsFile(_Record):
     """One file of ``corrections/``."""
 
@@ -139,7 +143,7 @@ class CorrectionsFile(_Record):
     # Of people's corrections only; the edits are for other programs, and never read back.
     submitted: dict[str, Text] = {}
     revision: Annotated[int, Field(ge=1, le=10**9)] = 1
-    edits: dict[str, _Counts] | None = None
+    edits: dict[str, _ImageEdits] | None = None
     # Not in files of 0.1.0.
     digests: dict[str, str] = {}
     classes: tuple[str, ...] = ()

@@ -102,3 +102,17 @@ def _count(
         removed=len(shown) - len(rows),
         added=len(final) - len(rows),
     )
+
+
+def kept_below(offered: Boxes, threshold: float, final: Boxes) -> int:
+    """Count the final boxes of one image that were taken from proposals below the threshold.
+
+    They were not drawn at first, but on demand. They are among the added ones: a proposal that was
+    not shown saves no search for the object.
+
+    Args:
+        offered: all proposals of the image, with scores.
+        threshold: those that score at least this were shown.
+        final: what the person submitted.
+    """
+    return int(np.isin(offered.ids[~offered.reach(threshold)], final.ids).sum())

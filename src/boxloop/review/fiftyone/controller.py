@@ -19,6 +19,8 @@ from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import Assignment, submission_time
+from boxloop.review.fiftyone.below import count_kept
+from boxloop.review.fiftyone.live_cost import panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.validation import Problem, RawBox, check_image
 
@@ -160,6 +162,7 @@ class ReviewController:
             "blank": all(item.proposals.detector == EMPTY for item in assignment.items),
             "faults": _listed(faults, images),
             "submitted": self.submitted,
+            **panel_extras(images, own, self._others, self._account),
         }
 
     # --- the submission ---------------------------------------------------------------------------
@@ -199,6 +202,7 @@ class ReviewController:
                 sum(image.seconds for image in images),
                 so_far,
                 len(submissions.missing(self._known(), self.assignment.batch_images)),
+                count_kept(images),
             )
             self._on_submit(self.submitted)
             return {"summary": self.submitted, "faults": []}

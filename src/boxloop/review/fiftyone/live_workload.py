@@ -54,11 +54,13 @@ def summarize(
     seconds: float,
     so_far: Mapping[float, Totals],
     waiting: int,
+    below: int = 0,
 ) -> str:
     """Summarize a submission for a terminal or a panel.
 
     ``so_far`` holds the campaign's totals, including this submission, by IoU threshold; ``waiting``
-    counts the images of the batch that nobody has submitted yet.
+    counts the images of the batch that nobody has submitted yet; ``below``, the boxes that were
+    taken from proposals below the threshold.
     """
     batch, images, edits = assignment.batch, len(assignment.items), workload.edits
     again = " again" if assignment.redo else ""
@@ -67,6 +69,7 @@ def summarize(
         f" {assignment.reviewer}.",
         f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
         f" {edits.removed} removed, {edits.added} added",
+        *([f"  {below} of the added kept from below the threshold"] if below else []),
         f"  active time {duration(seconds)} ({seconds / images:.1f} s an image)",
     ]
     for iou, totals in so_far.items():

@@ -10,6 +10,7 @@ import fiftyone.operators.types as types
 from pymongo.errors import PyMongoError
 
 from boxloop.errors import BoxloopError
+from boxloop.review.fiftyone import below
 from boxloop.review.fiftyone.controller import ReviewController
 
 NAMESPACE = "@boxloop/review"
@@ -17,7 +18,7 @@ NAMESPACE = "@boxloop/review"
 NEEDED = frozenset(
     f"{namespace}/{name}"
     for namespace, names in (
-        (NAMESPACE, ("overview", "set_reviewed", "reviewed", "add_seconds", "submit")),
+        (NAMESPACE, ("overview", "set_reviewed", "reviewed", "add_seconds", "below", "submit")),
         ("@voxel51/operators", ("get_label_schemas", "list_workspaces", "load_workspace")),
     )
     for name in names
@@ -133,6 +134,20 @@ class AddSeconds(foo.Operator):
         return _answer(call)
 
 
+class Below(foo.Operator):
+    """Return the proposals of an image that score less than those drawn."""
+
+    @property
+    def config(self) -> Any:
+        """Hidden from the App's list of operators: the panel has the button."""
+        return foo.OperatorConfig(name="below", label="Review: lower scores", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Return those of ``sample``: ``{"rows": [...]}``, see :func:`below.rows`."""
+        sample = str(ctx.params.get("sample"))
+        return _answer(lambda: {"rows": below.rows(_current().images(), sample)})
+
+
 class Submit(foo.Operator):
     """Submit the batch."""
 
@@ -148,5 +163,5 @@ class Submit(foo.Operator):
 
 def register(plugin: Any) -> None:
     """Register the operators; FiftyOne calls this when it loads the plugin."""
-    for operator in (Overview, SetReviewed, ReviewedNext, AddSeconds, Submit):
+    for operator in (Overview, SetReviewed, ReviewedNext, AddSeconds, Below, Submit):
         plugin.register(operator)

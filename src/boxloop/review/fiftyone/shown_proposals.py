@@ -12,12 +12,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from boxloop.core.edits import TOLERANCE
-from boxloop.core.types import Boxes, FittedThreshold, ImageRef, Proposals
+from boxloop.core.types import NOTHING, Boxes, FittedThreshold, Floats, ImageRef, Proposals
 from boxloop.review.fiftyone.assignment import Item
 from boxloop.review.validation import RawBox
 
@@ -41,23 +42,60 @@ class ShownProposals:
         width and height as fractions of the image's size, or whatever the server accepted.
         """
         image = self.item.image
-        name = self.names.get(object_id, object_id) if isinstance(object_id, str) else object_id
+        name = self._name(object_id) if isinstance(object_id, str) else object_id
         if not _is_four_numbers(bounding_box):
             return RawBox(name, label, bounding_box)
         left, top, width, height = bounding_box
         w, h = image.width, image.height
         xyxy = np.array([left * w, top * h, (left + width) * w, (top + height) * h])
-        start = self.item.start
-        (row,) = np.nonzero(start.ids == name)
-        if len(row) and bool((np.abs(start.xyxy[row[0]] - xyxy) <= TOLERANCE).all()):
-            xyxy = start.xyxy[row[0]]
+        for known in (self.item.start, self.item.proposals.boxes[image.id]):
+            (row,) = np.nonzero(known.ids == name)
+            if len(row):
+                if bool((np.abs(known.xyxy[row[0]] - xyxy) <= TOLERANCE).all()):
+                    xyxy = known.xyxy[row[0]]
+                break
         x1, y1, x2, y2 = xyxy.tolist()
         return RawBox(name, label, (x1, y1, x2, y2))
+
+    def _name(self, app_id: str) -> str:
+        """Return boxloop's id of a box to start from, or of a proposal that was not drawn."""
+        return self.names.get(app_id) or self._others.get(app_id, app_id)
+
+    @cached_property
+    def below(self) -> Boxes:
+        """The proposals between the score floor and the threshold, for a person who asks for them.
+
+        None where no proposal is to be shown at all, and none that the person starts from.
+        """
+        item = self.item
+        boxes = item.proposals.boxes[item.image.id]
+        if item.score_threshold >= NOTHING or getattr(item, "blind", False):
+            return Boxes.empty(scored=True)
+        started = np.isin(boxes.ids, item.start.ids)
+        return boxes.select(~boxes.reach(item.score_threshold) & ~started)
+
+    @cached_property
+    def drawn_scores(self) -> Floats:
+        """The scores of the proposals that are drawn."""
+        scores = self.item.drawn.scores
+        return np.empty(0) if scores is None else scores
+
+    @cached_property
+    def _others(self) -> Mapping[str, str]:
+        image_id, known = self.item.image.id, set(self.names.values())
+        ids = self.item.proposals.boxes[image_id].ids.tolist()
+        return {object_id(image_id, i): i for i in ids if i not in known}
 
 
 def object_id(image_id: str, box_id: str) -> str:
     """Return the App's id (24 hex digits) of one of boxloop's boxes."""
     return hashlib.sha256(f"{image_id}\0{box_id}".encode()).hexdigest()[:24]
+
+
+def to_fractions(image: ImageRef, xyxy: Sequence[float]) -> list[float]:
+    """Convert a box to the App's [left, top, width, height] as fractions of the image."""
+    (x1, y1, x2, y2), width, height = xyxy, image.width, image.height
+    return [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
 
 
 def app_boxes(shown: ShownProposals) -> list[tuple[str, str, list[float], float | None]]:
@@ -72,9 +110,7 @@ def app_boxes(shown: ShownProposals) -> list[tuple[str, str, list[float], float 
     rows = []
     for app_id, name in shown.names.items():
         i = start.ids.tolist().index(name)
-        x1, y1, x2, y2 = start.xyxy[i].tolist()
-        width, height = image.width, image.height
-        box = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
+        box = to_fractions(image, start.xyxy[i].tolist())
         rows.append((app_id, str(start.labels[i]), box, scores.get(name)))
     return rows
 

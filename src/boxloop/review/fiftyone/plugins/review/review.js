@@ -1,20 +1,22 @@
 /* boxloop's side of the App, in plain JavaScript: FiftyOne loads it as it is, no build needed.
  *
  * - a panel, beside the grid and beside the open image: what to do, progress, counts, submission;
- * - the key D: the open image is reviewed, on to the next one that waits;
- * - the active time of every image;
- * - edits are saved at once, where the App itself would wait for up to three seconds.
+ * - edits are saved at once, where the App itself would wait for up to three seconds;
+ * - keys.js: D is reviewed, on to the next one that waits, and more;
+ * - boxes.js: how boxes look, and the proposals below the threshold; counts.js: the panel's numbers;
+ * - clock.js: the active time of every image.
  *
- * The state is kept on the server (controller.py); this file shows it and asks for changes.
+ * The state is kept on the server (controller.py); these files show it and ask for changes.
  */
 (() => {
   "use strict";
   const { React, recoil, __foo__: operators, __fop__: plugins, __fos__: app, __fou__: tools } = window;
   const h = React.createElement;
   const NAME = "boxloop_review";
-  const KEY = "d";
   const POLL_MS = 1200;
   const FAST_SAVE_MS = 300;
+  const SAVE_STARTS_MS = 80;
+  const OPENING_MS = 1500;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
   // --- the App's autosave ------------------------------------------------------------------------
@@ -37,10 +39,25 @@
   window.addEventListener("beforeunload", () => requestSave(), true);
   // A save that is on its way when the window closes arrives all the same.
   const originalFetch = window.fetch;
+  const saves = new Set();
   window.fetch = (input, init) => {
-    const small = typeof init?.body === "string" && init.body.length < 50_000;
-    return originalFetch(input, init?.method === "PATCH" && small ? { ...init, keepalive: true } : init);
+    if (init?.method !== "PATCH") return originalFetch(input, init);
+    const small = typeof init.body === "string" && init.body.length < 50_000;
+    const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
+    const ended = save.then(() => {}, () => {}).then(() => saves.delete(ended));
+    saves.add(ended);
+    return save;
   };
+
+  // Ask for a save until one has nothing left to do: it would begin at once.
+  async function settle() {
+    for (let round = 0; round < 20; round += 1) {
+      requestSave();
+      await sleep(SAVE_STARTS_MS);
+      if (!saves.size) return;
+      await Promise.all(saves);
+    }
+  }
 
   // --- how an opened image looks -----------------------------------------------------------------
   const dataset = () => decodeURIComponent(location.pathname.match(/\/datasets\/([^/]+)/)?.[1] ?? "");
@@ -94,10 +111,16 @@
 
   const take = (result) => set({ overview: result, error: null });
 
+  // While the App opens an image, nothing else keeps the server from it.
+  let opened = -OPENING_MS;
+  const opening = () => performance.now() - opened < OPENING_MS;
+
   async function refresh() {
-    if (store.overview?.submitted || document.visibilityState !== "visible") return;
+    const idle = () => !store.busy && !opening();
+    if (store.overview?.submitted || document.visibilityState !== "visible" || !idle()) return;
     try {
-      take(await call("overview"));
+      const overview = await call("overview");
+      if (idle()) take(overview); // else it may be older than what was done meanwhile
     } catch (error) {
       set({ error: error instanceof Sentence ? error.message
         : `The review session does not answer (${error.message}). Your saved work is kept:`
@@ -106,7 +129,10 @@
   }
 
   // --- what people do ----------------------------------------------------------------------------
-  const open = (id) => operators.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
+  const open = (id) => {
+    opened = performance.now();
+    return operators.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
+  };
   // reload_samples would keep the thumbnails that the App has, without their new tags.
   const reloadGrid = () => operators.executeOperator("@voxel51/operators/reload_dataset", {});
   let gridIsStale = false;
@@ -125,20 +151,39 @@
     }
   }
 
+  // As the server chooses it (next_waiting), so that the App can open it meanwhile.
+  function following(id) {
+    const samples = store.overview?.samples ?? [];
+    const place = samples.findIndex(([sample]) => sample === id);
+    const rotated = [...samples.slice(place + 1), ...samples.slice(0, Math.max(place, 0))];
+    return rotated.find(([sample, , reviewed]) => !reviewed && sample !== id)?.[0];
+  }
+
   const done = () => act("mark", async () => {
     const id = openSample();
     if (!id) return;
     document.activeElement?.blur?.();
-    await Promise.all([sendSeconds(), sleep(2 * FAST_SAVE_MS)]); // what was just edited is saved now
-    const result = await call("set_reviewed", { samples: [id], reviewed: true });
+    await settle(); // what was just edited is saved now
+    const next = following(id);
+    if (next) {
+      open(next);
+      const samples = store.overview.samples.map((row) => (row[0] === id ? [id, row[1], true] : row));
+      take({ ...store.overview, samples, reviewed: samples.filter((row) => row[2]).length });
+    }
+    try {
+      const result = await call("set_reviewed", { samples: [id], reviewed: true });
+      take(result);
+      if (!next && result.next) open(result.next);
+      else if (!next) operators.executeOperator("@voxel51/operators/close_sample", {});
+    } catch (error) {
+      if (next) open(id);
+      throw error;
+    }
     gridIsStale = true;
-    take(result);
-    if (result.next) open(result.next);
-    else operators.executeOperator("@voxel51/operators/close_sample", {});
   });
 
   const back = () => act("back", async () => {
-    await sleep(2 * FAST_SAVE_MS);
+    await settle();
     operators.executeOperator("@voxel51/operators/close_sample", {});
   });
 
@@ -153,73 +198,21 @@
   });
 
   const submit = () => act("submit", async () => {
-    await sendSeconds();
+    await boxloop.sendSeconds?.();
     const result = await call("submit");
     if (result.summary) set({ overview: { ...store.overview, submitted: result.summary } });
     else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
-  // A list of classes keeps the focus after a choice from it. Nobody types there then, until
-  // something is clicked or another key is pressed.
-  let chosen = false;
-  document.addEventListener("pointerdown", (event) => { // the list takes this for the choice
-    chosen = Boolean(event.target.closest?.("[role=option]"));
-  }, true);
-  document.addEventListener("keydown", (event) => {
-    const list = event.target;
-    if (event.key === "Enter" && list.getAttribute?.("aria-activedescendant")) chosen = true;
-    else if (event.key.toLowerCase() !== KEY) chosen = false;
-  }, true);
-
-  document.addEventListener("keydown", (event) => {
-    if (event.key.toLowerCase() !== KEY || event.ctrlKey || event.metaKey || event.altKey) return;
-    const field = event.target.closest?.("input, textarea, select, [contenteditable=true]");
-    const typing = field && !(chosen && field.getAttribute("role") === "combobox");
-    if (typing || !openSample() || store.overview?.submitted) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    done();
-  }, true);
-
-  // --- active time -------------------------------------------------------------------------------
-  // An image's clock runs while it is open in a tab that is looked at, until nothing has been done
-  // for the idle limit. What was counted is sent in small portions.
-  let lastAction = performance.now();
-  let lastTick = performance.now();
-  let unsent = {};
-  for (const name of ["pointermove", "pointerdown", "wheel", "keydown"]) {
-    document.addEventListener(name, () => { lastAction = performance.now(); }, true);
-  }
-
-  async function sendSeconds() {
-    const seconds = unsent;
-    unsent = {};
-    if (!Object.keys(seconds).length) return;
-    try {
-      await call("add_seconds", { seconds });
-    } catch {
-      for (const [id, value] of Object.entries(seconds)) unsent[id] = (unsent[id] ?? 0) + value;
-    }
-  }
-
   let wasOpen = null;
   originalSetInterval(() => {
-    const now = performance.now();
     const id = openSample();
-    if (id !== wasOpen) lastAction = now; // opening an image is an action
-    const idle = (store.overview?.idle_seconds ?? 60) * 1000;
-    const active = id && id === wasOpen && document.visibilityState === "visible"
-      && now - lastAction < idle && now - lastTick < 5000;
-    if (active) unsent[id] = (unsent[id] ?? 0) + (now - lastTick) / 1000;
     if (wasOpen && !id && gridIsStale) { // the image was closed
       gridIsStale = false;
       reloadGrid();
     }
-    if (id !== wasOpen) sendSeconds();
     wasOpen = id;
-    lastTick = now;
   }, 250);
-  originalSetInterval(sendSeconds, 2000);
   originalSetInterval(refresh, POLL_MS);
 
   // --- the panel ---------------------------------------------------------------------------------
@@ -248,32 +241,6 @@
           background: value === of ? "#3fa34d" : "#ff6d04" } })));
   }
 
-  const KINDS = ["kept", "moved", "relabeled", "removed", "added"];
-  const percent = (value) => `${(100 * value).toFixed(1)} %`;
-
-  function Counts({ overview }) {
-    const cell = { padding: "1px 10px 1px 0" };
-    const row = (name, value) => h("tr", { key: name },
-      h("td", { style: { ...cell, ...muted } }, name),
-      h("td", { style: { ...cell, textAlign: "right" }, "data-boxloop": name }, value));
-    const minutes = Math.floor(overview.seconds / 60);
-    return h("div", null,
-      h("div", { style: { fontWeight: 600, marginTop: 14 } }, "So far, on the reviewed images"),
-      h("table", null, h("tbody", null,
-        row("boxes", overview.objects),
-        ...KINDS.map((kind) => row(kind, overview.edits[kind])),
-        row("active time", `${minutes} min ${Math.round(overview.seconds - 60 * minutes)} s`))),
-      overview.first_batch
-        ? h("div", { style: { ...muted, marginTop: 6 } },
-          overview.blank
-            ? "The first batch is drawn from scratch; the saving starts with the next one."
-            : "The first batch counts as drawn from scratch; the saving starts with the next one.")
-        : overview.saved.length > 0 && h("div", { style: { marginTop: 8 } },
-          h("div", { style: { fontWeight: 600 } }, "Saved so far, against drawing all by hand"),
-          overview.saved.map((s) => h("div", { key: s.iou }, h("span", { style: muted }, `IoU ${s.iou}: `),
-            `${percent(s.wt)} of the time, ${percent(s.wb)} of the boxes`))));
-  }
-
   function Faults({ faults }) {
     if (!faults?.length) return null;
     const shown = faults.slice(0, 50);
@@ -288,6 +255,7 @@
       faults.length > shown.length && h("div", null, `and ${faults.length - shown.length} more`));
   }
 
+  const part = (name, props) => boxloop[name] && h(boxloop[name], props); // of the other files
   const help = (lines) => h("ol", { style: { margin: "8px 0", paddingLeft: 20, listStyle: "decimal" } },
     lines.map((line, i) => h("li", { key: i, style: { margin: "3px 0" } }, line)));
 
@@ -316,12 +284,12 @@
       h(Faults, { faults: overview.faults }),
       help([
         "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
-        h("span", null, "Press ", h("b", null, KEY.toUpperCase()),
+        h("span", null, "Press ", h("b", null, "D"),
           " or Reviewed, next when its boxes are right, also where there was nothing to do."),
         "Images that are right as they stand: select them here, and mark them all with one click.",
         "Submit the batch when every image is reviewed.",
       ]),
-      h(Counts, { overview }),
+      part("Counts", { overview }),
       h("div", { style: { ...muted, marginTop: 12, fontSize: 12 } },
         "The App saves by itself, within moments of an edit; wait for the green dot beside Edit"
         + " before you close the window. Stop whenever you like: boxloop review goes on from here."));
@@ -337,20 +305,22 @@
       h("div", { "data-boxloop": "image", style: { fontWeight: 600, overflowWrap: "anywhere" } }, name),
       h("div", { style: muted }, `image ${index + 1} of ${overview.samples.length}, `,
         h("span", { "data-boxloop": "state" }, reviewed ? "reviewed" : "not reviewed yet")),
-      h(Button, { primary: true, onClick: done, "data-boxloop": "done" }, `Reviewed, next (${KEY.toUpperCase()})`),
+      h(Button, { primary: true, onClick: done, "data-boxloop": "done" }, "Reviewed, next (D)"),
       reviewed && h(Button, { onClick: () => mark([current], false), "data-boxloop": "unmark" }, "Not reviewed after all"),
       h(Button, { onClick: back, "data-boxloop": "back" }, "Back to the batch"),
       h(Progress, { value: overview.reviewed, of: overview.samples.length }),
       h(Faults, { faults }),
+      part("Boxes", { overview, current }),
       help([
         "New box: the square under Create, then drag over the object.",
-        "Its class: the list under label, on the right. A new box takes the class that was used last.",
+        "Its class: its digit, or the list under label. A new box takes the class that was used last.",
         "Wrong place: click the box, drag it or its corners.",
         "No object there: click the box, then delete it.",
         "Undo and redo: the arrows beside Create.",
       ]),
-      h("div", { style: muted }, "Classes: ", overview.classes.join(", ")),
-      h(Counts, { overview }));
+      h("div", { style: muted }, "Classes: ", overview.classes.map((name, i) => (
+        i < 10 ? `${(i + 1) % 10} ${name}` : name)).join(", ")),
+      part("Counts", { overview }));
   }
 
   function Panel() {
@@ -385,6 +355,17 @@
         onClick: (event) => { event.preventDefault(); set({ failure: null }); },
       }, "Dismiss"))),
       body);
+  }
+
+  const boxloop = window.boxloop = {
+    React, recoil, app, h, muted, Button, store, set, call, act, take, openSample, opening, settle, sleep, done,
+    every: originalSetInterval,
+  };
+  for (const name of ["clock", "counts", "boxes", "keys"]) {
+    const script = document.createElement("script");
+    script.src = new URL(`${name}.js`, document.currentScript.src);
+    script.addEventListener("load", () => set({}));
+    document.head.append(script);
   }
 
   prepareModal();

@@ -1,0 +1,62 @@
+"""Tell what a session's batch has cost so far, against drawing its boxes by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from boxloop.core.edits import Ledger
+from boxloop.core.workload import BatchWorkload, find_cost_model
+from boxloop.params import EMPTY, AccountParams
+from boxloop.review.fiftyone import below
+from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload
+
+if TYPE_CHECKING:
+    from boxloop.review.fiftyone.review_dataset import ReviewedImage
+
+
+def panel_extras(
+    images: Sequence[ReviewedImage],
+    own: ReviewedWorkload,
+    others: OtherBatches,
+    account: AccountParams,
+) -> dict[str, Any]:
+    """Return what the panel shows of costs and scores, ready for JSON.
+
+    Args:
+        images: of the session, as they are now.
+        own: the workload of those that are reviewed.
+        others: workloads of the other batches; none before the session's own where it is the first.
+        account: prices the edits.
+    """
+    done = [image for image in images if image.reviewed]
+    model = find_cost_model(account.cost_model)
+    by_hand = model.cost(Ledger(added=own.objects))
+    cost = [
+        {"iou": iou, "wt": model.cost(ledger), "by_hand": by_hand}
+        for iou, ledger in own.judged.items()
+        if own.objects
+    ]
+    a_box = seconds_by_hand(others.before)
+    spent = sum(image.seconds for image in done)
+    return {
+        "cost": [] if others.first else cost,
+        "cost_seconds": {"spent": spent, "by_hand": a_box * own.objects, "a_box": a_box}
+        if a_box is not None and own.objects and not others.first
+        else None,
+        "kept_below": below.count_kept(done),
+        "doubtful": below.doubtful_below(images),
+        "shown_from": min(image.shown.item.score_threshold for image in images),
+        "has_below": any(len(image.shown.below) for image in images),
+    }
+
+
+def seconds_by_hand(before: Sequence[BatchWorkload]) -> float | None:
+    """Return the seconds that a box took in the first batch, where all of them were drawn.
+
+    None where that batch began with proposals, or no time was measured.
+    """
+    first = before[0] if before else None
+    if first is None or first.detector != EMPTY or not first.objects:
+        return None
+    return first.measured_seconds / first.objects if first.measured_seconds else None

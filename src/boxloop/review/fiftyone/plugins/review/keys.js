@@ -1,0 +1,33 @@
+/* The keys, whatever has the focus, unless somebody types. */
+(() => {
+  "use strict";
+  const boxloop = window.boxloop;
+  const { store, openSample, done } = boxloop;
+  const TYPED = /^(text|search|email|number|password|tel|url|date|time|month|week|datetime-local)$/;
+
+  // A list of classes keeps the focus after a choice from it, a slider or a tick after a click: nobody
+  // types there.
+  function types(target) {
+    const field = target.closest?.("input, textarea, select, [contenteditable=true]");
+    if (!field) return false;
+    if (field.getAttribute("role") === "combobox") return field.getAttribute("aria-expanded") === "true";
+    return field.tagName !== "INPUT" || TYPED.test(field.type);
+  }
+
+  const KEYS = {
+    d: () => done(),
+    h: () => boxloop.toggleBoxes?.(),
+    b: () => boxloop.toggleBelow?.(),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || types(event.target)) return;
+    if (!openSample() || store.overview?.submitted) return;
+    const digit = /^[0-9]$/.test(event.key) ? (Number(event.key) + 9) % 10 : null;
+    const act = digit === null ? KEYS[event.key.toLowerCase()] : () => boxloop.choose?.(digit);
+    if (!act) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (!event.repeat) act();
+  }, true);
+})();
