@@ -68,12 +68,21 @@ def init(
 @app.command(rich_help_panel=PEOPLE)
 def run(
     reviewer: Reviewer = None,
+    overlap: Annotated[
+        bool,
+        typer.Option(
+            "--overlap", help="Train the next detector while a batch is reviewed, from half of it."
+        ),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
     params: ParamsFile = PARAMS,
 ) -> None:
     """Train and review in turn until all is labeled."""
+    from contextlib import nullcontext
+
+    from boxloop.campaign.overlap import training_ahead
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
     from boxloop.review.fiftyone import session
@@ -96,7 +105,14 @@ def run(
             browser=browser,
         )
 
-    alternate(CampaignPaths(), review_batch, print, Path(p.dataset.path))
+    paths = CampaignPaths()
+    alternate(
+        paths,
+        review_batch,
+        print,
+        Path(p.dataset.path),
+        lambda key: training_ahead(paths, p, key, print) if overlap else nullcontext(),
+    )
 
 
 @app.command(rich_help_panel=PEOPLE)
