@@ -4,19 +4,25 @@ import threading
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts
 from boxloop.campaign.ahead import AheadPaths, seen_by
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.overlap import training_ahead
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import read_results
+from boxloop.campaign.status import status_text
 from boxloop.core.training_log import Seen
 from boxloop.core.types import ImageSet
 from boxloop.errors import ReviewPending, UserError
 from boxloop.params import Params
 from boxloop.pipeline import ahead as module
 from boxloop.pipeline.ahead import ahead
+from boxloop.report.console import workload_text
+from boxloop.report.tables import precision
 from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
 from builders_reviews import submit
@@ -181,3 +187,53 @@ def test_there_is_nothing_ahead_of_the_last_batch_or_of_nothing(campaign):
     for key in ("b02", "b07"):
         with pytest.raises(UserError, match=f"no batch follows '{key}': name one of b00, b01"):
             ahead(campaign, key)
+
+
+def test_a_simulation_replays_it(campaign):
+    """Half a batch behind, and with nothing of it a whole one: the second batch is drawn, too."""
+    for share, seen, trained_on in ((0.5, 2, [2, 6]), (0.0, 0, [0, 4])):
+        sections = campaign.params.model_dump()
+        sections["review"] |= {"annotator": "simulated"}
+        sections["train"] |= {"overlap": share}
+        params = Params.model_validate(sections)
+        simulated = Campaign(campaign.paths, params, say=lambda _: None)
+        for key in params.iterations:
+            pipeline.learn(simulated, key)
+            pipeline.finish(simulated, key)
+        logs = [artifacts.read_training(campaign.paths.training(key)) for key in ("b01", "b02")]
+        assert [log.images for log in logs] == trained_on
+        assert [len(log.seen.images) for log in logs] == [seen, seen]
+        results = read_results(campaign.paths, params)
+        assert [row["trained_on_images"] for row in precision(results)] == [0, *trained_on]
+        said = f"that of b02 on {seen} of the 4 images of b01."
+        assert said in " ".join(workload_text(results).split())
+        assert said in status_text(campaign.paths, params)
+        assert (results.workloads[1].detector == "empty") == (seen == 0)
+
+
+def test_people_need_no_parameter():
+    with pytest.raises(ValueError, match="'boxloop run --overlap', and need no parameter"):
+        Params.model_validate(
+            {"train": {"steps": 1, "overlap": 0.5}, "review": {"annotator": "fiftyone"}}
+        )
+    unset = Params.model_validate({"train": {"steps": 1}}).model_dump()
+    assert "overlap" not in unset["train"]  # digests of older campaigns stay
+
+
+def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
+    """Here the folder has no params.yaml; nor is there anything to train after the last batch."""
+    said = []
+    with training_ahead(campaign.paths, campaign.params, "b00", said.append):
+        pass
+    assert len(said) == 1
+    assert said[0].startswith("b01: was not trained ahead (params.yaml does not exist: ")
+    assert said[0].endswith("; now it trains on everything")
+
+    def kill(key):
+        with training_ahead(campaign.paths, campaign.params, key, said.append):
+            for child in psutil.Process().children():
+                child.kill()
+
+    kill("b00")
+    kill("b02")
+    assert said[1:] == ["b01: was not trained ahead (no reason given); now it trains on everything"]

@@ -9,7 +9,7 @@ any other: a changed label or parameter has the stage train on everything.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def as_seen(params: Params, labeled: LabeledSet, path: Path) -> tuple[LabeledSet
     return first_part(labeled, artifacts.own_images(path), params.train.overlap)
 
 
-def seen_by(paths: CampaignPaths, turns: Mapping[str, object]) -> dict[str, Seen]:
+def seen_by(paths: CampaignPaths, turns: Iterable[str]) -> dict[str, Seen]:
     """Return what the detectors had seen that did not see all labels before their turn, by turn.
 
     A missing or damaged log is passed over.
@@ -126,6 +126,14 @@ def seen_by(paths: CampaignPaths, turns: Mapping[str, object]) -> dict[str, Seen
         except (ArtifactError, OSError):
             continue
     return found
+
+
+def seen_text(seen: Mapping[str, Seen]) -> str:
+    """Say which detectors had not seen all labels before their turn; nothing where all had."""
+    if not seen:
+        return ""
+    rows = ", ".join(f"that of {turn} on {item.in_words()}" for turn, item in seen.items())
+    return f"Detectors that began while the batch before was labeled: {rows}."
 
 
 def _seen(ahead: Path, now: Path, batch: str) -> Seen | None:
