@@ -50,6 +50,7 @@ def test_it_is_due_from_half_on_then_at_half_of_the_rest_and_at_every_change():
     assert is_due({**of(8), "i3": boxes(2.0)}, of(8), 16)
     assert is_due(of(7), of(8), 16)
     assert not is_due({}, None, 0)
+    assert [count for count in range(6) if is_due(of(count), None, 5)] == [2, 3, 4, 5]
 
 
 def test_what_was_seen_is_a_part():

@@ -20,9 +20,10 @@ from boxloop.core.types import ImageSet
 from boxloop.errors import ReviewPending, UserError
 from boxloop.params import Params
 from boxloop.pipeline import ahead as module
-from boxloop.pipeline.ahead import ahead
+from boxloop.pipeline.ahead import ahead, halves_left
 from boxloop.report.console import workload_text
 from boxloop.report.tables import precision
+from boxloop.review.fiftyone.assignment import Part
 from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
 from builders_reviews import submit
@@ -237,3 +238,18 @@ def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
     kill("b00")
     kill("b02")
     assert said[1:] == ["b01: was not trained ahead (no reason given); now it trains on everything"]
+
+
+def test_a_batch_is_reviewed_in_halves(campaign):
+    paths, params = campaign.paths, campaign.params
+    assert halves_left(paths, params, "b00") == ("1/2", "2/2")
+    first = Part.parse("1/2").share(ids(campaign, "b00"))
+    submit(paths.root, "b00", first[:1])
+    assert halves_left(paths, params, "b00") == ("1/2", "2/2")
+    submit(paths.root, "b00", first[1:])
+    assert halves_left(paths, params, "b00") == ("2/2",)
+    for key in ("b01", "b02"):
+        rest(campaign, {"b01": "b00", "b02": "b01"}[key])
+        pipeline.learn(campaign, key)
+        submit(paths.root, key, ids(campaign, key)[:2])
+    assert halves_left(paths, params, "b02") == (None,)  # nothing trains on it

@@ -71,7 +71,7 @@ def run(
     overlap: Annotated[
         bool,
         typer.Option(
-            "--overlap", help="Train the next detector while a batch is reviewed, from half of it."
+            "--overlap", help="Review in halves, and train the next detector during the second one."
         ),
     ] = False,
     port: Port = None,
@@ -85,27 +85,30 @@ def run(
     from boxloop.campaign.overlap import training_ahead
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
+    from boxloop.pipeline.ahead import halves_left
     from boxloop.review.fiftyone import session
     from boxloop.review.fiftyone.addresses import choose_password
 
     p = campaign_params(params, None)
     choose_password(host)  # asked for before the trainings, and once
 
-    def review_batch(key: str) -> None:
-        session.review(
-            params,
-            (),
-            p,
-            batch=key,
-            reviewer=reviewer,
-            part=None,
-            redo=False,
-            port=port,
-            host=host,
-            browser=browser,
-        )
-
     paths = CampaignPaths()
+
+    def review_batch(key: str) -> None:
+        for part in halves_left(paths, p, key) if overlap else (None,):
+            session.review(
+                params,
+                (),
+                p,
+                batch=key,
+                reviewer=reviewer,
+                part=part,
+                redo=False,
+                port=port,
+                host=host,
+                browser=browser,
+            )
+
     alternate(
         paths,
         review_batch,

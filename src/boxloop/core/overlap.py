@@ -53,7 +53,7 @@ def is_due(now: Mapping[str, Boxes], before: Mapping[str, Boxes] | None, total: 
         seen has changed.
     """
     if before is None:
-        return len(now) > 0 and len(now) >= BEGIN * total
+        return len(now) > 0 and len(now) >= int(BEGIN * total)
     if any(now.get(image_id) != boxes for image_id, boxes in before.items()):
         return True
     return len(now) - len(before) >= max((total - len(before)) / 2, _LEAST * total)

@@ -14,6 +14,7 @@ from filelock import FileLock
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.ahead import AheadPaths, is_current
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.overlap import is_due
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, Corrections, Proposals
@@ -79,6 +80,24 @@ def ahead(campaign: Campaign, key: str, *, wait: bool = False) -> TrainingLog | 
                 return log
             if files is not None:
                 time.sleep(_POLL_SECONDS)
+
+
+def halves_left(paths: CampaignPaths, params: Params, key: str) -> tuple[str | None, ...]:
+    """Return the parts in which a batch is to be reviewed, such as ("1/2", "2/2").
+
+    A session submits all of its images at once, so the first half is a session of its own. None
+    stands for the whole batch: of the last turn, or of a single image.
+
+    Raises:
+        ArtifactError: the batch has no proposals yet, or a file is damaged.
+    """
+    image_ids = list(artifacts.read_proposals(paths.proposals(key)).boxes)
+    if following(params, key) is None or len(image_ids) < 2:
+        return (None,)
+    waiting = set(submissions.missing(read_submissions(paths, params.iterations), image_ids))
+    middle = len(image_ids) // 2
+    halves = {"1/2": image_ids[:middle], "2/2": image_ids[middle:]}
+    return tuple(part for part, own in halves.items() if waiting & set(own)) or (None,)
 
 
 def submitted(campaign: Campaign, key: str) -> tuple[Corrections | None, int]:

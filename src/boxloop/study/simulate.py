@@ -101,7 +101,8 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
     annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
     labeled, detector = LabeledSet(classes, (), {}), None
     evidence: tuple[Evidence, ...] = ()
-    proposed, workloads = [], []
+    proposed: list[Proposals] = []
+    workloads = []
     for number, batch in enumerate(batches):
         say("turn", number, len(batches))
         known = labeled
