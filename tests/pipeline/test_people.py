@@ -10,9 +10,11 @@ import pytest
 from campaigns import TINY, init, repro, run
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.ahead import AheadPaths, seen_by
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
+from boxloop.params import load_params
 from builders_reviews import submit
 
 pytestmark = pytest.mark.timeout(280)
@@ -268,3 +270,21 @@ def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     repro(folder, "--force", "finish@b01")
     assert labels(folder) == labels(campaign)
     assert CampaignPaths(folder).corrections("b01").exists()
+
+
+@pytest.mark.slow
+def test_what_was_trained_while_a_batch_was_corrected_is_taken_over(copy):
+    """b00 is labeled anew in two parts; the second detector learns from the first of them."""
+    for made in (*(copy / "reviews").glob("b00-*"), copy / "data/corrections/b00.json"):
+        made.unlink()
+    paths, params = CampaignPaths(copy), load_params(copy / "params.yaml")
+    ids = artifacts.read_batch(paths.batch("b00")).image_ids
+    submit(copy, "b00", ids[:2], by=2 * BY)
+    run(copy, "boxloop", "ahead", "b00")
+    made_ahead = AheadPaths.of(paths, "b01").detector.read_bytes()
+    submit(copy, "b00", ids[2:], by=2 * BY)
+    said = repro(copy, "learn@b01").stdout
+    assert "b01: trained while b00 was corrected, on 2 of the 4 images of b00" in said
+    assert paths.detector("b01").read_bytes() == made_ahead
+    assert seen_by(paths, params.iterations)["b01"].images == ids[:2]
+    assert "Stage 'learn@b01' didn't change, skipping" in repro(copy, "learn@b01").stdout

@@ -14,6 +14,7 @@ from boxloop.campaign.box_rows import boxes_in, boxes_out
 from boxloop.campaign.feature_files import read_features as read_features
 from boxloop.campaign.feature_files import write_features as write_features
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
+from boxloop.campaign.labeled_files import own_images as own_images
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
 from boxloop.campaign.schemas import (
@@ -32,7 +33,7 @@ from boxloop.campaign.schemas import (
 from boxloop.core.edits import Ledger, diff, kept_below
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
-from boxloop.core.training_log import SimNetLog, TrainingLog
+from boxloop.core.training_log import Seen, SimNetLog, TrainingLog
 from boxloop.core.types import (
     Batch,
     Boxes,
@@ -274,6 +275,10 @@ def write_training(path: Path, log: TrainingLog) -> None:
         del content["held_out"]
     else:
         content["held_out"] = _proposals_out(log.held_out)
+    if log.seen is None:
+        del content["seen"]
+    else:
+        content["seen"] = vars(log.seen)
     write(path, "training", content)
 
 
@@ -282,7 +287,8 @@ def read_training(path: Path) -> TrainingLog:
     file = parse(path, "training", TrainingFile)
     held_out = None if file.held_out is None else _proposals_in(path, file.held_out)
     with name_file(path):
-        return TrainingLog(**{**vars(file), "held_out": held_out})
+        seen = None if file.seen is None else Seen(**vars(file.seen))
+        return TrainingLog(**{**vars(file), "held_out": held_out, "seen": seen})
 
 
 def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:

@@ -127,6 +127,16 @@ def labeled_batches(path: Path) -> tuple[str, ...]:
     return tuple(batch for link in reversed(links) for batch in link.batches)
 
 
+def own_images(path: Path) -> tuple[str, ...]:
+    """Return the images that a file of ``labeled/`` holds itself: those of its own batch.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    place, link, file = next(_chain(path, whole=True))
+    return tuple(_boxes_of(place, link, file))
+
+
 def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]]:
     """Open a file and all before it, the newest first; where ``whole``, check their digests."""
     import pyarrow as pa

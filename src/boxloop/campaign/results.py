@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from boxloop.campaign.ahead import seen_by
 from boxloop.campaign.artifacts import read_batch, read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.edits import Ledger
 from boxloop.core.own_costs import OwnPrice, price
+from boxloop.core.training_log import Seen
 from boxloop.core.workload import (
     PAPER,
     BatchWorkload,
@@ -36,6 +38,7 @@ class CampaignResults:
             nowhere else.
         coming: images of each batch that is not done, up to the first one without a list of them.
         costs: one's own seconds per kind of edit; None prices by T alone.
+        seen: what the detectors had seen that did not see all labels before their turn, by turn.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -46,6 +49,7 @@ class CampaignResults:
     given: tuple[int, int] | None = None
     coming: tuple[int, ...] = ()
     costs: CostsParams | None = None
+    seen: Mapping[str, Seen] = field(default_factory=dict)
 
     @property
     def imported(self) -> tuple[int, int] | None:
@@ -155,6 +159,7 @@ def read_results(
         find_cost_model(params.account.cost_model),
         _given(paths, params),
         () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
+        seen=seen_by(paths, [workload.batch for workload in workloads]),
         costs=params.account.costs,
     )
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ def alternate(
     review: Callable[[str], object],
     say: Callable[[str], object],
     dataset: Path | None = None,
+    beside: Callable[[str], AbstractContextManager[None]] = lambda key: nullcontext(),
 ) -> None:
     """Run ``dvc repro`` and ``review`` a batch in turn, until every batch is done.
 
@@ -36,6 +38,7 @@ def alternate(
         review: opens the session of a batch.
         say: told what a person may want to know.
         dataset: the folder of the images, to say what in it DVC stops at.
+        beside: what goes on while a batch is reviewed, and ends with it.
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
@@ -53,7 +56,9 @@ def alternate(
             raise UserError(
                 "'dvc repro' failed, see above: put that right, and 'boxloop run' goes on"
             )
-        review(read_text(paths.pending).strip())
+        key = read_text(paths.pending).strip()
+        with beside(key):
+            review(key)
 
 
 def _repro(folder: Path) -> int:

@@ -94,6 +94,14 @@ class ProposalsFile(_Record):
     neighbours: _NeighboursFile | None = None
 
 
+class SeenFile(_Record):
+    """What a training had seen of the last batch."""
+
+    batch: Text
+    images: tuple[Text, ...]
+    of: Count
+
+
 class TrainingFile(_Record):
     """One file of ``training/``."""
 
@@ -114,6 +122,8 @@ class TrainingFile(_Record):
     held_out: ProposalsFile | None = None
     # Not in files of 0.1.0.
     made_of: dict[Text, Text] = {}
+    # Only where it began before all of the last batch was labeled.
+    seen: SeenFile | None = None
 
 
 class _Counts(_Record):

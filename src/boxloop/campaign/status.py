@@ -9,6 +9,7 @@ from boxloop.campaign import (
     mending,
     screening,
 )
+from boxloop.campaign.ahead import seen_by, seen_text
 from boxloop.campaign.delivered import model_line
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.own_costs import own_cost_lines
@@ -46,6 +47,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
     parts.append(model_line(paths, _newest(turns)))
+    parts.append(seen_text(seen_by(paths, params.iterations)))
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))

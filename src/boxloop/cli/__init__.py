@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import campaign, classes, experiments, predict, study, stages
+from boxloop.cli import campaign, ahead, classes, experiments, predict, study, stages
 
 # isort: on
 from boxloop.cli.app import app
 from boxloop.errors import BoxloopError, UserError, told
 
 __all__ = [
+    "ahead",
     "app",
     "campaign",
     "classes",

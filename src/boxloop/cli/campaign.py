@@ -68,35 +68,54 @@ def init(
 @app.command(rich_help_panel=PEOPLE)
 def run(
     reviewer: Reviewer = None,
+    overlap: Annotated[
+        bool,
+        typer.Option(
+            "--overlap", help="Review in halves, and train the next detector during the second one."
+        ),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
     params: ParamsFile = PARAMS,
 ) -> None:
     """Train and review in turn until all is labeled."""
+    from contextlib import nullcontext
+
+    from boxloop.campaign.overlap import training_ahead
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.campaign.run import alternate
+    from boxloop.pipeline.ahead import halves_left
     from boxloop.review.fiftyone import session
     from boxloop.review.fiftyone.addresses import choose_password
 
     p = campaign_params(params, None)
     choose_password(host)  # asked for before the trainings, and once
 
-    def review_batch(key: str) -> None:
-        session.review(
-            params,
-            (),
-            p,
-            batch=key,
-            reviewer=reviewer,
-            part=None,
-            redo=False,
-            port=port,
-            host=host,
-            browser=browser,
-        )
+    paths = CampaignPaths()
 
-    alternate(CampaignPaths(), review_batch, print, Path(p.dataset.path))
+    def review_batch(key: str) -> None:
+        for part in halves_left(paths, p, key) if overlap else (None,):
+            session.review(
+                params,
+                (),
+                p,
+                batch=key,
+                reviewer=reviewer,
+                part=part,
+                redo=False,
+                port=port,
+                host=host,
+                browser=browser,
+            )
+
+    alternate(
+        paths,
+        review_batch,
+        print,
+        Path(p.dataset.path),
+        lambda key: training_ahead(paths, p, key, print) if overlap else nullcontext(),
+    )
 
 
 @app.command(rich_help_panel=PEOPLE)

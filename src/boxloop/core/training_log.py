@@ -68,6 +68,32 @@ class _Log:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a training had seen of the batch before its turn, where that was not all of it.
+
+    Attributes:
+        batch: key of that batch; of those before it, everything was seen.
+        images: those of its images that were learned from; of the others no label was known.
+        of: images of the batch.
+    """
+
+    batch: str
+    images: tuple[str, ...]
+    of: int
+
+    def __post_init__(self) -> None:
+        if not len(set(self.images)) == len(self.images) < self.of:
+            raise ValueError(
+                f"{len(self.images)} images of {self.batch}, which has {self.of}, cannot have been"
+                " seen: fewer are, each once"
+            )
+
+    def in_words(self) -> str:
+        """Say in a few words which labels were seen."""
+        return f"{len(self.images)} of the {self.of} images of {self.batch}"
+
+
+@dataclass(frozen=True)
 class TrainingLog(_Log):
     """Log of a detector's training.
 
@@ -81,6 +107,8 @@ class TrainingLog(_Log):
         held_out: what another detector, trained on the rest of the images, proposed for some of
             them; its batch says of what. None where none were held out.
         made_of: digests, by name, of what the detector was made of, and of itself.
+        seen: which images of the last batch were learned from, where not all of them were: while
+            people corrected it, or in a simulation of that.
     """
 
     boxes: int
@@ -88,6 +116,7 @@ class TrainingLog(_Log):
     parameters: int
     held_out: Proposals | None = None
     made_of: Mapping[str, str] = field(default_factory=dict)
+    seen: Seen | None = None
 
     @classmethod
     def of_nothing(cls) -> TrainingLog:

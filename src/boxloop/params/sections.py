@@ -26,6 +26,10 @@ from boxloop.params.section import (
 from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
+from boxloop.params.simnet import Halves as Halves
+from boxloop.params.simnet import Optimizer as Optimizer
+from boxloop.params.simnet import Schedule as Schedule
+from boxloop.params.simnet import SimNetParams as SimNetParams
 from boxloop.params.words import EMPTY as EMPTY
 from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
@@ -49,47 +53,12 @@ def _score_threshold(value: Any) -> Any:
 ScoreThreshold = Annotated[float | Literal["fitted"], BeforeValidator(_score_threshold)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
-Halves = Literal["left_right", "top_bottom"]
-Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["one_cycle", "cosine", "constant"]
 
 SIMNET = "simnet"
 """The ``features.weights`` that the stage of this name makes."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """What files and columns may be named after."""
-
-
-class SimNetParams(Section):
-    """Training of SimNet, the similarity network (paper, section 3.1).
-
-    The network is that of ``features``; it is trained only where ``features.weights`` is "simnet".
-
-    Attributes:
-        weights: initial weights, as in ``features``, but for "simnet".
-        halves: how an image is cut into a positive pair; "left_right" is the paper's.
-        epochs: passes over all images.
-        batch_size: images per step, each with both halves.
-        margin: alpha of the lifted structured loss.
-        optimizer: "adamw", or "sgd" with momentum 0.9.
-        learning_rate: the largest one of the schedule.
-        weight_decay: of all parameters, vectors included.
-        schedule: of the learning rate.
-        seed: of the random weights, and of the order of the images.
-        device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
-    """
-
-    weights: str = "in1k"
-    halves: Halves = "left_right"
-    epochs: Positive = 25
-    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
-    margin: PositiveFloat = 1.0
-    optimizer: Optimizer = "adamw"
-    learning_rate: PositiveFloat = 1e-4
-    weight_decay: NonNegative = 1e-4
-    schedule: Schedule = "one_cycle"
-    seed: Seed = 0
-    device: str = "auto"
 
 
 class FeaturesParams(Section):
@@ -162,6 +131,8 @@ class TrainParams(Section):
         augment: random changes of the training images.
         held_out: fraction of the first batch for which a detector trained on the rest of it
             proposes first, to fit the review's score threshold by; 0 does without.
+        overlap: in a simulation, the share of the last batch that was labeled when the training
+            began, as with ``boxloop run --overlap``; None has it begin after all of the batch.
         seed: of the random weights, the order of the images and their changes, the images held out.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         workers: processes that read and augment images beside the training.
@@ -180,6 +151,9 @@ class TrainParams(Section):
     schedule: Schedule = "one_cycle"
     augment: tuple[Augmentation, ...] = ("hflip",)
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.33
+    overlap: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     seed: Seed = 0
     device: str = "auto"
     workers: Annotated[int, Field(ge=0, le=128)] = 0
@@ -359,6 +333,11 @@ class Params(Section):
                 f"dataset.labels: {self.dataset.labels} is for people's campaigns: a simulated"
                 f" annotator has the labels of all images, and nothing would be left to {left}; set"
                 " review.annotator to fiftyone"
+            )
+        if self.train.overlap is not None and self.review.asks_people:
+            raise ValueError(
+                "train.overlap is for simulations of people who do not wait for a training: people"
+                " who review type 'boxloop run --overlap', and need no parameter; leave it out"
             )
         return self
 

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import artifacts, existing, first_model, given, kept, neighbours, thresholds
+from boxloop.campaign import (
+    ahead,
+    artifacts,
+    existing,
+    first_model,
+    given,
+    kept,
+    neighbours,
+    thresholds,
+)
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.fitting import require_fit
 from boxloop.core import types as t
@@ -43,17 +52,21 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     )
     detector, batch = paths.detector(turn), artifacts.read_batch(paths.batch(turn))
     trained = kept.has_trained(paths.training(turn), detector, inputs)
+    log = None if trained else ahead.take(paths, params, turn, campaign.say)
+    trained = trained or log is not None
     floor = params.propose.score_floor
     asked = first_model.expected_origin(params, turn, paths.images)
     if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor, asked):
-        return None, thresholds.refit(paths, params, turn)
+        ahead.clear(paths, turn)
+        return log, thresholds.refit(paths, params, turn)
     if before != EMPTY and campaign.share_out():
         return None
     campaign = replace(campaign, share_out=lambda: False)
     with _together() if before != EMPTY else nullcontext(lambda: None) as wait_for_main:
-        log = None if trained else train(campaign, turn)
+        log = log if trained else train(campaign, turn)
         wait_for_main()  # which writes the detector that all of them load
         found = propose(campaign, turn)
+    ahead.clear(paths, turn)
     return None if found is None else (log, found)
 
 
@@ -79,7 +92,8 @@ def finish(campaign: Campaign, turn: str) -> tuple[t.Corrections, t.LabeledSet, 
 def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     """Train a detector on everything that was labeled before a turn.
 
-    Reads ``images``, ``labeled`` and, with ``train.warm_start``, the detector ``previous``, both of
+    With ``train.overlap``, on what had been labeled when a share of the last batch was. Reads
+    ``images``, ``labeled`` and, with ``train.warm_start``, the detector ``previous``, both of
     the turn before; writes the detector to ``out`` and how its training went to ``log``. With
     ``train.held_out`` the log of the first training also holds what another detector, which had not
     seen a part of the first batch, proposes for it.
@@ -94,6 +108,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     )
     labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
     _require_classes(image_set.classes, images, labeled_set.classes, labeled)
+    labeled_set, seen = ahead.as_seen(campaign.params, labeled_set, labeled)
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
     require_fit(image_set, labeled_set.boxes, labeled)
     require_writable(out, DETECTOR)
@@ -106,7 +121,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
         # The log comes last: where it is, the detector is whole.
         detector.save(out, labeled_digest=made_of["labeled"])
         made_of[kept.DETECTOR] = file_digest(out)
-        result = replace(result, held_out=known, made_of=made_of)
+        result = replace(result, held_out=known, made_of=made_of, seen=seen)
         artifacts.write_training(log, result)
         return result
 

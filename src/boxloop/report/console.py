@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from boxloop.campaign.ahead import seen_text
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
@@ -55,7 +56,10 @@ def workload_text(campaign: CampaignResults) -> str:
 
 
 def beginning_lines(campaign: CampaignResults) -> list[str]:
-    """Say what the campaign began with: labels of the dataset's, proposals for its first batch."""
+    """Say what the campaign began with, and which detectors had not seen all labels.
+
+    It can begin with labels of the dataset's, and with proposals for its first batch.
+    """
     lines = []
     if campaign.given is not None:
         images, objects = campaign.given
@@ -78,6 +82,8 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
             f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
             f" saved at IoU {iou:g}."
         )
+    if campaign.seen:
+        lines.append(seen_text(campaign.seen))
     return lines
 
 

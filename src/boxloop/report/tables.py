@@ -114,7 +114,9 @@ def precision(campaign: CampaignResults) -> list[Row]:
     """Return each detector's mAP on its batch, with the number of images trained on."""
     rows, images = [], 0
     for workload in campaign.workloads:
-        row: Row = {"batch": workload.batch, "trained_on_images": images}
+        seen = campaign.seen.get(workload.batch)
+        unseen = 0 if seen is None else seen.of - len(seen.images)
+        row: Row = {"batch": workload.batch, "trained_on_images": images - unseen}
         for name in ("map", "map_50", "map_75"):
             row[name] = workload.average_precision.get(name)
         rows.append(row)

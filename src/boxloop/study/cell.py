@@ -136,11 +136,13 @@ def _evaluate(campaign: Campaign, held: Held, key: str, labeled: str) -> None:
         )
     found = Proposals("test", model.name, file_digest(checkpoint), p.score_floor, boxes)
     artifacts.write_proposals(held.proposals(paths, key), found)
+    seen = artifacts.read_training(paths.training(key)).seen
+    unseen = 0 if seen is None else seen.of - len(seen.images)
     artifacts.write(
         out,
         "precision",
         {
-            "trained_on_images": len(artifacts.read_labeled(paths.labeled(labeled))),
+            "trained_on_images": len(artifacts.read_labeled(paths.labeled(labeled))) - unseen,
             **average_precision(boxes, truth),
             **voc_average_precision(boxes, truth),
         },

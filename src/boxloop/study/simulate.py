@@ -14,6 +14,7 @@ from boxloop.core import batching
 from boxloop.core.evidence import Evidence
 from boxloop.core.labeled_set import merge
 from boxloop.core.ordering import find_strategy, order
+from boxloop.core.overlap import first_part
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
 from boxloop.core.workload import Totals, account, find_cost_model
 from boxloop.errors import DatasetError, ParamsError
@@ -100,18 +101,23 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
     annotator = SimulatedAnnotator(dataset.truth, params.review.iou_threshold)
     labeled, detector = LabeledSet(classes, (), {}), None
     evidence: tuple[Evidence, ...] = ()
-    proposed, workloads = [], []
+    proposed: list[Proposals] = []
+    workloads = []
     for number, batch in enumerate(batches):
         say("turn", number, len(batches))
-        refs = images.subset(list(labeled.boxes))
+        known = labeled
+        if proposed and params.train.overlap is not None:
+            last = list(proposed[-1].boxes)
+            known, _ = first_part(labeled, last, params.train.overlap)
+        refs = images.subset(list(known.boxes))
         held = None
         fitted = params.review.score_threshold == FITTED
-        if fitted and held_out.holds_out(params.train, labeled):
-            held = held_out.propose_for_held_out(params.train, labeled, refs)
+        if fitted and held_out.holds_out(params.train, known):
+            held = held_out.propose_for_held_out(params.train, known, refs)
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
-            detector, _ = detectors.train(params.train, labeled, refs)
+            detector, _ = detectors.train(params.train, known, refs)
         else:
-            detector.train(labeled, refs, params.train)
+            detector.train(known, refs, params.train)
         wanted, p = images.subset(batch.image_ids), params.propose
         if (asked := first_model.of_turn(params, batch.id)) is not None:
             from boxloop.models.detectors.transformers import zero_shot

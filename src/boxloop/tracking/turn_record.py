@@ -155,6 +155,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
             "detector": workload.detector,
             "detector.digest": _checkpoint_digest(paths, key),
             "annotator": workload.annotator,
+            **({} if training.seen is None else {"trained_ahead_on": training.seen.in_words()}),
             **({} if workload.reviewer is None else {"reviewer": workload.reviewer}),
             **_judged_by(workload, campaign.iou_thresholds),
         },
