@@ -33,9 +33,7 @@ def paths(tmp_path):
     """Images of b00 were reviewed without a car; b01's detector knows none, b02's does."""
     made = campaign(tmp_path / "c", BATCHES)
     today = ("cat", "dog", "car")
-    artifacts.write_images(
-        made.images, ImageSet(artifacts.read_images(made.images).images, today)
-    )
+    artifacts.write_images(made.images, ImageSet(artifacts.read_images(made.images).images, today))
     first = submit(made, "b00", ("cat", "dog"), ["cat"])
     second = submit(made, "b01", today, ["dog", "car"])
     artifacts.write_labeled(made.labeled("b00"), LabeledSet(today, ("b00",), first))
@@ -76,9 +74,7 @@ def test_the_threshold_is_that_of_least_cost_for_the_class(paths):
     artifacts.write_evidence(paths.evidence("b01"), (judged(0.3),))
     assert ask(paths, score_threshold="fitted").threshold == 0.3  # whatever cats cost
     wrong = {i: scored([("car", C, 0.97)]) for i in final}
-    artifacts.write_evidence(
-        paths.evidence("b01"), (sweep("b01", wrong, final, (0.5,), 0.05),)
-    )
+    artifacts.write_evidence(paths.evidence("b01"), (sweep("b01", wrong, final, (0.5,), 0.05),))
     assert ask(paths, score_threshold="fitted").threshold == NOTHING
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -24,6 +23,7 @@ from boxloop.params.section import (
 from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
+from boxloop.params.track import TrackParams as TrackParams
 from boxloop.params.words import EMPTY as EMPTY
 from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
@@ -271,28 +271,6 @@ class AccountParams(Section):
         if len({f"{iou:g}" for iou in self.iou_thresholds}) < len(self.iou_thresholds):
             raise ValueError("iou_thresholds must not repeat a value")
         return self
-
-
-with warnings.catch_warnings():
-    # Pydantic warns of a field called like a method that Python gives every abstract class.
-    warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
-
-    class TrackParams(Section):
-        """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file.
-
-        Attributes:
-            live: whether a long training shows its loss, its speed and the machine's load while it
-                runs.
-            register: name in MLflow's registry that delivered models become versions of; None
-                leaves them unregistered.
-        """
-
-        enabled: bool = True
-        experiment: str = "boxloop"
-        campaign: str = "campaign"
-        checkpoints: bool = True
-        live: bool = True
-        register: str | None = None
 
 
 class ReportParams(Section):

@@ -31,10 +31,9 @@ def propose_for(campaign: Campaign, wanted: str) -> Proposals | None:
     except ArtifactError:  # nobody's work: it is made anew
         known = None
     ids = [image.id for image in asked.images]
-    made_of = (digest, asked.threshold)
-    if known is not None and (known.checkpoint, known.score_floor) == made_of:
-        if set(ids) <= set(known.boxes):
-            return known
+    made_of = None if known is None else (known.checkpoint, known.score_floor)
+    if known is not None and made_of == (digest, asked.threshold) and set(ids) <= set(known.boxes):
+        return known
     if asked.threshold >= NOTHING:
         path.unlink(missing_ok=True)
         return None

@@ -4,8 +4,8 @@ import pytest
 
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.later import proposals_file, session_name
-from boxloop.core.labeled_set import merge
 from boxloop.core.completeness import only_judgeable
+from boxloop.core.labeled_set import merge
 from boxloop.core.types import Batch, ImageSet, LabeledSet, Proposals
 from boxloop.core.workload import account
 from boxloop.errors import UserError
