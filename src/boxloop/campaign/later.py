@@ -121,7 +121,7 @@ def _threshold(paths: CampaignPaths, params: Params, wanted: str) -> float:
 def of_class(boxes: Boxes, wanted: str, threshold: float) -> Boxes:
     """Return a detector's boxes of a class that are to be shown."""
     found = boxes.above(threshold)
-    return found.select(found.labels == wanted)
+    return found.select(np.asarray(found.labels == wanted))
 
 
 def not_boxed(proposed: Boxes, boxes: Boxes) -> Boxes:
