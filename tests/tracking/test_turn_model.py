@@ -70,8 +70,9 @@ def test_how_much_a_model_holds_is_a_parameter(workspace: Path) -> None:
     assert [run.info.run_id for run in runs_of(paths)[1]] == runs  # which are the same runs
 
 
-@pytest.mark.parametrize("place", ["create_model", "finish_model", "link_model"])
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("place", "late"), [("create_model", True), ("finish_model", True), ("link_model", False)]
+)
 def test_a_kill_leaves_no_second_model(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, place: str, late: bool
 ) -> None:
