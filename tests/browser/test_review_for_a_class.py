@@ -1,4 +1,4 @@
-"""A class that came late, in a real browser: its proposals stand beside labels, which stay."""
+"""Boxes that are there before, in a real browser: labels to check, a class that came late."""
 
 import json
 
@@ -7,7 +7,8 @@ from app import browser
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet
+from boxloop.core.existing import as_proposals
+from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet, Proposals
 from builders_database import require_mongod, wait_until
 from builders_sessions import campaign
 from builders_terminals import nothing_runs, review
@@ -102,3 +103,27 @@ def test_proposals_of_the_class_are_accepted_and_deleted(paths: CampaignPaths):
     assert (edits["one"]["kept"], edits["two"]["kept"]) == (3, 2)
     assert (edits["two"]["removed"], edits["two"]["added"]) == (1, 1)
     wait_until(lambda: nothing_runs(folder), 15)
+
+
+def test_labels_that_exist_are_checked_as_proposals(tmp_path):
+    require_mongod()
+    made = campaign(tmp_path / "my campaign", {"b00": {"one": (), "two": ()}}, size=SIZE)
+    found = as_proposals(Boxes.build([A, B, C], ["cat", "dog", "cat"]))
+    boxes = {"one": found, "two": Boxes.empty(scored=True)}
+    offered = Proposals("b00", "empty, labels", "0" * 64, 0.05, boxes)
+    artifacts.write_proposals(made.proposals("b00"), offered)
+    with review(made.root, "b00", "--reviewer", "ann") as terminal:
+        with browser(terminal.address()) as app:
+            app.page.get_by_text("The boxes that you see are proposals.").wait_for()
+            app.start()
+            app.page.screenshot(path=made.root / "labels.png")
+            app.relabel(B, SIZE, "cat")
+            app.delete(C, SIZE)
+            app.done()
+            app.draw(D, SIZE, "dog")
+            app.done()
+            outcome, text = app.submit()
+            assert outcome == "submitted", text
+        assert terminal.ends() == 0
+    assert "1 kept, 0 moved, 1 relabeled, 1 removed, 1 added" in terminal.said()
+    wait_until(lambda: nothing_runs(made.root), 15)
