@@ -102,11 +102,12 @@ class Session:
     def __init__(
         self, server, paths, key="b00", *, reviewer="ann", part=None, redo=False, wanted=None
     ):
+        from boxloop.campaign.later import session_name
+
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
         from boxloop.review.fiftyone import operators, session_inputs
         from boxloop.review.fiftyone.controller import ReviewController
         from boxloop.review.fiftyone.sync import open_dataset
-        from boxloop.review.fiftyone.wanted import session_name
 
         self.paths = paths
         key = key if wanted is None else session_name(wanted)

@@ -98,7 +98,7 @@ class App:
         outcome = self.page.locator(
             "[data-boxloop=submitted]:visible, [data-boxloop=faults]:visible"
         )
-        expect(self.page.get_by_text("Checking ...")).to_be_hidden()
+        expect(self.page.get_by_text("Checking ...")).to_be_hidden(timeout=30_000)
         outcome.first.wait_for()
         return outcome.first.get_attribute("data-boxloop"), outcome.first.inner_text()
 

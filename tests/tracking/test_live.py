@@ -15,6 +15,7 @@ import pytest
 from boxloop.campaign import artifacts
 from boxloop.campaign.digests import training_digest
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.training_log import StepLoss
 from boxloop.params import Params
 from boxloop.tracking import live, store_uri
 from boxloop.tracking.machine_load import MachineLoad, read_gpus
@@ -60,7 +61,8 @@ def trained(paths: CampaignPaths, params: Params) -> None:
 def follow_to_the_end(paths: CampaignPaths, params: Params, losses: list[float]) -> None:
     with live.following(paths, params, "b01", MADE_OF, patience=0.0) as follow:
         for step, loss in enumerate(losses, start=1):
-            follow(step, len(losses), loss)
+            parts = {"classification": 0.75 * loss, "bbox_regression": 0.25 * loss}
+            follow(step, len(losses), StepLoss(loss, parts))
         wait_for_live(paths)  # a training that goes on until the writer has begun
 
 
@@ -72,6 +74,9 @@ def test_the_run_that_was_watched_is_the_run_that_stays(
     _, (_, watched) = runs_of(paths)
     assert watched.data.tags[BATCH_TAG] == "b01"
     assert history(paths, watched, "loss/total") == [(1, 4.0), (2, 2.0), (3, 1.0), (4, 0.5)]
+    assert history(paths, watched, "loss/bbox_regression") == [
+        *((step, 2.0 / 2**step) for step in range(1, 5))
+    ]
     load = [name for name in watched.data.metrics if name.startswith("system/")]
     assert "system/cpu_utilization_percentage" in load
     trained(paths, params)

@@ -33,6 +33,10 @@ MUTATING = (
     "finish",
     "reopen",
     "delete",
+    "create_model",
+    "finish_model",
+    "link_model",
+    "delete_model",
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.completeness import only_judgeable
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.existing import of_turns, without_labels
 from boxloop.core.labeled_set import turns_of
@@ -68,6 +69,7 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             final = {i: labeled.boxes[i] for i in held.boxes if i in labeled.boxes}
             evidence.append(sweep(held.batch, held.boxes, final, ious, held.score_floor))
         corrections = artifacts.read_corrections(paths.corrections(key))
+        corrections = only_judgeable(corrections, labeled.classes)
         offered = corrections.proposals
         judged = without_labels(corrections)
         if judged and of_turns(offered.detector):

@@ -170,12 +170,21 @@ def review(
         return
     if files:
         raise UserError(f"--{min(files)} is for --collect: leave it out, or add --collect")
+    from boxloop.campaign.campaign import Campaign
     from boxloop.review.fiftyone import session
+    from boxloop.terminal import reporting
+
+    p = campaign_params(params, override)
+
+    def propose_for(name: str) -> None:
+        from boxloop.pipeline import later  # which imports torch
+
+        later.propose_for(Campaign(CampaignPaths(), p, reporting=reporting), name)
 
     session.review(
         params,
         override or (),
-        campaign_params(params, override),
+        p,
         batch=batch,
         reviewer=reviewer,
         part=part,
@@ -184,6 +193,7 @@ def review(
         host=host,
         browser=browser,
         wanted=wanted,
+        propose_for=propose_for,
     )
 
 

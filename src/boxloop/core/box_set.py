@@ -18,6 +18,11 @@ Strings = NDArray[np.str_]
 NOTHING = 1.0
 """The score threshold at which no proposal is shown."""
 
+LATER = "later:"
+"""What the ids of proposals begin with that were made for an image that was reviewed before, for a
+class that could not be chosen then: later:b03:0, of the detector of b03. Only those that were
+shown are stored, so they reach every threshold of the others."""
+
 
 def require(condition: bool, message: str) -> None:
     """Raise a ValueError with the message unless the condition holds."""
@@ -89,11 +94,18 @@ class Boxes:
         """Return (n,) whether each box scores at least ``threshold``.
 
         From a threshold of 1.0 (``NOTHING``) on none does, not even a box of that score: who asks
-        for nothing to be shown gets nothing. All do where there are no scores.
+        for nothing to be shown gets nothing. All do where there are no scores, and those that came
+        later (:data:`LATER`).
         """
         if self.scores is None:
             return np.ones(len(self), dtype=bool)
-        return np.asarray((self.scores >= threshold) & (threshold < NOTHING))
+        return np.asarray((self.scores >= threshold) & (threshold < NOTHING)) | self.later()
+
+    def later(self) -> NDArray[np.bool_]:
+        """Return (n,) whether each box was proposed later than the others; see :data:`LATER`."""
+        if LATER not in "".join(self.ids.tolist()):  # as in nearly all sets
+            return np.zeros(len(self), dtype=bool)
+        return np.char.startswith(self.ids, LATER)
 
     def above(self, threshold: float) -> Boxes:
         """Return the boxes that :meth:`reach` ``threshold``: at 1.0 none, whatever they score."""

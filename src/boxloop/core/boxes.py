@@ -67,6 +67,21 @@ def candidates(
     return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
 
 
+def join(a: Boxes, b: Boxes) -> Boxes:
+    """Return the boxes of two sets of one image, which are both scored, or neither.
+
+    Raises:
+        ValueError: an id is in both.
+    """
+    scores = [item.scores for item in (a, b) if item.scores is not None]
+    return Boxes(
+        np.concatenate([a.xyxy, b.xyxy]),
+        np.concatenate([a.labels, b.labels]),
+        np.concatenate([a.ids, b.ids]),
+        np.concatenate(scores) if scores else None,
+    )
+
+
 def same_label(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
     """Return (n, m) whether box i of ``a`` has the label of box j of ``b``."""
     return np.asarray(a.labels[:, None] == b.labels[None, :])

@@ -45,8 +45,10 @@ def known_only(boxes: BoxesByImage, incomplete: Incomplete) -> BoxesByImage:
 def only_judgeable(corrections: Corrections, classes: Sequence[str]) -> Corrections:
     """Return corrections without boxes, proposed or final, of which nothing can be said.
 
-    They tell neither how good a detector is nor from where on its proposals pay.
+    They tell neither how good a detector is nor from where on its proposals pay. Nor do proposals
+    that came later, of another detector than the batch's.
     """
+    corrections = _as_offered_first(corrections)
     incomplete = find_incomplete(corrections, classes)
     if not incomplete:
         return corrections
@@ -55,6 +57,16 @@ def only_judgeable(corrections: Corrections, classes: Sequence[str]) -> Correcti
     return replace(
         corrections, proposals=proposals, boxes=known_only(corrections.boxes, incomplete)
     )
+
+
+def _as_offered_first(corrections: Corrections) -> Corrections:
+    """Return corrections without the proposals that came later; the very same without such."""
+    offered = corrections.proposals
+    some = {i: boxes.later() for i, boxes in offered.boxes.items() if boxes.later().any()}
+    if not some:
+        return corrections
+    boxes = {i: b.select(~some[i]) if i in some else b for i, b in offered.boxes.items()}
+    return replace(corrections, proposals=replace(offered, boxes=boxes))
 
 
 def _without(boxes: Boxes, classes: Sequence[str] | None) -> Boxes:

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 MAX_LOSS_ROWS = 1000
 """Rows of losses at most; of a longer training, a row is the mean over several steps."""
 
+
+class StepLoss(float):
+    """The loss of an optimiser step, which also tells what it is the sum of.
+
+    Attributes:
+        parts: the losses by name.
+    """
+
+    parts: Mapping[str, float]
+
+    def __new__(cls, total: float, parts: Mapping[str, float]) -> StepLoss:
+        """Return the total with its parts."""
+        loss = super().__new__(cls, total)
+        loss.parts = parts
+        return loss
+
+
 _LOSS = re.compile(r"[\w :/.-]{1,200}", re.ASCII)
 
 _MOST_STEPS, _MOST_SECONDS = 2**53, 1e9

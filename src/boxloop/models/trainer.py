@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from boxloop import distributed
-from boxloop.core.training_log import MAX_LOSS_ROWS
+from boxloop.core.training_log import MAX_LOSS_ROWS, StepLoss
 from boxloop.errors import DivergedError
 from boxloop.models import devices
 from boxloop.models.batch_norm import recalibrate_batch_norm
@@ -146,7 +146,7 @@ def fit(
                 rows.append({"step": step, **row, "learning_rate": rate, "time": elapsed})
                 pending.clear()
             if progress is not None:
-                progress(step, steps, loss)
+                progress(step, steps, StepLoss(loss, dict(zip(losses, means, strict=True))))
         if world.is_main:
             recalibrate_batch_norm(model, calibration, device)
         distributed.broadcast(model.buffers())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -30,6 +29,7 @@ from boxloop.params.simnet import Halves as Halves
 from boxloop.params.simnet import Optimizer as Optimizer
 from boxloop.params.simnet import Schedule as Schedule
 from boxloop.params.simnet import SimNetParams as SimNetParams
+from boxloop.params.track import TrackParams as TrackParams
 from boxloop.params.words import EMPTY as EMPTY
 from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
@@ -221,28 +221,6 @@ class ReviewParams(Section):
         if self.score_threshold == FITTED:
             return "a score fitted to each batch"
         return f"a score of {self.score_threshold:g}"
-
-
-with warnings.catch_warnings():
-    # Pydantic warns of a field called like a method that Python gives every abstract class.
-    warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
-
-    class TrackParams(Section):
-        """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file.
-
-        Attributes:
-            live: whether a long training shows its loss, its speed and the machine's load while it
-                runs.
-            register: name in MLflow's registry that delivered models become versions of; None
-                leaves them unregistered.
-        """
-
-        enabled: bool = True
-        experiment: str = "boxloop"
-        campaign: str = "campaign"
-        checkpoints: bool = True
-        live: bool = True
-        register: str | None = None
 
 
 class ReportParams(Section):

@@ -138,25 +138,28 @@ def find_images(given: Sequence[Path]) -> tuple[Path, list[str]]:
     Raises:
         DatasetError: a path does not exist, or there is no image.
     """
-    found: list[Path] = []
-    tops = []
+    # Texts, not paths, of which a million would take a gigabyte.
+    found: list[tuple[Path, list[str]]] = []
     for path in given:
         if path.is_dir():
-            found += [path / name for name in list_images(path)]
-            tops.append(path)
+            found.append((path, [str(name) for name in list_images(path)]))
         elif path.exists():
-            found.append(path)
-            tops.append(path.parent)
+            found.append((path.parent, [path.name]))
         else:
             raise DatasetError(f"{path} does not exist: name images, or folders of images")
-    if not found:
+    tops = [top for top, _ in found]
+    if not any(names for _, names in found):
         raise DatasetError(f"there is no image in {', '.join(map(str, given))}")
     root = tops[0]
     if len(set(tops)) > 1:
         root = Path(os.path.commonpath([os.path.abspath(top) for top in tops]))
     below = os.path.abspath(root)
-    names = (Path(os.path.relpath(os.path.abspath(path), below)).as_posix() for path in found)
-    return root, list(dict.fromkeys(names))
+    result: dict[str, None] = {}
+    for top, names in found:
+        folder = Path(os.path.relpath(os.path.abspath(top), below)).as_posix()
+        start = "" if folder == "." else f"{folder}/"
+        result.update(dict.fromkeys(f"{start}{name}" for name in names))
+    return root, list(result)
 
 
 def _require_own(out: Path, format_: str) -> None:

@@ -12,7 +12,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
 from boxloop.files import file_digest, require_writable, write_text
-from boxloop.params import EMPTY, GIVEN, SIMNET
+from boxloop.params import EMPTY, GIVEN, SIMNET, TrackParams
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import SimNetLog
@@ -224,5 +224,8 @@ def start(campaign: Campaign) -> None:
     artifacts.write_labeled(labeled, t.LabeledSet(classes, (GIVEN,) if trusted else (), trusted))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
     artifacts.write_evidence(evidence, ())
-    settings = campaign.params.model_dump(mode="json", exclude={"iterations", "report"})
+    # Logged models are beside the runs: where nothing is said of them, nothing is tracked again.
+    plain = {"models"} if campaign.params.track.models == TrackParams().models else set[str]()
+    left_out = {"iterations": True, "report": True, "track": plain}
+    settings = campaign.params.model_dump(mode="json", exclude=left_out)
     artifacts.write(tracked, "tracked", {"batch": EMPTY, "params": digest(settings)})

@@ -20,11 +20,12 @@ from typing import Any
 
 from boxloop.campaign.digests import training_digest
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.training_log import MAX_LOSS_ROWS
+from boxloop.core.training_log import MAX_LOSS_ROWS, StepLoss
 from boxloop.params import Params
 
 Step = Callable[[int, int, float], None]
-"""Called after an optimiser step with the steps done, the steps in all and the loss."""
+"""Called after an optimiser step with the steps done, the steps in all and the loss, which may be a
+:class:`~boxloop.core.training_log.StepLoss`."""
 
 _PATIENCE = 30.0
 """Seconds that a training runs before it is shown: importing MLflow takes three of one core, and
@@ -81,7 +82,7 @@ class _Follower:
     def __init__(self, told: dict[str, Any], patience: float) -> None:
         self._told, self._patience = told, patience
         self._began: float | None = None
-        self._pending: list[float] = []  # losses of the steps since the last row
+        self._pending: list[dict[str, float]] = []  # losses of the steps since the last row
         self._unsent = bytearray()
         self._process: subprocess.Popen[bytes] | None = None
         self._gone = False
@@ -92,11 +93,14 @@ class _Follower:
         if self._began is None:
             self._began = now
             self._say({**self._told, "began": round(1000 * now)})
-        self._pending.append(loss)
+        self._pending.append({"total": loss, **(loss.parts if isinstance(loss, StepLoss) else {})})
         # The rows are those of the training's log, to the digit: the run is completed by it.
         if step % math.ceil(steps / MAX_LOSS_ROWS) == 0 or step == steps:
-            mean = round(sum(self._pending) / len(self._pending), 6)
-            self._say({"step": step, "loss": mean, "time": round(now - self._began, 3)})
+            count = len(self._pending)
+            means = {
+                n: round(sum(r[n] for r in self._pending) / count, 6) for n in self._pending[0]
+            }
+            self._say({"step": step, "losses": means, "time": round(now - self._began, 3)})
             self._pending.clear()
         if self._process is None and not self._gone and now - self._began >= self._patience:
             self._start()

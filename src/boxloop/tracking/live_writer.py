@@ -136,7 +136,8 @@ class _Writer:
             return
         step, seconds = line["step"], line["time"]
         moment = self._began + round(1000 * seconds)
-        self._points.append(Point("loss/total", line["loss"], step, moment))
+        for name, loss in line["losses"].items():
+            self._points.append(Point(f"loss/{name}", loss, step, moment))
         before, when = self._last
         if seconds - when >= _BETWEEN_WRITES:
             # The first row's time is that of its end: it began with the training.

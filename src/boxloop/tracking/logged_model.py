@@ -43,9 +43,9 @@ def log_model(uri: str, run_id: str, folder: Path, example: bytes) -> str:
             name=NAME,
             python_model=str(_SERVED),
             artifacts={"model": str(folder.resolve())},
-            signature=_signature(),
+            signature=model_signature(),
             input_example=({"image": [image]}, {"threshold": "f1"}),
-            pip_requirements=_requirements(),
+            pip_requirements=requirements(),
         )
     return str(logged.model_id)
 
@@ -68,7 +68,8 @@ def register(uri: str, model_id: str, name: str) -> str:
         return str(mlflow.register_model(source, name).version)
 
 
-def _signature() -> Any:
+def model_signature() -> Any:
+    """Return what a model takes, a base64 image, and gives, its boxes."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array, Object, Property
@@ -82,7 +83,7 @@ def _signature() -> Any:
     )
 
 
-def _requirements() -> list[str]:
+def requirements() -> list[str]:
     """Return what serving needs, at the versions at hand."""
     found = [f"boxloop=={__version__}"]
     for name in (*_NEEDED, *(("transformers",) if "transformers" in sys.modules else ())):

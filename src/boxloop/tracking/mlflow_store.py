@@ -131,8 +131,46 @@ class Store:
         self._client.update_run(run_id, status="RUNNING")
 
     def delete(self, run_id: str) -> None:
-        """Delete a run; ``mlflow gc`` frees its files."""
+        """Delete a run, and the models that were logged to it; ``mlflow gc`` frees their files."""
+        for model in self.models(run_id):
+            self.delete_model(model.model_id)
         self._client.delete_run(run_id)
+
+    # --- models -----------------------------------------------------------------------------------
+
+    def models(self, run_id: str) -> list[Any]:
+        """Return the models that were logged to a run, without the deleted ones."""
+        chosen = f"source_run_id = '{run_id}'"
+        return list(self._client.search_logged_models([self._experiment], chosen))
+
+    def create_model(
+        self, run_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Create a PENDING model of a run; return its id and the address of its files."""
+        made = self._client.create_logged_model(
+            self._experiment, name, run_id, dict(tags), dict(params), "detector"
+        )
+        return str(made.model_id), str(made.artifact_location)
+
+    def finish_model(self, model_id: str, folder: Path) -> None:
+        """Log the files of a model, and mark it as READY."""
+        from mlflow.entities import LoggedModelStatus
+
+        self._client.log_model_artifacts(model_id, str(folder))
+        self._client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+
+    def link_model(self, run_id: str, model_id: str, step: int) -> None:
+        """List a model among what a run made, unless it is."""
+        from mlflow.entities import LoggedModelOutput
+
+        outputs = self._client.get_run(run_id).outputs
+        known = outputs.model_outputs if outputs is not None else []
+        if model_id not in [output.model_id for output in known]:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+
+    def delete_model(self, model_id: str) -> None:
+        """Delete a model; ``mlflow gc`` frees its files."""
+        self._client.delete_logged_model(model_id)
 
 
 @contextmanager

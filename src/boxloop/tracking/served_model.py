@@ -42,9 +42,20 @@ class ServedModel(PythonModel):
         Raises:
             BoxloopError: a text is no image, or there is no such threshold.
         """
-        images = [_decode(text) for text in model_input[IMAGE]]
+        images = decode_all(model_input)
         found = self._model.predict(images, threshold=(params or {}).get(THRESHOLD, "f1"))
-        return [{"boxes": _rows(boxes)} for boxes in found]
+        return [{"boxes": rows(boxes)} for boxes in found]
+
+
+def decode_all(model_input: Any) -> list[bytes]:
+    """Return the bytes of all images; in Python, MLflow makes one row of a dict of lists.
+
+    Raises:
+        BoxloopError: a text is not base64.
+    """
+    cells = list(model_input[IMAGE])
+    rows = [[cell] if isinstance(cell, str) else list(cell) for cell in cells]
+    return [_decode(text) for row in rows for text in row]
 
 
 def _decode(text: str) -> bytes:
@@ -57,7 +68,8 @@ def _decode(text: str) -> bytes:
         raise BoxloopError("an image must be given as base64 text") from None
 
 
-def _rows(boxes: Any) -> list[dict[str, Any]]:
+def rows(boxes: Any) -> list[dict[str, Any]]:
+    """Return boxes as MLflow's signature has them."""
     columns = (boxes.labels.tolist(), boxes.scores.tolist(), boxes.xyxy.tolist())
     return [
         {"label": label, "score": score, "x1": x1, "y1": y1, "x2": x2, "y2": y2}

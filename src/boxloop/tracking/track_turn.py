@@ -21,6 +21,7 @@ from boxloop.report.tables import flatten
 from boxloop.terminal import percent
 from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, open_store
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
+from boxloop.tracking.turn_model import keep_model
 from boxloop.tracking.turn_record import Point, TurnRecord, progress_values, read_turn, turn_digest
 
 CAMPAIGN_TAG = "boxloop.campaign"
@@ -90,7 +91,8 @@ def log_turn(
     last = turn.key == list(params.iterations)[-1]
     parent = _parent(store, params, campaign_id, turn, last=last)
     origin = origin_tags(paths.root)
-    _child(store, parent, turn, origin)
+    run_id = _child(store, parent, turn, origin)
+    keep_model(store, run_id, turn, paths, params)
     store.set_tags(parent, origin)
     _update_parent(store, parent, params, turn, _final_content(paths, params))
     return parent
@@ -193,8 +195,8 @@ def _note(params: Params, campaign: CampaignResults) -> str:
 # --- the child runs -------------------------------------------------------------------------------
 
 
-def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str]) -> None:
-    """Leave exactly one complete run of this iteration under the parent."""
+def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str]) -> str:
+    """Leave exactly one complete run of this iteration under the parent; return its id."""
     found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == turn.key]
     complete = next((r for r in found if is_complete(r, turn.content)), None)
     if complete:
@@ -206,6 +208,7 @@ def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str
     for other in found:
         if other.info.run_id != run_id:
             store.delete(other.info.run_id)
+    return run_id
 
 
 def is_complete(run: Any, content: str | None = None) -> bool:

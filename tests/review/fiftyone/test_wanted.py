@@ -3,14 +3,16 @@
 import pytest
 
 from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign.later import proposals_file, session_name
+from boxloop.core.completeness import only_judgeable
 from boxloop.core.labeled_set import merge
-from boxloop.core.types import Batch, ImageSet, LabeledSet
+from boxloop.core.types import Batch, ImageSet, LabeledSet, Proposals
 from boxloop.core.workload import account
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.people import read_submissions
-from builders_sessions import A, B, C, D, Session, campaign, images
+from builders_sessions import A, B, C, D, Session, campaign, images, scored
 
 BATCHES = {"b00": images(2, ()), "b01": images(2, first=2), "b02": images(1, first=4)}
 
@@ -95,6 +97,55 @@ def test_the_images_of_all_batches_open_and_keep_their_labels(open_session, path
         open_session(wanted="car")
 
 
+def test_proposals_of_the_class_are_edits_of_the_batch_but_say_nothing_of_its_detector(
+    open_session, paths
+):
+    for key in ("b00", "b01"):
+        open_session(key).finish()
+    before, edits = labeled(paths, "b00", "b01")
+    judged = artifacts.read_corrections(paths.corrections("b01"))
+    add_class(paths, "car")
+    # Lower than what was shown from (0.5) in these batches, and still shown.
+    found = {
+        "img00": scored([("car", A, 0.3)]),
+        "img02": scored([("car", D, 0.4), ("car", (40, 45, 60, 65), 0.3)]),
+        "img03": scored([]),
+    }
+    offered = Proposals("b02", "ssd", "1" * 64, 0.25, found)
+    artifacts.write_proposals(proposals_file(paths, "car"), offered)
+
+    session = open_session(wanted="car")
+    overview = session.app.overview()
+    assert overview["wanted"] == ["car"]
+    assert not overview["blank"]
+    assert overview["shown"] == (
+        "3 boxes of car on 2 images, which the detector of b02 proposes, shown from a score of 0.25"
+    )
+    boxes = session.app.record("img02")[0]["boxes"]["detections"]
+    assert [(b["label"], b.get("confidence")) for b in boxes] == [
+        *(("cat", 0.9), ("dog", 0.8), ("cat", 0.7)),
+        *(("car", 0.4), ("car", 0.3)),
+    ]
+    session.app.delete("img02", "later:b02:1")
+    text = session.finish()
+    assert "1 removed" in text
+
+    now, later = labeled(paths, "b00", "b01")
+    assert now.boxes["img00"].labels.tolist() == ["car"]
+    assert now.boxes["img02"].labels.tolist() == ["cat", "dog", "cat", "car"]
+    assert now.boxes["img03"] == before.boxes["img03"]
+    assert later["b01"].kept == edits["b01"].kept + 1
+    assert later["b01"].removed == edits["b01"].removed + 1
+    assert later["b01"].added == edits["b01"].added
+    # AP and thresholds are of what the batch's detector offered, before there was the class.
+    made = artifacts.read_corrections(paths.corrections("b01"))
+    assert made.proposals.checkpoint == judged.proposals.checkpoint
+    assert only_judgeable(made, now.classes).proposals == judged.proposals
+    redone = open_session("b01", redo=True)
+    names = [b.get("confidence") for b in redone.app.record("img02")[0]["boxes"]["detections"]]
+    assert names == [0.9, 0.8, 0.7, 0.4]
+
+
 def test_a_part_of_a_batch_that_was_looked_through(open_session, paths):
     session = open_session("b01")
     session.finish()
@@ -118,7 +169,7 @@ def test_a_part_of_a_batch_that_was_looked_through(open_session, paths):
 
 def test_a_class_that_is_none(paths):
     from boxloop.review.fiftyone.assignment import Part
-    from boxloop.review.fiftyone.wanted import assign, session_name
+    from boxloop.review.fiftyone.wanted import assign
 
     with pytest.raises(UserError, match="'boxloop classes add bus' adds it"):
         assign(paths, BATCHES, "bus", "ann", Part())

@@ -159,7 +159,9 @@ class ReviewController:
                 for iou, totals in so_far.items()
             ],
             "first_batch": self._others.first,
-            "blank": all(item.proposals.detector == EMPTY for item in assignment.items),
+            "blank": not assignment.wanted
+            and all(item.proposals.detector == EMPTY for item in assignment.items),
+            "wanted": list(assignment.wanted),
             "faults": _listed(faults, images),
             "submitted": self.submitted,
             **panel_extras(images, own, self._others, self._account),

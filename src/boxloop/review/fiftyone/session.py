@@ -20,6 +20,7 @@ from typing import Any
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.dvc import bring_into_dvc
+from boxloop.campaign.later import session_name
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
 from boxloop.params import Params
@@ -43,7 +44,7 @@ from boxloop.review.fiftyone.session_inputs import (
     require_same_pixels,
 )
 from boxloop.review.fiftyone.session_registry import Session, claim
-from boxloop.review.fiftyone.wanted import known_to_dvc, session_name
+from boxloop.review.fiftyone.wanted import known_to_dvc
 from boxloop.review.people import read_submissions, submission_notes
 
 DEFAULT_PORT = 5151
@@ -73,11 +74,13 @@ def review(
     browser: bool,
     host: str = LOOPBACK,
     wanted: str | None = None,
+    propose_for: Callable[[str], object] = lambda wanted: None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
-    With ``wanted``, of the images that are not complete for that class.
+    With ``wanted``, of the images that are not complete for that class, for which ``propose_for``
+    is called first: it may leave proposals of it (:mod:`boxloop.campaign.later`).
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -100,6 +103,7 @@ def review(
         )
     name = reviewer_name(reviewer)
     if wanted is not None:
+        propose_for(wanted)
         key: str | None = session_name(wanted)
     else:
         key = batch or pending_batch(paths, params)
@@ -265,6 +269,7 @@ def _greeting(assignment: Assignment) -> str:
             f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"
             f" they were reviewed when {', '.join(assignment.wanted)} could not be chosen, so look"
             " for that. The App takes a few seconds to start."
+            + (f"\nBeside the labels: {assignment.shown}." if assignment.shown else "")
         )
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"

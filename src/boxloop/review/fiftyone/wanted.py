@@ -1,29 +1,24 @@
 """Choose the images that are not complete for a class, of all batches, to be looked through for it.
 
-They open with the labels that they have, as in a redo. What is submitted belongs to their batches:
-the boxes drawn count as added there, and the time as time spent there.
+They open with the labels that they have, as in a redo, and with the class's boxes that the latest
+detector proposes. What is submitted belongs to their batches: the boxes drawn count as added there,
+those proposals as kept, moved, relabeled or removed, and the time as time spent there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, later, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.boxes import join
 from boxloop.core.completeness import Incomplete
-from boxloop.core.types import ImageSet
+from boxloop.core.types import ImageSet, Proposals
 from boxloop.errors import UserError
 from boxloop.params import EMPTY
-from boxloop.review.fiftyone.assignment import Assignment, Part, submitted_item
-
-
-def session_name(wanted: str) -> str:
-    """Return what a session for a class is called where others have the key of their batch."""
-    plain = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:20]
-    return f"for-{plain}-{hashlib.sha256(wanted.encode()).hexdigest()[:6]}"
+from boxloop.review.fiftyone.assignment import Assignment, Item, Part, submitted_item
 
 
 def assign(
@@ -56,17 +51,31 @@ def assign(
     if not chosen:
         raise UserError(f"no image is left to review for '{wanted}': 'boxloop status' says more")
     by_id, known = images.by_id(), submissions.latest(found.submissions)
+    items = [submitted_item(by_id[i], known[i]) for i in chosen]
+    offered = later.read(paths, wanted)
     return Assignment(
-        session_name(wanted),
+        later.session_name(wanted),
         images.classes,
-        tuple(submitted_item(by_id[i], known[i]) for i in chosen),
+        tuple(_with_proposals(item, offered) for item in items),
         tuple(missing),
         reviewer,
         part,
         redo=True,
+        shown="" if offered is None else later.in_words(offered, wanted),
         wanted=_all_missing(images, found.incomplete, missing, wanted),
         batches={i: batch_of.get(i, known[i].batch) for i in chosen},
     )
+
+
+def _with_proposals(item: Item, offered: Proposals | None) -> Item:
+    """Return an image with proposals added to its labels; those at a box of their class are not."""
+    image_id = item.image.id
+    if offered is None or image_id not in offered.boxes:
+        return item
+    before = item.proposals.boxes[image_id]
+    new = later.name(later.not_boxed(offered.boxes[image_id], item.start), offered.batch, before)
+    proposals = replace(item.proposals, boxes={image_id: join(before, new)})
+    return replace(item, proposals=proposals, start=join(item.start, replace(new, scores=None)))
 
 
 def _all_missing(

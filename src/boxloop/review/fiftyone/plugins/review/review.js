@@ -270,9 +270,12 @@
     return h("div", null,
       h("div", { style: muted }, overview.blank
         ? "Nothing is proposed yet: draw every object of these images."
-        : "The boxes that you see are proposals. Make them right."),
+        : overview.wanted.length > 0
+          ? `Look for ${overview.wanted.join(", ")}: it could not be chosen when these images were reviewed.`
+          : "The boxes that you see are proposals. Make them right."),
       overview.shown && !overview.blank
-        && h("div", { "data-boxloop": "shown", style: muted }, `Proposals: ${overview.shown}.`),
+        && h("div", { "data-boxloop": "shown", style: muted },
+          `${overview.wanted.length ? "Beside the labels" : "Proposals"}: ${overview.shown}.`),
       h(Progress, { value: overview.reviewed, of: total }),
       waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },
         overview.reviewed ? "Go on with the next image" : "Start with the first image"),

@@ -1,0 +1,32 @@
+"""The section ``track``: what goes to MLflow."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+from boxloop.params.section import Section
+
+with warnings.catch_warnings():
+    # Pydantic warns of a field called like a method that Python gives every abstract class.
+    warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
+
+    class TrackParams(Section):
+        """What goes to MLflow; the server is MLFLOW_TRACKING_URI or a sqlite file.
+
+        Attributes:
+            live: whether a long training shows its loss, its speed and the machine's load while it
+                runs.
+            models: what each turn's detector is as a logged model: "reference" points to the one
+                copy of its checkpoint, "full" holds a copy of its own, "none" leaves it out.
+            register: name in MLflow's registry that delivered models become versions of; None
+                leaves them unregistered.
+        """
+
+        enabled: bool = True
+        experiment: str = "boxloop"
+        campaign: str = "campaign"
+        checkpoints: bool = True
+        live: bool = True
+        models: Literal["none", "reference", "full"] = "reference"
+        register: str | None = None
