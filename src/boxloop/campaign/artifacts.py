@@ -199,18 +199,20 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k != "edits"}
     content["boxes"] = boxes_out(corrections.boxes)
     content["proposals"] = _proposals_out(corrections.proposals)
+    planted = corrections.planted.items()
+    content["planted"] = {k: [asdict(error) for error in errors] for k, errors in planted}
     if corrections.by_person:
-        shown = corrections.shown()
-        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
-        for k, boxes in corrections.boxes.items():
+        counted = corrections.counted()
+        edits = {k: asdict(diff(counted[k], boxes)) for k, boxes in corrections.boxes.items()}
+        helped = (k for k in corrections.boxes if k not in {*corrections.given, *corrections.blind})
+        for k in helped:
             offered = corrections.proposals.boxes[k]
-            taken = kept_below(offered, corrections.score_threshold, boxes)
-            if taken and k not in corrections.given:
+            if taken := kept_below(offered, corrections.score_threshold, corrections.boxes[k]):
                 edits[k]["kept_below"] = taken
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes", "offered", "changes", "given"):
+    for name in ("digests", "classes", "offered", "changes", "given", "blind", "planted"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)

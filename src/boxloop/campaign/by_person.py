@@ -117,7 +117,7 @@ def read_by_person(paths: CampaignPaths, results: CampaignResults) -> tuple[Pers
     for key in peoples:
         corrections = artifacts.read_corrections(paths.corrections(key)).reviewed()
         found: dict[str, PersonBatch] = defaultdict(lambda: PersonBatch("", ""))
-        shown = corrections.shown()
+        shown = corrections.counted()
         for image_id, final in corrections.boxes.items():
             edits = diff(shown[image_id], final)
             for row in _of_image(corrections, image_id, edits, history.get(image_id, ())):

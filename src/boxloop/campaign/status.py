@@ -11,6 +11,7 @@ from boxloop.campaign import (
 )
 from boxloop.campaign.ahead import seen_by, seen_text
 from boxloop.campaign.delivered import model_line
+from boxloop.campaign.missed import missed_line
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
@@ -170,6 +171,8 @@ def _next(
         if due.step is Step.REVIEW and people and waiting:
             images_wait = f"{waiting} image{'s wait' if waiting > 1 else ' waits'}"
             return f"Next: boxloop review {due.key}   ({images_wait} for a person)"
+        if due.step is Step.REVIEW and people and due.missed:
+            return f"Next: {missed_line(due.key, due.missed)}"
         review = "takes over the labels" if people else "goes on with the review"
         words = {
             Step.BATCH: "prepares the batches",

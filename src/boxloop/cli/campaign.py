@@ -138,6 +138,10 @@ def review(
             help="Open what was reviewed before this class was added, with its labels.",
         ),
     ] = None,
+    planted: Annotated[
+        bool,
+        typer.Option("--planted", help="Open the images again whose planted errors were missed."),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -194,6 +198,7 @@ def review(
         browser=browser,
         wanted=wanted,
         propose_for=propose_for,
+        planted=planted,
     )
 
 

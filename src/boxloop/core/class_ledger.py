@@ -73,7 +73,7 @@ def class_ledgers(
     reviewed = corrections.reviewed()
     match = paired_by_id if reviewed.by_person else pair
     offered = reviewed.proposals.boxes
-    seen = reviewed.shown() if reviewed.by_person else None
+    seen = reviewed.counted() if reviewed.by_person else None
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in EDITS}
     objects, images, mistaken = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for image_id, final in reviewed.boxes.items():

@@ -30,6 +30,7 @@ from boxloop.params.simnet import Optimizer as Optimizer
 from boxloop.params.simnet import Schedule as Schedule
 from boxloop.params.simnet import SimNetParams as SimNetParams
 from boxloop.params.track import TrackParams as TrackParams
+from boxloop.params.trials import TrialParams
 from boxloop.params.words import EMPTY as EMPTY
 from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
@@ -191,7 +192,7 @@ class ProposeParams(Section):
         return self
 
 
-class ReviewParams(Section):
+class ReviewParams(TrialParams):
     """Who corrects the proposals, and which of them are shown.
 
     Attributes:

@@ -131,6 +131,7 @@ def import_file(
         versions={"boxloop": __version__},
         digests={item.image.id: item.image.digest for item in chosen},
         classes=images.classes,
+        blind=tuple(i for i in redone if i in before[i].blind),
     )
     path = submissions.append(paths.reviews, submission)
     return ImportResult(

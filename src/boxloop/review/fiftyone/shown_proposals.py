@@ -7,9 +7,11 @@ which of boxloop's ids they stand for.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,9 +20,16 @@ from typing import Any
 import numpy as np
 
 from boxloop.core.edits import TOLERANCE
+from boxloop.core.planted import KINDS, STATES, PlantedError, check_planted
 from boxloop.core.types import NOTHING, Boxes, FittedThreshold, Floats, ImageRef, Proposals
 from boxloop.review.fiftyone.assignment import Item
 from boxloop.review.validation import RawBox
+
+_VEIL = "packed:"
+"""What the record begins with where it is packed: the App lists a sample's texts on request."""
+
+_LARGEST = 2**26
+"""Bytes that such a record may hold."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class ShownProposals:
         """
         item = self.item
         boxes = item.proposals.boxes[item.image.id]
-        if item.score_threshold >= NOTHING or getattr(item, "blind", False):
+        if item.score_threshold >= NOTHING or item.blind:
             return Boxes.empty(scored=True)
         started = np.isin(boxes.ids, item.start.ids)
         return boxes.select(~boxes.reach(item.score_threshold) & ~started)
@@ -116,7 +125,7 @@ def app_boxes(shown: ShownProposals) -> list[tuple[str, str, list[float], float 
 
 
 def dumps(shown: ShownProposals) -> str:
-    """Convert to JSON."""
+    """Convert to JSON; unreadable to who looks into the App where that would give away a trial."""
     item, proposals = shown.item, shown.item.proposals
     image = item.image
     content = {
@@ -133,7 +142,12 @@ def dumps(shown: ShownProposals) -> str:
         "seconds": item.seconds,
         "base": item.base,
     }
-    return json.dumps(content, sort_keys=True, allow_nan=False)
+    if item.blind:
+        content["blind"] = True
+    if item.planted:
+        content["planted"] = [asdict(error) for error in item.planted]
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return _VEIL + base64.b64encode(zlib.compress(text.encode())).decode() if item.secret else text
 
 
 def loads(text: str, image: ImageRef) -> ShownProposals:
@@ -143,7 +157,7 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
         ValueError: it is damaged, or made for an image of another size.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(_unveiled(text))
         if content["size"] != [image.width, image.height]:
             raise ValueError("made for an image of another size")
         boxes = {image.id: _boxes(content["proposals"], scored=True)}
@@ -163,7 +177,11 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
             _boxes(content["start"], scored=False),
             _number(content["seconds"]),
             _text(content["base"]),
+            content.get("blind") is True,
+            tuple(_planted(row) for row in content.get("planted", [])),
+            text.startswith(_VEIL),
         )
+        check_planted(item.counted, item.planted)
         names = {_text(key): _text(name) for key, name in content["names"].items()}
         if sorted(names.values()) != sorted(item.start.ids.tolist()):
             raise ValueError("not the ids of the boxes to start from")
@@ -176,6 +194,30 @@ def _fitted(row: Mapping[str, Any]) -> FittedThreshold:
     iou, score, saving = row["iou_threshold"], row["score"], row["expected_saving"]
     expected = None if saving is None else _number(saving)
     return FittedThreshold(_number(iou), _number(score), expected, _text(row["found"]))
+
+
+def _unveiled(text: str) -> str:
+    if not text.startswith(_VEIL):
+        return text
+    unpacker = zlib.decompressobj()
+    try:
+        packed = base64.b64decode(text.removeprefix(_VEIL), validate=True)
+        found = unpacker.decompress(packed, _LARGEST)
+    except zlib.error as error:
+        raise ValueError(f"not a record of boxloop's: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise ValueError("larger than any record of boxloop's")
+    return found.decode()
+
+
+def _planted(row: Mapping[str, Any]) -> PlantedError:
+    if row["kind"] not in KINDS or row["state"] not in STATES:
+        raise ValueError(f"no planted error: {row!r}")
+    x1, y1, x2, y2 = map(_number, row["xyxy"])
+    fields = {key: _text(row[key]) for key in ("kind", "box", "shown", "label", "state")}
+    reviewer = None if row["reviewer"] is None else _text(row["reviewer"])
+    more: Any = fields | {"xyxy": (x1, y1, x2, y2), "reviewer": reviewer}
+    return PlantedError(score=_number(row["score"]), **more)
 
 
 def _text(value: Any) -> str:
