@@ -198,13 +198,15 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k != "edits"}
     content["boxes"] = boxes_out(corrections.boxes)
     content["proposals"] = _proposals_out(corrections.proposals)
+    planted = corrections.planted.items()
+    content["planted"] = {k: [asdict(error) for error in errors] for k, errors in planted}
     if corrections.by_person:
-        shown = corrections.shown()
-        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
+        counted = corrections.counted()
+        edits = {k: asdict(diff(counted[k], boxes)) for k, boxes in corrections.boxes.items()}
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes", "offered", "changes", "given"):
+    for name in ("digests", "classes", "offered", "changes", "given", "blind", "planted"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)

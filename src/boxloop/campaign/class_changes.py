@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from boxloop import __version__
 from boxloop.campaign import artifacts
 from boxloop.campaign.schemas import Text, parse
+from boxloop.core.planted import renamed
 from boxloop.core.types import Boxes, BoxesByImage, Corrections
 from boxloop.errors import ArtifactError
 from boxloop.params.words import PLACEHOLDER
@@ -163,6 +164,7 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
             boxes=rename(item.boxes, [change]),
             classes=change.names(item.classes),
             offered={i: change.names(names) for i, names in item.offered.items()},
+            planted={i: renamed(e, {change.old: change.new}) for i, e in item.planted.items()},
         )
     return replace(item, changes=len(changes))
 

@@ -19,7 +19,7 @@ from pydantic_core import SchemaValidator
 from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
-from boxloop.core.types import FittedThreshold, Neighbour
+from boxloop.core.types import FittedThreshold, Neighbour, PlantedError
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused, read_json
 
@@ -44,6 +44,13 @@ def _ids(names: tuple[str, ...]) -> tuple[str, ...]:
 def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
     require_classes(names)
     return names
+
+
+def _planted(table: dict[str, tuple[PlantedError, ...]]) -> dict[str, tuple[PlantedError, ...]]:
+    errors = [error for image in table.values() for error in image]
+    require_ids(name for e in errors for name in (e.box, e.shown, e.reviewer) if name)
+    require_classes({error.label for error in errors})
+    return table
 
 
 Text = Annotated[str, AfterValidator(_plain)]
@@ -145,6 +152,9 @@ class CorrectionsFile(_Record):
     classes: tuple[str, ...] = ()
     # Only where labels were imported and trusted.
     given: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
+    # Only where images were shown without proposals, or errors were planted among them.
+    blind: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
+    planted: Annotated[dict[str, tuple[PlantedError, ...]], AfterValidator(_planted)] = {}
     # Only where classes were added, renamed or merged in between.
     offered: dict[str, tuple[str, ...]] = {}
     changes: Count = 0

@@ -21,7 +21,7 @@ from boxloop.core.types import Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered")
+_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered", "planted")
 
 
 @dataclass(frozen=True)
@@ -331,6 +331,7 @@ def _apply(
         return {names.get(image_id, image_id): value for image_id, value in table.items()}
 
     fields = {k: by_today(getattr(found, k)) for k in _BY_IMAGE}
-    fields["given"] = tuple(names.get(i, i) for i in found.given)  # type: ignore[assignment]
+    for name in ("given", "blind"):
+        fields[name] = tuple(names.get(i, i) for i in getattr(found, name))  # type: ignore[assignment]
     offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]
     return replace(found, proposals=offered, **fields)  # type: ignore[arg-type]

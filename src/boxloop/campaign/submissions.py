@@ -259,6 +259,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
         classes=common,
         given=tuple(i for i in image_ids if i in chosen[i].given),
+        blind=tuple(i for i in image_ids if i in chosen[i].blind),
+        planted={i: chosen[i].planted[i] for i in image_ids if i in chosen[i].planted},
         offered={i: names for i, names in offered.items() if set(names) != set(common)},
         changes=max(source.changes for source in sources),
     )

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from boxloop.core.box_set import NOTHING as NOTHING
 from boxloop.core.box_set import Boxes as Boxes
 from boxloop.core.box_set import Floats as Floats
 from boxloop.core.box_set import Strings as Strings
 from boxloop.core.box_set import require as _require
+from boxloop.core.feature_table import FeatureTable as FeatureTable
+from boxloop.core.planted import PlantedError as PlantedError
+from boxloop.core.planted import as_shown, check_planted
 
 BoxesByImage = Mapping[str, Boxes]
 
@@ -94,46 +94,6 @@ class ImageSet:
         for image_id in image_ids:
             _require(image_id in table, f"image {image_id} is not among the dataset's images")
         return tuple(table[image_id] for image_id in image_ids)
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """One feature vector per image.
-
-    Attributes:
-        image_ids: N ids, in the image set's (temporal) order.
-        vectors: (N, D) float32, finite.
-    """
-
-    image_ids: tuple[str, ...]
-    vectors: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        n = len(self.image_ids)
-        _require(
-            self.vectors.ndim == 2 and len(self.vectors) == n,
-            f"vectors must be ({n}, D), got {self.vectors.shape}",
-        )
-        _require(len(set(self.image_ids)) == n, "image ids must be unique")
-        # Of a part at a time: the answers for a million vectors are half a gigabyte.
-        parts = (self.vectors[start : start + 10_000] for start in range(0, n, 10_000))
-        _require(all(np.isfinite(p).all() for p in parts), "feature vectors must be finite")
-
-    def subset(self, image_ids: Sequence[str]) -> FeatureTable:
-        """Select the vectors of some images, in the order of ``image_ids``.
-
-        Raises:
-            ValueError: an image has no vector.
-        """
-        rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        for image_id in image_ids:
-            _require(image_id in rows, f"image {image_id} has no feature vector")
-        return FeatureTable(tuple(image_ids), self.vectors[[rows[i] for i in image_ids]])
-
-    @classmethod
-    def without_vectors(cls, image_ids: Sequence[str]) -> FeatureTable:
-        """Make a table for the orderings that need no features: vectors of length 0."""
-        return cls(tuple(image_ids), np.zeros((len(image_ids), 0), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -305,10 +265,14 @@ class Corrections:
         changes: how many renamed and merged classes of the campaign the names here follow.
         given: images whose boxes are labels that were imported and trusted: nobody reviewed them
             here, and they count apart.
+        blind: images that were shown without proposals, to tell what people find without help.
+        planted: by image id, the errors that were planted among its proposals; ``proposals`` are
+            the detector's all the same.
 
     Raises:
         ValueError: final boxes and proposals are of different images; seconds, times, digests,
-            classes or ``given`` are of other images; or the revision is below 1.
+            classes, ``given``, ``blind`` or ``planted`` are of other images; an error is planted on
+            no proposal; or the revision is below 1.
     """
 
     proposals: Proposals
@@ -326,6 +290,8 @@ class Corrections:
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changes: int = 0
     given: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
+    planted: Mapping[str, tuple[PlantedError, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -333,13 +299,17 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests", "offered", "given"):
+        for name in ("seconds", "submitted", "digests", "offered", "given", "blind", "planted"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
             )
         _require(all(value >= 0 for value in self.seconds.values()), "seconds cannot be negative")
         _require(self.revision >= 1, f"revision must be at least 1, got {self.revision}")
+        both = set(self.blind) & set(self.planted)
+        _require(not both, f"{min(both, default='')} cannot be blind and have planted errors")
+        for image_id, errors in self.planted.items():
+            check_planted(self.proposals.boxes[image_id], errors)
 
     @property
     def batch(self) -> str:
@@ -351,9 +321,24 @@ class Corrections:
         """Whether a person made them, not the simulated annotator."""
         return self.annotator != SIMULATED
 
+    def counted(self) -> dict[str, Boxes]:
+        """Return the detector's proposals that the work is counted against.
+
+        Those at or above the threshold, without what was planted; none on a blind image.
+        """
+        blind, threshold = set(self.blind), self.score_threshold
+        boxes = self.proposals.boxes.items()
+        return {k: b.above(NOTHING if k in blind else threshold) for k, b in boxes}
+
     def shown(self) -> dict[str, Boxes]:
-        """Return the proposals that were shown: those at or above the threshold."""
-        return {k: b.above(self.score_threshold) for k, b in self.proposals.boxes.items()}
+        """Return what people really had before them, with the errors that were planted."""
+        return {k: as_shown(b, self.planted.get(k, ())) for k, b in self.counted().items()}
+
+    @property
+    def missed(self) -> list[str]:
+        """The images with planted errors that were missed and not looked at again since."""
+        errors = self.planted.items()
+        return [k for k, found in errors if any(error.state == "missed" for error in found)]
 
     def reviewed(self) -> Corrections:
         """Return the part that was reviewed here: without the images whose labels were given."""
@@ -364,11 +349,12 @@ class Corrections:
         ids = list(image_ids)
         tables: dict[str, Any] = {
             name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
-            for name in ("boxes", "seconds", "submitted", "digests", "offered")
+            for name in ("boxes", "seconds", "submitted", "digests", "offered", "planted")
         }
+        for name in ("given", "blind"):
+            tables[name] = tuple(i for i in ids if i in getattr(self, name))
         offered = replace(self.proposals, boxes={i: self.proposals.boxes[i] for i in ids})
-        given = tuple(i for i in ids if i in self.given)
-        return replace(self, proposals=offered, given=given, **tables)
+        return replace(self, proposals=offered, **tables)
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def account(
     scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
     ledgers = {}
     if corrections.by_person:
-        shown = corrections.shown()
+        shown = corrections.counted()
         for iou in iou_thresholds:
             ledgers[(scores[0], iou)] = compare_all(shown, final, partial(judge, iou_threshold=iou))
     else:
@@ -248,7 +248,7 @@ def account(
         average_precision=dict(average_precision),
         seconds=sum(corrections.seconds.values()) if corrections.seconds else None,
         timed_images=len(corrections.seconds) or None,
-        edits=compare_all(corrections.shown(), final, diff) if corrections.by_person else None,
+        edits=compare_all(corrections.counted(), final, diff) if corrections.by_person else None,
         reviewer=corrections.reviewer,
         revision=corrections.revision,
         thresholds=corrections.proposals.thresholds,

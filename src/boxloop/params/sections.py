@@ -24,6 +24,7 @@ from boxloop.params.section import (
 from boxloop.params.section import Positive as Positive
 from boxloop.params.section import Section as Section
 from boxloop.params.section import Seed as Seed
+from boxloop.params.trials import TrialParams
 from boxloop.params.words import EMPTY as EMPTY
 from boxloop.params.words import FILE as FILE
 from boxloop.params.words import GIVEN as GIVEN
@@ -216,7 +217,7 @@ class ProposeParams(Section):
         return self
 
 
-class ReviewParams(Section):
+class ReviewParams(TrialParams):
     """Who corrects the proposals, and which of them are shown.
 
     Attributes:

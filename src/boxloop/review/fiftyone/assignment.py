@@ -6,7 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
+from boxloop.core.catching import undo
+from boxloop.core.planted import as_shown
+from boxloop.core.planting import Trials
+from boxloop.core.types import NOTHING, Boxes, Corrections, ImageRef, PlantedError, Proposals
 from boxloop.errors import UserError
 
 _LONGEST_PART = 20  # characters
@@ -55,11 +58,19 @@ class Item:
     start: Boxes  # what the person starts from: the proposals, or what was submitted before
     seconds: float = 0.0  # active ones of the submissions before
     base: str = ""  # time of the submission that this starts from; empty where there is none
+    blind: bool = False  # whether no proposal is drawn, to tell what is found without
+    planted: tuple[PlantedError, ...] = ()  # errors among the proposals that are drawn
+
+    @property
+    def counted(self) -> Boxes:
+        """The detector's proposals that the work is counted against; none where it is blind."""
+        threshold = NOTHING if self.blind else self.score_threshold
+        return self.proposals.boxes[self.image.id].above(threshold)
 
     @property
     def drawn(self) -> Boxes:
-        """The proposals that are drawn."""
-        return self.proposals.boxes[self.image.id].above(self.score_threshold)
+        """The proposals that are drawn, with what is planted among them."""
+        return as_shown(self.counted, self.planted)
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Assignment:
     shown: str = ""
     wanted: tuple[str, ...] = ()
     batches: Mapping[str, str] = field(default_factory=dict)
+    planted: bool = False  # of the images whose planted errors were missed
 
     def batch_of(self, image_id: str) -> str:
         """Return the batch that an image belongs to."""
@@ -91,6 +103,8 @@ class Assignment:
     @property
     def command(self) -> str:
         """The command that opens such a session, without its options."""
+        if self.planted:
+            return f"boxloop review {self.batch} --planted"
         if self.wanted:
             return f"boxloop review --for {shlex.quote(self.wanted[0])}"
         return f"boxloop review {self.batch}"
@@ -101,24 +115,39 @@ class Assignment:
         return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
 
 
-def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> Item:
+def new_item(
+    image: ImageRef,
+    proposals: Proposals,
+    score_threshold: float,
+    trials: Trials | None = None,
+) -> Item:
     """Return an image that nobody has submitted yet, with its proposals drawn."""
     own = replace(proposals, boxes={image.id: proposals.boxes[image.id]})
-    drawn = own.boxes[image.id].above(score_threshold)
-    return Item(image, own, score_threshold, replace(drawn, scores=None))
+    item = Item(image, own, score_threshold, Boxes.empty())
+    if trials is not None:
+        planted = trials.planted.get(image.id, ())
+        item = replace(item, blind=image.id in trials.blind, planted=planted)
+    return replace(item, start=replace(item.drawn, scores=None))
 
 
 def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
-    """Return a submitted image with its labels and its proposals of then."""
+    """Return a submitted image with its labels and its proposals of then.
+
+    Planted errors that were missed are undone in the labels: they are told of, and never stay
+    because somebody overlooks them again.
+    """
     proposals = submitted.proposals
-    return Item(
+    item = Item(
         image,
         replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
         submitted.boxes[image.id],
         submitted.seconds.get(image.id, 0.0),
         submission_time(submitted, image.id),
+        image.id in submitted.blind,
+        submitted.planted.get(image.id, ()),
     )
+    return replace(item, start=undo(item.start, item.counted, item.planted))
 
 
 def submission_time(corrections: Corrections, image_id: str) -> str:
@@ -136,19 +165,25 @@ def assign(
     reviewer: str,
     part: Part,
     redo: bool,
+    planted: bool = False,
+    trials: Trials | None = None,
 ) -> Assignment:
     """Choose the images of a session: in a redo, only submitted ones; else only the others.
 
     ``images`` are at least those of the batch, by id; ``submitted`` holds the newest submission of
-    each image that has one. Proposals that score less than the threshold are not drawn.
+    each image that has one. Proposals that score less than the threshold are not drawn. Where
+    ``planted``, a redo is of the images whose planted errors were missed. ``trials`` are for the
+    images that nobody submitted yet.
     """
     items = []
     for image_id in part.share(list(proposals.boxes)):
         before = submitted.get(image_id)
         if before is not None and redo:
-            items.append(submitted_item(images[image_id], before))
+            if not planted or image_id in before.missed:
+                items.append(submitted_item(images[image_id], before))
         elif before is None and not redo:
-            items.append(new_item(images[image_id], proposals, score_threshold))
+            items.append(new_item(images[image_id], proposals, score_threshold, trials))
+    found = tuple(items), tuple(proposals.boxes)
     return Assignment(
-        proposals.batch, classes, tuple(items), tuple(proposals.boxes), reviewer, part, redo
+        proposals.batch, classes, *found, reviewer, part, redo, planted=planted and redo
     )

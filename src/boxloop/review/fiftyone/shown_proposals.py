@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from boxloop.core.edits import TOLERANCE
+from boxloop.core.planted import KINDS, STATES, PlantedError, check_planted
 from boxloop.core.types import Boxes, FittedThreshold, ImageRef, Proposals
 from boxloop.review.fiftyone.assignment import Item
 from boxloop.review.validation import RawBox
@@ -97,6 +98,11 @@ def dumps(shown: ShownProposals) -> str:
         "seconds": item.seconds,
         "base": item.base,
     }
+    # Nothing that the App draws, lists or counts tells of these.
+    if item.blind:
+        content["blind"] = True
+    if item.planted:
+        content["planted"] = [asdict(error) for error in item.planted]
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
@@ -127,7 +133,10 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
             _boxes(content["start"], scored=False),
             _number(content["seconds"]),
             _text(content["base"]),
+            content.get("blind") is True,
+            tuple(_planted(row) for row in content.get("planted", [])),
         )
+        check_planted(item.counted, item.planted)
         names = {_text(key): _text(name) for key, name in content["names"].items()}
         if sorted(names.values()) != sorted(item.start.ids.tolist()):
             raise ValueError("not the ids of the boxes to start from")
@@ -140,6 +149,16 @@ def _fitted(row: Mapping[str, Any]) -> FittedThreshold:
     iou, score, saving = row["iou_threshold"], row["score"], row["expected_saving"]
     expected = None if saving is None else _number(saving)
     return FittedThreshold(_number(iou), _number(score), expected, _text(row["found"]))
+
+
+def _planted(row: Mapping[str, Any]) -> PlantedError:
+    if row["kind"] not in KINDS or row["state"] not in STATES:
+        raise ValueError(f"no planted error: {row!r}")
+    x1, y1, x2, y2 = map(_number, row["xyxy"])
+    fields = {key: _text(row[key]) for key in ("kind", "box", "shown", "label", "state")}
+    reviewer = None if row["reviewer"] is None else _text(row["reviewer"])
+    more: Any = fields | {"xyxy": (x1, y1, x2, y2), "reviewer": reviewer}
+    return PlantedError(score=_number(row["score"]), **more)
 
 
 def _text(value: Any) -> str:
