@@ -172,7 +172,7 @@ def read_features(paths: CampaignPaths) -> FeatureTable | None:
 def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Params) -> ImageRow:
     image_id = row.image.id
     offered, final = made.proposals, made.boxes[image_id]
-    shown = offered.boxes[image_id].above(made.score_threshold)
+    shown = made.counted_on(image_id)
     by_ids = made.by_person
     edits = diff(shown, final) if by_ids else compare(shown, final, p.review.iou_threshold)
     saved = None

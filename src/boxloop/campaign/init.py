@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from boxloop.campaign import watching
 from boxloop.campaign.dvc import DVC
 from boxloop.campaign.places import check_places
+from boxloop.core.types import SIMULATED
 from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
 from boxloop.files import read_text, write_text
@@ -34,6 +36,12 @@ _WATCHED = {
     "account": ("iou_thresholds", "cost_model"),
 }
 """Single keys that a stage of dvc.yaml names: DVC wants them in params.yaml."""
+
+_TRIALS = (
+    ("blind_fraction", 0.05, "of the images, shown without proposals: what do people find alone?"),
+    ("plant_fraction", 0.0, "of the proposals, shown wrong on purpose: are they caught?"),
+)
+"""What people are tried by, unless params.yaml says otherwise."""
 
 _ANNOTATOR = {"review", "review.annotator"}
 
@@ -167,6 +175,8 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
         # Images without annotations leave nothing to simulate with: people review them.
         review["annotator"] = "fiftyone"
+    if isinstance(review, CommentedMap) and review.get("annotator", SIMULATED) != SIMULATED:
+        _offer_trials(review)
     defaults = Params().model_dump(mode="json")
     for section, names in _WATCHED.items():
         values = content.setdefault(section, {})
@@ -177,6 +187,13 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     out = io.StringIO()
     editor.dump(content, out)
     return out.getvalue()
+
+
+def _offer_trials(review: CommentedMap) -> None:
+    """Have people's own recall measured, where nothing is said of that."""
+    for name, value, comment in reversed(_TRIALS):
+        if name not in review:
+            review.insert(list(review).index("annotator") + 1, name, value, comment=comment)
 
 
 def _init_repositories(folder: Path) -> None:

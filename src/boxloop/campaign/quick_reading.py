@@ -44,7 +44,7 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
     try:
         digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
         done, offered = content.get("changes", 0), content.get("offered", {})
-        last = max(times.values(), default=None)
+        last, planted = max(times.values(), default=None), content.get("planted", {})
         followed = applying(changes, classes, last, done) if last is not None else []
         by_image = {i: names_of(followed, offered.get(i, classes)) for i in times}
         return [
@@ -58,6 +58,7 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
                 digests.get(image_id, ""),
                 by_image[image_id],
                 content["versions"].get("boxloop", ""),
+                missed=any(row["state"] == "missed" for row in planted.get(image_id, ())),
             )
             for image_id, when in times.items()
         ]

@@ -39,6 +39,7 @@ class Claim:
         classes: those that could be chosen; empty where it is not told.
         boxloop: the version that wrote it; empty where it is not told.
         in_journal: whether people submitted it so; files that DVC restored may have been edited.
+        missed: whether a planted error that was missed is in the labels.
     """
 
     file: Path
@@ -51,6 +52,7 @@ class Claim:
     classes: tuple[str, ...] = ()
     boxloop: str = ""
     in_journal: bool = True
+    missed: bool = False
 
 
 @dataclass(frozen=True)

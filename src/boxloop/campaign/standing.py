@@ -56,6 +56,7 @@ class Turn:
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
         mended: what neighbours' labels changed in its proposals, in words.
+        missed: images of it with planted errors that were missed, and are not looked at again.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Turn:
     submitted: int = 0
     detector: str = ""
     mended: str = ""
+    missed: int = 0
 
 
 class Standing:
@@ -92,6 +94,7 @@ class Standing:
         self.incomplete: dict[str, list[str]] = {}
         for line in class_names.stale(paths, params.dataset, images):
             self._note(line)
+        self._missed: dict[str, bool] = {}  # whether planted errors are in an image's labels
         # When people submitted each image last, of what counts.
         self._journal = {} if images is None else self._read_journal(images)
         self.turns = [self._turn(key) for key in params.iterations]
@@ -120,6 +123,8 @@ class Standing:
         for claim in claims:
             if (claim.file, claim.image_id) not in verdict.dropped:
                 image_id = verdict.renamed.get((claim.file, claim.image_id), claim.image_id)
+                if claim.when >= result.get(image_id, claim.when):
+                    self._missed[image_id] = claim.missed
                 result[image_id] = max(claim.when, result.get(image_id, claim.when))
         return result
 
@@ -186,6 +191,7 @@ class Standing:
             submitted,
             "" if offered is None else str(offered.get("detector", "")),
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
+            sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
         )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:

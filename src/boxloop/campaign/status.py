@@ -10,6 +10,7 @@ from boxloop.campaign import (
     screening,
 )
 from boxloop.campaign.delivered import model_line
+from boxloop.campaign.missed import missed_line
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.standing import Standing, Step, Turn
@@ -166,6 +167,8 @@ def _next(
         if due.step is Step.REVIEW and people and waiting:
             images_wait = f"{waiting} image{'s wait' if waiting > 1 else ' waits'}"
             return f"Next: boxloop review {due.key}   ({images_wait} for a person)"
+        if due.step is Step.REVIEW and people and due.missed:
+            return f"Next: {missed_line(due.key, due.missed)}"
         review = "takes over the labels" if people else "goes on with the review"
         words = {
             Step.BATCH: "prepares the batches",

@@ -119,6 +119,10 @@ def review(
             help="Open what was reviewed before this class was added, with its labels.",
         ),
     ] = None,
+    planted: Annotated[
+        bool,
+        typer.Option("--planted", help="Open the images again whose planted errors were missed."),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -165,6 +169,7 @@ def review(
         host=host,
         browser=browser,
         wanted=wanted,
+        planted=planted,
     )
 
 

@@ -326,9 +326,12 @@ class Corrections:
 
         Those at or above the threshold, without what was planted; none on a blind image.
         """
-        blind, threshold = set(self.blind), self.score_threshold
-        boxes = self.proposals.boxes.items()
-        return {k: b.above(NOTHING if k in blind else threshold) for k, b in boxes}
+        return {image_id: self.counted_on(image_id) for image_id in self.proposals.boxes}
+
+    def counted_on(self, image_id: str) -> Boxes:
+        """Return the same of one image."""
+        threshold = NOTHING if image_id in self.blind else self.score_threshold
+        return self.proposals.boxes[image_id].above(threshold)
 
     def shown(self) -> dict[str, Boxes]:
         """Return what people really had before them, with the errors that were planted."""

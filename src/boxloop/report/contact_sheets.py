@@ -61,8 +61,7 @@ def draw_sheet(
     """
     thumbnails = []
     for image_id in list(corrections.boxes)[:first]:
-        final, offered = corrections.boxes[image_id], corrections.proposals.boxes[image_id]
-        proposals = offered.above(corrections.score_threshold)
+        final, proposals = corrections.boxes[image_id], corrections.counted_on(image_id)
         ref = images.get(image_id)
         picture = None if ref is None else draw_thumbnail(root / ref.path, ref, final, proposals)
         jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)

@@ -111,8 +111,11 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
         if workload.annotator == SIMULATED:
             continue
         corrections = artifacts.read_corrections(paths.corrections(workload.batch)).reviewed()
+        # Seconds were spent on what was on the screen, planted errors included.
         shown = corrections.shown()
         per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
+        counted = corrections.counted()
+        edits_of_batch = (diff(counted[i], boxes) for i, boxes in corrections.boxes.items())
         batches.append(
             BatchEffort(
                 batch=workload.batch,
@@ -120,7 +123,7 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
                 timed_images=workload.timed_images or 0,
                 measured=workload.seconds,
                 modeled={iou: campaign.batch_seconds(i, iou) for iou in campaign.iou_thresholds},
-                edits=sum(per_image.values(), Ledger()),
+                edits=sum(edits_of_batch, Ledger()),
                 reviewer=corrections.reviewer,
                 revision=corrections.revision,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, missed, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections, ImageRef, Proposals
 from boxloop.params import ReviewParams
@@ -32,10 +32,11 @@ class People:
         An image keeps the proposals and the threshold that it was reviewed with.
 
         Raises:
-            ReviewPending: some images of the batch are not submitted yet.
+            ReviewPending: some images of the batch are not submitted yet, or errors that were
+                planted are in the labels still.
             ValueError: the batch has no image.
         """
-        return submissions.assemble(self.submissions, proposals)
+        return missed.require_none(submissions.assemble(self.submissions, proposals))
 
 
 def read_submissions(

@@ -72,6 +72,12 @@ class Item:
         """The proposals that are drawn, with what is planted among them."""
         return as_shown(self.counted, self.planted)
 
+    @property
+    def compared(self) -> Boxes:
+        """What the panel compares with: what is drawn, while that must not give itself away."""
+        secret = any(error.state == "open" for error in self.planted)
+        return self.drawn if secret else self.counted
+
 
 @dataclass(frozen=True)
 class Assignment:

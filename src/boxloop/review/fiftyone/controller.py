@@ -20,6 +20,7 @@ from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import Assignment, submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
+from boxloop.review.fiftyone.trial_results import Planted, hints, settle, trial_lines
 from boxloop.review.validation import Problem, RawBox, check_image
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class ReviewController:
             "first_batch": self._others.first,
             "blank": all(item.proposals.detector == EMPTY for item in assignment.items),
             "faults": _listed(faults, images),
+            "hints": _listed(hints(image.shown.item for image in images), images),
             "submitted": self.submitted,
         }
 
@@ -184,22 +186,27 @@ class ReviewController:
             if faults:
                 self._submission_failed = True
                 return {"faults": _listed(faults, images)}
-            boxes, workloads = {}, {}
+            boxes, workloads, planted = {}, {}, {}
             for image in images:
-                check = self._check(image)
+                check, item, i = self._check(image), image.shown.item, image.image_id
                 assert check.boxes is not None  # it has no faults
                 assert check.workload is not None
-                boxes[image.image_id], workloads[image.image_id] = check.boxes, check.workload
+                boxes[i], workloads[i] = check.boxes, check.workload
+                if item.planted:
+                    boxes[i], planted[i] = settle(item, check.boxes, self.assignment.reviewer)
+                    workloads[i] = self._workload(item.counted, boxes[i])
             so_far = self._so_far(workloads)
             for group in _by_source(images, self.assignment):
-                self._append(self._corrections(group, boxes))
-            self.submitted = summarize(
+                self._append(self._corrections(group, boxes, planted))
+            summary = summarize(
                 self.assignment,
                 ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
                 sum(image.seconds for image in images),
                 so_far,
                 len(submissions.missing(self._known(), self.assignment.batch_images)),
             )
+            items = [image.shown.item for image in images]
+            self.submitted = "\n".join([summary, *trial_lines(self.assignment, items, planted)])
             self._on_submit(self.submitted)
             return {"summary": self.submitted, "faults": []}
 
@@ -264,13 +271,16 @@ class ReviewController:
             boxes, faults = check_image(item.image, image.boxes, self.assignment.classes)
             workload = None
             if boxes is not None:
-                workload = ReviewedWorkload.of(item.drawn, boxes, self._account.iou_thresholds)
+                workload = self._workload(item.compared, boxes)
             check = _Check(image.shown, image.boxes, boxes, faults, workload)
             self._checks[image.image_id] = check
         return check
 
+    def _workload(self, offered: Boxes, final: Boxes) -> ReviewedWorkload:
+        return ReviewedWorkload.of(offered, final, self._account.iou_thresholds)
+
     def _corrections(
-        self, images: Sequence[ReviewedImage], boxes: Mapping[str, Boxes]
+        self, images: Sequence[ReviewedImage], boxes: Mapping[str, Boxes], planted: Planted
     ) -> Corrections:
         items = {image.image_id: image.shown.item for image in images}
         first = images[0].shown.item
@@ -288,6 +298,8 @@ class ReviewController:
             versions=dict(self._versions),
             digests={i: item.image.digest for i, item in items.items()},
             classes=self.assignment.classes,
+            blind=tuple(i for i, item in items.items() if item.blind),
+            planted={i: planted[i] for i in items if i in planted},
         )
 
     # --- workload ---------------------------------------------------------------------------------
@@ -326,10 +338,8 @@ class ReviewController:
             workloads = {}
             for image_id, source in submissions.latest(known).items():
                 if image_id in batch and image_id not in source.given:
-                    drawn = source.proposals.boxes[image_id].above(source.score_threshold)
-                    workloads[image_id] = ReviewedWorkload.of(
-                        drawn, source.boxes[image_id], self._account.iou_thresholds
-                    )
+                    offered = source.counted_on(image_id)
+                    workloads[image_id] = self._workload(offered, source.boxes[image_id])
             self._colleagues = (known, workloads)
         return self._colleagues[1]
 

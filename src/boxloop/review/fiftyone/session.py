@@ -20,6 +20,7 @@ from typing import Any
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.dvc import bring_into_dvc
+from boxloop.campaign.missed import missed_images
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ReviewPending, UserError
 from boxloop.params import Params
@@ -50,14 +51,27 @@ DEFAULT_PORT = 5151
 Say = Callable[[str], object]
 
 
-def pending_batch(paths: CampaignPaths, params: Params) -> str | None:
-    """Return the first batch with proposals that is not fully submitted."""
+def pending_batch(paths: CampaignPaths, params: Params, *, planted: bool = False) -> str | None:
+    """Return the first batch with proposals that is not fully submitted, or waits for another look.
+
+    With ``planted``, the first of those that wait for another look.
+    """
     known = read_submissions(paths, params.iterations)
     for key in params.iterations:
         path = paths.proposals(key)
-        if path.exists() and submissions.missing(known, artifacts.read_proposals(path).boxes):
+        images = list(artifacts.read_proposals(path).boxes) if path.exists() else []
+        if missed_images(known, images) or (submissions.missing(known, images) and not planted):
             return key
     return None
+
+
+def _waits_for_another_look(paths: CampaignPaths, params: Params, key: str) -> bool:
+    """Return whether all that is left of a batch is planted errors that were missed."""
+    if not paths.proposals(key).exists():
+        return False
+    images = list(artifacts.read_proposals(paths.proposals(key)).boxes)
+    known = read_submissions(paths, params.iterations)
+    return not submissions.missing(known, images) and bool(missed_images(known, images))
 
 
 def review(
@@ -73,11 +87,13 @@ def review(
     browser: bool,
     host: str = LOOPBACK,
     wanted: str | None = None,
+    planted: bool = False,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
-    With ``wanted``, of the images that are not complete for that class.
+    With ``wanted``, of the images that are not complete for that class; with ``planted``, or where
+    nothing else is left of the batch, of those whose planted errors were missed.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -94,6 +110,8 @@ def review(
         raise UserError(
             f"--for {wanted} opens images of all batches again: leave the batch and --redo out"
         )
+    if planted and (redo or wanted is not None):
+        raise UserError("--planted opens images again by itself: leave --redo and --for out")
     if batch is None and redo:
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
@@ -102,7 +120,9 @@ def review(
     if wanted is not None:
         key: str | None = session_name(wanted)
     else:
-        key = batch or pending_batch(paths, params)
+        key = batch or pending_batch(paths, params, planted=planted)
+        if key is not None and not redo:
+            planted = planted or _waits_for_another_look(paths, params, key)
     if key is None:
         say("No batch waits for review. Next: dvc repro")
         return
@@ -110,7 +130,8 @@ def review(
         offered = artifacts.read_proposals(paths.proposals(key))
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
-    request = ReviewRequest(key, name, part, redo or wanted is not None, wanted)
+    again = redo or planted or wanted is not None
+    request = ReviewRequest(key, name, part, again, wanted, planted)
     # Whatever was submitted, the same session would not find it again.
     assignment = read_assignment(paths, params, request) if wanted is not None else None
     keys = Keys.make(choose_password(host))
@@ -141,6 +162,8 @@ def review(
     )
     if waiting:
         say(f"{len(waiting)} images of {key} still wait: boxloop review {key}")
+    elif _waits_for_another_look(paths, params, key):
+        say(f"Next: boxloop review {key} --planted")
     else:
         say("Next: dvc repro")
 
@@ -250,8 +273,8 @@ def review_command(request: ReviewRequest) -> str:
     part = f" --part {request.part}" if request.part else ""
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
-    redo = " --redo" if request.redo else ""
-    return f"boxloop review {request.batch}{part}{redo}"
+    again = " --planted" if request.planted else " --redo" if request.redo else ""
+    return f"boxloop review {request.batch}{part}{again}"
 
 
 def _greeting(assignment: Assignment) -> str:
@@ -265,6 +288,12 @@ def _greeting(assignment: Assignment) -> str:
             f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"
             f" they were reviewed when {', '.join(assignment.wanted)} could not be chosen, so look"
             " for that. The App takes a few seconds to start."
+        )
+    if assignment.planted:
+        return (
+            f"Opening {count} images of {share} {assignment.batch} again for {assignment.reviewer}:"
+            " errors that were planted there were missed. They are undone now, and the panel names"
+            " them: look whether the boxes are right. The App takes a few seconds to start."
         )
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"

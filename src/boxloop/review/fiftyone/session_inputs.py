@@ -11,6 +11,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts, class_changes, neighbours, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import in_words, shown_from
+from boxloop.core.planting import choose
 from boxloop.core.types import Corrections, ImageRef
 from boxloop.core.workload import BatchWorkload, account
 from boxloop.datasets.images import read_image
@@ -29,7 +30,8 @@ SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 class ReviewRequest:
     """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch.
 
-    With ``wanted``, the images of any batch that are not complete for that class.
+    With ``wanted``, the images of any batch that are not complete for that class; with ``planted``,
+    which is a redo, those whose planted errors were missed.
     """
 
     batch: str
@@ -37,6 +39,7 @@ class ReviewRequest:
     part: str | None = None
     redo: bool = False
     wanted: str | None = None
+    planted: bool = False
 
 
 class SubmissionCache:
@@ -92,15 +95,27 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     if request.redo:  # what does not count any more can be opened all the same
         everything = read_submissions(paths, params.iterations, all_=True)
         submitted = {**submissions.latest(everything), **submitted}
+    review, threshold = params.review, shown_from(params.review, proposals, path)
+    trials = choose(
+        proposals,
+        threshold,
+        images,
+        image_set.classes,
+        blind_fraction=review.blind_fraction,
+        plant_fraction=review.plant_fraction,
+        seed=review.seed,
+    )
     assignment = assign(
         proposals,
         images,
         image_set.classes,
         submitted,
-        score_threshold=shown_from(params.review, proposals, path),
+        score_threshold=threshold,
         reviewer=request.reviewer,
         part=Part.parse(request.part),
         redo=request.redo,
+        planted=request.planted,
+        trials=trials,
     )
     if not assignment.items:
         raise UserError(_why_empty(assignment))
@@ -117,6 +132,8 @@ def _why_empty(assignment: Assignment) -> str:
     share = f"part {part} of batch {batch}" if part.of > 1 else f"batch {batch}"
     if not part.share(assignment.batch_images):
         return f"{share} has no image: the batch has {len(assignment.batch_images)}"
+    if assignment.planted:
+        return f"no planted error waits in {share}: 'boxloop status' says what comes next"
     if assignment.redo:
         return f"{share} was not submitted yet: leave --redo out"
     option = f" --part {part}" if part.of > 1 else ""

@@ -288,6 +288,18 @@
       faults.length > shown.length && h("div", null, `and ${faults.length - shown.length} more`));
   }
 
+  // What was planted and missed, in a session that opens it again.
+  function Hints({ hints }) {
+    if (!hints?.length) return null;
+    return h("div", { "data-boxloop": "hints", style: { marginTop: 12, borderLeft: "3px solid #ff6d04", paddingLeft: 10 } },
+      h("div", { style: { fontWeight: 600 } }, "Look again: this was planted, and was missed"),
+      hints.map((hint, i) => h("div", { key: i, style: { margin: "6px 0" } },
+        h("a", {
+          href: "#", "data-boxloop": "hint", style: { color: "#ff6d04", textDecoration: "underline" },
+          onClick: (event) => { event.preventDefault(); open(hint.sample); },
+        }, hint.image), h("span", null, `: ${hint.message}`))));
+  }
+
   const help = (lines) => h("ol", { style: { margin: "8px 0", paddingLeft: 20, listStyle: "decimal" } },
     lines.map((line, i) => h("li", { key: i, style: { margin: "3px 0" } }, line)));
 
@@ -314,6 +326,7 @@
       h(Button, { primary: !waiting, onClick: submit, "data-boxloop": "submit" },
         store.busy === "submit" ? "Checking ..." : "Submit batch"),
       h(Faults, { faults: overview.faults }),
+      h(Hints, { hints: overview.hints }),
       help([
         "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
         h("span", null, "Press ", h("b", null, KEY.toUpperCase()),
@@ -342,6 +355,7 @@
       h(Button, { onClick: back, "data-boxloop": "back" }, "Back to the batch"),
       h(Progress, { value: overview.reviewed, of: overview.samples.length }),
       h(Faults, { faults }),
+      h(Hints, { hints: overview.hints?.filter((hint) => hint.sample === current) }),
       help([
         "New box: the square under Create, then drag over the object.",
         "Its class: the list under label, on the right. A new box takes the class that was used last.",
