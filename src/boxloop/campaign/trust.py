@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from boxloop.campaign import artifacts, screening, submissions
@@ -51,18 +51,21 @@ def read_trust(paths: CampaignPaths, params: Params, batches: Sequence[str]) -> 
         names = {name for i in ids if i in known for name in known[i].labels.tolist()}
         if not ids <= set(known) or not names <= set(images.classes):
             truth = None  # of other images, or in other words than the labels are today
-    return judge_trust(first_looks(found, ids, truth), plants(found, ids))
+    sizes = {ref.id: (ref.width, ref.height) for ref in images.images if ref.id in ids}
+    return judge_trust(first_looks(found, sizes, truth), plants(found, ids))
 
 
 def first_looks(
-    found: Iterable[Corrections], image_ids: Collection[str], truth: BoxesByImage | None
+    found: Iterable[Corrections],
+    sizes: Mapping[str, tuple[int, int]],
+    truth: BoxesByImage | None,
 ) -> list[Look]:
     """Return how each image was labeled at first, in the order of time.
 
     Args:
         found: people's submissions. Those of images that had labels before, and of batches that
             nothing was shown of, do not count.
-        image_ids: of the finished batches.
+        sizes: (width, height) in pixels by image id, of the finished batches.
         truth: by image id; None where it is not known.
     """
     first: dict[str, tuple[tuple[Any, ...], Corrections]] = {}
@@ -79,7 +82,7 @@ def first_looks(
         proposed = item.proposals.boxes[image_id]
         shows = item.score_threshold < NOTHING and makers(item.proposals.detector) != {EMPTY}
         labeled = image_id in item.given or is_existing(proposed)
-        if image_id not in image_ids or not shows or labeled:
+        if image_id not in sizes or not shows or labeled:
             continue
         final = item.boxes[image_id]
         looks.append(
@@ -90,6 +93,7 @@ def first_looks(
                 blind=image_id in item.blind,
                 final=final,
                 proposed=proposed.above(item.score_threshold),
+                size=sizes[image_id],
                 truth=None if truth is None else truth[image_id],
                 seconds=item.seconds.get(image_id),
                 edits=diff(item.part([image_id]).shown()[image_id], final),
@@ -125,7 +129,7 @@ def trust_metrics(trust: Trust) -> dict[str, Any]:
         ends = {"value": value.value, "low": value.low, "high": value.high}
         return ends | ({"images": value.images} if isinstance(value, Estimate) else {})
 
-    def by_person(table: dict[str | None, Estimate]) -> dict[str, Any]:
+    def by_person(table: Mapping[Any, Estimate]) -> dict[str, Any]:
         return {who or "all": numbers(value) for who, value in table.items()}
 
     compared: dict[str, dict[str, Any]] = {}

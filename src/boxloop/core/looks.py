@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from boxloop.core.boxes import iou_matrix, match
+from boxloop.core.boxes import iou_matrix, match, paired_iou
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes, Floats
 
@@ -23,6 +23,9 @@ SAME_OBJECT = 0.3
 
 SMALL = 1 / 3
 """The share of the objects that counts as small: those of least area."""
+
+_EDGE = 0.5
+"""Pixels from the image's edge within which a side lies at it."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class Look:
         final: the boxes submitted.
         proposed: the detector's boxes from the batch's threshold on, whether they were shown or not,
             and without planted errors.
+        size: (width, height) of the image in pixels.
         truth: the dataset's own boxes, where it has any.
         seconds: active ones, where measured.
         edits: from what was shown to ``final``.
-        when: ISO 8601 time (UTC) of the submission; empty where not known.
     """
 
     image: str
@@ -49,10 +52,10 @@ class Look:
     blind: bool
     final: Boxes
     proposed: Boxes
+    size: tuple[int, int]
     truth: Boxes | None = None
     seconds: float | None = None
     edits: Ledger = field(default_factory=Ledger)
-    when: str = ""
 
 
 def small_area(looks: Iterable[Look]) -> float:
@@ -82,8 +85,8 @@ def count(look: Look, small: float) -> dict[str, tuple[float, float]]:
           lies on; ``confirmed``: proposals that a final box lies on, of all; ``agreed``: the same
           label, of those confirmed.
 
-        By either: ``tightness``, the sum of IoUs with the boxes of the yardstick, and ``margin``,
-        the sum of :func:`margins`, of the boxes matched.
+        By either: ``tightness``, the sum of IoUs with the boxes of the yardstick, of the boxes
+        matched; ``margin``, the sum of :func:`margins`, of the sides that have one.
     """
     if look.truth is None:
         pairs = _match(look.final, look.proposed)
@@ -94,7 +97,7 @@ def count(look: Look, small: float) -> dict[str, tuple[float, float]]:
             "drawn_small": (int((alone < small).sum()), 1),
             "confirmed": (len(pairs), len(look.proposed)),
             "agreed": (_same(look.final, look.proposed, pairs), len(pairs)),
-            **_tight(look.final, look.proposed, pairs),
+            **_tight(look, look.proposed, pairs),
         }
     pairs = _match(look.final, look.truth)
     found = {column: row for row, column in pairs}
@@ -116,18 +119,23 @@ def count(look: Look, small: float) -> dict[str, tuple[float, float]]:
             sum(label == look.final.labels[row] for label, row in wrong),
             len(wrong),
         ),
-        **_tight(look.final, look.truth, pairs),
+        **_tight(look, look.truth, pairs),
     }
 
 
-def margins(drawn: Floats, around: Floats) -> Floats:
-    """Return (n,) by how many pixels each box of (n, 4) reaches beyond that of its row.
+def margins(drawn: Floats, around: Floats, size: tuple[int, int]) -> Floats:
+    """Return (n, 4) by how many pixels each side of a box lies beyond that of the other of its row.
 
-    The mean of the four sides: a box that is 3 pixels too wide on every side has 3, one that is
-    shifted has 0, one that is too narrow less than 0.
+    A side at the image's edge has none (NaN): nobody can draw farther.
+
+    Args:
+        drawn: (n, 4) boxes.
+        around: (n, 4) boxes of the same objects.
+        size: (width, height) of the image.
     """
-    outward = np.array([-1.0, -1.0, 1.0, 1.0])
-    return np.asarray(((drawn - around) * outward).mean(axis=1))
+    outward, ends = np.array([-1.0, -1.0, 1.0, 1.0]), np.array([0, 0, *size])
+    at_edge = (np.abs(drawn - ends) < _EDGE) | (np.abs(around - ends) < _EDGE)
+    return np.asarray(np.where(at_edge, np.nan, (drawn - around) * outward))
 
 
 def _match(boxes: Boxes, others: Boxes) -> list[tuple[int, int]]:
@@ -142,14 +150,14 @@ def _same(boxes: Boxes, others: Boxes, pairs: list[tuple[int, int]]) -> int:
 
 
 def _tight(
-    boxes: Boxes, others: Boxes, pairs: list[tuple[int, int]]
+    look: Look, others: Boxes, pairs: list[tuple[int, int]]
 ) -> dict[str, tuple[float, float]]:
-    own = boxes.xyxy[[row for row, _ in pairs]]
+    own = look.final.xyxy[[row for row, _ in pairs]]
     yardstick = others.xyxy[[column for _, column in pairs]]
-    iou = np.diagonal(iou_matrix(own, yardstick)) if pairs else np.zeros(0)
+    beyond = margins(own, yardstick, look.size)
     return {
-        "tightness": (float(iou.sum()), len(pairs)),
-        "margin": (float(margins(own, yardstick).sum()), len(pairs)),
+        "tightness": (float(paired_iou(own, yardstick).sum()), len(pairs)),
+        "margin": (float(np.nansum(beyond)), int(np.isfinite(beyond).sum())),
     }
 
 

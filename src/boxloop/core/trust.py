@@ -80,8 +80,8 @@ LEAST_PACE = 1.1
 FEWEST_IMAGES = 3
 """Blind images of a person that a comparison needs."""
 
-_CHECKS = 9
-"""Intervals per person that may name one: see :func:`_findings`; one for each kind planted."""
+_CHECKS = 6
+"""Ends of intervals that may name a person, see :func:`_findings`, beside one per kind planted."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Trust:
     comparisons: tuple[Comparison, ...]
     seconds_per_box: dict[str | None, Estimate] = field(default_factory=dict)
     margins: dict[str | None, Estimate] = field(default_factory=dict)
-    paces: dict[str | None, Estimate] = field(default_factory=dict)
+    paces: dict[str, Estimate] = field(default_factory=dict)
     caught: dict[tuple[str | None, str | None], Estimate] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
@@ -196,8 +196,7 @@ def judge_trust(looks: Sequence[Look], plants: Sequence[Plant] = ()) -> Trust | 
         comparisons=tuple(found),
         seconds_per_box=_each(everybody, table.seconds_per_box),
         margins=_each(everybody, lambda who: table.margin(who, CONFIDENCE)),
-        paces=_each([who for who in everybody if who], lambda w: table.pace(w, CONFIDENCE))
-        or _each([None], lambda _: table.pace(people[0], CONFIDENCE)),
+        paces=_each(people, lambda who: table.pace(who, CONFIDENCE)),
         caught={
             (kind, who): shares
             for kind in (None, *kinds)
@@ -215,16 +214,20 @@ class _Table:
         small = small_area(looks)
         self.rows = [(look, count(look, small)) for look in looks]
 
-    def pairs(self, name: str, who: str | None, *, blind: bool) -> Pairs:
+    def pairs(self, name: str, who: str | None, *, blind: bool, beside: bool = False) -> Pairs:
+        """The counts of a person's images; ``beside``: of batches that they had blind ones in."""
+        rows = [row for row in self.rows if who in (None, row[0].reviewer)]
+        batches = {look.batch for look, _ in rows if look.blind or not beside}
         return [
             counts[name]
-            for look, counts in self.rows
-            if look.blind is blind and who in (None, look.reviewer)
+            for look, counts in rows
+            if look.blind is blind and look.batch in batches
         ]
 
     def compare(self, measure: Measure, who: str | None, confidence: float) -> Comparison | None:
         blind = self.pairs(measure.name, who, blind=True)
-        helped = self.pairs(measure.name, who, blind=False)
+        # Proposals get better: those of other batches are not what the blind images would have had.
+        helped = self.pairs(measure.name, who, blind=False, beside=True)
         if sum(1 for _, total in blind if total) < FEWEST_IMAGES:
             return None
         if measure.kind == "share":
@@ -278,7 +281,9 @@ def _caught(
 def _findings(
     table: _Table, plants: Sequence[Plant], people: Sequence[str], by_truth: bool
 ) -> Iterable[Finding]:
-    confidence = 1 - (1 - CONFIDENCE) / (_CHECKS * max(1, len(people)))
+    kinds = sorted({plant.kind for plant in plants})
+    # A fault has one side, so that each end of an interval has its share of what may go wrong.
+    confidence = 1 - 2 * (1 - CONFIDENCE) / ((_CHECKS + len(kinds)) * len(people))
     margins = _each(people, lambda who: table.margin(who, confidence))
     # By the proposals nobody knows who is right: who differs from most does not do as the others.
     usual = 0.0 if by_truth else median([m.value for m in margins.values()] or [0.0])
@@ -301,7 +306,7 @@ def _findings(
         if trend is not None and trend.low > LEAST_PACE:
             words = f"takes {trend.value:.1f} times as long at the end as at the beginning"
             yield Finding(who, "gets_slower", trend.value, trend.low, trend.high, words)
-        for kind in sorted({plant.kind for plant in plants}):
+        for kind in kinds:
             shares = _caught(plants, kind, who, confidence)
             if shares is not None and shares.high < MOST:
                 words = f"caught {shares.count:.0f} of {shares.total:.0f} proposals {kind}"
@@ -330,7 +335,7 @@ def _omissions(
             found = table.compare(measure, who, confidence)
             if found is None:
                 continue
-            helped = table.pairs(measure.name, who, blind=False)
+            helped = table.pairs(measure.name, who, blind=False, beside=True)
             blind = table.pairs(measure.name, who, blind=True)
             less = mean_difference(helped, blind, confidence, weight=LEAST_DRAWN, counts=True)
             if less is None or less.high >= 0:

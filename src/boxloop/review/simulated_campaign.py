@@ -45,7 +45,8 @@ def play(
         seed: of everything that chance decides.
 
     Returns:
-        What they submitted, oldest first: a submission for each batch and person.
+        What they submitted, oldest first: a submission for each batch and person, and another one
+        of the images that were reopened because a planted error was missed.
 
     Raises:
         ValueError: there are fewer images than the batches need.
@@ -84,7 +85,11 @@ def play(
             part = {i: offered.boxes[i] for i in batch[number :: len(hands)]}
             finished = moment.isoformat(timespec="microseconds")
             own = replace(offered, boxes=part)
-            submitted.append(person.review(own, by_id, score_threshold, finished, trials))
+            made = person.review(own, by_id, score_threshold, finished, trials)
+            submitted.append(made)
+            if made.missed:
+                later = (moment + timedelta(minutes=1)).isoformat(timespec="microseconds")
+                submitted.append(person.mend(made.part(made.missed), later))
     return submitted
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from boxloop.core.boxes import iou_matrix, match
-from boxloop.core.catching import judge_errors, with_own_ids
+from boxloop.core.catching import judge_errors, undo, with_own_ids
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.planted import as_shown
 from boxloop.core.planting import Trials
@@ -127,6 +127,20 @@ class SimulatedPerson:
             blind=tuple(i for i in final if i in trials.blind),
             planted=planted,
         )
+
+    def mend(self, missed: Corrections, finished: str) -> Corrections:
+        """Look again at images whose planted errors were missed, which are undone and named.
+
+        Args:
+            missed: those images, as they were submitted.
+            finished: ISO 8601 time (UTC) of the new submission.
+        """
+        final, planted = {}, {}
+        for image_id, own in missed.counted().items():
+            errors = missed.planted[image_id]
+            final[image_id] = undo(missed.boxes[image_id], own, errors)
+            planted[image_id] = judge_errors(errors, own, final[image_id], self.name)
+        return replace(missed, boxes=final, planted=planted, finished=finished)
 
     def work(self, image: ImageRef, shown: Boxes, *, helped: bool) -> tuple[Boxes, float]:
         """Correct one image.
