@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from boxloop.core.planting import Trials, choose
-from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageSet, Proposals
+from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageRef, ImageSet, Proposals
 from boxloop.params import EMPTY
 from boxloop.review.simulated_people import SimulatedPerson
 
@@ -69,7 +69,7 @@ def play(
             offered, trials = Proposals(f"b{k:02d}", EMPTY, "", _FLOOR, nothing), Trials()
         else:
             skill = 1 - 0.4 / k
-            boxes = {i: propose(truth[i], by_id[i].width, classes, skill, rng) for i in batch}
+            boxes = {i: propose(truth[i], by_id[i], classes, skill, rng) for i in batch}
             offered = Proposals(f"b{k:02d}", "noise", f"{k:064x}", _FLOOR, boxes)
             trials = choose(
                 offered,
@@ -94,19 +94,20 @@ def play(
 
 
 def propose(
-    truth: Boxes, side: int, classes: Sequence[str], skill: float, rng: np.random.Generator
+    truth: Boxes, image: ImageRef, classes: Sequence[str], skill: float, rng: np.random.Generator
 ) -> Boxes:
     """Return what a detector could find in an image: boxes with scores, the highest first.
 
     Args:
         truth: of the image.
-        side: pixels of the image's shorter side, for boxes where nothing is.
+        image: its size.
         classes: names that a box can have.
         skill: in [0, 1]: of a perfect detector 1.
         rng: decides.
     """
     rows: list[tuple[list[float], str, float]] = []
-    lacks = 1 - skill
+    lacks, side = 1 - skill, min(image.width, image.height)
+    ends = np.array([image.width, image.height, image.width, image.height], dtype=np.float64)
     for xyxy, label in zip(truth.xyxy.tolist(), truth.labels.tolist(), strict=True):
         width, height = xyxy[2] - xyxy[0], xyxy[3] - xyxy[1]
         lost = lacks * (0.9 if width * height < (side / 6) ** 2 else 0.5) + 0.1
@@ -115,8 +116,9 @@ def propose(
         name = str(rng.choice([c for c in classes if c != label])) if confused else label
         score = float(rng.beta(6, 2))
         if rng.random() >= lost:
-            x1, y1, x2, y2 = (np.array(xyxy) + jitter).clip(0).tolist()
-            rows.append(([x1, y1, max(x2, x1 + 2), max(y2, y1 + 2)], name, score))
+            place = (np.array(xyxy) + jitter).clip(0, ends)
+            if (place[2:] - place[:2]).min() >= 2:
+                rows.append((place.tolist(), name, score))
     for _ in range(rng.poisson(0.2 + lacks)):
         x, y, size = (*rng.uniform(0, 0.7 * side, 2), rng.uniform(0.1, 0.3) * side)
         score = float(rng.beta(3, 4))
