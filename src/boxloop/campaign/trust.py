@@ -141,6 +141,9 @@ def trust_metrics(trust: Trust) -> dict[str, Any]:
     for (kind, who), value in trust.caught.items():
         counted = {"caught": int(value.count), "planted": int(value.total)}
         caught.setdefault(kind or "all", {})[who or "all"] = counted | numbers(value)
+    findings: dict[str, dict[str, Any]] = {}
+    for f in trust.findings:
+        findings.setdefault(f.reviewer, {})[f.fault] = {**numbers(f), "words": f.words}
     result = {
         "yardstick": trust.yardstick,
         "blind_images": trust.images[0],
@@ -150,10 +153,9 @@ def trust_metrics(trust: Trust) -> dict[str, Any]:
         "margin": by_person(trust.margins),
         "pace": by_person(trust.paces),
         "planted": caught,
-        "findings": [{"reviewer": f.reviewer, "fault": f.fault, **numbers(f), "words": f.words}
-                     for f in trust.findings],
+        "findings": findings,
     }
-    return {"trust": {name: value for name, value in result.items() if value not in ({}, [])}}
+    return {"trust": {name: value for name, value in result.items() if value != {}}}
 
 
 def trust_line(paths: CampaignPaths) -> str:
@@ -163,6 +165,9 @@ def trust_line(paths: CampaignPaths) -> str:
     except ArtifactError:
         return ""
     trust = content.get("trust", {}) if isinstance(content, dict) else {}
-    found = trust.get("findings", []) if isinstance(trust, dict) else []
-    named = [f"{f['reviewer']} {f['words']}" for f in found if isinstance(f, dict)]
-    return f"By the last report: {'; '.join(named)}." if named else ""
+    found = trust.get("findings", {}) if isinstance(trust, dict) else {}
+    try:
+        named = [f"{who} {f['words']}" for who, faults in found.items() for f in faults.values()]
+    except (AttributeError, KeyError, TypeError):  # somebody else's file
+        return ""
+    return f"By the last report, {'; '.join(named)}." if named else ""

@@ -149,6 +149,7 @@ class Trust:
     Attributes:
         yardstick: "truth" or "proposals".
         images: (blind, helped) numbers of images.
+        people: who labeled them, by name.
         comparisons: everybody's first, then by person.
         seconds_per_box: to draw a box from scratch, by person; None is everybody.
         margins: pixels by which boxes that were drawn from scratch reach beyond the yardstick's.
@@ -159,6 +160,7 @@ class Trust:
 
     yardstick: str
     images: tuple[int, int]
+    people: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     seconds_per_box: dict[str | None, Estimate] = field(default_factory=dict)
     margins: dict[str | None, Estimate] = field(default_factory=dict)
@@ -193,6 +195,7 @@ def judge_trust(looks: Sequence[Look], plants: Sequence[Plant] = ()) -> Trust | 
     return Trust(
         yardstick="truth" if by_truth else "proposals",
         images=(sum(look.blind for look in looks), sum(not look.blind for look in looks)),
+        people=tuple(people),
         comparisons=tuple(found),
         seconds_per_box=_each(everybody, table.seconds_per_box),
         margins=_each(everybody, lambda who: table.margin(who, CONFIDENCE)),

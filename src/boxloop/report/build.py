@@ -12,6 +12,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.campaign.trust import read_trust, trust_metrics
 from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
@@ -25,6 +26,7 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.losses import losses_table
 from boxloop.report.review_time import read_effort, to_metrics, to_table
+from boxloop.report.trust_rows import caught_rows, compared_rows, people_rows
 from boxloop.terminal import minutes, percent
 
 _GENERATOR = b'<meta name="generator" content="boxloop report">'
@@ -67,6 +69,9 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     if effort is not None:
         numbers |= to_metrics(effort)
         texts["effort.csv"] = to_table(effort)
+    trust = read_trust(paths, params, [workload.batch for workload in campaign.workloads])
+    if trust is not None:
+        numbers |= trust_metrics(trust)
     thresholds = campaign.iou_thresholds
     page = render(
         "report/page.html.j2",
@@ -89,6 +94,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         minutes=minutes,
         figures=drawn,
         effort=effort,
+        trust=trust,
+        trust_rows=trust and (compared_rows(trust), people_rows(trust), caught_rows(trust)),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
     )
