@@ -63,8 +63,7 @@ def first_looks(
     """Return how each image was labeled at first, in the order of time.
 
     Args:
-        found: people's submissions. Those of images that had labels before, and of batches that
-            nothing was shown of, do not count.
+        found: people's submissions; images that had labels before do not count.
         sizes: (width, height) in pixels by image id, of the finished batches.
         truth: by image id; None where it is not known.
     """
@@ -82,7 +81,7 @@ def first_looks(
         proposed = item.proposals.boxes[image_id]
         shows = item.score_threshold < NOTHING and makers(item.proposals.detector) != {EMPTY}
         labeled = image_id in item.given or is_existing(proposed)
-        if image_id not in sizes or not shows or labeled:
+        if image_id not in sizes or labeled:
             continue
         final = item.boxes[image_id]
         looks.append(
@@ -95,6 +94,7 @@ def first_looks(
                 proposed=proposed.above(item.score_threshold),
                 size=sizes[image_id],
                 truth=None if truth is None else truth[image_id],
+                alone=not shows,
                 seconds=item.seconds.get(image_id),
                 edits=diff(item.part([image_id]).shown()[image_id], final),
             )

@@ -168,7 +168,7 @@ def design_effect(*tables: Floats) -> float:
         if total and n > 1:
             p = float(table[:, 0].sum()) / total
             found += float(((table[:, 0] - p * table[:, 1]) ** 2).sum()) * n / (n - 1)
-            expected += p * (1 - p) * total
+            expected += p * (1 - p) * total * total / (total - 1)
     return max(1.0, found / expected) if expected else 1.0
 
 

@@ -42,6 +42,7 @@ class Look:
             and without planted errors.
         size: (width, height) of the image in pixels.
         truth: the dataset's own boxes, where it has any.
+        alone: whether nothing was proposed for the whole batch, so that it tells of time only.
         seconds: active ones, where measured.
         edits: from what was shown to ``final``.
     """
@@ -54,6 +55,7 @@ class Look:
     proposed: Boxes
     size: tuple[int, int]
     truth: Boxes | None = None
+    alone: bool = False
     seconds: float | None = None
     edits: Ledger = field(default_factory=Ledger)
 

@@ -80,7 +80,7 @@ LEAST_PACE = 1.1
 FEWEST_IMAGES = 3
 """Blind images of a person that a comparison needs."""
 
-_CHECKS = 6
+_CHECKS = 8
 """Ends of intervals that may name a person, see :func:`_findings`, beside one per kind planted."""
 
 
@@ -173,7 +173,7 @@ def judge_trust(looks: Sequence[Look], plants: Sequence[Plant] = ()) -> Trust | 
     """Compare blind and helped images, and tell which planted errors were caught.
 
     Args:
-        looks: the images of batches that had proposals, in the order in which they were labeled.
+        looks: people's images, in the order in which they were labeled.
         plants: the planted errors of these, each once.
 
     Returns:
@@ -194,7 +194,10 @@ def judge_trust(looks: Sequence[Look], plants: Sequence[Plant] = ()) -> Trust | 
     kinds = sorted({plant.kind for plant in plants})
     return Trust(
         yardstick="truth" if by_truth else "proposals",
-        images=(sum(look.blind for look in looks), sum(not look.blind for look in looks)),
+        images=(
+            sum(look.blind for look in looks),
+            sum(not look.blind and not look.alone for look in looks),
+        ),
         people=tuple(people),
         comparisons=tuple(found),
         seconds_per_box=_each(everybody, table.seconds_per_box),
@@ -215,7 +218,8 @@ class _Table:
 
     def __init__(self, looks: Sequence[Look]) -> None:
         small = small_area(looks)
-        self.rows = [(look, count(look, small)) for look in looks]
+        self.looks = looks
+        self.rows = [(look, count(look, small)) for look in looks if not look.alone]
 
     def pairs(self, name: str, who: str | None, *, blind: bool, beside: bool = False) -> Pairs:
         """The counts of a person's images; ``beside``: of batches that they had blind ones in."""
@@ -260,7 +264,7 @@ class _Table:
     def pace(self, who: str, confidence: float) -> Estimate | None:
         timed = [
             (look.seconds, look.edits)
-            for look, _ in self.rows
+            for look in self.looks
             if look.seconds is not None and look.reviewer == who
         ]
         return pace([s for s, _ in timed], [e for _, e in timed], confidence)
@@ -326,9 +330,11 @@ def _omissions(
         if by_truth:
             measure = Measure(f"unproposed{small}", "share", "")
             found = table.compare(measure, who, confidence)
-            if found is None or found.difference.high >= -LEAST_DIFFERENCE:
+            if found is None:
                 continue
             ends = found.difference
+            if ends.high >= -LEAST_DIFFERENCE and found.helped.high >= MOST:
+                continue
             words = (
                 f"finds {found.helped.value:.0%} of the {size} that have no proposal, where"
                 f" others are shown, and {found.blind.value:.0%} on blind images"
