@@ -2,9 +2,10 @@
 
     python benchmarks/people_with_faults.py [--times 4] [--campaigns 20] [--innocent 60]
 
-Three people share every batch of the demo's 300 images, or so many times as many. The proposals are the truth with a
-detector's mistakes (``boxloop.review.simulated_campaign``), so that a campaign takes a second. Each
-campaign is judged twice: by the truth, and as if nobody knew it. The tables of docs/results/people.md.
+Three people share every batch of the demo's 300 images, or so many times as many. The proposals are
+the truth with a detector's mistakes (``boxloop.review.simulated_campaign``), so that a campaign takes
+a second. Each is judged twice: by the truth, and as if nobody knew it. The tables are those of
+docs/results/people.md.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def named(trusts: Sequence[Trust], fault: str) -> list[str]:
     """Return the cells of a row: how often bob was named for the fault, and anybody else was."""
     right = wrong = 0
     for trust in trusts:
-        meant = [f for f in trust.findings if f.reviewer == "bob" and f.fault in MEANT.get(fault, ())]
+        faults = [f.fault for f in trust.findings if f.reviewer == "bob"]
+        meant = [name for name in faults if name in MEANT.get(fault, ())]
         right += bool(meant)
         wrong += len(meant) < len(trust.findings)
     n = len(trusts)

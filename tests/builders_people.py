@@ -1,4 +1,4 @@
-"""Whole campaigns by simulated people on disk: what they submitted, and what the stages make of it."""
+"""Whole campaigns by simulated people on disk: what they submitted, and what becomes of it."""
 
 from __future__ import annotations
 

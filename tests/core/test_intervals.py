@@ -1,4 +1,4 @@
-"""Intervals of shares and means by image, against other programs, plain loops, and their promise."""
+"""Intervals of shares and means by image, against scipy, plain loops, and their promise."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ def test_batches_without_blind_images_are_not_compared_with() -> None:
 def test_of_two_who_differ_nobody_is_named_without_the_truth() -> None:
     people = {"ada": {}, "bob": FAULTS["draws_wide"]}
     images, _, submitted = played(people, batches=(10, 60, 60))
-    trust = judge_trust(first_looks(submitted, sizes(images), None), plants(submitted, sizes(images)))
+    size = sizes(images)
+    trust = judge_trust(first_looks(submitted, size, None), plants(submitted, size))
     assert trust is not None
     assert trust.margins["bob"].value - trust.margins["ada"].value > 2
     assert named(trust) == set()

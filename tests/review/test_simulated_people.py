@@ -47,7 +47,7 @@ def test_each_fault_is_what_it_says() -> None:
     made, _ = person(accepts_labels=True).work(IMAGE, SHOWN, helped=True)
     assert ("p0", "dog", (10, 10, 30, 30)) in rows(made)
     made, _ = person(wider=3.0).work(IMAGE, Boxes.empty(), helped=False)
-    np.testing.assert_array_equal(made.xyxy, TRUTH.xyxy + [-3, -3, 3, 3])
+    np.testing.assert_array_equal(made.xyxy, TRUTH.xyxy + np.array([-3, -3, 3, 3]))
     for helped, count in ((True, 2), (False, 3)):
         made, _ = person(misses_below=200.0).work(IMAGE, Boxes.empty(), helped=helped)
         assert len(made) == count
@@ -83,7 +83,7 @@ def test_what_they_submit_is_as_peoples(tmp_path: Path) -> None:
     assert set(latest) == {ref.id for ref in images.images}
     # What was missed was reopened; nothing planted is left in the labels.
     assert any(item.missed for item in submitted)
-    assert not any(item.missed for item in map(lambda i: latest[i].part([i]), latest))
+    assert not any(latest[i].part([i]).missed for i in latest)
     blind = {image for item in submitted for image in item.blind}
     assert 8 <= len(blind) <= 16
     assert all(len(latest[i].part([i]).shown()[i]) == 0 for i in blind)

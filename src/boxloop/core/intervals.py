@@ -100,9 +100,7 @@ def share_difference(
     return one, two, Difference(value, low, high)
 
 
-def mean(
-    pairs: Pairs, confidence: float = CONFIDENCE, *, counts: bool = False
-) -> Estimate | None:
+def mean(pairs: Pairs, confidence: float = CONFIDENCE, *, counts: bool = False) -> Estimate | None:
     """Estimate a mean, such as seconds per box.
 
     Args:

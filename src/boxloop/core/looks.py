@@ -38,8 +38,8 @@ class Look:
         reviewer: who did it.
         blind: whether no proposals were shown.
         final: the boxes submitted.
-        proposed: the detector's boxes from the batch's threshold on, whether they were shown or not,
-            and without planted errors.
+        proposed: the detector's boxes from the batch's threshold on, shown or not, without planted
+            errors.
         size: (width, height) of the image in pixels.
         truth: the dataset's own boxes, where it has any.
         alone: whether nothing was proposed for the whole batch, so that it tells of time only.

@@ -26,7 +26,6 @@ from boxloop.core.intervals import (
 from boxloop.core.looks import Look, count, small_area
 from boxloop.core.pace import pace
 
-
 _K = TypeVar("_K", str, str | None)
 
 
@@ -226,9 +225,7 @@ class _Table:
         rows = [row for row in self.rows if who in (None, row[0].reviewer)]
         batches = {look.batch for look, _ in rows if look.blind or not beside}
         return [
-            counts[name]
-            for look, counts in rows
-            if look.blind is blind and look.batch in batches
+            counts[name] for look, counts in rows if look.blind is blind and look.batch in batches
         ]
 
     def compare(self, measure: Measure, who: str | None, confidence: float) -> Comparison | None:
@@ -321,9 +318,7 @@ def _findings(
                 yield Finding(who, fault, shares.value, shares.low, shares.high, words)
 
 
-def _omissions(
-    table: _Table, who: str, confidence: float, by_truth: bool
-) -> Iterable[Finding]:
+def _omissions(table: _Table, who: str, confidence: float, by_truth: bool) -> Iterable[Finding]:
     """What a person draws without proposals, and leaves out beside them."""
     for fault, small in (("misses_unproposed", ""), ("misses_small", "_small")):
         size = "small objects" if small else "objects"
@@ -332,9 +327,11 @@ def _omissions(
             found = table.compare(measure, who, confidence)
             if found is None:
                 continue
-            ends = found.difference
-            if ends.high >= -LEAST_DIFFERENCE and found.helped.high >= MOST:
-                continue
+            ends: Estimate | Difference = found.difference
+            if ends.high >= -LEAST_DIFFERENCE:
+                ends = found.helped
+                if ends.high >= MOST:
+                    continue
             words = (
                 f"finds {found.helped.value:.0%} of the {size} that have no proposal, where"
                 f" others are shown, and {found.blind.value:.0%} on blind images"
@@ -357,9 +354,7 @@ def _omissions(
         yield Finding(who, fault, ends.value, ends.low, ends.high, words)
 
 
-def _labels_left(
-    table: _Table, who: str, confidence: float, by_truth: bool
-) -> Iterable[Finding]:
+def _labels_left(table: _Table, who: str, confidence: float, by_truth: bool) -> Iterable[Finding]:
     """Whether a person takes over wrong labels."""
     fault = "leaves_wrong_labels"
     if by_truth:

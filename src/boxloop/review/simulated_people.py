@@ -20,13 +20,24 @@ from boxloop.core.catching import judge_errors, undo, with_own_ids
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.planted import as_shown
 from boxloop.core.planting import Trials
-from boxloop.core.types import NOTHING, Boxes, BoxesByImage, Corrections, Floats, ImageRef, Proposals
+from boxloop.core.types import (
+    NOTHING,
+    Boxes,
+    BoxesByImage,
+    Corrections,
+    Floats,
+    ImageRef,
+    Proposals,
+)
 
 KIND = "fiftyone"
 """The annotator that they pass for."""
 
 _SAME_OBJECT = 0.2
 """IoU from which a person takes a proposal to be of an object."""
+
+SECONDS = Ledger(kept=1, moved=6, relabeled=4, removed=2, added=9)
+"""What an edit of each kind takes a person, usually."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Habits:
     spread: float = 0.7
     tight: float = 0.75
     base: float = 3.0
-    per_edit: Ledger = Ledger(kept=1, moved=6, relabeled=4, removed=2, added=9)
+    per_edit: Ledger = SECONDS
     unsteady: float = 0.2
 
 
