@@ -3,7 +3,7 @@
     python benchmarks/people_with_faults.py [--times 4] [--campaigns 20] [--innocent 60]
 
 Three people share every batch of the demo's 300 images, or so many times as many. The proposals are
-the truth with a detector's mistakes (``boxloop.review.simulated_campaign``), so that a campaign takes
+the truth with a detector's mistakes (``boxloop.review.simulated_campaign``), so that one takes
 a second. Each is judged twice: by the truth, and as if nobody knew it. The tables are those of
 docs/results/people.md.
 """
