@@ -47,6 +47,7 @@ def test_comments_of_the_recipe_are_kept(tmp_path):
     folder = create(tmp_path / "c", *DEMO, "order={strategy: random, seed: 2}")
     text = (folder / "params.yaml").read_text()
     assert "# ImageNet's, installed with boxloop" in text
+    assert "blind_fraction" not in text  # that is for people
     assert YAML(typ="safe").load(text)["order"] == {"strategy": "random", "seed": 2}
 
 
@@ -220,6 +221,10 @@ def test_data_that_cannot_be_read_makes_nothing(tmp_path):
     folder = create(tmp_path / "c", pictures, "dataset.classes=[a]", data=tmp_path / "set")
     params = load_params(folder / "params.yaml")
     assert (params.dataset.format, params.review.annotator) == ("folder", "fiftyone")
+    # What people find without help is measured; a simulation would find all.
+    assert (params.review.blind_fraction, params.review.plant_fraction) == (0.05, 0.0)
+    text_ = (folder / "params.yaml").read_text()
+    assert "\n  blind_fraction: 0.05    # of the images, shown without proposals" in text_
 
 
 def test_labels_are_for_people_and_said_to_be_ignored_where_they_are(tmp_path):
@@ -233,7 +238,9 @@ def test_labels_are_for_people_and_said_to_be_ignored_where_they_are(tmp_path):
         tmp_path / "ignored",
         params=None,
         batches=None,
-        overrides=["review.annotator=fiftyone"],
+        overrides=["review.annotator=fiftyone", "review.blind_fraction=0.2"],
         data=root,
     )
+    review = load_params(tmp_path / "ignored" / "params.yaml").review
+    assert (review.blind_fraction, review.plant_fraction) == (0.2, 0.0)
     assert notes[-1].startswith(f"labels that {root} has are ignored, as people label: --set")

@@ -60,6 +60,7 @@ class Item:
     base: str = ""  # time of the submission that this starts from; empty where there is none
     blind: bool = False  # whether no proposal is drawn, to tell what is found without
     planted: tuple[PlantedError, ...] = ()  # errors among the proposals that are drawn
+    secret: bool = False  # whether its batch has such images: no record is to give them away
 
     @property
     def counted(self) -> Boxes:
@@ -75,8 +76,8 @@ class Item:
     @property
     def compared(self) -> Boxes:
         """What the panel compares with: what is drawn, while that must not give itself away."""
-        secret = any(error.state == "open" for error in self.planted)
-        return self.drawn if secret else self.counted
+        tried = any(error.state == "open" for error in self.planted)
+        return self.drawn if tried else self.counted
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def new_item(
     own = replace(proposals, boxes={image.id: proposals.boxes[image.id]})
     item = Item(image, own, score_threshold, Boxes.empty())
     if trials is not None:
-        planted = trials.planted.get(image.id, ())
-        item = replace(item, blind=image.id in trials.blind, planted=planted)
+        planted, secret = trials.planted.get(image.id, ()), bool(trials.blind or trials.planted)
+        item = replace(item, blind=image.id in trials.blind, planted=planted, secret=secret)
     return replace(item, start=replace(item.drawn, scores=None))
 
 

@@ -7,9 +7,11 @@ which of boxloop's ids they stand for.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +23,12 @@ from boxloop.core.planted import KINDS, STATES, PlantedError, check_planted
 from boxloop.core.types import Boxes, FittedThreshold, ImageRef, Proposals
 from boxloop.review.fiftyone.assignment import Item
 from boxloop.review.validation import RawBox
+
+_VEIL = "packed:"
+"""What the record begins with where it is packed: the App lists a sample's texts on request."""
+
+_LARGEST = 2**26
+"""Bytes that such a record may hold."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def app_boxes(shown: ShownProposals) -> list[tuple[str, str, list[float], float 
 
 
 def dumps(shown: ShownProposals) -> str:
-    """Convert to JSON."""
+    """Convert to JSON; unreadable to who looks into the App where that would give away a trial."""
     item, proposals = shown.item, shown.item.proposals
     image = item.image
     content = {
@@ -98,12 +106,12 @@ def dumps(shown: ShownProposals) -> str:
         "seconds": item.seconds,
         "base": item.base,
     }
-    # Nothing that the App draws, lists or counts tells of these.
     if item.blind:
         content["blind"] = True
     if item.planted:
         content["planted"] = [asdict(error) for error in item.planted]
-    return json.dumps(content, sort_keys=True, allow_nan=False)
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return _VEIL + base64.b64encode(zlib.compress(text.encode())).decode() if item.secret else text
 
 
 def loads(text: str, image: ImageRef) -> ShownProposals:
@@ -113,7 +121,7 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
         ValueError: it is damaged, or made for an image of another size.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(_unveiled(text))
         if content["size"] != [image.width, image.height]:
             raise ValueError("made for an image of another size")
         boxes = {image.id: _boxes(content["proposals"], scored=True)}
@@ -135,6 +143,7 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
             _text(content["base"]),
             content.get("blind") is True,
             tuple(_planted(row) for row in content.get("planted", [])),
+            text.startswith(_VEIL),
         )
         check_planted(item.counted, item.planted)
         names = {_text(key): _text(name) for key, name in content["names"].items()}
@@ -149,6 +158,20 @@ def _fitted(row: Mapping[str, Any]) -> FittedThreshold:
     iou, score, saving = row["iou_threshold"], row["score"], row["expected_saving"]
     expected = None if saving is None else _number(saving)
     return FittedThreshold(_number(iou), _number(score), expected, _text(row["found"]))
+
+
+def _unveiled(text: str) -> str:
+    if not text.startswith(_VEIL):
+        return text
+    unpacker = zlib.decompressobj()
+    try:
+        packed = base64.b64decode(text.removeprefix(_VEIL), validate=True)
+        found = unpacker.decompress(packed, _LARGEST)
+    except zlib.error as error:
+        raise ValueError(f"not a record of boxloop's: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise ValueError("larger than any record of boxloop's")
+    return found.decode()
 
 
 def _planted(row: Mapping[str, Any]) -> PlantedError:
