@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
-from boxloop.campaign.trust import trust_line
+from boxloop.campaign.trust import first_looks, plants, read_trust, trust_line
+from boxloop.core.trust import judge_trust
 from boxloop.files import read_json
 from boxloop.params import Params
 from boxloop.report.build import write_report
+from boxloop.report.trust_rows import caught_rows, compared_rows, people_rows
 from builders_campaign import build_campaign, small_params
-from builders_people import played, written
+from builders_people import played, sizes, written
 
 BATCHES = (10, 40, 40, 40)
 PEOPLE = {"ada": {}, "bob": {"wider": 3.0, "accepts_labels": True}, "cid": {}}
@@ -103,9 +106,7 @@ def test_the_page_and_the_status_name_who_draws_wide(campaign: CampaignPaths) ->
 def test_a_campaign_without_says_nothing(tmp_path: Path) -> None:
     params = params_of(2)
     paths = build_campaign(tmp_path, params, annotator="fiftyone")
-    write_report(paths, params, paths.metrics, paths.report)
-    assert "trust" not in read_json(paths.metrics)
-    assert "trusted" not in (paths.report / "report.html").read_text()
+    assert read_trust(paths, params, list(params.iterations)) is None
     assert trust_line(paths) == ""
 
 
@@ -125,10 +126,21 @@ def test_without_annotations_the_proposals_are_the_yardstick(
     params = params.model_copy(
         update={"dataset": params.dataset.model_copy(update={"labels": "proposed"})}
     )
-    from boxloop.campaign.trust import read_trust
-
     trust = read_trust(paths, params, list(params.iterations))
     assert trust is not None
     assert trust.yardstick == "proposals"
     assert {c.measure.name for c in trust.comparisons} >= {"boxes", "drawn", "confirmed", "agreed"}
     assert artifacts.read_truth(paths.truth) is not None
+
+
+def test_of_one_person_everybodys_numbers_are_that_persons() -> None:
+    images, truth, submitted = played({"ada": {}}, batches=(5, 30))
+    looks = first_looks(submitted, sizes(images), truth)
+    trust = judge_trust(looks, plants(submitted, sizes(images)))
+    assert trust is not None
+    [row] = people_rows(trust)
+    assert row[0] == "ada"
+    assert re.fullmatch(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", row[1])
+    assert re.fullmatch(r"\d+ of \d+", row[4])
+    assert {row[1] for row in compared_rows(trust)} == {"everybody"}
+    assert {row[1] for row in caught_rows(trust)} == {"everybody"}
