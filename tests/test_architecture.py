@@ -121,9 +121,13 @@ def test_the_house_stays_small():
     assert lengths[len(lengths) // 2] <= 150
 
 
-@pytest.mark.parametrize("name", ["boxloop.core.types", "boxloop.core.box_set", "boxloop.errors"])
+TYPES = [f"boxloop.core.{name}" for name in ("types", "box_set", "feature_table", "planted")]
+"""The modules that :mod:`boxloop.core.types` offers from one place."""
+
+
+@pytest.mark.parametrize("name", [*TYPES, "boxloop.errors"])
 def test_types_and_errors_stand_on_numpy_alone(name):
-    outside = {i for i in imports(MODULES[name]) if i != "boxloop.core.box_set"}
+    outside = {i for i in imports(MODULES[name]) if i not in TYPES}
     assert {i.partition(".")[0] for i in outside} <= {*sys.stdlib_module_names, "numpy"}
 
 
