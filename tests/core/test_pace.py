@@ -41,9 +41,9 @@ def test_less_work_at_the_end_is_no_higher_pace() -> None:
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_the_interval_holds_its_promise(factor: float) -> None:
-    found = [pace(*work(40, seed, factor, 0.3)) for seed in range(60)]
+    found = [pace(*work(40, seed, factor, 0.3)) for seed in range(40)]
     inside = sum(f is not None and f.low <= factor <= f.high for f in found)
-    assert 52 <= inside <= 60
+    assert 34 <= inside <= 40
 
 
 def test_work_of_one_kind_alone_is_enough() -> None:

@@ -9,7 +9,7 @@ import pytest
 from boxloop.campaign.trust import first_looks, plants
 from boxloop.core.looks import Look
 from boxloop.core.trust import Plant, Trust, judge_trust
-from boxloop.core.types import Boxes
+from boxloop.core.types import Boxes, Corrections, ImageSet
 from builders import proposed
 from builders_people import played, sizes
 
@@ -22,9 +22,13 @@ FAULTS = {
 
 
 @cache
-def judged(fault: str | None, seed: int, *, by_truth: bool = True, **options: float) -> Trust:
+def campaign(fault: str | None, seed: int) -> tuple[ImageSet, dict[str, Boxes], list[Corrections]]:
     people = {"ada": {}, "bob": FAULTS.get(fault or "", {}), "cid": {}}
-    images, truth, submitted = played(people, seed=seed, **options)
+    return played(people, seed=seed)
+
+
+def judged(fault: str | None, seed: int, *, by_truth: bool = True) -> Trust:
+    images, truth, submitted = campaign(fault, seed)
     size = sizes(images)
     looks = first_looks(submitted, size, truth if by_truth else None)
     trust = judge_trust(looks, plants(submitted, size))
@@ -36,7 +40,15 @@ def named(trust: Trust) -> set[tuple[str, str]]:
     return {(f.reviewer, f.fault) for f in trust.findings}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "draws_wide",
+        "gets_slower",
+        pytest.param("leaves_wrong_labels", marks=pytest.mark.slow),
+        pytest.param("misses_small", marks=pytest.mark.slow),
+    ],
+)
 def test_the_right_person_is_named_and_nobody_else(fault: str) -> None:
     trust = judged(fault, 0)
     assert ("bob", fault) in named(trust)
@@ -58,8 +70,8 @@ def test_the_truth_is_not_needed_for_all(fault: str) -> None:
 @pytest.mark.parametrize("by_truth", [True, False])
 def test_nobody_is_named_where_nobody_is_at_fault(by_truth: bool) -> None:
     """One campaign of twenty may name somebody; tolerances make it fewer."""
-    found = [judged(None, seed, by_truth=by_truth).findings for seed in range(6)]
-    assert found == [()] * 6
+    found = [judged(None, seed, by_truth=by_truth).findings for seed in range(5)]
+    assert found == [()] * 5
 
 
 def planted(who: str, kind: str, caught: int, missed: int) -> list[Plant]:
