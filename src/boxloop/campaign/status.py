@@ -17,6 +17,7 @@ from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.standing import Standing, Step, Turn
 from boxloop.campaign.thresholds import in_words
+from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED
 from boxloop.core.workload import find_cost_model, total
@@ -47,8 +48,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
-    parts.append(model_line(paths, _newest(turns)))
-    parts.append(seen_text(seen_by(paths, params.iterations)))
+    parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
+    parts.append(trust_line(paths))
     notes = [*map(mending.in_words, cut), *found.notes]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))

@@ -14,6 +14,7 @@ from boxloop.campaign.by_person import by_person, read_by_person
 from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.campaign.trust import read_trust, trust_metrics
 from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
@@ -27,6 +28,7 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.losses import losses_table
 from boxloop.report.review_time import read_effort, to_metrics, to_table
+from boxloop.report.trust_rows import caught_rows, compared_rows, people_rows
 from boxloop.terminal import minutes, percent
 
 _GENERATOR = b'<meta name="generator" content="boxloop report">'
@@ -76,6 +78,9 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         numbers |= class_tables.to_metrics(classes)
     if people := read_by_person(paths, campaign):
         texts["by_reviewer.csv"] = person_tables.person_table(people)
+    trust = read_trust(paths, params, [workload.batch for workload in campaign.workloads])
+    if trust is not None:
+        numbers |= trust_metrics(trust)
     thresholds = campaign.iou_thresholds
     page = render(
         "report/page.html.j2",
@@ -104,6 +109,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         persons=by_person(people),
         person_tables=person_tables,
         own_prices=campaign.own_prices(),
+        trust=trust,
+        trust_rows=trust and (compared_rows(trust), people_rows(trust), caught_rows(trust)),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
     )
