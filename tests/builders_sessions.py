@@ -100,7 +100,16 @@ class Session:
     """
 
     def __init__(
-        self, server, paths, key="b00", *, reviewer="ann", part=None, redo=False, wanted=None
+        self,
+        server,
+        paths,
+        key="b00",
+        *,
+        reviewer="ann",
+        part=None,
+        redo=False,
+        wanted=None,
+        look=None,
     ):
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
         from boxloop.review.fiftyone import operators, session_inputs
@@ -111,11 +120,12 @@ class Session:
         self.paths = paths
         key = key if wanted is None else session_name(wanted)
         self.params = load_params(paths.root / "params.yaml")
-        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted)
+        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, look)
         self.assignment = session_inputs.read_assignment(paths, self.params, request)
+        key = self.assignment.batch
         files = session_inputs.display_files(paths, self.assignment)
         self.dataset = open_dataset(self.assignment, files)
-        known = session_inputs.SubmissionCache(paths, self.params)
+        known = session_inputs.known_submissions(paths, self.params, self.assignment)
         self.said = []
         self.controller = ReviewController(
             self.dataset,

@@ -163,6 +163,10 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
             boxes=rename(item.boxes, [change]),
             classes=change.names(item.classes),
             offered={i: change.names(names) for i, names in item.offered.items()},
+            decided={
+                i: replace(d, first=_rename(d.first, [change]), shown=_rename(d.shown, [change]))
+                for i, d in item.decided.items()
+            },
         )
     return replace(item, changes=len(changes))
 

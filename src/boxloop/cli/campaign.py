@@ -119,6 +119,14 @@ def review(
             help="Open what was reviewed before this class was added, with its labels.",
         ),
     ] = None,
+    also: Annotated[
+        bool,
+        typer.Option("--also", help="A second look at a labeled batch, which replaces no label."),
+    ] = False,
+    disagreements: Annotated[
+        bool,
+        typer.Option("--disagreements", help="Decide what two people labeled differently."),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -151,6 +159,8 @@ def review(
         return
     if files:
         raise UserError(f"--{min(files)} is for --collect: leave it out, or add --collect")
+    if also and disagreements:
+        raise UserError("--also is a second look, --disagreements a third one: leave one out")
     from boxloop.review.fiftyone import session
 
     session.review(
@@ -165,6 +175,7 @@ def review(
         host=host,
         browser=browser,
         wanted=wanted,
+        look="also" if also else "disagreements" if disagreements else None,
     )
 
 

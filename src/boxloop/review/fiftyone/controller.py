@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import Assignment, submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
+from boxloop.review.fiftyone.looks import noted, writer
 from boxloop.review.validation import Problem, RawBox, check_image
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class ReviewController:
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
+        self._add = writer(self.assignment)
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
@@ -159,6 +161,7 @@ class ReviewController:
             "first_batch": self._others.first,
             "blank": all(item.proposals.detector == EMPTY for item in assignment.items),
             "faults": _listed(faults, images),
+            "notes": _listed(noted(assignment), images),
             "submitted": self.submitted,
         }
 
@@ -209,7 +212,7 @@ class ReviewController:
         if all(i in own and own[i][1] == boxes for i, boxes in corrections.boxes.items()):
             return
         with self._kept_for_later():
-            made = artifacts.read_corrections(submissions.append(self._folder, corrections))
+            made = self._add(self._folder, corrections)
         for image_id, boxes in corrections.boxes.items():
             own[image_id] = (submission_time(made, image_id), boxes)
 
@@ -240,7 +243,7 @@ class ReviewController:
         faults = []
         for image in images:
             other = known.get(image.image_id)
-            mine = {image.shown.item.base}
+            mine = {image.shown.item.base.partition(" ")[0]}  # a third look tells the second's, too
             if image.image_id in self._appended:
                 mine.add(self._appended[image.image_id][0])
             if other is not None and submission_time(other, image.image_id) not in mine:

@@ -37,6 +37,7 @@ from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
 from boxloop.review.fiftyone.session_inputs import (
+    ALSO,
     ReviewRequest,
     display_files,
     read_assignment,
@@ -73,11 +74,13 @@ def review(
     browser: bool,
     host: str = LOOPBACK,
     wanted: str | None = None,
+    look: str | None = None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
-    With ``wanted``, of the images that are not complete for that class.
+    With ``wanted``, of the images that are not complete for that class; with ``look``, a second or
+    third one at a batch.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -98,6 +101,8 @@ def review(
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
         )
+    if look is not None and (batch is None or wanted is not None):
+        raise UserError(f"--{look} needs a batch, and no --for: boxloop review b00 --{look}")
     name = reviewer_name(reviewer)
     if wanted is not None:
         key: str | None = session_name(wanted)
@@ -110,7 +115,7 @@ def review(
         offered = artifacts.read_proposals(paths.proposals(key))
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
-    request = ReviewRequest(key, name, part, redo or wanted is not None, wanted)
+    request = ReviewRequest(key, name, part, redo or wanted is not None, wanted, look)
     # Whatever was submitted, the same session would not find it again.
     assignment = read_assignment(paths, params, request) if wanted is not None else None
     keys = Keys.make(choose_password(host))
@@ -132,7 +137,11 @@ def review(
             bring_into_dvc(paths.root, done)
         say("Next: dvc repro")
         return
-    if redo:
+    if look == ALSO:
+        say("'boxloop status' says where two people differ, the report how far they agree")
+        say("Next: dvc repro --single-item --force report")
+        return
+    if redo or (look is not None and paths.corrections(key).exists()):
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
     waiting = submissions.missing(
@@ -250,7 +259,8 @@ def review_command(request: ReviewRequest) -> str:
     part = f" --part {request.part}" if request.part else ""
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
-    redo = " --redo" if request.redo else ""
+    redo = f" --{request.look}" if request.look else ""
+    redo += " --redo" if request.redo else ""
     return f"boxloop review {request.batch}{part}{redo}"
 
 
@@ -260,6 +270,11 @@ def _greeting(assignment: Assignment) -> str:
     rest = len(part.share(assignment.batch_images)) - count
     done = f" ({rest} more are submitted already)" if rest and not assignment.redo else ""
     again = " again" if assignment.redo else ""
+    if assignment.look is not None:
+        return (
+            f"Opening {count} images of {assignment.look.batch} for a {assignment.look.name} look by"
+            f" {assignment.reviewer}. The App takes a few seconds to start."
+        )
     if assignment.wanted:
         return (
             f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"
