@@ -175,7 +175,11 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     offered, final = made.proposals, made.boxes[image_id]
     shown = offered.boxes[image_id].above(made.score_threshold)
     by_ids = made.by_person
-    edits = diff(shown, counted(made).boxes[image_id]) if by_ids else compare(shown, final, p.review.iou_threshold)
+    edits = (
+        diff(shown, counted(made).boxes[image_id])
+        if by_ids
+        else compare(shown, final, p.review.iou_threshold)
+    )
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)

@@ -8,16 +8,22 @@ the decision holds the first person's boxes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.agreement import Agreement, agree, differ
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.types import Boxes, Corrections, Decision, ImageSet
+from boxloop.errors import ArtifactError
 
 UNNAMED = "unnamed"
 """Stands for a person whose submission has no name."""
+
+SECOND_ID = "second-"
+"""Begins the ids, in a third look, of boxes that only the second person has."""
 
 
 @dataclass(frozen=True)
@@ -196,29 +202,50 @@ def _sum(look: str, rows: dict[str, list[tuple[float | None, Ledger]]]) -> list[
     for reviewer in sorted(rows):
         timed = [seconds for seconds, _ in rows[reviewer] if seconds is not None]
         edits = sum((ledger for _, ledger in rows[reviewer]), Ledger())
-        result.append(
-            Work(reviewer, look, len(rows[reviewer]), sum(timed), len(timed), edits)
-        )
+        result.append(Work(reviewer, look, len(rows[reviewer]), sum(timed), len(timed), edits))
     return result
 
 
-def status_line(paths: CampaignPaths, batches: Iterable[str], iou_threshold: float) -> str:
-    """Say how many images have a second look and how many disagree; nothing where none has one."""
-    keys = list(batches)
-    found = read(paths, keys)
+def for_status(
+    paths: CampaignPaths, batches: Iterable[str], iou_threshold: float, *, skip: bool = False
+) -> tuple[str, tuple[str, ...]]:
+    """Say how many images have a second look and how many differ, and what does not count.
+
+    Nothing is said where nobody took one, or where that is to be skipped; a damaged file is a note.
+    """
+    if skip:
+        return "", ()
+    try:
+        found = read(paths, batches)
+    except ArtifactError as error:
+        return "", (str(error),)
     if not found.images:
-        return ""
+        return "", found.notes
     count, open_ = len(found.images), found.differing(iou_threshold)
     decided = sum(look.decided is not None for look in found.images)
     line = f"{count} image{'s have' if count > 1 else ' has'} a second look"
     line += f", {decided} of them decided by a third person" if decided else ""
     if not open_:
-        return f"{line}; no two people differ."
+        return f"{line}; no two people differ.", found.notes
     own = dict.fromkeys(look.batch for look in open_)
-    commands = " and ".join(f"'{third_command(key)}'" for key in own)
-    return f"{line}; on {len(open_)} two people differ: {commands} lets a third one decide."
+    commands = " and ".join(f"'boxloop review {k} --disagreements --reviewer NAME'" for k in own)
+    line = f"{line}; on {len(open_)} two people differ: {commands} lets a third one decide."
+    return line, found.notes
 
 
-def third_command(batch: str) -> str:
-    """Return the command that opens what two people see differently."""
-    return f"boxloop review {batch} --disagreements --reviewer NAME"
+def plain_ids(label: Corrections, image_id: str) -> Boxes:
+    """Return the boxes of a label by the ids that they have in a redo.
+
+    What a third person kept of the second one's boxes has the id of the proposal that it was made
+    from again, unless another box has it.
+    """
+    boxes = label.boxes[image_id]
+    if image_id not in label.decided:
+        return boxes
+    taken = set(boxes.ids.tolist())
+    ids = []
+    for name in boxes.ids.tolist():
+        plain = name.removeprefix(SECOND_ID)
+        ids.append(name if plain in taken else plain)
+        taken.add(ids[-1])
+    return replace(boxes, ids=np.array(ids, dtype=np.str_))

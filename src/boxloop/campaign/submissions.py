@@ -40,7 +40,7 @@ def timestamp() -> str:
 
 
 def append(folder: Path, corrections: Corrections, *, look: bool = False) -> Path:
-    """Add a submission, or a second ``look``, which is on the disk when this returns.
+    """Add a submission, which is on the disk when this returns.
 
     Where the journal holds one of its images with a later time (a clock was set back, or another
     machine's was ahead), the submission takes a time just after that: it is the newest.
@@ -48,6 +48,7 @@ def append(folder: Path, corrections: Corrections, *, look: bool = False) -> Pat
     Args:
         folder: the journal; made where it is missing.
         corrections: of a person, ``finished`` set; exactly the images submitted.
+        look: whether they are a second look, and no labels.
 
     Returns:
         Its file, ``b01-20240101T120000000000Z-ada.json``.

@@ -97,9 +97,7 @@ class Agreement:
     kappa: Estimate
 
 
-def agree(
-    images: Sequence[tuple[Boxes, Boxes]], iou_threshold: float, seed: int = 0
-) -> Agreement:
+def agree(images: Sequence[tuple[Boxes, Boxes]], iou_threshold: float, seed: int = 0) -> Agreement:
     """Compare what two people made of the same images.
 
     Args:
@@ -160,9 +158,13 @@ def _estimate(value: float, resampled: Floats) -> Estimate:
     if not np.isfinite(value):
         return Estimate(None)
     known = resampled[np.isfinite(resampled)]
-    low, high = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]) if len(known) else (
-        value,
-        value,
+    low, high = (
+        np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+        if len(known)
+        else (
+            value,
+            value,
+        )
     )
     return Estimate(float(value), float(low), float(high))
 

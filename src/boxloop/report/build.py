@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, second_looks
 from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
@@ -25,6 +25,7 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.losses import losses_table
 from boxloop.report.review_time import read_effort, to_metrics, to_table
+from boxloop.report.second_looks import looks_tables, to_entries
 from boxloop.terminal import minutes, percent
 
 _GENERATOR = b'<meta name="generator" content="boxloop report">'
@@ -67,6 +68,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     if effort is not None:
         numbers |= to_metrics(effort)
         texts["effort.csv"] = to_table(effort)
+    looks = second_looks.read(paths, params.iterations)
+    numbers |= to_entries(looks, params.review.iou_threshold)
     thresholds = campaign.iou_thresholds
     page = render(
         "report/page.html.j2",
@@ -89,6 +92,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         minutes=minutes,
         figures=drawn,
         effort=effort,
+        looks=looks_tables(looks, params.review.iou_threshold),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
     )

@@ -1,4 +1,4 @@
-"""Second and third looks, from the first label to the last: who decides, what counts, what is kept."""
+"""Second and third looks: who decides, what counts, and what is kept."""
 
 import json
 
@@ -56,8 +56,7 @@ def test_two_people_differ_and_a_third_decides(open_session, paths):
     label(open_session(reviewer="ann"))
     before, workload = after(paths)
     file = paths.corrections("b01").read_bytes()
-    status = second_looks.status_line(paths, BATCHES, IOU)
-    assert status == ""
+    assert second_looks.for_status(paths, BATCHES, IOU) == ("", ())
 
     second = open_session(reviewer="bob", look="also")
     assert second.app.overview()["title"] == "Second look at batch b01"
@@ -78,7 +77,8 @@ def test_two_people_differ_and_a_third_decides(open_session, paths):
     (work,) = found.work
     assert (work.reviewer, work.look, work.images, work.seconds) == ("bob", "second", 4, 3.0)
     assert (work.edits.kept, work.edits.relabeled, work.edits.removed) == (10, 1, 1)
-    line = second_looks.status_line(paths, BATCHES, IOU)
+    line, notes = second_looks.for_status(paths, BATCHES, IOU)
+    assert not notes
     assert line == (
         "4 images have a second look; on 3 two people differ: 'boxloop review b01 --disagreements"
         " --reviewer NAME' lets a third one decide."
@@ -122,7 +122,7 @@ def test_two_people_differ_and_a_third_decides(open_session, paths):
     assert (found.work[1].edits.kept, found.work[1].edits.removed) == (9, 2)
     agreement = found.agreements(IOU)["ann", "bob"]  # of the two, whatever was decided
     assert (agreement.images, agreement.differing, agreement.matched) == (4, 3, 11)
-    assert second_looks.status_line(paths, BATCHES, IOU) == (
+    assert second_looks.for_status(paths, BATCHES, IOU)[0] == (
         "4 images have a second look, 3 of them decided by a third person; no two people differ."
     )
     with pytest.raises(UserError, match="no two people differ on b01"):

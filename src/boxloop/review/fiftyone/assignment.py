@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from boxloop.campaign.second_looks import SecondLook
+from boxloop.campaign.second_looks import SecondLook, plain_ids
 from boxloop.core.types import Boxes, Corrections, ImageRef, Proposals
 from boxloop.errors import UserError
 
@@ -145,7 +145,7 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         image,
         replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
-        submitted.boxes[image.id],
+        plain_ids(submitted, image.id),
         submitted.seconds.get(image.id, 0.0),
         submission_time(submitted, image.id),
     )

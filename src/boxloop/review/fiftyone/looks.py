@@ -16,7 +16,7 @@ import numpy as np
 
 from boxloop.campaign import artifacts, screening, second_looks, submissions
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.second_looks import UNNAMED, SecondLook, time_of
+from boxloop.campaign.second_looks import SECOND_ID, UNNAMED, SecondLook, time_of
 from boxloop.core.agreement import match_people
 from boxloop.core.types import Boxes, Corrections, Decision, ImageRef, Proposals
 from boxloop.errors import UserError
@@ -35,9 +35,6 @@ from boxloop.review.validation import Problem
 _AGREED, _DISPUTED = 1.0, 0.5
 """What the App shows as confidence of the boxes that a third person starts from; the disputed ones
 carry a tag, too."""
-
-_SECOND = "second-"
-"""Begins the ids of boxes that only the second person has."""
 
 _DATASET = re.compile(r"(second|third)-look-.+-[0-9a-f]{6}")
 
@@ -188,7 +185,7 @@ def _third(
             batch_images=tuple(items),
             disputes={i: open_[i] for i in items},
             notes={i: words for i, (_, words) in items.items()},
-            shown="boxes at 1 are both people's, those at 0.5 one's alone: keep, mend or delete these",
+            shown="those at 1 are both people's; keep, mend or delete those at 0.5",
         )
     if own:
         raise UserError(
@@ -226,7 +223,7 @@ def _start(look: SecondLook, iou_threshold: float) -> _Start:
             [
                 *first.ids[agreed].tolist(),
                 *first.ids[one].tolist(),
-                *(f"{_SECOND}{name}" for name in second.ids[other].tolist()),
+                *(f"{SECOND_ID}{name}" for name in second.ids[other].tolist()),
             ],
             dtype=np.str_,
         ),

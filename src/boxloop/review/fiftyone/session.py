@@ -271,8 +271,9 @@ def _greeting(assignment: Assignment) -> str:
     done = f" ({rest} more are submitted already)" if rest and not assignment.redo else ""
     again = " again" if assignment.redo else ""
     if assignment.look is not None:
+        look = assignment.look
         return (
-            f"Opening {count} images of {assignment.look.batch} for a {assignment.look.name} look by"
+            f"Opening {count} images of {look.batch} for a {look.name} look by"
             f" {assignment.reviewer}. The App takes a few seconds to start."
         )
     if assignment.wanted:
