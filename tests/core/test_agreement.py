@@ -64,7 +64,9 @@ def test_two_labels_at_one_place_are_matched_by_label():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(any_boxes(scored=False), any_boxes(scored=False)), min_size=1, max_size=4))
+@given(
+    st.lists(st.tuples(any_boxes(scored=False), any_boxes(scored=False)), min_size=1, max_size=4)
+)
 def test_the_counts_are_those_of_plain_loops_and_both_sides_alike(images):
     found = agree(images, IOU)
     matched = same = differing = 0

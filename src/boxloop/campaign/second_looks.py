@@ -7,7 +7,7 @@ the decision holds the first person's boxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -143,17 +143,30 @@ def of(labels: screening.Screened, second: screening.Screened) -> Looks:
     """Compare the labels with the second looks; see :func:`read`."""
     known = submissions.latest(labels.submissions)
     looks = submissions.latest(second.submissions)
-    pairs = (_pair(i, known[i], item) for i, item in looks.items() if i in known)
+    made = _decisions(labels.submissions)
+    pairs = (_pair(i, known[i], item, made.get(i)) for i, item in looks.items() if i in known)
     return Looks(
         # Who labeled an image again after a second look of their own is one person, not two.
         tuple(look for look in pairs if look.people[0] != look.people[1]),
         second.notes,
-        (*_second_work(looks), *_third_work(labels.submissions)),
+        (*_second_work(looks), *_third_work(made)),
     )
 
 
-def _pair(image_id: str, label: Corrections, second: Corrections) -> SecondLook:
-    decided, own = label.decided.get(image_id), time_of(second, image_id)
+def _decisions(labels: Sequence[Corrections]) -> dict[str, Corrections]:
+    """Return the newest decision of each image that has one, also where it was redone since."""
+    return submissions.latest(
+        submissions.part(item, item.decided) for item in labels if item.decided
+    )
+
+
+def _pair(
+    image_id: str, label: Corrections, second: Corrections, made: Corrections | None
+) -> SecondLook:
+    own = time_of(second, image_id)
+    decided = None if made is None else made.decided[image_id]
+    if made is not None and not _same(label.boxes[image_id], made.boxes[image_id]):
+        decided = None  # a redo changed it, which is the first look now
     boxes, reviewer, when = label.boxes[image_id], label.reviewer, time_of(label, image_id)
     if decided is not None:
         boxes, reviewer, when = decided.first, decided.first_reviewer, decided.looks[0]
@@ -170,6 +183,15 @@ def _pair(image_id: str, label: Corrections, second: Corrections) -> SecondLook:
     )
 
 
+def _same(a: Boxes, b: Boxes) -> bool:
+    """Compare boxes whatever their order and ids are."""
+
+    def rows(boxes: Boxes) -> list[tuple[str, list[float]]]:
+        return sorted(zip(boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True))
+
+    return rows(a) == rows(b)
+
+
 def time_of(corrections: Corrections, image_id: str) -> str:
     """Return when an image was submitted; empty where nothing tells."""
     return corrections.submitted.get(image_id) or corrections.finished or ""
@@ -184,13 +206,9 @@ def _second_work(looks: dict[str, Corrections]) -> list[Work]:
     return _sum("second", rows)
 
 
-def _third_work(labels: Sequence[Corrections]) -> list[Work]:
-    """Count the newest decision of each image, also where its label was redone since."""
-    newest: dict[str, Corrections] = submissions.latest(
-        submissions.part(item, item.decided) for item in labels if item.decided
-    )
+def _third_work(made: Mapping[str, Corrections]) -> list[Work]:
     rows: dict[str, list[tuple[float | None, Ledger]]] = {}
-    for image_id, item in newest.items():
+    for image_id, item in made.items():
         decided = item.decided[image_id]
         row = (decided.seconds, diff(decided.shown, item.boxes[image_id]))
         rows.setdefault(decided.reviewer, []).append(row)
