@@ -156,6 +156,33 @@ def test_a_decision_survives_without_the_journal_and_goes_through_the_stage_agai
     assert artifacts.read_corrections(paths.corrections("b01")) == made
 
 
+def test_a_damaged_decision_is_refused_by_name(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD)
+    file = submissions.submission_files(paths.reviews)[-1]
+    whole = json.loads(file.read_text())
+
+    def damaged(change):
+        content = json.loads(json.dumps(whole))
+        change(content["decided"])
+        file.write_text(json.dumps(content))
+        with pytest.raises(ArtifactError, match=file.name):
+            submissions.read(paths.reviews)
+
+    for key in ("first", "shown", "images"):
+        damaged(lambda decided, key=key: decided.pop(key))
+        damaged(lambda decided, key=key: decided[key].pop("img01"))
+        damaged(lambda decided, key=key: decided.update({key: []}))
+        damaged(lambda decided, key=key: decided[key].update(img05=decided[key]["img01"]))
+    damaged(lambda decided: decided["images"]["img01"].update(seconds=-1))
+    damaged(lambda decided: decided["images"]["img01"].update(looks=["2024-01-01"]))
+    damaged(lambda decided: decided["images"]["img01"].pop("reviewer"))
+    damaged(lambda decided: decided["first"]["img01"][0].update(score=0.5))
+    damaged(lambda decided: decided.update(more=1))
+    file.write_text(json.dumps(whole))
+    assert len(submissions.read(paths.reviews)) == 2
+
+
 def test_classes_that_are_renamed_are_renamed_in_all_looks(paths):
     person(paths, "bob", ALSO, relabel=("img02",))
     person(paths, "eve", THIRD)

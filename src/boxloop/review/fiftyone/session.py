@@ -259,8 +259,9 @@ def review_command(request: ReviewRequest) -> str:
     part = f" --part {request.part}" if request.part else ""
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
-    redo = f" --{request.look}" if request.look else ""
-    redo += " --redo" if request.redo else ""
+    redo = " --redo" if request.redo else ""
+    if request.look is not None:  # what one person began, nobody else finds
+        redo = f" --reviewer {shlex.quote(request.reviewer)} --{request.look}{redo}"
     return f"boxloop review {request.batch}{part}{redo}"
 
 
