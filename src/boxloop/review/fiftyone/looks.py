@@ -271,11 +271,11 @@ def writer(assignment: Assignment) -> Add:
     look = assignment.look
 
     def add(folder: Path, made: Corrections) -> Corrections:
-        second = look is not None and not look.third
-        if look is not None and look.third:
-            made = decide(made, assignment.disputes)
-        path = submissions.append(folder, made, look=second)
-        return artifacts.read_corrections(path, look=second)
+        if look is not None and not look.third:
+            path = submissions.append(folder, made, look=True)
+            return artifacts.read_corrections(path, look=True)
+        label = made if look is None else decide(made, assignment.disputes)
+        return artifacts.read_corrections(submissions.append(folder, label))
 
     return add
 
