@@ -110,6 +110,7 @@ class Session:
         redo=False,
         wanted=None,
         planted=False,
+        look=None,
     ):
         from boxloop.campaign.later import session_name
 
@@ -121,11 +122,12 @@ class Session:
         self.paths = paths
         key = key if wanted is None else session_name(wanted)
         self.params = load_params(paths.root / "params.yaml")
-        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, planted)
+        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, planted, look)
         self.assignment = session_inputs.read_assignment(paths, self.params, request)
+        key = self.assignment.batch
         files = session_inputs.display_files(paths, self.assignment)
         self.dataset = open_dataset(self.assignment, files)
-        known = session_inputs.SubmissionCache(paths, self.params)
+        known = session_inputs.known_submissions(paths, self.params, self.assignment)
         self.said = []
         self.controller = ReviewController(
             self.dataset,

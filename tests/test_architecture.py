@@ -121,7 +121,9 @@ def test_the_house_stays_small():
     assert lengths[len(lengths) // 2] <= 150
 
 
-TYPES = [f"boxloop.core.{name}" for name in ("types", "box_set", "feature_table", "planted")]
+TYPES = [
+    f"boxloop.core.{name}" for name in ("types", "box_set", "decision", "feature_table", "planted")
+]
 """The modules that :mod:`boxloop.core.types` offers from one place."""
 
 

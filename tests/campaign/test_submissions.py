@@ -141,8 +141,8 @@ def test_no_journal_is_an_empty_one(tmp_path):
 
 def test_a_submission_of_a_future_format_is_told(tmp_path):
     path = append(tmp_path, entry("a", 1))
-    path.write_text(path.read_text().replace("corrections@1", "corrections@2"))
-    says = "of format boxloop/corrections@2, which a newer boxloop wrote: .*it holds labels"
+    path.write_text(path.read_text().replace("corrections@1", "corrections@3"))
+    says = "of format boxloop/corrections@3, which a newer boxloop wrote: .*it holds labels"
     with pytest.raises(ArtifactError, match=says):
         read(tmp_path)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger, diff
@@ -23,6 +23,32 @@ from boxloop.report.review_time import Effort, fit, read_effort
 from builders_campaign import build_campaign, small_params
 
 KINDS = ("kept", "moved", "relabeled", "removed", "added")
+
+
+def test_the_report_of_a_campaign_with_second_looks(tmp_path: Path) -> None:
+    """An entry, a section and a table more; WB, WT and all other entries are as without."""
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    write_report(paths, params, paths.metrics, paths.report)
+    before, page = read_json(paths.metrics), (paths.report / "report.html").read_text()
+    assert "Two people" not in page
+    made = artifacts.read_corrections(paths.corrections("b01"))
+    first = replace(made, annotator="fiftyone", reviewer="<ann>", finished="2024-01-01T12:00:00")
+    submissions.append(paths.reviews, first)
+    last = {i: boxes.select(np.arange(1, len(boxes))) for i, boxes in made.boxes.items()}
+    second = replace(first, reviewer="bob", boxes=last, finished="2024-01-01T13:00:00")
+    submissions.append(paths.reviews, second, look=True)
+    write_report(paths, params, paths.metrics, paths.report)
+    after = read_json(paths.metrics)
+    looks = after.pop("second_looks")
+    assert after == before
+    assert looks["images"] == looks["open"] == len(made.boxes)
+    pair = looks["people"]["<ann> and bob"]
+    assert pair["matched"] == pair["same_label"] == sum(map(len, last.values()))
+    page = (paths.report / "report.html").read_text()
+    assert "Two people, one image" in page
+    assert "&lt;ann&gt; and bob" in page
+    assert "Work of second and third looks, beside WB and WT" in page
 
 
 def random_edits(n: int, seed: int = 0, most: int = 5) -> list[Ledger]:

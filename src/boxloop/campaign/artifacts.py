@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign.box_rows import boxes_in, boxes_out
+from boxloop.campaign.decided_rows import decided_in, decided_out
 from boxloop.campaign.feature_files import read_features as read_features
 from boxloop.campaign.feature_files import write_features as write_features
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
@@ -30,6 +31,7 @@ from boxloop.campaign.schemas import (
     name_file,
     parse,
 )
+from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import Ledger, diff, kept_below
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
@@ -55,13 +57,15 @@ _DEEP = ("corrections", "evidence", "faults")
 """Kinds of files with a line for each item of their inner lists and tables."""
 
 
-def write(path: Path, kind: str, content: Mapping[str, Any], *, new: bool = False) -> None:
-    """Write a file of the format ``boxloop/<kind>@1``.
+def write(
+    path: Path, kind: str, content: Mapping[str, Any], *, new: bool = False, version: int = 1
+) -> None:
+    """Write a file of the format ``boxloop/<kind>@<version>``.
 
     Raises:
         FileExistsError: it exists, and must be ``new``.
     """
-    payload = {"format": f"boxloop/{kind}@1", **content}
+    payload = {"format": f"boxloop/{kind}@{version}", **content}
     write_json(path, payload, depth=3 if kind in _DEEP else 2, new=new)
 
 
@@ -190,24 +194,30 @@ def read_proposals(path: Path) -> Proposals:
     return _proposals_in(path, parse(path, "proposals", ProposalsFile))
 
 
-def write_corrections(path: Path, corrections: Corrections, *, new: bool = False) -> None:
+def write_corrections(
+    path: Path, corrections: Corrections, *, new: bool = False, look: bool = False
+) -> None:
     """Write one file of ``corrections/``, or of the journal, which lasts once this returns.
+
+    A second ``look`` is none of labels, and no older version reads it, nor what was decided.
 
     Raises:
         FileExistsError: it exists, and must be ``new``; nothing was changed.
     """
-    content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k != "edits"}
+    own = CorrectionsFile.model_fields.keys() - {"edits", "look", "decided"}
+    content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k in own}
     content["boxes"] = boxes_out(corrections.boxes)
     content["proposals"] = _proposals_out(corrections.proposals)
     planted = corrections.planted.items()
     content["planted"] = {k: [asdict(error) for error in errors] for k, errors in planted}
     if corrections.by_person:
-        counted = corrections.counted()
-        edits = {k: asdict(diff(counted[k], boxes)) for k, boxes in corrections.boxes.items()}
-        helped = (k for k in corrections.boxes if k not in {*corrections.given, *corrections.blind})
+        first = by_first_person(corrections)
+        offered = first.counted()
+        edits = {k: asdict(diff(offered[k], boxes)) for k, boxes in first.boxes.items()}
+        helped = (k for k in first.boxes if k not in {*first.given, *first.blind})
         for k in helped:
-            offered = corrections.proposals.boxes[k]
-            if taken := kept_below(offered, corrections.score_threshold, corrections.boxes[k]):
+            every = first.proposals.boxes[k]
+            if taken := kept_below(every, first.score_threshold, first.boxes[k]):
                 edits[k]["kept_below"] = taken
         content["edits"] = edits
     else:
@@ -215,17 +225,28 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     for name in ("digests", "classes", "offered", "changes", "given", "blind", "planted"):
         if not content[name]:
             del content[name]
-    write(path, "corrections", content, new=new)
+    if look:
+        content["look"] = "second"
+    if corrections.decided:
+        content["decided"] = decided_out(corrections.decided)
+    version = 2 if look or corrections.decided else 1
+    write(path, "corrections", content, new=new, version=version)
 
 
-def read_corrections(path: Path) -> Corrections:
-    """Read one file of ``corrections/``."""
+def read_corrections(path: Path, *, look: bool = False) -> Corrections:
+    """Read one file of ``corrections/``, or a second ``look`` of the journal."""
     file = parse(path, "corrections", CorrectionsFile)
+    if (file.look is not None) is not look:
+        raise ArtifactError(
+            f"{path} {'is no' if look else 'is a'} second look, which its name does not say: name"
+            " it as it was"
+        )
     if file.batch != file.proposals.batch:
         raise ArtifactError(
             f"{path} is of batch {file.batch}, but its proposals are of {file.proposals.batch}"
         )
-    fields = {k: v for k, v in vars(file).items() if k not in ("batch", "edits")}
+    fields = {k: v for k, v in vars(file).items() if k not in ("batch", "edits", "look")}
+    fields["decided"] = {} if file.decided is None else decided_in(path, file.decided)
     fields["proposals"] = _proposals_in(path, file.proposals)
     fields["boxes"] = boxes_in(path, file.boxes)
     with name_file(path):

@@ -165,6 +165,10 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
             classes=change.names(item.classes),
             offered={i: change.names(names) for i, names in item.offered.items()},
             planted={i: renamed(e, {change.old: change.new}) for i, e in item.planted.items()},
+            decided={
+                i: replace(d, first=_rename(d.first, [change]), shown=_rename(d.shown, [change]))
+                for i, d in item.decided.items()
+            },
         )
     return replace(item, changes=len(changes))
 

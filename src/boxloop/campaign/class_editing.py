@@ -210,7 +210,8 @@ def _after_all(paths: CampaignPaths) -> datetime:
     """Return the time, or one that is after all that the journal holds."""
     known = [
         submissions.submitted_at(item, image_id)
-        for item in submissions.read(*paths.journals)
+        for look in (False, True)
+        for _, item in submissions.read_files(*paths.journals, look=look)
         for image_id in item.boxes
     ]
     known += [entry.when for entry in class_changes.read(*paths.journals)]

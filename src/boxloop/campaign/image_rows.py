@@ -12,6 +12,7 @@ import numpy as np
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
+from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.types import (
     Boxes,
@@ -174,7 +175,11 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     offered, final = made.proposals, made.boxes[image_id]
     shown = made.counted_on(image_id)
     by_ids = made.by_person
-    edits = diff(shown, final) if by_ids else compare(shown, final, p.review.iou_threshold)
+    edits = (
+        diff(shown, by_first_person(made).boxes[image_id])
+        if by_ids
+        else compare(shown, final, p.review.iou_threshold)
+    )
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign.class_changes import ClassChange, applying, names_after, names_of
+from boxloop.campaign.schemas import SECOND_FORMAT
 from boxloop.campaign.screening import Claim
 from boxloop.campaign.submissions import parse_time
 from boxloop.errors import ArtifactError
@@ -18,12 +19,20 @@ def read_boxes(path: Path, kind: str) -> dict[str, Any]:
     """Read a file of boxes, checked less than its own stage does."""
     content = read_json(path)
     wanted = f"boxloop/{kind}@1"
-    if not isinstance(content, dict) or content.get("format") != wanted:
+    formats = (wanted, SECOND_FORMAT) if kind == "corrections" else (wanted,)
+    if not isinstance(content, dict) or content.get("format") not in formats:
         raise ArtifactError(f"{path} is not a file of format {wanted}")
     boxes = content.get("boxes")
     if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
         raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
     return content
+
+
+def first_boxes(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the boxes by which edits are counted: the first person's where a third decided."""
+    decided = content.get("decided")
+    first = decided.get("first") if isinstance(decided, dict) else None
+    return {**content["boxes"], **(first if isinstance(first, dict) else {})}
 
 
 def read_times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import SchemaValidator
@@ -141,6 +141,21 @@ class _Counts(_Record):
     added: Count
 
 
+class _DecidedImage(_Record):
+    reviewer: Text
+    first_reviewer: Text | None
+    looks: tuple[Text, Text]
+    seconds: Seconds | None
+
+
+class DecidedFile(_Record):
+    """A part of corrections: how third looks came to their boxes."""
+
+    images: dict[Text, _DecidedImage]
+    first: BoxTable
+    shown: BoxTable
+
+
 class _ImageEdits(_Counts):
     kept_below: Count = 0  # of the added, those taken from proposals below the threshold
 
@@ -172,6 +187,9 @@ class CorrectionsFile(_Record):
     # Only where classes were added, renamed or merged in between.
     offered: dict[str, tuple[str, ...]] = {}
     changes: Count = 0
+    # Of format 2 only: what is no label, and labels of which a part counts elsewhere.
+    look: Literal["second"] | None = None
+    decided: DecidedFile | None = None
 
 
 class LabeledFile(_Record):
@@ -247,6 +265,9 @@ class PrecisionFile(_Record):
     voc_map: float | None = None
 
 
+SECOND_FORMAT = "boxloop/corrections@2"
+"""Of second looks, and of labels that a third look decided: no older version must take them."""
+
 _T = TypeVar("_T")
 
 
@@ -283,6 +304,8 @@ _VALUES = ("int", "float", "str", "bool")
 def parse(path: Path, kind: str, type_: type[_T]) -> _T:
     """Read a JSON file of the format ``boxloop/<kind>@1`` into a model or a dataclass.
 
+    Corrections may be of format 2, which older versions refuse.
+
     Raises:
         ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
@@ -299,6 +322,8 @@ def _read_content(path: Path, kind: str) -> dict[str, Any]:
     content: Any = read_json(path)
     wanted = f"boxloop/{kind}@1"
     present = content.pop("format", None) if isinstance(content, dict) else None
+    if kind == "corrections" and present == SECOND_FORMAT:
+        present = wanted
     if isinstance(present, str) and re.fullmatch(rf"boxloop/{kind}@[2-9][0-9]{{0,5}}", present):
         raise ArtifactError(
             f"{path} is of format {present}, which a newer boxloop wrote: install that version"

@@ -21,7 +21,7 @@ from boxloop.core.types import Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered", "planted")
+_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered", "planted", "decided")
 
 
 @dataclass(frozen=True)
@@ -117,20 +117,25 @@ def screen(
     batch: Proposals | None = None,
     *,
     all_: bool = False,
+    option: str = "",
 ) -> Screened:
-    """Screen submissions, each with its file; see :func:`judge` and :func:`read`."""
+    """Screen submissions, each with its file; see :func:`judge` and :func:`read`.
+
+    With an ``option`` of ``boxloop review`` they are second looks, and the notes name it.
+    """
     claims = [
         *chain.from_iterable(_claims(file, item, True) for file, item in journal),
         *chain.from_iterable(_claims(file, item, False) for file, item in restored),
     ]
-    verdict = judge(claims, images, batch)
+    verdict = judge(claims, images, batch, option)
     dropped = frozenset() if all_ else verdict.dropped
     found = [
         part
         for file, item in (*journal, *restored)  # edited by hand, a restored one is the newer
         if (part := _apply(file, item, dropped, verdict.renamed)) is not None
     ]
-    notes = (*verdict.notes, *map(in_words, by_class(verdict.incomplete, images.classes).items()))
+    incomplete = {} if option else verdict.incomplete  # which tells of labels
+    notes = (*verdict.notes, *map(in_words, by_class(incomplete, images.classes).items()))
     return Screened(found, notes, verdict.incomplete)
 
 
@@ -164,7 +169,12 @@ def review_command(name: str) -> str:
     return f"'boxloop review --for {quoted}'"
 
 
-def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = None) -> Verdict:
+def judge(
+    claims: Sequence[Claim],
+    images: ImageSet,
+    batch: Proposals | None = None,
+    option: str = "",
+) -> Verdict:
     """Judge which labels count for the images and classes of today.
 
     - Labels of other pixels than an image has now never count for it. Where its file has another
@@ -178,16 +188,17 @@ def judge(claims: Sequence[Claim], images: ImageSet, batch: Proposals | None = N
         claims: of all submissions.
         images: of today, with today's classes.
         batch: the one to speak of; all unless given.
+        option: of the command that opens them.
     """
-    return _Judging(images, batch).judge(claims)
+    return _Judging(images, batch, option).judge(claims)
 
 
 class _Judging:
     """Go through the images, and collect what is to be said by file."""
 
-    def __init__(self, images: ImageSet, batch: Proposals | None) -> None:
+    def __init__(self, images: ImageSet, batch: Proposals | None, option: str = "") -> None:
         self._now = {image.id: image.digest for image in images.images}
-        self._classes, self._batch = images.classes, batch
+        self._classes, self._batch, self._option = images.classes, batch, option
         self._dropped: set[tuple[Path, str]] = set()
         self._incomplete: dict[str, tuple[str, ...]] = {}
         self._said: dict[tuple[str, Path, str, str], list[str]] = {}
@@ -263,7 +274,7 @@ class _Judging:
         if self._batch is None or image_id in self._batch.boxes:
             # Labels that were given are of no batch of their own.
             known = "BATCH" if claim.batch == GIVEN else claim.batch
-            batch = known if self._batch is None else self._batch.batch
+            batch = (known if self._batch is None else self._batch.batch) + self._option
             self._said.setdefault((kind, claim.file, what, batch), []).append(name or image_id)
 
 

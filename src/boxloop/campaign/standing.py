@@ -17,7 +17,7 @@ from boxloop.campaign import (
     screening,
 )
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.quick_reading import first_boxes, read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
@@ -165,7 +165,7 @@ class Standing:
             if content is not None:
                 self._check_images(key, batch, path, content["boxes"])
         self._check_newest(key, times)
-        objects = None if made is None else sum(map(len, made["boxes"].values()))
+        objects = None if made is None else sum(map(len, first_boxes(made).values()))
         if workload is not None and not self._is_current(workload, batch, objects):
             workload = None
         present = (

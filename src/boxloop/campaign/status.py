@@ -8,6 +8,7 @@ from itertools import takewhile
 from boxloop.campaign import (
     mending,
     screening,
+    second_looks,
 )
 from boxloop.campaign.ahead import seen_by, seen_text
 from boxloop.campaign.delivered import model_line
@@ -49,8 +50,10 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
-    parts.append(trust_line(paths))
-    notes = [*map(mending.in_words, cut), *found.notes]
+    iou = params.review.iou_threshold
+    line, odd = second_looks.for_status(paths, params.iterations, iou, skip=bool(found.damaged))
+    parts += [trust_line(paths), line]
+    notes = [*map(mending.in_words, cut), *found.notes, *odd]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
     parts.append(screening.as_list(found.incomplete))

@@ -4,6 +4,9 @@ A submission (a batch, a part of one, a redo, an import from elsewhere) is a
 :class:`~boxloop.core.types.Corrections` that covers exactly the images submitted. For each image
 the newest one counts. The corrections of a batch are put together from them whenever DVC asks, so
 nothing that happens upstream, to DVC's files or to a database, can lose a label.
+
+Second looks lie beside them under names of their own, and are no labels: who wants them asks for
+them by ``look``.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
 
+LOOK = ".look.json"
+"""Ends the names of second looks; those of submissions have no dot before theirs."""
+
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -33,7 +39,7 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def append(folder: Path, corrections: Corrections) -> Path:
+def append(folder: Path, corrections: Corrections, *, look: bool = False) -> Path:
     """Add a submission, which is on the disk when this returns.
 
     Where the journal holds one of its images with a later time (a clock was set back, or another
@@ -42,6 +48,7 @@ def append(folder: Path, corrections: Corrections) -> Path:
     Args:
         folder: the journal; made where it is missing.
         corrections: of a person, ``finished`` set; exactly the images submitted.
+        look: whether they are a second look, and no labels.
 
     Returns:
         Its file, ``b01-20240101T120000000000Z-ada.json``.
@@ -53,7 +60,7 @@ def append(folder: Path, corrections: Corrections) -> Path:
     """
     if not corrections.by_person or corrections.finished is None:
         raise ValueError("a submission needs a person and a time")
-    known = latest(read(folder))
+    known = latest(item for _, item in read_files(folder, look=look))
     others = [submitted_at(known[i], i) for i in corrections.boxes if i in known]
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
     if others and max(others) >= oldest:
@@ -63,11 +70,12 @@ def append(folder: Path, corrections: Corrections) -> Path:
     # The name of what a killed writer left never comes again, so nobody else would remove it.
     remove_leftovers(folder, ".*-????????T????????????Z-*.json", ".json")
     moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
+    end = LOOK if look else ".json"
     stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
     for number in count(1):
-        path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+        path = folder / (f"{stem}{end}" if number == 1 else f"{stem}-{number}{end}")
         with contextlib.suppress(FileExistsError):
-            artifacts.write_corrections(path, corrections, new=True)
+            artifacts.write_corrections(path, corrections, new=True, look=look)
             return path
     raise AssertionError("unreachable")
 
@@ -85,13 +93,13 @@ def read(*folders: Path) -> list[Corrections]:
     return [corrections for _, corrections in read_files(*folders)]
 
 
-def read_files(*folders: Path) -> list[tuple[Path, Corrections]]:
-    """Read every submission, with its file; see :func:`read`."""
+def read_files(*folders: Path, look: bool = False) -> list[tuple[Path, Corrections]]:
+    """Read every submission, or every second ``look``, with its file; see :func:`read`."""
     changes = class_changes.read(*folders)
     found: list[tuple[datetime, str, Path, Corrections]] = []
-    for path in _files(folders):
+    for path in _files(folders, look):
         try:
-            corrections = artifacts.read_corrections(path)
+            corrections = artifacts.read_corrections(path, look=look)
             _check(path, corrections)
         except ArtifactError as error:
             raise ArtifactError(
@@ -120,8 +128,8 @@ def named_as_today(item: Corrections, changes: Sequence[ClassChange]) -> Correct
     return class_changes.follow(item, changes, when)
 
 
-def submission_files(folder: Path) -> list[Path]:
-    """List the files of a journal, by name; other files may lie there too.
+def submission_files(folder: Path, *, look: bool = False) -> list[Path]:
+    """List the files of a journal, or of its second looks, by name; others may lie there too.
 
     Raises:
         ArtifactError: the folder cannot be looked into; no folder at all holds nothing.
@@ -130,6 +138,7 @@ def submission_files(folder: Path) -> list[Path]:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if e.name.endswith(".json") and e.name[0] != "."]
             names = [name for name in names if not name.endswith(class_changes.SUFFIX)]
+            names = [name for name in names if name.endswith(LOOK) is look]
     except FileNotFoundError:
         if not folder.is_symlink():
             return []
@@ -144,10 +153,10 @@ def submission_files(folder: Path) -> list[Path]:
     )
 
 
-def _files(folders: Iterable[Path]) -> list[Path]:
+def _files(folders: Iterable[Path], look: bool) -> list[Path]:
     chosen: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in submission_files(folder):
+        for path in submission_files(folder, look=look):
             same = chosen.setdefault(path.name, [])
             if not any(_content(path) == _content(other) for other in same):
                 same.append(path)
@@ -230,6 +239,8 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     everything = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
     # Labels that were given say nothing of what was shown elsewhere.
     sources = [item for item in everything if len(item.given) < len(item.boxes)] or everything
+    kinds = {id(source) for source in sources}
+    reviewed = [i for i in image_ids if id(chosen[i]) in kinds]
     threshold = min(source.score_threshold for source in sources)
     times = {i: _time_of(chosen[i], i) for i in image_ids}
     finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]
@@ -250,7 +261,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         score_threshold=threshold,
         annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
         boxes={i: chosen[i].boxes[i] for i in image_ids},
-        reviewer=_join(s.reviewer for s in sources if s.reviewer) or None,
+        reviewer=_join(filter(None, (_first_reviewer(chosen[i], i) for i in reviewed))) or None,
         seconds={i: chosen[i].seconds[i] for i in image_ids if i in chosen[i].seconds},
         finished=finished,
         versions=_versions(sources),
@@ -263,6 +274,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         planted={i: chosen[i].planted[i] for i in image_ids if i in chosen[i].planted},
         offered={i: names for i, names in offered.items() if set(names) != set(common)},
         changes=max(source.changes for source in sources),
+        decided={i: chosen[i].decided[i] for i in image_ids if i in chosen[i].decided},
     )
 
 
@@ -296,6 +308,12 @@ def _join(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(part for value in values for part in value.split(", ")))
 
 
+def _first_reviewer(item: Corrections, image_id: str) -> str | None:
+    """Return who labeled an image before a third person decided, where one did."""
+    decided = item.decided.get(image_id)
+    return item.reviewer if decided is None else decided.first_reviewer
+
+
 def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
     names = sorted({name for source in sources for name in source.versions})
     return {name: _join(s.versions[name] for s in sources if name in s.versions) for name in names}
@@ -308,11 +326,15 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
-    """Count 1, and 1 more for each submission that repeats an image of the batch."""
+    """Count 1, and 1 more for each submission that repeats an image of the batch.
+
+    A third look is none: its work counts apart.
+    """
     revision, seen = 1, dict[str, datetime]()
     # A batch that was put together earlier brings its own count along, and comes first.
     for item in sorted(submissions, key=lambda item: -item.revision):
-        times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
+        own = image_ids - item.decided.keys()
+        times = {i: submitted_at(item, i) for i in item.boxes if i in own}
         if any(i in seen and moment > seen[i] for i, moment in times.items()):
             revision += 1
         if set(item.boxes) <= image_ids:

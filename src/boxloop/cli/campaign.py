@@ -142,6 +142,14 @@ def review(
         bool,
         typer.Option("--planted", help="Open the images again whose planted errors were missed."),
     ] = False,
+    also: Annotated[
+        bool,
+        typer.Option("--also", help="A second look at a labeled batch, which replaces no label."),
+    ] = False,
+    disagreements: Annotated[
+        bool,
+        typer.Option("--disagreements", help="Decide what two people labeled differently."),
+    ] = False,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -174,6 +182,8 @@ def review(
         return
     if files:
         raise UserError(f"--{min(files)} is for --collect: leave it out, or add --collect")
+    if also and disagreements:
+        raise UserError("--also is a second look, --disagreements a third one: leave one out")
     from boxloop.campaign.campaign import Campaign
     from boxloop.review.fiftyone import session
     from boxloop.terminal import reporting
@@ -199,6 +209,7 @@ def review(
         wanted=wanted,
         propose_for=propose_for,
         planted=planted,
+        look="also" if also else "disagreements" if disagreements else None,
     )
 
 

@@ -21,6 +21,7 @@ from boxloop.core.box_set import Boxes as Boxes
 from boxloop.core.box_set import Floats as Floats
 from boxloop.core.box_set import Strings as Strings
 from boxloop.core.box_set import require as _require
+from boxloop.core.decision import Decision as Decision
 from boxloop.core.feature_table import FeatureTable as FeatureTable
 from boxloop.core.planted import PlantedError as PlantedError
 from boxloop.core.planted import as_shown, check_planted
@@ -29,6 +30,9 @@ BoxesByImage = Mapping[str, Boxes]
 
 SIMULATED = "simulated"
 """The annotator that corrects by ground truth; all others are people."""
+
+_BY_IMAGE = ("seconds", "submitted", "digests", "offered", "planted", "decided")
+"""What corrections hold by image, besides the boxes."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +272,7 @@ class Corrections:
         blind: images that were shown without proposals, to tell what people find without help.
         planted: by image id, the errors that were planted among its proposals; ``proposals`` are
             the detector's all the same.
+        decided: by image id, how a third person came to ``boxes``, where two differed.
 
     Raises:
         ValueError: final boxes and proposals are of different images; seconds, times, digests,
@@ -292,6 +297,7 @@ class Corrections:
     given: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
     planted: Mapping[str, tuple[PlantedError, ...]] = field(default_factory=dict)
+    decided: Mapping[str, Decision] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -299,7 +305,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests", "offered", "given", "blind", "planted"):
+        for name in (*_BY_IMAGE, "given", "blind"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -352,7 +358,7 @@ class Corrections:
         ids = list(image_ids)
         tables: dict[str, Any] = {
             name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
-            for name in ("boxes", "seconds", "submitted", "digests", "offered", "planted")
+            for name in ("boxes", *_BY_IMAGE)
         }
         for name in ("given", "blind"):
             tables[name] = tuple(i for i in ids if i in getattr(self, name))

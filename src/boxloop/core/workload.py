@@ -21,6 +21,7 @@ from functools import partial
 
 import numpy as np
 
+from boxloop.core.agreement import by_first_person
 from boxloop.core.boxes import candidates, iou_matrix, same_label
 from boxloop.core.edits import EDITS, Ledger, diff, judge
 from boxloop.core.sweep import MOVE_IOU, sweep_counts
@@ -217,10 +218,10 @@ def account(
         average_precision: of the proposals, to be stored with the counts.
 
     Returns:
-        The counts of what was reviewed; images whose labels were given are counted apart.
+        The counts of what was reviewed first; images whose labels were given are counted apart.
     """
     given = [corrections.boxes[image_id] for image_id in corrections.given]
-    corrections = corrections.reviewed()
+    corrections = by_first_person(corrections.reviewed())
     scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
     ledgers = {}
     if corrections.by_person:

@@ -20,8 +20,10 @@ def report(campaign: Campaign) -> CampaignResults:
 
 def results_text(campaign: Campaign, done: CampaignResults) -> str:
     """Return the workload of the finished batches, people's time, and where to read on."""
+    from boxloop.campaign.second_looks import read
     from boxloop.report.console import effort_text, where_to_look, workload_text
     from boxloop.report.review_time import read_effort
+    from boxloop.report.second_looks import looks_text
     from boxloop.tracking.store_uri import ui_hint
 
     effort = read_effort(campaign.paths, done)
@@ -29,7 +31,9 @@ def results_text(campaign: Campaign, done: CampaignResults) -> str:
     parts = [workload_text(done), where_to_look(campaign.paths, hint)]
     if effort is not None:
         parts.insert(1, effort_text(effort, done))
-    return "\n\n".join(part.strip("\n") for part in parts)
+    p = campaign.params
+    parts.insert(-1, looks_text(read(campaign.paths, p.iterations), p.review.iou_threshold))
+    return "\n\n".join(part.strip("\n") for part in parts if part)
 
 
 def ledger_text(campaign: Campaign, done: CampaignResults, by: Literal["class", "reviewer"]) -> str:

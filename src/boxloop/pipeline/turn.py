@@ -300,6 +300,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     ``propose.neighbours`` is fitted, reads ``batch``, ``proposals`` and ``labeled``, too.
     """
     from boxloop.core import workload
+    from boxloop.core.agreement import by_first_person
     from boxloop.core.existing import without_labels
     from boxloop.models.average_precision import average_precision
 
@@ -313,7 +314,8 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
         judged=campaign.paths.evidence(turn),
         out=campaign.paths.workload(turn),
     )
-    p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
+    p, made = campaign.params.account, artifacts.read_corrections(corrections)
+    corrected = by_first_person(made)
     _require_turn(turn, corrected.batch, corrections)
     image_set = artifacts.read_images(images)
     require_fit(image_set, corrected.boxes, corrections)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, second_looks
 from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.by_person import by_person, read_by_person
 from boxloop.campaign.neighbours import mended
@@ -28,6 +28,7 @@ from boxloop.report.fitted import fitted_rows
 from boxloop.report.html import Picture, render
 from boxloop.report.losses import losses_table
 from boxloop.report.review_time import read_effort, to_metrics, to_table
+from boxloop.report.second_looks import looks_tables, to_entries
 from boxloop.report.trust_rows import caught_rows, compared_rows, people_rows
 from boxloop.terminal import minutes, percent
 
@@ -81,6 +82,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
     trust = read_trust(paths, params, [workload.batch for workload in campaign.workloads])
     if trust is not None:
         numbers |= trust_metrics(trust)
+    looks = second_looks.read(paths, params.iterations)
+    numbers |= to_entries(looks, params.review.iou_threshold)
     thresholds = campaign.iou_thresholds
     page = render(
         "report/page.html.j2",
@@ -111,6 +114,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         own_prices=campaign.own_prices(),
         trust=trust,
         trust_rows=trust and (compared_rows(trust), people_rows(trust), caught_rows(trust)),
+        looks=looks_tables(looks, params.review.iou_threshold),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
+from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import EDITS, Ledger, diff
 from boxloop.core.types import SIMULATED, Floats
 from boxloop.report.tables import to_csv
@@ -110,7 +111,8 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
     for i, workload in enumerate(campaign.workloads):
         if workload.annotator == SIMULATED:
             continue
-        corrections = artifacts.read_corrections(paths.corrections(workload.batch)).reviewed()
+        made = artifacts.read_corrections(paths.corrections(workload.batch))
+        corrections = by_first_person(made.reviewed())
         # Seconds were spent on what was on the screen, planted errors included.
         shown = corrections.shown()
         per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}

@@ -82,6 +82,9 @@ def submit(paths, key, image_ids=None):
         ("b07", {}, "there is no batch b07: params.yaml lists b00, b01 under iterations"),
         ("b00", {"redo": True}, "batch b00 was not submitted yet: leave --redo out"),
         (None, {"redo": True}, "--redo needs the batch that is to be opened again"),
+        ("b00", {"look": "also"}, "b00 is not labeled by a person yet: leave --also out"),
+        (None, {"look": "also"}, "--also needs a batch, and no --for: boxloop review b00 --also"),
+        ("b00", {"look": "disagreements", "redo": True}, "opens what is not decided yet"),
         ("b00", {"part": "3/2"}, "--part 3/2: must be like 1/2, the first of two parts"),
         ("b00", {"part": "1/3"}, "part 1/3 of batch b00 has no image: the batch has 2"),
         ("b00", {"reviewer": "  "}, "say who reviews: --reviewer NAME"),
@@ -186,6 +189,9 @@ def test_the_command_that_opens_a_session_again_is_complete():
     assert session.review_command(ReviewRequest("b02", "ann")) == "boxloop review b02"
     request = ReviewRequest("b02", "ann", "1/2", True)
     assert session.review_command(request) == "boxloop review b02 --part 1/2 --redo"
+    request = ReviewRequest("b02", "bob b", "1/2", look="also")
+    says = "boxloop review b02 --part 1/2 --reviewer 'bob b' --also"
+    assert session.review_command(request) == says
 
 
 def test_the_next_free_port_is_held_from_then_on():

@@ -6,11 +6,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from boxloop.campaign.second_looks import SecondLook, plain_ids
 from boxloop.core.catching import undo
 from boxloop.core.planted import as_shown
 from boxloop.core.planting import Trials
 from boxloop.core.types import NOTHING, Boxes, Corrections, ImageRef, PlantedError, Proposals
 from boxloop.errors import UserError
+
+TWO_PEOPLE = "two people"
+"""Stands for the detector where a third person starts from the boxes of two others."""
 
 _LONGEST_PART = 20  # characters
 
@@ -81,6 +85,24 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A second or third look at a batch that is labeled."""
+
+    batch: str
+    third: bool = False
+
+    @property
+    def name(self) -> str:
+        """Which one it is."""
+        return "third" if self.third else "second"
+
+    @property
+    def option(self) -> str:
+        """The option of the command that opens it."""
+        return "--disagreements" if self.third else "--also"
+
+
+@dataclass(frozen=True)
 class Assignment:
     """The images of one session, in the batch's order.
 
@@ -88,7 +110,8 @@ class Assignment:
     images that were submitted before are open again. ``shown`` says in words from which score on
     proposals are drawn, where that was fitted. A session for a class has images of several
     ``batches``, by image id; they are not complete for the classes ``wanted``, of which that is the
-    first.
+    first. A second or third ``look`` has the images of one; of a third, ``disputes`` are what two
+    people made of each image, and ``notes`` say where they differ.
     """
 
     batch: str
@@ -102,6 +125,9 @@ class Assignment:
     wanted: tuple[str, ...] = ()
     batches: Mapping[str, str] = field(default_factory=dict)
     planted: bool = False  # of the images whose planted errors were missed
+    look: Look | None = None
+    disputes: Mapping[str, SecondLook] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def batch_of(self, image_id: str) -> str:
         """Return the batch that an image belongs to."""
@@ -114,11 +140,15 @@ class Assignment:
             return f"boxloop review {self.batch} --planted"
         if self.wanted:
             return f"boxloop review --for {shlex.quote(self.wanted[0])}"
+        if self.look is not None:
+            return f"boxloop review {self.look.batch} {self.look.option}"
         return f"boxloop review {self.batch}"
 
     @property
     def title(self) -> str:
         """What the session is of, in words."""
+        if self.look is not None:
+            return f"{self.look.name.capitalize()} look at batch {self.look.batch}"
         return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
 
 
@@ -148,7 +178,7 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         image,
         replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
-        submitted.boxes[image.id],
+        plain_ids(submitted, image.id),
         submitted.seconds.get(image.id, 0.0),
         submission_time(submitted, image.id),
         image.id in submitted.blind,

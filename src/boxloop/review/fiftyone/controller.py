@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
@@ -22,6 +22,7 @@ from boxloop.review.fiftyone.assignment import Assignment, submission_time
 from boxloop.review.fiftyone.below import count_kept
 from boxloop.review.fiftyone.live_cost import panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
+from boxloop.review.fiftyone.looks import noted, writer
 from boxloop.review.fiftyone.trial_results import Planted, hints, settle, trial_lines
 from boxloop.review.validation import Problem, RawBox, check_image
 
@@ -76,6 +77,7 @@ class ReviewController:
         self._versions = versions
         self._known = known
         self._idle_seconds = idle_seconds
+        self._add = writer(self.assignment)
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
@@ -165,6 +167,7 @@ class ReviewController:
             "wanted": list(assignment.wanted),
             "faults": _listed(faults, images),
             "hints": _listed(hints(image.shown.item for image in images), images),
+            "notes": _listed(noted(assignment), images),
             "submitted": self.submitted,
             **panel_extras(images, own, self._others, self._account),
         }
@@ -222,7 +225,7 @@ class ReviewController:
         if all(i in own and own[i][1] == boxes for i, boxes in corrections.boxes.items()):
             return
         with self._kept_for_later():
-            made = artifacts.read_corrections(submissions.append(self._folder, corrections))
+            made = self._add(self._folder, corrections)
         for image_id, boxes in corrections.boxes.items():
             own[image_id] = (submission_time(made, image_id), boxes)
 
@@ -253,7 +256,7 @@ class ReviewController:
         faults = []
         for image in images:
             other = known.get(image.image_id)
-            mine = {image.shown.item.base}
+            mine = {image.shown.item.base.partition(" ")[0]}  # a third look tells the second's, too
             if image.image_id in self._appended:
                 mine.add(self._appended[image.image_id][0])
             if other is not None and submission_time(other, image.image_id) not in mine:

@@ -16,7 +16,7 @@ from bson import ObjectId
 
 from boxloop.core.types import ImageRef
 from boxloop.review.fiftyone import shown_proposals
-from boxloop.review.fiftyone.assignment import Item
+from boxloop.review.fiftyone.assignment import TWO_PEOPLE, Item
 from boxloop.review.fiftyone.review_status import ReviewStatus
 from boxloop.review.fiftyone.shown_proposals import ShownProposals
 
@@ -84,8 +84,15 @@ def is_begun(document: Document, status: ReviewStatus, item: Item) -> bool:
 def new_fields(item: Item) -> dict[str, Any]:
     """Return the fields of an image that nobody has touched yet."""
     shown = ShownProposals.of(item)
+    disputed = item.proposals.detector == TWO_PEOPLE
     detections = [
-        fo.Detection(id=box_id, label=label, bounding_box=box, confidence=score)
+        fo.Detection(
+            id=box_id,
+            label=label,
+            bounding_box=box,
+            confidence=score,
+            tags=["disputed"] if disputed and score is not None and score < 1 else [],
+        )
         for box_id, label, box, score in shown_proposals.app_boxes(shown)
     ]
     return {

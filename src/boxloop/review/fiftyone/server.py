@@ -116,12 +116,12 @@ def prepare_review(spec: dict[str, Any], report: Report) -> Served:
     # images that were begun from each other's.
     with lock(paths.state / "opening.lock"):
         dataset = open_dataset(assignment, session_inputs.display_files(paths, assignment))
-    known = session_inputs.SubmissionCache(paths, params)
+    known = session_inputs.known_submissions(paths, params, assignment)
     controller = ReviewController(
         dataset,
         paths.reviews,
         others=session_inputs.other_batches(
-            paths, params, request.batch, known(), redo=request.redo
+            paths, params, assignment.batch, known(), redo=request.redo
         ),
         account=params.account,
         versions=session_inputs.versions(),

@@ -39,6 +39,7 @@ from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
 from boxloop.review.fiftyone.session_inputs import (
+    ALSO,
     ReviewRequest,
     display_files,
     read_assignment,
@@ -90,13 +91,15 @@ def review(
     wanted: str | None = None,
     propose_for: Callable[[str], object] = lambda wanted: None,
     planted: bool = False,
+    look: str | None = None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
     With ``wanted``, of the images that are not complete for that class, for which ``propose_for``
     is called first: it may leave proposals of it (:mod:`boxloop.campaign.later`). With ``planted``,
-    or where nothing else is left of the batch, of those whose planted errors were missed.
+    or where nothing else is left of the batch, of those whose planted errors were missed; with
+    ``look``, a second or third one at a batch.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -119,6 +122,8 @@ def review(
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
         )
+    if look is not None and (batch is None or wanted is not None):
+        raise UserError(f"--{look} needs a batch, and no --for: boxloop review b00 --{look}")
     name = reviewer_name(reviewer)
     if wanted is not None:
         propose_for(wanted)
@@ -135,7 +140,7 @@ def review(
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
     again = redo or planted or wanted is not None
-    request = ReviewRequest(key, name, part, again, wanted, planted)
+    request = ReviewRequest(key, name, part, again, wanted, planted, look)
     # Whatever was submitted, the same session would not find it again.
     assignment = read_assignment(paths, params, request) if wanted is not None else None
     keys = Keys.make(choose_password(host))
@@ -157,7 +162,11 @@ def review(
             bring_into_dvc(paths.root, done)
         say("Next: dvc repro")
         return
-    if redo:
+    if look == ALSO:
+        say("'boxloop status' says where two people differ, the report how far they agree")
+        say("Next: dvc repro --single-item --force report")
+        return
+    if redo or (look is not None and paths.corrections(key).exists()):
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
     waiting = submissions.missing(
@@ -278,6 +287,8 @@ def review_command(request: ReviewRequest) -> str:
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
     again = " --planted" if request.planted else " --redo" if request.redo else ""
+    if request.look is not None:  # what one person began, nobody else finds
+        again = f" --reviewer {shlex.quote(request.reviewer)} --{request.look}{again}"
     return f"boxloop review {request.batch}{part}{again}"
 
 
@@ -287,6 +298,12 @@ def _greeting(assignment: Assignment) -> str:
     rest = len(part.share(assignment.batch_images)) - count
     done = f" ({rest} more are submitted already)" if rest and not assignment.redo else ""
     again = " again" if assignment.redo else ""
+    if assignment.look is not None:
+        look = assignment.look
+        return (
+            f"Opening {count} images of {look.batch} for a {look.name} look by"
+            f" {assignment.reviewer}. The App takes a few seconds to start."
+        )
     if assignment.wanted:
         return (
             f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +18,13 @@ from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path, file_digest
 from boxloop.params import FITTED, Params
-from boxloop.review.fiftyone import wanted
-from boxloop.review.fiftyone.assignment import Assignment, Part, assign
+from boxloop.review.fiftyone import looks, wanted
+from boxloop.review.fiftyone.assignment import Assignment, Look, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
 from boxloop.review.people import read_submissions
+
+ALSO, DISAGREEMENTS = "also", "disagreements"
+"""What a request for a second, or a third, look is called."""
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 
@@ -31,7 +34,8 @@ class ReviewRequest:
     """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch.
 
     With ``wanted``, the images of any batch that are not complete for that class; with ``planted``,
-    which is a redo, those whose planted errors were missed.
+    which is a redo, those whose planted errors were missed; with ``look`` ("also" or
+    "disagreements"), a second or third look at the batch.
     """
 
     batch: str
@@ -40,6 +44,7 @@ class ReviewRequest:
     redo: bool = False
     wanted: str | None = None
     planted: bool = False
+    look: str | None = None
 
 
 class SubmissionCache:
@@ -61,6 +66,16 @@ class SubmissionCache:
         if files != self._files:
             self._submissions, self._files = read_submissions(self._paths, self._batches), files
         return self._submissions
+
+
+def known_submissions(
+    paths: CampaignPaths, params: Params, assignment: Assignment
+) -> Callable[[], Sequence[Corrections]]:
+    """Return what tells the submissions that a session's are to be held against."""
+    look = assignment.look
+    if look is not None and not look.third:
+        return looks.known_looks(paths)
+    return SubmissionCache(paths, params)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -91,6 +106,11 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     proposals, image_set = artifacts.read_proposals(path), artifacts.read_images(paths.images)
     refs = artifacts.subset_of(image_set, list(proposals.boxes), path)
     images = {ref.id: ref for ref in refs}
+    if request.look is not None:
+        look = Look(key, third=request.look == DISAGREEMENTS)
+        share, who = Part.parse(request.part), request.reviewer
+        classes = image_set.classes
+        return looks.assign(paths, params, look, who, share, images, classes, redo=request.redo)
     submitted = submissions.latest(read_submissions(paths, params.iterations))
     if request.redo:  # what does not count any more can be opened all the same
         everything = read_submissions(paths, params.iterations, all_=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ import fiftyone as fo
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from boxloop.review.fiftyone import sample_documents
+from boxloop.review.fiftyone import looks, sample_documents
 from boxloop.review.fiftyone.app_view import configure_app, save_view
 from boxloop.review.fiftyone.assignment import Assignment, Item
 from boxloop.review.fiftyone.review_dataset import ReviewDataset
@@ -120,11 +120,17 @@ def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Stored]]:
     somebody has made a copy in the App.
     """
     found: dict[str, list[_Stored]] = {}
-    others = [fo.load_dataset(name) for name in fo.list_datasets() if name != dataset.name]
-    for samples in [dataset._sample_collection, *(other._sample_collection for other in others)]:
+    # What one person began of a second or third look is nobody else's.
+    names = [] if looks.is_own(dataset.name) else fo.list_datasets()
+    others = [name for name in names if name != dataset.name and not looks.is_own(name)]
+    for samples in [dataset._sample_collection, *_collections(others)]:
         for document in samples.find({"image_id": {"$in": list(image_ids)}}):
             found.setdefault(document["image_id"], []).append(_Stored(samples, document))
     return found
+
+
+def _collections(names: Iterable[str]) -> list[Any]:
+    return [fo.load_dataset(name)._sample_collection for name in names]
 
 
 def _choose(found: list[_Stored], statuses: Mapping[ObjectId, ReviewStatus], item: Item) -> _Stored:

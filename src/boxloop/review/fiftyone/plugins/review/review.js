@@ -268,6 +268,20 @@
         }, hint.image), h("span", null, `: ${hint.message}`))));
   }
 
+  // Where two people differ, in a third look: of all images in the grid, of the open one beside it.
+  function Notes({ notes }) {
+    if (!notes?.length) return null;
+    const shown = notes.slice(0, 50);
+    return h("div", { "data-boxloop": "notes", style: { marginTop: 12, borderLeft: "3px solid #ff6d04", paddingLeft: 10 } },
+      h("div", { style: { fontWeight: 600 } }, "Where two people differ"),
+      shown.map((note, i) => h("div", { key: i, style: { margin: "6px 0" } },
+        h("a", {
+          href: "#", "data-boxloop": "note", style: { color: "#ff6d04", textDecoration: "underline" },
+          onClick: (event) => { event.preventDefault(); open(note.sample); },
+        }, note.image), h("span", null, `: ${note.message}`))),
+      notes.length > shown.length && h("div", null, `and ${notes.length - shown.length} more`));
+  }
+
   const help = (lines) => h("ol", { style: { margin: "8px 0", paddingLeft: 20, listStyle: "decimal" } },
     lines.map((line, i) => h("li", { key: i, style: { margin: "3px 0" } }, line)));
 
@@ -298,6 +312,7 @@
         store.busy === "submit" ? "Checking ..." : "Submit batch"),
       h(Faults, { faults: overview.faults }),
       h(Hints, { hints: overview.hints }),
+      h(Notes, { notes: overview.notes }),
       help([
         "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
         h("span", null, "Press ", h("b", null, "D"),
@@ -328,6 +343,7 @@
       h(Faults, { faults }),
       part("Boxes", { overview, current }),
       h(Hints, { hints: overview.hints?.filter((hint) => hint.sample === current) }),
+      h(Notes, { notes: overview.notes?.filter((note) => note.sample === current) }),
       help([
         "New box: the square under Create, then drag over the object.",
         "Its class: its digit, or the list under label. A new box takes the class that was used last.",

@@ -1,0 +1,295 @@
+"""Second looks in the journal: apart from the labels, through copies, renamed classes and files."""
+
+import json
+import shutil
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from boxloop.campaign import artifacts, class_changes, second_looks, submissions
+from boxloop.campaign.class_changes import ClassChange
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Batch, ImageSet
+from boxloop.errors import ArtifactError
+from boxloop.params import load_params
+from boxloop.report.second_looks import looks_text, to_entries
+from boxloop.review.collect import collect
+from boxloop.review.fiftyone import looks as sessions
+from boxloop.review.fiftyone.assignment import Look, Part
+from builders_sessions import CLASSES, campaign, images
+
+BATCHES = {"b00": images(1, ()), "b01": images(6, first=1)}
+IDS = list(BATCHES["b01"])
+IOU = 0.5
+
+
+@pytest.fixture
+def paths(tmp_path):
+    made = campaign(tmp_path / "c", BATCHES)
+    for key, table in BATCHES.items():
+        artifacts.write_batch(made.batch(key), Batch(key, tuple(table)))
+    person(made, "ann", relabel=("img01",))
+    return made
+
+
+def assigned(paths, reviewer, look=None, redo=False):
+    params = load_params(paths.root / "params.yaml")
+    batch = artifacts.read_images(paths.images)
+    refs = {i: ref for i, ref in batch.by_id().items() if i in IDS}
+    return sessions.assign(paths, params, look, reviewer, Part(), refs, batch.classes, redo=redo)
+
+
+def submission(paths, items, reviewer, batch="b01", *, relabel=(), remove=(), shift=0.0):
+    """What a person makes of a session's images; boxes may be shifted by so many pixels."""
+    final = {}
+    for item in items:
+        boxes, image_id = item.start, item.image.id
+        if image_id in remove:
+            boxes = boxes.select(np.arange(1, len(boxes)))
+        labels = boxes.labels.copy()
+        if image_id in relabel:
+            labels[0] = "dog" if labels[0] == "cat" else "cat"
+        final[image_id] = replace(
+            boxes, labels=labels, xyxy=boxes.xyxy + np.array([shift, 0, shift, 0])
+        )
+    first = items[0]
+    offered = {item.image.id: item.proposals.boxes[item.image.id] for item in items}
+    return sessions.Corrections(
+        replace(first.proposals, batch=batch, boxes=offered),
+        first.score_threshold,
+        "fiftyone",
+        final,
+        reviewer,
+        dict.fromkeys(final, 2.0),
+        submissions.timestamp(),
+        digests={item.image.id: item.image.digest for item in items},
+        classes=artifacts.read_images(paths.images).classes,
+    )
+
+
+def person(paths, reviewer, look=None, redo=False, **edits):
+    """Takes a whole session: the first look, or a second or third one."""
+    if look is None:
+        proposals = artifacts.read_proposals(paths.proposals("b01"))
+        refs = artifacts.read_images(paths.images).by_id()
+        items = [sessions.new_item(refs[i], proposals, 0.5) for i in IDS]
+        return submissions.append(paths.reviews, submission(paths, items, reviewer, **edits))
+    assignment = assigned(paths, reviewer, look, redo)
+    made = submission(paths, assignment.items, reviewer, **edits)
+    sessions.writer(assignment)(paths.reviews, made)
+    return None
+
+
+ALSO, THIRD = Look("b01"), Look("b01", third=True)
+
+
+def read(paths):
+    return second_looks.read(paths, BATCHES)
+
+
+def corrected(paths):
+    params, out = load_params(paths.root / "params.yaml"), paths.corrections("b01")
+    files = (paths.images, paths.truth, paths.proposals("b01"), out)
+    return collect(paths, params.review, *files, say=lambda text: None)
+
+
+def test_a_second_look_is_never_a_label(paths):
+    before = corrected(paths)
+    person(paths, "bob", ALSO, remove=("img02",))
+    assert corrected(paths) == before
+    assert len(submissions.read(paths.reviews)) == 1
+    (file,) = submissions.submission_files(paths.reviews, look=True)
+    assert file.name.endswith("-bob.look.json")
+    ((_, item),) = submissions.read_files(paths.reviews, look=True)
+    assert item.reviewer == "bob"
+    # An older version knows format 1 only, and says of any other that a newer one wrote it.
+    assert json.loads(file.read_text())["format"] == "boxloop/corrections@2"
+    # Neither passes for the other under another name.
+    file.rename(paths.reviews / file.name.replace(".look", ""))
+    with pytest.raises(ArtifactError, match="is a second look, which its name does not say"):
+        submissions.read(paths.reviews)
+
+
+def test_a_label_under_the_name_of_a_look_is_refused(paths):
+    (file,) = submissions.submission_files(paths.reviews)
+    file.rename(file.with_suffix(".look.json"))
+    with pytest.raises(ArtifactError, match="is no second look, which its name does not say"):
+        read(paths)
+    line, notes = second_looks.for_status(paths, BATCHES, IOU)
+    assert line == ""
+    assert "it holds labels, so bring it back" in notes[0]
+
+
+def test_copies_of_a_campaign_are_read_as_one(paths, tmp_path):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD)
+    found = read(paths)
+    copy = tmp_path / "c" / ".dvc" / "tmp" / "exps" / "one"
+    shutil.copytree(paths.root / "reviews", copy / "reviews")
+    shutil.copytree(paths.root / "data", copy / "data")
+    both = CampaignPaths(copy)
+    assert len(both.journals) == 2
+    assert [look.image_id for look in read(both).images] == [i.image_id for i in found.images]
+    assert read(both).work == found.work
+    # What nobody copied is read from the folder that it is a copy of.
+    for file in submissions.submission_files(copy / "reviews", look=True):
+        file.unlink()
+    assert read(both).work == found.work
+
+
+def test_a_decision_survives_without_the_journal_and_goes_through_the_stage_again(paths):
+    corrected(paths)
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD, remove=("img02",))
+    made = corrected(paths)
+    assert set(made.decided) == {"img01", "img02"}
+    assert made.reviewer == "ann"  # whose work WB and WT are of
+    assert made.revision == 1
+    assert made.decided["img02"].reviewer == "eve"
+    assert len(made.boxes["img02"]) == 2
+    for file in submissions.submission_files(paths.reviews):
+        file.unlink()
+    again = corrected(paths)  # from what DVC restores
+    assert again == made
+    assert artifacts.read_corrections(paths.corrections("b01")) == made
+
+
+def test_a_damaged_decision_is_refused_by_name(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD)
+    file = submissions.submission_files(paths.reviews)[-1]
+    whole = json.loads(file.read_text())
+
+    def damaged(change):
+        content = json.loads(json.dumps(whole))
+        change(content["decided"])
+        file.write_text(json.dumps(content))
+        with pytest.raises(ArtifactError, match=file.name):
+            submissions.read(paths.reviews)
+
+    for key in ("first", "shown", "images"):
+        damaged(lambda decided, key=key: decided.pop(key))
+        damaged(lambda decided, key=key: decided[key].pop("img01"))
+        damaged(lambda decided, key=key: decided.update({key: []}))
+        damaged(lambda decided, key=key: decided[key].update(img05=decided[key]["img01"]))
+    damaged(lambda decided: decided["images"]["img01"].update(seconds=-1))
+    damaged(lambda decided: decided["images"]["img01"].update(looks=["2024-01-01"]))
+    damaged(lambda decided: decided["images"]["img01"].pop("reviewer"))
+    damaged(lambda decided: decided["first"]["img01"][0].update(score=0.5))
+    damaged(lambda decided: decided.update(more=1))
+    file.write_text(json.dumps(whole))
+    assert len(submissions.read(paths.reviews)) == 2
+
+
+def test_classes_that_are_renamed_are_renamed_in_all_looks(paths):
+    person(paths, "bob", ALSO, relabel=("img02",))
+    person(paths, "eve", THIRD)
+    before = read(paths)
+    last = max(
+        submissions.submitted_at(s, i) for s in submissions.read(paths.reviews) for i in s.boxes
+    )
+    change = ClassChange("rename", "cat", "lynx", last.replace(year=last.year + 1))
+    class_changes.append(paths.reviews, change, ("lynx", "dog"))
+    known = artifacts.read_images(paths.images)
+    artifacts.write_images(paths.images, ImageSet(known.images, ("lynx", "dog")))
+    after = read(paths)
+    assert [look.image_id for look in after.images] == [look.image_id for look in before.images]
+    assert after.work == before.work
+    assert after.agreements(IOU) == before.agreements(IOU)
+    names = {str(x) for look in after.images for b in (look.first, look.second) for x in b.labels}
+    assert names == {"lynx", "dog"}
+    (decision,) = [s for s in submissions.read(paths.reviews) if s.decided]
+    assert {str(x) for d in decision.decided.values() for x in d.shown.labels} == {"lynx", "dog"}
+
+
+def test_looks_at_other_pixels_do_not_count_and_are_told(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    known = artifacts.read_images(paths.images)
+    changed = [replace(r, digest="0" * 64) if r.id == "img02" else r for r in known.images]
+    artifacts.write_images(paths.images, ImageSet(tuple(changed), CLASSES))
+    found = read(paths)
+    assert [look.image_id for look in found.images] == [i for i in IDS if i != "img02"]
+    assert any("'boxloop review b01 --also'; with --redo it opens" in note for note in found.notes)
+
+
+def test_a_redone_second_look_opens_what_was_decided(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD)
+    assert not read(paths).differing(IOU)
+    person(paths, "bob", ALSO, redo=True, relabel=("img03",), remove=("img04",))
+    found = read(paths)
+    assert {look.image_id for look in found.differing(IOU)} == {"img01", "img02", "img03", "img04"}
+    (work,) = (row for row in found.work if row.look == "second")
+    assert (work.images, work.seconds) == (len(IDS), 2.0 * len(IDS))
+
+
+def test_the_labels_of_a_redo_that_changes_nothing_stay_decided(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD, remove=("img02",))
+    label = corrected(paths)
+    redo = replace(label, decided={}, finished=submissions.timestamp(), submitted={}, revision=1)
+    submissions.append(paths.reviews, redo)
+    found = read(paths)
+    assert not found.differing(IOU)
+    assert found.agreements(IOU)["ann", "bob"].differing == 2  # of the looks, not of the decisions
+
+
+def test_every_number_can_be_recounted_from_the_journal(paths):
+    """Thirty lines that use nothing of boxloop's."""
+    person(paths, "bob", ALSO, relabel=("img02",), remove=("img03",), shift=2.0)
+    person(paths, "eve", THIRD, remove=("img03",))
+    entry = to_entries(read(paths), IOU)["second_looks"]
+
+    files = [json.loads(path.read_text()) for path in sorted(paths.reviews.glob("*.json"))]
+    files.sort(key=lambda file: file["finished"])
+    first, second, third = {}, {}, {}
+    for file in files:
+        for image, boxes in file["boxes"].items():
+            if file.get("look") == "second":
+                second[image] = boxes
+            elif image in file.get("decided", {}).get("images", {}):
+                third[image] = (file["decided"]["shown"][image], boxes)
+            else:
+                first[image] = boxes
+
+    def iou(a, b):
+        (p, q, r, s), (t, u, v, w) = a["xyxy"], b["xyxy"]
+        both = max(0, min(r, v) - max(p, t)) * max(0, min(s, w) - max(q, u))
+        return both / ((r - p) * (s - q) + (v - t) * (w - u) - both)
+
+    pairs = []
+    for image in second:
+        rows = [(iou(a, b), a, b) for a in first[image] for b in second[image]]
+        left = [row for row in rows if row[0] >= entry["iou_threshold"]]
+        while left:
+            best = max(left, key=lambda row: (row[0], row[1]["label"] == row[2]["label"]))
+            pairs.append(best)
+            left = [row for row in left if row[1] is not best[1] and row[2] is not best[2]]
+    same = [a["label"] == b["label"] for _, a, b in pairs]
+    names = {a["label"] for _, a, _ in pairs}
+    share = [[sum(p[k]["label"] == n for p in pairs) / len(pairs) for n in names] for k in (1, 2)]
+    chance = sum(x * y for x, y in zip(*share, strict=True))
+    total = sum(map(len, second.values())) + sum(len(first[image]) for image in second)
+    removed = sum(len(shown) - len(final) for shown, final in third.values())
+
+    found = entry["people"]["ann and bob"]
+    assert (found["matched"], found["same_label"]) == (len(pairs), sum(same))
+    assert found["found"]["value"] == pytest.approx(2 * len(pairs) / total)
+    assert found["iou"]["value"] == pytest.approx(statistics.mean(row[0] for row in pairs))
+    assert found["labels"]["value"] == pytest.approx(sum(same) / len(same))
+    kappa = (sum(same) / len(same) - chance) / (1 - chance)
+    assert found["kappa"]["value"] == pytest.approx(kappa)
+    assert entry["work"]["third"]["eve"]["removed"] == removed == 1
+    assert (entry["images"], entry["decided"], entry["open"]) == (len(second), len(third), 0)
+    assert len(second) == found["images"] == 6
+    text = looks_text(read(paths), IOU)
+    assert f"decided by a third person: {len(third)}; still open: 0" in text
+    assert "ann and bob" in text
+
+
+def test_nobody_s_second_look_says_nothing(paths):
+    assert to_entries(read(paths), IOU) == {}
+    assert looks_text(read(paths), IOU) == ""
+    assert second_looks.for_status(paths, BATCHES, IOU) == ("", ())
