@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import campaign, classes, experiments, predict, study, stages
+from boxloop.cli import campaign, classes, experiments, predict, qa, study, stages
 
 # isort: on
 from boxloop.cli.app import app
@@ -31,6 +31,7 @@ __all__ = [
     "experiments",
     "main",
     "predict",
+    "qa",
     "run",
     "stages",
     "study",
