@@ -100,18 +100,29 @@ class Session:
     """
 
     def __init__(
-        self, server, paths, key="b00", *, reviewer="ann", part=None, redo=False, wanted=None
+        self,
+        server,
+        paths,
+        key="b00",
+        *,
+        reviewer="ann",
+        part=None,
+        redo=False,
+        wanted=None,
+        qa=None,
     ):
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
         from boxloop.review.fiftyone import operators, session_inputs
         from boxloop.review.fiftyone.controller import ReviewController
+        from boxloop.review.fiftyone.qa import SESSION
         from boxloop.review.fiftyone.sync import open_dataset
         from boxloop.review.fiftyone.wanted import session_name
 
         self.paths = paths
         key = key if wanted is None else session_name(wanted)
+        key = key if qa is None else SESSION
         self.params = load_params(paths.root / "params.yaml")
-        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted)
+        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, qa)
         self.assignment = session_inputs.read_assignment(paths, self.params, request)
         files = session_inputs.display_files(paths, self.assignment)
         self.dataset = open_dataset(self.assignment, files)

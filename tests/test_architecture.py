@@ -121,9 +121,13 @@ def test_the_house_stays_small():
     assert lengths[len(lengths) // 2] <= 150
 
 
-@pytest.mark.parametrize("name", ["boxloop.core.types", "boxloop.core.box_set", "boxloop.errors"])
+@pytest.mark.parametrize(
+    "name",
+    ["boxloop.core.types", "boxloop.core.box_set", "boxloop.core.recheck", "boxloop.errors"],
+)
 def test_types_and_errors_stand_on_numpy_alone(name):
-    outside = {i for i in imports(MODULES[name]) if i != "boxloop.core.box_set"}
+    own = {"boxloop.core.box_set", "boxloop.core.recheck"}  # each of which is held to the same
+    outside = {i for i in imports(MODULES[name]) if i not in own}
     assert {i.partition(".")[0] for i in outside} <= {*sys.stdlib_module_names, "numpy"}
 
 

@@ -16,6 +16,7 @@ from boxloop.campaign.feature_files import write_features as write_features
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
+from boxloop.campaign.recheck_rows import rechecks_in, rechecks_out
 from boxloop.campaign.schemas import (
     BatchFile,
     CorrectionsFile,
@@ -32,6 +33,7 @@ from boxloop.campaign.schemas import (
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.training_log import SimNetLog, TrainingLog
 from boxloop.core.types import (
     Batch,
@@ -200,11 +202,13 @@ def write_corrections(path: Path, corrections: Corrections, *, new: bool = False
     content["proposals"] = _proposals_out(corrections.proposals)
     if corrections.by_person:
         shown = corrections.shown()
-        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in corrections.boxes.items()}
+        reviewed = as_reviewed(corrections).boxes
+        edits = {k: asdict(diff(shown[k], boxes)) for k, boxes in reviewed.items()}
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes", "offered", "changes", "given"):
+    content["rechecked"] = rechecks_out(corrections.rechecked)
+    for name in ("digests", "classes", "offered", "changes", "given", "rechecked"):
         if not content[name]:
             del content[name]
     write(path, "corrections", content, new=new)
@@ -220,6 +224,7 @@ def read_corrections(path: Path) -> Corrections:
     fields = {k: v for k, v in vars(file).items() if k not in ("batch", "edits")}
     fields["proposals"] = _proposals_in(path, file.proposals)
     fields["boxes"] = boxes_in(path, file.boxes)
+    fields["rechecked"] = rechecks_in(path, file.rechecked)
     with name_file(path):
         return Corrections(**fields)
 

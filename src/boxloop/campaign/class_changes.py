@@ -163,6 +163,10 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
             boxes=rename(item.boxes, [change]),
             classes=change.names(item.classes),
             offered={i: change.names(names) for i, names in item.offered.items()},
+            rechecked={
+                i: replace(look, before=_rename(look.before, [change]))
+                for i, look in item.rechecked.items()
+            },
         )
     return replace(item, changes=len(changes))
 

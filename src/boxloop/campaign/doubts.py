@@ -8,7 +8,7 @@ errors included, and have no say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +127,7 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
             " begin with the second"
         )
     worst = sorted(found.values(), key=lambda row: (-row[0].chance, row[0].image))
-    worst = [row for row in worst if not _was_rechecked(newest.get(row[0].image), row[0].image)]
+    worst = [row for row in worst if not _was_rechecked(newest, row[0].image)]
     return [
         Suspect(rank, by_id[d.image], batch_of[d.image], d, labels[d.image], boxes)
         for rank, (d, boxes) in enumerate(worst[:count], 1)
@@ -166,5 +166,5 @@ def _speaking(boxes: Boxes, classes: Sequence[str], unseen: Sequence[str]) -> Bo
     return boxes if keep.all() else boxes.select(keep)
 
 
-def _was_rechecked(newest: Corrections | None, image_id: str) -> bool:
-    return False
+def _was_rechecked(newest: Mapping[str, Corrections], image_id: str) -> bool:
+    return image_id in newest and image_id in newest[image_id].rechecked

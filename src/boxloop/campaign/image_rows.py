@@ -172,13 +172,15 @@ def read_features(paths: CampaignPaths) -> FeatureTable | None:
 def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Params) -> ImageRow:
     image_id = row.image.id
     offered, final = made.proposals, made.boxes[image_id]
+    look = made.rechecked.get(image_id)
+    reviewed = final if look is None else look.before
     shown = offered.boxes[image_id].above(made.score_threshold)
     by_ids = made.by_person
-    edits = diff(shown, final) if by_ids else compare(shown, final, p.review.iou_threshold)
+    edits = diff(shown, reviewed) if by_ids else compare(shown, final, p.review.iou_threshold)
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)
-        saved = model.cost(Ledger(added=len(final))) - model.cost(edits)
+        saved = model.cost(Ledger(added=len(reviewed))) - model.cost(edits)
     choices = made.classes or classes  # older files do not tell, and the simulation has no choice
     return replace(
         row,

@@ -26,6 +26,13 @@ def read_boxes(path: Path, kind: str) -> dict[str, Any]:
     return content
 
 
+def as_reviewed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the boxes of corrections that WB and WT count, which a second look began with."""
+    rechecked = content.get("rechecked")
+    before = rechecked.get("before") if isinstance(rechecked, dict) else None
+    return {**content["boxes"], **(before if isinstance(before, dict) else {})}
+
+
 def read_times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:
     """Read corrections, and when people submitted each image."""
     content = read_boxes(path, "corrections")

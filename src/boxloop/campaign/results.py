@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from boxloop.campaign.artifacts import read_batch, read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.recheck_results import read_rechecks
 from boxloop.core.edits import Ledger
+from boxloop.core.rechecking import RecheckWork
 from boxloop.core.workload import (
     PAPER,
     BatchWorkload,
@@ -33,6 +35,7 @@ class CampaignResults:
         given: (images, objects) that the dataset came with labels of; they cost nothing, and count
             nowhere else.
         coming: images of each batch that is not done, up to the first one without a list of them.
+        rechecks: the work of second looks at the finished batches; None where there were none.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -42,6 +45,7 @@ class CampaignResults:
     cost_model: CostModel = PAPER
     given: tuple[int, int] | None = None
     coming: tuple[int, ...] = ()
+    rechecks: RecheckWork | None = None
 
     @property
     def imported(self) -> tuple[int, int] | None:
@@ -145,6 +149,7 @@ def read_results(
         find_cost_model(params.account.cost_model),
         _given(paths, params),
         () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
+        read_rechecks(paths, (w.batch for w in workloads if w.edits is not None)),
     )
 
 

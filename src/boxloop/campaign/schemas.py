@@ -124,6 +124,15 @@ class _Counts(_Record):
     added: Count
 
 
+class RecheckFile(_Record):
+    """Second looks, a part of corrections: what the review had ended with, and who looked."""
+
+    before: BoxTable
+    reviewer: dict[Text, Text | None]
+    by: dict[Text, Text]
+    seconds: dict[Text, Seconds]
+
+
 class CorrectionsFile(_Record):
     """One file of ``corrections/``."""
 
@@ -148,6 +157,8 @@ class CorrectionsFile(_Record):
     # Only where classes were added, renamed or merged in between.
     offered: dict[str, tuple[str, ...]] = {}
     changes: Count = 0
+    # Only where images had a second look.
+    rechecked: RecheckFile | None = None
 
 
 class LabeledFile(_Record):

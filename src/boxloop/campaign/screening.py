@@ -21,7 +21,7 @@ from boxloop.core.types import Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered")
+_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered", "rechecked")
 
 
 @dataclass(frozen=True)

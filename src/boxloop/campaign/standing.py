@@ -17,7 +17,7 @@ from boxloop.campaign import (
     screening,
 )
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.quick_reading import as_reviewed, read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
@@ -56,6 +56,7 @@ class Turn:
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
         mended: what neighbours' labels changed in its proposals, in words.
+        rechecked: whether images of it had a second look.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Turn:
     submitted: int = 0
     detector: str = ""
     mended: str = ""
+    rechecked: bool = False
 
 
 class Standing:
@@ -161,7 +163,8 @@ class Standing:
                 self._check_images(key, batch, path, content["boxes"])
         self._check_newest(key, times)
         objects = None if made is None else sum(map(len, made["boxes"].values()))
-        if workload is not None and not self._is_current(workload, batch, objects):
+        reviewed = None if made is None else sum(map(len, as_reviewed(made).values()))
+        if workload is not None and not self._is_current(workload, batch, reviewed):
             workload = None
         present = (
             paths.detector(key).is_file(),
@@ -186,6 +189,7 @@ class Standing:
             submitted,
             "" if offered is None else str(offered.get("detector", "")),
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
+            rechecked=made is not None and "rechecked" in made,
         )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:

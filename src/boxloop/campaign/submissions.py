@@ -250,7 +250,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         score_threshold=threshold,
         annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
         boxes={i: chosen[i].boxes[i] for i in image_ids},
-        reviewer=_join(s.reviewer for s in sources if s.reviewer) or None,
+        reviewer=_join(filter(None, _reviewers(sources, chosen, image_ids))) or None,
         seconds={i: chosen[i].seconds[i] for i in image_ids if i in chosen[i].seconds},
         finished=finished,
         versions=_versions(sources),
@@ -261,6 +261,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         given=tuple(i for i in image_ids if i in chosen[i].given),
         offered={i: names for i, names in offered.items() if set(names) != set(common)},
         changes=max(source.changes for source in sources),
+        rechecked={i: chosen[i].rechecked[i] for i in image_ids if i in chosen[i].rechecked},
     )
 
 
@@ -294,6 +295,22 @@ def _join(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(part for value in values for part in value.split(", ")))
 
 
+def _reviewers(
+    sources: Iterable[Corrections], chosen: Mapping[str, Corrections], image_ids: Iterable[str]
+) -> list[str | None]:
+    """Return who reviewed; of a second look, who had reviewed what it began with."""
+    ids = list(image_ids)
+    return [
+        name
+        for source in sources
+        for name in dict.fromkeys(
+            source.rechecked[i].reviewer if i in source.rechecked else source.reviewer
+            for i in ids
+            if chosen[i] is source
+        )
+    ]
+
+
 def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
     names = sorted({name for source in sources for name in source.versions})
     return {name: _join(s.versions[name] for s in sources if name in s.versions) for name in names}
@@ -306,11 +323,15 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
-    """Count 1, and 1 more for each submission that repeats an image of the batch."""
+    """Count 1, and 1 more for each submission that repeats an image of the batch.
+
+    A second look is none: its work counts apart.
+    """
     revision, seen = 1, dict[str, datetime]()
     # A batch that was put together earlier brings its own count along, and comes first.
     for item in sorted(submissions, key=lambda item: -item.revision):
-        times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
+        own = image_ids - item.rechecked.keys()
+        times = {i: submitted_at(item, i) for i in item.boxes if i in own}
         if any(i in seen and moment > seen[i] for i, moment in times.items()):
             revision += 1
         if set(item.boxes) <= image_ids:

@@ -119,6 +119,14 @@ def review(
             help="Open what was reviewed before this class was added, with its labels.",
         ),
     ] = None,
+    qa: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="Open the worst images that 'boxloop qa' lists, with their labels.",
+        ),
+    ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -165,6 +173,7 @@ def review(
         host=host,
         browser=browser,
         wanted=wanted,
+        qa=qa,
     )
 
 

@@ -149,7 +149,7 @@ def _overlooked(pairs: Sequence[_Pairing]) -> Iterator[Doubt]:
     slope, offset = _fit_line(_logit(np.array(right)), _logit(np.array(wrong)))
     for pair in pairs:
         for e in pair.empty:
-            odds = np.exp(slope * _logit(pair.scores[e]) + offset)
+            odds = float(np.exp(slope * _logit(pair.scores[[e]])[0] + offset))
             yield Doubt(pair.image, "overlooked", _chance("overlooked", odds), None, e, 0.0)
 
 

@@ -24,6 +24,7 @@ from boxloop.core.box_set import Boxes as Boxes
 from boxloop.core.box_set import Floats as Floats
 from boxloop.core.box_set import Strings as Strings
 from boxloop.core.box_set import require as _require
+from boxloop.core.recheck import Recheck as Recheck
 
 BoxesByImage = Mapping[str, Boxes]
 
@@ -305,6 +306,7 @@ class Corrections:
         changes: how many renamed and merged classes of the campaign the names here follow.
         given: images whose boxes are labels that were imported and trusted: nobody reviewed them
             here, and they count apart.
+        rechecked: the second look that an image had since its review, by image id.
 
     Raises:
         ValueError: final boxes and proposals are of different images; seconds, times, digests,
@@ -326,6 +328,7 @@ class Corrections:
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changes: int = 0
     given: tuple[str, ...] = ()
+    rechecked: Mapping[str, Recheck] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")
@@ -333,7 +336,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in ("seconds", "submitted", "digests", "offered", "given"):
+        for name in ("seconds", "submitted", "digests", "offered", "given", "rechecked"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -364,7 +367,7 @@ class Corrections:
         ids = list(image_ids)
         tables: dict[str, Any] = {
             name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
-            for name in ("boxes", "seconds", "submitted", "digests", "offered")
+            for name in ("boxes", "seconds", "submitted", "digests", "offered", "rechecked")
         }
         offered = replace(self.proposals, boxes={i: self.proposals.boxes[i] for i in ids})
         given = tuple(i for i in ids if i in self.given)

@@ -286,6 +286,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """
     from boxloop.core import workload
     from boxloop.core.existing import without_labels
+    from boxloop.core.rechecking import as_reviewed
     from boxloop.models.average_precision import average_precision
 
     images, corrections, batch, proposals, labeled, evidence, judged, out = campaign.choose(
@@ -298,7 +299,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
         judged=campaign.paths.evidence(turn),
         out=campaign.paths.workload(turn),
     )
-    p, corrected = campaign.params.account, artifacts.read_corrections(corrections)
+    p, corrected = campaign.params.account, as_reviewed(artifacts.read_corrections(corrections))
     _require_turn(turn, corrected.batch, corrections)
     image_set = artifacts.read_images(images)
     require_fit(image_set, corrected.boxes, corrections)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.recheck_results import in_words
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
 from boxloop.core.existing import asked_model
@@ -55,7 +56,7 @@ def workload_text(campaign: CampaignResults) -> str:
 
 
 def beginning_lines(campaign: CampaignResults) -> list[str]:
-    """Say what the campaign began with: labels of the dataset's, proposals for its first batch."""
+    """Say what counts apart: labels and proposals that it began with, and second looks."""
     lines = []
     if campaign.given is not None:
         images, objects = campaign.given
@@ -78,6 +79,8 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
             f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
             f" saved at IoU {iou:g}."
         )
+    if (work := campaign.rechecks) is not None:
+        lines.append(in_words(work, campaign.cost_model, campaign.seconds_per_box))
     return lines
 
 

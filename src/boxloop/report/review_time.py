@@ -11,6 +11,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS, Ledger, diff
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import SIMULATED, Floats
 from boxloop.report.tables import to_csv
 
@@ -110,7 +111,8 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
     for i, workload in enumerate(campaign.workloads):
         if workload.annotator == SIMULATED:
             continue
-        corrections = artifacts.read_corrections(paths.corrections(workload.batch)).reviewed()
+        made = artifacts.read_corrections(paths.corrections(workload.batch))
+        corrections = as_reviewed(made.reviewed())
         shown = corrections.shown()
         per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}
         batches.append(

@@ -70,7 +70,7 @@ class Assignment:
     images that were submitted before are open again. ``shown`` says in words from which score on
     proposals are drawn, where that was fitted. A session for a class has images of several
     ``batches``, by image id; they are not complete for the classes ``wanted``, of which that is the
-    first.
+    first. A second look (``qa``) has what was submitted last of each of its images, by image id.
     """
 
     batch: str
@@ -83,6 +83,11 @@ class Assignment:
     shown: str = ""
     wanted: tuple[str, ...] = ()
     batches: Mapping[str, str] = field(default_factory=dict)
+    qa: Mapping[str, Corrections] = field(default_factory=dict)
+
+    def counted_from(self, item: Item) -> Boxes:
+        """Return the boxes that an image's edits are counted from."""
+        return item.start if self.qa else item.drawn
 
     def batch_of(self, image_id: str) -> str:
         """Return the batch that an image belongs to."""
@@ -93,11 +98,15 @@ class Assignment:
         """The command that opens such a session, without its options."""
         if self.wanted:
             return f"boxloop review --for {shlex.quote(self.wanted[0])}"
+        if self.qa:
+            return f"boxloop review --qa {len(self.batch_images)}"
         return f"boxloop review {self.batch}"
 
     @property
     def title(self) -> str:
         """What the session is of, in words."""
+        if self.qa:
+            return "Second look"
         return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
 
 
@@ -110,13 +119,13 @@ def new_item(image: ImageRef, proposals: Proposals, score_threshold: float) -> I
 
 def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
     """Return a submitted image with its labels and its proposals of then."""
-    proposals = submitted.proposals
+    proposals, look = submitted.proposals, submitted.rechecked.get(image.id)
     return Item(
         image,
         replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
         submitted.boxes[image.id],
-        submitted.seconds.get(image.id, 0.0),
+        submitted.seconds.get(image.id, 0.0) + (0.0 if look is None else look.seconds),
         submission_time(submitted, image.id),
     )
 

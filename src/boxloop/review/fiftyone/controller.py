@@ -20,6 +20,7 @@ from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.assignment import Assignment, submission_time
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
+from boxloop.review.fiftyone.qa import marked
 from boxloop.review.validation import Problem, RawBox, check_image
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class ReviewController:
                 boxes[image.image_id], workloads[image.image_id] = check.boxes, check.workload
             so_far = self._so_far(workloads)
             for group in _by_source(images, self.assignment):
-                self._append(self._corrections(group, boxes))
+                self._append(marked(self._corrections(group, boxes), self.assignment))
             self.submitted = summarize(
                 self.assignment,
                 ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
@@ -264,7 +265,8 @@ class ReviewController:
             boxes, faults = check_image(item.image, image.boxes, self.assignment.classes)
             workload = None
             if boxes is not None:
-                workload = ReviewedWorkload.of(item.drawn, boxes, self._account.iou_thresholds)
+                counted = self.assignment.counted_from(item)
+                workload = ReviewedWorkload.of(counted, boxes, self._account.iou_thresholds)
             check = _Check(image.shown, image.boxes, boxes, faults, workload)
             self._checks[image.image_id] = check
         return check
@@ -327,9 +329,10 @@ class ReviewController:
             for image_id, source in submissions.latest(known).items():
                 if image_id in batch and image_id not in source.given:
                     drawn = source.proposals.boxes[image_id].above(source.score_threshold)
-                    workloads[image_id] = ReviewedWorkload.of(
-                        drawn, source.boxes[image_id], self._account.iou_thresholds
-                    )
+                    look = source.rechecked.get(image_id)
+                    final = source.boxes[image_id] if look is None else look.before
+                    ious = self._account.iou_thresholds
+                    workloads[image_id] = ReviewedWorkload.of(drawn, final, ious)
             self._colleagues = (known, workloads)
         return self._colleagues[1]
 

@@ -36,6 +36,7 @@ from boxloop.review.fiftyone.database_name import database_name
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.qa import SESSION
 from boxloop.review.fiftyone.session_inputs import (
     ReviewRequest,
     display_files,
@@ -73,11 +74,13 @@ def review(
     browser: bool,
     host: str = LOOPBACK,
     wanted: str | None = None,
+    qa: int | None = None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
 
-    With ``wanted``, of the images that are not complete for that class.
+    With ``wanted``, of the images that are not complete for that class; with ``qa``, of so many
+    whose labels are likely to hold errors.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -94,6 +97,10 @@ def review(
         raise UserError(
             f"--for {wanted} opens images of all batches again: leave the batch and --redo out"
         )
+    if qa is not None and (batch is not None or redo or wanted is not None):
+        raise UserError(
+            "--qa opens images of all batches again: leave the batch, --redo and --for out"
+        )
     if batch is None and redo:
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
@@ -101,6 +108,8 @@ def review(
     name = reviewer_name(reviewer)
     if wanted is not None:
         key: str | None = session_name(wanted)
+    elif qa is not None:
+        key = SESSION
     else:
         key = batch or pending_batch(paths, params)
     if key is None:
@@ -110,9 +119,10 @@ def review(
         offered = artifacts.read_proposals(paths.proposals(key))
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
-    request = ReviewRequest(key, name, part, redo or wanted is not None, wanted)
+    across = wanted is not None or qa is not None
+    request = ReviewRequest(key, name, part, redo or across, wanted, qa)
     # Whatever was submitted, the same session would not find it again.
-    assignment = read_assignment(paths, params, request) if wanted is not None else None
+    assignment = read_assignment(paths, params, request) if across else None
     keys = Keys.make(choose_password(host))
     summary = _run_session(
         params_file,
@@ -250,6 +260,8 @@ def review_command(request: ReviewRequest) -> str:
     part = f" --part {request.part}" if request.part else ""
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
+    if request.qa is not None:
+        return f"boxloop review --qa {request.qa}{part}"
     redo = " --redo" if request.redo else ""
     return f"boxloop review {request.batch}{part}{redo}"
 
@@ -260,6 +272,12 @@ def _greeting(assignment: Assignment) -> str:
     rest = len(part.share(assignment.batch_images)) - count
     done = f" ({rest} more are submitted already)" if rest and not assignment.redo else ""
     again = " again" if assignment.redo else ""
+    if assignment.qa:
+        return (
+            f"Opening {count} images for {assignment.reviewer} for a second look, with the labels"
+            f" that they have: 'boxloop qa --count {len(assignment.batch_images)}' says what may be"
+            " wrong with each. The App takes a few seconds to start."
+        )
     if assignment.wanted:
         return (
             f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"

@@ -17,7 +17,7 @@ from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path, file_digest
 from boxloop.params import FITTED, Params
-from boxloop.review.fiftyone import wanted
+from boxloop.review.fiftyone import qa, wanted
 from boxloop.review.fiftyone.assignment import Assignment, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
 from boxloop.review.people import read_submissions
@@ -29,7 +29,8 @@ SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
 class ReviewRequest:
     """What a reviewer asked for; ``part`` is "1/2", or None for the whole batch.
 
-    With ``wanted``, the images of any batch that are not complete for that class.
+    With ``wanted``, the images of any batch that are not complete for that class; with ``qa``, so
+    many whose labels are likely to hold errors.
     """
 
     batch: str
@@ -37,6 +38,7 @@ class ReviewRequest:
     part: str | None = None
     redo: bool = False
     wanted: str | None = None
+    qa: int | None = None
 
 
 class SubmissionCache:
@@ -79,6 +81,9 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     if request.wanted is not None:
         share = Part.parse(request.part)
         return wanted.assign(paths, params.iterations, request.wanted, request.reviewer, share)
+    if request.qa is not None:
+        share = Part.parse(request.part)
+        return qa.assign(paths, params, request.qa, request.reviewer, share)
     if key not in params.iterations:
         known = ", ".join(params.iterations)
         raise UserError(f"there is no batch {key}: params.yaml lists {known} under iterations")
