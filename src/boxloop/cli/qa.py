@@ -17,20 +17,7 @@ def qa(
     override: Overrides = None,
 ) -> None:
     """List the images whose labels are most likely wrong."""
-    from boxloop.campaign.doubts import find_suspects
     from boxloop.campaign.paths import CampaignPaths
-    from boxloop.core.types import SIMULATED
-    from boxloop.report.doubts import write_page
+    from boxloop.pipeline.qa import qa_text
 
-    p, paths = campaign_params(params, override), CampaignPaths()
-    suspects = find_suspects(paths, p, count)
-    if not suspects:
-        print("Every image that there are proposals for had its second look.")
-        return
-    for suspect in suspects:
-        print(f"{suspect.rank:>3}  {suspect.image.id}  {suspect.batch}  {suspect.doubt.kind}:")
-        print(f"     {suspect.reason}")
-    write_page(paths.doubts, suspects, paths.root)
-    print(f"\nPictures: {paths.doubts}")
-    if p.review.annotator != SIMULATED:
-        print(f"Next: boxloop review --qa {len(suspects)}   (opens exactly these)")
+    print(qa_text(CampaignPaths(), campaign_params(params, override), count))
