@@ -3,7 +3,6 @@
     python benchmarks/second_look.py FOLDER [FOLDER ...] [--errors 20] [--count 40] [--seeds 5]
 
 Each folder is a finished campaign (or a cell of a study) whose labels are right, as the simulated
-Each folder is a finished campaign (or a cell of a study) whose labels are right, as the simulated
 annotator's on the demo are. Nothing is trained. In its batches that have proposals, so many images
 get one error each: in turn an object that is left out, a box that overlaps the right one by an IoU
 of 0.3 to 0.6, and another class; with ``--spurious`` also a box where nothing is. Printed is how
