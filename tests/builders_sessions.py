@@ -111,18 +111,21 @@ class Session:
         wanted=None,
         planted=False,
         look=None,
+        qa=None,
     ):
         from boxloop.campaign.later import session_name
 
         # Not above: FiftyOne takes seconds, and reads its settings when it is imported.
         from boxloop.review.fiftyone import operators, session_inputs
         from boxloop.review.fiftyone.controller import ReviewController
+        from boxloop.review.fiftyone.qa import SESSION
         from boxloop.review.fiftyone.sync import open_dataset
 
         self.paths = paths
         key = key if wanted is None else session_name(wanted)
+        key = key if qa is None else SESSION
         self.params = load_params(paths.root / "params.yaml")
-        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, planted, look)
+        request = session_inputs.ReviewRequest(key, reviewer, part, redo, wanted, planted, look, qa)
         self.assignment = session_inputs.read_assignment(paths, self.params, request)
         key = self.assignment.batch
         files = session_inputs.display_files(paths, self.assignment)

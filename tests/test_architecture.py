@@ -121,9 +121,8 @@ def test_the_house_stays_small():
     assert lengths[len(lengths) // 2] <= 150
 
 
-TYPES = [
-    f"boxloop.core.{name}" for name in ("types", "box_set", "decision", "feature_table", "planted")
-]
+_PARTS = ("types", "box_set", "decision", "feature_table", "planted", "recheck")
+TYPES = [f"boxloop.core.{name}" for name in _PARTS]
 """The modules that :mod:`boxloop.core.types` offers from one place."""
 
 

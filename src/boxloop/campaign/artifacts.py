@@ -18,6 +18,7 @@ from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import own_images as own_images
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
 from boxloop.campaign.labeled_files import write_labeled as write_labeled
+from boxloop.campaign.recheck_rows import rechecks_in, rechecks_out
 from boxloop.campaign.schemas import (
     BatchFile,
     CorrectionsFile,
@@ -31,10 +32,10 @@ from boxloop.campaign.schemas import (
     name_file,
     parse,
 )
-from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import Ledger, diff, kept_below
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.training_log import Seen, SimNetLog, TrainingLog
 from boxloop.core.types import (
     Batch,
@@ -211,7 +212,7 @@ def write_corrections(
     planted = corrections.planted.items()
     content["planted"] = {k: [asdict(error) for error in errors] for k, errors in planted}
     if corrections.by_person:
-        first = by_first_person(corrections)
+        first = as_reviewed(corrections)
         offered = first.counted()
         edits = {k: asdict(diff(offered[k], boxes)) for k, boxes in first.boxes.items()}
         helped = (k for k in first.boxes if k not in {*first.given, *first.blind})
@@ -222,7 +223,9 @@ def write_corrections(
         content["edits"] = edits
     else:
         del content["submitted"], content["revision"]
-    for name in ("digests", "classes", "offered", "changes", "given", "blind", "planted"):
+    content["rechecked"] = rechecks_out(corrections.rechecked)
+    optional = ("digests", "classes", "offered", "changes", "given", "blind", "planted")
+    for name in (*optional, "rechecked"):
         if not content[name]:
             del content[name]
     if look:
@@ -249,6 +252,7 @@ def read_corrections(path: Path, *, look: bool = False) -> Corrections:
     fields["decided"] = {} if file.decided is None else decided_in(path, file.decided)
     fields["proposals"] = _proposals_in(path, file.proposals)
     fields["boxes"] = boxes_in(path, file.boxes)
+    fields["rechecked"] = rechecks_in(path, file.rechecked)
     with name_file(path):
         return Corrections(**fields)
 

@@ -16,6 +16,7 @@ from boxloop.core.class_thresholds import ClassThreshold, fit_classes
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.edits import Ledger
 from boxloop.core.existing import without_labels
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Corrections
 from boxloop.core.workload import BatchWorkload, Totals
 from boxloop.params import Params
@@ -122,7 +123,7 @@ def read_class_batch(
     Raises:
         ArtifactError: its corrections are missing or damaged.
     """
-    corrections = artifacts.read_corrections(paths.corrections(workload.batch))
+    corrections = as_reviewed(artifacts.read_corrections(paths.corrections(workload.batch)))
     ledgers = {
         iou: class_ledgers(corrections, iou, workload.counted_at(iou)) for iou in iou_thresholds
     }

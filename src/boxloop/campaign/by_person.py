@@ -17,6 +17,7 @@ from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import TOLERANCE, Ledger, diff
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import SIMULATED, Boxes, Corrections
 
 UNNAMED = "not named"
@@ -115,7 +116,8 @@ def read_by_person(paths: CampaignPaths, results: CampaignResults) -> tuple[Pers
     history = _history(screening.read(paths.journals, (), images).submissions)
     rows: list[PersonBatch] = []
     for key in peoples:
-        corrections = artifacts.read_corrections(paths.corrections(key)).reviewed()
+        made = artifacts.read_corrections(paths.corrections(key))
+        corrections = as_reviewed(made.reviewed())
         found: dict[str, PersonBatch] = defaultdict(lambda: PersonBatch("", ""))
         shown = corrections.counted()
         for image_id, final in corrections.boxes.items():

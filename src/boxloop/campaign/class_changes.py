@@ -169,6 +169,10 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
                 i: replace(d, first=_rename(d.first, [change]), shown=_rename(d.shown, [change]))
                 for i, d in item.decided.items()
             },
+            rechecked={
+                i: replace(look, before=_rename(look.before, [change]))
+                for i, look in item.rechecked.items()
+            },
         )
     return replace(item, changes=len(changes))
 

@@ -12,8 +12,8 @@ import numpy as np
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
-from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import Ledger, diff
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import (
     Boxes,
     Corrections,
@@ -175,15 +175,12 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     offered, final = made.proposals, made.boxes[image_id]
     shown = made.counted_on(image_id)
     by_ids = made.by_person
-    edits = (
-        diff(shown, by_first_person(made).boxes[image_id])
-        if by_ids
-        else compare(shown, final, p.review.iou_threshold)
-    )
+    reviewed = as_reviewed(made).boxes[image_id] if by_ids else final
+    edits = diff(shown, reviewed) if by_ids else compare(shown, final, p.review.iou_threshold)
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)
-        saved = model.cost(Ledger(added=len(final))) - model.cost(edits)
+        saved = model.cost(Ledger(added=len(reviewed))) - model.cost(edits)
     choices = made.classes or classes  # older files do not tell, and the simulation has no choice
     return replace(
         row,

@@ -53,6 +53,7 @@ class CampaignPaths:
     reviews = _Place("reviews")  # what people submitted, for git to keep: the journal
     state = _Place(".boxloop")  # running sessions: database, locks, logs; not needed for long
     pending = _Place(".boxloop/pending")  # the batch at which 'dvc repro' stopped for people
+    doubts = _Place(".boxloop/qa.html")  # the images to look at once more, with pictures
     images = _Place("data/images.json")  # all images
     truth = _Place("data/truth.json")  # the dataset's own annotations
     faults = _Place("data/faults.json")  # what was wrong with the dataset's files

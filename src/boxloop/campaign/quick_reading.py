@@ -28,11 +28,17 @@ def read_boxes(path: Path, kind: str) -> dict[str, Any]:
     return content
 
 
-def first_boxes(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the boxes by which edits are counted: the first person's where a third decided."""
-    decided = content.get("decided")
-    first = decided.get("first") if isinstance(decided, dict) else None
-    return {**content["boxes"], **(first if isinstance(first, dict) else {})}
+def as_reviewed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the boxes of corrections that WB and WT count.
+
+    Those are the first person's where a third decided, and what a second look began with.
+    """
+    boxes = dict(content["boxes"])
+    for part, name in (("rechecked", "before"), ("decided", "first")):
+        table = content.get(part)
+        earlier = table.get(name) if isinstance(table, dict) else None
+        boxes |= earlier if isinstance(earlier, dict) else {}
+    return boxes
 
 
 def read_times(path: Path) -> tuple[dict[str, Any], dict[str, datetime]]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from boxloop.campaign.ahead import seen_by
 from boxloop.campaign.artifacts import read_batch, read_labeled, read_workload
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.recheck_results import read_rechecks
 from boxloop.core.edits import Ledger
 from boxloop.core.own_costs import OwnPrice, price
+from boxloop.core.rechecking import RecheckWork
 from boxloop.core.training_log import Seen
 from boxloop.core.workload import (
     PAPER,
@@ -39,6 +41,7 @@ class CampaignResults:
         coming: images of each batch that is not done, up to the first one without a list of them.
         costs: one's own seconds per kind of edit; None prices by T alone.
         seen: what the detectors had seen that did not see all labels before their turn, by turn.
+        rechecks: the work of second looks at the finished batches; None where there were none.
     """
 
     workloads: tuple[BatchWorkload, ...]
@@ -50,6 +53,7 @@ class CampaignResults:
     coming: tuple[int, ...] = ()
     costs: CostsParams | None = None
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    rechecks: RecheckWork | None = None
 
     @property
     def imported(self) -> tuple[int, int] | None:
@@ -161,6 +165,7 @@ def read_results(
         () if through is not None else tuple(_coming(paths, planned[len(workloads) :])),
         seen=seen_by(paths, [workload.batch for workload in workloads]),
         costs=params.account.costs,
+        rechecks=read_rechecks(paths, (w.batch for w in workloads if w.edits is not None)),
     )
 
 

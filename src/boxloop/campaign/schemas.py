@@ -141,6 +141,15 @@ class _Counts(_Record):
     added: Count
 
 
+class RecheckFile(_Record):
+    """Second looks, a part of corrections: what the review had ended with, and who looked."""
+
+    before: BoxTable
+    reviewer: dict[Text, Text | None]
+    by: dict[Text, Text]
+    seconds: dict[Text, Seconds]
+
+
 class _DecidedImage(_Record):
     reviewer: Text
     first_reviewer: Text | None
@@ -190,6 +199,8 @@ class CorrectionsFile(_Record):
     # Of format 2 only: what is no label, and labels of which a part counts elsewhere.
     look: Literal["second"] | None = None
     decided: DecidedFile | None = None
+    # Only where images had a second look.
+    rechecked: RecheckFile | None = None
 
 
 class LabeledFile(_Record):

@@ -21,7 +21,16 @@ from boxloop.core.types import Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-_BY_IMAGE = ("boxes", "seconds", "submitted", "digests", "offered", "planted", "decided")
+_BY_IMAGE = (
+    "boxes",
+    "seconds",
+    "submitted",
+    "digests",
+    "offered",
+    "planted",
+    "decided",
+    "rechecked",
+)
 
 
 @dataclass(frozen=True)

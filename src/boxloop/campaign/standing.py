@@ -17,7 +17,7 @@ from boxloop.campaign import (
     screening,
 )
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.quick_reading import first_boxes, read_boxes, read_claims, read_times
+from boxloop.campaign.quick_reading import as_reviewed, read_boxes, read_claims, read_times
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
@@ -57,6 +57,7 @@ class Turn:
         submitted: images of it that people have submitted.
         mended: what neighbours' labels changed in its proposals, in words.
         missed: images of it with planted errors that were missed, and are not looked at again.
+        rechecked: whether images of it had a second look.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Turn:
     detector: str = ""
     mended: str = ""
     missed: int = 0
+    rechecked: bool = False
 
 
 class Standing:
@@ -165,8 +167,9 @@ class Standing:
             if content is not None:
                 self._check_images(key, batch, path, content["boxes"])
         self._check_newest(key, times)
-        objects = None if made is None else sum(map(len, first_boxes(made).values()))
-        if workload is not None and not self._is_current(workload, batch, objects):
+        objects = None if made is None else sum(map(len, made["boxes"].values()))
+        reviewed = None if made is None else sum(map(len, as_reviewed(made).values()))
+        if workload is not None and not self._is_current(workload, batch, reviewed):
             workload = None
         present = (
             paths.detector(key).is_file(),
@@ -192,6 +195,7 @@ class Standing:
             "" if offered is None else str(offered.get("detector", "")),
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
             sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
+            rechecked=made is not None and "rechecked" in made,
         )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:

@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from boxloop.campaign import (
     mending,
+    recheck_results,
     screening,
     second_looks,
 )
@@ -49,6 +50,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
+    parts.append(_rechecked(paths, turns, params))
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
     iou = params.review.iou_threshold
     line, odd = second_looks.for_status(paths, params.iterations, iou, skip=bool(found.damaged))
@@ -152,6 +154,15 @@ def _saved(turns: list[Turn], params: Params) -> str:
         )
     lines += [f"  {line}" for line in own_cost_lines(workloads, params.account)]
     return "\n".join(lines)
+
+
+def _rechecked(paths: CampaignPaths, turns: list[Turn], params: Params) -> str:
+    keys = [turn.key for turn in turns if turn.rechecked and not turn.damaged]
+    work = recheck_results.read_rechecks(paths, keys) if keys else None
+    if work is None:
+        return ""
+    model = find_cost_model(params.account.cost_model)
+    return recheck_results.in_words(work, model, params.account.seconds_per_box)
 
 
 def _ahead(turns: list[Turn], params: Params) -> str:

@@ -275,6 +275,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         offered={i: names for i, names in offered.items() if set(names) != set(common)},
         changes=max(source.changes for source in sources),
         decided={i: chosen[i].decided[i] for i in image_ids if i in chosen[i].decided},
+        rechecked={i: chosen[i].rechecked[i] for i in image_ids if i in chosen[i].rechecked},
     )
 
 
@@ -309,9 +310,11 @@ def _join(values: Iterable[str]) -> str:
 
 
 def _first_reviewer(item: Corrections, image_id: str) -> str | None:
-    """Return who labeled an image before a third person decided, where one did."""
-    decided = item.decided.get(image_id)
-    return item.reviewer if decided is None else decided.first_reviewer
+    """Return who labeled an image before a third person decided, or somebody looked again."""
+    decided, look = item.decided.get(image_id), item.rechecked.get(image_id)
+    if decided is not None:
+        return decided.first_reviewer
+    return item.reviewer if look is None else look.reviewer
 
 
 def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:
@@ -328,12 +331,12 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     """Count 1, and 1 more for each submission that repeats an image of the batch.
 
-    A third look is none: its work counts apart.
+    Second and third looks are none: their work counts apart.
     """
     revision, seen = 1, dict[str, datetime]()
     # A batch that was put together earlier brings its own count along, and comes first.
     for item in sorted(submissions, key=lambda item: -item.revision):
-        own = image_ids - item.decided.keys()
+        own = image_ids - item.decided.keys() - item.rechecked.keys()
         times = {i: submitted_at(item, i) for i in item.boxes if i in own}
         if any(i in seen and moment > seen[i] for i, moment in times.items()):
             revision += 1

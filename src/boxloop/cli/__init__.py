@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 # isort: off
 # In the order in which --help lists their commands.
-from boxloop.cli import campaign, ahead, classes, experiments, predict, study, stages
+from boxloop.cli import campaign, qa, ahead, exchange, classes, experiments, predict, study, stages
 
 # isort: on
 from boxloop.cli.app import app
@@ -29,9 +29,11 @@ __all__ = [
     "app",
     "campaign",
     "classes",
+    "exchange",
     "experiments",
     "main",
     "predict",
+    "qa",
     "run",
     "stages",
     "study",

@@ -150,6 +150,14 @@ def review(
         bool,
         typer.Option("--disagreements", help="Decide what two people labeled differently."),
     ] = False,
+    qa: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="Open the worst images that 'boxloop qa' lists, with their labels.",
+        ),
+    ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
     browser: Browser = True,
@@ -210,6 +218,7 @@ def review(
         propose_for=propose_for,
         planted=planted,
         look="also" if also else "disagreements" if disagreements else None,
+        qa=qa,
     )
 
 
@@ -277,131 +286,3 @@ def install_mongod() -> None:
     from boxloop.review.fiftyone.install_mongod import install_mongod as install
 
     install()
-
-
-@app.command(rich_help_panel=PEOPLE)
-def export(
-    out: Path,
-    format: Annotated[str, typer.Option(help="coco, fiftyone, voc or yolo.")],
-    images: Annotated[str, typer.Option(help="link, copy or none.")] = "link",
-    proposals: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BATCH",
-            help="Instead, the proposals of a batch, to be corrected in another tool.",
-        ),
-    ] = None,
-    incomplete: Annotated[
-        str | None,
-        typer.Option(
-            metavar="keep|mark|skip",
-            help="What to do with images that were reviewed before a class was added: coco marks"
-            " them, unless given, voc and yolo keep them.",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="by-batch, random or group: train and val apart, and no clip cut."),
-    ] = None,
-    val: Annotated[float, typer.Option(help="Fraction of the images for val.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Of --split random and group.")] = 0,
-    params: ParamsFile = PARAMS,
-    override: Overrides = None,
-) -> None:
-    """Write the labels for other tools: COCO, VOC, YOLO or FiftyOne."""
-    from boxloop.campaign import export
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.terminal import reporting
-
-    p = campaign_params(params, override)
-    with reporting("images") as report:
-        said = export.export(
-            CampaignPaths(),
-            p,
-            out,
-            format_=format,
-            images=images,
-            proposals=proposals,
-            incomplete=incomplete,
-            split=None if split is None else export.Split(split, val, seed),
-            progress=report,
-        )
-    print(said)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def import_corrections(
-    file: Path,
-    batch: Annotated[str | None, typer.Option(help="Take the images of this batch only.")] = None,
-    reviewer: Annotated[str | None, typer.Option(help="Who corrected it.")] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Also images that were submitted before.")
-    ] = False,
-    params: ParamsFile = PARAMS,
-    override: Overrides = None,
-) -> None:
-    """Take in a batch that another tool corrected (COCO)."""
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.review.external.corrections import import_file
-
-    p, paths = campaign_params(params, override), CampaignPaths()
-    taken = import_file(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
-    print(taken.summary())
-    if taken.known_to_dvc and not taken.missing:
-        from boxloop.campaign.dvc import bring_into_dvc
-
-        bring_into_dvc(paths.root, taken.submission.batch)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def import_proposals(
-    batch: Annotated[str, typer.Argument(metavar="BATCH", help="The batch, such as b00.")],
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="COCO's results, a COCO file with scores, a folder of YOLO's texts, or a"
-            " FiftyOne dataset on disk."
-        ),
-    ],
-    images: Annotated[
-        Path | None, typer.Option(help="The COCO file that image and category ids count in.")
-    ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="data.yaml or classes.txt that YOLO's numbers count in.")
-    ] = None,
-    field: Annotated[
-        str, typer.Option(help="Field of a FiftyOne dataset that holds the boxes.")
-    ] = "predictions",
-    params: ParamsFile = PARAMS,
-) -> None:
-    """Begin a batch with another model's boxes."""
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.review.external.import_proposals import import_proposals as take
-
-    p = campaign_params(params, None)
-    taken = take(CampaignPaths(), p, params, batch, file, listing=images, names=names, field=field)
-    print(taken.summary())
-
-
-@app.command(rich_help_panel=PEOPLE)
-def import_labels(
-    file: Annotated[
-        Path, typer.Argument(help="A COCO file, a folder of VOC's XML files, or a YOLO folder.")
-    ],
-    use: Annotated[
-        str,
-        typer.Option(
-            "--as", help="trusted: they need no review. proposed: people are shown them to check."
-        ),
-    ],
-    names: Annotated[
-        Path | None, typer.Option(help="data.yaml or classes.txt that YOLO's numbers count in.")
-    ] = None,
-    params: ParamsFile = PARAMS,
-) -> None:
-    """Use labels that images have already."""
-    from boxloop.campaign.paths import CampaignPaths
-    from boxloop.review.external.import_labels import import_labels as take
-
-    p = campaign_params(params, None)
-    print(take(CampaignPaths(), p, params, file, use=use, names=names).summary())

@@ -25,13 +25,14 @@ from boxloop.core.decision import Decision as Decision
 from boxloop.core.feature_table import FeatureTable as FeatureTable
 from boxloop.core.planted import PlantedError as PlantedError
 from boxloop.core.planted import as_shown, check_planted
+from boxloop.core.recheck import Recheck as Recheck
 
 BoxesByImage = Mapping[str, Boxes]
 
 SIMULATED = "simulated"
 """The annotator that corrects by ground truth; all others are people."""
 
-_BY_IMAGE = ("seconds", "submitted", "digests", "offered", "planted", "decided")
+_BY_IMAGE = ("seconds", "submitted", "digests", "offered", "planted", "decided", "rechecked")
 """What corrections hold by image, besides the boxes."""
 
 
@@ -273,6 +274,7 @@ class Corrections:
         planted: by image id, the errors that were planted among its proposals; ``proposals`` are
             the detector's all the same.
         decided: by image id, how a third person came to ``boxes``, where two differed.
+        rechecked: the second look that an image had since its review, by image id.
 
     Raises:
         ValueError: final boxes and proposals are of different images; seconds, times, digests,
@@ -298,6 +300,7 @@ class Corrections:
     blind: tuple[str, ...] = ()
     planted: Mapping[str, tuple[PlantedError, ...]] = field(default_factory=dict)
     decided: Mapping[str, Decision] = field(default_factory=dict)
+    rechecked: Mapping[str, Recheck] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_threshold <= 1, "a score threshold lies in [0, 1]")

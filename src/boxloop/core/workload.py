@@ -21,9 +21,9 @@ from functools import partial
 
 import numpy as np
 
-from boxloop.core.agreement import by_first_person
 from boxloop.core.boxes import candidates, iou_matrix, same_label
 from boxloop.core.edits import EDITS, Ledger, diff, judge
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.sweep import MOVE_IOU, sweep_counts
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, FittedThreshold
 from boxloop.params.registry import COST_MODELS
@@ -221,7 +221,7 @@ def account(
         The counts of what was reviewed first; images whose labels were given are counted apart.
     """
     given = [corrections.boxes[image_id] for image_id in corrections.given]
-    corrections = by_first_person(corrections.reviewed())
+    corrections = as_reviewed(corrections.reviewed())
     scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
     ledgers = {}
     if corrections.by_person:

@@ -300,8 +300,8 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     ``propose.neighbours`` is fitted, reads ``batch``, ``proposals`` and ``labeled``, too.
     """
     from boxloop.core import workload
-    from boxloop.core.agreement import by_first_person
     from boxloop.core.existing import without_labels
+    from boxloop.core.rechecking import as_reviewed
     from boxloop.models.average_precision import average_precision
 
     images, corrections, batch, proposals, labeled, evidence, judged, out = campaign.choose(
@@ -315,7 +315,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
         out=campaign.paths.workload(turn),
     )
     p, made = campaign.params.account, artifacts.read_corrections(corrections)
-    corrected = by_first_person(made)
+    corrected = as_reviewed(made)
     _require_turn(turn, corrected.batch, corrections)
     image_set = artifacts.read_images(images)
     require_fit(image_set, corrected.boxes, corrections)

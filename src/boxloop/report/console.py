@@ -13,6 +13,7 @@ from rich.table import Table
 
 from boxloop.campaign.ahead import seen_text
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.recheck_results import in_words
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
 from boxloop.core.existing import asked_model
@@ -56,9 +57,9 @@ def workload_text(campaign: CampaignResults) -> str:
 
 
 def beginning_lines(campaign: CampaignResults) -> list[str]:
-    """Say what the campaign began with, and which detectors had not seen all labels.
+    """Say what counts apart, and which detectors had not seen all labels.
 
-    It can begin with labels of the dataset's, and with proposals for its first batch.
+    Labels and proposals that the campaign began with, and second looks, count apart.
     """
     lines = []
     if campaign.given is not None:
@@ -84,6 +85,8 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
         )
     if campaign.seen:
         lines.append(seen_text(campaign.seen))
+    if (work := campaign.rechecks) is not None:
+        lines.append(in_words(work, campaign.cost_model, campaign.seconds_per_box))
     return lines
 
 

@@ -89,20 +89,22 @@ def draw_thumbnail(
     sx, sy = width / ref.width, height / ref.height
     for x1, y1, x2, y2 in final.xyxy.tolist():
         # One pixel less, because x2 and y2 are exclusive edges.
-        corners = _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1)
+        corners = ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1)
         draw.rectangle(corners, outline=FINAL_COLOR, width=2)
     for x1, y1, x2, y2 in proposals.xyxy.tolist():
-        _draw_dashed(draw, _ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
+        draw_dashed(draw, ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=80)
     return buffer.getvalue(), width, height
 
 
-def _ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:
+def ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:
+    """Return corners that Pillow takes, also of a box of less than a pixel."""
     return x1, y1, max(x1, x2), max(y1, y2)
 
 
-def _draw_dashed(draw: ImageDraw.ImageDraw, corners: Corners) -> None:
+def draw_dashed(draw: ImageDraw.ImageDraw, corners: Corners) -> None:
+    """Draw a dashed rectangle in the color of proposals."""
     x1, y1, x2, y2 = corners
     for y in (y1, y2):
         for x in _dashes(x1, x2):

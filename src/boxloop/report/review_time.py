@@ -10,8 +10,8 @@ import numpy as np
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
-from boxloop.core.agreement import by_first_person
 from boxloop.core.edits import EDITS, Ledger, diff
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import SIMULATED, Floats
 from boxloop.report.tables import to_csv
 
@@ -112,7 +112,7 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
         if workload.annotator == SIMULATED:
             continue
         made = artifacts.read_corrections(paths.corrections(workload.batch))
-        corrections = by_first_person(made.reviewed())
+        corrections = as_reviewed(made.reviewed())
         # Seconds were spent on what was on the screen, planted errors included.
         shown = corrections.shown()
         per_image = {i: diff(shown[i], boxes) for i, boxes in corrections.boxes.items()}

@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from boxloop.campaign import recheck_results
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
 from boxloop.core.workload import Totals
@@ -29,6 +30,7 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
         proposals; ``hours_from_scratch``; ``map`` of
         the last batch's proposals by name; ``measured_hours`` where every image of every batch was
         timed; ``costs`` where ``account.costs`` is set.
+        timed; ``qa``, the work of second looks, where there were any.
     """
     totals = {f"{iou:g}": campaign.totals(iou) for iou in campaign.iou_thresholds}
     any_total = next(iter(totals.values()))
@@ -54,6 +56,9 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
             name: {iou: getattr(t, name) for iou, t in corrected.items()}
             for name in ("wt_reduction", "wb_reduction")
         }
+    if (work := campaign.rechecks) is not None:
+        price = campaign.cost_model, campaign.seconds_per_box
+        result["qa"] = recheck_results.to_metrics(work, *price)
     return result | measured_hours(campaign) | own_costs(campaign)
 
 

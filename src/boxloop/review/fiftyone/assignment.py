@@ -111,7 +111,8 @@ class Assignment:
     proposals are drawn, where that was fitted. A session for a class has images of several
     ``batches``, by image id; they are not complete for the classes ``wanted``, of which that is the
     first. A second or third ``look`` has the images of one; of a third, ``disputes`` are what two
-    people made of each image, and ``notes`` say where they differ.
+    people made of each image, and ``notes`` say where they differ. One for likely errors (``qa``)
+    has what was submitted last of each of its images, by image id.
     """
 
     batch: str
@@ -128,6 +129,11 @@ class Assignment:
     look: Look | None = None
     disputes: Mapping[str, SecondLook] = field(default_factory=dict)
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    qa: Mapping[str, Corrections] = field(default_factory=dict)
+
+    def counted_from(self, item: Item) -> Boxes:
+        """Return the boxes that an image's edits are counted from."""
+        return item.start if self.qa else item.compared
 
     def batch_of(self, image_id: str) -> str:
         """Return the batch that an image belongs to."""
@@ -142,6 +148,8 @@ class Assignment:
             return f"boxloop review --for {shlex.quote(self.wanted[0])}"
         if self.look is not None:
             return f"boxloop review {self.look.batch} {self.look.option}"
+        if self.qa:
+            return f"boxloop review --qa {len(self.batch_images)}"
         return f"boxloop review {self.batch}"
 
     @property
@@ -149,6 +157,8 @@ class Assignment:
         """What the session is of, in words."""
         if self.look is not None:
             return f"{self.look.name.capitalize()} look at batch {self.look.batch}"
+        if self.qa:
+            return "Second look"
         return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
 
 
@@ -173,13 +183,13 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
     Planted errors that were missed are undone in the labels: they are told of, and never stay
     because somebody overlooks them again.
     """
-    proposals = submitted.proposals
+    proposals, look = submitted.proposals, submitted.rechecked.get(image.id)
     item = Item(
         image,
         replace(proposals, boxes={image.id: proposals.boxes[image.id]}),
         submitted.score_threshold,
         plain_ids(submitted, image.id),
-        submitted.seconds.get(image.id, 0.0),
+        submitted.seconds.get(image.id, 0.0) + (0.0 if look is None else look.seconds),
         submission_time(submitted, image.id),
         image.id in submitted.blind,
         submitted.planted.get(image.id, ()),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxloop.campaign import submissions
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
@@ -23,6 +24,7 @@ from boxloop.review.fiftyone.below import count_kept
 from boxloop.review.fiftyone.live_cost import panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.fiftyone.looks import noted, writer
+from boxloop.review.fiftyone.qa import marked
 from boxloop.review.fiftyone.trial_results import Planted, hints, settle, trial_lines
 from boxloop.review.validation import Problem, RawBox, check_image
 
@@ -205,7 +207,7 @@ class ReviewController:
                     workloads[i] = self._workload(item.counted, boxes[i])
             so_far = self._so_far(workloads)
             for group in _by_source(images, self.assignment):
-                self._append(self._corrections(group, boxes, planted))
+                self._append(marked(self._corrections(group, boxes, planted), self.assignment))
             summary = summarize(
                 self.assignment,
                 ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
@@ -280,7 +282,7 @@ class ReviewController:
             boxes, faults = check_image(item.image, image.boxes, self.assignment.classes)
             workload = None
             if boxes is not None:
-                workload = self._workload(item.compared, boxes)
+                workload = self._workload(self.assignment.counted_from(item), boxes)
             check = _Check(image.shown, image.boxes, boxes, faults, workload)
             self._checks[image.image_id] = check
         return check
@@ -348,7 +350,8 @@ class ReviewController:
             for image_id, source in submissions.latest(known).items():
                 if image_id in batch and image_id not in source.given:
                     offered = source.counted_on(image_id)
-                    workloads[image_id] = self._workload(offered, source.boxes[image_id])
+                    final = as_reviewed(source).boxes[image_id]
+                    workloads[image_id] = self._workload(offered, final)
             self._colleagues = (known, workloads)
         return self._colleagues[1]
 

@@ -38,6 +38,7 @@ from boxloop.review.fiftyone.database_name import database_name
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.qa import SESSION
 from boxloop.review.fiftyone.session_inputs import (
     ALSO,
     ReviewRequest,
@@ -92,6 +93,7 @@ def review(
     propose_for: Callable[[str], object] = lambda wanted: None,
     planted: bool = False,
     look: str | None = None,
+    qa: int | None = None,
     say: Say = print,
 ) -> None:
     """Run ``boxloop review``: one session, from the pending batch to the summary.
@@ -99,7 +101,8 @@ def review(
     With ``wanted``, of the images that are not complete for that class, for which ``propose_for``
     is called first: it may leave proposals of it (:mod:`boxloop.campaign.later`). With ``planted``,
     or where nothing else is left of the batch, of those whose planted errors were missed; with
-    ``look``, a second or third one at a batch.
+    ``look``, a second or third one at a batch; with ``qa``, of so many whose labels are
+    likely to hold errors.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -118,6 +121,10 @@ def review(
         )
     if planted and (redo or wanted is not None):
         raise UserError("--planted opens images again by itself: leave --redo and --for out")
+    if qa is not None and (batch is not None or redo or wanted is not None):
+        raise UserError(
+            "--qa opens images of all batches again: leave the batch, --redo and --for out"
+        )
     if batch is None and redo:
         raise UserError(
             "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
@@ -128,6 +135,8 @@ def review(
     if wanted is not None:
         propose_for(wanted)
         key: str | None = session_name(wanted)
+    elif qa is not None:
+        key = SESSION
     else:
         key = batch or pending_batch(paths, params, planted=planted)
         if key is not None and not redo:
@@ -139,10 +148,11 @@ def review(
         offered = artifacts.read_proposals(paths.proposals(key))
         for note in submission_notes(paths, params.iterations, offered):
             say(f"Take note: {note}.")
-    again = redo or planted or wanted is not None
-    request = ReviewRequest(key, name, part, again, wanted, planted, look)
+    across = wanted is not None or qa is not None
+    again = redo or planted or across
+    request = ReviewRequest(key, name, part, again, wanted, planted, look, qa)
     # Whatever was submitted, the same session would not find it again.
-    assignment = read_assignment(paths, params, request) if wanted is not None else None
+    assignment = read_assignment(paths, params, request) if across else None
     keys = Keys.make(choose_password(host))
     summary = _run_session(
         params_file,
@@ -286,6 +296,8 @@ def review_command(request: ReviewRequest) -> str:
     part = f" --part {request.part}" if request.part else ""
     if request.wanted is not None:
         return f"boxloop review --for {shlex.quote(request.wanted)}{part}"
+    if request.qa is not None:
+        return f"boxloop review --qa {request.qa}{part}"
     again = " --planted" if request.planted else " --redo" if request.redo else ""
     if request.look is not None:  # what one person began, nobody else finds
         again = f" --reviewer {shlex.quote(request.reviewer)} --{request.look}{again}"
@@ -303,6 +315,12 @@ def _greeting(assignment: Assignment) -> str:
         return (
             f"Opening {count} images of {look.batch} for a {look.name} look by"
             f" {assignment.reviewer}. The App takes a few seconds to start."
+        )
+    if assignment.qa:
+        return (
+            f"Opening {count} images for {assignment.reviewer} for a second look, with the labels"
+            f" that they have: 'boxloop qa --count {len(assignment.batch_images)}' says what may be"
+            " wrong with each. The App takes a few seconds to start."
         )
     if assignment.wanted:
         return (

@@ -18,7 +18,7 @@ from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path, file_digest
 from boxloop.params import FITTED, Params
-from boxloop.review.fiftyone import looks, wanted
+from boxloop.review.fiftyone import looks, qa, wanted
 from boxloop.review.fiftyone.assignment import Assignment, Look, Part, assign
 from boxloop.review.fiftyone.live_workload import OtherBatches
 from boxloop.review.people import read_submissions
@@ -35,7 +35,8 @@ class ReviewRequest:
 
     With ``wanted``, the images of any batch that are not complete for that class; with ``planted``,
     which is a redo, those whose planted errors were missed; with ``look`` ("also" or
-    "disagreements"), a second or third look at the batch.
+    "disagreements"), a second or third look at the batch; with ``qa``, so many images of any batch
+    whose labels are likely to hold errors.
     """
 
     batch: str
@@ -45,6 +46,7 @@ class ReviewRequest:
     wanted: str | None = None
     planted: bool = False
     look: str | None = None
+    qa: int | None = None
 
 
 class SubmissionCache:
@@ -97,6 +99,9 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
     if request.wanted is not None:
         share = Part.parse(request.part)
         return wanted.assign(paths, params.iterations, request.wanted, request.reviewer, share)
+    if request.qa is not None:
+        share = Part.parse(request.part)
+        return qa.assign(paths, params, request.qa, request.reviewer, share)
     if key not in params.iterations:
         known = ", ".join(params.iterations)
         raise UserError(f"there is no batch {key}: params.yaml lists {known} under iterations")
