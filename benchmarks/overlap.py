@@ -7,7 +7,7 @@ same with ``train.overlap``, in which the detector of a turn has seen only so mu
 before it (0: it is one whole batch behind, and the second batch is drawn by hand, too). The order
 is the same for all seeds, which are ``train.seed``. A row per seed as it is done, then the mean
 differences in points of WT saved with 95 % intervals by Student's t over the pairs. Per seed, the
-demo takes about 4 minutes on 2 busy cores, all three.
+demo takes about 5 minutes of CPU, all three.
 
     python benchmarks/overlap.py params.yaml --seeds 5
     python benchmarks/overlap.py recipes/bccd.yaml --seeds 5 --set dataset.path=BCCD
