@@ -6,8 +6,8 @@ Simulated campaigns in memory, of any params.yaml or recipe: the strict loop, an
 same with ``train.overlap``, in which the detector of a turn has seen only so much of the batch
 before it (0: it is one whole batch behind, and the second batch is drawn by hand, too). The order
 is the same for all seeds, which are ``train.seed``. A row per seed as it is done, then the mean
-differences in points of WT saved with 95 % intervals by Student's t over the pairs. Per seed, the
-demo takes about 4 minutes on 2 busy cores, all three.
+differences in points of WT saved with 95 % intervals by Student's t over the pairs. A demo
+campaign takes two to four minutes of CPU.
 
     python benchmarks/overlap.py params.yaml --seeds 5
     python benchmarks/overlap.py recipes/bccd.yaml --seeds 5 --set dataset.path=BCCD
