@@ -130,7 +130,7 @@ def not_boxed(proposed: Boxes, boxes: Boxes) -> Boxes:
     An image can have such boxes where a class was merged with one that could be chosen.
     """
     at = (iou_matrix(proposed.xyxy, boxes.xyxy) >= _SAME) & same_label(proposed, boxes)
-    return proposed.select(np.logical_not(at.any(axis=1)))
+    return proposed.select(np.asarray(~at.any(axis=1)))
 
 
 def name(proposed: Boxes, turn: str, before: Boxes) -> Boxes:

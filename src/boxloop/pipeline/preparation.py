@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from boxloop import files
 from boxloop.campaign import artifacts, class_names, existing, neighbours, watching
@@ -225,7 +225,7 @@ def start(campaign: Campaign) -> None:
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
     artifacts.write_evidence(evidence, ())
     # Logged models are beside the runs: where nothing is said of them, nothing is tracked again.
-    plain = {"models"} if campaign.params.track.models == TrackParams().models else set[str]()
-    left_out: dict[str, Any] = {"iterations": True, "report": True, "track": plain}
-    settings = campaign.params.model_dump(mode="json", exclude=left_out)
+    settings = campaign.params.model_dump(mode="json", exclude={"iterations", "report"})
+    if settings["track"]["models"] == TrackParams().models:
+        del settings["track"]["models"]
     artifacts.write(tracked, "tracked", {"batch": EMPTY, "params": digest(settings)})
