@@ -101,8 +101,8 @@ def review(
     With ``wanted``, of the images that are not complete for that class, for which ``propose_for``
     is called first: it may leave proposals of it (:mod:`boxloop.campaign.later`). With ``planted``,
     or where nothing else is left of the batch, of those whose planted errors were missed; with
-    ``look``, a second or third one at a batch; with ``qa``, of so many whose labels are
-    likely to hold errors.
+    ``look``, a second or third one at a batch; with ``qa``, of so many whose labels are likely to
+    hold errors.
 
     Raises:
         UserError: nothing is to be reviewed, or there is no database; says why.
@@ -115,22 +115,7 @@ def review(
             f"review.annotator is '{params.review.annotator}', which needs no person: set it to"
             f" '{KIND}' in params.yaml to review batches yourself"
         )
-    if wanted is not None and (batch is not None or redo):
-        raise UserError(
-            f"--for {wanted} opens images of all batches again: leave the batch and --redo out"
-        )
-    if planted and (redo or wanted is not None):
-        raise UserError("--planted opens images again by itself: leave --redo and --for out")
-    if qa is not None and (batch is not None or redo or wanted is not None):
-        raise UserError(
-            "--qa opens images of all batches again: leave the batch, --redo and --for out"
-        )
-    if batch is None and redo:
-        raise UserError(
-            "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
-        )
-    if look is not None and (batch is None or wanted is not None):
-        raise UserError(f"--{look} needs a batch, and no --for: boxloop review b00 --{look}")
+    _require_one_kind(batch, redo=redo, wanted=wanted, planted=planted, look=look, qa=qa)
     name = reviewer_name(reviewer)
     if wanted is not None:
         propose_for(wanted)
@@ -139,7 +124,7 @@ def review(
         key = SESSION
     else:
         key = batch or pending_batch(paths, params, planted=planted)
-        if key is not None and not redo:
+        if key is not None and not redo and look is None:
             planted = planted or _waits_for_another_look(paths, params, key)
     if key is None:
         say("No batch waits for review. Next: dvc repro")
@@ -189,6 +174,39 @@ def review(
         say(f"Next: boxloop review {key} --planted")
     else:
         say("Next: dvc repro")
+
+
+def _require_one_kind(
+    batch: str | None,
+    *,
+    redo: bool,
+    wanted: str | None,
+    planted: bool,
+    look: str | None,
+    qa: int | None,
+) -> None:
+    """Refuse options of different sessions together.
+
+    Raises:
+        UserError: says which, and what to leave out.
+    """
+    across = {f"--for {wanted}": wanted is not None, "--qa": qa is not None}
+    of_batch = {"--planted": planted, f"--{look}": look is not None}
+    kinds = [kind for kind, asked in (across | of_batch).items() if asked]
+    if len(kinds) > 1:
+        raise UserError(f"{' and '.join(kinds)} open different images: leave out all but one")
+    if any(across.values()) and (batch is not None or redo):
+        raise UserError(
+            f"{kinds[0]} opens images of all batches again: leave the batch and --redo out"
+        )
+    if planted and redo:
+        raise UserError("--planted opens images again by itself: leave --redo out")
+    if look is not None and batch is None:
+        raise UserError(f"--{look} needs a batch: boxloop review b00 --{look}")
+    if batch is None and redo:
+        raise UserError(
+            "--redo needs the batch that is to be opened again: boxloop review b00 --redo"
+        )
 
 
 def _run_session(
