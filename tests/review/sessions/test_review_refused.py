@@ -86,7 +86,7 @@ def submit(paths, key, image_ids=None):
         (None, {"look": "also"}, "--also needs a batch: boxloop review b00 --also"),
         ("b00", {"look": "also", "planted": True}, "--planted and --also open different images"),
         (None, {"wanted": "cup", "qa": 3}, "open different images: leave out all but one"),
-        ("b00", {"qa": 3}, "--qa opens images of all batches again: leave the batch and --redo out"),
+        ("b00", {"qa": 3}, "--qa opens images of all batches again: leave the batch and"),
         (None, {"wanted": "cup", "redo": True}, "--for cup opens images of all batches again"),
         ("b00", {"planted": True, "redo": True}, "--planted opens images again by itself"),
         ("b00", {"look": "disagreements", "redo": True}, "opens what is not decided yet"),
