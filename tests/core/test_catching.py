@@ -12,7 +12,7 @@ from boxloop.core.edits import diff
 from boxloop.core.planted import PlantedError, as_shown
 from boxloop.core.types import Boxes
 from builders import any_boxes, boxes, proposed
-from core.test_planting import tried
+from builders_trials import tried
 
 OWN = proposed(("cat", 10, 10, 30, 30, 0.9), ("dog", 50, 50, 70, 70, 0.8))
 SHIFTED = PlantedError("shifted", "p0", "p0", "cat", (19, 10, 39, 30), 0.9)

@@ -7,22 +7,13 @@ from hypothesis import strategies as st
 
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.planted import KINDS, as_shown
-from boxloop.core.planting import choose, draw
+from boxloop.core.planting import draw
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.review.validation import RawBox, check_image
-from builders import CLASSES, any_boxes, proposals, proposed
+from builders import CLASSES, any_boxes, proposed
+from builders_trials import SIDE, tried
 
-SIDE = 12
 ROWS = [("cat", 1, 1, 4, 4, 0.9), ("dog", 6, 1, 9, 4, 0.8), ("cat", 1, 6, 4, 9, 0.6)]
-
-
-def refs(table, side=SIDE):
-    return {i: ImageRef(i, f"{i}.png", side, side, "0" * 64) for i in table}
-
-
-def tried(table, blind=0.0, plant=0.0, *, seed=0, threshold=0.5, classes=CLASSES, batch="b01"):
-    options = {"blind_fraction": blind, "plant_fraction": plant, "seed": seed}
-    return choose(proposals(table, batch), threshold, refs(table), classes, **options)
 
 
 def same(count, rows=ROWS):

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from boxloop.core.edits import EDITS, Ledger
 from boxloop.core.workload import BatchWorkload
-from boxloop.params.account import CostsParams
+
+
+class EditSeconds(Protocol):
+    """Seconds per kind of edit, as the attributes that edits have, and per image."""
+
+    @property
+    def added(self) -> float:
+        """Seconds to draw a box."""
+        ...
+
+    @property
+    def image(self) -> float:
+        """Seconds to look at an image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class OwnPrice:
         return 1 - self.seconds / self.scratch if self.scratch else 0.0
 
 
-def price(batches: Iterable[BatchWorkload], iou_threshold: float, costs: CostsParams) -> OwnPrice:
+def price(batches: Iterable[BatchWorkload], iou_threshold: float, costs: EditSeconds) -> OwnPrice:
     """Price batches by a table of seconds.
 
     Args:

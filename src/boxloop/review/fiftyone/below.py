@@ -23,7 +23,7 @@ def rows(images: Sequence[ReviewedImage], sample_id: str) -> list[dict[str, Any]
     if image is None:
         return []
     item, boxes = image.shown.item, image.shown.below
-    taken = {box.id for box in image.boxes}
+    taken = _names(image)
     assert boxes.scores is not None
     found = [
         {
@@ -45,9 +45,13 @@ def count_kept(images: Sequence[ReviewedImage]) -> int:
     total = 0
     for image in images:
         if len(image.shown.below):
-            names = set(image.shown.below.ids.tolist())
-            total += sum(box.id in names for box in image.boxes)
+            total += len(_names(image) & set(image.shown.below.ids.tolist()))
     return total
+
+
+def _names(image: ReviewedImage) -> set[str]:
+    """Return the ids of an image's boxes; one from a damaged document can be anything."""
+    return {box.id for box in image.boxes if isinstance(box.id, str)}
 
 
 def doubtful_below(images: Sequence[ReviewedImage]) -> float | None:
