@@ -377,7 +377,7 @@
       body = current ? h(Modal, { overview, current }) : h(Grid, { overview });
     }
     const title = overview && `${overview.title}${overview.part ? `, part ${overview.part}` : ""}`
-      + `${overview.redo ? ", again" : ""}: ${overview.samples.length} images for ${overview.reviewer}`;
+      + `${overview.redo ? ", again" : ""}: ${overview.samples.length} image${overview.samples.length === 1 ? "" : "s"} for ${overview.reviewer}`;
     return h("div", { style: box, "data-boxloop": "panel" },
       h("div", { style: { fontSize: 17, fontWeight: 700, marginBottom: 6 } }, title),
       error && h("div", { "data-boxloop": "error", style: { color: "#e5484d", margin: "8px 0" } }, error),
