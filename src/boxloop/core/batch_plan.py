@@ -29,6 +29,9 @@ FIRST = 30
 LEAST = 10
 """Images of a later batch at least."""
 
+KNOWN = 1300
+"""Labeled images beyond which no stored campaign tells what corrections cost."""
+
 TURN_SECONDS = 60.0
 """What people take to submit a batch and have the next one opened; assumed, not measured."""
 
