@@ -127,6 +127,13 @@ def stored() -> None:
             f"{what}: mean absolute error {100 * np.mean(absolute):.1f} points,"
             f" {100 * np.mean(inside):.0f} % of {len(inside)} inside the range"
         )
+    means = {key: float(np.mean([row[0] for row in found])) for key, found in errors.items()}
+    misses = [
+        abs(row[0] - np.mean([saved for key, saved in means.items() if key[0] != which]))
+        for (which, _), found in errors.items()
+        for row in found
+    ]
+    print(f"by the mean of the other sets: mean absolute error {100 * np.mean(misses):.1f} points")
     print("\nset      plan, and what the model expects of it against the recipe's sizes")
     for which, sizes in RECIPES.items():
         batches = [

@@ -1,7 +1,10 @@
 """Sizes of batches, held against plain loops over all ways to cut."""
 
+import csv
 import math
+from collections import defaultdict
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from boxloop.core.batch_plan import (
     FIRST,
     LEAST,
+    START,
     Prices,
     expect,
     expected_share,
@@ -139,3 +143,27 @@ def test_a_plan_from_nothing_is_no_worse_than_others_by_its_own_measure():
     for other in ([30, 40, 50, 60, 60, 60, 64], [100, 100, 100, 64], [182, 182], [364]):
         assert best <= cost(other, PRICES, follow(), 0)
     assert all(a < b for a, b in pairwise(accumulate(sizes)))
+
+
+def test_what_is_usual_is_that_of_the_stored_sets():
+    """A line through the costs of each campaign; each set counts alike."""
+    campaigns, sets = defaultdict(list), defaultdict(list)
+    with (Path(__file__).parent / "campaigns.csv").open() as file:
+        for row in csv.DictReader(file):
+            counts = [int(row[name]) for name in ("images", "objects", "added", "removed")]
+            campaigns[row["campaign"], row["iou"]].append(counts)
+    for (name, _), rows in campaigns.items():
+        points, n = [], 0
+        for k, (images, objects, added, removed) in enumerate(rows):
+            if k:
+                cost = math.log((added + removed / 2 + 0.5) / objects)
+                points.append((math.log(n / FIRST), cost))
+            n += images
+        slope, level = np.polyfit(*zip(*points, strict=True), 1)
+        sets[name.partition("-")[0]].append((level, -slope))
+    means = np.array([np.mean(found, axis=0) for found in sets.values()])
+    assert len(means) == 4
+    usual = (START.level, START.slope)
+    for (middle, spread), found in zip(usual, means.T, strict=True):
+        assert middle == pytest.approx(found.mean(), abs=0.05)
+        assert spread == pytest.approx(found.std(ddof=1), abs=0.1)
