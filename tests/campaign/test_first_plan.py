@@ -1,5 +1,7 @@
 """A plan before a campaign begins."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,12 @@ from boxloop.core.batch_plan import FIRST
 from boxloop.core.types import Boxes
 from boxloop.errors import UserError
 from boxloop.params import Params, chain, check
+from builders_datasets import image
 
 
-def params(batch=None, turns=3, **dataset):
+def params(batch=None, turns=3, annotator="simulated", **dataset):
     sections = {"batch": batch or {}, "iterations": chain(turns), "dataset": dataset}
+    sections["review"] = {"annotator": annotator}
     return check(Params, sections, "params.yaml")
 
 
@@ -75,6 +79,40 @@ def test_objects_come_from_labels_or_are_a_guess(tmp_path):
     assert bare.sizes == (3,)
     assert "3 objects per image (a guess: give --objects)" in bare.text
     assert "and 3 min of waiting" in bare.text
+
+
+def labeled_set(folder, labeled, images=60):
+    """Write a COCO set in which the first images have a box each."""
+    for k in range(images):
+        image(folder / "images" / f"{k:03}.png", 16, 16)
+    content = {
+        "images": [
+            {"id": k, "file_name": f"{k:03}.png", "width": 16, "height": 16} for k in range(images)
+        ],
+        "categories": [{"id": 1, "name": "cup"}],
+        "annotations": [
+            {"id": k, "image_id": k, "category_id": 1, "bbox": [1, 1, 8, 8], "area": 64}
+            for k in range(labeled)
+        ],
+    }
+    (folder / "labels.json").write_text(json.dumps(content))
+    return {"format": "coco", "path": str(folder), "images": "images", "annotations": "labels.json"}
+
+
+@pytest.mark.parametrize("labels", ["ignored", "trusted"])
+def test_images_whose_labels_are_trusted_are_in_no_batch(tmp_path, labels):
+    dataset = labeled_set(tmp_path, 35)
+    found = plan_new(params(annotator="fiftyone", labels=labels, **dataset))
+    trusted = labels == "trusted"
+    assert sum(found.sizes) == (25 if trusted else 60)
+    assert (", 35 more having labels, " in found.text) == trusted
+    assert "1 objects per image (by its labels)" in found.text
+
+
+def test_where_all_labels_are_trusted_nothing_is_left_to_plan(tmp_path):
+    dataset = labeled_set(tmp_path, 3, images=3)
+    with pytest.raises(UserError, match="there is no batch to plan"):
+        plan_new(params(annotator="fiftyone", labels="trusted", **dataset))
 
 
 @pytest.mark.parametrize(

@@ -64,28 +64,39 @@ def plan_new(
 
     Raises:
         DatasetError: the dataset cannot be used.
+        UserError: no image is left to be labeled.
     """
     minutes = WAIT_MINUTES if minutes is None else minutes
     with tempfile.TemporaryDirectory() as drawn, reporting("reading images") as report:
         found = load(params.dataset, Path(drawn), report)
-    total = len(found.images)
-    counted = per_image(found.truth, total, partly=params.review.asks_people)
+    people, total = params.review.asks_people, len(found.images)
+    counted = per_image(found.truth, total, partly=people)
+    labeled = 0
+    if people and params.dataset.labels == "trusted":  # these are in no batch
+        labeled = sum(1 for boxes in (found.truth or {}).values() if len(boxes))
+        total -= labeled
+    if not total:
+        raise UserError(
+            f"every image of {params.dataset.path} has labels, which dataset.labels says to trust:"
+            " there is no batch to plan"
+        )
     each = objects or counted or USUAL_OBJECTS
     source = "--objects" if objects else "by its labels" if counted else "a guess: give --objects"
     price = params.account.seconds_per_box
     prices = Prices(price * each, 60 * minutes + TURN_SECONDS)
     trend, today = follow(), sizes_of(params, total)
-    sizes = plan(total, prices, trend)
+    sizes = plan(total, prices, trend, labeled)
+    came = f", {labeled} more having labels" if labeled else ""
     lines = [
-        f"Batches for {total} images, by what corrections cost in stored campaigns:",
-        f"  planned:      {_row(expect(sizes, prices, trend))}",
-        f"  params.yaml:  {_row(expect(today, prices, trend))}",
-        _difference(gain(today, sizes, prices, trend)),
+        f"Batches for {total} images{came}, by what corrections cost in stored campaigns:",
+        f"  planned:      {_row(expect(sizes, prices, trend, labeled))}",
+        f"  params.yaml:  {_row(expect(today, prices, trend, labeled))}",
+        _difference(gain(today, sizes, prices, trend, labeled)),
         f"Reckoned with {each:.3g} objects per image ({source}), {price:g} s per box"
         f" (account.seconds_per_box), and {minutes:g} min of waiting before each batch but the"
         " first (--wait).",
     ]
-    if total > KNOWN:
+    if labeled + total > KNOWN:
         lines.append(f"What follows after {KNOWN:,} labeled images was seen in no campaign.")
     return Planned(sizes, "\n".join(lines))
 
