@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -71,14 +72,57 @@ def create(
         DatasetError: ``data`` holds nothing that boxloop reads; nothing was made.
         ParamsError: the parameters cannot be used, or name what does not exist; nothing was made.
     """
+    text, made, notes = _prepare(folder, params, batches, overrides, data)
+    source = _pipeline()
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write_text(folder / "params.yaml", text)
+        for name in _FILES:
+            shutil.copyfile(source / name, folder / name)
+        watching.watch(folder, made.dataset)
+        _init_repositories(folder)
+    except BaseException:
+        # Half a campaign would be in the way of the next attempt.
+        shutil.rmtree(folder, ignore_errors=True)
+        if existed:
+            folder.mkdir(exist_ok=True)
+        raise
+    return notes
+
+
+def preview(
+    folder: Path,
+    *,
+    params: Path | None,
+    batches: int | None,
+    overrides: Sequence[str],
+    data: Path | None = None,
+) -> Params:
+    """Return the parameters of the campaign that :func:`create` would make; make nothing.
+
+    ``dataset.path`` is absolute. Arguments and errors are those of :func:`create`.
+    """
+    _, made, _ = _prepare(folder, params, batches, overrides, data)
+    place = os.path.normpath(folder.absolute() / made.dataset.path)
+    return made.model_copy(update={"dataset": made.dataset.model_copy(update={"path": place})})
+
+
+def _prepare(
+    folder: Path,
+    params: Path | None,
+    batches: int | None,
+    overrides: Sequence[str],
+    data: Path | None,
+) -> tuple[str, Params, list[str]]:
+    """Return the text of a new params.yaml, what it says, and what a person should know."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder for the campaign")
     if shutil.which("git") is None:
         raise UserError("git is not installed, and DVC keeps a campaign's states with it")
-    source = _pipeline()
-    recipe = params or source / "recipes" / "starter.yaml"
+    recipe = params or _pipeline() / "recipes" / "starter.yaml"
     notes = []
     if data is not None:
         found, section = find_settings(data, [o for o in overrides if o.startswith("dataset.")])
@@ -96,21 +140,7 @@ def create(
     notes += check_places(folder, made.dataset, overrides)
     if made.review.asks_people and made.dataset.labels == "ignored":
         notes += _ignored_labels(made.dataset)
-    existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        write_text(folder / "params.yaml", text)
-        for name in _FILES:
-            shutil.copyfile(source / name, folder / name)
-        watching.watch(folder, made.dataset)
-        _init_repositories(folder)
-    except BaseException:
-        # Half a campaign would be in the way of the next attempt.
-        shutil.rmtree(folder, ignore_errors=True)
-        if existed:
-            folder.mkdir(exist_ok=True)
-        raise
-    return notes
+    return text, made, notes
 
 
 def _by_people(overrides: Sequence[str]) -> list[str]:

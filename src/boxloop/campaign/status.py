@@ -6,6 +6,7 @@ import itertools
 from itertools import takewhile
 
 from boxloop.campaign import (
+    batch_sizes,
     mending,
     recheck_results,
     screening,
@@ -50,6 +51,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
     parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
+    parts.append(batch_sizes.advise(paths, turns, params))
     parts.append(_rechecked(paths, turns, params))
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
     iou = params.review.iou_threshold

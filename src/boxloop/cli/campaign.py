@@ -54,12 +54,41 @@ def init(
     ] = None,
     batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
     params: Annotated[Path | None, typer.Option(help="A params.yaml to begin with.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how large batches should be; make nothing.")
+    ] = False,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Make the batches as large as --plan says.")
+    ] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(min=0, max=1e6, help="For a plan: minutes of waiting per training; 3."),
+    ] = None,
+    objects: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1e6, help="For a plan: objects per image; by labels there are."),
+    ] = None,
     override: Overrides = None,
 ) -> None:
     """Make a folder for a new campaign."""
     from boxloop.campaign import init
 
-    notes = init.create(folder, params=params, batches=batches, overrides=override or (), data=data)
+    overrides = override or []
+    if plan or planned:
+        from boxloop.campaign.first_plan import plan_new, require_no_sizes
+
+        if planned:
+            require_no_sizes(batches, overrides)
+        made = init.preview(folder, params=params, batches=batches, overrides=overrides, data=data)
+        found = plan_new(made, minutes=wait, objects=objects)
+        print(found.text)
+        if not planned:
+            print(f"With --planned in place of --plan, {folder} is made with the planned sizes.")
+            return
+        overrides, batches = [*overrides, found.override], len(found.sizes)
+    elif wait is not None or objects is not None:
+        raise UserError("--wait and --objects are for a plan: add --plan, or leave them out")
+    notes = init.create(folder, params=params, batches=batches, overrides=overrides, data=data)
     for note in notes:
         print(note, file=sys.stderr)
     print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")

@@ -145,10 +145,18 @@ Observation = tuple[int, float, float]
 class Trend:
     """Level and slope of a series, and how well they are known."""
 
-    def __init__(self, usual: Usual, observations: Sequence[Observation]) -> None:
-        """Start from what is usual, and learn from what was observed, in the order of n."""
+    def __init__(
+        self, usual: Usual, observations: Sequence[Observation], start: int | None = None
+    ) -> None:
+        """Start from what is usual, and learn from what was observed, in the order of n.
+
+        Args:
+            usual: what is known before; its level is that at ``start``.
+            observations: of rising n.
+            start: an n; that of the first observation unless given.
+        """
         self.usual = usual
-        self.n: int | None = None
+        self.n = start
         self._mean = np.array([usual.level[0], usual.slope[0]])
         self._covariance = np.diag([usual.level[1] ** 2, usual.slope[1] ** 2])
         for n, value, variance in observations:
@@ -161,7 +169,7 @@ class Trend:
             step = np.array([[1.0, -distance], [0.0, 1.0]])
             self._mean = step @ self._mean
             self._covariance = step @ self._covariance @ step.T
-            self._covariance[0, 0] += self.usual.wandering**2 * distance
+            self._covariance[0, 0] += self.usual.wandering**2 * abs(distance)
         self.n = n
 
     def _learn(self, value: float, variance: float) -> None:
@@ -177,10 +185,25 @@ class Trend:
         before, columns = self.n or coming[0], []
         for n in coming:
             distance = math.log(n / before)
-            wandering = rng.normal(0, usual.wandering * math.sqrt(distance), _DRAWS)
+            wandering = rng.normal(0, usual.wandering * math.sqrt(abs(distance)), _DRAWS)
             level, before = level - slope * distance + wandering, n
             columns.append(level)
         return np.stack(columns, axis=1)
+
+    def moments(self, coming: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return mean and variance of the logarithm of a value at each of ``coming`` n.
+
+        Raises:
+            ValueError: neither a start nor an observation is known.
+        """
+        if self.n is None:
+            raise ValueError("a trend without a start has no mean at another n")
+        distance = np.log(np.asarray(coming, np.float64) / self.n)
+        covariance, usual = self._covariance, self.usual
+        mean = self._mean[0] - self._mean[1] * distance
+        variance = covariance[0, 0] - 2 * covariance[0, 1] * distance
+        variance += covariance[1, 1] * distance**2 + usual.wandering**2 * np.abs(distance)
+        return mean, variance + usual.noise**2
 
 
 def forecast(
@@ -213,7 +236,7 @@ def forecast(
     found = rng.poisson(density * coming).astype(np.float64)
 
     def counts(usual: Usual, per_batch: Sequence[float]) -> Floats:
-        level = Trend(usual, _observe(done, per_batch)).draw(labeled, rng)
+        level = Trend(usual, observe(done, per_batch)).draw(labeled, rng)
         expected = found * np.exp(level + rng.normal(0, usual.noise, level.shape))
         return rng.poisson(np.minimum(expected, 1e9)).astype(np.float64)
 
@@ -270,7 +293,7 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     return PrecisionForecast(*judged, Interval.of(precision_draws), gain)
 
 
-def _observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Observation]:
+def observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Observation]:
     """Return the values of the batches that were proposed for, per object.
 
     Half a unit is added to each, so that a batch without any edit has a logarithm, too.

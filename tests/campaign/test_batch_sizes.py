@@ -1,0 +1,108 @@
+"""When a running campaign hears of other sizes."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.batch_sizes import advise, listed
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.standing import Step, Turn
+from boxloop.core.edits import Ledger
+from boxloop.core.training_log import Seen
+from boxloop.core.workload import BatchWorkload
+from boxloop.params import Params, chain, check
+from builders_campaign import training_log
+
+ADDED = (0, 70, 35, 23, 17, 14)
+"""Of 100 objects in a batch of 20 images: half where twice as many are labeled."""
+
+
+def turns(coming, submitted=0, added=ADDED):
+    """Batches that are done, and those to come."""
+    found = []
+    for k, count in enumerate(added):
+        counts = {(0.5, 0.5): Ledger(added=count or 100), (0.5, 0.7): Ledger(added=count or 100)}
+        done = BatchWorkload(f"b{k:02}", "fiftyone", "fcos", 20, 100, 0.5, counts, {})
+        found.append(Turn(done.batch, Step.DONE, images=20, workload=done))
+    for k, size in enumerate(coming, len(added)):
+        step, sent = (Step.REVIEW, submitted) if k == len(added) else (Step.TRAIN, 0)
+        found.append(Turn(f"b{k:02}", step, images=size, submitted=sent))
+    return found
+
+
+def params(count=12, annotator="fiftyone"):
+    return check(Params, {"review": {"annotator": annotator}, "iterations": chain(count)}, "p.yaml")
+
+
+def campaign(folder, seconds, seen=None):
+    """Write the logs of three trainings."""
+    paths = CampaignPaths(folder)
+    paths.training("b01").parent.mkdir(parents=True)
+    for k in (1, 2, 3):
+        log = replace(training_log(k, params()), seconds=seconds, preparing_seconds=0.0, seen=seen)
+        artifacts.write_training(paths.training(f"b{k:02}"), log)
+    return paths
+
+
+def sizes_in(said):
+    return [int(n) for n in re.search(r"sizes: \[([\d, ]+)\]", said)[1].split(",")]
+
+
+def test_one_large_batch_should_be_cut_and_the_lines_to_write_are_told(tmp_path):
+    said = advise(campaign(tmp_path, 60.0), turns([2000]), params())
+    assert said.startswith("Other sizes of the batches to come would pay: ")
+    assert " in place of 2000 are expected to take " in said
+    assert "with 1.0 min of waiting for each" in said
+    sizes = sizes_in(said)
+    assert sizes[:6] == [20] * 6
+    assert sum(sizes) == 2120
+    assert len(sizes) > 8
+    assert f"and {len(sizes)} turns under 'iterations'" in said
+
+
+def test_many_small_batches_should_be_joined_where_trainings_are_long(tmp_path):
+    said = advise(campaign(tmp_path, 3600.0), turns([10] * 30), params())
+    assert len(sizes_in(said)) < 12
+
+
+def test_a_batch_that_is_begun_stays(tmp_path):
+    sizes = sizes_in(advise(campaign(tmp_path, 60.0), turns([70, 2000], submitted=3), params()))
+    assert sizes[6] == 70
+    assert sum(sizes) == 2190
+
+
+def test_who_need_not_wait_should_cut_smaller(tmp_path):
+    rows = turns([2000])
+    seen = Seen("b02", ("img00",), 20)
+    slow = campaign(tmp_path / "waiting", 300.0)
+    ahead = campaign(tmp_path / "ahead", 300.0, seen)
+    waiting, at_once = (sizes_in(advise(paths, rows, params())) for paths in (slow, ahead))
+    assert len(at_once) > len(waiting)
+
+
+@pytest.mark.parametrize(
+    ("coming", "annotator", "seconds"),
+    [
+        ([], "fiftyone", 60.0),
+        ([20, 30], "fiftyone", 60.0),  # there is little to win
+        ([2000], "simulated", 60.0),  # nobody waits
+        ([2000], "fiftyone", None),  # nothing was trained
+    ],
+    ids=["done", "good", "simulated", "untrained"],
+)
+def test_nothing_is_said(tmp_path, coming, annotator, seconds):
+    paths = CampaignPaths(tmp_path) if seconds is None else campaign(tmp_path, seconds)
+    assert advise(paths, turns(coming), params(annotator=annotator)) == ""
+
+
+def test_nothing_is_said_before_anything_is_labeled(tmp_path):
+    paths = campaign(tmp_path, 60.0)
+    assert advise(paths, turns([2000], added=()), params()) == ""
+    assert advise(paths, [], params()) == ""
+
+
+def test_sizes_in_words():
+    assert listed([30]) == "30"
+    assert listed([20, 20, 20, 30, 20]) == "3 x 20, 30, 20"
