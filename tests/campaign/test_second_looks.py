@@ -312,7 +312,10 @@ def test_a_decision_keeps_how_its_image_was_shown_and_looked_at_before(paths):
     fixed = replace(tried.part(["img04"]), reviewer="kim", seconds={"img04": 5.0})
     fixed = replace(fixed, boxes={"img04": fixed.boxes["img04"].select(np.array([0]))})
     submissions.append(paths.reviews, marked(fixed, looked))
-    person(paths, "bob", ALSO, remove=IDS[1:4])
+    # The second person has no proposals either where the first one had none.
+    second = {item.image.id: item for item in assigned(paths, "bob", ALSO).items}
+    assert [i for i, item in second.items() if item.blind] == ["img02"]
+    person(paths, "bob", ALSO, remove=["img03", "img04"])
     person(paths, "eve", THIRD, remove=("img03",))
     made = corrected(paths)
     assert {"img02", "img03", "img04"} <= made.decided.keys()

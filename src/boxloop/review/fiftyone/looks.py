@@ -18,6 +18,7 @@ from boxloop.campaign import artifacts, screening, second_looks, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.second_looks import SECOND_ID, UNNAMED, SecondLook, time_of
 from boxloop.core.agreement import match_people
+from boxloop.core.planting import Trials
 from boxloop.core.types import Boxes, Corrections, Decision, ImageRef, Proposals
 from boxloop.errors import UserError
 from boxloop.params import Params
@@ -30,6 +31,7 @@ from boxloop.review.fiftyone.assignment import (
     new_item,
     submitted_item,
 )
+from boxloop.review.fiftyone.qa import still_offered
 from boxloop.review.validation import Problem
 
 _AGREED, _DISPUTED = 1.0, 0.5
@@ -120,7 +122,8 @@ def _second(
         elif other is not None:
             taken += 1
         else:
-            items.append(new_item(images[image_id], label.proposals, label.score_threshold))
+            blind = Trials(frozenset(label.blind))
+            items.append(new_item(images[image_id], label.proposals, label.score_threshold, blind))
     if not items:
         raise UserError(_why_no_second(chosen, mine, taken, waiting))
     ids = tuple(item.image.id for item in items)
@@ -303,6 +306,7 @@ def decide(made: Corrections, disputes: Mapping[str, SecondLook]) -> Corrections
         score_threshold=label.score_threshold,
         annotator=label.annotator,
         seconds={i: item.seconds[i] for i, item in first.items() if i in item.seconds},
+        offered=still_offered(made, first),
         # How the image was first shown, and who looked at it again, stays on record.
         blind=tuple(i for i, item in first.items() if i in item.blind),
         planted={i: item.planted[i] for i, item in first.items() if i in item.planted},
