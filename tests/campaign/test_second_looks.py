@@ -343,3 +343,13 @@ def test_nobody_looks_a_second_time_at_a_planted_error_that_waits(paths):
     error = PlantedError("hidden", "p0", "", "cat", (10, 10, 30, 30), 0.9, "missed", "ann")
     submissions.append(paths.reviews, replace(item, planted={"img03": (error,)}))
     assert {item.image.id for item in assigned(paths, "bob", ALSO).items} == set(IDS) - {"img03"}
+
+
+def test_whose_a_label_is_does_not_change_once_dvc_knows_it(paths):
+    """What DVC has is put together of the batch, and names everybody who had a part in it."""
+    (item,) = submissions.read(paths.reviews)
+    submissions.append(paths.reviews, replace(item.part(["img06"]), reviewer="kim"))
+    assert corrected(paths).reviewer == "ann, kim"
+    assert set(IDS) - {"img06"} == {i.image.id for i in assigned(paths, "kim", ALSO).items}
+    person(paths, "bob", ALSO)
+    assert {look.people[0] for look in read(paths).images} == {"ann", "kim"}

@@ -185,13 +185,20 @@ def submitted_at(corrections: Corrections, image_id: str) -> datetime:
 
 
 def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
-    """Return each image's submission that counts: the newest, of equally old ones the last."""
+    """Return each image's submission that counts: the newest, of equally old ones the last.
+
+    Of two that say the same the first does, which is the person's own: what was put together of it
+    names all people of the batch.
+    """
     result: dict[str, Corrections] = {}
     for item in submissions:
-        for image_id in item.boxes:
+        for image_id, boxes in item.boxes.items():
             other = result.get(image_id)
-            if other is None or submitted_at(item, image_id) >= submitted_at(other, image_id):
-                result[image_id] = item
+            if other is not None:
+                own, known = submitted_at(item, image_id), submitted_at(other, image_id)
+                if own < known or (own == known and boxes == other.boxes[image_id]):
+                    continue
+            result[image_id] = item
     return result
 
 
