@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop import pipeline
+from boxloop.campaign import submissions
 from boxloop.campaign.by_person import PersonBatch, by_person, read_by_person, same_boxes
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger
-from boxloop.core.types import Boxes
+from boxloop.core.types import Boxes, Recheck
 from boxloop.params import Params
 from builders import any_boxes
 from builders_campaign import build_campaign, small_params
@@ -71,6 +73,29 @@ def test_two_people_and_one_image_that_was_wrong_at_first(tmp_path: Path) -> Non
         assert sum(own, Ledger()) == workload.edits
         images = [row.images for row in rows if row.batch == workload.batch]
         assert sum(images) == workload.images
+
+
+def test_second_looks_leave_an_image_to_who_reviewed_it(tmp_path: Path) -> None:
+    paths, results = campaign(
+        tmp_path,
+        {"key": "b00", "reviewer": "ada", "seconds": 30.0},
+        {"key": "b01", "reviewer": "bob", "seconds": 10.0},
+    )
+    known = submissions.latest(submissions.read(paths.reviews))["img02"]
+    before, fixed = known.boxes["img02"], known.boxes["img02"].select(np.array([0]))
+    look = Recheck(before, "bob", "kim", 3.0)
+    part = replace(known.part(["img02"]), boxes={"img02": fixed}, rechecked={"img02": look})
+    submissions.append(paths.reviews, replace(part, reviewer="kim", finished="2026-02-01T00:00"))
+    params: Params = small_params(2, review={"annotator": "fiftyone"})
+    pipeline.review(Campaign(paths, params), "b01")
+    pipeline.account(Campaign(paths, params), "b01")
+    after = read_results(paths, params)
+    assert after.workloads == results.workloads
+    ada, bob = by_person(read_by_person(paths, after))
+    assert (bob.images, bob.timed_images, bob.seconds) == (2, 2, 20.0)
+    assert bob.edits == after.workloads[1].edits
+    # kim had to change one of the images.
+    assert (ada.first, ada.right, bob.first, bob.right) == (2, 2, 2, 1)
 
 
 def test_a_script_recounts_it_from_the_journal_alone(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.core.rechecking import as_reviewed, recheck_work
 from boxloop.core.types import Boxes, Corrections, Proposals, Recheck
+from boxloop.core.workload import account
 from boxloop.errors import ArtifactError
+from boxloop.review.fiftyone.assignment import Assignment
+from boxloop.review.fiftyone.qa import marked
 
 OFFERED = Boxes.build([[0, 0, 9, 9]], ["cat"], [0.9], prefix="p")
 DRAWN = Boxes.build([[20, 0, 29, 9]], ["dog"])
@@ -90,3 +93,18 @@ def test_a_second_look_is_no_redo():
 def test_seconds_cannot_be_negative():
     with pytest.raises(ValueError, match="seconds"):
         Recheck(DRAWN, None, "bob", -1.0)
+
+
+def test_labels_that_were_given_and_classes_that_came_later_stay_what_they_were():
+    base = corrections(given=("x",), classes=("cat",))
+    session = Assignment(
+        "second-look", ("cat", "dog"), (), (), "bob", qa=dict.fromkeys(base.boxes, base)
+    )
+    fixed = {"x": Boxes.empty(), "y": OFFERED}
+    looked = marked(corrections(boxes=fixed, reviewer="bob"), session)
+    assert (looked.given, looked.offered) == (("x",), {"x": ("cat",), "y": ("cat",)})
+    assert account(looked, (0.5,), (), {}) == replace(
+        account(base, (0.5,), (), {}), reviewer=looked.reviewer
+    )
+    assert recheck_work([looked]).images == 2
+    assert marked(corrections(boxes=fixed), replace(session, qa={})).offered == {}

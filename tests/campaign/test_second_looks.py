@@ -8,16 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from boxloop.campaign import artifacts, class_changes, second_looks, submissions
+from boxloop.campaign import artifacts, class_changes, quick_reading, second_looks, submissions
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import Batch, ImageSet
+from boxloop.core.rechecking import as_reviewed, recheck_work
+from boxloop.core.types import Batch, ImageSet, PlantedError
+from boxloop.core.workload import account
 from boxloop.errors import ArtifactError
 from boxloop.params import load_params
 from boxloop.report.second_looks import looks_text, to_entries
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone import looks as sessions
 from boxloop.review.fiftyone.assignment import Look, Part
+from boxloop.review.fiftyone.qa import marked
 from builders_sessions import CLASSES, campaign, images
 
 BATCHES = {"b00": images(1, ()), "b01": images(6, first=1)}
@@ -293,3 +296,60 @@ def test_nobody_s_second_look_says_nothing(paths):
     assert to_entries(read(paths), IOU) == {}
     assert looks_text(read(paths), IOU) == ""
     assert second_looks.for_status(paths, BATCHES, IOU) == ("", ())
+
+
+def test_a_decision_keeps_how_its_image_was_shown_and_looked_at_before(paths):
+    """Blind, or with a planted error, or after a look for likely errors: all counts as before."""
+    (item,) = submissions.read(paths.reviews)
+    error = PlantedError("hidden", "p0", "", "cat", (10, 10, 30, 30), 0.9, "caught", "ann")
+    tried = replace(item, blind=("img02",), planted={"img03": (error,)})
+    submissions.append(paths.reviews, tried)
+    counted = account(corrected(paths), (IOU,), (), {})
+    known = submissions.latest(submissions.read(paths.reviews))
+    looked = sessions.Assignment(
+        "second-look", CLASSES, (), (), "kim", qa={"img04": known["img04"]}
+    )
+    fixed = replace(tried.part(["img04"]), reviewer="kim", seconds={"img04": 5.0})
+    fixed = replace(fixed, boxes={"img04": fixed.boxes["img04"].select(np.array([0]))})
+    submissions.append(paths.reviews, marked(fixed, looked))
+    # The second person has no proposals either where the first one had none.
+    second = {item.image.id: item for item in assigned(paths, "bob", ALSO).items}
+    assert [i for i, item in second.items() if item.blind] == ["img02"]
+    person(paths, "bob", ALSO, remove=["img03", "img04"])
+    person(paths, "eve", THIRD, remove=("img03",))
+    made = corrected(paths)
+    assert {"img02", "img03", "img04"} <= made.decided.keys()
+    assert (made.blind, made.planted) == (("img02",), {"img03": (error,)})
+    assert (made.reviewer, made.rechecked["img04"].by) == ("ann", "kim")
+    assert account(made, (IOU,), (), {}) == replace(counted, revision=made.revision)
+    # What kim removed is kim's work still, whatever eve made of it.
+    work = recheck_work([made])
+    assert (work.images, work.edits.removed, work.edits.added) == (
+        1,
+        len(item.boxes["img04"]) - 1,
+        0,
+    )
+    reviewed = quick_reading.as_reviewed(json.loads(paths.corrections("b01").read_text()))
+    assert {i: len(rows) for i, rows in reviewed.items()} == {
+        i: len(boxes) for i, boxes in as_reviewed(made).boxes.items()
+    }
+    # Nobody who had a hand in an image's labels takes the second look at it.
+    assert sessions.labelers(known["img01"], "img01") == {"ann"}
+    assert sessions.labelers(made, "img04") == {"ann", "kim"}
+
+
+def test_nobody_looks_a_second_time_at_a_planted_error_that_waits(paths):
+    (item,) = submissions.read(paths.reviews)
+    error = PlantedError("hidden", "p0", "", "cat", (10, 10, 30, 30), 0.9, "missed", "ann")
+    submissions.append(paths.reviews, replace(item, planted={"img03": (error,)}))
+    assert {item.image.id for item in assigned(paths, "bob", ALSO).items} == set(IDS) - {"img03"}
+
+
+def test_whose_a_label_is_does_not_change_once_dvc_knows_it(paths):
+    """What DVC has is put together of the batch, and names everybody who had a part in it."""
+    (item,) = submissions.read(paths.reviews)
+    submissions.append(paths.reviews, replace(item.part(["img06"]), reviewer="kim"))
+    assert corrected(paths).reviewer == "ann, kim"
+    assert set(IDS) - {"img06"} == {i.image.id for i in assigned(paths, "kim", ALSO).items}
+    person(paths, "bob", ALSO)
+    assert {look.people[0] for look in read(paths).images} == {"ann", "kim"}

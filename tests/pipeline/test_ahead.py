@@ -8,13 +8,14 @@ import psutil
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.ahead import AheadPaths, seen_by
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.overlap import training_ahead
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
+from boxloop.core.planted import PlantedError
 from boxloop.core.training_log import Seen
 from boxloop.core.types import ImageSet
 from boxloop.errors import ReviewPending, UserError
@@ -26,7 +27,7 @@ from boxloop.report.tables import precision
 from boxloop.review.fiftyone.assignment import Part
 from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
-from builders_reviews import submit
+from builders_reviews import submission, submit
 
 
 @pytest.fixture
@@ -168,6 +169,33 @@ def test_it_begins_at_half_of_the_batch_and_ends_with_it(campaign, monkeypatch):
     assert found[0].images == 3
     pipeline.finish(campaign, "b00")
     assert pipeline.learn(campaign, "b01")[0].seen.images == ids(campaign, "b00")[:3]
+
+
+def test_a_planted_error_that_was_missed_is_never_trained_on(campaign, monkeypatch):
+    paths = campaign.paths
+    submit(paths.root, "b00")
+    pipeline.finish(campaign, "b00")
+    pipeline.learn(campaign, "b01")
+    first, second, *others = ids(campaign, "b01")
+    truth, offered = (
+        artifacts.read_truth(paths.truth),
+        artifacts.read_proposals(paths.proposals("b01")),
+    )
+    made = submission(offered, truth, (first, second))
+    box = (1.0, 1.0, 20.0, 20.0)
+    missed = PlantedError("hidden", "p0", "", CLASSES[0], box, 0.9, "missed", "ada")
+    submissions.append(paths.reviews, replace(made, planted={first: (missed,)}))
+    assert ahead(campaign, "b01").images == 5
+    seen = artifacts.read_labeled(AheadPaths.of(paths, "b02").labeled)
+    assert second in seen.boxes
+    assert first not in seen.boxes
+    # Who waits for the whole batch does not wait for another look at that image.
+    submit(paths.root, "b01", others)
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    beside = threading.Thread(target=ahead, args=(campaign, "b01"), kwargs={"wait": True})
+    beside.start()
+    beside.join(10)
+    assert not beside.is_alive()
 
 
 def until(true, seconds=10.0):

@@ -122,7 +122,8 @@ def read_by_person(paths: CampaignPaths, results: CampaignResults) -> tuple[Pers
         shown = corrections.counted()
         for image_id, final in corrections.boxes.items():
             edits = diff(shown[image_id], final)
-            for row in _of_image(corrections, image_id, edits, history.get(image_id, ())):
+            past = history.get(image_id, ())
+            for row in _of_image(corrections, image_id, edits, past, made.boxes[image_id]):
                 found[row.reviewer] = row + found[row.reviewer]
         rows += (found[name] for name in sorted(found))
     return tuple(rows)
@@ -141,28 +142,30 @@ def _history(found: Iterable[Corrections]) -> dict[str, list[Corrections]]:
 
 
 def _of_image(
-    corrections: Corrections, image_id: str, edits: Ledger, history: Sequence[Corrections]
+    corrections: Corrections,
+    image_id: str,
+    edits: Ledger,
+    history: Sequence[Corrections],
+    labels: Boxes,
 ) -> Iterable[PersonBatch]:
     when = submissions.submitted_at(corrections, image_id)
     past = [item for item in history if submissions.submitted_at(item, image_id) <= when]
     final = corrections.boxes[image_id]
     # What the journal does not hold (DVC brought it back) is of whom the corrections name.
     held = bool(past) and submissions.submitted_at(past[-1], image_id) == when
-    last = past[-1] if held else corrections
-    own = PersonBatch(_name(last), corrections.batch, 1, len(final), edits)
+    name = submissions.first_reviewer(past[-1], image_id) if held else corrections.reviewer
+    own = PersonBatch(name or UNNAMED, corrections.batch, 1, len(final), edits)
+    # Second and third looks count apart, but what they changed was not right at first.
+    reviews = [i for i in past if image_id not in i.rechecked and image_id not in i.decided]
     # The seconds of an image that was redone are of edits that are not in the end's.
-    once = len(past) == 1 if held else not past and corrections.revision == 1
+    once = len(reviews) == 1 if held else not past and corrections.revision == 1
     if once and image_id in corrections.seconds:
         count = edits.moved + edits.relabeled + edits.removed + edits.added
         own = replace(own, seconds=corrections.seconds[image_id], timed_images=1, timed_edits=count)
     yield own
-    first = past[0] if past else corrections
-    right = int(same_boxes(first.boxes[image_id], final))
-    yield PersonBatch(_name(first), corrections.batch, first=1, right=right)
-
-
-def _name(item: Corrections) -> str:
-    return item.reviewer or UNNAMED
+    first = reviews[0] if reviews else corrections
+    right = int(same_boxes(first.boxes[image_id], labels))
+    yield PersonBatch(first.reviewer or UNNAMED, corrections.batch, first=1, right=right)
 
 
 def same_boxes(a: Boxes, b: Boxes) -> bool:

@@ -127,7 +127,7 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
             " begin with the second"
         )
     worst = sorted(found.values(), key=lambda row: (-row[0].chance, row[0].image))
-    worst = [row for row in worst if not _was_rechecked(newest, row[0].image)]
+    worst = [row for row in worst if not _is_looked_at(newest, row[0].image)]
     return [
         Suspect(rank, by_id[d.image], batch_of[d.image], d, labels[d.image], boxes)
         for rank, (d, boxes) in enumerate(worst[:count], 1)
@@ -166,7 +166,12 @@ def _speaking(boxes: Boxes, classes: Sequence[str], unseen: Sequence[str]) -> Bo
     return boxes if keep.all() else boxes.select(keep)
 
 
-def _was_rechecked(newest: Mapping[str, Corrections], image_id: str) -> bool:
-    """Tell whether somebody looked at an image again, or a third person decided on it."""
+def _is_looked_at(newest: Mapping[str, Corrections], image_id: str) -> bool:
+    """Tell whether an image was or will be looked at again for another reason.
+
+    Somebody looked for errors, a third person decided on it, or a planted error was missed.
+    """
     made = newest.get(image_id)
-    return made is not None and (image_id in made.rechecked or image_id in made.decided)
+    if made is None:
+        return False
+    return image_id in made.rechecked or image_id in made.decided or image_id in made.missed

@@ -175,13 +175,14 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     offered, final = made.proposals, made.boxes[image_id]
     shown = made.counted_on(image_id)
     by_ids = made.by_person
-    reviewed = as_reviewed(made).boxes[image_id] if by_ids else final
+    reviewed = as_reviewed(made.part([image_id])).boxes[image_id] if by_ids else final
     edits = diff(shown, reviewed) if by_ids else compare(shown, final, p.review.iou_threshold)
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)
         saved = model.cost(Ledger(added=len(reviewed))) - model.cost(edits)
-    choices = made.classes or classes  # older files do not tell, and the simulation has no choice
+    # Older files do not tell, and the simulation has no choice.
+    choices = made.offered.get(image_id, made.classes) or classes
     return replace(
         row,
         status=REVIEWED,
@@ -191,7 +192,7 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
         edits=edits,
         saved=saved,
         seconds=made.seconds.get(image_id),
-        reviewer=made.reviewer or made.annotator,
+        reviewer=submissions.first_reviewer(made, image_id) or made.annotator,
         missing_classes=tuple(name for name in classes if name not in choices),
     )
 

@@ -34,7 +34,7 @@ def as_reviewed(content: dict[str, Any]) -> dict[str, Any]:
     Those are the first person's where a third decided, and what a second look began with.
     """
     boxes = dict(content["boxes"])
-    for part, name in (("rechecked", "before"), ("decided", "first")):
+    for part, name in (("decided", "first"), ("rechecked", "before")):
         table = content.get(part)
         earlier = table.get(name) if isinstance(table, dict) else None
         boxes |= earlier if isinstance(earlier, dict) else {}

@@ -200,8 +200,7 @@ def time_of(corrections: Corrections, image_id: str) -> str:
 def _second_work(looks: dict[str, Corrections]) -> list[Work]:
     rows: dict[str, list[tuple[float | None, Ledger]]] = {}
     for image_id, item in looks.items():
-        shown = item.proposals.boxes[image_id].above(item.score_threshold)
-        row = (item.seconds.get(image_id), diff(shown, item.boxes[image_id]))
+        row = (item.seconds.get(image_id), diff(item.counted_on(image_id), item.boxes[image_id]))
         rows.setdefault(item.reviewer or UNNAMED, []).append(row)
     return _sum("second", rows)
 

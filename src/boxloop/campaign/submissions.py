@@ -185,13 +185,20 @@ def submitted_at(corrections: Corrections, image_id: str) -> datetime:
 
 
 def latest(submissions: Iterable[Corrections]) -> dict[str, Corrections]:
-    """Return each image's submission that counts: the newest, of equally old ones the last."""
+    """Return each image's submission that counts: the newest, of equally old ones the last.
+
+    Of two that say the same the first does, which is the person's own: what was put together of it
+    names all people of the batch.
+    """
     result: dict[str, Corrections] = {}
     for item in submissions:
-        for image_id in item.boxes:
+        for image_id, boxes in item.boxes.items():
             other = result.get(image_id)
-            if other is None or submitted_at(item, image_id) >= submitted_at(other, image_id):
-                result[image_id] = item
+            if other is not None:
+                own, known = submitted_at(item, image_id), submitted_at(other, image_id)
+                if own < known or (own == known and boxes == other.boxes[image_id]):
+                    continue
+            result[image_id] = item
     return result
 
 
@@ -261,7 +268,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         score_threshold=threshold,
         annotator="+".join(sorted({k for s in sources for k in s.annotator.split("+")})),
         boxes={i: chosen[i].boxes[i] for i in image_ids},
-        reviewer=_join(filter(None, (_first_reviewer(chosen[i], i) for i in reviewed))) or None,
+        reviewer=_join(filter(None, (first_reviewer(chosen[i], i) for i in reviewed))) or None,
         seconds={i: chosen[i].seconds[i] for i in image_ids if i in chosen[i].seconds},
         finished=finished,
         versions=_versions(sources),
@@ -309,12 +316,12 @@ def _join(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(part for value in values for part in value.split(", ")))
 
 
-def _first_reviewer(item: Corrections, image_id: str) -> str | None:
+def first_reviewer(item: Corrections, image_id: str) -> str | None:
     """Return who labeled an image before a third person decided, or somebody looked again."""
     decided, look = item.decided.get(image_id), item.rechecked.get(image_id)
-    if decided is not None:
-        return decided.first_reviewer
-    return item.reviewer if look is None else look.reviewer
+    if look is not None:  # it came first: where a third person decided, nobody looks for errors
+        return look.reviewer
+    return item.reviewer if decided is None else decided.first_reviewer
 
 
 def _versions(sources: Sequence[Corrections]) -> Mapping[str, str]:

@@ -36,17 +36,18 @@ class RecheckWork:
 
 def as_reviewed(corrections: Corrections) -> Corrections:
     """Return corrections as their reviews ended, before any later look: what WB and WT count."""
-    if corrections.rechecked:
+    corrections = by_first_person(corrections)
+    if corrections.rechecked:  # which was before the third look, where both are
         before = {image_id: look.before for image_id, look in corrections.rechecked.items()}
         boxes = {**corrections.boxes, **before}
         corrections = replace(corrections, boxes=boxes, rechecked={})
-    return by_first_person(corrections)
+    return corrections
 
 
 def recheck_work(batches: Iterable[Corrections]) -> RecheckWork | None:
     """Sum up the second looks of some batches; None where there were none."""
     edits, seconds, changed, people = list[Ledger](), 0.0, 0, set[str]()
-    for corrections in batches:
+    for corrections in map(by_first_person, batches):
         for image_id, look in corrections.rechecked.items():
             ledger = diff(look.before, corrections.boxes[image_id])
             edits.append(ledger)

@@ -220,8 +220,9 @@ def account(
     Returns:
         The counts of what was reviewed first; images whose labels were given are counted apart.
     """
+    corrections = as_reviewed(corrections)
     given = [corrections.boxes[image_id] for image_id in corrections.given]
-    corrections = as_reviewed(corrections.reviewed())
+    corrections = corrections.reviewed()
     scores, final, offered = [corrections.score_threshold], corrections.boxes, corrections.proposals
     ledgers = {}
     if corrections.by_person:

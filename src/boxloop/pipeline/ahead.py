@@ -14,6 +14,7 @@ from filelock import FileLock
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.ahead import AheadPaths, is_current
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.missed import missed_images
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.overlap import is_due
 from boxloop.core.training_log import TrainingLog
@@ -74,7 +75,7 @@ def ahead(campaign: Campaign, key: str, *, wait: bool = False) -> TrainingLog | 
                     return log
                 log, seen = _train(campaign, key, turn, done), done.boxes
                 files = None  # as many may have come in meanwhile
-            elif done is not None and len(done.boxes) == total:
+            elif total == (0 if done is None else len(done.boxes)):
                 return log
             if not wait or os.getppid() != parent:
                 return log
@@ -101,9 +102,10 @@ def halves_left(paths: CampaignPaths, params: Params, key: str) -> tuple[str | N
 
 
 def submitted(campaign: Campaign, key: str) -> tuple[Corrections | None, int]:
-    """Return the corrections of a batch that are submitted so far, and its number of images.
+    """Return the corrections of a batch that are submitted so far, and how many there are to be.
 
-    None stands for no corrections.
+    Images with planted errors that were missed are in neither: their labels are wrong until
+    somebody looks again. None stands for no corrections.
 
     Raises:
         ArtifactError: the batch has no proposals yet, or a file is damaged.
@@ -111,12 +113,14 @@ def submitted(campaign: Campaign, key: str) -> tuple[Corrections | None, int]:
     paths = campaign.paths
     offered = artifacts.read_proposals(paths.proposals(key))
     known = read_submissions(paths, campaign.params.iterations)
+    wrong = set(missed_images(known, offered.boxes))
     waiting = set(submissions.missing(known, offered.boxes))
-    boxes = {i: found for i, found in offered.boxes.items() if i not in waiting}
+    boxes = {i: found for i, found in offered.boxes.items() if i not in waiting | wrong}
+    total = len(offered.boxes) - len(wrong)
     if not boxes:
-        return None, len(offered.boxes)
+        return None, total
     part = Proposals(key, offered.detector, offered.checkpoint, offered.score_floor, boxes)
-    return submissions.assemble(known, part), len(offered.boxes)
+    return submissions.assemble(known, part), total
 
 
 def _seen(campaign: Campaign, turn: str) -> Mapping[str, Boxes] | None:

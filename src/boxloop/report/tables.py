@@ -29,8 +29,8 @@ def metrics(campaign: CampaignResults) -> dict[str, Any]:
         ``first_batch_as_corrected``, the savings by the first batch's edits where it began with
         proposals; ``hours_from_scratch``; ``map`` of
         the last batch's proposals by name; ``measured_hours`` where every image of every batch was
-        timed; ``costs`` where ``account.costs`` is set.
-        timed; ``qa``, the work of second looks, where there were any.
+        timed; ``costs`` where ``account.costs`` is set; ``qa``, the work of looks for likely
+        errors, where there were any.
     """
     totals = {f"{iou:g}": campaign.totals(iou) for iou in campaign.iou_thresholds}
     any_total = next(iter(totals.values()))

@@ -204,7 +204,8 @@ class ReviewController:
                 boxes[i], workloads[i] = check.boxes, check.workload
                 if item.planted:
                     boxes[i], planted[i] = settle(item, check.boxes, self.assignment.reviewer)
-                    workloads[i] = self._workload(item.counted, boxes[i])
+                    before = item.start if self.assignment.qa else item.counted
+                    workloads[i] = self._workload(before, boxes[i])
             so_far = self._so_far(workloads)
             for group in _by_source(images, self.assignment):
                 self._append(marked(self._corrections(group, boxes, planted), self.assignment))
@@ -350,7 +351,7 @@ class ReviewController:
             for image_id, source in submissions.latest(known).items():
                 if image_id in batch and image_id not in source.given:
                     offered = source.counted_on(image_id)
-                    final = as_reviewed(source).boxes[image_id]
+                    final = as_reviewed(source.part([image_id])).boxes[image_id]
                     workloads[image_id] = self._workload(offered, final)
             self._colleagues = (known, workloads)
         return self._colleagues[1]

@@ -18,6 +18,7 @@ from boxloop.campaign import artifacts, screening, second_looks, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.second_looks import SECOND_ID, UNNAMED, SecondLook, time_of
 from boxloop.core.agreement import match_people
+from boxloop.core.planting import Trials
 from boxloop.core.types import Boxes, Corrections, Decision, ImageRef, Proposals
 from boxloop.errors import UserError
 from boxloop.params import Params
@@ -30,6 +31,7 @@ from boxloop.review.fiftyone.assignment import (
     new_item,
     submitted_item,
 )
+from boxloop.review.fiftyone.qa import still_offered
 from boxloop.review.validation import Problem
 
 _AGREED, _DISPUTED = 1.0, 0.5
@@ -110,9 +112,9 @@ def _second(
     items, mine, taken, waiting = [], 0, 0, 0
     for image_id in chosen.batch_images:
         label, other = labels.get(image_id), looks.get(image_id)
-        if label is None or image_id in label.given:
+        if label is None or image_id in label.given or image_id in label.missed:
             waiting += 1
-        elif first_reviewer(label, image_id) == chosen.reviewer:
+        elif chosen.reviewer in labelers(label, image_id):
             mine += 1
         elif chosen.redo:
             if other is not None and other.reviewer == chosen.reviewer:
@@ -120,7 +122,8 @@ def _second(
         elif other is not None:
             taken += 1
         else:
-            items.append(new_item(images[image_id], label.proposals, label.score_threshold))
+            blind = Trials(frozenset(label.blind))
+            items.append(new_item(images[image_id], label.proposals, label.score_threshold, blind))
     if not items:
         raise UserError(_why_no_second(chosen, mine, taken, waiting))
     ids = tuple(item.image.id for item in items)
@@ -151,10 +154,12 @@ def _place(chosen: Assignment) -> str:
     return f"part {chosen.part} of {batch}" if chosen.part.of > 1 else batch
 
 
-def first_reviewer(label: Corrections, image_id: str) -> str:
-    """Return who labeled an image first."""
-    decided = label.decided.get(image_id)
-    return (label.reviewer if decided is None else decided.first_reviewer) or UNNAMED
+def labelers(label: Corrections, image_id: str) -> set[str]:
+    """Return whose an image's labels are: of the first one, and of who looked again since."""
+    decided, look = label.decided.get(image_id), label.rechecked.get(image_id)
+    names = {label.reviewer if decided is None else decided.first_reviewer}
+    names |= set() if look is None else {look.reviewer, *look.by.split(", ")}
+    return {name or UNNAMED for name in names}
 
 
 def _third(
@@ -301,6 +306,11 @@ def decide(made: Corrections, disputes: Mapping[str, SecondLook]) -> Corrections
         score_threshold=label.score_threshold,
         annotator=label.annotator,
         seconds={i: item.seconds[i] for i, item in first.items() if i in item.seconds},
+        offered=still_offered(made, first),
+        # How the image was first shown, and who looked at it again, stays on record.
+        blind=tuple(i for i, item in first.items() if i in item.blind),
+        planted={i: item.planted[i] for i, item in first.items() if i in item.planted},
+        rechecked={i: item.rechecked[i] for i, item in first.items() if i in item.rechecked},
         decided={
             i: Decision(
                 first=look.first,

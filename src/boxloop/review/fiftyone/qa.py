@@ -7,11 +7,13 @@ These go on to count for WB and WT, with their seconds; the difference is the se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.doubts import find_suspects
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.completeness import unseen
 from boxloop.core.types import Corrections, Recheck
 from boxloop.errors import UserError
 from boxloop.params import Params
@@ -63,7 +65,8 @@ def marked(corrections: Corrections, assignment: Assignment) -> Corrections:
     """Return a submission as it goes to the journal: with what its second look began with.
 
     The same where the session is none. Seconds of the review stay what they were, and those of the
-    second look are counted apart.
+    second look are counted apart. Labels that were given stay so, and an image stays incomplete for
+    a class that could not be chosen when it was reviewed: nobody was asked to look for that.
     """
     if not assignment.qa:
         return corrections
@@ -83,4 +86,24 @@ def marked(corrections: Corrections, assignment: Assignment) -> Corrections:
             by=by,
             seconds=max(0.0, round(all_of_it - base.seconds.get(image_id, 0.0), 1)),
         )
-    return replace(corrections, seconds=seconds, rechecked=looks)
+    return replace(
+        corrections,
+        seconds=seconds,
+        rechecked=looks,
+        given=tuple(i for i in corrections.boxes if i in assignment.qa[i].given),
+        offered=still_offered(corrections, assignment.qa),
+    )
+
+
+def still_offered(
+    corrections: Corrections, before: Mapping[str, Corrections]
+) -> dict[str, tuple[str, ...]]:
+    """Return the classes that images were reviewed for, where those are not all of today's.
+
+    Args:
+        corrections: of a later look.
+        before: what was submitted last of each of its images.
+    """
+    offered = {i: before[i].offered.get(i, before[i].classes) for i in corrections.boxes}
+    today = corrections.classes
+    return {i: names for i, names in offered.items() if unseen(today, names)}
