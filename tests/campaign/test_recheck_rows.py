@@ -107,4 +107,8 @@ def test_labels_that_were_given_and_classes_that_came_later_stay_what_they_were(
         account(base, (0.5,), (), {}), reviewer=looked.reviewer
     )
     assert recheck_work([looked]).images == 2
+    # Nor does who gave them become a reviewer, also once DVC has put the batch together.
+    named = replace(looked, rechecked={"x": replace(LOOK, reviewer="file"), "y": LOOK})
+    once = submissions.assemble([named], named.proposals)
+    assert once.reviewer == submissions.assemble([once], named.proposals).reviewer == "ann"
     assert marked(corrections(boxes=fixed), replace(session, qa={})).offered == {}

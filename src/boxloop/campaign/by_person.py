@@ -17,6 +17,7 @@ from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import TOLERANCE, Ledger, diff
+from boxloop.core.intervals import wilson
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import SIMULATED, Boxes, Corrections
 
@@ -77,14 +78,10 @@ class PersonBatch:
         """The fraction of first submissions that nobody had to change; None where none is."""
         return self.right / self.first if self.first else None
 
-    def right_interval(self, z: float = 1.96) -> tuple[float, float] | None:
+    def right_interval(self) -> tuple[float, float] | None:
         """Return where the fraction lies 19 times in 20 (Wilson 1927); None where there is none."""
-        n, share = self.first, self.first_time_right
-        if share is None:
-            return None
-        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-        return max(0.0, middle - half), min(1.0, middle + half)
+        share = self.first_time_right
+        return None if share is None else wilson(share, self.first)
 
 
 def by_person(rows: Iterable[PersonBatch]) -> list[PersonBatch]:

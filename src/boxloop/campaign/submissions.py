@@ -246,8 +246,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
     everything = list({id(chosen[i]): chosen[i] for i in image_ids}.values())
     # Labels that were given say nothing of what was shown elsewhere.
     sources = [item for item in everything if len(item.given) < len(item.boxes)] or everything
-    kinds = {id(source) for source in sources}
-    reviewed = [i for i in image_ids if id(chosen[i]) in kinds]
+    reviewed = [i for i in image_ids if i not in chosen[i].given] or image_ids
     threshold = min(source.score_threshold for source in sources)
     times = {i: _time_of(chosen[i], i) for i in image_ids}
     finished = times[max(image_ids, key=lambda i: submitted_at(chosen[i], i))]

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from boxloop.campaign.second_looks import SecondLook, plain_ids
+from boxloop.campaign.second_looks import SecondLook, plain_ids, time_of
 from boxloop.core.catching import undo
 from boxloop.core.planted import as_shown
 from boxloop.core.planting import Trials
@@ -190,16 +190,11 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         submitted.score_threshold,
         plain_ids(submitted, image.id),
         submitted.seconds.get(image.id, 0.0) + (0.0 if look is None else look.seconds),
-        submission_time(submitted, image.id),
+        time_of(submitted, image.id),
         image.id in submitted.blind,
         submitted.planted.get(image.id, ()),
     )
     return replace(item, start=undo(item.start, item.counted, item.planted))
-
-
-def submission_time(corrections: Corrections, image_id: str) -> str:
-    """Return when an image was submitted; empty where nothing tells."""
-    return corrections.submitted.get(image_id) or corrections.finished or ""
 
 
 def assign(

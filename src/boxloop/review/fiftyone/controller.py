@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxloop.campaign import submissions
+from boxloop.campaign.second_looks import time_of
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
-from boxloop.review.fiftyone.assignment import Assignment, submission_time
+from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.below import count_kept
 from boxloop.review.fiftyone.live_cost import panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
@@ -230,7 +231,7 @@ class ReviewController:
         with self._kept_for_later():
             made = self._add(self._folder, corrections)
         for image_id, boxes in corrections.boxes.items():
-            own[image_id] = (submission_time(made, image_id), boxes)
+            own[image_id] = (time_of(made, image_id), boxes)
 
     @contextmanager
     def _kept_for_later(self) -> Iterator[None]:
@@ -262,7 +263,7 @@ class ReviewController:
             mine = {image.shown.item.base.partition(" ")[0]}  # a third look tells the second's, too
             if image.image_id in self._appended:
                 mine.add(self._appended[image.image_id][0])
-            if other is not None and submission_time(other, image.image_id) not in mine:
+            if other is not None and time_of(other, image.image_id) not in mine:
                 message = (
                     f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
                     f" this session and start '{self.assignment.command}' again"
