@@ -64,8 +64,9 @@ def test_caught_missed_and_opened_again(paths):
         assert terminal.said().rstrip().endswith("Next: boxloop review b01 --planted")
     wait_until(lambda: nothing_runs(folder), 15)
 
-    with review(folder, "b01", "--planted", "--reviewer", "ann") as terminal:
+    with review(folder, "b01", "--reviewer", "ann") as terminal:  # nothing else waits in it
         with browser(terminal.address()) as app:
+            assert "Opening 1 images of batch b01 again" in terminal.said()
             assert app.progress() == (0, 1)
             app.start()
             assert app.image_name() == "three"
