@@ -1,5 +1,6 @@
 """A tiny campaign, and people who review it and look again in an order drawn by chance."""
 
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 
 from boxloop.campaign import artifacts, class_changes, class_editing, later
 from boxloop.core.types import Batch, Boxes, ImageSet, Proposals
-from boxloop.errors import UserError
+from boxloop.errors import ArtifactError, UserError
 from boxloop.params import load_params
 from boxloop.review.external.import_labels import import_labels
 from boxloop.review.fiftyone import session_inputs
@@ -19,8 +20,8 @@ from boxloop.review.validation import RawBox, check_image
 from builders_sessions import A, campaign, images, scored
 
 BATCHES = {"b00": images(2, ()), "b01": images(6, first=2)}
+SHARES = (("b00", None), ("b00", "1/2"), ("b01", None), ("b01", None), ("b01", "2/2"))
 PEOPLE = ("ann", "bob", "eve", "kim")
-
 LOOKS = {  # what a person can ask `boxloop review` for
     "review": {},
     "redo": {"redo": True},
@@ -51,8 +52,7 @@ class Team:
         self._chance = random.Random(seed)
         self._done = Counter()
         review = {"annotator": "fiftyone", "score_threshold": 0.5, "seed": seed}
-        for trial in ("blind_fraction", "plant_fraction"):
-            review[trial] = self._chance.choice([0.2, 0.4])
+        review |= {"blind_fraction": 0.3, "plant_fraction": 0.3}
         self.paths = campaign(root, BATCHES, params={"review": review})
         for key, table in BATCHES.items():
             artifacts.write_batch(self.paths.batch(key), Batch(key, tuple(table)))
@@ -64,18 +64,13 @@ class Team:
 
     def steps(self, count):
         """Reviews all images, then takes so many steps by chance; yields the kind of each."""
-        for batch, part in (("b00", None), ("b01", "1/2"), ("b01", "2/2")):
-            assert self._can_take("review", batch, part)
+        for share in (("b00", None), ("b01", "1/2"), ("b01", "2/2")):
+            assert self._can_take("review", *share)
             yield "review"
         for _ in range(count):
-            kinds = [*LOOKS, *CLASSES]
-            self._chance.shuffle(kinds)
+            kinds = self._chance.sample([*LOOKS, *CLASSES], len(LOOKS) + len(CLASSES))
             kinds.sort(key=self._done.__getitem__)  # what was done least comes first
-            yield next(kind for kind in kinds if self._can_take(kind, *self._some_images()))
-
-    def _some_images(self):
-        part = self._chance.choice([None, None, "1/2", "2/2"])
-        return self._chance.choice(["b00", "b01", "b01", "b01"]), part
+            yield next(kind for kind in kinds if self._can_take(kind, *self._chance.choice(SHARES)))
 
     def _can_take(self, kind, batch, part):
         """Takes a step, unless it is refused."""
@@ -85,42 +80,47 @@ class Team:
             if kind in CLASSES:
                 self._edit_classes(kind, *CLASSES[kind])
             else:
-                self._look(ReviewRequest(batch, reviewer, part, **LOOKS[kind]))
+                request = ReviewRequest(batch, reviewer, part, **LOOKS[kind])
+                assignment = session_inputs.read_assignment(self.paths, self.params, request)
+        except ArtifactError:  # no refusal: a file does not fit
+            raise
         except UserError:
             print("refused")
             return False
+        if kind in LOOKS:
+            self._look(assignment, is_label=request.look != ALSO)
         self._done[kind] += 1
         return True
 
-    def _look(self, request):
-        """Has a person take a whole session."""
+    def _look(self, assignment, is_label):
+        """Has a person take a whole session, with all but the App and its database."""
         paths, params = self.paths, self.params
-        assignment = session_inputs.read_assignment(paths, params, request)
-        session = FinishedSession(assignment, self._chance)
         known = session_inputs.known_submissions(paths, params, assignment)
         key, redo = assignment.batch, assignment.redo
+        done = [_finish(item, assignment.classes, self._chance) for item in assignment.items]
+        database = {"read": lambda: done, "version": lambda: 0, "idle_seconds": lambda: math.inf}
         controller = ReviewController(
-            session,
+            SimpleNamespace(assignment=assignment, **database),
             paths.reviews,
             others=session_inputs.other_batches(paths, params, key, known(), redo=redo),
             account=params.account,
             versions=session_inputs.versions(),
             known=known,
             idle_seconds=params.review.idle_seconds,
-            on_submit=lambda summary: print(*(image.image_id for image in session.read())),
+            on_submit=lambda summary: print(*(image.image_id for image in done)),
         )
         controller.overview()
         assert not controller.submit()["faults"]
-        if request.look != ALSO:
-            self.labels |= {image.image_id: content(image.final) for image in session.read()}
+        if is_label:
+            self.labels |= {image.image_id: content(image.final) for image in done}
 
     def _trust_labels(self, image_id):
         """Takes the label of one image from elsewhere, a cat at A, so that nobody reviews it."""
-        file = artifacts.read_images(self.paths.images).by_id()[image_id].path
+        file = Path(artifacts.read_images(self.paths.images).by_id()[image_id].path)
         labels = self.paths.root / "labels"
         labels.mkdir()
         (labels / "classes.txt").write_text("cat\n")
-        (labels / f"{Path(file).stem}.txt").write_text("0 0.2 0.25 0.2 0.25\n")
+        (labels / f"{file.stem}.txt").write_text("0 0.2 0.25 0.2 0.25\n")
         import_labels(self.paths, self.params, self._file, labels, use="trusted")
         self.labels[image_id] = content(Boxes.build([A], ["cat"]))
         print(f"trusted labels of {image_id}")
@@ -148,23 +148,6 @@ class Team:
     def _read_images(self, params):
         self.params, before = params, artifacts.read_images(self.paths.images)
         artifacts.write_images(self.paths.images, ImageSet(before.images, params.dataset.classes))
-
-
-class FinishedSession:
-    """Stands in for the App's database once a person has edited and marked every image."""
-
-    def __init__(self, assignment, chance):
-        self.assignment = assignment
-        self._images = [_finish(item, assignment.classes, chance) for item in assignment.items]
-
-    def read(self):
-        return self._images
-
-    def version(self):
-        return len(self._images)
-
-    def idle_seconds(self):
-        return float("inf")
 
 
 def _finish(item, classes, chance):

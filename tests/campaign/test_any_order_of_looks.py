@@ -19,10 +19,11 @@ from builders_looks import BATCHES, Team, content
 
 # Their work counts apart from that of the reviews.
 LATER_LOOKS = ("qa", "also", "also, again", "disagreements")
-SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4)]
+QUICK = (0, 2)  # these two take every kind of step
+SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 8)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, *SLOW])
+@pytest.mark.parametrize("seed", [*QUICK, *SLOW])
 def test_any_order_of_looks(tmp_path, seed):
     team, before = Team(tmp_path / "campaign", seed), {}
     for kind in team.steps(8):
@@ -89,8 +90,7 @@ def require_sums_by_person(team, named=()):
 
 def require_nothing_to_take_over(team):
     text = status_text(team.paths, team.params)
-    assert "newer labels" not in text
-    assert "other corrections" not in text
+    assert not any(words in text for words in ("newer labels", "other corrections")), text
 
 
 def require_same_workload(team, before, made):
