@@ -88,6 +88,12 @@ def test_a_second_look_is_no_redo():
     redone = submissions.assemble([first, later, again], first.proposals)
     assert (redone.revision, redone.reviewer) == (2, "ann, bob")
     assert not redone.rechecked
+    # Nor is what was redone before it once more, where DVC brings the batch back as it was put
+    # together.
+    looked = replace(later, finished="2024-01-04T12:00:00+00:00")
+    held = submissions.assemble([first, again, looked], first.proposals)
+    assert held.revision == 2
+    assert submissions.assemble([first, again, looked, held], first.proposals) == held
 
 
 def test_seconds_cannot_be_negative():

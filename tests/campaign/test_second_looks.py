@@ -237,6 +237,10 @@ def test_the_labels_of_a_redo_that_changes_nothing_stay_decided(paths):
     found = read(paths)
     assert not found.differing(IOU)
     assert found.agreements(IOU)["ann", "bob"].differing == 2  # of the looks, not of the decisions
+    # Beside a newer second look it is the first one, which WB and WT count already.
+    person(paths, "bob", ALSO, redo=True, relabel=("img03",))
+    first = {look.image_id: look.first for look in read(paths).images}
+    assert first["img02"] == label.boxes["img02"]
 
 
 def test_every_number_can_be_recounted_from_the_journal(paths):

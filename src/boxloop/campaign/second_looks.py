@@ -167,6 +167,8 @@ def _pair(
     decided = None if made is None else made.decided[image_id]
     if made is not None and not _same(label.boxes[image_id], made.boxes[image_id]):
         decided = None  # a redo changed it, which is the first look now
+    if decided is not None and image_id not in label.decided and decided.looks[1] != own:
+        decided = None  # a redo confirmed it, and is the first look beside a newer second one
     boxes, reviewer, when = label.boxes[image_id], label.reviewer, time_of(label, image_id)
     if decided is not None:
         boxes, reviewer, when = decided.first, decided.first_reviewer, decided.looks[0]

@@ -342,9 +342,9 @@ def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     revision, seen = 1, dict[str, datetime]()
     # A batch that was put together earlier brings its own count along, and comes first.
     for item in sorted(submissions, key=lambda item: -item.revision):
-        own = image_ids - item.decided.keys() - item.rechecked.keys()
-        times = {i: submitted_at(item, i) for i in item.boxes if i in own}
-        if any(i in seen and moment > seen[i] for i, moment in times.items()):
+        times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
+        own = times.keys() - item.decided.keys() - item.rechecked.keys()
+        if any(i in seen and times[i] > seen[i] for i in own):
             revision += 1
         if set(item.boxes) <= image_ids:
             revision = max(revision, item.revision)

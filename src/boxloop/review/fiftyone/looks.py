@@ -221,17 +221,16 @@ def _start(look: SecondLook, iou_threshold: float) -> _Start:
     apart = [(i, j) for i, j, _ in found.pairs if first.labels[i] != second.labels[j]]
     one = [*found.first, *(i for i, _ in apart)]
     other = [*found.second, *(j for _, j in apart)]
+    ids = [*first.ids[agreed].tolist(), *first.ids[one].tolist()]
+    for name in second.ids[other].tolist():
+        own = f"{SECOND_ID}{name}"
+        while own in ids:  # the first person's, which an earlier third look named so
+            own = f"{SECOND_ID}{own}"
+        ids.append(own)
     boxes = Boxes(
         np.concatenate([first.xyxy[agreed], first.xyxy[one], second.xyxy[other]]),
         np.concatenate([first.labels[agreed], first.labels[one], second.labels[other]]),
-        np.array(
-            [
-                *first.ids[agreed].tolist(),
-                *first.ids[one].tolist(),
-                *(f"{SECOND_ID}{name}" for name in second.ids[other].tolist()),
-            ],
-            dtype=np.str_,
-        ),
+        np.array(ids, dtype=np.str_),
         np.array([_AGREED] * len(agreed) + [_DISPUTED] * (len(one) + len(other))),
     )
     a, b = look.people
