@@ -17,7 +17,8 @@ from boxloop.errors import UserError
 from boxloop.params import load_params
 from builders_reviews import submit
 
-pytestmark = pytest.mark.timeout(280)
+# Slow as a whole: its campaign alone takes most of a minute, and is made once for all of these.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 SETTINGS = (
     *(
@@ -128,7 +129,6 @@ def test_labels_stay_when_the_stage_is_forced(copy):
     assert labels(copy) == before
 
 
-@pytest.mark.slow
 def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     before = labels(copy)
     batches = [artifacts.read_batch(copy / f"data/batches/b0{i}.json").image_ids for i in (0, 1)]
@@ -143,7 +143,6 @@ def test_another_order_moves_labels_between_batches_and_asks_for_none(copy):
     assert len(submissions.read(copy / "reviews")) == 3
 
 
-@pytest.mark.slow
 def test_labels_that_dvc_alone_holds_survive_another_order_too(copy):
     """As in a clone in which nobody committed reviews/: `dvc pull` brings the corrections."""
     before = labels(copy)
@@ -201,7 +200,6 @@ def test_what_dvc_cannot_take_over_is_safe_all_the_same(copy):
     assert len(submissions.read(copy / "reviews")) == 3
 
 
-@pytest.mark.slow
 def test_everything_forced(copy):
     before = labels(copy)
     repro(copy, "--force")
@@ -209,7 +207,6 @@ def test_everything_forced(copy):
     assert len(submissions.read(copy / "reviews")) == 3
 
 
-@pytest.mark.slow
 def test_everything_but_the_journal_deleted(copy):
     before = labels(copy)
     shutil.rmtree(copy / "data")
@@ -219,7 +216,6 @@ def test_everything_but_the_journal_deleted(copy):
     assert labels(copy) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("committed", [True, False])
 def test_experiments_in_the_workspace(copy, committed):
     if not committed:
@@ -234,7 +230,6 @@ def test_experiments_in_the_workspace(copy, committed):
     assert submissions.read(copy / "reviews") == entries
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("committed", [True, False])
 def test_experiments_in_a_copy_of_the_workspace(copy, committed):
     """They read labels that only the workspace has, and change nothing in it."""
@@ -260,7 +255,6 @@ def test_experiments_in_a_copy_of_the_workspace(copy, committed):
     assert [p for p in copy.glob("reviews/*") if p not in files] == []
 
 
-@pytest.mark.slow
 def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     folder = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(campaign), str(folder))
@@ -272,7 +266,6 @@ def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     assert CampaignPaths(folder).corrections("b01").exists()
 
 
-@pytest.mark.slow
 def test_what_was_trained_while_a_batch_was_corrected_is_taken_over(copy):
     """b00 is labeled anew in two parts; the second detector learns from the first of them."""
     for made in (*(copy / "reviews").glob("b00-*"), copy / "data/corrections/b00.json"):
