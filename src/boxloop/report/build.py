@@ -253,7 +253,7 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Picture]:
                 "thresholds.svg",
                 figures.what_if(campaign, fixed),
                 "Time that the whole campaign would have saved, had the review shown the proposals"
-                f" of every batch from one score on. {used}",
+                f" of every batch from one score on; losses beyond 100 % are cut off. {used}",
                 "Line chart of the time saved against the review's score threshold; at IoU"
                 f" {ious[0]:g} it is highest at {best['score_threshold']:g}.",
                 title="What if other proposals had been shown?",

@@ -118,6 +118,8 @@ def what_if(axes: Axes, campaign: CampaignResults, shown_at: float | None) -> No
         axes.axvline(shown_at, color="#555555", linestyle=":", label="review.score_threshold")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="score threshold of the review", ylabel="work saved")
+    # A low threshold can cost ten times the drawing, beside which all else would be one flat line.
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], -1))
     _percent(axes)
     axes.legend()
 
