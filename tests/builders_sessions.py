@@ -13,7 +13,7 @@ from PIL import Image
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
+from boxloop.core.types import Batch, Boxes, ImageRef, ImageSet, Proposals
 from boxloop.files import file_digest
 from boxloop.params import load_params
 from boxloop.review.fiftyone.shown_proposals import object_id
@@ -79,6 +79,14 @@ def campaign(root, batches, *, classes=CLASSES, size=SIZE, suffix=".png", params
         **(params or {}),
     }
     (root / "params.yaml").write_text(json.dumps(content))
+    return paths
+
+
+def cut(root, batches, **options):
+    """The same, with the files of its batches."""
+    paths = campaign(root, batches, **options)
+    for key, table in batches.items():
+        artifacts.write_batch(paths.batch(key), Batch(key, tuple(table)))
     return paths
 
 

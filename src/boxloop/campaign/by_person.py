@@ -18,11 +18,9 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import TOLERANCE, Ledger, diff
 from boxloop.core.intervals import wilson
+from boxloop.core.names import UNNAMED
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import SIMULATED, Boxes, Corrections
-
-UNNAMED = "not named"
-"""Stands for people who gave no name."""
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,10 @@ from pathlib import Path
 from boxloop import __version__
 from boxloop.campaign import class_changes, submissions
 from boxloop.core.completeness import Incomplete, unseen
-from boxloop.core.types import Corrections, ImageSet, Proposals
+from boxloop.core.types import BY_IMAGE, Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-_BY_IMAGE = (
-    "boxes",
-    "seconds",
-    "submitted",
-    "digests",
-    "offered",
-    "planted",
-    "decided",
-    "rechecked",
-)
 
 
 @dataclass(frozen=True)
@@ -352,7 +342,7 @@ def _apply(
     def by_today(table: Mapping[str, object]) -> dict[str, object]:
         return {names.get(image_id, image_id): value for image_id, value in table.items()}
 
-    fields = {k: by_today(getattr(found, k)) for k in _BY_IMAGE}
+    fields = {k: by_today(getattr(found, k)) for k in ("boxes", *BY_IMAGE)}
     for name in ("given", "blind"):
         fields[name] = tuple(names.get(i, i) for i in getattr(found, name))  # type: ignore[assignment]
     offered = replace(found.proposals, boxes=by_today(found.proposals.boxes))  # type: ignore[arg-type]

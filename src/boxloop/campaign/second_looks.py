@@ -16,11 +16,9 @@ from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.agreement import Agreement, agree, differ
 from boxloop.core.edits import Ledger, diff
+from boxloop.core.names import UNNAMED
 from boxloop.core.types import Boxes, Corrections, Decision, ImageSet
 from boxloop.errors import ArtifactError
-
-UNNAMED = "unnamed"
-"""Stands for a person whose submission has no name."""
 
 SECOND_ID = "second-"
 """Begins the ids, in a third look, of boxes that only the second person has."""

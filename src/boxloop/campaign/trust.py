@@ -11,15 +11,13 @@ from boxloop.core.edits import diff
 from boxloop.core.existing import is_existing, makers
 from boxloop.core.intervals import Estimate
 from boxloop.core.looks import Look
+from boxloop.core.names import UNNAMED
 from boxloop.core.trust import Plant, Trust, judge_trust
 from boxloop.core.types import NOTHING, BoxesByImage, Corrections
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json
 from boxloop.params import Params
 from boxloop.params.words import EMPTY
-
-UNNAMED = "not named"
-"""Stands for people who gave no name."""
 
 
 def read_trust(paths: CampaignPaths, params: Params, batches: Sequence[str]) -> Trust | None:

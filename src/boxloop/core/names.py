@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 
 from boxloop.params.words import PLACEHOLDER as PLACEHOLDER
 
+UNNAMED = "not named"
+"""What stands for a reviewer whose name is not known."""
+
 LONGEST_NAME = 1_000
 """Characters of a class or an id: a path may be one."""
 

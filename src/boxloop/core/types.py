@@ -32,7 +32,7 @@ BoxesByImage = Mapping[str, Boxes]
 SIMULATED = "simulated"
 """The annotator that corrects by ground truth; all others are people."""
 
-_BY_IMAGE = ("seconds", "submitted", "digests", "offered", "planted", "decided", "rechecked")
+BY_IMAGE = ("seconds", "submitted", "digests", "offered", "planted", "decided", "rechecked")
 """What corrections hold by image, besides the boxes."""
 
 
@@ -308,7 +308,7 @@ class Corrections:
             set(self.boxes) == set(self.proposals.boxes),
             f"corrections of {self.batch} must cover exactly the images of its proposals",
         )
-        for name in (*_BY_IMAGE, "given", "blind"):
+        for name in (*BY_IMAGE, "given", "blind"):
             foreign = set(getattr(self, name)) - set(self.boxes)
             _require(
                 not foreign, f"{name}: {min(foreign, default='')} is not among the images corrected"
@@ -361,7 +361,7 @@ class Corrections:
         ids = list(image_ids)
         tables: dict[str, Any] = {
             name: {i: getattr(self, name)[i] for i in ids if i in getattr(self, name)}
-            for name in ("boxes", *_BY_IMAGE)
+            for name in ("boxes", *BY_IMAGE)
         }
         for name in ("given", "blind"):
             tables[name] = tuple(i for i in ids if i in getattr(self, name))

@@ -18,6 +18,7 @@ from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import EDITS
 from boxloop.core.existing import asked_model
 from boxloop.core.forecast import Interval, forecast
+from boxloop.core.names import UNNAMED
 from boxloop.report.fitted import FittedRow, fitted_rows
 from boxloop.terminal import minutes, percent
 
@@ -160,7 +161,7 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
     for b in effort.batches:
         table.add_row(
             b.batch,
-            escape(b.reviewer or "not named"),
+            escape(b.reviewer or UNNAMED),
             f"{b.timed_images}/{b.images}",
             "-" if b.measured is None else minutes(b.measured),
             *(minutes(b.modeled[iou]) for iou in campaign.iou_thresholds),

@@ -6,12 +6,12 @@ import pytest
 
 from boxloop.campaign import artifacts, second_looks, submissions
 from boxloop.core.labeled_set import merge
-from boxloop.core.types import Batch, LabeledSet
+from boxloop.core.types import LabeledSet
 from boxloop.core.workload import account
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.review.collect import collect
-from builders_sessions import D, Session, campaign, images
+from builders_sessions import D, Session, cut, images
 
 BATCHES = {"b00": images(1, ()), "b01": images(4, first=1)}
 IOU = 0.5
@@ -19,10 +19,7 @@ IOU = 0.5
 
 @pytest.fixture
 def paths(tmp_path):
-    made = campaign(tmp_path / "c", BATCHES)
-    for key, table in BATCHES.items():
-        artifacts.write_batch(made.batch(key), Batch(key, tuple(table)))
-    return made
+    return cut(tmp_path / "c", BATCHES)
 
 
 @pytest.fixture

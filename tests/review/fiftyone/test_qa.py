@@ -11,24 +11,21 @@ from boxloop.campaign.results import read_results
 from boxloop.campaign.standing import Standing
 from boxloop.core.labeled_set import merge
 from boxloop.core.rechecking import as_reviewed, recheck_work
-from boxloop.core.types import Batch, LabeledSet
+from boxloop.core.types import LabeledSet
 from boxloop.core.workload import PAPER, account
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.report import tables
 from boxloop.review.collect import collect
 from boxloop.review.people import read_submissions
-from builders_sessions import A, C, D, Session, campaign, images
+from builders_sessions import A, C, D, Session, cut, images
 
 BATCHES = {"b00": images(1, ()), "b01": images(4, first=1)}
 
 
 @pytest.fixture
 def paths(tmp_path):
-    made = campaign(tmp_path / "c", BATCHES)
-    for key, table in BATCHES.items():
-        artifacts.write_batch(made.batch(key), Batch(key, tuple(table)))
-    return made
+    return cut(tmp_path / "c", BATCHES)
 
 
 @pytest.fixture

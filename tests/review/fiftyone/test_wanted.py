@@ -6,23 +6,20 @@ from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.later import proposals_file, session_name
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.labeled_set import merge
-from boxloop.core.types import Batch, ImageSet, LabeledSet, Proposals
+from boxloop.core.types import ImageSet, LabeledSet, Proposals
 from boxloop.core.workload import account
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.people import read_submissions
-from builders_sessions import A, B, C, D, Session, campaign, images, scored
+from builders_sessions import A, B, C, D, Session, cut, images, scored
 
 BATCHES = {"b00": images(2, ()), "b01": images(2, first=2), "b02": images(1, first=4)}
 
 
 @pytest.fixture
 def paths(tmp_path):
-    made = campaign(tmp_path / "c", BATCHES)
-    for key, table in BATCHES.items():
-        artifacts.write_batch(made.batch(key), Batch(key, tuple(table)))
-    return made
+    return cut(tmp_path / "c", BATCHES)
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import numpy as np
 
 from boxloop.campaign import artifacts, screening, second_looks, submissions
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.second_looks import SECOND_ID, UNNAMED, SecondLook, time_of
+from boxloop.campaign.second_looks import SECOND_ID, SecondLook, time_of
 from boxloop.core.agreement import match_people
+from boxloop.core.names import UNNAMED
 from boxloop.core.planting import Trials
 from boxloop.core.types import Boxes, Corrections, Decision, ImageRef, Proposals
 from boxloop.errors import UserError
