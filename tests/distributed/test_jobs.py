@@ -77,8 +77,13 @@ def test_jobs_wait_for_what_they_need_and_fail_with_it(tmp_path):
     assert "Traceback" in logs[0].read_text()
 
 
-def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch):
+@pytest.mark.parametrize("asked", [None, "5"])
+def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch, asked):
+    """Who names a number of threads for OpenMP alone gets no other number from MKL."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    wanted = asked or str(max(1, (os.cpu_count() or 1) // 3))
     before = dict(os.environ)
     free = tmp_path / "free"
     jobs = [job(tmp_path, f"job{n}", work=builders_jobs.hold, until=str(free)) for n in range(3)]
@@ -96,7 +101,8 @@ def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch):
         environment = ended[name][1]
         slot = int(environment["BOXLOOP_WORKER_LOG"][-5])
         assert environment["CUDA_VISIBLE_DEVICES"] == ["4", "7", "4"][slot]
-        assert int(environment["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 3)
+        threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        assert {environment[variable] for variable in threads} == {wanted}
     assert dict(os.environ) == before
 
 

@@ -17,13 +17,12 @@ import torch
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.types import Batch, Boxes, ImageSet
+from boxloop.core.types import Batch, ImageSet
 from boxloop.models import detectors
 from boxloop.models.checkpoint import read_simnet
 from boxloop.models.detectors.empty import EmptyDetector
 from builders import stage
-from builders_detectors import CLASSES, drawn, labeled
-from builders_transformers import tiny
+from builders_detectors import CLASSES, drawn, labeled, train_params
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +57,7 @@ def environment(**more):
 
 def run(arguments, folder, **more):
     return subprocess.run(
-        arguments, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=200
+        arguments, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=270
     )
 
 
@@ -73,6 +72,13 @@ def torchrun(folder, *arguments, nodes=1, each=2, rest=()):
     """The engine's own command line."""
     shape = ["--nnodes", str(nodes), "--nproc-per-node", str(each), *rest]
     return [sys.executable, "-m", "torch.distributed.run", *shape, *map(str, arguments)]
+
+
+def torchrun_here(script, folder, *arguments, each):
+    """Runs a script of the tests in ``each`` processes."""
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    line = torchrun(folder, script, folder, *arguments, each=each, rest=("--standalone",))
+    return run(line, folder, PYTHONPATH=path, GLOO_SOCKET_IFNAME="lo")
 
 
 # --- the same results -----------------------------------------------------------------------------
@@ -173,26 +179,26 @@ SHARED = {
 """Detectors of the same code as a lighter one, on a heavier network: each takes a minute."""
 
 
-@pytest.mark.parametrize("name", [n for n in detectors.names() if n not in SHARED])
-def test_every_detector_can_be_trained_together(folder, name):
+TOGETHER = [name for name in detectors.names() if name not in SHARED]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """All of them, trained one after the other by the same two processes."""
+    folder = tmp_path_factory.mktemp("together")
+    weights = [f"{name}={train_params(name).weights}" for name in TOGETHER]
+    done = torchrun_here(HERE / "together.py", folder, *weights, each=2)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_every_detector_can_be_trained_together(together, name):
     """Also where one of the processes has images without a box; and the next turn goes on."""
-    images = artifacts.read_images(folder / "images.json")
-    truth = artifacts.read_labeled(folder / "labeled.parquet").boxes
-    nothing = Boxes.build([], [])
-    some = {ref.id: nothing if i < 15 else truth[ref.id] for i, ref in enumerate(images.images)}
-    artifacts.write_labeled(folder / "sparse.json", labeled(some))
-    small = ("--set", "train.input_size=[64, 64]", "--set", "train.batch_size=4")
-    line = (*TRAIN, *small, "--set", "train.steps=3", "--set", f"train.detector={name}")
-    if name == "transformers":
-        line = (*line, "--set", f"train.weights={tiny()}")
-    for previous, out in (("empty", "first"), ("first", "second")):
-        files = ("images.json", "sparse.json", f"{previous}.pt", f"{out}.pt", f"{out}.json")
-        warm = ("--set", "train.warm_start=true", "--processes", 2)
-        boxloop(folder, *stage("train", *files), *line, *warm)
-    log = json.loads((folder / "second.json").read_text())
-    assert (log["device"], log["steps"]) == ("2 x cpu", 3)
-    assert log["initial_weights"] == "first.pt (3 steps before)"
-    assert detectors.load(folder / "second.pt", "cpu").name == name
+    log = artifacts.read_training(together / f"{name}.second.json")
+    assert (log.device, log.steps) == ("2 x cpu", 3)
+    assert log.initial_weights == f"{name}.first.pt (3 steps before)"
+    assert detectors.load(together / f"{name}.second.pt", "cpu").name == name
 
 
 def test_simnet_learns_the_same(folder):
@@ -218,10 +224,8 @@ def test_simnet_learns_the_same(folder):
 
 def test_gradients_are_those_of_the_whole_batch(tmp_path):
     """And the statistics of batch norm end the same in every process."""
-    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     for each in (1, 2):
-        line = torchrun(tmp_path, HERE / "toy.py", tmp_path, each=each, rest=("--standalone",))
-        done = run(line, tmp_path, PYTHONPATH=path, GLOO_SOCKET_IFNAME="lo")
+        done = torchrun_here(HERE / "toy.py", tmp_path, each=each)
         assert done.returncode == 0, done.stderr
     alone, first, second = (torch.load(tmp_path / name) for name in ("1.0", "2.0", "2.1"))
     assert (alone[2], first[2]) == ("cpu", "2 x cpu")

@@ -78,7 +78,9 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
     from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 
     threads = str(max(1, (os.cpu_count() or 1) // size))
-    given = {name: os.environ.get(name, threads) for name in _THREADS}
+    # Who names one of them means all: PyTorch takes MKL's number even beside OpenMP's.
+    asked = next((os.environ[name] for name in _THREADS if name in os.environ), threads)
+    given = {name: os.environ.get(name, asked) for name in _THREADS}
     # Only who has the key can connect: other users of this machine reach its ports, too.
     security = Security.temporary()  # type: ignore[no-untyped-call]
     common = {
