@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop import pipeline
-from boxloop.campaign import submissions
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.by_person import PersonBatch, by_person, read_by_person, same_boxes
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
@@ -22,6 +24,7 @@ from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes, Recheck
 from boxloop.params import Params
+from boxloop.report.person_tables import person_table, person_text
 from builders import any_boxes
 from builders_campaign import build_campaign, small_params
 from builders_reviews import submit
@@ -73,6 +76,34 @@ def test_two_people_and_one_image_that_was_wrong_at_first(tmp_path: Path) -> Non
         assert sum(own, Ledger()) == workload.edits
         images = [row.images for row in rows if row.batch == workload.batch]
         assert sum(images) == workload.images
+
+
+def test_boxes_taken_from_below_the_threshold_are_told_from_drawn_ones(tmp_path: Path) -> None:
+    paths, results = campaign(tmp_path, {"key": "b00"}, {"key": "b01"})
+    [before] = by_person(read_by_person(paths, results))
+    assert before.kept_below == 1  # a stored proposal that was not shown
+    made = artifacts.read_corrections(paths.corrections("b01"))
+    below = Boxes(np.array([[1.0, 1, 9, 9]]), np.array(["cup"]), np.array(["p99"]))
+    offered = joined(made.proposals.boxes["img02"], replace(below, scores=np.array([0.01])))
+    proposals = replace(made.proposals, boxes={**made.proposals.boxes, "img02": offered})
+    final = {**made.boxes, "img02": joined(made.boxes["img02"], below)}
+    taken = replace(made, proposals=proposals, boxes=final)
+    artifacts.write_corrections(paths.corrections("b01"), taken)
+    file = json.loads(paths.corrections("b01").read_text())
+    assert sum(edits.get("kept_below", 0) for edits in file["edits"].values()) == 2
+    [after] = by_person(read_by_person(paths, results))
+    assert (after.kept_below, after.edits.added) == (2, before.edits.added + 1)
+    assert "2 were taken from proposals below" in " ".join(person_text([after]).split())
+    [row] = csv.DictReader(io.StringIO(person_table([after])))
+    assert row["kept_below"] == "2"
+    # Where nothing was proposed to the person, nothing was taken.
+    artifacts.write_corrections(paths.corrections("b01"), replace(taken, blind=tuple(final)))
+    assert by_person(read_by_person(paths, results))[0].kept_below == 0
+
+
+def joined(a: Boxes, b: Boxes) -> Boxes:
+    scores = None if a.scores is None or b.scores is None else np.r_[a.scores, b.scores]
+    return Boxes(np.r_[a.xyxy, b.xyxy], np.r_[a.labels, b.labels], np.r_[a.ids, b.ids], scores)
 
 
 def test_second_looks_leave_an_image_to_who_reviewed_it(tmp_path: Path) -> None:

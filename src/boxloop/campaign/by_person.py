@@ -16,7 +16,7 @@ import numpy as np
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
-from boxloop.core.edits import TOLERANCE, Ledger, diff
+from boxloop.core.edits import TOLERANCE, Ledger, diff, kept_below
 from boxloop.core.intervals import wilson
 from boxloop.core.names import UNNAMED
 from boxloop.core.rechecking import as_reviewed
@@ -38,6 +38,7 @@ class PersonBatch:
         timed_edits: boxes moved, relabeled, removed and added in those.
         first: images that the person was the first to submit.
         right: those of them whose labels still are as they were submitted first.
+        kept_below: of the added boxes, those taken from proposals below the threshold.
     """
 
     reviewer: str
@@ -50,6 +51,7 @@ class PersonBatch:
     timed_edits: int = 0
     first: int = 0
     right: int = 0
+    kept_below: int = 0
 
     def __add__(self, other: PersonBatch) -> PersonBatch:
         names = set(vars(self)) - {"reviewer", "batch"}
@@ -149,7 +151,9 @@ def _of_image(
     # What the journal does not hold (DVC brought it back) is of whom the corrections name.
     held = bool(past) and submissions.submitted_at(past[-1], image_id) == when
     name = submissions.first_reviewer(past[-1], image_id) if held else corrections.reviewer
-    own = PersonBatch(name or UNNAMED, corrections.batch, 1, len(final), edits)
+    blind, offered = image_id in corrections.blind, corrections.proposals.boxes[image_id]
+    below = 0 if blind else kept_below(offered, corrections.score_threshold, final)
+    own = PersonBatch(name or UNNAMED, corrections.batch, 1, len(final), edits, kept_below=below)
     # Second and third looks count apart, but what they changed was not right at first.
     reviews = [i for i in past if image_id not in i.rechecked and image_id not in i.decided]
     # The seconds of an image that was redone are of edits that are not in the end's.

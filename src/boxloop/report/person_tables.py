@@ -40,7 +40,18 @@ def person_text(rows: Sequence[PersonBatch]) -> str:
                     cells = person_cells(row, interval=False)
                     over_time.add_row(escape(row.reviewer), row.batch, *cells)
         parts.append(over_time)
-    return as_text([*parts, EXPLAINED])
+    return as_text([*parts, *below_lines(people), EXPLAINED])
+
+
+def below_lines(people: Sequence[PersonBatch]) -> list[str]:
+    """Return a sentence on boxes that people took from below the threshold; none where none was."""
+    taken, added = sum(r.kept_below for r in people), sum(r.edits.added for r in people)
+    if not taken:
+        return []
+    return [
+        f"Of the {added:,} boxes added, {taken:,} {'was' if taken == 1 else 'were'} taken from"
+        " proposals below the threshold, not drawn."
+    ]
 
 
 def _table(title: str, names: Sequence[str]) -> Table:
@@ -87,6 +98,7 @@ def person_table(rows: Sequence[PersonBatch]) -> str:
                 "images": row.images,
                 "objects": row.objects,
                 **asdict(row.edits),
+                "kept_below": row.kept_below,
                 "timed_images": row.timed_images,
                 "timed_edits": row.timed_edits,
                 "seconds": row.seconds,
