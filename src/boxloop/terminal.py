@@ -60,6 +60,12 @@ def _shortened(word: re.Match[str]) -> str:
     return f"{word[0][:_KEPT_OF_WORD]}[...]{word[0][-_KEPT_OF_WORD:]}"
 
 
+def counted(count: int, noun: str = "image") -> str:
+    """Return 1 as "1 image", and 12 as "12 images"; 1,200 boxes are "1,200 boxes"."""
+    plural = f"{noun}es" if noun.endswith(("x", "ch")) else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def percent(fraction: float) -> str:
     """Return 0.534 as "53.4 %"."""
     return f"{100 * fraction:.1f} %"

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from boxloop.campaign.labeled_files import read_labeled
 from builders_database import wait_until
+from builders_sessions import cut, images
 from builders_terminals import kill, nothing_runs, review
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -158,10 +159,16 @@ def test_a_reviewer_s_day(campaign):
     wait_until(lambda: nothing_runs(campaign))
 
 
-def test_leaving_right_after_an_edit_loses_nothing(campaign):
-    waits(campaign)
+@pytest.fixture
+def blank(tmp_path):
+    """The folder of a first batch of three images, without a dataset and DVC."""
+    classes = ("ball", "box", "cup", "star")
+    return cut(tmp_path / "blank", {"b00": images(3, ())}, classes=classes, size=SIZE).root
+
+
+def test_leaving_right_after_an_edit_loses_nothing(blank):
     places = [(10, 10 + 20 * i, 40, 22 + 20 * i) for i in range(5)]
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+    with review(blank, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         page = app.page
         leave = {
             "escape": lambda: [page.keyboard.press("Escape") for _ in range(4)],
@@ -185,11 +192,10 @@ def test_leaving_right_after_an_edit_loses_nothing(campaign):
         assert text.count("has no class chosen yet") == len(places)
 
 
-def test_keys_after_a_choice_and_a_submission_that_fails(campaign):
+def test_keys_after_a_choice_and_a_submission_that_fails(blank):
     """D right after a class was chosen; a folder that takes no submission, said until dismissed."""
-    waits(campaign)
-    reviews = campaign / "reviews"
-    with review(campaign, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+    reviews = blank / "reviews"
+    with review(blank, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         app.start()
         app.mode("detection-mode")
         app.drag(app.point(*A[:2], SIZE), app.point(*A[2:], SIZE))

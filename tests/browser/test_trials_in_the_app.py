@@ -66,7 +66,7 @@ def test_caught_missed_and_opened_again(paths):
 
     with review(folder, "b01", "--reviewer", "ann") as terminal:  # nothing else waits in it
         with browser(terminal.address()) as app:
-            assert "Opening 1 images of batch b01 again" in terminal.said()
+            assert "Opening 1 image of batch b01 again" in terminal.said()
             assert app.progress() == (0, 1)
             app.start()
             assert app.image_name() == "three"

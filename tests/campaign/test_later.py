@@ -95,6 +95,6 @@ def test_what_is_shown_is_told_from_the_batch_s_own_proposals():
 
 def test_in_words():
     offered = Proposals("b02", "ssd", "", 0.4, {"a": scored([("car", A, 0.8)]), "b": scored([])})
-    assert later.in_words(offered, "car").startswith("1 boxes of car on 1 images")
+    assert later.in_words(offered, "car").startswith("1 box of car on 1 image")
     none = Proposals("b02", "ssd", "", 0.4, {"a": scored([])})
     assert later.in_words(none, "car") == "the detector of b02 finds no car on these images"

@@ -116,7 +116,7 @@ def test_the_record_survives_its_file_and_says_what_was_done(files):
     assert artifacts.read_batch(files["batch"]) == BATCH
     text = in_words(made.neighbours)
     assert text == (
-        "1 image mended by the labels of one not farther than 0.3 (1 boxes confirmed), of which"
+        "1 image mended by the labels of one not farther than 0.3 (1 box confirmed), of which"
         " nothing is known yet"
     )
     content = vars(made.neighbours)

@@ -155,7 +155,7 @@ def test_labels_that_leave_a_batch_are_kept_where_nobody_else_holds_them(campaig
     campaign.collect("b00")
     (kept,) = [e for e in submissions.read(campaign.paths.reviews) if "b" in e.boxes]
     assert left_edges(kept) == {"b": 3}
-    assert any("labels of 1 images that left it are kept in" in line for line in campaign.said)
+    assert any("labels of 1 image that left it are kept in" in line for line in campaign.said)
     assert left_edges(campaign.collect("b01")) == {"b": 3, "d": 2}
 
 

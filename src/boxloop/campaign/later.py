@@ -23,6 +23,7 @@ from boxloop.core.class_thresholds import fit_classes
 from boxloop.core.types import Boxes, ImageRef, Proposals
 from boxloop.core.workload import find_cost_model
 from boxloop.params import FITTED, Params
+from boxloop.terminal import counted
 
 _SAME = 0.5
 """IoU from which on a proposal is a box that the image has."""
@@ -152,6 +153,6 @@ def in_words(offered: Proposals, wanted: str) -> str:
     if not boxes:
         return f"the detector of {offered.batch} finds no {wanted} on these images"
     return (
-        f"{boxes} boxes of {wanted} on {images} images, which the detector of {offered.batch}"
-        f" proposes, shown from a score of {offered.score_floor:g}"
+        f"{counted(boxes, 'box')} of {wanted} on {counted(images)}, which the detector of"
+        f" {offered.batch} proposes, shown from a score of {offered.score_floor:g}"
     )

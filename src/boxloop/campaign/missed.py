@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from boxloop.campaign import submissions
 from boxloop.core.types import Corrections
 from boxloop.errors import ReviewPending
+from boxloop.terminal import counted
 
 
 def missed_images(known: Sequence[Corrections], image_ids: Iterable[str]) -> list[str]:
@@ -49,8 +50,3 @@ def missed_line(batch: str, images: int) -> str:
     return (
         f"{review_command(batch)[1:-1]}   ({counted(images)} with planted errors that were missed)"
     )
-
-
-def counted(images: int) -> str:
-    """Return a number of images in words."""
-    return f"{images} image" if images == 1 else f"{images} images"

@@ -24,7 +24,7 @@ from boxloop.core.types import (
 )
 from boxloop.core.workload import find_cost_model
 from boxloop.params import FITTED, Params
-from boxloop.terminal import percent
+from boxloop.terminal import counted, percent
 
 
 def plan(
@@ -190,13 +190,12 @@ def mended(paths: CampaignPaths, params: Params, keys: Iterable[str]) -> dict[st
 
 
 def _say(count: int, confirmed: Any, limit: Any, saved: Any, found: Any) -> str:
-    images = f"{count} image{'s' if count > 1 else ''}"
     why = "of which nothing is known yet"
     if saved is not None:
         why = f"which would have saved {percent(saved)} of correcting such images on {found}"
     return (
-        f"{images} mended by the labels of one not farther than {limit:g}"
-        f" ({confirmed} boxes confirmed), {why}"
+        f"{counted(count)} mended by the labels of one not farther than {limit:g}"
+        f" ({counted(confirmed, 'box')} confirmed), {why}"
     )
 
 

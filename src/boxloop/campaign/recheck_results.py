@@ -9,7 +9,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.rechecking import RecheckWork, recheck_work
 from boxloop.core.workload import CostModel
-from boxloop.terminal import duration
+from boxloop.terminal import counted, duration
 
 
 def read_rechecks(paths: CampaignPaths, keys: Iterable[str]) -> RecheckWork | None:
@@ -26,9 +26,9 @@ def in_words(work: RecheckWork, costs: CostModel, seconds_per_box: float) -> str
     """Say what second looks changed and took; ``seconds_per_box`` is T."""
     edits, price = work.edits, costs.cost(work.edits)
     return (
-        f"QA, beside WB and WT: {work.images} images looked at again, {work.changed} changed"
+        f"QA, beside WB and WT: {counted(work.images)} looked at again, {work.changed} changed"
         f" ({edits.moved} moved, {edits.relabeled} relabeled, {edits.removed} removed,"
-        f" {edits.added} added): {work.boxes} boxes, {price:g} T"
+        f" {edits.added} added): {counted(work.boxes, 'box')}, {price:g} T"
         f" ({duration(price * seconds_per_box)}), {duration(work.seconds)} measured."
     )
 

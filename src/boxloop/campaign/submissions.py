@@ -26,6 +26,7 @@ from boxloop.campaign.class_changes import ClassChange
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
+from boxloop.terminal import counted
 
 LOOK = ".look.json"
 """Ends the names of second looks; those of submissions have no dot before theirs."""
@@ -294,8 +295,8 @@ def pending_text(batch: str, images: int, waiting: int) -> str:
             f" with 'boxloop review {batch}', then 'dvc repro'"
         )
     return (
-        f"batch {batch} waits for its review, {images} images: 'boxloop review {batch}' opens them,"
-        " then 'dvc repro' goes on"
+        f"batch {batch} waits for its review, {counted(images)}: 'boxloop review {batch}' opens"
+        " them, then 'dvc repro' goes on"
     )
 
 

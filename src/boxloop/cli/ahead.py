@@ -9,6 +9,7 @@ import typer
 
 from boxloop.cli.app import PEOPLE, app
 from boxloop.cli.options import PARAMS, ParamsFile, campaign_params
+from boxloop.terminal import counted
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -28,4 +29,4 @@ def ahead(
     os.nice(10)  # whoever reviews comes first
     campaign = Campaign(CampaignPaths(), campaign_params(params, None), reporting=reporting)
     log = train_ahead(campaign, batch, wait=wait)
-    print("nothing to train on yet" if log is None else f"trained on {log.images} images")
+    print("nothing to train on yet" if log is None else f"trained on {counted(log.images)}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from boxloop.cli.app import PEOPLE, app
+from boxloop.terminal import counted
 
 _NAMED = 20
 """Images that could not be read, to name one by one."""
@@ -49,4 +50,4 @@ def predict(
     if len(done.skipped) > _NAMED:
         print(f"skipped {len(done.skipped) - _NAMED} more, which {out} lists", file=sys.stderr)
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
-    print(f"{done.out}: {done.images} images, {done.boxes} boxes ({format}){skipped}")
+    print(f"{done.out}: {counted(done.images)}, {counted(done.boxes, 'box')} ({format}){skipped}")

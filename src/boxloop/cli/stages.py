@@ -13,6 +13,7 @@ import typer
 
 from boxloop.cli.app import STAGES, STEPS, app
 from boxloop.cli.options import PARAMS, On, Overrides, ParamsFile, Processes, stage_params
+from boxloop.terminal import counted
 
 if TYPE_CHECKING:
     from boxloop.campaign.campaign import Campaign
@@ -164,7 +165,7 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
     """Cut the order into batches, one for each iteration."""
     batches, rest = result
     for item in batches:
-        print(f"{item.id}: {len(item.image_ids)} images")
+        print(f"{item.id}: {counted(len(item.image_ids))}")
     if rest:
         print(f"{rest} images are in no batch yet: list more iterations to label them")
 
@@ -219,7 +220,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
     print(f"{turn}: {log.steps} steps on {log.images} images {_speed(log)}")
     if log.held_out is not None:
         print(
-            f"{turn}: {len(log.held_out.boxes)} images were held out first, to fit a threshold by"
+            f"{turn}: {counted(len(log.held_out.boxes))} were held out first, to fit a threshold by"
         )
     if log.wait_fraction > WAITED_LONG and not campaign.params.train.workers:
         print(
@@ -248,7 +249,7 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
 
     if found is not None:
         boxes = sum(map(len, found.boxes.values()))
-        print(f"{found.batch}: {boxes} proposals on {len(found.boxes)} images")
+        print(f"{found.batch}: {counted(boxes, 'proposal')} on {counted(len(found.boxes))}")
         people = campaign.params.review.asks_people
         for fitted in found.thresholds[: 1 if people else None]:
             print(

@@ -7,6 +7,7 @@ from typing import Any
 
 from boxloop.datasets.cleaning import Dataset
 from boxloop.datasets.faults import Fault, FaultKind
+from boxloop.terminal import counted
 
 _EXAMPLES = 3
 
@@ -52,13 +53,13 @@ def labels_summary(dataset: Dataset) -> str | None:
 
 
 def _totals(dataset: Dataset) -> str:
-    images = f"{len(dataset.images):,} image{'s' * (len(dataset.images) != 1)}"
+    images = counted(len(dataset.images))
     if dataset.truth is None:
         return f"{images}, no annotations; classes: {', '.join(dataset.images.classes)}"
     counts = _class_counts(dataset)
     total = sum(counts.values())
     by_class = ", ".join(f"{name} {counts[name]:,}" for name in dataset.images.classes)
-    text = f"{images}, {total:,} box{'es' * (total != 1)}: {by_class}"
+    text = f"{images}, {counted(total, 'box')}: {by_class}"
     bare = sum(len(boxes) == 0 for boxes in dataset.truth.values())
     return f"{text}; {bare:,} of the images without any object" if bare else text
 

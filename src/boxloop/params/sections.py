@@ -106,7 +106,9 @@ class BatchParams(Section):
     def _one_way_only(self) -> BatchParams:
         given = [n for n in ("size", "count", "sizes") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise ValueError(f"set one of size, count and sizes, not {' and '.join(given)}")
+            raise ValueError(
+                f"set one of size, count and sizes, not {' and '.join(given)}: null takes one away"
+            )
         if self.sizes is not None and not self.sizes:
             raise ValueError("sizes must list at least one batch size")
         return self

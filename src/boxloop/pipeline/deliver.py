@@ -20,7 +20,7 @@ from boxloop.core.types import ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, write_json, write_text
-from boxloop.terminal import percent
+from boxloop.terminal import counted, percent
 
 if TYPE_CHECKING:
     from boxloop.core.class_thresholds import ClassThreshold
@@ -231,7 +231,8 @@ def model_text(campaign: Campaign, about: ModelFile) -> str:
     """Say in a few lines what was delivered."""
     [out] = campaign.choose("model")
     lines = [
-        f"{out}: {about.detector}, trained on {about.images} images and {about.boxes} boxes",
+        f"{out}: {about.detector}, trained on {counted(about.images)} and"
+        f" {counted(about.boxes, 'box')}",
         *(
             f"  {row.label}: f1 from {row.f1:g}, least-wt from {row.least_wt:g}"
             + (f" (saves {percent(row.saving)})" if row.saving else "")

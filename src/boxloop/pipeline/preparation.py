@@ -13,6 +13,7 @@ from boxloop.campaign.digests import digest
 from boxloop.core import types as t
 from boxloop.files import file_digest, require_writable, write_text
 from boxloop.params import EMPTY, GIVEN, SIMNET, TrackParams
+from boxloop.terminal import counted
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import SimNetLog
@@ -189,7 +190,7 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     batches = neighbours.plan(campaign.params, batches, features, list(done))
     artifacts.write_batches(out, batches)
     if done:
-        campaign.say(f"{len(done)} images came with labels: they are in no batch")
+        campaign.say(f"{counted(len(done))} came with labels: they are in no batch")
     if checked:
         campaign.say(
             f"{len(checked)} images came with labels: they come first, and their boxes are shown as"

@@ -20,7 +20,7 @@ from boxloop.core.existing import asked_model
 from boxloop.core.forecast import Interval, forecast
 from boxloop.core.names import UNNAMED
 from boxloop.report.fitted import FittedRow, fitted_rows
-from boxloop.terminal import minutes, percent
+from boxloop.terminal import counted, minutes, percent
 
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort
@@ -66,14 +66,14 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
     if campaign.given is not None:
         images, objects = campaign.given
         lines.append(
-            f"{images} images came with labels ({objects} objects): the first detector learned"
-            " from them, and they are not counted here."
+            f"{counted(images)} came with labels ({counted(objects, 'object')}): the first"
+            " detector learned from them, and they are not counted here."
         )
     if campaign.imported is not None:
         images, objects = campaign.imported
         lines.append(
-            f"The labels of {images} more images ({objects} objects) were imported and trusted:"
-            " they cost nothing, and are not counted here."
+            f"The labels of {counted(images, 'more image')} ({counted(objects, 'object')}) were"
+            " imported and trusted: they cost nothing, and are not counted here."
         )
     for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
         first, totals = campaign.workloads[0], campaign.as_corrected(iou)

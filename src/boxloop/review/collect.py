@@ -22,6 +22,7 @@ from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
 from boxloop.files import require_writable, write_text
 from boxloop.params import ReviewParams
 from boxloop.review import annotators
+from boxloop.terminal import counted
 
 
 def collect(
@@ -91,7 +92,7 @@ def collect(
         _keep(before, corrected, known, paths, say)
     artifacts.write_corrections(out, corrected)
     boxes = sum(map(len, corrected.boxes.values()))
-    say(f"{corrected.batch}: {boxes} boxes by {corrected.annotator}")
+    say(f"{corrected.batch}: {counted(boxes, 'box')} by {corrected.annotator}")
     return corrected
 
 
@@ -176,7 +177,8 @@ def _keep(
         if kept.finished is None:
             kept = replace(kept, finished="1970-01-01T00:00:00.000000+00:00")
         path = submissions.append(paths.reviews, kept)
-        say(f"{before.batch}: the labels of {len(leaving)} images that left it are kept in {path}")
+        images = counted(len(leaving))
+        say(f"{before.batch}: the labels of {images} that left it are kept in {path}")
 
 
 def _check_places(corrected: Corrections, images: dict[str, ImageRef]) -> None:

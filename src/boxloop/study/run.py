@@ -18,6 +18,7 @@ from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
 from boxloop.study.study import Study
 from boxloop.study.tracking import StudyTracker
+from boxloop.terminal import counted
 
 Print = Callable[[str], object]
 
@@ -54,7 +55,8 @@ def _run(study: Study, jobs: int | None, on: str | None, say: Print) -> None:
         say(f"note: {note}")
     done = [cell for cell in study.cells if study.is_done(cell)]
     left = [cell for cell in study.cells if cell not in done]
-    say(f"{len(study.cells)} cells: {len(done)} done before, {len(left)} to run, in {study.root}")
+    cells = counted(len(study.cells), "cell")
+    say(f"{cells}: {len(done)} done before, {len(left)} to run, in {study.root}")
     axes = study.spec.axes.model_dump(mode="json")
     # Documents the folder, and becomes an artifact in MLflow.
     write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})

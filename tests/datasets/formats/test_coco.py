@@ -94,7 +94,7 @@ def test_an_image_that_two_files_list_counts_once(tmp_path):
     assert len(found.truth["a"]) == 1
     (fault,) = found.faults
     assert fault.kind is FaultKind.DUPLICATE_ID
-    assert "instances.json and here (1 boxes dropped)" in fault.detail
+    assert "instances.json and here (1 box dropped)" in fault.detail
 
 
 def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_path):

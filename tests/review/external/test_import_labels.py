@@ -143,14 +143,14 @@ def test_trusted_labels_need_no_review_and_count_apart(root, program):
     numbers = metrics(results)
     assert (numbers["images"], numbers["objects"]) == (3, 7)
     assert numbers["given"] == {"images": 1, "objects": 1}
-    assert "The labels of 1 more images (1 objects) were imported" in workload_text(results)
+    assert "The labels of 1 more image (1 object) were imported" in workload_text(results)
     assert "4 of 6 images are labeled" in status_text(paths, state.params)
     assert "take note" not in status_text(paths, state.params).lower()
     evidence = artifacts.read_evidence(paths.evidence("b01"))
     assert [(item.images, item.objects) for item in evidence] == [(1, 2)]
     content = collect_labels(paths, state.params)
     assert len(content.images) == 4
-    assert "1 images: labels that were imported and trusted" in content.about
+    assert "1 image: labels that were imported and trusted" in content.about
 
 
 def test_a_batch_of_trusted_labels_alone_is_done_without_anybody(root, program):

@@ -53,7 +53,7 @@ def test_boxes_are_kept_clipped_and_everything_left_out_is_counted(root, program
     code, said = program("import-proposals", "b02", save(root))
     assert code == 0, said
     assert said == (
-        "b02: 2 boxes on 1 images\n"
+        "b02: 2 boxes on 1 image\n"
         "Not in the file, so nothing is proposed there: img05 (1 of 2 images)\n"
         "Left out, boxes of class bird, which the campaign does not have: 1\n"
         "Left out, boxes of images that are not the campaign's: 1\n"

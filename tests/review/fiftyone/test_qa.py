@@ -67,6 +67,9 @@ def test_fixes_count_apart_and_the_batch_stays_as_it_was(open_session, paths):
     session = open_session(qa=2, reviewer="bob")
     shown = session.app.overview()
     assert shown["title"] == "Second look"
+    reasons = {suspect.image.id: suspect.reason for suspect in suspects[:2]}
+    assert {note["image"]: note["message"] for note in shown["notes"]} == reasons
+    assert shown["notes_title"] == "What may be wrong"
     assert shown["edits"]["added"] == 0
     opened = set(session.app.samples())
     assert opened == {suspect.image.id for suspect in suspects[:2]}

@@ -20,6 +20,7 @@ from boxloop.datasets.format_protocol import writable_formats
 from boxloop.datasets.images import Progress
 from boxloop.errors import ParamsError
 from boxloop.params import Params
+from boxloop.terminal import counted
 
 __all__ = ["FIFTYONE", "Split", "export"]
 
@@ -92,4 +93,5 @@ def export(
         place = fiftyone_folder.IMAGES if writer is None else writer.IMAGES
         put_images(folder / place, content, paths.root, images, progress)
     count = sum(len(boxes) for boxes in content.boxes.values())
-    return f"{out}: {len(content.images)} images, {count} boxes ({format_}); {content.about}"
+    what = f"{counted(len(content.images))}, {counted(count, 'box')}"
+    return f"{out}: {what} ({format_}); {content.about}"

@@ -16,6 +16,7 @@ from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
 from boxloop.params import GIVEN, Params
+from boxloop.terminal import counted
 
 TREATMENTS = ("keep", "mark", "skip")
 """What an export can do with images that were reviewed before a class was added."""
@@ -56,7 +57,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         about += f"; {GIVEN}: labels that the dataset came with, not checked by a person"
     if imported:
         about += (
-            f"; {imported} images: labels that were imported and trusted, not checked by a person"
+            f"; {counted(imported)}: labels that were imported and trusted, not checked by a person"
         )
     if SIMULATED in kinds:
         about += (

@@ -50,6 +50,7 @@ from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
 from boxloop.files import write_json
 from boxloop.params import DatasetParams
+from boxloop.terminal import counted
 
 KEYS: tuple[str, ...] = ("annotations", "images")
 
@@ -207,7 +208,7 @@ def _read_source(
             log.add(FaultKind.PATH_OUTSIDE_DATASET, file, detail)
         elif path in entries:
             of = "" if entries[path].file == file else f", in {entries[path].file} and here"
-            dropped = f" ({len(rows[key])} boxes dropped)" if rows[key] else ""
+            dropped = f" ({counted(len(rows[key]), 'box')} dropped)" if rows[key] else ""
             log.add(FaultKind.DUPLICATE_ID, file, f"{place}: '{name}' occurs twice{of}{dropped}")
         else:
             entries[path] = _Entry(file, size, stored_size, rows[key], rejected[key])

@@ -31,6 +31,7 @@ from boxloop.review.external.pairing import (
 from boxloop.review.external.stored_size import is_upright
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
+from boxloop.terminal import counted
 
 KIND = "import"
 """Kind of annotator of what was corrected in another program."""
@@ -53,14 +54,15 @@ class ImportResult:
         bare = sum(len(boxes) == 0 for boxes in final.values())
         without = f" ({bare} without boxes)" if bare else ""
         lines = [
-            f"{batch}: {_images(len(final))}{without}; of the proposals {e.kept} kept, {e.moved}"
-            f" moved, {e.relabeled} relabeled, {e.removed} removed; {_boxes(e.added)} added",
+            f"{batch}: {counted(len(final))}{without}; of the proposals {e.kept} kept, {e.moved}"
+            f" moved, {e.relabeled} relabeled, {e.removed} removed;"
+            f" {counted(e.added, 'box')} added",
             *self.notes,
             f"Kept in {self.path}",
         ]
         if self.missing:
             lines.append(
-                f"Still missing of {batch}: {_images(self.missing)}. Import them too, or"
+                f"Still missing of {batch}: {counted(self.missing)}. Import them too, or"
                 f" 'boxloop review {batch}'"
             )
         else:
@@ -115,10 +117,10 @@ def import_file(
     final, notes = _pair(paths, threshold, offered, chosen, boxes, key)
     left_out = len(found) - len(chosen)
     if left_out:
-        notes.append(f"Left out: {_images(left_out)} of other batches")
+        notes.append(f"Left out: {counted(left_out)} of other batches")
     outlines = sum(item.outlines for item in chosen)
     if outlines:
-        notes.append(f"Not looked at: the outlines or masks of {_boxes(outlines)}")
+        notes.append(f"Not looked at: the outlines or masks of {counted(outlines, 'box')}")
     submission = Corrections(
         offered,
         threshold,
@@ -158,8 +160,8 @@ def _select_batch(
     homeless = [item.image.id for item in found if item.image.id not in batch_of]
     if key is None:
         if homeless or len(present) != 1:
-            parts = [f"{_images(counts[k])} of {k}" for k in present]
-            parts += [f"{_images(len(homeless))} of no batch yet"] if homeless else []
+            parts = [f"{counted(counts[k])} of {k}" for k in present]
+            parts += [f"{counted(len(homeless))} of no batch yet"] if homeless else []
             raise DatasetError(
                 f"{file} has {' and '.join(parts)}: say by --batch which ones to take"
             )
@@ -250,11 +252,3 @@ def _pair(
         for i, b in offered.boxes.items()
     }
     return final, notes
-
-
-def _images(count: int) -> str:
-    return f"{count} image" if count == 1 else f"{count} images"
-
-
-def _boxes(count: int) -> str:
-    return f"{count} box" if count == 1 else f"{count} boxes"

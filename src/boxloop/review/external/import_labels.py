@@ -18,6 +18,7 @@ from boxloop.files import file_digest
 from boxloop.params import GIVEN, LABELS, Params
 from boxloop.review.external.label_files import LabelFile, read_label_file
 from boxloop.review.people import read_submissions
+from boxloop.terminal import counted
 
 TRUSTED, PROPOSED = "trusted", "proposed"
 
@@ -52,10 +53,11 @@ class ImportedLabels:
         """Summarize the import in a few lines for the terminal."""
         count = sum(map(len, self.boxes.values()))
         lines = [
-            f"Labels that are {self.use} from now on: {count} boxes on {_images(len(self.boxes))}"
+            f"Labels that are {self.use} from now on: {counted(count, 'box')} on"
+            f" {counted(len(self.boxes))}"
         ]
         lines += [
-            f"  {f'of {key}' if key else 'in no batch yet'}: {_images(number)}"
+            f"  {f'of {key}' if key else 'in no batch yet'}: {counted(number)}"
             for key, number in self.images_of.items()
         ]
         if self.without:
@@ -75,10 +77,6 @@ class ImportedLabels:
         lines.append(f"Kept in {self.path}, which git should keep too{named}")
         lines.append("Next: dvc repro")
         return "\n".join(lines)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def _what_was_left(found: LabelFile) -> list[str]:
@@ -181,7 +179,7 @@ def import_labels(
 
 def _why_nothing(found: LabelFile) -> str:
     if found.boxes:
-        return f"all that it has boxes of is labeled already ({_images(len(found.boxes))})"
+        return f"all that it has boxes of is labeled already ({counted(len(found.boxes))})"
     rest = "; ".join(_what_was_left(found))
     return f"it has no usable box of the campaign's images{f' ({rest})' if rest else ''}"
 

@@ -20,6 +20,7 @@ from boxloop.review.external.import_coco import list_names
 from boxloop.review.external.predictions import PredictedBox, Predictions, read_predictions
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import MOST_BOXES, printable
+from boxloop.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class GivenProposals:
 
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
-        lines = [f"{self.batch}: {self.boxes} boxes on {self.images - len(self.without)} images"]
+        images = counted(self.images - len(self.without))
+        lines = [f"{self.batch}: {counted(self.boxes, 'box')} on {images}"]
         if self.without:
             count = len(self.without)
             lines.append(

@@ -112,7 +112,8 @@ class Assignment:
     ``batches``, by image id; they are not complete for the classes ``wanted``, of which that is the
     first. A second or third ``look`` has the images of one; of a third, ``disputes`` are what two
     people made of each image, and ``notes`` say where they differ. One for likely errors (``qa``)
-    has what was submitted last of each of its images, by image id.
+    has what was submitted last of each of its images, by image id, and ``notes`` say what may be
+    wrong.
     """
 
     batch: str
@@ -160,6 +161,27 @@ class Assignment:
         if self.qa:
             return "Second look"
         return f"Review for {', '.join(self.wanted)}" if self.wanted else f"Batch {self.batch}"
+
+    @property
+    def about(self) -> str:
+        """What the boxes are that the person sees at first, and what to do, in words."""
+        if self.wanted:
+            return (
+                f"Look for {', '.join(self.wanted)}: it could not be chosen when these images were"
+                " reviewed."
+            )
+        if self.disputes:
+            return "These boxes are two people's. See where they differ, and decide."
+        if self.qa:
+            return "These boxes are the labels that count. See what may be wrong with them."
+        if self.planted or self.redo:
+            return "These boxes were submitted. Make them right."
+        return "The boxes that you see are proposals. Make them right."
+
+    @property
+    def notes_title(self) -> str:
+        """What the notes are of."""
+        return "What may be wrong" if self.qa else "Where two people differ"
 
 
 def new_item(

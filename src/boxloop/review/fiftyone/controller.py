@@ -151,7 +151,7 @@ class ReviewController:
             "title": assignment.title,
             "reviewer": assignment.reviewer,
             "part": str(assignment.part) if assignment.part.of > 1 else None,
-            "redo": assignment.redo,
+            "redo": assignment.redo and not assignment.qa,
             "shown": assignment.shown,
             "idle_seconds": self._idle_seconds,
             "classes": list(assignment.classes),
@@ -170,7 +170,9 @@ class ReviewController:
             "wanted": list(assignment.wanted),
             "faults": _listed(faults, images),
             "hints": _listed(hints(image.shown.item for image in images), images),
+            "about": assignment.about,
             "notes": _listed(noted(assignment), images),
+            "notes_title": assignment.notes_title,
             "submitted": self.submitted,
             **panel_extras(images, own, self._others, self._account),
         }

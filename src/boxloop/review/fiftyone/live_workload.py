@@ -9,7 +9,7 @@ from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
 from boxloop.core.workload import BatchWorkload, Totals
 from boxloop.review.fiftyone.assignment import Assignment
-from boxloop.terminal import duration, percent
+from boxloop.terminal import counted, duration, percent
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def summarize(
     batch, images, edits = assignment.batch, len(assignment.items), workload.edits
     again = " again" if assignment.redo else ""
     lines = [
-        f"{assignment.title}: {images} images with {workload.objects} boxes are submitted{again} by"
+        f"{assignment.title}: {counted(images)} with {counted(workload.objects, 'box')}"
+        f" {'is' if images == 1 else 'are'} submitted{again} by"
         f" {assignment.reviewer}.",
         f"  {edits.kept} kept, {edits.moved} moved, {edits.relabeled} relabeled,"
         f" {edits.removed} removed, {edits.added} added",
@@ -79,5 +80,6 @@ def summarize(
             f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
         )
     if waiting:
-        lines.append(f"  {waiting} images of {batch} wait for somebody else")
+        wait = "waits" if waiting == 1 else "wait"
+        lines.append(f"  {counted(waiting)} of {batch} {wait} for somebody else")
     return "\n".join(lines)

@@ -49,6 +49,7 @@ from boxloop.review.fiftyone.session_inputs import (
 from boxloop.review.fiftyone.session_registry import Session, claim
 from boxloop.review.fiftyone.wanted import known_to_dvc
 from boxloop.review.people import read_submissions, submission_notes
+from boxloop.terminal import counted
 
 DEFAULT_PORT = 5151
 Say = Callable[[str], object]
@@ -169,7 +170,8 @@ def review(
         artifacts.read_proposals(paths.proposals(key)).boxes,
     )
     if waiting:
-        say(f"{len(waiting)} images of {key} still wait: boxloop review {key}")
+        wait = "waits" if len(waiting) == 1 else "wait"
+        say(f"{counted(len(waiting))} of {key} still {wait}: boxloop review {key}")
     elif _waits_for_another_look(paths, params, key):
         say(f"Next: boxloop review {key} --planted")
     else:
@@ -331,30 +333,31 @@ def _greeting(assignment: Assignment) -> str:
     if assignment.look is not None:
         look = assignment.look
         return (
-            f"Opening {count} images of {look.batch} for a {look.name} look by"
+            f"Opening {counted(count)} of {look.batch} for a {look.name} look by"
             f" {assignment.reviewer}. The App takes a few seconds to start."
         )
     if assignment.qa:
         return (
-            f"Opening {count} images for {assignment.reviewer} for a second look, with the labels"
+            f"Opening {counted(count)} for {assignment.reviewer} for a second look, with the labels"
             f" that they have: 'boxloop qa --count {len(assignment.batch_images)}' says what may be"
             " wrong with each. The App takes a few seconds to start."
         )
     if assignment.wanted:
         return (
-            f"Opening {count} images for {assignment.reviewer}, with the labels that they have:"
+            f"Opening {counted(count)} for {assignment.reviewer}, with the labels that they have:"
             f" they were reviewed when {', '.join(assignment.wanted)} could not be chosen, so look"
             " for that. The App takes a few seconds to start."
             + (f"\nBeside the labels: {assignment.shown}." if assignment.shown else "")
         )
     if assignment.planted:
         return (
-            f"Opening {count} images of {share} {assignment.batch} again for {assignment.reviewer}:"
-            " errors that were planted there were missed. They are undone now, and the panel names"
-            " them: look whether the boxes are right. The App takes a few seconds to start."
+            f"Opening {counted(count)} of {share} {assignment.batch} again for"
+            f" {assignment.reviewer}: errors that were planted there were missed. They are undone"
+            " now, and the panel names them: look whether the boxes are right. The App takes a few"
+            " seconds to start."
         )
     return (
-        f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {count} images"
+        f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {counted(count)}"
         f"{done}. The App takes a few seconds to start."
         + (f"\nProposals: {assignment.shown}." if assignment.shown else "")
     )

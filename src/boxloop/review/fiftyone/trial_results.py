@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from boxloop.campaign.missed import counted, review_command
+from boxloop.campaign.missed import review_command
 from boxloop.core.catching import in_words, judge_errors, with_own_ids
 from boxloop.core.types import Boxes, PlantedError
 from boxloop.review.fiftyone.assignment import Assignment, Item
 from boxloop.review.validation import Problem
+from boxloop.terminal import counted
 
 Planted = Mapping[str, tuple[PlantedError, ...]]
 

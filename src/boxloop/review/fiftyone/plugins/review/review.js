@@ -268,12 +268,12 @@
         }, hint.image), h("span", null, `: ${hint.message}`))));
   }
 
-  // Where two people differ, in a third look: of all images in the grid, of the open one beside it.
-  function Notes({ notes }) {
+  // Where two people differ, or what may be wrong: of all images in the grid, of the open one beside it.
+  function Notes({ notes, title }) {
     if (!notes?.length) return null;
     const shown = notes.slice(0, 50);
     return h("div", { "data-boxloop": "notes", style: { marginTop: 12, borderLeft: "3px solid #ff6d04", paddingLeft: 10 } },
-      h("div", { style: { fontWeight: 600 } }, "Where two people differ"),
+      h("div", { style: { fontWeight: 600 } }, title),
       shown.map((note, i) => h("div", { key: i, style: { margin: "6px 0" } },
         h("a", {
           href: "#", "data-boxloop": "note", style: { color: "#ff6d04", textDecoration: "underline" },
@@ -294,11 +294,9 @@
     const waiting = overview.samples.find(([, , reviewed]) => !reviewed);
     const total = overview.samples.length;
     return h("div", null,
-      h("div", { style: muted }, overview.blank
+      h("div", { style: muted }, overview.blank && !overview.redo
         ? "Nothing is proposed yet: draw every object of these images."
-        : overview.wanted.length > 0
-          ? `Look for ${overview.wanted.join(", ")}: it could not be chosen when these images were reviewed.`
-          : "The boxes that you see are proposals. Make them right."),
+        : overview.about),
       overview.shown && !overview.blank
         && h("div", { "data-boxloop": "shown", style: muted },
           `${overview.wanted.length ? "Beside the labels" : "Proposals"}: ${overview.shown}.`),
@@ -312,7 +310,7 @@
         store.busy === "submit" ? "Checking ..." : "Submit batch"),
       h(Faults, { faults: overview.faults }),
       h(Hints, { hints: overview.hints }),
-      h(Notes, { notes: overview.notes }),
+      h(Notes, { notes: overview.notes, title: overview.notes_title }),
       help([
         "Open an image. Draw, drag, relabel or delete its boxes (the tab Annotate).",
         h("span", null, "Press ", h("b", null, "D"),
@@ -343,7 +341,7 @@
       h(Faults, { faults }),
       part("Boxes", { overview, current }),
       h(Hints, { hints: overview.hints?.filter((hint) => hint.sample === current) }),
-      h(Notes, { notes: overview.notes?.filter((note) => note.sample === current) }),
+      h(Notes, { notes: overview.notes?.filter((note) => note.sample === current), title: overview.notes_title }),
       help([
         "New box: the square under Create, then drag over the object.",
         "Its class: its digit, or the list under label. A new box takes the class that was used last.",
