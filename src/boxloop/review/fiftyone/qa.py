@@ -58,7 +58,7 @@ def assign(
         redo=True,
         batches={i: batches[i] for i in chosen},
         qa={i: known[i] for i in chosen},
-        notes={suspect.image.id: (suspect.reason,) for suspect in suspects},
+        notes={s.image.id: (s.reason,) for s in suspects if s.image.id in chosen},
     )
 
 
