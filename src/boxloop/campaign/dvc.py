@@ -26,9 +26,9 @@ def bring_into_dvc(root: Path, key: str) -> None:
     """Have DVC finish a batch again, which it takes for done.
 
     The journal is no dependency of the stage, because labels must not be asked for again when it
-    grows; so DVC does not see that a batch which it has locked was submitted anew. Where the dataset
-    has changed since, as with a class that was added, nothing is done: the stages before have to run
-    first, and a plain ``dvc repro`` runs them, and this one after them.
+    grows; so DVC does not see that a batch which it has locked was submitted anew. Where the
+    dataset has changed since, as with a class that was added, nothing is done: the stages before
+    have to run first, and a plain ``dvc repro`` runs them, and this one after them.
 
     Raises:
         UserError: DVC failed; the labels are in the journal all the same.

@@ -97,8 +97,8 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
     elif not params.takes_unlabeled and _leaves_unlabeled(dataset):
         lines.append(
             "images without labels are left out: where people label them, --set"
-            " dataset.labels=trusted takes them in and has the first detector learn from the others,"
-            " and proposed has people check those first"
+            " dataset.labels=trusted takes them in and has the first detector learn from the"
+            " others, and proposed has people check those first"
         )
     stopped = find_obstacle(Path(section["path"]))
     if stopped is not None:

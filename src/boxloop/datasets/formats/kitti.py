@@ -3,8 +3,8 @@
 A line of a label file has 15 columns, or 16 with a score; column 1 is the class and columns 5 to 8
 are left, top, right and bottom in pixels counted from 0 (the benchmark's readme). ``DontCare``
 regions are no objects and are left out. Temporal order is the natural order of the files. An image
-without a label file is a fault, unless ``dataset.labels`` says that people label what is not labeled
-yet: then it is an image without boxes.
+without a label file is a fault, unless ``dataset.labels`` says that people label what is not
+labeled yet: then it is an image without boxes.
 
 Labels of other classes in the same layout are read where ``dataset.classes`` names one of them; the
 folders may then also be called ``images`` and ``labels``.
