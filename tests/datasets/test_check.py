@@ -8,7 +8,7 @@ from boxloop.datasets import load as load_dataset
 from boxloop.datasets.check import as_overrides, check_path, find_settings
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import Params, apply_override, check
-from builders_datasets import coco, coco_content, image, text
+from builders_datasets import coco, coco_content, image, text, voc_item, voc_object
 
 
 def _settings(overrides):
@@ -103,3 +103,14 @@ def test_a_set_that_is_labeled_in_part_is_told_what_to_do_with_it(tmp_path):
     text(tmp_path / "b.txt", "0 0.5 0.5 0.2 0.2\n")
     text(tmp_path / "c.txt", "0 0.5 0.5 0.2 0.2\n")
     assert "have labels" not in check_path(tmp_path, ())
+
+
+def test_images_that_a_format_leaves_out_unless_people_label_them(tmp_path):
+    voc_item(tmp_path, "a", voc_object("dog", 1, 1, 9, 9))
+    image(tmp_path / "JPEGImages" / "b.jpg")
+    said = check_path(tmp_path, ())
+    assert "left out: 1 images without an annotation\nimages without labels are left out" in said
+    wanted = check_path(tmp_path, ["dataset.labels=trusted"])
+    assert "left out" not in wanted
+    assert "\n1 of 2 images have labels (1 box)\n" in wanted
+    assert wanted.endswith("--set dataset.labels=trusted")

@@ -13,7 +13,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.types import Boxes, Corrections, FittedThreshold, ImageRef, Proposals
 from boxloop.errors import ArtifactError
-from boxloop.files import read_json, write_json
+from boxloop.files import read_json, write_json, write_text
 from boxloop.params import Params
 from boxloop.report.build import write_report
 from boxloop.report.console import where_to_look, workload_text
@@ -203,6 +203,13 @@ def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Pa
     at_05 = ["b01", "2", "6", "4", "0", "1", "1", "1", "18.2", "%", "27.3", "%"]
     assert at_05 in rows
     assert ["all", "6", "15", "7", "1", "1", "1", "6", "26.7", "%", "36.7", "%"] in rows
+
+
+def test_where_to_look_before_there_is_a_page_and_after(tmp_path: Path) -> None:
+    paths = CampaignPaths(tmp_path)
+    assert "'dvc repro --single-item report' now" in where_to_look(paths, None)
+    write_text(paths.report / "report.html", "the page")
+    assert "--single-item" not in where_to_look(paths, None)
     assert "report.html" in where_to_look(paths, None)
     assert "mlflow ui" in where_to_look(paths, "mlflow ui")
 

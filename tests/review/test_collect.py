@@ -1,7 +1,9 @@
 """The stage `review` on files: what is put together, what is refused, what is never lost."""
 
+import hashlib
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, FittedThreshold, ImageRef, ImageSet, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
+from boxloop.files import write_text
 from boxloop.params import ReviewParams
 from boxloop.review.collect import collect
 from builders_reviews import shifted, submission
@@ -240,6 +243,16 @@ def test_a_folder_that_is_no_campaign_of_dvc_s(tmp_path):
         bring_into_dvc(tmp_path, "b01")
     with pytest.raises(UserError, match=r"labels of b01 are safe in reviews/, but DVC did not"):
         bring_into_dvc(tmp_path / "nowhere", "b01")
+
+
+def test_dvc_is_left_alone_where_the_dataset_has_changed_since(tmp_path):
+    write_text(tmp_path / "data" / "images.json", "with a class more")
+    locked = "  finish@b01:\n    cmd: x\n    deps:\n    - path: data/images.json\n      md5: "
+    for text, stale in (("with a class more", False), ("as it was", True)):
+        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        write_text(tmp_path / "dvc.lock", f"schema: '2.0'\nstages:\n{locked}{digest}\n")
+        with nullcontext() if stale else pytest.raises(UserError, match="labels of b01 are safe"):
+            bring_into_dvc(tmp_path, "b01")
 
 
 def test_the_stage_loads_nothing_heavy():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from boxloop.campaign import submissions
+from boxloop.campaign.mending import read_lock
 from boxloop.errors import UserError
 
 DVC = (sys.executable, "-m", "dvc")
@@ -23,12 +26,16 @@ def bring_into_dvc(root: Path, key: str) -> None:
     """Have DVC finish a batch again, which it takes for done.
 
     The journal is no dependency of the stage, because labels must not be asked for again when it
-    grows; so DVC does not see that a batch which it has locked was submitted anew.
+    grows; so DVC does not see that a batch which it has locked was submitted anew. Where the
+    dataset has changed since, as with a class that was added, nothing is done: the stages before
+    have to run first, and a plain ``dvc repro`` runs them, and this one after them.
 
     Raises:
         UserError: DVC failed; the labels are in the journal all the same.
     """
     stage = f"finish@{key}"
+    if _is_stale(root, stage):
+        return
     command = [*DVC, "repro", "--single-item", "--force", stage]
     try:
         done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)
@@ -41,6 +48,19 @@ def bring_into_dvc(root: Path, key: str) -> None:
             f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
             f" run '{submissions.take_over(key)}' once that is put right"
         )
+
+
+def _is_stale(root: Path, stage: str) -> bool:
+    """Whether a stage is locked with other images or classes than those of today."""
+    lock: Any = read_lock(root)
+    images = Path("data") / "images.json"
+    try:
+        deps = lock["stages"][stage]["deps"]
+        [locked] = [dep["md5"] for dep in deps if dep["path"] == images.as_posix()]
+        today = hashlib.md5((root / images).read_bytes(), usedforsecurity=False).hexdigest()
+    except (LookupError, TypeError, ValueError, OSError):
+        return False
+    return bool(locked != today)
 
 
 def reason_of(output: str) -> str:

@@ -125,6 +125,14 @@ def _is_cut(path: Path) -> bool:
         return False
 
 
+def read_lock(root: Path) -> Any:
+    """Return the content of a campaign's dvc.lock; None where there is none that can be read."""
+    try:
+        return read_long_yaml(read_text(root / "dvc.lock", MOST_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
 def _is_lock(path: Path) -> bool:
     """Tell whether dvc.lock, where there is one, holds what DVC writes."""
     try:

@@ -78,6 +78,11 @@ def _summary(turns: list[Turn], images: int | None, given: int) -> str:
     objects = sum(turn.objects or 0 for turn in reviewed)
     of_all = "" if images is None else f" of {images}"
     came = f" {given} more came with labels." if given else ""
+    counted = [turn.workload for turn in reviewed if turn.workload is not None]
+    if trusted := sum(workload.given_images for workload in counted):
+        boxes = sum(workload.given_objects for workload in counted)
+        came += f" Labels of {trusted} of them ({boxes} objects) were given, and count in no"
+        came += " saving."
     return (
         f"{labeled}{of_all} images are labeled, with {objects} objects,"
         f" in {len(reviewed)} of {len(turns)} batches.{came}"

@@ -215,7 +215,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
     if log is None or not _speaks():
         return
     if not log.steps:
-        print(f"{turn}: nothing is labeled yet, so this detector proposes nothing")
+        print(f"{turn}: nothing is labeled yet, so no detector is trained")
         return
     print(f"{turn}: {log.steps} steps on {log.images} images {_speed(log)}")
     if log.held_out is not None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from boxloop.datasets import load
+from boxloop.datasets import Dataset, load
+from boxloop.datasets.faults import UNLABELED, UNLISTED, FaultKind
 from boxloop.datasets.faults_report import faults_summary, labels_summary
 from boxloop.datasets.images import Progress
 from boxloop.datasets.obstacles import find_obstacle
@@ -19,6 +20,10 @@ from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import Params, apply_override, check, read_yaml
 
 _PLAIN = re.compile(r"[\w./+@-][\w./+@ -]*")
+_HOW_TO_USE = (
+    ": where people label the rest, --set dataset.labels=trusted has the first detector learn from"
+    " them, and proposed has people check them first"
+)
 _SOME_CLASS = "object"
 """Stands for the classes of pictures without labels, which only people can tell."""
 
@@ -73,7 +78,9 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
     nameless = found.format == "folder" and not read.get("classes")
     if nameless:
         read["classes"] = [_SOME_CLASS]
-    params = check(Params, {"dataset": read}, "--set").dataset
+    # Keys that mean something only where people label are answered for such a campaign.
+    people = {"review": {"annotator": "fiftyone"}} if "labels" in read else {}
+    params = check(Params, {"dataset": read, **people}, "--set").dataset
     try:
         with tempfile.TemporaryDirectory() as folder:
             dataset = load(params, Path(folder), progress)
@@ -86,9 +93,12 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
     lines += [f"not read: {what}" for what in found.also]
     labels = labels_summary(dataset) or ""
     if " of " in labels:
+        lines.append(labels + ("" if params.takes_unlabeled else _HOW_TO_USE))
+    elif not params.takes_unlabeled and _leaves_unlabeled(dataset):
         lines.append(
-            f"{labels}: where people label the rest, --set dataset.labels=trusted has the first"
-            " detector learn from them, and proposed has people check them first"
+            "images without labels are left out: where people label them, --set"
+            " dataset.labels=trusted takes them in and has the first detector learn from the"
+            " others, and proposed has people check those first"
         )
     stopped = find_obstacle(Path(section["path"]))
     if stopped is not None:
@@ -102,6 +112,12 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
         f"  boxloop init CAMPAIGN {sets}",
     ]
     return "\n".join(lines)
+
+
+def _leaves_unlabeled(dataset: Dataset) -> bool:
+    """Whether images were left out that nobody has labeled."""
+    missing = any(fault.kind is FaultKind.MISSING_ANNOTATION for fault in dataset.faults)
+    return missing or not dataset.left_out.keys().isdisjoint((UNLABELED, UNLISTED))
 
 
 def _to_yaml(value: Any) -> str:

@@ -11,6 +11,12 @@ from typing import Self
 from boxloop import terminal
 from boxloop.core.names import has_control as has_control
 
+UNLABELED = "images without an annotation"
+"""What images are counted as that no annotation describes."""
+
+UNLISTED = "images that dataset.annotations does not list"
+"""The same, where files list the images that they describe."""
+
 _MOST_CHARACTERS = 500  # of one detail: an annotation file can hold anything
 
 

@@ -49,7 +49,8 @@ def labels_summary(dataset: Dataset) -> str | None:
     if not counts:
         return None
     of_all = "" if len(counts) == len(dataset.images) else f" of {len(dataset.images):,}"
-    return f"{len(counts):,}{of_all} images have labels ({sum(counts):,} boxes)"
+    boxes = f"{sum(counts):,} box{'es' * (sum(counts) != 1)}"
+    return f"{len(counts):,}{of_all} images have labels ({boxes})"
 
 
 def _totals(dataset: Dataset) -> str:

@@ -60,6 +60,11 @@ class DatasetParams(Section):
     exif: Literal["raw", "upright"] | None = None
     demo: DemoParams = DemoParams()
 
+    @property
+    def takes_unlabeled(self) -> bool:
+        """Whether images that no annotation describes are there to be labeled by people."""
+        return self.labels != "ignored"
+
     @model_validator(mode="after")
     def _folder_needs_classes(self) -> DatasetParams:
         if self.format == "folder" and not self.classes:

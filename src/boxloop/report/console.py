@@ -187,12 +187,20 @@ def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
         paths: where the campaign's files are.
         mlflow_ui: command or address of the tracked runs; None where nothing is tracked.
     """
-    lines = [
-        f"The page with figures:  {paths.report / 'report.html'}",
-        f"The numbers:            {paths.metrics} (dvc metrics show, dvc metrics diff)",
-        "The plots:              dvc plots show",
-        "The state of each turn: boxloop status",
-    ]
+    page = paths.report / "report.html"
+    if page.exists():
+        lines = [
+            f"The page with figures:  {page}",
+            f"The numbers:            {paths.metrics} (dvc metrics show, dvc metrics diff)",
+            "The plots:              dvc plots show",
+        ]
+    else:
+        now = "'dvc repro --single-item report' now"
+        lines = [
+            f"The page with figures:  'dvc repro' writes {page} at the end, {now}",
+            f"The numbers:            {paths.metrics}, and what 'dvc plots show' draws, likewise",
+        ]
+    lines.append("The state of each turn: boxloop status")
     if mlflow_ui is not None:
         lines.append(f"Runs, side by side:     {mlflow_ui}")
     return "\n".join(lines)

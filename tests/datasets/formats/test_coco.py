@@ -113,6 +113,16 @@ def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_
     assert found.left_out == {"images that dataset.annotations does not list": 1}
 
 
+def test_images_that_are_not_listed_are_taken_in_where_people_label_the_rest(tmp_path):
+    coco(tmp_path)
+    for name in ("c10.png", "c9.png"):
+        image(tmp_path / "images" / "b" / name)
+    found = _load(tmp_path, labels="proposed")
+    assert ids(found) == [*ids(_load(tmp_path)), "b/c9", "b/c10"]
+    assert len(found.truth["b/c9"]) == 0
+    assert (found.left_out, found.faults) == ({}, ())
+
+
 def test_texts_are_no_numbers_and_booleans_no_ids(tmp_path):
     boxes = [_box(bbox=("1", 2, 10, 20)), _box(2, image_id=True), _box(3, category_id=True)]
     boxes.append(_box(4, category_id=1))  # one to stay

@@ -90,3 +90,12 @@ def test_one_label_file_is_not_that_of_two_images(tmp_path):
     found = load(tmp_path, "kitti")
     assert kinds(found) == [FaultKind.MISSING_ANNOTATION]
     assert "0.txt is that of 0.jpg" in found.faults[0].detail
+
+
+def test_images_without_a_label_file_are_taken_in_where_people_label_the_rest(tmp_path):
+    kitti_item(tmp_path, "0", KITTI_CAR)
+    image(tmp_path / "image_2" / "1.png")
+    found = load(tmp_path, "kitti", labels="trusted")
+    assert [len(found.truth[i]) for i in ("0", "1")] == [1, 0]
+    assert found.faults == ()
+    assert kinds(load(tmp_path, "kitti")) == [FaultKind.MISSING_ANNOTATION]

@@ -98,6 +98,29 @@ def test_images_without_an_annotation_are_counted_not_faulted(tmp_path):
     assert listed.faults[0].image_id == "b"
 
 
+def test_images_without_an_annotation_are_taken_in_where_people_label_the_rest(tmp_path):
+    for name in ("a10", "a2", "sub/c"):
+        voc_item(tmp_path, name, _dog())
+    for name in ("a3.jpg", "twice.jpg", "twice.png", "sub/d.png"):
+        image(tmp_path / "JPEGImages" / name)
+    found = load(tmp_path, "voc", labels="trusted")
+    assert ids(found) == ["a2", "a3", "a10", "sub/c", "sub/d", "twice.jpg", "twice.png"]
+    assert [len(found.truth[i]) for i in ids(found)] == [1, 0, 1, 1, 0, 0, 0]
+    assert (found.left_out, found.faults) == ({}, ())
+    text(tmp_path / "ImageSets" / "Main" / "s.txt", "a3\nsub/c\ngone\n")
+    listed = load(tmp_path, "voc", labels="proposed", split="s")
+    assert ids(listed) == ["a3", "sub/c"]
+    assert [(f.kind, f.image_id) for f in listed.faults] == [(FaultKind.MISSING_ANNOTATION, "gone")]
+
+
+def test_a_split_that_is_a_folder_takes_in_its_own_images_alone(tmp_path):
+    for name in ("train/a", "valid/b"):
+        voc_item(tmp_path, name, _dog())
+    for name in ("train/c.jpg", "valid/d.jpg"):
+        image(tmp_path / "JPEGImages" / name)
+    assert ids(load(tmp_path, "voc", labels="trusted", split="train")) == ["train/a", "train/c"]
+
+
 def test_faults_of_boxes_name_the_object(tmp_path):
     voc_item(
         tmp_path,

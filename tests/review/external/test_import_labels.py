@@ -145,6 +145,7 @@ def test_trusted_labels_need_no_review_and_count_apart(root, program):
     assert numbers["given"] == {"images": 1, "objects": 1}
     assert "The labels of 1 more image (1 object) were imported" in workload_text(results)
     assert "4 of 6 images are labeled" in status_text(paths, state.params)
+    assert "Labels of 1 of them (1 objects) were given" in status_text(paths, state.params)
     assert "take note" not in status_text(paths, state.params).lower()
     evidence = artifacts.read_evidence(paths.evidence("b01"))
     assert [(item.images, item.objects) for item in evidence] == [(1, 2)]

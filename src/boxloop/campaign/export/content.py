@@ -130,9 +130,12 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     open_ = [i for i in proposals.boxes if i not in given] or list(proposals.boxes)
     boxes = {image_id: proposals.boxes[image_id].above(threshold) for image_id in open_}
     refs = artifacts.subset_of(images, list(boxes), paths.proposals(key))
-    about = (
-        f"proposals for batch {key} by {proposals.detector}, from score {threshold:g}: not checked"
-        " by anyone yet"
+    about = f"proposals for batch {key} by {proposals.detector}, from score {threshold:g}: "
+    done = sum(image_id in known for image_id in open_)
+    about += (
+        f"{done} of these images are labeled already, and import-corrections needs --redo for them"
+        if done
+        else "not checked by anyone yet"
     )
     tag = proposals_tag(paths, key)
     return ExportContent(images.classes, refs, file_names(refs), boxes, about, tag)

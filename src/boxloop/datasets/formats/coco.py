@@ -4,7 +4,8 @@
 are one dataset: ``train``, ``val`` and ``test`` of an export. ``dataset.images`` is the folder that
 the ``file_name`` entries start from. Without it, it is ``images/`` or ``dataset.path``, and where
 the images are not there, the folder below ``dataset.path`` in which they are found (see
-:mod:`boxloop.datasets.image_places`). Images that lie there and are not listed are counted.
+:mod:`boxloop.datasets.image_places`). Images that lie there and are not listed are counted; where
+``dataset.labels`` says that people label what is not labeled yet, they come after the listed ones.
 
 Temporal order is the order of the ``images`` lists, an id is the file name without its ending (of
 several files, below the folder that is common to all their images), and classes come in the order
@@ -42,8 +43,8 @@ from boxloop.datasets.coco_json import (
     rotation,
     values,
 )
-from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import ids_of, list_files, require_folder
+from boxloop.datasets.faults import UNLISTED, FaultKind, FaultLog
+from boxloop.datasets.file_listing import ids_of, list_files, natural_key, require_folder
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.image_places import ImageFolder, find_folder
 from boxloop.datasets.images import Progress
@@ -76,13 +77,17 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     sources = [
         _read_source(file, params, root, entries, log) for file in _annotation_files(params, root)
     ]
+    unlisted = _unlisted(sources, entries)
+    if params.takes_unlabeled:
+        entries |= {path: _Entry(Path(path), None, False, [], 0) for path in unlisted}
+    elif unlisted:
+        log.left_out[UNLISTED] = len(unlisted)
     start = f"{_common(sources).as_posix()}/"
     names = [PurePosixPath(path.removeprefix(start)) for path in entries]
     path_of = dict(zip(ids_of(names), entries, strict=True))
     refs = probe_refs([(key, Path(path)) for key, path in path_of.items()], log, progress)
     annotations = {ref.id: entries[path_of[ref.id]].annotation(ref) for ref in refs}
     classes = _classes(sources, params.classes or (), log)
-    _count_unlisted(sources, entries, log)
     return build_dataset(params, refs, annotations, classes, log)
 
 
@@ -306,12 +311,11 @@ def _common(sources: Sequence[_Source]) -> Path:
     return Path(os.path.commonpath([source.images.folder for source in sources]))
 
 
-def _count_unlisted(sources: Sequence[_Source], entries: dict[str, _Entry], log: FaultLog) -> None:
-    """Count the images that lie where listed ones do, and that no file lists."""
+def _unlisted(sources: Sequence[_Source], entries: dict[str, _Entry]) -> list[str]:
+    """Return the images that lie where listed ones do, and that no file lists, in natural order."""
     folders = {source.images.folder: source.images for source in sources}
-    unlisted = len({path for folder in folders.values() for path in folder.listed} - entries.keys())
-    if unlisted:
-        log.left_out["images that dataset.annotations does not list"] = unlisted
+    found = {path for folder in folders.values() for path in folder.listed} - entries.keys()
+    return sorted(found, key=natural_key)
 
 
 # --- export ---------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 A line of a label file has 15 columns, or 16 with a score; column 1 is the class and columns 5 to 8
 are left, top, right and bottom in pixels counted from 0 (the benchmark's readme). ``DontCare``
-regions are no objects and are left out. Temporal order is the natural order of the files.
+regions are no objects and are left out. Temporal order is the natural order of the files. An image
+without a label file is a fault, unless ``dataset.labels`` says that people label what is not
+labeled yet: then it is an image without boxes.
 
 Labels of other classes in the same layout are read where ``dataset.classes`` names one of them; the
 folders may then also be called ``images`` and ``labels``.
@@ -70,6 +72,9 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         path = image_folder / image
         key = composed(image.with_suffix(".txt").as_posix())
         first = owner.setdefault(key, image)
+        if key not in texts and params.takes_unlabeled:
+            candidates.append((image_id, path))
+            continue
         if key not in texts or first != image:
             place = (label_folder / image.with_suffix(".txt")).as_posix()
             why = f"has no label file {place}"
@@ -84,7 +89,12 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             detail = f"labels no image in {image_folder.name}"
             log.add(FaultKind.MISSING_IMAGE, file, detail)
     refs = probe_refs(candidates, log, progress)
-    annotations = {ref.id: _read(labels[ref.id], ref.id, log) for ref in refs}
+    annotations = {
+        ref.id: _read(labels[ref.id], ref.id, log)
+        if ref.id in labels
+        else Annotation(label_folder, ())
+        for ref in refs
+    }
     known = _find_classes(params, [a for a in annotations.values() if a is not None])
     return build_dataset(params, refs, annotations, known, log)
 

@@ -11,7 +11,8 @@ are off by a pixel at most, which is clipped without a word. Difficult objects a
 With ``dataset.split`` the images and their temporal order are those of the split file; a file of
 one class (``aeroplane_train.txt``) gives the images that it does not mark with -1. Without it, they
 are all images that have an annotation, in natural order. Where there are no split files, a split is
-the folder of that name.
+the folder of that name. Images without an annotation are taken in, as images without boxes, where
+``dataset.labels`` says that people label what is not labeled yet.
 
 An export rounds edges to whole pixels, by half a pixel at most. A box that would be less than two
 pixels wide or high becomes two, because many readers (boxloop's too) take ``xmin = xmax`` for
@@ -21,7 +22,7 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
@@ -30,10 +31,11 @@ from defusedxml.ElementTree import fromstring
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
-from boxloop.datasets.faults import FaultKind, FaultLog
+from boxloop.datasets.faults import UNLABELED, FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
     composed,
     describe_irregular,
+    ids_of,
     list_files,
     list_images,
     natural_key,
@@ -55,6 +57,7 @@ SPLITS = True
 
 __all__ = ["IMAGES", "KEYS", "SPLITS", "load", "write"]
 
+_LISTS = Path("ImageSets") / "Main"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _LEAST_SIDE = 2  # pixels, of an exported box
 _UPRIGHT = 0.01  # degrees
@@ -76,6 +79,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     elements: dict[str, tuple[Element, Path]] = {}
     candidates = []
     for image_id in named:
+        bare = pairs.take_bare(image_id) if params.takes_unlabeled else None
+        if bare is not None:
+            candidates.append((image_id, folders.images / bare))
+            continue
         if image_id not in files:
             file = folders.annotations / f"{image_id}.xml"
             detail = f"does not exist, but the image is listed in {params.split}.txt"
@@ -89,12 +96,31 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         if image is not None:
             elements[image_id] = element, file
             candidates.append((image_id, folders.images / image))
-    if params.split is None and (bare := pairs.count_bare()):
-        log.left_out["images without an annotation"] = bare
+    if params.takes_unlabeled and not _lists(folders, params.split):
+        candidates = _with_unlabeled(candidates, folders, pairs.bare(), params.split)
+    elif params.split is None and (left := len(pairs.bare())):
+        log.left_out[UNLABELED] = left
     refs = probe_refs(candidates, log, progress)
-    annotations = {ref.id: _read(*elements.pop(ref.id), ref.id, log) for ref in refs}
+    annotations = {
+        ref.id: _read(*elements.pop(ref.id), ref.id, log)
+        if ref.id in elements
+        else Annotation(folders.annotations, ())
+        for ref in refs
+    }
     names = {box.label for annotation in annotations.values() for box in annotation.boxes}
     return build_dataset(params, refs, annotations, sorted(names), log)
+
+
+def _with_unlabeled(
+    candidates: Sequence[tuple[str, Path]],
+    folders: Folders,
+    bare: Sequence[PurePosixPath],
+    split: str | None,
+) -> list[tuple[str, Path]]:
+    """Return ids and files with those of images without an annotation, in natural order."""
+    inside = [i for i in bare if split is None or i.is_relative_to(split)]
+    added = zip(ids_of(inside), (folders.images / image for image in inside), strict=True)
+    return sorted([*candidates, *added], key=lambda item: natural_key(item[0]))
 
 
 def read_file(file: Path, image_id: str, log: FaultLog) -> tuple[str, Annotation] | None:
@@ -110,9 +136,14 @@ def read_file(file: Path, image_id: str, log: FaultLog) -> tuple[str, Annotation
     return (element.findtext("filename") or "").strip(), _read(element, file, image_id, log)
 
 
+def _lists(folders: Folders, split: str | None) -> bool:
+    """Whether a file lists the images of a split."""
+    return split is not None and (folders.base / _LISTS).is_dir()
+
+
 def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultLog) -> list[str]:
     """Return the ids that a split lists; without ``ImageSets``, those of the folder of its name."""
-    main = folders.base / "ImageSets" / "Main"
+    main = folders.base / _LISTS
     file = main / f"{split}.txt"
     if not regular(file):
         inside = [image_id for image_id in files if image_id.startswith(f"{split}/")]

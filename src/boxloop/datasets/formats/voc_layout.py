@@ -156,14 +156,24 @@ class Pairs:
                 return found
         return []
 
-    def count_bare(self) -> int:
-        """Return how many images no annotation describes."""
-        return sum(
-            image not in self._owner
+    def take_bare(self, image_id: str) -> PurePosixPath | None:
+        """Return the image of this name, which no annotation describes; None where there is none.
+
+        Args:
+            image_id: path of the image without its suffix.
+        """
+        own = [i for i in self._by_path.get(composed(image_id), []) if i not in self._owner]
+        return own[0] if own and composed(image_id) not in self._annotated else None
+
+    def bare(self) -> list[PurePosixPath]:
+        """Return the images that no annotation describes, in their order."""
+        return [
+            image
+            for image in self._images
+            if image not in self._owner
             and image not in self._rivals
             and _stem(image) not in self._annotated
-            for image in self._images
-        )
+        ]
 
 
 def _stem(path: PurePosixPath) -> str:
