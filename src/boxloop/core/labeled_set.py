@@ -48,13 +48,16 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
     return LabeledSet(labeled.classes, batches, merged, {**labeled.incomplete, **missing})
 
 
-def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, LabeledSet]:
-    """Split a labeled set at random into a part to train on and a part to hold out.
+def split(
+    labeled: LabeledSet, fraction: float, seed: int, *, last: bool = False
+) -> tuple[LabeledSet, LabeledSet]:
+    """Split a labeled set into a part to train on and a part to hold out, at random.
 
     Args:
         labeled: at least two images.
         fraction: of the images to hold out; at least one is, and at least one is not.
         seed: of the choice.
+        last: hold out the last images instead, where those that follow each other are alike.
 
     Returns:
         The rest and the held-out part, each in the order of ``labeled``.
@@ -66,7 +69,8 @@ def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, 
     if count < 2:
         raise ValueError(f"{count} image cannot be split in two")
     held = min(max(round(fraction * count), 1), count - 1)
-    chosen = set(np.random.default_rng(seed).permutation(count)[:held].tolist())
+    places = np.arange(count)[::-1] if last else np.random.default_rng(seed).permutation(count)
+    chosen = set(places[:held].tolist())
     parts: tuple[dict[str, Boxes], dict[str, Boxes]] = ({}, {})
     for number, (image_id, boxes) in enumerate(labeled.boxes.items()):
         parts[number in chosen][image_id] = boxes
