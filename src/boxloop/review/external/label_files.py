@@ -21,11 +21,11 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
-from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.formats.yolo_layouts import find_classes, read_class_file
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames
 from boxloop.review.external.import_coco import list_names
-from boxloop.review.external.predictions import by_stem, class_names
+from boxloop.review.external.predictions import by_stem
 from boxloop.review.validation import printable
 
 _ORIENTATION = 0x0112  # of EXIF
@@ -178,7 +178,7 @@ def _read_yolo(
     numbered = find_classes(folder, files, found.log)
     if names is not None:
         keypoints = numbered[1] if numbered else 0
-        numbered = dict(enumerate(class_names(names))), keypoints
+        numbered = read_class_file(names, found.log), keypoints
     if numbered is None:
         raise DatasetError(
             f"{folder} says nowhere which classes its numbers count: say so by --names, with a"
