@@ -4,14 +4,18 @@ The files of boxes are COCO's, YOLO's and FiftyOne's of one image, ``two.png`` o
 """
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from boxloop.campaign import artifacts, class_changes
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.status import status_text
 from boxloop.core.types import ImageRef
 from boxloop.models.detectors.delivered import read_description
 from boxloop.review.external.label_files import read_label_file
 from boxloop.review.external.predictions import read_predictions
+from boxloop.review.fiftyone.session import reviewer_name
 from builders_campaign import build_campaign, small_params
 from builders_hostile import edit, put, refusal
 from builders_program import run_program
@@ -139,6 +143,55 @@ def test_a_model_is_read_as_it_was_written(tmp_path):
 def test_a_model_is_refused(tmp_path, change, words):
     edit(save(tmp_path / "model.json", MODEL), change)
     assert words in refusal(lambda: read_description(tmp_path), tmp_path)
+
+
+# --- the journal ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def renamed(tmp_path):
+    """An entry of the journal: cat is called puma from now on."""
+    change = ClassChange("rename", "cat", "puma", datetime(2024, 1, 1, tzinfo=UTC))
+    return class_changes.append(tmp_path, change, ("puma", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put("old", value=""), "is blank"),
+        (put("new", value=" "), "is blank"),
+        (put("new", value="?"), "stands for a class that is not chosen yet"),
+        (put("classes", 0, value="x" * 2000), "has 2,000 characters"),
+        (put("old", value="puma"), "'puma' cannot have become itself"),
+        (put("finished", value="9999-12-31T23:59:59.999999-05:00"), "no time at which a person"),
+        (put("finished", value="soon"), "at finished: Invalid isoformat string"),
+        (put("change", value="split"), "at change: "),
+    ],
+)
+def test_a_change_of_classes_is_refused(tmp_path, renamed, change, words):
+    edit(renamed, change)
+    assert words in refusal(lambda: class_changes.read(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (put("digests", value={"img02": "a\nb"}), "digests.img02"),
+        (put("classes", value=["cat", "\x1b[31m"]), "classes"),
+        (put("offered", value={"img02": ["a\nb"]}), "offered.img02"),
+    ],
+)
+def test_no_text_of_a_submission_steers_a_terminal(tmp_path, change, place):
+    paths = build_campaign(tmp_path, small_params(2), annotator="fiftyone")
+    edit(paths.corrections("b01"), change)
+    said = refusal(lambda: artifacts.read_corrections(paths.corrections("b01")))
+    assert f"b01.json, at {place}: " in said
+    assert "holds a line break, a control character" in said
+
+
+@pytest.mark.parametrize("name", ["x" * 1001, "a\nb", "\x1b[31m", "\ud800", "  "])
+def test_nobody_reviews_under_a_name_that_no_file_may_hold(name):
+    assert "--reviewer" in refusal(lambda: reviewer_name(name))
 
 
 # --- what status reads in haste -------------------------------------------------------------------
