@@ -305,10 +305,10 @@ def reviewer_name(given: str | None) -> str:
         name = ""
     if not name:
         raise UserError("say who reviews: --reviewer NAME")
-    if (why := fault_of_id(name)) is not None:
-        raise UserError(f"--reviewer {name!a:.100} {why}: give a shorter or plainer name")
     if not name.isprintable():
         raise UserError(f"--reviewer {name!r} has characters that cannot be shown")
+    if (why := fault_of_id(name)) is not None:  # no file that holds it could be read again
+        raise UserError(f"--reviewer {name!a:.100} {why}: give a shorter name")
     return name
 
 
