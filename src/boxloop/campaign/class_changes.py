@@ -134,8 +134,8 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
         except (ArtifactError, ValueError) as error:
             place = "" if isinstance(error, ArtifactError) else f"{path}, at finished: "
             raise ArtifactError(
-                f"{place}{error}; it says what labels are called now, so bring it back ('git checkout"
-                f" {path}' where it was committed)"
+                f"{place}{error}; it says what labels are called now, so bring it back ('git"
+                f" checkout {path}' where it was committed)"
             ) from None
         found[path.name] = ClassChange(row.change, row.old, row.new, when)
     return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
