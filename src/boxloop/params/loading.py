@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -95,10 +95,11 @@ def _no_text(content: Any) -> tuple[str, ...] | None:
     """Return the keys that lead to what cannot be written as UTF-8; None where all can."""
     if isinstance(content, str):
         return () if _HALF.search(content) else None
+    rows: Iterable[tuple[Any, Any]] = ()
     if isinstance(content, dict):
-        rows = [(str(key), item) for key, item in content.items()]
-    else:
-        rows = list(enumerate(content)) if isinstance(content, list | tuple) else []
+        rows = content.items()
+    elif isinstance(content, list | tuple):
+        rows = enumerate(content)
     for key, item in rows:
         below = () if _HALF.search(str(key)) else _no_text(item)
         if below is not None:

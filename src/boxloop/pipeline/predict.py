@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from boxloop import __version__
 from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
@@ -21,13 +21,16 @@ from boxloop.datasets.formats.predictions import (
     write_yolo,
 )
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
-from boxloop.files import atomic_path, require_writable
+from boxloop.files import atomic_path, open_regular, require_writable
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
     from boxloop.models.detectors.delivered import Model
 
 _FORMAT = "boxloop/predicting@1"
+_HEAD = f'{{"format": "{_FORMAT}"'.encode()
+"""How a journal begins; a full disk may have cut it short."""
+
 _KIND = b'"description": "found by boxloop'
 """By which a file of predictions is told from those of others."""
 
@@ -193,10 +196,19 @@ class _Journal:
         """Return how many of the images are done, or begin anew where something else was asked.
 
         A number of whole steps: which images a detector sees together is then as without a kill.
+
+        Raises:
+            UserError: it is another program's file, or cannot be read or written.
         """
         done = kept = size = 0
-        with suppress(FileNotFoundError), self.path.open("rb") as file:
-            if file.readline() == f"{self._head}\n".encode():
+        with self._reading() as file:
+            first = file.readline() if file is not None else b""
+            if not (first.startswith(_HEAD) or _HEAD.startswith(first)):
+                raise UserError(
+                    f"{self.path} was not made by 'boxloop predict', which keeps there what is"
+                    " done: move it away, or name another --out"
+                )
+            if file is not None and first == f"{self._head}\n".encode():
                 place = size = file.tell()
                 for line in file:
                     if line[-1:] != b"\n" or not _is_of(line, names, done):
@@ -213,6 +225,20 @@ class _Journal:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
         return kept
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO | None]:
+        """Open it, if it is there."""
+        if not os.path.lexists(self.path):
+            yield None
+            return
+        try:
+            with open_regular(self.path) as file:
+                yield file
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be read: {error.strerror}: move it away, or name another --out"
+            ) from None
 
     def open(self) -> TextIO:
         """Open it to add lines, each of which lasts once it is written."""
