@@ -4,6 +4,7 @@ The files of boxes are COCO's, YOLO's and FiftyOne's of one image, ``two.png`` o
 """
 
 import json
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -13,11 +14,13 @@ from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.status import status_text
 from boxloop.core.types import ImageRef
 from boxloop.models.detectors.delivered import read_description
+from boxloop.review.external.import_coco import ReviewedImage
 from boxloop.review.external.label_files import read_label_file
 from boxloop.review.external.predictions import read_predictions
+from boxloop.review.external.stored_size import is_upright
 from boxloop.review.fiftyone.session import reviewer_name
 from builders_campaign import build_campaign, small_params
-from builders_hostile import edit, put, refusal
+from builders_hostile import edit, put, refusal, soon
 from builders_program import run_program
 
 IMAGES = [ImageRef("two", "set/two.png", 200, 100, "2")]
@@ -106,6 +109,15 @@ def test_a_number_without_a_name_is_refused(tmp_path, name, content, words):
     names = save(tmp_path / name, content)
     save(tmp_path / "texts" / "two.txt", "1 0.2 0.3 0.2 0.4")
     assert words in refusal(lambda: read(tmp_path / "texts", names=names), tmp_path)
+
+
+def test_an_image_that_became_a_pipe_is_not_waited_for(tmp_path):
+    image = ImageRef("two", str(tmp_path / "two.png"), 200, 100, "2")
+    os.mkfifo(image.path)
+    file = save(tmp_path / "coco.json", COCO)
+    with soon():
+        assert len(read_label_file(file, [image], CLASSES).boxes["two"]) == 1
+        assert not is_upright(ReviewedImage(image, (100, 200)))
 
 
 # --- a delivered model ----------------------------------------------------------------------------

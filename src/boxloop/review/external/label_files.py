@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation, to_float
 from boxloop.datasets.cleaning import clean
-from boxloop.datasets.exif import turn_boxes
+from boxloop.datasets.exif import read_orientation, turn_boxes
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
@@ -27,8 +25,6 @@ from boxloop.review.external.file_names import FileNames
 from boxloop.review.external.import_coco import list_names
 from boxloop.review.external.predictions import by_stem
 from boxloop.review.validation import printable
-
-_ORIENTATION = 0x0112  # of EXIF
 
 
 @dataclass
@@ -210,18 +206,9 @@ def _turned(
 ) -> dict[ImageRef, Annotation]:
     """Return the labels of the upright images."""
     for image, annotation in listed.items():
-        if len(annotation.boxes) and (orientation := _orientation(image)) != 1:
+        if len(annotation.boxes) and (orientation := read_orientation(Path(image.path))) != 1:
             log.turned[image.id] = orientation
     return turn_boxes(listed, log.turned, exif)
-
-
-def _orientation(image: ImageRef) -> int:
-    try:
-        with Image.open(image.path) as opened:
-            found = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # decoders raise nearly anything on damaged files
-        return 1
-    return found if found in range(1, 9) else 1
 
 
 def _clean(
