@@ -205,6 +205,17 @@ def test_a_file_of_others_is_no_journal(scene):
     assert not notes.exists()
 
 
+@pytest.mark.parametrize("format_", ["coco", "yolo", "voc"])
+def test_a_name_that_no_format_can_hold_is_skipped_and_said(scene, format_):
+    whole = (scene / "photos" / "i0.png").read_bytes()
+    (scene / "photos" / "deep" / "a\nb.png").write_bytes(whole)
+    (scene / "photos" / os.fsdecode(b"caf\xe9.png")).write_bytes(whole)
+    found = run(scene, "found", format_=format_)
+    assert (found.images, len(found.skipped)) == (12, 5)
+    odd = " has a line break in its name, or no text"
+    assert {f"'deep/a\\nb.png'{odd}", f"'caf\\udce9.png'{odd}"} <= set(found.skipped)
+
+
 def test_images_have_names_below_the_folder_that_all_lie_in(scene):
     photos = scene / "photos"
     root, names = find_images([photos])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from boxloop import __version__
 from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
+from boxloop.core.names import has_control
 from boxloop.datasets.file_listing import list_images
 from boxloop.datasets.formats.predictions import (
     FORMATS,
@@ -87,7 +88,14 @@ def predict(
         raise ParamsError(f"--format must be one of {', '.join(FORMATS)}, got {format_!r}")
     model.about.scores(threshold)
     _require_own(out, format_)
-    root, names = find_images(images)
+    root, listed = find_images(images)
+    # No format has a place for such a name, and the journal has a line for each.
+    names = [name for name in listed if not has_control(name)]
+    skipped = [
+        f"{name!a} has a line break in its name, or no text" for name in listed if has_control(name)
+    ]
+    if not names:
+        raise DatasetError(f"no image can be used: {skipped[0]}: rename it")
     head: dict[str, Any] = {
         "format": _FORMAT,
         "checkpoint": model.about.checkpoint,
@@ -122,13 +130,14 @@ def predict(
         with export_folder(out, PREDICTION) as folder:
             write = write_yolo if format_ == "yolo" else write_voc
             write(folder, journal.read, model.classes, about)
-    boxes_found, skipped = 0, []
+    boxes_found = faults = 0
     for item in journal.read():
         boxes_found += len(item.boxes)
         if item.fault is not None:
             skipped.append(f"{item.name} {item.fault}")
+            faults += 1
     journal.path.unlink()
-    return Predicted(out, len(names) - len(skipped), boxes_found, tuple(skipped), resumed)
+    return Predicted(out, len(names) - faults, boxes_found, tuple(skipped), resumed)
 
 
 def find_images(given: Sequence[Path]) -> tuple[Path, list[str]]:
