@@ -7,7 +7,8 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from typing import Any
 
 Report = Callable[..., None]
 """Called with (done, total), and a note such as ``loss=1.25`` where there is one."""
@@ -46,6 +47,28 @@ def printable(text: str, most: int | None = None, *, lines: bool = True) -> str:
         return text
     is_shown = _is_shown if lines else str.isprintable
     return "".join(char if is_shown(char) else _escape(char) for char in text)
+
+
+def plain_output() -> AbstractContextManager[object]:
+    """Make all that is printed to standard output fit for a terminal, see :func:`printable`.
+
+    What files hold is told in many places: a class in a note of ``status``, a key in an error.
+    """
+    return redirect_stdout(_Plain(sys.stdout))
+
+
+class _Plain:
+    """A stream of text without what could steer a terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(text if text.isprintable() else printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _is_shown(char: str) -> bool:

@@ -179,6 +179,7 @@ def test_a_damaged_decision_is_refused_by_name(paths):
         damaged(lambda decided, key=key: decided[key].update(img05=decided[key]["img01"]))
     damaged(lambda decided: decided["images"]["img01"].update(seconds=-1))
     damaged(lambda decided: decided["images"]["img01"].update(looks=["2024-01-01"]))
+    damaged(lambda decided: decided["images"]["img01"].update(looks=["soon", "2024-01-01"]))
     damaged(lambda decided: decided["images"]["img01"].pop("reviewer"))
     damaged(lambda decided: decided["first"]["img01"][0].update(score=0.5))
     damaged(lambda decided: decided.update(more=1))

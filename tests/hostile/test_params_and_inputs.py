@@ -56,6 +56,8 @@ PARAMS = {
     "classes-newline": ('dataset: {classes: ["a\\nb"]}', "line break"),
     "classes-surrogate": ('dataset: {classes: ["\\ud800"]}', "params.yaml"),
     "classes-placeholder": ("dataset: {classes: ['?']}", "not chosen yet"),
+    "strategy-surrogate": ('order: {strategy: "\\ud800"}', "'order.strategy' holds half"),
+    "turn-surrogate": ('iterations: {"\\ud800": {previous: empty}}', "ud800' holds half"),
     "seed-bool": ("order: {seed: true}", "order.seed"),
     "seed-text": ("order: {seed: '1'}", "order.seed"),
 }

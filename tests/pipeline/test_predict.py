@@ -16,6 +16,7 @@ from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
 from boxloop.models.detectors.delivered import Model, ModelFile
 from boxloop.params import DatasetParams
 from boxloop.pipeline.predict import find_images, predict
+from builders_hostile import refusal
 
 CLASSES = ("cat", "dog")
 
@@ -186,6 +187,33 @@ def test_what_others_wrote_is_left_alone(scene):
     (scene / "found.json").unlink()
     run(scene)
     run(scene, threshold=0.9)  # its own is replaced
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero"), os.mkdir])
+def test_a_journal_that_is_no_file_is_not_waited_for(scene, make):
+    make(scene / ".found.json.journal")
+    assert ".found.json.journal cannot be read: " in refusal(lambda: run(scene))
+    assert Corner.seen == 0
+
+
+def test_a_file_of_others_is_no_journal(scene):
+    notes = scene / ".found.json.journal"
+    notes.write_text("my notes")
+    assert "was not made by 'boxloop predict'" in refusal(lambda: run(scene), scene)
+    notes.write_text('{"format": "boxloop/pred')  # as a full disk leaves it
+    assert run(scene).images == 12
+    assert not notes.exists()
+
+
+@pytest.mark.parametrize("format_", ["coco", "yolo", "voc"])
+def test_a_name_that_no_format_can_hold_is_skipped_and_said(scene, format_):
+    whole = (scene / "photos" / "i0.png").read_bytes()
+    (scene / "photos" / "deep" / "a\nb.png").write_bytes(whole)
+    (scene / "photos" / os.fsdecode(b"caf\xe9.png")).write_bytes(whole)
+    found = run(scene, "found", format_=format_)
+    assert (found.images, len(found.skipped)) == (12, 5)
+    odd = " has a line break in its name, or no text"
+    assert {f"'deep/a\\nb.png'{odd}", f"'caf\\udce9.png'{odd}"} <= set(found.skipped)
 
 
 def test_images_have_names_below_the_folder_that_all_lie_in(scene):

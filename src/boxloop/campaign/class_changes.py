@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from boxloop import __version__
 from boxloop.campaign import artifacts
+from boxloop.campaign.moments import parse_time
 from boxloop.campaign.schemas import Text, parse
+from boxloop.core.names import require_classes
 from boxloop.core.planted import renamed
 from boxloop.core.types import Boxes, BoxesByImage, Corrections
 from boxloop.errors import ArtifactError
@@ -40,6 +42,13 @@ class _File(BaseModel):
     finished: Text
     classes: tuple[Text, ...]
     versions: dict[Text, Text]
+
+    @model_validator(mode="after")
+    def _of_two_classes(self) -> _File:
+        require_classes((self.old, self.new, *self.classes))
+        if self.old == self.new:
+            raise ValueError(f"'{self.old}' cannot have become itself")
+        return self
 
 
 @dataclass(frozen=True)
@@ -121,13 +130,13 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
     for path in [path for folder in folders for path in files(folder)]:
         try:
             row = parse(path, "classes", _File)
-            when = datetime.fromisoformat(row.finished)
+            when = parse_time(row.finished)
         except (ArtifactError, ValueError) as error:
+            place = "" if isinstance(error, ArtifactError) else f"{path}, at finished: "
             raise ArtifactError(
-                f"{error}; it says what labels are called now, so bring it back ('git checkout"
-                f" {path}' where it was committed)"
+                f"{place}{error}; it says what labels are called now, so bring it back ('git"
+                f" checkout {path}' where it was committed)"
             ) from None
-        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
         found[path.name] = ClassChange(row.change, row.old, row.new, when)
     return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
 

@@ -46,6 +46,24 @@ def require_fit(
                     f" the classes {', '.join(images.classes)}: put it right, or run the stages"
                     " after 'dataset' again"
                 )
+    require_inside(images, boxes, source, slack)
+
+
+def require_inside(
+    images: ImageSet, boxes: BoxesByImage, source: Path, slack: float = TOLERANCE
+) -> None:
+    """Refuse boxes that reach beyond their image; see :func:`require_fit`.
+
+    Args:
+        images: of the campaign.
+        boxes: of some of them.
+        source: the file or folder that they are from, for the error.
+        slack: pixels by which a box may reach beyond its image.
+
+    Raises:
+        ArtifactError: a box does; names the image and the way out.
+    """
+    table, rows = images.by_id(), list(boxes.items())
     counts = [len(item) for _, item in rows]
     sizes = [(table[image_id].width, table[image_id].height) for image_id, _ in rows]
     limits = np.repeat(np.array(sizes, np.float64).reshape(-1, 2), counts, axis=0)

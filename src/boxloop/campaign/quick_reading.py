@@ -22,10 +22,23 @@ def read_boxes(path: Path, kind: str) -> dict[str, Any]:
     formats = (wanted, SECOND_FORMAT) if kind == "corrections" else (wanted,)
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise ArtifactError(f"{path} is not a file of format {wanted}")
-    boxes = content.get("boxes")
-    if not isinstance(boxes, dict) or not all(isinstance(v, list) for v in boxes.values()):
-        raise ArtifactError(f"{path}, at boxes: must hold a list for each image")
+    _require_table(path, "boxes", content.get("boxes"))
+    for part, name in _EARLIER:
+        about = content.get(part)
+        if about is not None and not isinstance(about, dict):
+            raise ArtifactError(f"{path}, at {part}: must hold tables")
+        if about is not None:
+            _require_table(path, f"{part}.{name}", about.get(name))
     return content
+
+
+_EARLIER = (("decided", "first"), ("rechecked", "before"))
+"""Parts of corrections with boxes of images as they were before a later look."""
+
+
+def _require_table(path: Path, place: str, table: Any) -> None:
+    if not isinstance(table, dict) or not all(isinstance(rows, list) for rows in table.values()):
+        raise ArtifactError(f"{path}, at {place}: must hold a list for each image")
 
 
 def as_reviewed(content: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +47,8 @@ def as_reviewed(content: dict[str, Any]) -> dict[str, Any]:
     Those are the first person's where a third decided, and what a second look began with.
     """
     boxes = dict(content["boxes"])
-    for part, name in (("decided", "first"), ("rechecked", "before")):
-        table = content.get(part)
-        earlier = table.get(name) if isinstance(table, dict) else None
-        boxes |= earlier if isinstance(earlier, dict) else {}
+    for part, name in _EARLIER:
+        boxes |= (content.get(part) or {name: {}})[name]
     return boxes
 
 

@@ -54,6 +54,7 @@ def _planted(table: dict[str, tuple[PlantedError, ...]]) -> dict[str, tuple[Plan
 
 
 Text = Annotated[str, AfterValidator(_plain)]
+_Names = Annotated[tuple[str, ...], AfterValidator(_ids)]
 
 
 class _Record(BaseModel):
@@ -186,15 +187,15 @@ class CorrectionsFile(_Record):
     revision: Annotated[int, Field(ge=1, le=10**9)] = 1
     edits: dict[str, _ImageEdits] | None = None
     # Not in files of 0.1.0.
-    digests: dict[str, str] = {}
-    classes: tuple[str, ...] = ()
+    digests: dict[str, Text] = {}
+    classes: _Names = ()
     # Only where labels were imported and trusted.
-    given: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
+    given: _Names = ()
     # Only where images were shown without proposals, or errors were planted among them.
-    blind: Annotated[tuple[str, ...], AfterValidator(_ids)] = ()
+    blind: _Names = ()
     planted: Annotated[dict[str, tuple[PlantedError, ...]], AfterValidator(_planted)] = {}
     # Only where classes were added, renamed or merged in between.
-    offered: dict[str, tuple[str, ...]] = {}
+    offered: dict[str, _Names] = {}
     changes: Count = 0
     # Of format 2 only: what is no label, and labels of which a part counts elsewhere.
     look: Literal["second"] | None = None
@@ -207,7 +208,7 @@ class LabeledFile(_Record):
     """The metadata of one file of ``labeled/``: what it holds, and the file before it."""
 
     classes: Annotated[tuple[str, ...], AfterValidator(_classes)]
-    batches: Annotated[tuple[str, ...], AfterValidator(_ids)]
+    batches: _Names
     # Only where a class was added after images were reviewed.
     incomplete: dict[str, tuple[str, ...]] = {}
     previous: str | None = None

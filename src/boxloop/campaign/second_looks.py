@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign.fitting import require_inside
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.agreement import Agreement, agree, differ
 from boxloop.core.edits import Ledger, diff
@@ -114,10 +115,14 @@ def read_second(
     """Read the second looks that count today, oldest first; with ``all_`` those that do not, too.
 
     Raises:
-        ArtifactError: a file is damaged; names it and the way out.
+        ArtifactError: a file is damaged, or a box that counts reaches beyond its image; names it
+            and the way out.
     """
     files = submissions.read_files(*paths.journals, look=True)
-    return screening.screen(files, (), images, all_=all_, option=" --also")
+    found = screening.screen(files, (), images, all_=all_, option=" --also")
+    for item in found.submissions if not all_ else ():
+        require_inside(images, item.boxes, paths.reviews)
+    return found
 
 
 def read(paths: CampaignPaths, batches: Iterable[str]) -> Looks:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.class_changes import ClassChange
+from boxloop.campaign.moments import parse_time as parse_time
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
@@ -31,7 +32,6 @@ from boxloop.terminal import counted
 LOOK = ".look.json"
 """Ends the names of second looks; those of submissions have no dot before theirs."""
 
-_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
@@ -355,19 +355,6 @@ def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
 
 def _time_of(corrections: Corrections, image_id: str) -> str | None:
     return corrections.submitted.get(image_id, corrections.finished)
-
-
-def parse_time(text: str) -> datetime:
-    """Parse a time; one that names no zone is taken for UTC.
-
-    Raises:
-        ValueError: it is not a time by ISO 8601, or none at which a person can have worked.
-    """
-    result = datetime.fromisoformat(text)
-    # The last year leaves room for submissions that have to be newer.
-    if not _FIRST_YEAR <= result.year < _LAST_YEAR:
-        raise ValueError(f"{text} is no time at which a person can have worked")
-    return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
 
 
 def _slug(text: str) -> str:

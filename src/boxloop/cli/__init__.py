@@ -84,8 +84,10 @@ def main() -> None:
         from boxloop.distributed import report_to_launcher
 
         together = report_to_launcher()
+    from boxloop.terminal import plain_output, printable
+
     try:
-        with together:
+        with together, plain_output():
             app()
     except (BoxloopError, OSError) as error:
         sentence, code = told(error)
@@ -94,7 +96,5 @@ def main() -> None:
         code = UserError.exit_code
     else:
         return
-    from boxloop.terminal import printable
-
     print(f"boxloop: {printable(sentence)}", file=sys.stderr)
     sys.exit(code)

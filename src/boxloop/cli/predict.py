@@ -30,7 +30,7 @@ def predict(
     """Find boxes on images with a delivered model."""
     from boxloop.models.detectors.delivered import load_model
     from boxloop.pipeline.predict import predict as run
-    from boxloop.terminal import reporting
+    from boxloop.terminal import printable, reporting
 
     loaded = load_model(model, device=device)
     with reporting("finding boxes") as report:
@@ -46,7 +46,7 @@ def predict(
     if done.resumed:
         print(f"went on after {done.resumed} images that were done before", file=sys.stderr)
     for said in done.skipped[:_NAMED]:
-        print(f"skipped {said}", file=sys.stderr)
+        print(f"skipped {printable(said)}", file=sys.stderr)
     if len(done.skipped) > _NAMED:
         print(f"skipped {len(done.skipped) - _NAMED} more, which {out} lists", file=sys.stderr)
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""

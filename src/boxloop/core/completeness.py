@@ -52,10 +52,9 @@ def only_judgeable(corrections: Corrections, classes: Sequence[str]) -> Correcti
     incomplete = find_incomplete(corrections, classes)
     if not incomplete:
         return corrections
-    offered = corrections.proposals
-    proposals = replace(offered, boxes=known_only(offered.boxes, incomplete))
+    offered = known_only(corrections.proposals.boxes, incomplete)
     return replace(
-        corrections, proposals=proposals, boxes=known_only(corrections.boxes, incomplete)
+        _proposing(corrections, offered), boxes=known_only(corrections.boxes, incomplete)
     )
 
 
@@ -66,7 +65,18 @@ def _as_offered_first(corrections: Corrections) -> Corrections:
     if not some:
         return corrections
     boxes = {i: b.select(~some[i]) if i in some else b for i, b in offered.boxes.items()}
-    return replace(corrections, proposals=replace(offered, boxes=boxes))
+    return _proposing(corrections, boxes)
+
+
+def _proposing(corrections: Corrections, boxes: BoxesByImage) -> Corrections:
+    """Return corrections with a part of their proposals, and of the errors planted among them."""
+    planted = {}
+    for image_id, errors in corrections.planted.items():
+        left = set(boxes[image_id].ids.tolist())
+        if own := tuple(error for error in errors if error.box in left):
+            planted[image_id] = own
+    proposals = replace(corrections.proposals, boxes=boxes)
+    return replace(corrections, proposals=proposals, planted=planted)
 
 
 def _without(boxes: Boxes, classes: Sequence[str] | None) -> Boxes:

@@ -6,8 +6,9 @@ This is the only module that reads params.yaml.
 from __future__ import annotations
 
 import copy
+import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -82,6 +83,31 @@ def check(model: type[_S], content: Any, name: str) -> _S:
         ]
         more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
         raise ParamsError(f"{name}: " + "; ".join([*lines[:_MOST_PROBLEMS], *more])) from None
+    except UnicodeEncodeError:  # Pydantic has no words for half of a surrogate pair
+        place = ".".join(_no_text(content) or ("something",))
+        raise ParamsError(
+            f"{name}: {place[:200]!a} holds half of a surrogate pair, which is no text: write"
+            " it anew"
+        ) from None
+
+
+def _no_text(content: Any) -> tuple[str, ...] | None:
+    """Return the keys that lead to what cannot be written as UTF-8; None where all can."""
+    if isinstance(content, str):
+        return () if _HALF.search(content) else None
+    rows: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, dict):
+        rows = content.items()
+    elif isinstance(content, list | tuple):
+        rows = enumerate(content)
+    for key, item in rows:
+        below = () if _HALF.search(str(key)) else _no_text(item)
+        if below is not None:
+            return (str(key), *below)
+    return None
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def check_overridden(content: dict[str, Any], overrides: Sequence[str], name: str) -> Params:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from boxloop import __version__
 from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
+from boxloop.core.names import has_control
 from boxloop.datasets.file_listing import list_images
 from boxloop.datasets.formats.predictions import (
     FORMATS,
@@ -21,13 +22,16 @@ from boxloop.datasets.formats.predictions import (
     write_yolo,
 )
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
-from boxloop.files import atomic_path, require_writable
+from boxloop.files import atomic_path, open_regular, require_writable
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
     from boxloop.models.detectors.delivered import Model
 
 _FORMAT = "boxloop/predicting@1"
+_HEAD = f'{{"format": "{_FORMAT}"'.encode()
+"""How a journal begins; a full disk may have cut it short."""
+
 _KIND = b'"description": "found by boxloop'
 """By which a file of predictions is told from those of others."""
 
@@ -84,7 +88,14 @@ def predict(
         raise ParamsError(f"--format must be one of {', '.join(FORMATS)}, got {format_!r}")
     model.about.scores(threshold)
     _require_own(out, format_)
-    root, names = find_images(images)
+    root, listed = find_images(images)
+    # No format has a place for such a name, and the journal has a line for each.
+    names = [name for name in listed if not has_control(name)]
+    skipped = [
+        f"{name!a} has a line break in its name, or no text" for name in listed if has_control(name)
+    ]
+    if not names:
+        raise DatasetError(f"no image can be used: {skipped[0]}: rename it")
     head: dict[str, Any] = {
         "format": _FORMAT,
         "checkpoint": model.about.checkpoint,
@@ -119,13 +130,14 @@ def predict(
         with export_folder(out, PREDICTION) as folder:
             write = write_yolo if format_ == "yolo" else write_voc
             write(folder, journal.read, model.classes, about)
-    boxes_found, skipped = 0, []
+    boxes_found = faults = 0
     for item in journal.read():
         boxes_found += len(item.boxes)
         if item.fault is not None:
             skipped.append(f"{item.name} {item.fault}")
+            faults += 1
     journal.path.unlink()
-    return Predicted(out, len(names) - len(skipped), boxes_found, tuple(skipped), resumed)
+    return Predicted(out, len(names) - faults, boxes_found, tuple(skipped), resumed)
 
 
 def find_images(given: Sequence[Path]) -> tuple[Path, list[str]]:
@@ -193,10 +205,19 @@ class _Journal:
         """Return how many of the images are done, or begin anew where something else was asked.
 
         A number of whole steps: which images a detector sees together is then as without a kill.
+
+        Raises:
+            UserError: it is another program's file, or cannot be read or written.
         """
         done = kept = size = 0
-        with suppress(FileNotFoundError), self.path.open("rb") as file:
-            if file.readline() == f"{self._head}\n".encode():
+        with self._reading() as file:
+            first = file.readline() if file is not None else b""
+            if not (first.startswith(_HEAD) or _HEAD.startswith(first)):
+                raise UserError(
+                    f"{self.path} was not made by 'boxloop predict', which keeps there what is"
+                    " done: move it away, or name another --out"
+                )
+            if file is not None and first == f"{self._head}\n".encode():
                 place = size = file.tell()
                 for line in file:
                     if line[-1:] != b"\n" or not _is_of(line, names, done):
@@ -213,6 +234,20 @@ class _Journal:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
         return kept
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO | None]:
+        """Open it, if it is there."""
+        if not os.path.lexists(self.path):
+            yield None
+            return
+        try:
+            with open_regular(self.path) as file:
+                yield file
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be read: {error.strerror}: move it away, or name another --out"
+            ) from None
 
     def open(self) -> TextIO:
         """Open it to add lines, each of which lasts once it is written."""

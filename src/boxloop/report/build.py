@@ -19,7 +19,7 @@ from boxloop.core.edits import EDITS
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.workload import PAPER
 from boxloop.errors import ArtifactError
-from boxloop.files import read_bytes, read_json, write_json, write_text
+from boxloop.files import read_bytes, read_json, require_writable, write_json, write_text
 from boxloop.params import FITTED, Params
 from boxloop.report import class_tables, figures, person_tables, tables
 from boxloop.report.console import FORECAST_COLUMNS, beginning_lines, forecast_rows
@@ -131,7 +131,8 @@ def _require_own(metrics: Path, out: Path) -> None:
     """Refuse to write over what is no report.
 
     Raises:
-        ArtifactError: the file or the folder holds something else; nothing was written.
+        UserError: the file or the folder cannot be written; nothing was.
+        ArtifactError: one of them holds something else; nothing was written.
     """
     sentence = (
         "was not made by 'boxloop report' and was not replaced: name another, or move it away"
@@ -147,6 +148,8 @@ def _require_own(metrics: Path, out: Path) -> None:
         page = out / "report.html"
         if not page.is_file() or _GENERATOR not in read_bytes(page)[:2000]:
             raise ArtifactError(f"the folder {out} {sentence}")
+    for path in (metrics, out / "report.html"):
+        require_writable(path)
 
 
 def _of_the_files(

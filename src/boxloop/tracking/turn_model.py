@@ -22,6 +22,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import NOTHING
+from boxloop.files import open_regular
 from boxloop.params import Params
 from boxloop.tracking.logged_model import model_signature, requirements
 from boxloop.tracking.mlflow_store import Store
@@ -174,7 +175,7 @@ def _example(turn: TurnRecord, paths: CampaignPaths) -> bytes:
         artifacts.read_batch(paths.batch(turn.key)).image_ids[:1]
     )[0]
     try:
-        with Image.open(paths.root / ref.path) as file:
+        with open_regular(paths.root / ref.path) as opened, Image.open(opened) as file:
             file.draft("RGB", (_SIDE, _SIDE))
             picture = ImageOps.exif_transpose(file).convert("RGB")
             picture.thumbnail((_SIDE, _SIDE))

@@ -137,6 +137,17 @@ def find_classes(
     return (_agreed_classes(lists, log), 0) if lists else None
 
 
+def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
+    """Return the classes by number that a data.yaml names, or a text with one on each line.
+
+    Raises:
+        DatasetError: the file cannot be read, or names no class.
+    """
+    if file.suffix.lower() in _YAML:
+        return _read_names(FlatYaml(file))
+    return read_class_list(file, log)
+
+
 def _class_lists(root: Path, names: Sequence[str]) -> list[Path]:
     lists = [root / name for name in names if name.rpartition("/")[2] in _CLASS_LISTS]
     lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]

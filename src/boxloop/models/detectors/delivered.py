@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boxloop.core.class_thresholds import ClassThreshold
+from boxloop.core.names import require_classes
 from boxloop.core.types import NOTHING, Boxes, ImageRef
 from boxloop.datasets.images import Probe, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
@@ -30,6 +33,10 @@ KINDS = ("f1", "least-wt")
 
 _AT_ONCE = {"cpu": 4, "cuda": 64}
 """Batches that are proposed for in one call, by kind of device: a GPU's readers start slowly."""
+
+
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ModelFile(BaseModel):
@@ -54,7 +61,7 @@ class ModelFile(BaseModel):
         made_of: digests of all that the training depends on, by name.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Literal["boxloop/model@1"]
     boxloop: str
@@ -62,16 +69,26 @@ class ModelFile(BaseModel):
     detector: str
     classes: tuple[str, ...]
     checkpoint: str
-    steps: int
+    steps: _Count
     batches: tuple[str, ...]
-    images: int
-    boxes: int
-    score_floor: float
-    iou_threshold: float
+    images: _Count
+    boxes: _Count
+    score_floor: _Fraction
+    iou_threshold: _Fraction
     thresholds: tuple[ClassThreshold, ...]
     onnx: str | None = None
     onnx_missing: str | None = None
     made_of: Mapping[str, str] = {}
+
+    @model_validator(mode="after")
+    def _a_threshold_per_class(self) -> ModelFile:
+        require_classes(self.classes)
+        if Counter(self.classes) != dict.fromkeys((row.label for row in self.thresholds), 1):
+            raise ValueError("it must have one row of thresholds for each of its classes")
+        for row in self.thresholds:
+            if not (0 <= row.f1 <= NOTHING and 0 <= row.least_wt <= NOTHING):
+                raise ValueError(f"the thresholds of '{row.label}' must lie in 0 to {NOTHING:g}")
+        return self
 
     def scores(self, threshold: str | float) -> dict[str, float]:
         """Return from which score on boxes count, by class.
@@ -105,15 +122,14 @@ def read_description(folder: Path) -> ModelFile:
             f"{folder} holds no delivered model: 'boxloop deliver' makes one, in the folder of a"
             " campaign"
         )
+    content = json.dumps(read_json(path))  # of JSON, strict types let lists pass for tuples
     try:
-        return ModelFile.model_validate(read_json(path))
+        return ModelFile.model_validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ArtifactError(
-            f"{path}, at {place or 'its top'}: {first['msg'].lower()}; 'boxloop deliver' writes it"
-            " anew"
-        ) from None
+        first = error.errors(include_input=False)[0]
+        place = f"at {'.'.join(map(str, first['loc'])) or 'its top'}"
+        why = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"].lower()
+        raise ArtifactError(f"{path}, {place}: {why}; 'boxloop deliver' writes it anew") from None
 
 
 class Model:
@@ -247,7 +263,14 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
             f"{checkpoint} is not the checkpoint that {DESCRIPTION} beside it describes: 'boxloop"
             " deliver' writes both anew"
         )
-    return Model(about, detectors.load(checkpoint, device))
+    detector = detectors.load(checkpoint, device)
+    if tuple(detector.classes) != about.classes:
+        raise ArtifactError(
+            f"{Path(folder) / DESCRIPTION} is for the classes {', '.join(about.classes)}, but"
+            f" {CHECKPOINT} beside it for {', '.join(detector.classes)}: 'boxloop deliver' writes"
+            " both anew"
+        )
+    return Model(about, detector)
 
 
 def _peek(path: Path) -> Probe | DatasetError:

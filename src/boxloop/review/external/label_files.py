@@ -11,24 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation, to_float
 from boxloop.datasets.cleaning import clean
-from boxloop.datasets.exif import turn_boxes
+from boxloop.datasets.exif import read_orientation, turn_boxes
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
-from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.formats.yolo_layouts import find_classes, read_class_file
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames
 from boxloop.review.external.import_coco import list_names
-from boxloop.review.external.predictions import by_stem, class_names
+from boxloop.review.external.predictions import by_stem
 from boxloop.review.validation import printable
-
-_ORIENTATION = 0x0112  # of EXIF
 
 
 @dataclass
@@ -178,7 +174,7 @@ def _read_yolo(
     numbered = find_classes(folder, files, found.log)
     if names is not None:
         keypoints = numbered[1] if numbered else 0
-        numbered = dict(enumerate(class_names(names))), keypoints
+        numbered = read_class_file(names, found.log), keypoints
     if numbered is None:
         raise DatasetError(
             f"{folder} says nowhere which classes its numbers count: say so by --names, with a"
@@ -210,18 +206,9 @@ def _turned(
 ) -> dict[ImageRef, Annotation]:
     """Return the labels of the upright images."""
     for image, annotation in listed.items():
-        if len(annotation.boxes) and (orientation := _orientation(image)) != 1:
+        if len(annotation.boxes) and (orientation := read_orientation(Path(image.path))) != 1:
             log.turned[image.id] = orientation
     return turn_boxes(listed, log.turned, exif)
-
-
-def _orientation(image: ImageRef) -> int:
-    try:
-        with Image.open(image.path) as opened:
-            found = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # decoders raise nearly anything on damaged files
-        return 1
-    return found if found in range(1, 9) else 1
 
 
 def _clean(

@@ -7,18 +7,19 @@ YOLO's texts, and a FiftyOne dataset on disk. Whose image a row is follows from 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import to_float
-from boxloop.datasets.coco_json import read_categories
+from boxloop.datasets.annotations import to_float, to_number
+from boxloop.datasets.coco_json import is_id, read_categories
+from boxloop.datasets.faults import FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
+from boxloop.datasets.formats.yolo_layouts import read_class_file
 from boxloop.errors import DatasetError
 from boxloop.files import parse_json
-from boxloop.params.loading import read_yaml
 from boxloop.review.external.file_names import FileNames
 from boxloop.review.validation import printable
 
@@ -82,7 +83,8 @@ def read_predictions(
     if source.is_dir() and (source / "samples.json").is_file():
         _read_fiftyone(source / "samples.json", known, found, field_name)
     elif source.is_dir():
-        order = list(classes) if names is None else class_names(names)
+        # A blank line counts: a number without a name is refused where a box has it.
+        order = dict(enumerate(classes)) if names is None else read_class_file(names, FaultLog())
         _read_yolo(source, images, order, found)
     else:
         _read_coco(source, known, found, listing)
@@ -103,14 +105,20 @@ def _find(known: FileNames, name: str, place: str, found: Predictions) -> ImageR
     return candidates[0]
 
 
-def _score(value: object, place: str, found: Predictions) -> float:
+def _score(
+    value: object, place: str, found: Predictions, read: Callable[[object], float] = to_number
+) -> float:
+    """Return a score, 1 where there is none; ``read`` makes a number of it, or NaN."""
     if value is None:
         found.unscored += 1
         return 1.0
-    score = to_float(value)
+    score = read(value)
     if not 0 <= score <= 1:
         hint = ": write percent as a fraction" if 1 < score <= 100 else ""
-        raise DatasetError(f"{place}: a score lies in 0 to 1, got {printable(str(value))}{hint}")
+        text = "the text " if isinstance(value, str) and read is to_number else ""
+        raise DatasetError(
+            f"{place}: a score lies in 0 to 1, got {text}{printable(str(value))}{hint}"
+        )
     return score
 
 
@@ -139,9 +147,8 @@ def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path |
     where = file if listing is None else listing
     if not isinstance(listed, dict):
         raise DatasetError(f"{where} is no COCO file: it has no 'images' and 'categories'")
-    categories = read_categories(listed.get("categories") or [], where)
-    names = _image_names(listed.get("images") or [], where)
-    refs = {image_id: _find(known, name, str(where), found) for image_id, name in names}
+    categories = read_categories(_list(listed, "categories", where), where)
+    refs = _listed_images(_list(listed, "images", where), where, known, found)
     for image in refs.values():
         if image is not None:
             found.add(image)
@@ -153,7 +160,7 @@ def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path |
         image_id = row.get("image_id", row.get("file_name"))
         if not numbered and isinstance(image_id, str) and image_id not in refs:
             refs[image_id] = _find(known, image_id, place, found)
-        if not isinstance(image_id, int | str) or image_id not in refs:
+        if not is_id(image_id, int, str) or image_id not in refs:
             raise DatasetError(
                 f"{place}: image_id {printable(repr(image_id))} names no image: say by --images"
                 " which COCO file it counts in, or give file names"
@@ -163,7 +170,7 @@ def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path |
         bbox = row.get("bbox")
         if not isinstance(bbox, list) or len(bbox) != 4:
             raise DatasetError(f"{place}: 'bbox' is not four numbers (x, y, width, height)")
-        x, y, width, height = map(to_float, bbox)
+        x, y, width, height = map(to_number, bbox)
         score = _score(row.get("score"), place, found)
         if image is None:
             found.left_out["boxes of images that are not the campaign's"] += 1
@@ -172,18 +179,41 @@ def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path |
             found.add(image, box)
 
 
-def _image_names(entries: list[Any], file: Path) -> Iterator[tuple[Hashable, str]]:
+def _list(content: dict[str, Any], key: str, file: Path) -> list[Any]:
+    """Return a list of a COCO file; an empty one where it has none."""
+    value = content.get(key)
+    if value is not None and not isinstance(value, list):
+        raise DatasetError(f"{file}: '{key}' is no list: is it a COCO file?")
+    return value or []
+
+
+def _listed_images(
+    entries: list[Any], file: Path, known: FileNames, found: Predictions
+) -> dict[Hashable, ImageRef | None]:
+    """Return the images of a COCO file by their ids in it; None for those of others."""
+    refs: dict[Hashable, ImageRef | None] = {}
     for number, entry in enumerate(entries):
+        place = f"{file}, images[{number}]"
         key = entry.get("id") if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(key, int | str) or not isinstance(name, str) or not name:
-            raise DatasetError(f"{file}, images[{number}]: needs an 'id' and a 'file_name'")
-        yield key, name
+        if not is_id(key, int, str) or not isinstance(name, str) or not name:
+            raise DatasetError(f"{place}: needs an 'id' and a 'file_name'")
+        if key in refs:
+            raise DatasetError(f"{place}: the image id {printable(str(key))} occurs twice")
+        image = refs[key] = _find(known, name, str(file), found)
+        size = to_number(entry.get("width")), to_number(entry.get("height"))
+        if image is not None and min(size) > 0 and size != (image.width, image.height):
+            raise DatasetError(
+                f"{place}: declares {size[0]:g}x{size[1]:g} pixels, but {image.path}, as it is"
+                f" shown, has {image.width}x{image.height}, so its boxes would lie elsewhere:"
+                " predict on the campaign's own images"
+            )
+    return refs
 
 
 def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) -> str:
     key = row.get("category_id")
-    if isinstance(key, int) and key in categories:
+    if is_id(key, int) and key in categories:
         return categories[key]
     for name in ("category_name", "category", "label", "class"):
         if isinstance(row.get(name), str) and row[name]:
@@ -197,24 +227,8 @@ def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) 
 # --- YOLO -----------------------------------------------------------------------------------------
 
 
-def class_names(file: Path) -> list[str]:
-    """Read a data.yaml, or a list of classes with one on each line."""
-    if file.suffix.lower() not in (".yaml", ".yml"):
-        return [line.strip() for line in read_text(file).splitlines() if line.strip()]
-    try:
-        content = read_yaml(read_text(file))
-    except ValueError as error:
-        raise DatasetError(f"{file} is not valid YAML: {error}") from None
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise DatasetError(f"{file} needs 'names', a list of the classes")
-    return [str(name) for name in names]
-
-
 def _read_yolo(
-    folder: Path, images: Sequence[ImageRef], names: Sequence[str], found: Predictions
+    folder: Path, images: Sequence[ImageRef], names: Mapping[int, str], found: Predictions
 ) -> None:
     texts = [path for path in list_files(folder, (".txt",)) if path.name != "classes.txt"]
     if not texts:
@@ -263,7 +277,11 @@ def by_stem(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | 
 
 
 def _yolo_box(
-    columns: Sequence[str], place: str, image: ImageRef, names: Sequence[str], found: Predictions
+    columns: Sequence[str],
+    place: str,
+    image: ImageRef,
+    names: Mapping[int, str],
+    found: Predictions,
 ) -> PredictedBox:
     if len(columns) not in (5, 6):
         raise DatasetError(
@@ -271,16 +289,16 @@ def _yolo_box(
             " score that Ultralytics writes with save_conf=True)"
         )
     number, *rest = (to_float(column) for column in columns)
-    if not number.is_integer() or not 0 <= number < len(names):
+    if number not in names:
         raise DatasetError(
-            f"{place}: there is no class {printable(columns[0])}, but 0 to {len(names) - 1}: say by"
+            f"{place}: there is no class {printable(columns[0])}, but 0 to {max(names)}: say by"
             " --names which classes the numbers count"
         )
     x, y, w, h = rest[:4]
     scale = (image.width, image.height)
     corners = ((x - w / 2), (y - h / 2), (x + w / 2), (y + h / 2))
     x1, y1, x2, y2 = (value * scale[i % 2] for i, value in enumerate(corners))
-    score = _score(columns[5] if len(columns) == 6 else None, place, found)
+    score = _score(columns[5] if len(columns) == 6 else None, place, found, to_float)
     return PredictedBox(place, names[int(number)], (x1, y1, x2, y2), score)
 
 
@@ -321,6 +339,6 @@ def _fiftyone_box(row: Any, place: str, image: ImageRef, found: Predictions) -> 
     bbox = row.get("bounding_box") if isinstance(row, dict) else None
     if not isinstance(label, str) or not isinstance(bbox, list) or len(bbox) != 4:
         raise DatasetError(f"{place}: needs a 'label' and a 'bounding_box' of four numbers")
-    x, y, w, h = map(to_float, bbox)
+    x, y, w, h = map(to_number, bbox)
     corners = (x * image.width, y * image.height, (x + w) * image.width, (y + h) * image.height)
     return PredictedBox(place, label, corners, _score(row.get("confidence"), place, found))

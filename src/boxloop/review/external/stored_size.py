@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
-
-from boxloop.core.types import ImageRef
+from boxloop.datasets.exif import read_orientation
 from boxloop.review.external.import_coco import ReviewedImage
 
-_EXIF_ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)
 """Values of EXIF's orientation that exchange width and height."""
 
@@ -31,17 +28,11 @@ def is_upright(item: ReviewedImage) -> bool:
     image = item.image
     if item.size is None or item.size == (image.width, image.height):
         return True
-    if item.size != (image.height, image.width) or not _is_turned(image):
+    if item.size != (image.height, image.width):
+        return False
+    if read_orientation(Path(image.path)) not in _LYING:
         return False
     return item.by_label_studio or any(
         box.xyxy[2] > image.height + _OVERHANG or box.xyxy[3] > image.width + _OVERHANG
         for box in item.boxes
     )
-
-
-def _is_turned(image: ImageRef) -> bool:
-    try:
-        with Image.open(Path(image.path)) as opened:
-            return opened.getexif().get(_EXIF_ORIENTATION) in _LYING
-    except Exception:  # decoders raise nearly anything on damaged files
-        return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.files import write_text
+from boxloop.files import read_bytes, write_text
 from boxloop.review.fiftyone.file_lock import lock
 from boxloop.review.fiftyone.mongodb import URI_VARIABLE
 
@@ -38,7 +38,8 @@ def database_name(paths: CampaignPaths, say: Callable[[str], object]) -> str:
 def _read(path: Path) -> tuple[str, str]:
     """Return the name and the folder that has it; empty where there is none."""
     try:
-        name, _, folder = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+        text = read_bytes(path).decode("utf-8", "replace")
     except OSError:
         return "", ""
+    name, _, folder = text.partition("\n")
     return name.strip(), folder.strip("\n")
