@@ -313,7 +313,13 @@ def family(process):
 
 
 SLOWER = {
-    "set": {**TINY["set"], "train": {**TINY["set"]["train"], "steps": 12, "warm_start": True}},
+    "set": {
+        **TINY["set"],
+        "train": {**TINY["set"]["train"], "steps": 12, "warm_start": True},
+        "simnet": {"weights": "none", "epochs": 1, "batch_size": 4},
+    },
+    "orderings": ["dissimilar"],
+    "features": {"plain": {}, "taught": {"weights": "simnet"}},
     "turns": 3,
 }
 

@@ -49,8 +49,7 @@ def labels_summary(dataset: Dataset) -> str | None:
     if not counts:
         return None
     of_all = "" if len(counts) == len(dataset.images) else f" of {len(dataset.images):,}"
-    boxes = f"{sum(counts):,} box{'es' * (sum(counts) != 1)}"
-    return f"{len(counts):,}{of_all} images have labels ({boxes})"
+    return f"{len(counts):,}{of_all} images have labels ({counted(sum(counts), 'box')})"
 
 
 def _totals(dataset: Dataset) -> str:

@@ -12,7 +12,7 @@ from boxloop import pipeline
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.distributed.performing import Tell
-from boxloop.files import MOST_BYTES, read_text, write_text
+from boxloop.files import MOST_BYTES, SIMNET, read_text, write_text
 from boxloop.params import Params, check
 from boxloop.terminal import Report
 
@@ -54,6 +54,6 @@ def _run_cell(job: Mapping[str, Any], campaign: Campaign) -> None:
     held = job["held"] and Held(CampaignPaths(Path(job["held"]["folder"])), job["held"]["digest"])
     if job["simnet"]:
         log = read_text(Path(job["simnet"]), MOST_BYTES)
-        write_text(campaign.paths.simnet_log, log)
+        write_text(campaign.paths.simnet_log, log, SIMNET)  # a cell that goes on has it
     order, checkpoints = Path(job["order"]), job["checkpoints"]
     run(campaign, job["counted"], order, held, checkpoints=checkpoints)
