@@ -128,14 +128,3 @@ def test_thresholds_are_fitted_for_the_review_and_all_accounts(tmp_path):
 def test_params_are_frozen(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path, "{}").order.seed = 1
-
-
-@pytest.mark.parametrize(
-    ("strategy", "last"),
-    [("temporal", True), ("similar", True), ("dissimilar", False), ("random", False)],
-)
-def test_which_images_of_the_first_batch_are_held_out(tmp_path, strategy, last):
-    text = f"order: {{strategy: {strategy}}}\niterations: {{b00: {{previous: empty}}}}"
-    params = load(tmp_path, text)
-    assert params.holds_out_last("b00") == last
-    assert not params.holds_out_last("given")  # labels that the set came with are in no order

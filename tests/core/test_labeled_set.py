@@ -63,12 +63,6 @@ def test_the_seed_chooses_what_is_held_out():
     assert chosen[0] != tuple(many(30).boxes)[:10]
 
 
-def test_the_last_images_can_be_held_out():
-    whole = many(10)
-    rest, out = split(whole, 0.33, 0, last=True)
-    assert (list(rest.boxes), list(out.boxes)) == (list(whole.boxes)[:7], list(whole.boxes)[7:])
-
-
 def test_one_image_cannot_be_split():
     with pytest.raises(ValueError, match="1 image cannot be split"):
         split(many(1), 0.5, 0)

@@ -48,16 +48,13 @@ def merge(labeled: LabeledSet, corrections: Corrections) -> LabeledSet:
     return LabeledSet(labeled.classes, batches, merged, {**labeled.incomplete, **missing})
 
 
-def split(
-    labeled: LabeledSet, fraction: float, seed: int, *, last: bool = False
-) -> tuple[LabeledSet, LabeledSet]:
-    """Split a labeled set into a part to train on and a part to hold out, at random.
+def split(labeled: LabeledSet, fraction: float, seed: int) -> tuple[LabeledSet, LabeledSet]:
+    """Split a labeled set at random into a part to train on and a part to hold out.
 
     Args:
         labeled: at least two images.
         fraction: of the images to hold out; at least one is, and at least one is not.
         seed: of the choice.
-        last: hold out the last images instead, where those that follow each other are alike.
 
     Returns:
         The rest and the held-out part, each in the order of ``labeled``.
@@ -69,8 +66,7 @@ def split(
     if count < 2:
         raise ValueError(f"{count} image cannot be split in two")
     held = min(max(round(fraction * count), 1), count - 1)
-    places = np.arange(count)[::-1] if last else np.random.default_rng(seed).permutation(count)
-    chosen = set(places[:held].tolist())
+    chosen = set(np.random.default_rng(seed).permutation(count)[:held].tolist())
     parts: tuple[dict[str, Boxes], dict[str, Boxes]] = ({}, {})
     for number, (image_id, boxes) in enumerate(labeled.boxes.items()):
         parts[number in chosen][image_id] = boxes

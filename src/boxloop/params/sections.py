@@ -94,11 +94,6 @@ class OrderParams(Section):
     query_size: Positive = 3
     linkage: Linkage = "single"
 
-    @property
-    def in_sequence(self) -> bool:
-        """Whether images that follow each other are alike, so that the next batch is unlike."""
-        return self.strategy in ("temporal", "similar")
-
 
 class BatchParams(Section):
     """How the order is cut: by one of these, or into as many batches as there are iterations."""
@@ -285,13 +280,6 @@ class Params(Section):
     def judged_ious(self) -> tuple[float, ...]:
         """IoU thresholds that score thresholds are fitted for: the review's, then the accounts'."""
         return tuple(dict.fromkeys((self.review.iou_threshold, *self.account.iou_thresholds)))
-
-    def holds_out_last(self, batch: str) -> bool:
-        """Return whether ``train.held_out`` takes the last images of a batch, not random ones.
-
-        Images between those that were learned from would tell nothing of the batch that follows.
-        """
-        return self.order.in_sequence and batch in self.iterations
 
     @property
     def unused(self) -> set[str]:

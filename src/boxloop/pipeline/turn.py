@@ -138,10 +138,9 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
         if held_out.holds_out(p, labeled_set):
             part = labeled_set.batches[0]
             job = f"training {turn}, on a part of {part} first ({p.detector})"
-            last = campaign.params.holds_out_last(part)
             with campaign.reporting(job) as progress:
                 known = held_out.propose_for_held_out(
-                    p, labeled_set, refs, last=last, previous=previous, progress=_steps(progress)
+                    p, labeled_set, refs, previous=previous, progress=_steps(progress)
                 )
         with (
             campaign.reporting(f"training {turn} ({p.detector})") as progress,

@@ -113,8 +113,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         held = None
         fitted = params.review.score_threshold == FITTED
         if fitted and held_out.holds_out(params.train, known):
-            at_the_end = params.holds_out_last(known.batches[0])
-            held = held_out.propose_for_held_out(params.train, known, refs, last=at_the_end)
+            held = held_out.propose_for_held_out(params.train, known, refs)
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
             detector, _ = detectors.train(params.train, known, refs)
         else:

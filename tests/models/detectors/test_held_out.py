@@ -65,14 +65,6 @@ def test_it_proposes_for_the_part_that_it_has_not_seen(remembers, scene):
     assert told == [(1, 1, 0.5)]
 
 
-def test_frames_to_come_are_not_between_those_that_are_known(remembers, scene):
-    refs, truth = scene
-    params = train_params("remembers", held_out=0.33, seed=4)
-    found = held_out.propose_for_held_out(params, labeled(truth), refs, last=True)
-    assert list(found.boxes) == [ref.id for ref in refs][6:]
-    assert remembers.seen == {ref.id for ref in refs[:6]}
-
-
 def test_a_training_that_diverges_tells_nothing(remembers, scene):
     remembers.diverges = True
     refs, truth = scene

@@ -56,21 +56,18 @@ def propose_for_held_out(
     labeled: LabeledSet,
     images: Sequence[ImageRef],
     *,
-    last: bool = False,
     previous: Path | None = None,
     progress: StepProgress | None = None,
 ) -> Proposals | None:
     """Train a detector on a part of a labeled set, and propose for the rest of it.
 
     Nothing is known of a detector's scores before the first batch that it proposes for. One of the
-    same parameters tells, on labeled images that it has not seen. Of a video, these must not be
-    frames between those that it has: it would do better on them than on the frames to come.
+    same parameters tells, on labeled images that it has not seen.
 
     Args:
         params: of the training; the share to hold out, and the seed that chooses it, are there.
         labeled: the first batch, see :func:`holds_out`.
         images: covers every image of ``labeled``.
-        last: hold out the last images of ``labeled``, not such as the seed chooses.
         previous: as :func:`boxloop.models.detectors.create` takes it.
         progress: called after every step.
 
@@ -78,7 +75,7 @@ def propose_for_held_out(
         Proposals down to the lowest candidate threshold; None where that training diverged (the
         real one may not), and in all processes but the main one.
     """
-    rest, held = split(labeled, params.held_out, params.seed, last=last)
+    rest, held = split(labeled, params.held_out, params.seed)
     by_id = {ref.id: ref for ref in images}
     try:
         detector, _ = detectors.train(
