@@ -1,4 +1,5 @@
 import io
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -86,3 +87,11 @@ def test_a_name_shows_all_that_sets_it_apart(name):
     shown = printable(name, lines=False)
     assert shown.isprintable()
     assert shown == name or not name.isprintable()
+
+
+def test_output_is_escaped_and_never_shortened(capsys):
+    path = "/a" * 1000
+    with terminal.plain_output():
+        print(f"in {path}\n\x1b[31mred\tand \u202eturned")
+        assert sys.stdout.isatty() is False  # all else is the stream's own
+    assert capsys.readouterr().out == f"in {path}\n\\x1b[31mred\tand \\u202eturned\n"

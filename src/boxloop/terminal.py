@@ -43,16 +43,14 @@ def printable(text: str, most: int | None = None, *, lines: bool = True) -> str:
         text = f"{text[:most]}..."
     if len(text) > _LONGEST_WORD:
         text = _LONG_WORD.sub(_shortened, text)
-    if text.isprintable():
-        return text
-    is_shown = _is_shown if lines else str.isprintable
-    return "".join(char if is_shown(char) else _escape(char) for char in text)
+    return _escaped(text, _is_shown if lines else str.isprintable)
 
 
 def plain_output() -> AbstractContextManager[object]:
-    """Make all that is printed to standard output fit for a terminal, see :func:`printable`.
+    """Escape in all that is printed to standard output what could steer a terminal.
 
-    What files hold is told in many places: a class in a note of ``status``, a key in an error.
+    What files hold is told in many places: a class in a note of ``status``, a key in an error. As
+    with :func:`printable`, but nothing is shortened: it may be a path to copy, or a table.
     """
     return redirect_stdout(_Plain(sys.stdout))
 
@@ -64,11 +62,17 @@ class _Plain:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(text if text.isprintable() else printable(text))
+        self._stream.write(_escaped(text, _is_shown))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _escaped(text: str, is_shown: Callable[[str], bool]) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if is_shown(char) else _escape(char) for char in text)
 
 
 def _is_shown(char: str) -> bool:

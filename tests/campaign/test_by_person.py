@@ -21,6 +21,7 @@ from boxloop.campaign.by_person import PersonBatch, by_person, read_by_person, s
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
+from boxloop.core.boxes import join
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes, Recheck
 from boxloop.params import Params
@@ -84,9 +85,9 @@ def test_boxes_taken_from_below_the_threshold_are_told_from_drawn_ones(tmp_path:
     assert before.kept_below == 1  # a stored proposal that was not shown
     made = artifacts.read_corrections(paths.corrections("b01"))
     below = Boxes(np.array([[1.0, 1, 9, 9]]), np.array(["cup"]), np.array(["p99"]))
-    offered = joined(made.proposals.boxes["img02"], replace(below, scores=np.array([0.01])))
+    offered = join(made.proposals.boxes["img02"], replace(below, scores=np.array([0.01])))
     proposals = replace(made.proposals, boxes={**made.proposals.boxes, "img02": offered})
-    final = {**made.boxes, "img02": joined(made.boxes["img02"], below)}
+    final = {**made.boxes, "img02": join(made.boxes["img02"], below)}
     taken = replace(made, proposals=proposals, boxes=final)
     artifacts.write_corrections(paths.corrections("b01"), taken)
     file = json.loads(paths.corrections("b01").read_text())
@@ -99,11 +100,6 @@ def test_boxes_taken_from_below_the_threshold_are_told_from_drawn_ones(tmp_path:
     # Where nothing was proposed to the person, nothing was taken.
     artifacts.write_corrections(paths.corrections("b01"), replace(taken, blind=tuple(final)))
     assert by_person(read_by_person(paths, results))[0].kept_below == 0
-
-
-def joined(a: Boxes, b: Boxes) -> Boxes:
-    scores = None if a.scores is None or b.scores is None else np.r_[a.scores, b.scores]
-    return Boxes(np.r_[a.xyxy, b.xyxy], np.r_[a.labels, b.labels], np.r_[a.ids, b.ids], scores)
 
 
 def test_second_looks_leave_an_image_to_who_reviewed_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from boxloop.core.forecast import Interval, forecast, forecast_precision
 from boxloop.core.workload import BatchWorkload, find_cost_model
 from boxloop.params import Params
+from boxloop.terminal import counted
 
 _MINUTE, _HOUR = 60.0, 3600.0
 
@@ -29,7 +30,7 @@ def outlook_lines(
     ahead = forecast(done, coming, iou, seconds_per_box=price, cost_model=model)
     if ahead is None:
         return []
-    batches = f"{len(coming)} batch{'es' if len(coming) > 1 else ''}"
+    batches = counted(len(coming), "batch")
     pace = "" if ahead.measured else f", at {price:g} s per box"
     lines = [
         f"About {hours(ahead.seconds)} left for {batches}{pace};"

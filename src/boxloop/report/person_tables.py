@@ -12,6 +12,7 @@ from rich.table import Table
 from boxloop.campaign.by_person import PersonBatch, by_person
 from boxloop.report.console import as_text, plain_table
 from boxloop.report.tables import to_csv
+from boxloop.terminal import counted
 
 COLUMNS = ("Images", "Boxes", "Edits", "s/image", "s/edit", "Edits/h", "Right first")
 """The columns of :func:`person_cells`."""
@@ -49,7 +50,7 @@ def below_lines(people: Sequence[PersonBatch]) -> list[str]:
     if not taken:
         return []
     return [
-        f"Of the {added:,} boxes added, {taken:,} {'was' if taken == 1 else 'were'} taken from"
+        f"Of {counted(added, 'box')} added, {taken:,} {'was' if taken == 1 else 'were'} taken from"
         " proposals below the threshold, not drawn."
     ]
 
