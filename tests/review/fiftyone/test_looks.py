@@ -86,7 +86,9 @@ def test_two_people_differ_and_a_third_decides(open_session, paths):
             open_session(reviewer=name, look="disagreements")
     third = open_session(reviewer="eve", look="disagreements")
     assert set(third.app.samples()) == {"img01", "img02", "img03"}
-    notes = {(row["image"], row["message"]) for row in third.app.overview()["notes"]}
+    panel = third.app.overview()
+    assert panel["shown"].startswith("Confidence: those at 1 are both people's")
+    notes = {(row["image"], row["message"]) for row in panel["notes"]}
     assert notes == {
         ("img01", "ann has 'dog' at (10, 45), bob none"),
         ("img02", "ann says 'cat' at (10, 10), bob 'dog'"),

@@ -116,7 +116,8 @@ def test_proposals_of_the_class_are_edits_of_the_batch_but_say_nothing_of_its_de
     assert overview["wanted"] == ["car"]
     assert not overview["blank"]
     assert overview["shown"] == (
-        "3 boxes of car on 2 images, which the detector of b02 proposes, shown from a score of 0.25"
+        "Beside the labels: 3 boxes of car on 2 images, which the detector of b02 proposes, shown"
+        " from a score of 0.25."
     )
     boxes = session.app.record("img02")[0]["boxes"]["detections"]
     assert [(b["label"], b.get("confidence")) for b in boxes] == [

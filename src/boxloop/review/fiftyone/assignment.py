@@ -179,6 +179,13 @@ class Assignment:
         return "The boxes that you see are proposals. Make them right."
 
     @property
+    def shown_title(self) -> str:
+        """What ``shown`` is of."""
+        if self.disputes:
+            return "Confidence"
+        return "Beside the labels" if self.wanted else "Proposals"
+
+    @property
     def notes_title(self) -> str:
         """What the notes are of."""
         return "What may be wrong" if self.qa else "Where two people differ"

@@ -152,7 +152,7 @@ class ReviewController:
             "reviewer": assignment.reviewer,
             "part": str(assignment.part) if assignment.part.of > 1 else None,
             "redo": assignment.redo and not assignment.qa,
-            "shown": assignment.shown,
+            "shown": f"{assignment.shown_title}: {assignment.shown}." if assignment.shown else "",
             "idle_seconds": self._idle_seconds,
             "classes": list(assignment.classes),
             "samples": [[i.sample_id, i.image_id, i.reviewed] for i in images],

@@ -350,7 +350,7 @@ def _greeting(assignment: Assignment) -> str:
             f"Opening {counted(count)} for {assignment.reviewer}, with the labels that they have:"
             f" they were reviewed when {', '.join(assignment.wanted)} could not be chosen, so look"
             " for that. The App takes a few seconds to start."
-            + (f"\nBeside the labels: {assignment.shown}." if assignment.shown else "")
+            + (f"\n{assignment.shown_title}: {assignment.shown}." if assignment.shown else "")
         )
     if assignment.planted:
         return (
@@ -362,7 +362,7 @@ def _greeting(assignment: Assignment) -> str:
     return (
         f"Opening {share} {assignment.batch}{again} for {assignment.reviewer}: {counted(count)}"
         f"{done}. The App takes a few seconds to start."
-        + (f"\nProposals: {assignment.shown}." if assignment.shown else "")
+        + (f"\n{assignment.shown_title}: {assignment.shown}." if assignment.shown else "")
     )
 
 

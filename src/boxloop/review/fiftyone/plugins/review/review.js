@@ -299,7 +299,7 @@
         : overview.about),
       overview.shown && !overview.blank
         && h("div", { "data-boxloop": "shown", style: muted },
-          `${overview.wanted.length ? "Beside the labels" : "Proposals"}: ${overview.shown}.`),
+          overview.shown),
       h(Progress, { value: overview.reviewed, of: total }),
       waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },
         overview.reviewed ? "Go on with the next image" : "Start with the first image"),
