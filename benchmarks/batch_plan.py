@@ -1,29 +1,17 @@
-"""Do planned sizes of batches pay? By stored campaigns, and by campaigns that are replayed.
+"""Does the cost model behind planned batches foretell campaigns that were run?
 
-    python benchmarks/batch_plan.py stored
-    python benchmarks/batch_plan.py replay PARAMS [--seeds N] [--wait MINUTES] [--set KEY=VALUE]
+    python benchmarks/batch_plan.py
 
-``stored`` trains nothing: it foretells what each campaign of ``tests/core/campaigns.csv`` saved
-with its own sizes, from nothing but these sizes, and once more by its first two batches. What is
-usual is read off the other sets alone. Then it plans each set's batches, and tells what the model
-expects of them and of the recipe's.
-
-``replay`` runs simulated campaigns in memory, by the sizes of any params.yaml or recipe and by
-those of ``boxloop init --plan``, seed by seed: WT saved, and hours of people with the time that
-they wait, then the mean differences with 95 % intervals. A demo campaign takes two to four minutes
-of CPU.
-
-    python benchmarks/batch_plan.py replay params.yaml --seeds 5
-    python benchmarks/batch_plan.py replay recipes/bccd.yaml --seeds 5 --set dataset.path=BCCD
-    python benchmarks/batch_plan.py replay recipes/fod-a.yaml --seeds 5 --set dataset.path=FOD-A
+Trains nothing: foretells what each campaign of ``tests/core/campaigns.csv`` saved with its own
+sizes, from nothing but these sizes, and once more by its first two batches. What is usual is read
+off the other sets alone. Then it plans each set's batches, and tells what the model expects of them
+and of the recipe's. Campaigns by both kinds of sizes: ``benchmarks/replays.py``.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
-import tempfile
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +76,7 @@ def start(campaigns: dict[tuple[str, float], Rows], without: str) -> Trend:
     return Trend(known, (), FIRST)
 
 
-def stored() -> None:
+def main() -> None:
     """Print what is foretold of campaigns that were run to their end."""
     campaigns = read()
     print(f"all sets: level {usual(campaigns, None)[0]:.2f}, slope {usual(campaigns, None)[1]:.2f}")
@@ -150,62 +138,6 @@ def stored() -> None:
             f"         {hours[1]:.1f} h, the recipe's sizes {hours[0]:.1f} h; less by"
             f" {less.median / 3600:.2f} h ({less.low / 3600:.2f} to {less.high / 3600:.2f})"
         )
-
-
-def replay(given: argparse.Namespace) -> None:
-    """Run campaigns by both kinds of sizes, and print what they took."""
-    from boxloop.campaign.first_plan import sizes_of
-    from boxloop.datasets import load
-    from boxloop.params import Params, chain, load_params
-    from boxloop.study import simulate
-    from boxloop.study.statistics import paired
-
-    params = load_params(given.params, given.sets)
-    drawn = tempfile.TemporaryDirectory()  # of the demo's images
-    dataset = load(params.dataset, Path(drawn.name))
-    total, truth = len(dataset.images), dataset.truth or {}
-    per_box, iou = params.account.seconds_per_box, params.account.iou_thresholds[0]
-    objects = sum(map(len, truth.values())) / total
-    prices = Prices(per_box * objects, 60 * given.wait + TURN_SECONDS)
-    plans = {"recipe": sizes_of(params, total), "planned": plan(total, prices, follow())}
-    rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for name, sizes in plans.items():
-        print(f"{name}: {', '.join(map(str, sizes))}")
-    print("seed  sizes     WT saved   hours of people")
-    for seed in range(given.seeds):
-        for name, sizes in plans.items():
-            train = params.train.model_copy(update={"seed": seed})
-            review = params.review.model_copy(update={"annotator": "simulated"})
-            sections = params.model_copy(update={"train": train, "review": review}).model_dump()
-            sections |= {"batch": {"sizes": sizes}, "iterations": chain(len(sizes))}
-            totals = simulate.run(dataset, Params.model_validate(sections)).totals(iou)
-            work = per_box * totals.wt + prices.turn * (len(sizes) - 1)
-            rows[name].append((100 * totals.wt_reduction, work / 3600))
-            saved, hours = rows[name][-1]
-            print(f"{seed:4}  {name:8}  {saved:6.1f} %   {hours:6.2f}", flush=True)
-    for place, what in ((0, "points of WT saved"), (1, "hours")):
-        values = [dict(enumerate(row[place] for row in rows[n])) for n in ("planned", "recipe")]
-        less = paired(*values)
-        if less is not None:
-            ends = "" if less.low is None else f" (95 %: {less.low:+.2f} to {less.high:+.2f})"
-            print(f"planned against recipe: {less.mean:+.2f} {what}{ends}")
-
-
-def main() -> None:
-    """Run what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("stored")
-    again = commands.add_parser("replay")
-    again.add_argument("params", type=Path)
-    again.add_argument("--seeds", type=int, default=5)
-    again.add_argument("--wait", type=float, default=WAIT / 60)
-    again.add_argument("--set", dest="sets", action="append", default=[])
-    given = parser.parse_args()
-    if given.command == "stored":
-        stored()
-    else:
-        replay(given)
 
 
 if __name__ == "__main__":
