@@ -17,9 +17,7 @@ def find_obstacle(folder: Path) -> str | None:
             path = Path(where) / name
             why = _obstacle(path)
             if why is not None:
-                data = os.fsencode(path)
-                shown = data.decode("utf-8", "backslashreplace")
-                return f"{shown} {why}, and DVC, which watches {folder}, stops at it: {_WAY[why]}"
+                return f"{path} {why}, and DVC, which watches {folder}, stops at it: {_WAY[why]}"
     return None
 
 
