@@ -20,8 +20,9 @@ import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.likeness import likeness
 from boxloop.core.threshold import fit
-from boxloop.core.types import Corrections
+from boxloop.core.types import BoxesByImage, Corrections
 from boxloop.core.workload import PAPER
 from boxloop.params import EMPTY
 
@@ -29,23 +30,28 @@ IOUS = (0.5, 0.7)
 FIXED = (0.3, 0.5)
 
 
-def read(folder: Path) -> tuple[list[Corrections], list[Evidence]]:
+Held = tuple[Evidence, BoxesByImage]
+"""What was held out of a first training: how it was judged, and its proposals."""
+
+
+def read(folder: Path) -> tuple[list[Corrections], list[Held]]:
     """Read the batches of a campaign, and what was held out of its first training."""
     paths = sorted((folder / "data" / "corrections").glob("*.json"))
     batches = [artifacts.read_corrections(path) for path in paths]
-    if not batches:
-        raise SystemExit(f"{folder}/data/corrections has no file")
+    if len(batches) < 2:
+        raise SystemExit(f"{folder}/data/corrections has no batch after the first")
     labels = batches[0].boxes
     held = []
     for path in sorted((folder / "data" / "training").glob("*.json")):
         found = artifacts.read_training(path).held_out
         if found is not None and set(found.boxes) <= set(labels):
             final = {image_id: labels[image_id] for image_id in found.boxes}
-            held.append(sweep(found.batch, found.boxes, final, IOUS, found.score_floor))
+            evidence = sweep(found.batch, found.boxes, final, IOUS, found.score_floor)
+            held.append((evidence, found.boxes))
     return batches, held
 
 
-def row(batches: Sequence[Corrections], held: Sequence[Evidence], iou: float) -> list[float]:
+def row(batches: Sequence[Corrections], held: Sequence[Held], iou: float) -> list[float]:
     """Return percent saved: fixed, fitted, best in hindsight, best of each batch."""
     first = sum(map(len, batches[0].boxes.values()))
     judged = [
@@ -58,7 +64,10 @@ def row(batches: Sequence[Corrections], held: Sequence[Evidence], iou: float) ->
     fitted, chosen = 0.0, []
     for batch, item, cost in zip(batches[1:], judged, costs, strict=True):
         # What was held out counts, as in a campaign, only while no batch was judged.
-        found = fit(known or held, iou, floor=batch.proposals.score_floor)
+        floor, like = batch.proposals.score_floor, None
+        if held and not known:
+            like = likeness(*held[0], batch.proposals.boxes)
+        found = fit(known or [item for item, _ in held], iou, floor=floor, like=like)
         place = int(np.argmin(np.abs(np.array(item.scores) - found.score)))
         fitted += float(cost[place])
         chosen.append(found.score)

@@ -28,11 +28,11 @@ _LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
 def printable(text: str, most: int | None = None, *, lines: bool = True) -> str:
     """Make any text fit for a terminal, a page or a log.
 
-    Control characters, with which a text could steer a terminal, bytes of a file's name that are
-    not UTF-8 and halves of surrogate pairs become their escapes; a tab and a line break stay. Of a single line, a name mostly, everything
-    that has no look of its own becomes its escape, or nobody could tell it from its neighbor. A run
-    of characters without a blank that is longer than any name, and a text longer than ``most``,
-    lose their middle or their end.
+    Control characters, with which a text could steer a terminal, bytes of a file name that are not
+    UTF-8 and halves of surrogate pairs become their escapes; a tab and a line break stay. Of a
+    single line, a name mostly, everything that has no look of its own becomes its escape, or nobody
+    could tell it from its neighbor. A run of characters without a blank that is longer than any
+    name, and a text longer than ``most``, lose their middle or their end.
 
     Args:
         text: whatever a file, a person or another program said.

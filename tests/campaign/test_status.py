@@ -327,7 +327,7 @@ def test_what_is_shown_by_a_fitted_threshold(tmp_path: Path) -> None:
     nothing_known = "shown from a score of 0.5, because nothing is known of it yet"
     assert first == f"  b01: {nothing_known}; it saved 50.0 %"
     saving = f"{100 * (fitted.expected_saving or 0):.1f} %"
-    words = f"which would have saved {saving} of the time on b01"
+    words = f"which should save {saving} of the time, judged by b01"
     assert second == f"  b02: shown from a score of {fitted.score:g}, {words}"
     fixed = small_params(3, review={"score_threshold": 0.3})
     assert "fitted" not in status_text(paths, fixed)

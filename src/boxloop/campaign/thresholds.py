@@ -11,6 +11,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
 from boxloop.core.completeness import known_only
 from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.likeness import likeness
 from boxloop.core.threshold import (
     FITTED_TO_NOTHING,
     LABELS_ALONE,
@@ -72,6 +73,7 @@ def with_thresholds(
         for e in evidence
         if (e.batch in given) == imported and first_model.of_turn(params, e.batch) is None
     ]
+    like = None
     if held_out is not None and not imported:
         labels = labels or LabeledSet((), (), {})
         absent = set(held_out.boxes) - set(labels.boxes)
@@ -83,9 +85,12 @@ def with_thresholds(
         offered = known_only(held_out.boxes, labels.incomplete)
         final = {i: labels.boxes[i] for i in held_out.boxes}
         final = dict(known_only(final, labels.incomplete))
-        known.insert(0, sweep(held_out.batch, offered, final, ious, held_out.score_floor))
+        judged = sweep(held_out.batch, offered, final, ious, held_out.score_floor)
+        # Later evidence is of other detectors, whose scores are not to be compared with these.
+        like = likeness(judged, offered, proposals.boxes)
+        known.insert(0, judged)
     model = find_cost_model(params.account.cost_model)
-    return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor))
+    return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor, like=like))
 
 
 def _unscored(proposals: Proposals) -> bool:
@@ -211,6 +216,6 @@ def in_words(fitted: FittedThreshold, detector: str = "") -> str:
         )
     saving = percent(fitted.expected_saving or 0.0)
     return (
-        f"{beside}shown from a score of {fitted.score:g}, which would have saved {saving} of the"
-        f" time on {fitted.found}"
+        f"{beside}shown from a score of {fitted.score:g}, which should save {saving} of the time,"
+        f" judged by {fitted.found}"
     )

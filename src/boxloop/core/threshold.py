@@ -3,7 +3,9 @@
 It is the one that would have cost least on what was corrected so far, judged by proposals for
 images that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn
 to turn and their scores shift, so the newest evidence counts most; where there is little of it, the
-choice stays near a prior. Where even the best threshold is expected to save nothing, none is shown.
+choice stays near a prior. What the next batch has that the images judged had not is expected to be
+proposed wrongly (:mod:`boxloop.core.likeness`). Where even the best threshold is expected to save
+nothing, none is shown.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from boxloop.core.evidence import Evidence
+from boxloop.core.likeness import Likeness
 from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.core.workload import PAPER, CostModel
 
@@ -43,6 +46,7 @@ def fit(
     model: CostModel = PAPER,
     *,
     floor: float = 0.0,
+    like: Likeness | None = None,
 ) -> FittedThreshold:
     """Choose the score threshold for the next batch.
 
@@ -55,6 +59,8 @@ def fit(
         iou_threshold: IoU from which a proposal counts as right; evidence without it is left out.
         model: what edits cost.
         floor: of the scores that were stored; no threshold is below it.
+        like: how far the next batch is like the images of one of the evidences, where that was
+            compared.
     """
     known = [item for item in evidence if iou_threshold in item.iou_thresholds]
     scores = _common([item.scores for item in known], floor)
@@ -63,11 +69,14 @@ def fit(
     cost, drawing = np.zeros(len(scores)), 0.0
     for age, item in enumerate(reversed(known)):
         costs = item.costs(iou_threshold, model)
+        if like is not None and like.batch == item.batch:
+            costs = like.costs(costs, model)
         cost += DECAY**age * costs[[item.scores.index(score) for score in scores]]
         drawing += DECAY**age * float(costs[-1])
     total = np.round(cost + STRENGTH * (np.array(scores) - PRIOR) ** 2, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
     saved, found = drawing - float(cost[best]), in_words([item.batch for item in known])
+    found += "" if like is None else like.in_words()
     if saved <= 0:
         return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
     return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
@@ -79,9 +88,11 @@ def fit_all(
     model: CostModel = PAPER,
     *,
     floor: float = 0.0,
+    like: Likeness | None = None,
 ) -> tuple[FittedThreshold, ...]:
     """Choose a threshold per IoU; see :func:`fit`."""
-    return tuple(fit(evidence, iou, model, floor=floor) for iou in dict.fromkeys(iou_thresholds))
+    ious = dict.fromkeys(iou_thresholds)
+    return tuple(fit(evidence, iou, model, floor=floor, like=like) for iou in ious)
 
 
 def no_proposals(

@@ -54,7 +54,7 @@ def test_the_session_says_from_which_score_on_proposals_are_drawn(paths):
     fit = ("review.score_threshold=fitted",)
     params = load_params(paths.root / "params.yaml", fit)
     made = read_assignment(paths, params, ReviewRequest("b01", "ann"))
-    words = "shown from a score of 0.75, which would have saved 32.1 % of the time on b00"
+    words = "shown from a score of 0.75, which should save 32.1 % of the time, judged by b00"
     assert made.shown == words
     assert {item.score_threshold for item in made.items} == {0.75}
     assert [len(item.drawn) for item in made.items] == [2, 2]  # of 0.9, 0.8, 0.7 and 0.2
