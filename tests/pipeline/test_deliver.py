@@ -1,6 +1,7 @@
 """The back door: a model of everything labeled, written whole or not at all."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,15 @@ def test_the_card_tells_what_a_person_asks(campaign):
     ):
         assert words in text, words
     assert (folder / "images" / "hit-1.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_what_is_printed_ends_with_the_way_to_use_it(campaign, tmp_path):
+    about = pipeline.deliver(campaign)
+    *_, last = pipeline.model_text(campaign, about).splitlines()
+    assert last == "to use it: boxloop predict IMAGES --out boxes.json"
+    elsewhere = replace(campaign, files={"model": tmp_path / "my model"})
+    *_, last = pipeline.model_text(elsewhere, about).splitlines()
+    assert last.endswith(f"--out boxes.json --model '{tmp_path}/my model'")
 
 
 def test_a_second_time_trains_nothing_unless_something_changed(campaign):

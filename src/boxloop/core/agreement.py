@@ -62,7 +62,7 @@ def differ(first: Boxes, second: Boxes, iou_threshold: float) -> bool:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Statistic:
     """A number with its 95 % interval; all None where it is not defined."""
 
     value: float | None
@@ -91,10 +91,10 @@ class Agreement:
     boxes: tuple[int, int]
     matched: int
     same_label: int
-    found: Estimate
-    iou: Estimate
-    labels: Estimate
-    kappa: Estimate
+    found: Statistic
+    iou: Statistic
+    labels: Statistic
+    kappa: Statistic
 
 
 def agree(images: Sequence[tuple[Boxes, Boxes]], iou_threshold: float, seed: int = 0) -> Agreement:
@@ -154,9 +154,9 @@ def _resample(counts: Floats, seed: int) -> Floats:
     return np.concatenate(parts)
 
 
-def _estimate(value: float, resampled: Floats) -> Estimate:
+def _estimate(value: float, resampled: Floats) -> Statistic:
     if not np.isfinite(value):
-        return Estimate(None)
+        return Statistic(None)
     known = resampled[np.isfinite(resampled)]
     low, high = (
         np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
@@ -166,7 +166,7 @@ def _estimate(value: float, resampled: Floats) -> Estimate:
             value,
         )
     )
-    return Estimate(float(value), float(low), float(high))
+    return Statistic(float(value), float(low), float(high))
 
 
 def by_first_person(corrections: Corrections) -> Corrections:

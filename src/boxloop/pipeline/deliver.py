@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -241,4 +242,6 @@ def model_text(campaign: Campaign, about: ModelFile) -> str:
     ]
     if about.onnx_missing is not None:
         lines.append(f"no model.onnx, because {about.onnx_missing}")
+    model = "" if str(out) == "model" else f" --model {shlex.quote(str(out))}"
+    lines.append(f"to use it: boxloop predict IMAGES --out boxes.json{model}")
     return "\n".join(lines)

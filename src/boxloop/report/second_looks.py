@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from boxloop.campaign.second_looks import Looks
-from boxloop.core.agreement import COVERAGE, Agreement, Estimate
+from boxloop.core.agreement import COVERAGE, Agreement, Statistic
 from boxloop.core.edits import EDITS
 from boxloop.report.console import as_text, plain_table
 from boxloop.terminal import minutes
@@ -107,7 +107,7 @@ def looks_tables(looks: Looks, iou_threshold: float) -> LooksTables | None:
     )
 
 
-def _between(found: Estimate) -> str:
+def _between(found: Statistic) -> str:
     if found.value is None:
         return "-"
     return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})"
