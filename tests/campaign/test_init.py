@@ -43,6 +43,23 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     assert params.dataset.path.endswith("demo_scenes.py")
 
 
+@pytest.mark.parametrize("name", ["street signs", "2024", "2024-05-01", "no", "Größe", 'a"b: #c'])
+def test_a_campaign_is_called_by_its_folder(tmp_path, name):
+    params = load_params(create(tmp_path / name, *DEMO) / "params.yaml")
+    assert (params.track.campaign, params.report.title) == (name, name)
+
+
+def test_a_name_that_is_given_stays(tmp_path):
+    folder = create(tmp_path / "c", *DEMO, "track.campaign=mine", "report={title: Ours}")
+    params = load_params(folder / "params.yaml")
+    assert (params.track.campaign, params.report.title) == ("mine", "Ours")
+    own = tmp_path / "own.yaml"
+    own.write_text("track: {campaign: theirs}\niterations: {x: {previous: empty}}\n")
+    assert (
+        load_params(create(tmp_path / "d", params=own) / "params.yaml").track.campaign == "theirs"
+    )
+
+
 def test_comments_of_the_recipe_are_kept(tmp_path):
     folder = create(tmp_path / "c", *DEMO, "order={strategy: random, seed: 2}")
     text = (folder / "params.yaml").read_text()

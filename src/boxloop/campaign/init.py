@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -135,7 +136,8 @@ def _prepare(
         overrides = [*as_overrides(section), *overrides]
     overrides = _by_people(overrides)
     check_overridden(_read(recipe), overrides, str(recipe))
-    text = _edit(recipe, batches, overrides)
+    named = _named(folder) if params is None else []
+    text = _edit(recipe, batches, [*named, *overrides])
     made = check(Params, read_yaml(text), str(recipe))
     notes += check_places(folder, made.dataset, overrides)
     if made.review.asks_people and made.dataset.labels == "ignored":
@@ -152,6 +154,16 @@ def _by_people(overrides: Sequence[str]) -> list[str]:
     if wanted.get("dataset.labels", "ignored") == "ignored" or wanted.keys() & _ANNOTATOR:
         return list(overrides)
     return [*overrides, "review.annotator=fiftyone"]
+
+
+def _named(folder: Path) -> list[str]:
+    """Call a campaign of the starter recipe by its folder, in MLflow and on its page."""
+    name = folder.absolute().name
+    if not name.isprintable():
+        return []
+    # JSON is YAML, and leaves a name that looks like a number or a date what it is.
+    quoted = json.dumps(name, ensure_ascii=False)
+    return [f"track.campaign={quoted}", f"report.title={quoted}"]
 
 
 def _ignored_labels(dataset: DatasetParams) -> list[str]:
