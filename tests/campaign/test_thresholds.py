@@ -57,6 +57,24 @@ def test_a_threshold_is_fitted_per_iou_by_the_batches_before(tmp_path):
     assert fitted(files(tmp_path)) == wanted
 
 
+def test_a_batch_that_is_unlike_what_was_held_out_is_shown_next_to_nothing(tmp_path):
+    labels = LabeledSet(("cat",), ("b00",), {f"h{n}": FINAL["a"] for n in range(12)})
+    sure = proposed(*[(*row, 0.9) for row in ROWS])
+    held = proposals(dict.fromkeys(labels.boxes, sure), batch="held-out part of b00")
+
+    def fit_to(score):
+        rows = proposed(*[(*row, score) for row in ROWS])
+        coming = proposals({f"n{n}": rows for n in range(12)}, batch="b01")
+        return with_thresholds(FITTED, coming, (), held, labels).thresholds[0]
+
+    alike, unlike = fit_to(0.9), fit_to(0.6)
+    assert (alike.found, alike.expected_saving) == ("held-out part of b00", 1)
+    assert unlike.score > 0.6
+    assert unlike.expected_saving < 0.1
+    words = r"judged by held-out part of b00 \(at most \d % of this batch is like it\)"
+    assert re.search(words, in_words(unlike))
+
+
 def test_what_was_held_out_is_older_than_all_batches(tmp_path):
     held = proposals({"a": proposed(*[(*row, 0.9) for row in ROWS])}, batch="held-out part of b00")
     alone = fitted(files(tmp_path / "alone", held_out=held, evidence=()))
