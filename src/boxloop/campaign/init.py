@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -76,19 +77,45 @@ def create(
     source = _pipeline()
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    _require_empty(folder)  # still: a large dataset is looked at for minutes
     try:
-        write_text(folder / "params.yaml", text)
+        # It tells another process that makes a campaign here to keep away.
+        write_text(folder / "params.yaml", text, new=True)
+    except FileExistsError:
+        raise UserError(_not_empty(folder)) from None
+    except BaseException:
+        _remove(folder, existed)
+        raise
+    try:
         for name in _FILES:
             shutil.copyfile(source / name, folder / name)
         watching.watch(folder, made.dataset)
         _init_repositories(folder)
     except BaseException:
         # Half a campaign would be in the way of the next attempt.
-        shutil.rmtree(folder, ignore_errors=True)
-        if existed:
-            folder.mkdir(exist_ok=True)
+        for name in (*_FILES, "params.yaml"):
+            (folder / name).unlink(missing_ok=True)
+        for name in (".git", ".dvc"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        _remove(folder, existed)
         raise
     return notes
+
+
+def _require_empty(folder: Path) -> None:
+    if any(folder.iterdir()):
+        raise UserError(_not_empty(folder))
+
+
+def _not_empty(folder: Path) -> str:
+    return f"{folder} is not empty: name a new folder for the campaign"
+
+
+def _remove(folder: Path, existed: bool) -> None:
+    """Remove a new folder, unless somebody has put something there meanwhile."""
+    if not existed:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def preview(
@@ -118,8 +145,8 @@ def _prepare(
     """Return the text of a new params.yaml, what it says, and what a person should know."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: name a new folder for the campaign")
+    if folder.exists():
+        _require_empty(folder)
     if shutil.which("git") is None:
         raise UserError("git is not installed, and DVC keeps a campaign's states with it")
     recipe = params or _pipeline() / "recipes" / "starter.yaml"
