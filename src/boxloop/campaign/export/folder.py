@@ -63,13 +63,24 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         (content / marker_name).write_text(marker, encoding="utf-8")
         # What another program wrote meanwhile is not to be lost either.
         require_replaceable(out, what)
-        if target.exists():
-            target.rename(temporary / "replaced")
-        content.rename(target)
+        _replace(target, content, temporary / "replaced")
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(target: Path, content: Path, aside: Path) -> None:
+    """Put a folder in the place of another one, which is back where that fails."""
+    if target.exists():
+        target.rename(aside)
+    try:
+        content.rename(target)
+    except OSError:
+        if aside.exists():
+            with contextlib.suppress(OSError):  # another process has put its own there
+                aside.rename(target)
+        raise
 
 
 def put_images(
