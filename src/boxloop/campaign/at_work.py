@@ -86,11 +86,20 @@ def changing(paths: CampaignPaths, say: Callable[[str], object]) -> Iterator[Non
 
     What a command looked at, such as which images are submitted, then holds until it has written.
     """
-    with _held(paths, "change.lock") as lock:
+    with in_turn(paths, "change", say, "another command changes this campaign"):
+        yield
+
+
+@contextmanager
+def in_turn(
+    paths: CampaignPaths, name: str, say: Callable[[str], object], what: str
+) -> Iterator[None]:
+    """Let one process at a time do the work of a ``name``; another says ``what`` it waits for."""
+    with _held(paths, f"{name}.lock") as lock:
         try:
             lock(_SECONDS_TO_SAY)
         except Timeout:
-            say("another command changes this campaign: waiting until it has ended ...")
+            say(f"{what}: waiting until it has ended ...")
             lock(-1.0)
         yield
 

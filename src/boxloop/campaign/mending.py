@@ -196,10 +196,10 @@ def read_lock(root: Path) -> Any:
 
 
 def _is_lock(path: Path) -> bool:
-    """Tell whether dvc.lock, where there is one, holds what DVC writes."""
+    """Tell whether dvc.lock, where there is one that can be read, holds what DVC writes."""
     try:
         content: Any = read_long_yaml(read_text(path, MOST_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return True
     except (OSError, ValueError):
         return False
@@ -225,7 +225,7 @@ def _is_entry(stage: Any) -> bool:
 def _is_json(path: Path) -> bool:
     try:
         parse_json(read_bytes(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return True
     except (OSError, ValueError):
         return False

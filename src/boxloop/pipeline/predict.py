@@ -22,7 +22,7 @@ from boxloop.datasets.formats.predictions import (
     write_voc,
     write_yolo,
 )
-from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError, why
 from boxloop.files import atomic_path, open_regular, require_writable
 from boxloop.terminal import Report, silent
 
@@ -118,7 +118,7 @@ def predict(
                 else:
                     probe, boxes = found
                     item = Prediction(name, probe.width, probe.height, boxes)
-                file.write(item.to_line() + "\n")
+                journal.add(file, item)
                 done += 1
                 report(done, len(names))
         about = (
@@ -229,7 +229,7 @@ class _Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
 
     def _lock(self, file: int) -> bool:
         """Lock it until it is closed; tell whether it is still the journal."""
@@ -277,7 +277,7 @@ class _Journal:
             else:
                 self.path.write_text(f"{self._head}\n", encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
         return kept
 
     @contextmanager
@@ -297,6 +297,17 @@ class _Journal:
     def open(self) -> TextIO:
         """Open it to add lines, each of which lasts once it is written."""
         return self.path.open("a", encoding="utf-8", buffering=1)
+
+    def add(self, file: TextIO, item: Prediction) -> None:
+        """Add a line.
+
+        Raises:
+            UserError: the disk is full; what was done before is kept.
+        """
+        try:
+            file.write(item.to_line() + "\n")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
 
     def read(self) -> Iterator[Prediction]:
         """Read it from its beginning."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
-from boxloop.errors import ArtifactError, DatasetError, UserError
-from boxloop.files import file_digest, read_json
+from boxloop.errors import ArtifactError, DatasetError, UserError, why
+from boxloop.files import file_digest, is_elsewhere, read_json
 
 MODES = ("link", "copy", "none")
 """What an export can do with the images."""
@@ -53,7 +53,7 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         _remove_leftovers(target)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{out} cannot be written: {why(error)}") from None
     try:
         content = temporary / "content"
         content.mkdir()
@@ -65,7 +65,9 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         require_replaceable(out, what)
         _replace(target, content, temporary / "replaced")
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+        if is_elsewhere(error, temporary) and is_elsewhere(error, target):
+            raise
+        raise UserError(f"{out} cannot be written: {why(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
