@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ from boxloop.params.loading import read_long_yaml
 COMMAND = "boxloop mend"
 
 _BESIDE = ("-journal", "-wal", "-shm")  # what sqlite keeps beside a database
+
+_OLDER = re.compile(
+    r"\bboxloop (?:review --collect|dataset|features|order|batch|train|propose|merge|account) data/"
+)
+"""How stages were called before 0.2, which named each of their files in its place."""
 
 _SETTLED_SECONDS = 0.3
 """After which a file that DVC was just writing is whole."""
@@ -81,6 +87,20 @@ def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
                 beside.rename(f"{aside}{suffix}")
         say(f"{damage.path} {damage.what}: it is {aside.name} now, and {damage.after}")
     return len(damages)
+
+
+def older_pipeline(root: Path) -> str | None:
+    """Say so where a campaign's dvc.yaml is of boxloop 0.1, whose commands there are no more."""
+    try:
+        text = read_text(root / "dvc.yaml")
+    except (OSError, ValueError):
+        return None
+    if _OLDER.search(text) is None:
+        return None
+    return (
+        f"dvc.yaml is of boxloop 0.1, whose stages this version does not have: '{COMMAND}' puts"
+        " today's in its place, and 'dvc repro' then makes anew what is missing; labels are kept"
+    )
 
 
 def in_words(damage: Damage) -> str:

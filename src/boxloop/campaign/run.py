@@ -44,8 +44,11 @@ def alternate(
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
-            Or another one alternates in this campaign.
+            Or another one alternates in this campaign, or its dvc.yaml is too old.
     """
+    older = mending.older_pipeline(paths.root)
+    if older is not None:
+        raise UserError(older)
     with only_run(paths):
         _alternate(paths, review, say, dataset, beside)
 
