@@ -24,6 +24,18 @@ BoxloopError
 
 from __future__ import annotations
 
+import errno
+
+_AWAY = "get access to it (chmod, chown), or use another place"
+_WAYS = {
+    errno.ENOSPC: "free some, then try again",
+    errno.EDQUOT: "free some of your own, then try again",
+    errno.EROFS: "make it writable, or use another place",
+    errno.EACCES: _AWAY,
+    errno.EPERM: _AWAY,
+}
+"""What helps against what a system may say of a file or folder."""
+
 
 class BoxloopError(Exception):
     """Base of all of them; the message is one clear sentence for the person at the terminal."""
@@ -106,4 +118,10 @@ def told(error: BoxloopError | OSError) -> tuple[str, int]:
     if isinstance(error, BoxloopError):
         return str(error), error.exit_code
     place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}", UserError.exit_code
+    return f"{place}{why(error)}", UserError.exit_code
+
+
+def why(error: OSError) -> str:
+    """What the system says of a file or folder, and what helps where that is known."""
+    said, way = error.strerror or str(error), _WAYS.get(error.errno or 0)
+    return said if way is None else f"{said}: {way}"

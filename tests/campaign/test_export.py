@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import builders_datasets
 from boxloop import datasets
 from boxloop.campaign import artifacts
-from boxloop.campaign.export.folder import MARKER, export_folder, put_images
+from boxloop.campaign.export.folder import MARKER, _replace, export_folder, put_images
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names, writable_formats
 from boxloop.errors import DatasetError
@@ -361,6 +361,15 @@ def test_a_failure_leaves_the_earlier_export(tmp_path, program):
     assert code == 2
     assert "img03.png does not exist, but image img03 is labeled" in said
     assert not list(root.glob(".out.*"))
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_earlier_one(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("a")
+    with pytest.raises(FileNotFoundError):
+        _replace(out, tmp_path / "gone", tmp_path / "aside")
+    assert (out / "a.txt").read_text() == "a"
 
 
 def test_links_lead_to_the_images_and_none_leaves_them_out(tmp_path):

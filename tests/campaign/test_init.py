@@ -261,3 +261,35 @@ def test_labels_are_for_people_and_said_to_be_ignored_where_they_are(tmp_path):
     review = load_params(tmp_path / "ignored" / "params.yaml").review
     assert (review.blind_fraction, review.plant_fraction) == (0.2, 0.0)
     assert notes[-1].startswith(f"labels that {root} has are ignored, as people label: --set")
+
+
+def test_two_at_once_make_one_campaign(tmp_path, monkeypatch):
+    """A large dataset is looked at for minutes, in which another process may be faster."""
+    folder, prepare = tmp_path / "c", init._prepare
+
+    def slowly(*arguments):
+        prepared = prepare(*arguments)
+        monkeypatch.setattr(init, "_prepare", prepare)
+        create(folder, *DEMO, "order.seed=1")
+        return prepared
+
+    monkeypatch.setattr(init, "_prepare", slowly)
+    with pytest.raises(UserError, match="is not empty: name a new folder"):
+        create(folder, *DEMO, "order.seed=2")
+    assert load_params(folder / "params.yaml").order.seed == 1
+    assert (folder / ".dvc" / "config").is_file()
+
+
+def test_what_fails_half_way_leaves_what_somebody_else_put_there(tmp_path, monkeypatch):
+    folder, copy = tmp_path / "c", init.shutil.copyfile
+
+    def beside(source, target):
+        (folder / "mine.txt").write_text("x")
+        return copy(source, target)
+
+    monkeypatch.setattr(init.shutil, "copyfile", beside)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "no" / "git"))
+    (tmp_path / "no").write_text("x")
+    with pytest.raises(UserError, match="git init --quiet' failed in"):
+        create(folder, *DEMO)
+    assert [p.name for p in folder.iterdir()] == ["mine.txt"]

@@ -11,6 +11,7 @@ from boxloop.datasets.check import check_path
 from boxloop.datasets.obstacles import find_obstacle
 from boxloop.errors import ParamsError, UserError
 from boxloop.params import DatasetParams
+from boxloop.terminal import printable
 from builders_datasets import image
 
 
@@ -44,14 +45,14 @@ def test_an_ordinary_folder_is_no_obstacle(photos):
 @pytest.mark.parametrize("make", [latin_1, leads_nowhere, pipe])
 def test_what_stops_dvc_is_named_with_the_way_out(photos, make):
     fault, way = make(photos / "deep")
-    said = find_obstacle(photos)
+    said = printable(find_obstacle(photos))
     assert said.startswith(f"{photos}/deep/{fault}, and DVC, which watches {photos}, stops at it")
     assert said.endswith(way)
     assert said.isprintable()
     params = DatasetParams(format="folder", path=str(photos), classes=("cat",))
     with pytest.raises(ParamsError, match="stops at it"):
         check_places(photos.parent / "campaign", params, ())
-    lines = check_path(photos, ()).splitlines()
+    lines = printable(check_path(photos, ())).splitlines()
     assert lines.index(f"First: {said}") < lines.index("Next, with the names of your own classes:")
 
 

@@ -301,7 +301,7 @@ def test_a_cell_of_a_study_is_not_for_dvc(tmp_path: Path) -> None:
     assert "study" not in status_text(paths, params)
     (tmp_path / "study.json").write_text("{}")
     text = status_text(paths, params)
-    assert "'boxloop report . metrics.json data/report' makes a page of it" in text
+    assert "'boxloop report' makes a page of it" in text
     assert "dvc" not in text
     paths.workload("b02").unlink()
     assert f"Next: the study in {tmp_path} goes on with this cell" in status_text(paths, params)

@@ -370,7 +370,10 @@ def test_an_unexpected_error_of_the_system_names_its_file(program, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     sentence = program.refusal(*command("order"))
-    assert sentence == "boxloop: data/order.json cannot be written: No space left on device"
+    assert sentence == (
+        "boxloop: data/order.json cannot be written: No space left on device: free some, then try"
+        " again"
+    )
 
 
 def test_a_set_of_one_image(program):

@@ -237,3 +237,19 @@ def test_in_memory_it_takes_paths_and_bytes(scene):
     assert a.labels.tolist() == ["cat"]
     with pytest.raises(DatasetError, match="image 1 is not an image"):
         model.predict([path, b"no image"])
+
+
+def test_two_at_once_do_not_mix_their_lines(scene):
+    """The second would go on from what the first has done, and both would add the rest."""
+    said = []
+
+    def second(done, total):
+        if done == 5:
+            said.append(refusal(lambda: run(scene)))
+
+    done = run(scene, report=second)
+    assert "is being written by another 'boxloop predict' with the same --out: wait" in said[0]
+    alone = run(scene, "alone.json")
+    assert (done.images, done.boxes, done.resumed) == (alone.images, alone.boxes, 0)
+    assert (scene / "found.json").read_bytes() == (scene / "alone.json").read_bytes()
+    assert [p.name for p in scene.glob(".*")] == []

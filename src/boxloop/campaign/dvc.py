@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign import submissions
+from boxloop.campaign.at_work import dvc_at_work
 from boxloop.campaign.mending import read_lock
 from boxloop.errors import UserError
 
@@ -36,6 +37,12 @@ def bring_into_dvc(root: Path, key: str) -> None:
     stage = f"finish@{key}"
     if _is_stale(root, stage):
         return
+    running = dvc_at_work(root)
+    if running is not None:
+        raise UserError(
+            f"the labels of {key} are safe in reviews/, but {running} is at work in this campaign:"
+            f" run '{submissions.take_over(key)}' once it has ended"
+        )
     command = [*DVC, "repro", "--single-item", "--force", stage]
     try:
         done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)

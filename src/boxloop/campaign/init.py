@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from boxloop.campaign import watching
+from boxloop.campaign.at_work import require_no_dvc
 from boxloop.campaign.dvc import DVC
+from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.places import check_places
 from boxloop.core.types import SIMULATED
 from boxloop.datasets.check import as_overrides, find_settings
@@ -29,10 +33,13 @@ from boxloop.params import (
     chain,
     check,
     check_overridden,
+    load_params,
     read_yaml,
 )
+from boxloop.params.loading import read_sections
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
+_DEMO = Path(__file__).parents[1] / "datasets" / "demo_scenes.py"
 _WATCHED = {
     "review": ("score_threshold", "iou_threshold"),
     "account": ("iou_thresholds", "cost_model"),
@@ -77,19 +84,91 @@ def create(
     source = _pipeline()
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    _require_empty(folder)  # still: a large dataset is looked at for minutes
     try:
-        write_text(folder / "params.yaml", text)
+        # It tells another process that makes a campaign here to keep away.
+        write_text(folder / "params.yaml", text, new=True)
+    except FileExistsError:
+        raise UserError(_not_empty(folder)) from None
+    except BaseException:
+        _remove(folder, existed)
+        raise
+    try:
         for name in _FILES:
             shutil.copyfile(source / name, folder / name)
         watching.watch(folder, made.dataset)
         _init_repositories(folder)
     except BaseException:
         # Half a campaign would be in the way of the next attempt.
-        shutil.rmtree(folder, ignore_errors=True)
-        if existed:
-            folder.mkdir(exist_ok=True)
+        for name in (*_FILES, "params.yaml"):
+            (folder / name).unlink(missing_ok=True)
+        for name in (".git", ".dvc"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        _remove(folder, existed)
         raise
     return notes
+
+
+def _require_empty(folder: Path) -> None:
+    if any(folder.iterdir()):
+        raise UserError(_not_empty(folder))
+
+
+def _not_empty(folder: Path) -> str:
+    return f"{folder} is not empty: name a new folder for the campaign"
+
+
+def _remove(folder: Path, existed: bool) -> None:
+    """Remove a new folder, unless somebody has put something there meanwhile."""
+    if not existed:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def renew(folder: Path, say: Callable[[str], object]) -> None:
+    """Put today's pipeline in the place of an older version's, which is moved aside.
+
+    Args:
+        folder: of a campaign.
+        say: told what became of each file.
+
+    Raises:
+        UserError: DVC runs the old one, or a file cannot be written.
+        ParamsError: params.yaml cannot be used.
+    """
+    require_no_dvc(folder, "by the dvc.yaml of before")
+    old, source = folder / "dvc.yaml", _pipeline()
+    params = folder / "params.yaml"
+    content, made = read_sections(params), load_params(params)
+    defaults = Params().model_dump(mode="json")
+    wanted = [
+        f"{section}.{name}={json.dumps(defaults[section][name])}"
+        for section, names in _WATCHED.items()
+        for name in names
+        if name not in (content.get(section) or {})
+    ]
+    if made.dataset.format == "demo" and not (folder / made.dataset.path).exists():
+        wanted.append(f"dataset.path={json.dumps(_DEMO.as_posix())}")
+    if wanted:
+        edit_params(params, wanted)
+        say(f"params.yaml has what DVC wants there, too: {', '.join(wanted)}")
+    for name in _FILES[1:]:
+        _add_lines(folder / name, read_text(source / name))
+    aside = folder / f"dvc.yaml.older-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    shutil.copyfile(old, aside)
+    write_text(old, read_text(source / "dvc.yaml"))
+    watching.watch(folder, load_params(params).dataset)
+    say(f"dvc.yaml is today's; the one of before is {aside.name}, with stages of your own, if any")
+
+
+def _add_lines(path: Path, wanted: str) -> None:
+    """Add the lines to a list of patterns that it lacks."""
+    present = read_text(path) if path.exists() else ""
+    known = present.splitlines()
+    new = [line for line in wanted.splitlines() if line not in known and line[:1] not in ("", "#")]
+    if new:
+        start = present if present.endswith("\n") or not present else f"{present}\n"
+        write_text(path, start + "".join(f"{line}\n" for line in new))
 
 
 def preview(
@@ -119,8 +198,8 @@ def _prepare(
     """Return the text of a new params.yaml, what it says, and what a person should know."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: name a new folder for the campaign")
+    if folder.exists():
+        _require_empty(folder)
     if shutil.which("git") is None:
         raise UserError("git is not installed, and DVC keeps a campaign's states with it")
     recipe = params or _pipeline() / "recipes" / "starter.yaml"
@@ -212,7 +291,7 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     format_ = dataset.get("format") if isinstance(dataset, dict) else None
     if isinstance(dataset, dict) and format_ == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
-        dataset["path"] = str(Path(__file__).parents[1] / "datasets" / "demo_scenes.py")
+        dataset["path"] = str(_DEMO)
     given = {override.partition("=")[0] for override in overrides}
     if format_ == "folder" and isinstance(review, dict) and not given & _ANNOTATOR:
         # Images without annotations leave nothing to simulate with: people review them.

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from boxloop.campaign.delivered import STAGE
@@ -26,6 +29,17 @@ from boxloop.params.loading import read_long_yaml
 COMMAND = "boxloop mend"
 
 _BESIDE = ("-journal", "-wal", "-shm")  # what sqlite keeps beside a database
+
+_OLDER = re.compile(
+    r"\bboxloop (?:review --collect|dataset|features|order|batch|train|propose|merge|account) data/"
+)
+"""How stages were called before 0.2, which named each of their files in its place."""
+
+_SETTLED_SECONDS = 0.3
+"""After which a file that DVC was just writing is whole."""
+
+_CLOCK_SECONDS = 60.0
+"""By which the times of processes and of files may differ."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +58,20 @@ class Damage:
 
 
 def find(paths: CampaignPaths) -> list[Damage]:
-    """Return the files of DVC and MLflow that a kill left half-written."""
-    return list(_find(paths))
+    """Return the files of DVC and MLflow that a kill left half-written.
+
+    What looks damaged is looked at again: a DVC that runs writes in place, too.
+    """
+    first = list(_find(paths))
+    if first:
+        time.sleep(_SETTLED_SECONDS)
+        first = [damage for damage in _find(paths) if damage in first]
+    return first
 
 
 def is_cut(paths: CampaignPaths) -> bool:
     """Tell whether a dvc.lock is empty or ends inside a line, which takes no time to see."""
-    return any(_is_cut(lock) for lock, _ in _locks(paths)) and not _dvc_is_writing(paths)
+    return any(_is_cut(lock) for lock, _ in _locks(paths)) and not dvc_is_writing(paths.root)
 
 
 def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
@@ -68,19 +89,36 @@ def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
     return len(damages)
 
 
+def older_pipeline(root: Path) -> str | None:
+    """Say so where a campaign's dvc.yaml is of boxloop 0.1, whose commands there are no more."""
+    try:
+        text = read_text(root / "dvc.yaml")
+    except (OSError, ValueError):
+        return None
+    if _OLDER.search(text) is None:
+        return None
+    return (
+        f"dvc.yaml is of boxloop 0.1, whose stages this version does not have: '{COMMAND}' puts"
+        " today's in its place, and 'dvc repro' then makes anew what is missing; labels are kept"
+    )
+
+
 def in_words(damage: Damage) -> str:
     """Return a sentence about a damaged file, with the way out."""
     return f"{damage.path} {damage.what}: '{COMMAND}' moves it aside, and {damage.after}"
 
 
 def _find(paths: CampaignPaths) -> Iterator[Damage]:
-    if not _dvc_is_writing(paths):
+    if not dvc_is_writing(paths.root):
         for lock, after in _locks(paths):
             if _is_cut(lock) or not _is_lock(lock):
                 yield Damage(lock, "was cut short by a kill", after)
-        running = paths.root / ".dvc" / "tmp" / "rwlock"
+        running = _running(paths.root)
         if not _is_json(running):
             yield Damage(running, "was cut short by a kill", "DVC writes it anew")
+        elif _is_left(paths.root):
+            what = "names a process that has ended, whose number another one has now"
+            yield Damage(running, what, "DVC writes it anew")
     database = workspace_of(paths.root) / "mlflow.db"
     if database.exists() and _is_half_made(database):
         after = "MLflow makes it anew; no run was in it yet"
@@ -102,10 +140,54 @@ def _locks(paths: CampaignPaths) -> list[tuple[Path, str]]:
     ]
 
 
-def _dvc_is_writing(paths: CampaignPaths) -> bool:
+def running_dvc(root: Path) -> list[tuple[int, str]]:
+    """Return the processes of DVC that run a stage in a campaign's folder, with their commands."""
+    return [(pid, command) for pid, command, left in _listed(root) if not left]
+
+
+def _is_left(root: Path) -> bool:
+    """Tell whether DVC's list names none but ended processes, and takes one for a living one.
+
+    After a loss of power numbers are given anew, and DVC would wait for whatever has one of them.
+    """
+    found = _listed(root)
+    return bool(found) and all(left for _, _, left in found)
+
+
+def _listed(root: Path) -> list[tuple[int, str, bool]]:
+    """Return the entries of DVC's list whose number a living process has.
+
+    Each with its command, and whether that process is another one: it began after the list was
+    written last, and is no DVC.
+    """
+    path = _running(root)
+    try:
+        content: Any = parse_json(read_bytes(path))
+        written = path.stat().st_mtime
+        entries = [*content.get("write", {}).values()]
+        entries += [entry for readers in content.get("read", {}).values() for entry in readers]
+        listed = {int(entry["pid"]): str(entry["cmd"]) for entry in entries}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return []
+    found = []
+    for pid, command in listed.items():
+        with contextlib.suppress(psutil.Error, OverflowError, ValueError):
+            process = psutil.Process(pid)
+            later = process.create_time() > written + _CLOCK_SECONDS
+            other = later and "dvc" not in " ".join(process.cmdline())
+            found.append((pid, command, other))
+    return found
+
+
+def _running(root: Path) -> Path:
+    """Return DVC's list of running commands."""
+    return root / ".dvc" / "tmp" / "rwlock"
+
+
+def dvc_is_writing(root: Path) -> bool:
     """Tell whether a DVC that runs has locked the folder; it does not while a stage runs."""
     try:
-        with open_regular(paths.root / ".dvc" / "tmp" / "lock") as file:
+        with open_regular(root / ".dvc" / "tmp" / "lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -134,10 +216,10 @@ def read_lock(root: Path) -> Any:
 
 
 def _is_lock(path: Path) -> bool:
-    """Tell whether dvc.lock, where there is one, holds what DVC writes."""
+    """Tell whether dvc.lock, where there is one that can be read, holds what DVC writes."""
     try:
         content: Any = read_long_yaml(read_text(path, MOST_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return True
     except (OSError, ValueError):
         return False
@@ -163,7 +245,7 @@ def _is_entry(stage: Any) -> bool:
 def _is_json(path: Path) -> bool:
     try:
         parse_json(read_bytes(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return True
     except (OSError, ValueError):
         return False

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from boxloop.campaign import mending
+from boxloop.campaign.at_work import dvc_at_work, only_run, wait_for_dvc
 from boxloop.campaign.dvc import DVC, environment
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.datasets.obstacles import find_obstacle
@@ -31,7 +32,8 @@ def alternate(
 ) -> None:
     """Run ``dvc repro`` and ``review`` a batch in turn, until every batch is done.
 
-    ``review`` opens the session of a batch, and returns when it is submitted.
+    ``review`` opens the session of a batch, and returns when it is submitted. A DVC that somebody
+    else runs in the campaign goes first.
 
     Args:
         paths: of the campaign.
@@ -42,14 +44,32 @@ def alternate(
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
+            Or another one alternates in this campaign, or its dvc.yaml is too old.
     """
+    older = mending.older_pipeline(paths.root)
+    if older is not None:
+        raise UserError(older)
+    with only_run(paths):
+        _alternate(paths, review, say, dataset, beside)
+
+
+def _alternate(
+    paths: CampaignPaths,
+    review: Callable[[str], object],
+    say: Callable[[str], object],
+    dataset: Path | None,
+    beside: Callable[[str], AbstractContextManager[None]],
+) -> None:
     while True:
+        wait_for_dvc(paths.root, say)
         mending.mend(paths, say)
         paths.pending.unlink(missing_ok=True)
         if _repro(paths.root) == 0:
             say("Every batch is done. Results: data/report/report.html")
             return
         if not paths.pending.exists():
+            if dvc_at_work(paths.root) is not None:
+                continue  # it began just before, and was in the way
             stopped = None if dataset is None else find_obstacle(paths.root / dataset)
             if stopped is not None:
                 raise UserError(f"'dvc repro' failed: {stopped}; then 'boxloop run' goes on")

@@ -57,11 +57,12 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     iou = params.review.iou_threshold
     line, odd = second_looks.for_status(paths, params.iterations, iou, skip=bool(found.damaged))
     parts += [trust_line(paths), line]
-    notes = [*map(mending.in_words, cut), *found.notes, *odd]
+    older = mending.older_pipeline(paths.root)
+    notes = [*([older] if older else []), *map(mending.in_words, cut), *found.notes, *odd]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
     parts.append(screening.as_list(found.incomplete))
-    if cut:
+    if cut or older:
         parts.append(f"Next: {mending.COMMAND}, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
@@ -185,9 +186,7 @@ def _next(
     if paths.study is not None:
         if due is not None or stale:
             return f"Next: the study in {paths.study} goes on with this cell"
-        return (
-            "Every batch is done. 'boxloop report . metrics.json data/report' makes a page of it."
-        )
+        return "Every batch is done. 'boxloop report' makes a page of it."
     if due is not None:
         waiting = (due.images or 0) - due.submitted
         if due.step is Step.REVIEW and people and waiting:

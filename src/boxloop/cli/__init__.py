@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 # isort: off
@@ -38,6 +39,9 @@ __all__ = [
     "stages",
     "study",
 ]
+
+USAGE = 2
+"""Exit code of a command that was called in a way that it does not have."""
 
 _NEW_OBJECTS = 100_000
 """How many more objects than before make Python look for cycles: an import makes a million."""
@@ -88,7 +92,12 @@ def main() -> None:
 
     try:
         with together, plain_output():
-            app()
+            try:
+                app()
+            except SystemExit as stop:
+                if stop.code == USAGE:
+                    _blame_older_pipeline()
+                raise
     except (BoxloopError, OSError) as error:
         sentence, code = told(error)
     except MemoryError:
@@ -98,3 +107,12 @@ def main() -> None:
         return
     print(f"boxloop: {printable(sentence)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _blame_older_pipeline() -> None:
+    """Say it where DVC has called a stage as the dvc.yaml of an older boxloop does."""
+    from boxloop.campaign import mending
+
+    older = mending.older_pipeline(Path.cwd())
+    if older is not None:
+        print(f"boxloop: {older}", file=sys.stderr)

@@ -118,7 +118,7 @@ def run(
     from boxloop.review.fiftyone import session
     from boxloop.review.fiftyone.addresses import choose_password
 
-    p = campaign_params(params, None)
+    p = campaign_params(params, None, note_older=False)  # `alternate` refuses it
     choose_password(host)  # asked for before the trainings, and once
 
     paths = CampaignPaths()
@@ -268,11 +268,17 @@ def browse(
 
 @app.command(rich_help_panel=PEOPLE)
 def mend() -> None:
-    """Move files aside that a kill left half-written."""
+    """Move files aside that a kill left half-written, and a dvc.yaml of boxloop 0.1."""
     from boxloop.campaign import mending
     from boxloop.campaign.paths import CampaignPaths
 
-    if mending.mend(CampaignPaths(), print):
+    paths = CampaignPaths()
+    older = mending.older_pipeline(paths.root) is not None
+    if older:
+        from boxloop.campaign.init import renew
+
+        renew(paths.root, print)
+    if mending.mend(paths, print) or older:
         print("Next: dvc repro")
     else:
         print("nothing is damaged")
@@ -295,7 +301,7 @@ def status(
     from boxloop.campaign.results import read_results
     from boxloop.campaign.status import status_text
 
-    p, paths = campaign_params(params, override), CampaignPaths()
+    p, paths = campaign_params(params, override, note_older=False), CampaignPaths()
     print(status_text(paths, p))
     if table:
         from boxloop.campaign.campaign import Campaign

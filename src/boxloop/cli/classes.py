@@ -40,12 +40,14 @@ def add(
     params: ParamsFile = PARAMS,
 ) -> None:
     """Add a class: what was reviewed before is not complete for it."""
+    from boxloop.campaign.at_work import changing
     from boxloop.campaign.class_editing import add
     from boxloop.campaign.paths import CampaignPaths
 
-    _require_idle()
     campaign_params(params, None)
-    print(add(CampaignPaths(), params, name, _reread))
+    with changing(CampaignPaths(), print):
+        _require_idle()
+        print(add(CampaignPaths(), params, name, _reread))
 
 
 @classes.command()
@@ -69,12 +71,14 @@ def merge(
 
 
 def _change(params: Path, kind: Kind, old: str, new: str) -> None:
+    from boxloop.campaign.at_work import changing
     from boxloop.campaign.class_editing import change
     from boxloop.campaign.paths import CampaignPaths
 
-    _require_idle()
     campaign_params(params, None)
-    print(change(CampaignPaths(), params, kind, old, new, _reread))
+    with changing(CampaignPaths(), print):
+        _require_idle()
+        print(change(CampaignPaths(), params, kind, old, new, _reread))
 
 
 def _reread(params: Params) -> None:
@@ -86,7 +90,8 @@ def _reread(params: Params) -> None:
 
 
 def _require_idle() -> None:
-    """Refuse while people review: what they can choose from stays as it was when they began."""
+    """Refuse while people review, or DVC trains: what they go by stays as it was."""
+    from boxloop.campaign.at_work import require_no_dvc
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.review.fiftyone.session_registry import open_sessions
 
@@ -96,3 +101,4 @@ def _require_idle() -> None:
             f"{sessions[0].reviewer} is reviewing {sessions[0].batch}, by the classes of before:"
             " end that session first ('boxloop review' goes on with it afterwards)"
         )
+    require_no_dvc(CampaignPaths().root, "by the classes of before")

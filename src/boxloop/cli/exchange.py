@@ -10,6 +10,8 @@ import typer
 from boxloop.cli.app import PEOPLE, app
 from boxloop.cli.options import PARAMS, Overrides, ParamsFile, campaign_params
 
+_BEFORE = "by the params.yaml of before"
+
 
 @app.command(rich_help_panel=PEOPLE)
 def export(
@@ -73,11 +75,13 @@ def import_corrections(
     override: Overrides = None,
 ) -> None:
     """Take in a batch that another tool corrected (COCO)."""
+    from boxloop.campaign.at_work import changing
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.review.external.corrections import import_file
 
     p, paths = campaign_params(params, override), CampaignPaths()
-    taken = import_file(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
+    with changing(paths, print):
+        taken = import_file(paths, p, file, batch=batch, reviewer=reviewer, redo=redo)
     print(taken.summary())
     if taken.known_to_dvc and not taken.missing:
         from boxloop.campaign.dvc import bring_into_dvc
@@ -107,11 +111,16 @@ def import_proposals(
     params: ParamsFile = PARAMS,
 ) -> None:
     """Begin a batch with another model's boxes."""
+    from boxloop.campaign.at_work import changing, require_no_dvc
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.review.external.import_proposals import import_proposals as take
 
-    p = campaign_params(params, None)
-    taken = take(CampaignPaths(), p, params, batch, file, listing=images, names=names, field=field)
+    campaign_params(params, None)  # what is wrong with it is said first
+    paths = CampaignPaths()
+    with changing(paths, print):
+        require_no_dvc(paths.root, _BEFORE)
+        p = campaign_params(params, None)  # as another command has left it
+        taken = take(paths, p, params, batch, file, listing=images, names=names, field=field)
     print(taken.summary())
 
 
@@ -132,8 +141,14 @@ def import_labels(
     params: ParamsFile = PARAMS,
 ) -> None:
     """Use labels that images have already."""
+    from boxloop.campaign.at_work import changing, require_no_dvc
     from boxloop.campaign.paths import CampaignPaths
     from boxloop.review.external.import_labels import import_labels as take
 
-    p = campaign_params(params, None)
-    print(take(CampaignPaths(), p, params, file, use=use, names=names).summary())
+    campaign_params(params, None)  # what is wrong with it is said first
+    paths = CampaignPaths()
+    with changing(paths, print):
+        require_no_dvc(paths.root, _BEFORE)
+        p = campaign_params(params, None)  # as another command has left it
+        taken = take(paths, p, params, file, use=use, names=names)
+    print(taken.summary())

@@ -12,7 +12,7 @@ from boxloop.datasets.file_listing import exists
 from boxloop.datasets.format_protocol import Format
 from boxloop.datasets.images import Progress
 from boxloop.datasets.recognition import name_foreign, recognize
-from boxloop.errors import DatasetError
+from boxloop.errors import DatasetError, why
 from boxloop.params import DatasetParams
 from boxloop.params.registry import FORMATS
 
@@ -53,7 +53,7 @@ def load(params: DatasetParams, drawn: Path, progress: Progress | None = None) -
     try:
         drawn.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{drawn} cannot be made a folder: {error.strerror}") from None
+        raise DatasetError(f"{drawn} cannot be made a folder: {why(error)}") from None
     foreign = find_foreign(drawn)
     if foreign is not None:
         raise DatasetError(

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from boxloop.errors import ArtifactError, UserError
+from boxloop.errors import ArtifactError, UserError, why
 from boxloop.files.reading import BAD_ARCHIVE, open_regular
 
 _LEFTOVER_SECONDS = 3600
@@ -88,10 +88,20 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
     except FileExistsError:
         raise
     except OSError as error:
+        if is_elsewhere(error, temporary) and is_elsewhere(error, path):
+            raise
         raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+def is_elsewhere(error: OSError, folder: Path) -> bool:
+    """Tell whether an error is of another file than ``folder``, and of none in it."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    place = Path(os.path.abspath(os.fsdecode(error.filename)))
+    return not place.is_relative_to(os.path.abspath(folder))
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
@@ -171,7 +181,10 @@ def require_writable(path: Path, kind: str | None = None) -> None:
     if path.is_dir():
         raise UserError(f"{path} cannot be written: it is a folder")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path} cannot be written: {path.parent} is read-only")
+        raise UserError(
+            f"{path} cannot be written: the folder {path.parent} is read-only: make it writable, or"
+            " use another place"
+        )
     try:
         empty, present = _kind_of(path)
     except FileNotFoundError:
@@ -232,7 +245,7 @@ def _kind_of_archive(path: Path) -> str | None:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be written: {error.strerror or error}")
+    return UserError(f"{path} cannot be written: {why(error)}")
 
 
 def write_text(path: Path, text: str, kind: str | None = None, *, new: bool = False) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.ahead import AheadPaths, is_current
+from boxloop.campaign.at_work import in_turn
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.missed import missed_images
 from boxloop.campaign.paths import CampaignPaths
@@ -61,9 +60,9 @@ def ahead(campaign: Campaign, key: str, *, wait: bool = False) -> TrainingLog | 
     if key not in campaign.params.iterations or turn is None:
         keys = ", ".join(list(campaign.params.iterations)[:-1])
         raise UserError(f"no batch follows '{key}': name one of {keys or 'several iterations'}")
-    campaign.paths.state.mkdir(exist_ok=True)
     parent, log = os.getppid(), None
-    with FileLock(campaign.paths.state / "ahead.lock"):
+    another = "another 'boxloop ahead' trains in this campaign"
+    with in_turn(campaign.paths, "ahead", campaign.say, another):
         seen, files = _seen(campaign, turn), None
         while True:
             now = submissions.submission_files(campaign.paths.reviews)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from boxloop.datasets.formats.predictions import (
     write_voc,
     write_yolo,
 )
-from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError, why
 from boxloop.files import atomic_path, open_regular, require_writable
 from boxloop.terminal import Report, silent
 
@@ -82,7 +83,8 @@ def predict(
     Raises:
         ParamsError: there is no such format or threshold.
         DatasetError: there is no image.
-        UserError: ``out`` holds something else, or cannot be written.
+        UserError: ``out`` holds something else, cannot be written, or is being written by another
+            process.
     """
     if format_ not in FORMATS:
         raise ParamsError(f"--format must be one of {', '.join(FORMATS)}, got {format_!r}")
@@ -104,39 +106,40 @@ def predict(
         "root": os.path.abspath(root),
     }
     journal = _Journal(out.with_name(f".{out.name}.journal"), json.dumps(head), head["batch"])
-    resumed = journal.begin(names)
-    paths = (root / name for name in names[resumed:])
-    with journal.open() as file:
-        done = resumed
-        for path, found in model.find(paths, threshold=threshold, batch_size=batch_size):
-            name = names[done]
-            if isinstance(found, DatasetError):
-                item = Prediction(name, fault=str(found).removeprefix(f"{path} "))
-            else:
-                probe, boxes = found
-                item = Prediction(name, probe.width, probe.height, boxes)
-            file.write(item.to_line() + "\n")
-            done += 1
-            report(done, len(names))
-    about = (
-        f"found by boxloop {__version__}, {model.about.detector} of the campaign"
-        f" {model.about.campaign} (checkpoint {model.about.checkpoint[:12]}), from the threshold"
-        f" {threshold} on, not checked by anyone"
-    )
-    if format_ == "coco":
-        with atomic_path(out) as temporary:
-            write_coco(temporary, journal.read, model.classes, about)
-    else:
-        with export_folder(out, PREDICTION) as folder:
-            write = write_yolo if format_ == "yolo" else write_voc
-            write(folder, journal.read, model.classes, about)
-    boxes_found = faults = 0
-    for item in journal.read():
-        boxes_found += len(item.boxes)
-        if item.fault is not None:
-            skipped.append(f"{item.name} {item.fault}")
-            faults += 1
-    journal.path.unlink()
+    with journal.alone():
+        resumed = journal.begin(names)
+        paths = (root / name for name in names[resumed:])
+        with journal.open() as file:
+            done = resumed
+            for path, found in model.find(paths, threshold=threshold, batch_size=batch_size):
+                name = names[done]
+                if isinstance(found, DatasetError):
+                    item = Prediction(name, fault=str(found).removeprefix(f"{path} "))
+                else:
+                    probe, boxes = found
+                    item = Prediction(name, probe.width, probe.height, boxes)
+                journal.add(file, item)
+                done += 1
+                report(done, len(names))
+        about = (
+            f"found by boxloop {__version__}, {model.about.detector} of the campaign"
+            f" {model.about.campaign} (checkpoint {model.about.checkpoint[:12]}), from the"
+            f" threshold {threshold} on, not checked by anyone"
+        )
+        if format_ == "coco":
+            with atomic_path(out) as temporary:
+                write_coco(temporary, journal.read, model.classes, about)
+        else:
+            with export_folder(out, PREDICTION) as folder:
+                write = write_yolo if format_ == "yolo" else write_voc
+                write(folder, journal.read, model.classes, about)
+        boxes_found = faults = 0
+        for item in journal.read():
+            boxes_found += len(item.boxes)
+            if item.fault is not None:
+                skipped.append(f"{item.name} {item.fault}")
+                faults += 1
+        journal.path.unlink()
     return Predicted(out, len(names) - faults, boxes_found, tuple(skipped), resumed)
 
 
@@ -201,6 +204,49 @@ class _Journal:
         """Keep it at ``path``; ``head`` tells what was asked, images are done ``at_once``."""
         self.path, self._head, self._at_once = path, head, at_once
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out, which would add lines of theirs.
+
+        Raises:
+            UserError: one is at work, or the journal cannot be read or written.
+        """
+        while True:
+            file = self._to_lock()
+            try:
+                if self._lock(file):
+                    yield
+                    return
+            finally:
+                os.close(file)
+
+    def _to_lock(self) -> int:
+        """Open it, and make it where it is missing."""
+        with self._reading() as file:
+            if file is not None:
+                return os.dup(file.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
+
+    def _lock(self, file: int) -> bool:
+        """Lock it until it is closed; tell whether it is still the journal."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{self.path} is being written by another 'boxloop predict' with the same --out:"
+                " wait until it has ended, or name another --out"
+            ) from None
+        except OSError:  # some file systems know no locks
+            return True
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self.path))
+        except FileNotFoundError:  # the other one has just ended, and removed it
+            return False
+
     def begin(self, names: Sequence[str]) -> int:
         """Return how many of the images are done, or begin anew where something else was asked.
 
@@ -229,10 +275,9 @@ class _Journal:
             if size:
                 os.truncate(self.path, size)
             else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.write_text(f"{self._head}\n", encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
         return kept
 
     @contextmanager
@@ -252,6 +297,17 @@ class _Journal:
     def open(self) -> TextIO:
         """Open it to add lines, each of which lasts once it is written."""
         return self.path.open("a", encoding="utf-8", buffering=1)
+
+    def add(self, file: TextIO, item: Prediction) -> None:
+        """Add a line.
+
+        Raises:
+            UserError: the disk is full; what was done before is kept.
+        """
+        try:
+            file.write(item.to_line() + "\n")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {why(error)}") from None
 
     def read(self) -> Iterator[Prediction]:
         """Read it from its beginning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def _require_own(metrics: Path, out: Path) -> None:
         try:
             content = read_json(metrics)
         except ArtifactError:
+            if not os.access(metrics, os.R_OK):
+                raise
             content = None
         if not isinstance(content, dict) or "wt_reduction" not in content:
             raise ArtifactError(f"{metrics} {sentence}")

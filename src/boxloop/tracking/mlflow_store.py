@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -40,6 +41,7 @@ _METRICS_AT_ONCE = 1000
 _LONGEST_PARAM = 6000
 _RUNS_AT_ONCE = 1000
 _LONGEST_REASON = 300
+_WHERE_IT_ROSE = "(raised as a result of"  # how SQLAlchemy may begin, before the reason
 
 
 class Store:
@@ -206,8 +208,10 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
     from sqlalchemy.exc import SQLAlchemyError
 
     # After the import, which sets levels of its own.
-    for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
+    for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It tells a failure with its traceback before it raises it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
         # MLflow fails where several processes create the tables at once, as in
         # `dvc exp run --run-all --jobs`.
@@ -237,6 +241,10 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
 
 def _require_database(path: Path, uri: str) -> None:
     """Refuse at once what sqlite cannot open; MLflow tries for a hundred seconds."""
+    for place in (path, path.parent):  # beside the database sqlite writes its journal
+        if not os.access(place, os.W_OK):
+            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+            raise TrackingError(_sentence(uri, denied))
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=60)
         with closing(connection):
@@ -270,11 +278,15 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> Any:
 
 def _sentence(uri: str, error: Exception) -> str:
     shown = shown_uri(uri)
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].replace(uri, shown)
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(_WHERE_IT_ROSE)] or lines
+    reason = (told or [type(error).__name__])[0].strip().replace(uri, shown)
     # MLflow's connection errors repeat themselves in layers.
     reason = reason.partition(" with url: ")[0][:_LONGEST_REASON]
     if uri.startswith("http"):
         way_out = f"start the server, or set {URI_VARIABLE} to another"
+    elif any(full in reason for full in ("disk is full", "No space left")):
+        way_out = "free some space on its disk"
     else:
         way_out = f"repair that store or move it away, or set {URI_VARIABLE} to another"
     return (

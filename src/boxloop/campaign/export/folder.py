@@ -15,8 +15,8 @@ from pathlib import Path
 
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
-from boxloop.errors import ArtifactError, DatasetError, UserError
-from boxloop.files import file_digest, read_json
+from boxloop.errors import ArtifactError, DatasetError, UserError, why
+from boxloop.files import file_digest, is_elsewhere, read_json
 
 MODES = ("link", "copy", "none")
 """What an export can do with the images."""
@@ -53,7 +53,7 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         _remove_leftovers(target)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{out} cannot be written: {why(error)}") from None
     try:
         content = temporary / "content"
         content.mkdir()
@@ -63,13 +63,26 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         (content / marker_name).write_text(marker, encoding="utf-8")
         # What another program wrote meanwhile is not to be lost either.
         require_replaceable(out, what)
-        if target.exists():
-            target.rename(temporary / "replaced")
-        content.rename(target)
+        _replace(target, content, temporary / "replaced")
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+        if is_elsewhere(error, temporary) and is_elsewhere(error, target):
+            raise
+        raise UserError(f"{out} cannot be written: {why(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(target: Path, content: Path, aside: Path) -> None:
+    """Put a folder in the place of another one, which is back where that fails."""
+    if target.exists():
+        target.rename(aside)
+    try:
+        content.rename(target)
+    except OSError:
+        if aside.exists():
+            with contextlib.suppress(OSError):  # another process has put its own there
+                aside.rename(target)
+        raise
 
 
 def put_images(

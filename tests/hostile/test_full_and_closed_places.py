@@ -1,0 +1,210 @@
+"""Folders that cannot be written to and disks that are full: one sentence, nothing lost, and on."""
+
+import errno
+import os
+import stat
+import subprocess
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from boxloop.campaign import mending
+from boxloop.campaign.export.folder import export_folder
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.errors import TrackingError, UserError, told
+from boxloop.files import atomic_path, write_json
+from boxloop.tracking.mlflow_store import open_store
+from builders_hostile import build, contents
+from builders_program import run_program
+
+PARAMS = """dataset: {format: demo, demo: {images: 4, size: [64, 64]}}
+batch: {size: 2}
+train: {steps: 4, weights: none}
+review: {score_threshold: 0.5}
+iterations: {b00: {previous: empty}, b01: {previous: b00}}
+"""
+
+
+@contextmanager
+def read_only(folder):
+    """A folder in which nobody can write: root neither, where it may mount."""
+    folders = [folder, *(p for p in folder.rglob("*") if p.is_dir())]
+    for place in folders:
+        place.chmod(0o555)
+    bound = False
+    try:
+        if os.access(folder, os.W_OK):
+            bind = ["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]
+            done = [subprocess.run(command, capture_output=True).returncode for command in bind]
+            bound = done[0] == 0
+            if any(done):
+                pytest.skip("root may not mount here, and can write everywhere")
+        yield
+    finally:
+        if bound:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+        for place in folders:
+            place.chmod(0o755)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nobody may mount here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def full(disk):
+    with (disk / "fill").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 1024):
+            pass
+    try:
+        yield
+    finally:
+        (disk / "fill").unlink()
+
+
+def campaign(folder):
+    folder.mkdir(exist_ok=True)
+    build(folder)
+    (folder / "params.yaml").write_text(PARAMS)
+    return folder
+
+
+COMMANDS = [
+    (("export", "out", "--format", "coco"), "out"),
+    (("merge", "b00"), "data/labeled/b00.parquet"),
+    (("account", "b00"), "data/evidence/b00.json"),
+    (("report",), " cannot be written: "),
+    (("init", "new", "--set", "dataset.format=demo"), "new"),
+    (("study", "study.yaml"), "study"),
+    (("classes", "rename", "cat", "lion"), ".boxloop/change.lock"),
+]
+STUDY = '{"set": {"dataset": {"demo": {"images": 4, "size": [64, 64]}}}, "turns": 2}'
+
+
+def refusals(root, monkeypatch, capsys, way):
+    (root / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(root)
+    kept = contents(root)
+
+    def act(command, place):
+        code, said = run_program(monkeypatch, capsys, *command)
+        last = said.splitlines()[-1]
+        assert code != 0, command
+        assert last.startswith("boxloop: "), said
+        assert place in last, last
+        assert last.endswith(way), last
+        assert "Traceback" not in said
+        assert contents(root) == kept, command
+
+    return act
+
+
+def test_a_campaign_that_is_read_only(tmp_path, monkeypatch, capsys):
+    root = campaign(tmp_path / "c")
+    (root / ".boxloop").mkdir()
+    act = refusals(root, monkeypatch, capsys, "or use another place")
+    with read_only(root):
+        monkeypatch.chdir(root)  # into what is mounted now
+        for command, place in COMMANDS:
+            act(command, place)
+
+
+def test_a_full_disk_and_on_when_there_is_space_again(disk, monkeypatch, capsys):
+    root = campaign(disk / "c")
+    (root / ".boxloop").mkdir()
+    act = refusals(root, monkeypatch, capsys, "No space left on device: free some, then try again")
+    for command, place in COMMANDS:
+        if command[0] not in ("init", "study", "classes"):
+            with full(disk):
+                act(command, place)
+            code, said = run_program(monkeypatch, capsys, *command)
+            assert code == 0, said
+            act = refusals(
+                root, monkeypatch, capsys, "No space left on device: free some, then try again"
+            )
+    assert not list(disk.glob("**/.*.????????*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (errno.ENOSPC, "No space left on device: free some, then try again"),
+        (errno.EROFS, "Read-only file system: make it writable, or use another place"),
+        (errno.EACCES, "Permission denied: get access to it (chmod, chown), or use another place"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_the_system_says_comes_with_what_helps(tmp_path, number, way):
+    fault = OSError(number, os.strerror(number))
+    assert told(fault) == (way, 2)
+    with pytest.raises(UserError) as caught, atomic_path(tmp_path / "a.json"):
+        raise fault
+    assert str(caught.value) == f"{tmp_path / 'a.json'} cannot be written: {way}"
+    with pytest.raises(UserError) as caught, export_folder(tmp_path / "out"):
+        raise fault
+    assert str(caught.value) == f"{tmp_path / 'out'} cannot be written: {way}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [atomic_path, export_folder])
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_that_is_written(tmp_path, write):
+    with pytest.raises(FileNotFoundError) as caught, write(tmp_path / "out"):
+        (tmp_path / "gone.json").read_text()
+    assert told(caught.value)[0] == f"{tmp_path / 'gone.json'}: No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def unreadable(path, mode=0):
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode)
+    try:
+        if os.access(path, os.W_OK):
+            pytest.skip("root can read and write everything")
+        yield
+    finally:
+        path.chmod(before)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    """To move it aside would have every stage run again, for a right that is missing."""
+    paths = CampaignPaths(tmp_path)
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    for path in (tmp_path / "dvc.lock", tmp_path / ".dvc" / "tmp" / "rwlock"):
+        path.write_text("{")
+        assert len(mending.find(paths)) == 1
+        with unreadable(path):
+            assert mending.find(paths) == []
+        path.unlink()
+
+
+def test_a_database_that_may_not_be_written_is_told_at_once(tmp_path, capsys):
+    with open_store(tmp_path, "boxloop", lambda _: None):
+        pass
+    with (
+        unreadable(tmp_path / "mlflow.db", 0o444),
+        pytest.raises(TrackingError, match=r"Permission denied: '.*mlflow.db'"),
+        open_store(tmp_path, "boxloop", lambda _: None),
+    ):
+        pass
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+def test_a_report_does_not_take_numbers_that_it_may_not_read_for_another_s(
+    tmp_path, monkeypatch, capsys
+):
+    root = campaign(tmp_path / "c")
+    write_json(root / "metrics.json", {"wt_reduction": 0.5})
+    monkeypatch.chdir(root)
+    with unreadable(root / "metrics.json"):
+        code, said = run_program(monkeypatch, capsys, "report")
+    assert code == 2
+    assert "metrics.json cannot be read: Permission denied" in said
