@@ -295,8 +295,8 @@ class Params(Section):
             # Files, DVC stages and plot labels are named after it.
             if not NAME.fullmatch(key) or key in (EMPTY, GIVEN):
                 raise ValueError(
-                    f"iterations: '{key}' cannot name a batch: use up to 100 letters, digits, '_' and '-',"
-                    f" and neither '{EMPTY}' nor '{GIVEN}'"
+                    f"iterations: '{key}' cannot name a batch: use up to 100 letters, digits,"
+                    f" '_' and '-', and neither '{EMPTY}' nor '{GIVEN}'"
                 )
             if item.previous != previous:
                 raise ValueError(
