@@ -77,7 +77,7 @@ def find_unwatched(root: Path, params: DatasetParams) -> list[str]:
 
 def _around(root: Path, folder: Path) -> list[Path]:
     """Return a folder; of one that holds the campaign itself, what usually holds a dataset."""
-    if not root.resolve().is_relative_to((root / folder).resolve()):
+    if not root.resolve().is_relative_to(os.path.realpath(root / folder)):
         return [folder]
     return [folder / name for name in _USUAL if (root / folder / name).is_dir()]
 

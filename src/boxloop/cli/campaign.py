@@ -52,7 +52,9 @@ def init(
         Path | None,
         typer.Option(help="The images: fills 'dataset' by what 'boxloop check' finds there."),
     ] = None,
-    batches: Annotated[int | None, typer.Option(min=1, help="Number of turns to list.")] = None,
+    batches: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Number of turns to list.")
+    ] = None,
     params: Annotated[Path | None, typer.Option(help="A params.yaml to begin with.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how large batches should be; make nothing.")

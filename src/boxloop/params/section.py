@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0, le=10**9)]
+Turns = Annotated[int, Field(gt=0, le=10**5)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e18)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9)]
 Pixels = Annotated[int, Field(gt=0, le=8192)]

@@ -58,8 +58,8 @@ Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 SIMNET = "simnet"
 """The ``features.weights`` that the stage of this name makes."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-"""What files and columns may be named after."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+"""What files and columns may be named after; two such names fit into that of one file."""
 
 
 class FeaturesParams(Section):
@@ -295,8 +295,8 @@ class Params(Section):
             # Files, DVC stages and plot labels are named after it.
             if not NAME.fullmatch(key) or key in (EMPTY, GIVEN):
                 raise ValueError(
-                    f"iterations: '{key}' cannot name a batch: use letters, digits, '_' and '-',"
-                    f" and neither '{EMPTY}' nor '{GIVEN}'"
+                    f"iterations: '{key}' cannot name a batch: use up to 100 letters, digits,"
+                    f" '_' and '-', and neither '{EMPTY}' nor '{GIVEN}'"
                 )
             if item.previous != previous:
                 raise ValueError(

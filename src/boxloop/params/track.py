@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Literal
 
+from pydantic import field_validator
+
 from boxloop.params.section import Section
 
 with warnings.catch_warnings():
@@ -30,3 +32,10 @@ with warnings.catch_warnings():
         live: bool = True
         models: Literal["none", "reference", "full"] = "reference"
         register: str | None = None
+
+        @field_validator("experiment", "campaign")
+        @classmethod
+        def _are_names(cls, name: str) -> str:
+            if not name.strip():
+                raise ValueError("must not be blank")
+            return name

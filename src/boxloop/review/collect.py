@@ -6,6 +6,7 @@ that is about to be replaced holds alone goes to the journal first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,8 @@ def collect(
 
 
 def _spare_journal(paths: CampaignPaths, out: Path) -> None:
-    if out.resolve().parent in {folder.resolve() for folder in paths.journals}:
+    # Not `resolve`, which fails at a link to itself.
+    if os.path.dirname(os.path.realpath(out)) in map(os.path.realpath, paths.journals):
         raise ProtectedLabelsError(
             f"{out} is among what people submitted, which nothing replaces: name another file to"
             " write, outside of that folder"

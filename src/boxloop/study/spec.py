@@ -27,6 +27,7 @@ from boxloop.params import (
     check,
     read_sections,
 )
+from boxloop.params.section import Turns
 
 BASELINE: Strategy = "random"
 """The ordering that the others are compared with."""
@@ -66,7 +67,7 @@ class Axes(Section):
     detectors: dict[str, dict[str, Any]] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     seeded: tuple[str, ...] = ("order.seed", "train.seed")
-    turns: Positive | None = None
+    turns: Turns | None = None
     classes: Literal["each"] | tuple[str, ...] | None = None
     class_images: Literal["containing", "all"] = "containing"
     test: dict[str, Any] | None = None
@@ -91,7 +92,8 @@ class Axes(Section):
             for name in names:
                 if not NAME.fullmatch(name):
                     raise ValueError(
-                        f"{axis}: '{name}' cannot be a name: use letters, digits, '_' and '-'"
+                        f"{axis}: '{name}' cannot be a name: use up to 100 letters, digits, '_'"
+                        " and '-'"
                     )
         for key in self.seeded:
             section, _, rest = key.partition(".")

@@ -8,6 +8,7 @@ from PIL import Image
 from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError
 from boxloop.review.external.label_files import read_label_file
+from builders_hostile import soon
 
 CLASSES = ("cat", "dog")
 IMAGES = [ImageRef(n, f"photos/{n}.png", 64, 48, f"digest {n}") for n in ("one", "two", "three")]
@@ -101,3 +102,20 @@ def test_a_name_that_two_images_have_is_refused(tmp_path):
     twins = [ImageRef(f"{f}/one", f"{f}/one.png", 64, 48, f) for f in ("a", "b")]
     with pytest.raises(DatasetError, match=r"'one.png' may be a/one.png, b/one.png"):
         read_label_file(coco(tmp_path / "a.json", (64, 48)), twins, CLASSES)
+
+
+BOMB = (
+    '<!DOCTYPE l [<!ENTITY a "aaaaaaaaaa">'
+    + "".join(f'<!ENTITY {chr(98 + i)} "{("&" + chr(97 + i) + ";") * 10}">' for i in range(12))
+    + "]><annotation><filename>&m;</filename></annotation>"
+)
+
+
+@pytest.mark.parametrize(
+    "content", [BOMB, "<a>" * 100_000, "<annotation/><annotation/>", '<a xmlns="urn:x"/>']
+)
+def test_labels_of_which_none_can_be_read_are_refused_with_the_reason(tmp_path, content):
+    for image in IMAGES:
+        (tmp_path / f"{image.id}.xml").write_text(content)
+    with soon(), pytest.raises(DatasetError, match=r"no labels that can be read: .*\.xml: ."):
+        read_label_file(tmp_path, IMAGES, CLASSES)

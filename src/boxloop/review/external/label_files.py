@@ -71,6 +71,12 @@ def read_label_file(
     listed = _read(source, images, names, found)
     labels = {box.label for annotation in listed.values() for box in annotation.boxes}
     if not listed:
+        if found.log.faults and not found.unknown:
+            first, *more = found.log.faults
+            rest = f" (and {len(more)} more at fault)" if more else ""
+            raise DatasetError(
+                f"{source} has no labels that can be read: {first.file}: {first.detail}{rest}"
+            )
         others = list_names(sorted(found.unknown)) or "no image"
         raise DatasetError(f"{source} has none of the campaign's images, but {others}")
     if labels and labels.isdisjoint(classes):
