@@ -8,6 +8,7 @@ from campaigns import TINY, init, repro, run, snapshot
 from boxloop.campaign import artifacts
 from boxloop.core.edits import Ledger
 from boxloop.core.evidence import sweep
+from boxloop.core.likeness import likeness
 from boxloop.core.threshold import fit
 from boxloop.files import file_digest
 
@@ -43,8 +44,10 @@ def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campa
     assert set(held.boxes) < set(first)
     final = {image_id: first[image_id] for image_id in held.boxes}
     judged = sweep(held.batch, held.boxes, final, (0.5, 0.3, 0.7), 0.05)
-    wanted = tuple(fit([judged], iou, floor=0.01) for iou in (0.5, 0.3, 0.7))
-    assert proposals(campaign, "b01").thresholds == wanted
+    offered = proposals(campaign, "b01")
+    like = likeness(judged, held.boxes, offered.boxes)
+    wanted = tuple(fit([judged], iou, floor=0.01, like=like) for iou in (0.5, 0.3, 0.7))
+    assert offered.thresholds == wanted
     log = (campaign / "repro.log").read_text()
     assert "b01: 3 images were held out first, to fit a threshold by" in log
     assert "b01 at IoU 0.3: " in log
