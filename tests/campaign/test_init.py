@@ -53,6 +53,8 @@ def test_a_name_that_is_given_stays(tmp_path):
     folder = create(tmp_path / "c", *DEMO, "track.campaign=mine", "report={title: Ours}")
     params = load_params(folder / "params.yaml")
     assert (params.track.campaign, params.report.title) == ("mine", "Ours")
+    nameless = load_params(create(tmp_path / " ", *DEMO) / "params.yaml")
+    assert nameless.track.campaign == "campaign"
     own = tmp_path / "own.yaml"
     own.write_text("track: {campaign: theirs}\niterations: {x: {previous: empty}}\n")
     assert (

@@ -238,7 +238,7 @@ def _by_people(overrides: Sequence[str]) -> list[str]:
 def _named(folder: Path) -> list[str]:
     """Call a campaign of the starter recipe by its folder, in MLflow and on its page."""
     name = folder.absolute().name
-    if not name.isprintable():
+    if not name.strip() or not name.isprintable():
         return []
     # JSON is YAML, and leaves a name that looks like a number or a date what it is.
     quoted = json.dumps(name, ensure_ascii=False)
