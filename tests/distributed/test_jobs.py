@@ -207,6 +207,31 @@ def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
     assert not alive
 
 
+LATE = """
+import logging, sys
+from pathlib import Path
+from boxloop.distributed.places import here
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    with here(1, gpus=(), logs=folder / "logs")() as place:
+        address = place.client.scheduler.address
+    for name in ("distributed.batched", "distributed.client", "distributed.gc", "distributed.nanny",
+                 "tornado.application"):
+        try:
+            raise ConnectionError(address)
+        except ConnectionError:
+            logging.getLogger(name).exception("a connection that was closed with its worker")
+"""
+
+
+def test_dask_has_nothing_to_say_after_its_end_either(tmp_path):
+    (tmp_path / "main.py").write_text(LATE)
+    command = [sys.executable, str(tmp_path / "main.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.slow
 def test_workers_elsewhere_drop_the_jobs_of_a_process_that_is_gone(tmp_path):
     with builders_jobs.scheduler(tmp_path) as (file, processes):

@@ -23,6 +23,9 @@ _SECONDS_FOR_FIRST = 60
 _SECONDS_UNTIL_SEEN = 10.0
 """To wait for a new file to appear on another machine."""
 
+_DASKS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
+"""Loggers that Dask gives a level of their own."""
+
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -77,6 +80,7 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
     import dask
     from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 
+    _silence_dask()
     threads = str(max(1, (os.cpu_count() or 1) // size))
     # Who names one of them means all: PyTorch takes MKL's number even beside OpenMP's.
     asked = next((os.environ[name] for name in _THREADS if name in os.environ), threads)
@@ -90,7 +94,7 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
         "security": security,
         "host": "127.0.0.1",
         "plugins": [LogFile()],
-        "silence_logs": logging.CRITICAL,
+        "silence_logs": logging.CRITICAL,  # in the processes of the workers
     }
     logs.mkdir(parents=True, exist_ok=True)
     workers: dict[int, Any] = {}
@@ -121,9 +125,7 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
     }
     with _environment_kept(), dask.config.set(settings), _deaf_to_the_terminal():
         try:
-            cluster = SpecCluster(  # type: ignore[no-untyped-call]
-                workers, scheduler, security=security, silence_logs=logging.CRITICAL
-            )
+            cluster = SpecCluster(workers, scheduler, security=security)  # type: ignore[no-untyped-call]
         except (RuntimeError, OSError) as error:
             raise ProcessError(
                 f"the worker processes did not start ({error}); see {logs}"
@@ -137,6 +139,16 @@ def _here(size: int, gpus: list[str], logs: Path) -> Iterator[Connection]:
             # All that is worth keeping is on disk.
             _end(cluster.workers.values())
             cluster.close(timeout=20)
+
+
+def _silence_dask() -> None:
+    """Have Dask say nothing in this process: what matters of it is told in our own words.
+
+    For good: its own way of keeping quiet ends as a cluster is closed, when connections that broke
+    with a killed worker may still have something to say.
+    """
+    for name in _DASKS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _end(nannies: Any) -> None:
@@ -185,7 +197,7 @@ def at(address: str, folder: Path) -> Place:
 def _at(address: str, folder: Path) -> Iterator[Connection]:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its messages are repeated below
+    _silence_dask()
     where = f"the scheduler {address}"
     is_file = "://" not in address and (os.sep in address or Path(address).exists())
     if is_file and not Path(address).exists():
