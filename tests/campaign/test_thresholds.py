@@ -71,7 +71,7 @@ def test_a_batch_that_is_unlike_what_was_held_out_is_shown_next_to_nothing(tmp_p
     assert (alike.found, alike.expected_saving) == ("held-out part of b00", 1)
     assert unlike.score > 0.6
     assert unlike.expected_saving < 0.1
-    words = r"judged by held-out part of b00 \(at most \d % of this batch is like it\)"
+    words = r"judged by the held-out part of b00 \(at most \d % of this batch is like it\)"
     assert re.search(words, in_words(unlike))
 
 

@@ -103,6 +103,7 @@ def test_it_is_told_of_the_evidence_it_was_compared_with_alone():
     both = fit([JUDGED, other], 0.5, like=like)
     assert both.score == fit([other], 0.5).score
     assert "held-out part of b00, b01 (at most" in both.found
+    assert fit([other], 0.5, like=like).found == "b01"
 
 
 def test_one_image_tells_nothing():

@@ -66,6 +66,8 @@ def fit(
     scores = _common([item.scores for item in known], floor)
     if not known or len(scores) == 0:
         return FittedThreshold(iou_threshold, max(PRIOR, floor), None, FITTED_TO_NOTHING)
+    if like is not None and like.batch not in [item.batch for item in known]:
+        like = None  # it compares with what is not judged by
     cost, drawing = np.zeros(len(scores)), 0.0
     for age, item in enumerate(reversed(known)):
         costs = item.costs(iou_threshold, model)
