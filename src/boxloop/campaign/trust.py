@@ -36,12 +36,15 @@ def read_trust(paths: CampaignPaths, params: Params, batches: Sequence[str]) -> 
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    corrected = [artifacts.read_corrections(paths.corrections(key)) for key in batches]
-    if not any(item.blind or item.planted for item in corrected):
+    screened, ids = False, set[str]()
+    for key in batches:
+        corrected = artifacts.read_corrections(paths.corrections(key))
+        screened = screened or bool(corrected.blind or corrected.planted)
+        ids.update(corrected.boxes)
+    if not screened:
         return None
     images = artifacts.read_images(paths.images)
     found = screening.read(paths.journals, map(paths.corrections, batches), images).submissions
-    ids = {image_id for item in corrected for image_id in item.boxes}
     truth = None
     if params.dataset.labels == "ignored" and paths.truth.exists():
         truth = artifacts.read_truth(paths.truth)

@@ -88,7 +88,16 @@ class Boxes:
     def select(self, chosen: NDArray[Any]) -> Boxes:
         """Return the boxes at ``chosen``: a boolean mask (n,) or indices (k,)."""
         scores = None if self.scores is None else self.scores[chosen]
-        return Boxes(self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
+        values = (self.xyxy[chosen], self.labels[chosen], self.ids[chosen], scores)
+        if np.asarray(chosen).dtype != np.bool_:
+            return Boxes(*values)
+        # What a mask leaves of valid boxes is valid: to check it anew takes longer than the rest.
+        found = object.__new__(Boxes)
+        for name, value in zip(("xyxy", "labels", "ids", "scores"), values, strict=True):
+            if value is not None:
+                value.setflags(write=False)
+            object.__setattr__(found, name, value)
+        return found
 
     def reach(self, threshold: float) -> NDArray[np.bool_]:
         """Return (n,) whether each box scores at least ``threshold``.

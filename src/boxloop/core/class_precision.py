@@ -7,7 +7,8 @@ the classes is the batch's "map_50".
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,42 +32,57 @@ def ap_50_by_class(proposals: BoxesByImage, final: BoxesByImage) -> dict[str, fl
     Returns:
         By class, in their order, in [0, 1].
     """
-    objects: dict[str, int] = defaultdict(int)
-    scores: dict[str, list[float]] = defaultdict(list)
-    right: dict[str, list[bool]] = defaultdict(list)
+    objects = Counter[str]()
+    labels: list[str] = []
+    scores: list[float] = []
+    right: list[bool] = []
     for image_id, boxes in final.items():
-        names = boxes.labels.tolist()
-        for name in names:
-            objects[name] += 1
+        objects.update(boxes.labels.tolist())
         offered = proposals.get(image_id)
         if offered is None or offered.scores is None:
             continue
-        for name in set(offered.labels.tolist()):
-            own = offered.select(offered.labels == name)
-            ranked = np.argsort(-_scores(own), kind="stable")[:_MOST]
-            own = own.select(ranked)
-            scores[name] += _scores(own).tolist()
-            right[name] += _found(own, boxes.select(boxes.labels == name))
+        ranked = np.argsort(-offered.scores, kind="stable")
+        names = offered.labels[ranked].tolist()
+        if len(names) > _MOST:
+            places = _first_of_each(names)
+            ranked, names = ranked[places], [names[place] for place in places]
+        labels += names
+        scores += offered.scores[ranked].tolist()
+        right += _found(offered.xyxy[ranked], names, boxes)
+    by_class: dict[str, list[int]] = {name: [] for name in sorted(objects)}
+    for place, name in enumerate(labels):
+        if name in by_class:
+            by_class[name].append(place)
+    all_scores, all_right = np.array(scores), np.array(right, bool)
     return {
-        name: _precision(np.array(scores[name]), np.array(right[name], bool), objects[name])
-        for name in sorted(objects)
+        name: _precision(all_scores[places], all_right[places], objects[name])
+        for name, places in by_class.items()
     }
 
 
-def _scores(boxes: Boxes) -> Floats:
-    return np.zeros(0) if boxes.scores is None else boxes.scores
+def _first_of_each(names: Sequence[str]) -> list[int]:
+    """Return the places of the first ``_MOST`` of each name, in order."""
+    seen, places = Counter[str](), []
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] <= _MOST:
+            places.append(place)
+    return places
 
 
-def _found(offered: Boxes, wanted: Boxes) -> list[bool]:
+def _found(offered: Floats, names: Sequence[str], wanted: Boxes) -> list[bool]:
     """Return whether each proposal, the best first, takes an object that no better one took."""
-    iou = iou_matrix(offered.xyxy, wanted.xyxy)
+    iou = iou_matrix(offered, wanted.xyxy)
+    reached = (iou >= _IOU) & (np.array(names)[:, None] == wanted.labels[None, :])
+    free: dict[int, list[int]] = {}
+    for row, column in zip(*(places.tolist() for places in np.nonzero(reached)), strict=True):
+        free.setdefault(row, []).append(column)
     result, taken = [False] * len(offered), set[int]()
-    for row in np.flatnonzero((iou >= _IOU).any(axis=1)).tolist():
-        free = [column for column in range(len(wanted)) if column not in taken]
-        # Of equal ones the last, as in pycocotools.
-        best = max(free, key=lambda column: (iou[row, column], column), default=None)
-        if best is not None and iou[row, best] >= _IOU:
-            taken.add(best)
+    for row, columns in free.items():
+        left = [column for column in columns if column not in taken]
+        if left:
+            # Of equal ones the last, as in pycocotools.
+            taken.add(max(left, key=lambda column: (iou[row, column], column)))
             result[row] = True
     return result
 
