@@ -265,6 +265,27 @@ def test_labels_are_for_people_and_said_to_be_ignored_where_they_are(tmp_path):
     assert notes[-1].startswith(f"labels that {root} has are ignored, as people label: --set")
 
 
+def test_who_corrects_is_said_where_nobody_chose(tmp_path):
+    root = coco(tmp_path / "set")
+
+    def notes(name, *overrides, params=None):
+        made = tmp_path / name
+        return init.create(made, params=params, batches=None, overrides=overrides, data=root)
+
+    (said,) = [note for note in notes("silent") if "replayed" in note]
+    assert said.startswith(f"labels that {root} has are replayed: a simulated annotator")
+    assert said.endswith("--set review.annotator=fiftyone")
+    own = tmp_path / "own.yaml"
+    own.write_text("iterations: {x: {previous: empty}}\n")
+    chosen = [
+        notes("simulated", "review.annotator=simulated"),
+        notes("people", "review.annotator=fiftyone"),
+        notes("recipe", params=own),
+        init.create(tmp_path / "demo", params=None, batches=None, overrides=DEMO),
+    ]
+    assert not [note for found in chosen for note in found if "replayed" in note]
+
+
 def test_two_at_once_make_one_campaign(tmp_path, monkeypatch):
     """A large dataset is looked at for minutes, in which another process may be faster."""
     folder, prepare = tmp_path / "c", init._prepare

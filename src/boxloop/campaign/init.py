@@ -218,9 +218,12 @@ def _prepare(
     named = _named(folder) if params is None else []
     text = _edit(recipe, batches, [*named, *overrides])
     made = check(Params, read_yaml(text), str(recipe))
-    notes += check_places(folder, made.dataset, overrides)
+    missing = check_places(folder, made.dataset, overrides)
+    notes += missing
     if made.review.asks_people and made.dataset.labels == "ignored":
         notes += _ignored_labels(made.dataset)
+    elif params is None and not missing and not made.review.asks_people:
+        notes += _replayed(made.dataset, overrides)
     return text, made, notes
 
 
@@ -252,6 +255,17 @@ def _ignored_labels(dataset: DatasetParams) -> list[str]:
     return [
         f"labels that {dataset.path} has are ignored, as people label: --set dataset.labels=trusted"
         " has the first detector learn from them, and proposed has people check them first"
+    ]
+
+
+def _replayed(dataset: DatasetParams, overrides: Sequence[str]) -> list[str]:
+    """Say who corrects where nobody chose it: the starter recipe replays labels that exist."""
+    chosen = {override.partition("=")[0].strip() for override in overrides} & _ANNOTATOR
+    if chosen or dataset.format == "demo":
+        return []
+    return [
+        f"labels that {dataset.path} has are replayed: a simulated annotator corrects by them. To"
+        " label it yourself: --set review.annotator=fiftyone"
     ]
 
 
