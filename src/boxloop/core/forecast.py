@@ -2,7 +2,7 @@
 
 What the edits of a batch cost per object falls as more is labeled, fast or slowly, evenly or in
 jumps. Its logarithm y is followed by a linear trend in the logarithm of n, the images labeled when
-the batch was proposed for:
+the batch was proposed for, with those whose labels were given:
 
     level(n') = level(n) - slope * log(n'/n) + step,   step ~ N(0, WANDERING^2 * log(n'/n))
     y = level + noise,                                 noise ~ N(0, NOISE^2 + 1/edits)
@@ -230,8 +230,8 @@ def forecast(
     if not objects or not coming:
         return None
     rng = np.random.default_rng(0)
-    known = [images, *coming[:-1]]
-    labeled = list(accumulate(known))
+    known = sum(b.labeled_images for b in done)
+    labeled = list(accumulate([known, *coming[:-1]]))
     density = objects / images * np.exp(rng.normal(0, _OBJECTS_SPREAD, (_DRAWS, len(coming))))
     found = rng.poisson(density * coming).astype(np.float64)
 
@@ -273,12 +273,12 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     Returns:
         None with fewer than two batches that were proposed for.
     """
-    labeled = list(accumulate(batch.images for batch in done))
+    labeled = list(accumulate(batch.labeled_images for batch in done))
     observed: list[Observation] = []
     judged: tuple[str, float] = ("", 0.0)
     for batch, n in zip(done[1:], labeled, strict=False):
         precision = batch.average_precision.get("map_50")
-        if precision is not None and batch.objects:
+        if precision is not None and batch.objects and n:
             missed = 1 - precision + _NEVER_RIGHT
             observed.append((n, math.log(missed), 1 / batch.objects))
             judged = (batch.batch, precision)
@@ -298,12 +298,12 @@ def observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Obse
 
     Half a unit is added to each, so that a batch without any edit has a logarithm, too.
     """
-    labeled = accumulate(batch.images for batch in done)
+    labeled = accumulate(batch.labeled_images for batch in done)
     rows = zip(done[1:], values[1:], labeled, strict=False)
     return [
         (n, math.log((value + 0.5) / batch.objects), 1 / (value + 0.5))
         for batch, value, n in rows
-        if batch.objects
+        if batch.objects and n
     ]
 
 
