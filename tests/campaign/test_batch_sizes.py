@@ -82,6 +82,30 @@ def test_who_need_not_wait_should_cut_smaller(tmp_path):
     assert len(at_once) > len(waiting)
 
 
+def with_given(rows, key, images):
+    """The same turns; labels of some images of a batch were given."""
+    return [
+        replace(
+            turn,
+            workload=replace(
+                turn.workload, images=20 - images, given_images=images, given_objects=5 * images
+            ),
+        )
+        if turn.key == key
+        else turn
+        for turn in rows
+    ]
+
+
+@pytest.mark.parametrize("given", [5, 20])
+@pytest.mark.parametrize("key", ["b00", "b03"])
+def test_finished_batches_stay_as_they_are_where_labels_were_given(tmp_path, key, given):
+    rows = with_given(turns([70, 2000], submitted=3), key, given)
+    sizes = sizes_in(advise(campaign(tmp_path, 60.0), rows, params()))
+    assert sizes[:7] == [*[20] * 6, 70]
+    assert sum(sizes) == 2190
+
+
 @pytest.mark.parametrize(
     ("coming", "annotator", "seconds"),
     [

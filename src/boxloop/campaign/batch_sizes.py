@@ -44,13 +44,15 @@ def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params) -> str:
     spent = [model.cost(b.ledger(iou)) for b in known]
     unit = _seconds_per_unit(known, spent) or account.seconds_per_box
     prices = Prices(unit * objects / images, wait + TURN_SECONDS)
-    trend, labeled = follow(observe(known, spent)), images + sum(begun)
+    # Images whose labels were given are of their batches, and taught the detector.
+    cut = [*(b.labeled_images for b in known), *begun]
+    trend, labeled = follow(observe(known, spent)), sum(cut)
     planned = plan(sum(coming), prices, trend, labeled)
     less = gain(coming, planned, prices, trend, labeled)
     left = expect(coming, prices, trend, labeled)
     if less.low <= 0 or less.median < _WORTH * left.seconds.median:
         return ""
-    whole = [*(b.images for b in known), *begun, *planned]
+    whole = [*cut, *planned]
     return (
         f"Other sizes of the batches to come would pay: {listed(planned)} in place of"
         f" {listed(coming)} are expected to take {hours(less)} less, with"
