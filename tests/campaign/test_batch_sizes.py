@@ -84,17 +84,24 @@ def test_who_need_not_wait_should_cut_smaller(tmp_path):
 
 def with_given(rows, key, images):
     """The same turns; labels of some images of a batch were given."""
+    left = {"images": 20 - images, "objects": 5 * (20 - images)}
+    given = {"given_images": images, "given_objects": 5 * images}
     return [
-        replace(
-            turn,
-            workload=replace(
-                turn.workload, images=20 - images, given_images=images, given_objects=5 * images
-            ),
-        )
-        if turn.key == key
-        else turn
+        replace(turn, workload=replace(turn.workload, **left, **given)) if turn.key == key else turn
         for turn in rows
     ]
+
+
+def test_measured_time_counts_beside_a_batch_whose_labels_were_given(tmp_path):
+    """Boxes that take a tenth of a second each are not worth another training."""
+    rows = [
+        replace(t, workload=replace(t.workload, seconds=0.1, timed_images=20)) if t.workload else t
+        for t in turns([2000])
+    ]
+    paths = campaign(tmp_path, 60.0)
+    assert advise(paths, with_given(turns([2000]), "b03", 20), params())
+    assert advise(paths, rows, params()) == ""
+    assert advise(paths, with_given(rows, "b03", 20), params()) == ""
 
 
 @pytest.mark.parametrize("given", [5, 20])

@@ -197,6 +197,23 @@ def test_images_whose_labels_were_given_taught_the_detector():
     assert [n for n, _, _ in observe([given(first), *rest], [0, 9, 7])] == [30, 60]
 
 
+def test_time_is_measured_where_a_batch_took_none_because_its_labels_were_given():
+    first = batch("b00", 20, 80, 80, 0)
+    rest = [
+        batch("b01", 20, 80, 30, 20, seconds=30 * 20 + 60 * 40),
+        batch("b02", 40, 80, 10, 4, seconds=30 * 40 + 60 * 12),
+    ]
+    ahead = forecast([given(first), *rest], [1000], 0.5, seconds_per_box=1e6)
+    assert ahead.measured
+    assert ahead.seconds.median == pytest.approx(30 * 1000 + 60 * ahead.wt.median, rel=0.05)
+    one = forecast([given(first), rest[0]], [50], 0.5, seconds_per_box=1e6)
+    assert one.measured
+    assert one.seconds.median == pytest.approx(75 * one.wt.median, rel=0.1)
+    assert not forecast([first, *rest], [10], 0.5, seconds_per_box=7).measured
+    untimed = replace(rest[0], seconds=None, timed_images=None)
+    assert not forecast([given(first), untimed], [10], 0.5, seconds_per_box=7).measured
+
+
 def test_what_nothing_was_learned_for_is_no_observation():
     none = batch("b00", 0, 0, 0, 0)
     rest = [batch(f"b{k:02}", 30, 60, 9, 9, precision=0.5) for k in (1, 2)]

@@ -93,8 +93,8 @@ def _wait(paths: CampaignPaths, turns: Sequence[Turn]) -> float | None:
 
 
 def _seconds_per_unit(known: Sequence[BatchWorkload], spent: Sequence[float]) -> float | None:
-    """Return the measured seconds per unit of WT; None where any batch was not timed."""
-    measured = [batch.measured_seconds for batch in known]
+    """Return the measured seconds per unit of WT; None where a batch with images was not timed."""
+    measured = [batch.measured_seconds for batch in known if batch.images]
     units = known[0].objects + sum(spent[1:])
     timed = [seconds for seconds in measured if seconds]
     return sum(timed) / units if units and len(timed) == len(measured) else None

@@ -317,17 +317,18 @@ def _seconds(
     """Draw the seconds left, by seconds per image and per unit of WT as measured so far.
 
     Returns:
-        The draws, and whether every batch was measured.
+        The draws, and whether every batch that has images to review was measured.
     """
     from scipy.optimize import nnls  # takes long to import
 
-    measured = [batch.measured_seconds for batch in done]
+    reviewed = [(b, wt) for b, wt in zip(done, spent, strict=True) if b.images]
+    measured = [batch.measured_seconds for batch, _ in reviewed]
     if not all(measured):
         return np.zeros(_DRAWS), False
     # Each row divided by its seconds: it is relative errors that are alike.
-    rows = np.array([[b.images, wt] for b, wt in zip(done, spent, strict=True)], np.float64)
+    rows = np.array([[batch.images, wt] for batch, wt in reviewed], np.float64)
     rows /= np.array(measured, np.float64)[:, None]
-    if len(done) == 1:  # one batch cannot tell looking from drawing
+    if len(reviewed) == 1:  # one batch cannot tell looking from drawing
         rows[:, 0] = 0.0
     per_image, per_unit = nnls(rows, np.ones(len(rows)))[0]
     pace = np.exp(rng.normal(0, _PACE_SPREAD, cost.shape))
