@@ -9,7 +9,9 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.batch_sizes import advise, listed
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.standing import Step, Turn
+from boxloop.core.batch_plan import TURN_SECONDS, Prices, follow, plan
 from boxloop.core.edits import Ledger
+from boxloop.core.forecast import observe
 from boxloop.core.training_log import Seen
 from boxloop.core.workload import BatchWorkload
 from boxloop.params import Params, chain, check
@@ -90,6 +92,14 @@ def with_given(rows, key, images):
         replace(turn, workload=replace(turn.workload, **left, **given)) if turn.key == key else turn
         for turn in rows
     ]
+
+
+def test_images_that_came_with_labels_count_among_those_learned_from(tmp_path):
+    rows = turns([2000])
+    sizes = sizes_in(advise(campaign(tmp_path, 60.0), rows, params(), 500))
+    trend = follow(observe([row.workload for row in rows[:-1]], [100, *ADDED[1:]], 500))
+    assert sizes[:6] == [20] * 6
+    assert tuple(sizes[6:]) == plan(2000, Prices(5 * 35.0, 60.0 + TURN_SECONDS), trend, 620)
 
 
 def test_measured_time_counts_beside_a_batch_whose_labels_were_given(tmp_path):

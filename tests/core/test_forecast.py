@@ -197,6 +197,22 @@ def test_images_whose_labels_were_given_taught_the_detector():
     assert [n for n, _, _ in observe([given(first), *rest], [0, 9, 7])] == [30, 60]
 
 
+def test_images_that_came_with_labels_taught_the_first_detector():
+    """So the first batch was proposed for, too, and 60 images more teach less."""
+    done = [batch(f"b{k:02}", 30, 60, 20, 10, precision=0.5) for k in range(2)]
+    assert [n for n, _, _ in observe(done, [25, 25])] == [30]
+    assert [n for n, _, _ in observe(done, [25, 25], 600)] == [600, 630]
+    bare, trusted = (
+        forecast(done, [60, 60], 0.5, seconds_per_box=1, before=n).batches for n in (0, 600)
+    )
+    fall, slight = (math.log(a.wt.median / b.wt.median) for a, b in (bare, trusted))
+    assert 0 < slight < fall / 3
+    assert forecast_precision(done) is None
+    better = forecast_precision(done, 600)
+    assert better.batch == "b01"
+    assert 0 < better.gain < 0.05
+
+
 def test_time_is_measured_where_a_batch_took_none_because_its_labels_were_given():
     first = batch("b00", 20, 80, 80, 0)
     rest = [

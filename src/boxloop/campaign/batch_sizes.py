@@ -21,11 +21,17 @@ _WORTH = 0.05
 """Share of the time left that other sizes must be expected to save to be spoken of."""
 
 
-def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params) -> str:
+def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params, before: int = 0) -> str:
     """Say when other sizes would pay for the batches that are left; nothing where none do.
 
     Nothing is said where nobody waits for trainings, as in a simulation. A batch of which images
     are submitted stays as it is.
+
+    Args:
+        paths: where the campaign's files are.
+        turns: where each turn stands.
+        params: the campaign's.
+        before: images that came with labels, which the first detector learned from.
     """
     account = params.account
     done = [turn.workload for turn in takewhile(lambda turn: turn.workload, turns)]
@@ -46,7 +52,7 @@ def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params) -> str:
     prices = Prices(unit * objects / images, wait + TURN_SECONDS)
     # Images whose labels were given are of their batches, and taught the detector.
     cut = [*(b.labeled_images for b in known), *begun]
-    trend, labeled = follow(observe(known, spent)), sum(cut)
+    trend, labeled = follow(observe(known, spent, before)), before + sum(cut)
     planned = plan(sum(coming), prices, trend, labeled)
     less = gain(coming, planned, prices, trend, labeled)
     left = expect(coming, prices, trend, labeled)

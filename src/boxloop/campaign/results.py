@@ -56,6 +56,11 @@ class CampaignResults:
     rechecks: RecheckWork | None = None
 
     @property
+    def given_images(self) -> int:
+        """Images of :attr:`given`, which the first detector learned from."""
+        return 0 if self.given is None else self.given[0]
+
+    @property
     def imported(self) -> tuple[int, int] | None:
         """(images, objects) of the batches whose labels were imported and trusted, if any were.
 

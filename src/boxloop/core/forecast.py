@@ -213,6 +213,7 @@ def forecast(
     *,
     seconds_per_box: float,
     cost_model: CostModel = PAPER,
+    before: int = 0,
 ) -> Forecast | None:
     """Forecast the batches to come.
 
@@ -222,6 +223,7 @@ def forecast(
         iou_threshold: at which edits are counted.
         seconds_per_box: T, for campaigns whose time was not measured.
         cost_model: what edits cost.
+        before: images that came with labels, which the first detector learned from.
 
     Returns:
         None where nothing can be said: no batch is done or none to come, or no object was found.
@@ -230,13 +232,12 @@ def forecast(
     if not objects or not coming:
         return None
     rng = np.random.default_rng(0)
-    known = sum(b.labeled_images for b in done)
-    labeled = list(accumulate([known, *coming[:-1]]))
+    labeled = list(accumulate([_labeled(done, before)[-1], *coming[:-1]]))
     density = objects / images * np.exp(rng.normal(0, _OBJECTS_SPREAD, (_DRAWS, len(coming))))
     found = rng.poisson(density * coming).astype(np.float64)
 
     def counts(usual: Usual, per_batch: Sequence[float]) -> Floats:
-        level = Trend(usual, observe(done, per_batch)).draw(labeled, rng)
+        level = Trend(usual, observe(done, per_batch, before)).draw(labeled, rng)
         expected = found * np.exp(level + rng.normal(0, usual.noise, level.shape))
         return rng.poisson(np.minimum(expected, 1e9)).astype(np.float64)
 
@@ -262,21 +263,22 @@ def forecast(
     )
 
 
-def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | None:
+def forecast_precision(done: Sequence[BatchWorkload], before: int = 0) -> PrecisionForecast | None:
     """Forecast the AP of the next batch's proposals, which the labels of the last batch improve.
 
     Each batch's proposals are judged by its final labels, which their detector had not seen.
 
     Args:
         done: the batches that are accounted, oldest first.
+        before: images that came with labels, which the first detector learned from.
 
     Returns:
         None with fewer than two batches that were proposed for.
     """
-    labeled = list(accumulate(batch.labeled_images for batch in done))
+    labeled = _labeled(done, before)
     observed: list[Observation] = []
     judged: tuple[str, float] = ("", 0.0)
-    for batch, n in zip(done[1:], labeled, strict=False):
+    for batch, n in zip(done, labeled, strict=False):
         precision = batch.average_precision.get("map_50")
         if precision is not None and batch.objects and n:
             missed = 1 - precision + _NEVER_RIGHT
@@ -293,18 +295,29 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     return PrecisionForecast(*judged, Interval.of(precision_draws), gain)
 
 
-def observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Observation]:
+def observe(
+    done: Sequence[BatchWorkload], values: Sequence[float], before: int = 0
+) -> list[Observation]:
     """Return the values of the batches that were proposed for, per object.
 
     Half a unit is added to each, so that a batch without any edit has a logarithm, too.
+
+    Args:
+        done: the batches that are accounted, oldest first.
+        values: one per batch; that of the first counts where labels came before it.
+        before: images that came with labels, which the first detector learned from.
     """
-    labeled = accumulate(batch.labeled_images for batch in done)
-    rows = zip(done[1:], values[1:], labeled, strict=False)
+    rows = zip(done, values, _labeled(done, before), strict=False)
     return [
         (n, math.log((value + 0.5) / batch.objects), 1 / (value + 0.5))
         for batch, value, n in rows
         if batch.objects and n
     ]
+
+
+def _labeled(done: Sequence[BatchWorkload], before: int) -> list[int]:
+    """Return the images labeled before the first batch, the second, ..., and after the last."""
+    return list(accumulate((batch.labeled_images for batch in done), initial=before))
 
 
 def _seconds(

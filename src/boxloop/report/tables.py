@@ -120,7 +120,7 @@ def precision(campaign: CampaignResults) -> list[Row]:
 
     Images whose labels were given are among them: all detectors learned from these.
     """
-    rows, images = [], campaign.given[0] if campaign.given else 0
+    rows, images = [], campaign.given_images
     for workload in campaign.workloads:
         seen = campaign.seen.get(workload.batch)
         unseen = 0 if seen is None else seen.of - len(seen.images)
