@@ -100,6 +100,14 @@ class CampaignResults:
         first = self.workloads[0] if self.workloads else None
         return first is not None and first.images > 0 and first.detector != EMPTY
 
+    @property
+    def first_batch(self) -> str:
+        """How the first batch counts, in words that follow "the first batch"."""
+        if self.workloads and not self.workloads[0].images:
+            return "counts nowhere: its labels were given"
+        how = "counts as drawn" if self.began_with_proposals else "is labeled"
+        return f"{how} from scratch"
+
     def as_corrected(self, iou_threshold: float) -> Totals:
         """Return the totals with the first batch's edits in place of its objects.
 
