@@ -202,6 +202,8 @@ def test_images_that_came_with_labels_taught_the_first_detector():
     done = [batch(f"b{k:02}", 30, 60, 20, 10, precision=0.5) for k in range(2)]
     assert [n for n, _, _ in observe(done, [25, 25])] == [30]
     assert [n for n, _, _ in observe(done, [25, 25], 600)] == [600, 630]
+    asked = replace(done[0], detector="zero-shot owlv2")  # which has learned from none of them
+    assert [n for n, _, _ in observe([asked, done[1]], [25, 25], 600)] == [630]
     bare, trusted = (
         forecast(done, [60, 60], 0.5, seconds_per_box=1, before=n).batches for n in (0, 600)
     )

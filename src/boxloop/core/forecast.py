@@ -21,6 +21,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from boxloop.core.existing import of_turns
 from boxloop.core.types import Floats
 from boxloop.core.workload import PAPER, BatchWorkload, CostModel
 
@@ -278,9 +279,9 @@ def forecast_precision(done: Sequence[BatchWorkload], before: int = 0) -> Precis
     labeled = _labeled(done, before)
     observed: list[Observation] = []
     judged: tuple[str, float] = ("", 0.0)
-    for batch, n in zip(done, labeled, strict=False):
+    for place, (batch, n) in enumerate(zip(done, labeled, strict=False)):
         precision = batch.average_precision.get("map_50")
-        if precision is not None and batch.objects and n:
+        if precision is not None and batch.objects and _is_proposed_for(place, batch, n):
             missed = 1 - precision + _NEVER_RIGHT
             observed.append((n, math.log(missed), 1 / batch.objects))
             judged = (batch.batch, precision)
@@ -307,12 +308,20 @@ def observe(
         values: one per batch; that of the first counts where labels came before it.
         before: images that came with labels, which the first detector learned from.
     """
-    rows = zip(done, values, _labeled(done, before), strict=False)
+    rows = enumerate(zip(done, values, _labeled(done, before), strict=False))
     return [
         (n, math.log((value + 0.5) / batch.objects), 1 / (value + 0.5))
-        for batch, value, n in rows
-        if batch.objects and n
+        for place, (batch, value, n) in rows
+        if batch.objects and _is_proposed_for(place, batch, n)
     ]
+
+
+def _is_proposed_for(place: int, batch: BatchWorkload, n: int) -> bool:
+    """Return whether what was learned from n images proposed for a batch; ``place`` is its own.
+
+    The first batch's proposals may be a foundation model's, or another program's.
+    """
+    return n > 0 and (place > 0 or of_turns(batch.detector))
 
 
 def _labeled(done: Sequence[BatchWorkload], before: int) -> list[int]:
