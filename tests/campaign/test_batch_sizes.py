@@ -9,7 +9,9 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.batch_sizes import advise, listed
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.standing import Step, Turn
+from boxloop.core.batch_plan import TURN_SECONDS, Prices, follow, plan
 from boxloop.core.edits import Ledger
+from boxloop.core.forecast import observe
 from boxloop.core.training_log import Seen
 from boxloop.core.workload import BatchWorkload
 from boxloop.params import Params, chain, check
@@ -80,6 +82,45 @@ def test_who_need_not_wait_should_cut_smaller(tmp_path):
     ahead = campaign(tmp_path / "ahead", 300.0, seen)
     waiting, at_once = (sizes_in(advise(paths, rows, params())) for paths in (slow, ahead))
     assert len(at_once) > len(waiting)
+
+
+def with_given(rows, key, images):
+    """The same turns; labels of some images of a batch were given."""
+    left = {"images": 20 - images, "objects": 5 * (20 - images)}
+    given = {"given_images": images, "given_objects": 5 * images}
+    return [
+        replace(turn, workload=replace(turn.workload, **left, **given)) if turn.key == key else turn
+        for turn in rows
+    ]
+
+
+def test_images_that_came_with_labels_count_among_those_learned_from(tmp_path):
+    rows = turns([2000])
+    sizes = sizes_in(advise(campaign(tmp_path, 60.0), rows, params(), 500))
+    trend = follow(observe([row.workload for row in rows[:-1]], [100, *ADDED[1:]], 500))
+    assert sizes[:6] == [20] * 6
+    assert tuple(sizes[6:]) == plan(2000, Prices(5 * 35.0, 60.0 + TURN_SECONDS), trend, 620)
+
+
+def test_measured_time_counts_beside_a_batch_whose_labels_were_given(tmp_path):
+    """Boxes that take a tenth of a second each are not worth another training."""
+    rows = [
+        replace(t, workload=replace(t.workload, seconds=0.1, timed_images=20)) if t.workload else t
+        for t in turns([2000])
+    ]
+    paths = campaign(tmp_path, 60.0)
+    assert advise(paths, with_given(turns([2000]), "b03", 20), params())
+    assert advise(paths, rows, params()) == ""
+    assert advise(paths, with_given(rows, "b03", 20), params()) == ""
+
+
+@pytest.mark.parametrize("given", [5, 20])
+@pytest.mark.parametrize("key", ["b00", "b03"])
+def test_finished_batches_stay_as_they_are_where_labels_were_given(tmp_path, key, given):
+    rows = with_given(turns([70, 2000], submitted=3), key, given)
+    sizes = sizes_in(advise(campaign(tmp_path, 60.0), rows, params()))
+    assert sizes[:7] == [*[20] * 6, 70]
+    assert sum(sizes) == 2190
 
 
 @pytest.mark.parametrize(

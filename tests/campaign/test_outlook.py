@@ -36,6 +36,13 @@ def test_measured_time_needs_no_price():
     assert "left for 1 batch; " in work
 
 
+def test_images_that_came_with_labels_count_among_those_learned_from():
+    work, better = outlook_lines(DONE, [20, 20], params(), 500)
+    ahead = forecast(DONE, [20, 20], 0.5, seconds_per_box=35, before=500)
+    assert work.startswith(f"About {hours(ahead.seconds)} left for 2 batches")
+    assert [work, better] != outlook_lines(DONE, [20, 20], params())
+
+
 def test_stopping_is_reasonable_below_the_gain_that_was_asked_for():
     assert len(outlook_lines(DONE, [20], params(stop_gain=0.0))) == 2
     said = outlook_lines(DONE, [20], params(stop_gain=0.5))[-1]

@@ -123,3 +123,21 @@ def test_the_worst_of_each_image_comes_once():
     a, b = Doubt("a", "overlooked", 0.2, None, 0, 0.0), Doubt("a", "no object", 0.7, 0, None, 0.0)
     c = Doubt("c", "overlooked", 0.5, None, 0, 0.0)
     assert worst_of_images([a, b, c]) == [b, c]
+
+
+def test_beside_exact_proposals_a_label_that_lies_a_little_off_stands_out():
+    rng, labels, proposals = np.random.default_rng(0), {}, {}
+    for k in range(100):
+        box = scene(rng, 4)
+        proposals[f"i{k}"] = Boxes.build(
+            box.xyxy + rng.normal(0, 0.2, (4, 4)), box.labels.tolist(), np.full(4, 0.8), prefix="p"
+        )
+        xyxy = box.xyxy.copy()
+        if k < 3:
+            xyxy[0, :2] -= 3
+        labels[f"i{k}"] = Boxes.build(xyxy, box.labels.tolist())
+    worst = worst_of_images(find(labels, proposals))[:3]
+    assert {(doubt.image, doubt.kind) for doubt in worst} == {
+        (f"i{k}", "misplaced") for k in range(3)
+    }
+    assert all(0.8 < doubt.iou < 0.9 for doubt in worst)

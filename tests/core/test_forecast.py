@@ -3,13 +3,14 @@
 import csv
 import math
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from boxloop.core.edits import Ledger
-from boxloop.core.forecast import COST, Interval, Trend, forecast, forecast_precision
+from boxloop.core.forecast import COST, Interval, Trend, forecast, forecast_precision, observe
 from boxloop.core.workload import BatchWorkload, CostModel
 
 CAMPAIGNS = Path(__file__).parent / "campaigns.csv"
@@ -168,6 +169,74 @@ def test_batches_without_objects_are_passed_over():
     ahead = forecast(done, [10, 10], 0.5, seconds_per_box=35)
     assert len(ahead.batches) == 2
     assert 0 <= ahead.wt.low <= ahead.wt.median <= ahead.wt.high
+
+
+def given(workload):
+    """The same batch, had all of its labels been imported and trusted."""
+    return replace(
+        workload,
+        images=0,
+        objects=0,
+        ledgers=dict.fromkeys(workload.ledgers, Ledger()),
+        average_precision={},
+        given_images=workload.images,
+        given_objects=workload.objects,
+    )
+
+
+def test_images_whose_labels_were_given_taught_the_detector():
+    first = batch("b00", 30, 60, 60, 0)
+    rest = [batch("b01", 30, 60, 9, 9, precision=0.5), batch("b02", 30, 60, 7, 7, precision=0.6)]
+    ahead = forecast([given(first), *rest], [30, 30], 0.5, seconds_per_box=10)
+    drawn = forecast([first, *rest], [30, 30], 0.5, seconds_per_box=10)
+    assert ahead.batches == drawn.batches
+    assert ahead.saved.median > drawn.saved.median
+    assert forecast_precision([given(first), *rest]) == forecast_precision([first, *rest])
+    part = replace(first, images=10, given_images=20, given_objects=40)
+    assert observe([part, *rest], [0, 9, 7]) == observe([first, *rest], [0, 9, 7])
+    assert [n for n, _, _ in observe([given(first), *rest], [0, 9, 7])] == [30, 60]
+
+
+def test_images_that_came_with_labels_taught_the_first_detector():
+    """So the first batch was proposed for, too, and 60 images more teach less."""
+    done = [batch(f"b{k:02}", 30, 60, 20, 10, precision=0.5) for k in range(2)]
+    assert [n for n, _, _ in observe(done, [25, 25])] == [30]
+    assert [n for n, _, _ in observe(done, [25, 25], 600)] == [600, 630]
+    asked = replace(done[0], detector="zero-shot owlv2")  # which has learned from none of them
+    assert [n for n, _, _ in observe([asked, done[1]], [25, 25], 600)] == [630]
+    bare, trusted = (
+        forecast(done, [60, 60], 0.5, seconds_per_box=1, before=n).batches for n in (0, 600)
+    )
+    fall, slight = (math.log(a.wt.median / b.wt.median) for a, b in (bare, trusted))
+    assert 0 < slight < fall / 3
+    assert forecast_precision(done) is None
+    better = forecast_precision(done, 600)
+    assert better.batch == "b01"
+    assert 0 < better.gain < 0.05
+
+
+def test_time_is_measured_where_a_batch_took_none_because_its_labels_were_given():
+    first = batch("b00", 20, 80, 80, 0)
+    rest = [
+        batch("b01", 20, 80, 30, 20, seconds=30 * 20 + 60 * 40),
+        batch("b02", 40, 80, 10, 4, seconds=30 * 40 + 60 * 12),
+    ]
+    ahead = forecast([given(first), *rest], [1000], 0.5, seconds_per_box=1e6)
+    assert ahead.measured
+    assert ahead.seconds.median == pytest.approx(30 * 1000 + 60 * ahead.wt.median, rel=0.05)
+    one = forecast([given(first), rest[0]], [50], 0.5, seconds_per_box=1e6)
+    assert one.measured
+    assert one.seconds.median == pytest.approx(75 * one.wt.median, rel=0.1)
+    assert not forecast([first, *rest], [10], 0.5, seconds_per_box=7).measured
+    untimed = replace(rest[0], seconds=None, timed_images=None)
+    assert not forecast([given(first), untimed], [10], 0.5, seconds_per_box=7).measured
+
+
+def test_what_nothing_was_learned_for_is_no_observation():
+    none = batch("b00", 0, 0, 0, 0)
+    rest = [batch(f"b{k:02}", 30, 60, 9, 9, precision=0.5) for k in (1, 2)]
+    assert [n for n, _, _ in observe([none, *rest], [0, 9, 9])] == [30]
+    assert forecast_precision([none, *rest]) is None
 
 
 def test_precision_levels_off():

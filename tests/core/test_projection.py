@@ -29,3 +29,9 @@ def test_little_to_project(shape):
     points = principal_plane(np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
     assert points.shape == (shape[0], 2)
     assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (30, 20), (301, 1280), (1000, 301)])
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
+def test_images_that_are_all_alike_lie_on_one_point(shape, value):
+    assert np.array_equal(principal_plane(np.full(shape, value)), np.zeros((shape[0], 2)))

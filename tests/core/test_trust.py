@@ -136,6 +136,22 @@ def test_batches_without_blind_images_are_not_compared_with() -> None:
     assert trust.images == (4, 20)
 
 
+@pytest.mark.parametrize("inside", [2, 3])
+def test_margins_rest_on_as_many_images_as_comparisons(inside: int) -> None:
+    """A box that fills its image has no side of which a margin can be told."""
+
+    def look(number: int) -> Look:
+        box = (10, 10, 30, 30) if number < inside else (0, 0, 99, 99)
+        boxes = Boxes.build([box], ["cat"])
+        return Look(f"i{number}", "b01", "ada", True, boxes, proposed(), (99, 99), boxes)
+
+    trust = judge_trust([look(i) for i in range(4)])
+    assert trust is not None
+    assert {who: value.images for who, value in trust.margins.items()} == (
+        {None: 3} if inside == 3 else {}
+    )
+
+
 def test_of_two_who_differ_nobody_is_named_without_the_truth() -> None:
     people = {"ada": {}, "bob": FAULTS["draws_wide"]}
     images, _, submitted = played(people, batches=(10, 60, 60))

@@ -1,10 +1,12 @@
 """What a terminal shows of a campaign."""
 
+from dataclasses import replace
+
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import Ledger
 from boxloop.core.forecast import forecast
 from boxloop.core.workload import BatchWorkload
-from boxloop.report.console import workload_text
+from boxloop.report.console import forecast_rows, workload_text
 
 
 def test_batches_to_come_are_forecast_until_the_last():
@@ -24,3 +26,26 @@ def test_batches_to_come_are_forecast_until_the_last():
         assert row[2::2] == [f"{number.median:,.0f}" for number in said]
         assert row[3::2] == [f"({number.low:,.0f}-{number.high:,.0f})" for number in said]
     assert title not in workload_text(CampaignResults(done, planned[:2], (0.5, 0.7), 35.0))
+
+
+def test_a_forecast_counts_images_that_came_with_labels():
+    counts = {(0.5, 0.5): Ledger(added=20, removed=4)}
+    done = tuple(BatchWorkload(k, "a", "fcos", 20, 80, 0.5, counts, {}) for k in ("b00", "b01"))
+    campaign = CampaignResults(done, ("b00", "b01", "b02"), (0.5,), 35.0, coming=(90,))
+    (bare,), (trusted,) = (forecast_rows(c) for c in (campaign, replace(campaign, given=(500, 1))))
+    expected = forecast(done, (90,), 0.5, seconds_per_box=35.0, before=500).batches[0].wt
+    assert trusted[-1].startswith(f"{expected.median:,.0f} (")
+    assert trusted != bare
+
+
+def test_a_first_batch_whose_labels_were_given_is_no_hindrance_to_a_forecast():
+    counts, nothing = {(0.5, 0.5): Ledger(added=20, removed=4)}, {(0.5, 0.5): Ledger()}
+    first = BatchWorkload("b00", "given", "labels", 0, 0, 0.5, nothing, {}, given_images=20)
+    done = (
+        first,
+        *(BatchWorkload(k, "fiftyone", "fcos", 20, 80, 0.5, counts, {}) for k in ("b01", "b02")),
+    )
+    campaign = CampaignResults(done, ("b00", "b01", "b02", "b03"), (0.5,), 35.0, coming=(30,))
+    text = workload_text(campaign)
+    assert "Expected of the batches to come" in text
+    assert " b03         30 " in text

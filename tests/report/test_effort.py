@@ -169,6 +169,27 @@ def test_batches_that_were_timed_in_part_are_in_no_sum(tmp_path: Path) -> None:
     assert effort.modeled(0.5) == 5 * 35
 
 
+@pytest.mark.parametrize("key", ["b00", "b01"])
+def test_a_batch_whose_labels_were_all_given_is_nobodys_work(tmp_path: Path, key: str) -> None:
+    paths, params = people(tmp_path)
+    effort, _ = effort_of(paths, params)
+    path = paths.corrections(key)
+    made = replace(artifacts.read_corrections(path), reviewer=None, seconds={})
+    made = replace(made, given=tuple(made.boxes))
+    artifacts.write_corrections(path, made)
+    counted = account(made, params.account.iou_thresholds, (), {})
+    artifacts.write_workload(paths.workload(key), counted)
+    after, campaign = effort_of(paths, params)
+    assert after.batches == tuple(b for b in effort.batches if b.batch != key)
+    assert "not named" not in effort_text(after, campaign)
+    write_report(paths, params, paths.metrics, paths.report)
+    page = _Text((paths.report / "report.html").read_text()).text
+    first = "counts nowhere: its labels were given" if key == "b00" else "is labeled from scratch"
+    assert f"The first batch {first}. On every later one" in page
+    assert f"It starts at zero, because the first batch {first}." in page
+    assert "not named" not in page
+
+
 def test_nothing_of_it_shows_where_nobody_but_the_simulation_worked(tmp_path: Path) -> None:
     params = small_params(2)
     paths = build_campaign(tmp_path, params)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger
+from boxloop.core.training_log import Seen
 from boxloop.core.workload import BatchWorkload
 from boxloop.report import tables
 from builders_campaign import build_campaign, small_params
@@ -80,6 +82,19 @@ def test_map_stands_against_the_images_the_detector_was_trained_on(tmp_path: Pat
     assert [int(row["trained_on_images"]) for row in rows] == [0, 2, 4]
     assert float(rows[0]["map"]) == 0.0
     assert float(rows[2]["map_50"]) == 1.0
+
+
+def test_detectors_were_trained_on_images_whose_labels_were_given_too(tmp_path: Path) -> None:
+    campaign = campaign_in(tmp_path)
+    first, second, third = campaign.workloads
+    imported = replace(campaign, workloads=(first, replace(second, given_images=20), third))
+    assert [row["trained_on_images"] for row in tables.precision(imported)] == [0, 2, 24]
+    trusted = replace(imported, given=(200, 400))
+    assert [row["trained_on_images"] for row in tables.precision(trusted)] == [200, 202, 224]
+    ahead = replace(trusted, seen={"b02": Seen("b01", tuple("abcdefghijk"), 22)})
+    assert [row["trained_on_images"] for row in tables.precision(ahead)] == [200, 202, 213]
+    # They are in no batch that was reviewed: what is saved says nothing of them.
+    assert [row["images"] for row in tables.saving(trusted)] == [2, 4, 6]
 
 
 def test_map_of_a_batch_without_objects_is_an_empty_cell() -> None:

@@ -21,11 +21,17 @@ _WORTH = 0.05
 """Share of the time left that other sizes must be expected to save to be spoken of."""
 
 
-def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params) -> str:
+def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params, before: int = 0) -> str:
     """Say when other sizes would pay for the batches that are left; nothing where none do.
 
     Nothing is said where nobody waits for trainings, as in a simulation. A batch of which images
     are submitted stays as it is.
+
+    Args:
+        paths: where the campaign's files are.
+        turns: where each turn stands.
+        params: the campaign's.
+        before: images that came with labels, which the first detector learned from.
     """
     account = params.account
     done = [turn.workload for turn in takewhile(lambda turn: turn.workload, turns)]
@@ -44,13 +50,15 @@ def advise(paths: CampaignPaths, turns: Sequence[Turn], params: Params) -> str:
     spent = [model.cost(b.ledger(iou)) for b in known]
     unit = _seconds_per_unit(known, spent) or account.seconds_per_box
     prices = Prices(unit * objects / images, wait + TURN_SECONDS)
-    trend, labeled = follow(observe(known, spent)), images + sum(begun)
+    # Images whose labels were given are of their batches, and taught the detector.
+    cut = [*(b.labeled_images for b in known), *begun]
+    trend, labeled = follow(observe(known, spent, before)), before + sum(cut)
     planned = plan(sum(coming), prices, trend, labeled)
     less = gain(coming, planned, prices, trend, labeled)
     left = expect(coming, prices, trend, labeled)
     if less.low <= 0 or less.median < _WORTH * left.seconds.median:
         return ""
-    whole = [*(b.images for b in known), *begun, *planned]
+    whole = [*cut, *planned]
     return (
         f"Other sizes of the batches to come would pay: {listed(planned)} in place of"
         f" {listed(coming)} are expected to take {hours(less)} less, with"
@@ -91,8 +99,8 @@ def _wait(paths: CampaignPaths, turns: Sequence[Turn]) -> float | None:
 
 
 def _seconds_per_unit(known: Sequence[BatchWorkload], spent: Sequence[float]) -> float | None:
-    """Return the measured seconds per unit of WT; None where any batch was not timed."""
-    measured = [batch.measured_seconds for batch in known]
+    """Return the measured seconds per unit of WT; None where a batch with images was not timed."""
+    measured = [batch.measured_seconds for batch in known if batch.images]
     units = known[0].objects + sum(spent[1:])
     timed = [seconds for seconds in measured if seconds]
     return sum(timed) / units if units and len(timed) == len(measured) else None

@@ -13,7 +13,7 @@ _MINUTE, _HOUR = 60.0, 3600.0
 
 
 def outlook_lines(
-    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params
+    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params, before: int = 0
 ) -> list[str]:
     """Return sentences on the work left, what will be saved, and what the next batch teaches.
 
@@ -21,13 +21,14 @@ def outlook_lines(
         done: the leading batches that are accounted.
         coming: images of each batch after them.
         params: the campaign's.
+        before: images that came with labels, which the first detector learned from.
     """
     account = params.account
     iou, price = account.iou_thresholds[0], account.seconds_per_box
     if not all(workload.has(iou) for workload in done):
         return []
     model = find_cost_model(account.cost_model)
-    ahead = forecast(done, coming, iou, seconds_per_box=price, cost_model=model)
+    ahead = forecast(done, coming, iou, seconds_per_box=price, cost_model=model, before=before)
     if ahead is None:
         return []
     batches = counted(len(coming), "batch")
@@ -37,7 +38,7 @@ def outlook_lines(
         f" {_percent(ahead.saved)} of the time saved at the end"
         f" (IoU {iou:g})."
     ]
-    better = forecast_precision(done)
+    better = forecast_precision(done, before)
     if better is not None:
         lines.append(
             f"Proposals reached an AP of {100 * better.last:.0f} on {better.batch};"

@@ -56,6 +56,11 @@ class CampaignResults:
     rechecks: RecheckWork | None = None
 
     @property
+    def given_images(self) -> int:
+        """Images of :attr:`given`, which the first detector learned from."""
+        return 0 if self.given is None else self.given[0]
+
+    @property
     def imported(self) -> tuple[int, int] | None:
         """(images, objects) of the batches whose labels were imported and trusted, if any were.
 
@@ -94,6 +99,14 @@ class CampaignResults:
         """Whether the first batch was not drawn from scratch, but corrected."""
         first = self.workloads[0] if self.workloads else None
         return first is not None and first.images > 0 and first.detector != EMPTY
+
+    @property
+    def first_batch(self) -> str:
+        """How the first batch counts, in words that follow "the first batch"."""
+        if self.workloads and not self.workloads[0].images:
+            return "counts nowhere: its labels were given"
+        how = "counts as drawn" if self.began_with_proposals else "is labeled"
+        return f"{how} from scratch"
 
     def as_corrected(self, iou_threshold: float) -> Totals:
         """Return the totals with the first batch's edits in place of its objects.

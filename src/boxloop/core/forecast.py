@@ -2,7 +2,7 @@
 
 What the edits of a batch cost per object falls as more is labeled, fast or slowly, evenly or in
 jumps. Its logarithm y is followed by a linear trend in the logarithm of n, the images labeled when
-the batch was proposed for:
+the batch was proposed for, with those whose labels were given:
 
     level(n') = level(n) - slope * log(n'/n) + step,   step ~ N(0, WANDERING^2 * log(n'/n))
     y = level + noise,                                 noise ~ N(0, NOISE^2 + 1/edits)
@@ -21,6 +21,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from boxloop.core.existing import of_turns
 from boxloop.core.types import Floats
 from boxloop.core.workload import PAPER, BatchWorkload, CostModel
 
@@ -213,6 +214,7 @@ def forecast(
     *,
     seconds_per_box: float,
     cost_model: CostModel = PAPER,
+    before: int = 0,
 ) -> Forecast | None:
     """Forecast the batches to come.
 
@@ -222,6 +224,7 @@ def forecast(
         iou_threshold: at which edits are counted.
         seconds_per_box: T, for campaigns whose time was not measured.
         cost_model: what edits cost.
+        before: images that came with labels, which the first detector learned from.
 
     Returns:
         None where nothing can be said: no batch is done or none to come, or no object was found.
@@ -230,13 +233,12 @@ def forecast(
     if not objects or not coming:
         return None
     rng = np.random.default_rng(0)
-    known = [images, *coming[:-1]]
-    labeled = list(accumulate(known))
+    labeled = list(accumulate([_labeled(done, before)[-1], *coming[:-1]]))
     density = objects / images * np.exp(rng.normal(0, _OBJECTS_SPREAD, (_DRAWS, len(coming))))
     found = rng.poisson(density * coming).astype(np.float64)
 
     def counts(usual: Usual, per_batch: Sequence[float]) -> Floats:
-        level = Trend(usual, observe(done, per_batch)).draw(labeled, rng)
+        level = Trend(usual, observe(done, per_batch, before)).draw(labeled, rng)
         expected = found * np.exp(level + rng.normal(0, usual.noise, level.shape))
         return rng.poisson(np.minimum(expected, 1e9)).astype(np.float64)
 
@@ -262,23 +264,24 @@ def forecast(
     )
 
 
-def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | None:
+def forecast_precision(done: Sequence[BatchWorkload], before: int = 0) -> PrecisionForecast | None:
     """Forecast the AP of the next batch's proposals, which the labels of the last batch improve.
 
     Each batch's proposals are judged by its final labels, which their detector had not seen.
 
     Args:
         done: the batches that are accounted, oldest first.
+        before: images that came with labels, which the first detector learned from.
 
     Returns:
         None with fewer than two batches that were proposed for.
     """
-    labeled = list(accumulate(batch.images for batch in done))
+    labeled = _labeled(done, before)
     observed: list[Observation] = []
     judged: tuple[str, float] = ("", 0.0)
-    for batch, n in zip(done[1:], labeled, strict=False):
+    for place, (batch, n) in enumerate(zip(done, labeled, strict=False)):
         precision = batch.average_precision.get("map_50")
-        if precision is not None and batch.objects:
+        if precision is not None and batch.objects and _is_proposed_for(place, batch, n):
             missed = 1 - precision + _NEVER_RIGHT
             observed.append((n, math.log(missed), 1 / batch.objects))
             judged = (batch.batch, precision)
@@ -293,18 +296,37 @@ def forecast_precision(done: Sequence[BatchWorkload]) -> PrecisionForecast | Non
     return PrecisionForecast(*judged, Interval.of(precision_draws), gain)
 
 
-def observe(done: Sequence[BatchWorkload], values: Sequence[float]) -> list[Observation]:
+def observe(
+    done: Sequence[BatchWorkload], values: Sequence[float], before: int = 0
+) -> list[Observation]:
     """Return the values of the batches that were proposed for, per object.
 
     Half a unit is added to each, so that a batch without any edit has a logarithm, too.
+
+    Args:
+        done: the batches that are accounted, oldest first.
+        values: one per batch; that of the first counts where labels came before it.
+        before: images that came with labels, which the first detector learned from.
     """
-    labeled = accumulate(batch.images for batch in done)
-    rows = zip(done[1:], values[1:], labeled, strict=False)
+    rows = enumerate(zip(done, values, _labeled(done, before), strict=False))
     return [
         (n, math.log((value + 0.5) / batch.objects), 1 / (value + 0.5))
-        for batch, value, n in rows
-        if batch.objects
+        for place, (batch, value, n) in rows
+        if batch.objects and _is_proposed_for(place, batch, n)
     ]
+
+
+def _is_proposed_for(place: int, batch: BatchWorkload, n: int) -> bool:
+    """Return whether what was learned from n images proposed for a batch; ``place`` is its own.
+
+    The first batch's proposals may be a foundation model's, or another program's.
+    """
+    return n > 0 and (place > 0 or of_turns(batch.detector))
+
+
+def _labeled(done: Sequence[BatchWorkload], before: int) -> list[int]:
+    """Return the images labeled before the first batch, the second, ..., and after the last."""
+    return list(accumulate((batch.labeled_images for batch in done), initial=before))
 
 
 def _seconds(
@@ -317,17 +339,18 @@ def _seconds(
     """Draw the seconds left, by seconds per image and per unit of WT as measured so far.
 
     Returns:
-        The draws, and whether every batch was measured.
+        The draws, and whether every batch that has images to review was measured.
     """
     from scipy.optimize import nnls  # takes long to import
 
-    measured = [batch.measured_seconds for batch in done]
+    reviewed = [(b, wt) for b, wt in zip(done, spent, strict=True) if b.images]
+    measured = [batch.measured_seconds for batch, _ in reviewed]
     if not all(measured):
         return np.zeros(_DRAWS), False
     # Each row divided by its seconds: it is relative errors that are alike.
-    rows = np.array([[b.images, wt] for b, wt in zip(done, spent, strict=True)], np.float64)
+    rows = np.array([[batch.images, wt] for batch, wt in reviewed], np.float64)
     rows /= np.array(measured, np.float64)[:, None]
-    if len(done) == 1:  # one batch cannot tell looking from drawing
+    if len(reviewed) == 1:  # one batch cannot tell looking from drawing
         rows[:, 0] = 0.0
     per_image, per_unit = nnls(rows, np.ones(len(rows)))[0]
     pace = np.exp(rng.normal(0, _PACE_SPREAD, cost.shape))

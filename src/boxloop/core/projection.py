@@ -29,11 +29,11 @@ def principal_plane(vectors: NDArray[Any]) -> Floats:
     Returns:
         (N, 2) coordinates around (0, 0); 0 along an axis that there is not.
     """
-    centred = np.asarray(vectors, dtype=np.float64)
-    centred = centred - centred.mean(axis=0, keepdims=True)
+    values = np.asarray(vectors, dtype=np.float64)
+    if (values == values[:1]).all():  # no axis at all, which the iterations could not begin with
+        return np.zeros((len(values), 2))
+    centred = values - values.mean(axis=0, keepdims=True)
     least = min(centred.shape)
-    if least == 0:
-        return np.zeros((len(centred), 2))
     if least <= _SMALL:
         axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
     else:

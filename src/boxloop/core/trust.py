@@ -232,7 +232,7 @@ class _Table:
         blind = self.pairs(measure.name, who, blind=True)
         # Proposals get better: those of other batches are not what the blind images would have had.
         helped = self.pairs(measure.name, who, blind=False, beside=True)
-        if sum(1 for _, total in blind if total) < FEWEST_IMAGES:
+        if not _enough(blind):
             return None
         if measure.kind == "share":
             found = share_difference(helped, blind, confidence)
@@ -256,7 +256,7 @@ class _Table:
 
     def margin(self, who: str | None, confidence: float) -> Estimate | None:
         pairs = self.pairs("margin", who, blind=True)
-        return mean(pairs, confidence) if len(pairs) >= FEWEST_IMAGES else None
+        return mean(pairs, confidence) if _enough(pairs) else None
 
     def pace(self, who: str, confidence: float) -> Estimate | None:
         timed = [
@@ -265,6 +265,11 @@ class _Table:
             if look.seconds is not None and look.reviewer == who
         ]
         return pace([s for s, _ in timed], [e for _, e in timed], confidence)
+
+
+def _enough(blind: Pairs) -> bool:
+    """Return whether enough blind images have anything to count."""
+    return sum(1 for _, total in blind if total) >= FEWEST_IMAGES
 
 
 def _each(keys: Iterable[_K], estimate: Callable[[_K], Estimate | None]) -> dict[_K, Estimate]:

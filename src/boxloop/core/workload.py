@@ -166,6 +166,11 @@ class BatchWorkload:
     given_objects: int = 0
 
     @property
+    def labeled_images(self) -> int:
+        """Images of the batch, with those whose labels were given: detectors learn from both."""
+        return self.images + self.given_images
+
+    @property
     def measured_seconds(self) -> float | None:
         """The seconds where every image was measured, else None; 0 where all labels were given."""
         if not self.images and self.given_images:

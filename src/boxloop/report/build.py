@@ -210,13 +210,12 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Picture]:
         f" IoU {iou:g}"
         for iou, t in totals.items()
     )
-    how = "counts as drawn" if campaign.began_with_proposals else "is labeled from scratch"
     result = [
         Picture(
             "saving.svg",
             figures.saving(campaign),
             "Work saved up to each batch, in time (solid) and in boxes (dashed). It starts at zero,"
-            f" because the first batch {how}.",
+            f" because the first batch {campaign.first_batch}.",
             f"Line chart of the work saved against images labeled; after {images} images it is"
             f" {ends}.",
             title="What is saved as the campaign goes on",

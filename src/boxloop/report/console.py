@@ -99,6 +99,7 @@ def forecast_rows(campaign: CampaignResults) -> list[list[str]]:
         campaign.iou_thresholds[0],
         seconds_per_box=campaign.seconds_per_box,
         cost_model=campaign.cost_model,
+        before=campaign.given_images,
     )
     keys = campaign.planned[len(campaign.workloads) :]
     return [

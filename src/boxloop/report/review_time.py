@@ -109,8 +109,8 @@ def read_effort(paths: CampaignPaths, campaign: CampaignResults) -> Effort | Non
     """
     batches, seconds, edits = [], list[float](), list[Ledger]()
     for i, workload in enumerate(campaign.workloads):
-        if workload.annotator == SIMULATED:
-            continue
+        if workload.annotator == SIMULATED or not workload.images:
+            continue  # nobody looked at a batch whose labels were all given
         made = artifacts.read_corrections(paths.corrections(workload.batch))
         corrections = as_reviewed(made.reviewed())
         # Seconds were spent on what was on the screen, planted errors included.

@@ -116,8 +116,11 @@ def edits(campaign: CampaignResults) -> list[Row]:
 
 
 def precision(campaign: CampaignResults) -> list[Row]:
-    """Return each detector's mAP on its batch, with the number of images trained on."""
-    rows, images = [], 0
+    """Return each detector's mAP on its batch, with the number of images trained on.
+
+    Images whose labels were given are among them: all detectors learned from these.
+    """
+    rows, images = [], campaign.given_images
     for workload in campaign.workloads:
         seen = campaign.seen.get(workload.batch)
         unseen = 0 if seen is None else seen.of - len(seen.images)
@@ -125,7 +128,7 @@ def precision(campaign: CampaignResults) -> list[Row]:
         for name in ("map", "map_50", "map_75"):
             row[name] = workload.average_precision.get(name)
         rows.append(row)
-        images += workload.images
+        images += workload.labeled_images
     return rows
 
 
