@@ -9,7 +9,7 @@ from typing import Literal
 from boxloop.campaign import artifacts
 from boxloop.campaign.box_rows import boxes_out
 from boxloop.campaign.digests import digest
-from boxloop.campaign.params_file import edit_params
+from boxloop.campaign.params_file import edit_params, listing
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
 from boxloop.core.types import Batch, Boxes, BoxesByImage, Proposals
@@ -73,14 +73,17 @@ def keep(
         The file. One that is there already is the same.
 
     Raises:
-        ParamsError: params.yaml cannot be edited; no turn uses the labels.
+        ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     name = _name(labels)
     path = paths.imported_labels(name)
-    artifacts.write_truth(path, labels)
     listed = params.iterations[key].labels
-    if name not in listed:
-        edit_params(params_file, [f"iterations.{key}.labels=[{', '.join((*listed, name))}]"])
+    with listing(path, "boxloop/truth"):
+        artifacts.write_truth(path, labels)
+        if name not in listed:
+            # In quotes: digits alone, or around one e, would be a number.
+            names = ", ".join(f"'{item}'" for item in (*listed, name))
+            edit_params(params_file, [f"iterations.{key}.labels=[{names}]"])
     return path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boxloop.campaign import artifacts, class_changes
-from boxloop.campaign.params_file import edit_params
+from boxloop.campaign.params_file import edit_params, listing
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes, Proposals
 from boxloop.errors import ArtifactError
@@ -29,11 +29,12 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
         The file.
 
     Raises:
-        ParamsError: params.yaml cannot be edited; no turn uses the proposals.
+        ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     path = paths.given(batch.id)
-    artifacts.write_proposals(path, Proposals(batch.id, FILE, FILE, 0.0, boxes))
-    edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
+    with listing(path, "boxloop/proposals"):
+        artifacts.write_proposals(path, Proposals(batch.id, FILE, FILE, 0.0, boxes))
+        edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
     return path
 
 
