@@ -23,7 +23,7 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
         paths: of the campaign.
         params_file: its params.yaml, whose comments stay.
         batch: whose images they are of.
-        boxes: scored boxes by image id, of every image of the batch.
+        boxes: scored boxes by image id, of every image of the batch; by the class names of today.
 
     Returns:
         The file.
@@ -32,8 +32,10 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
         ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     path = paths.given(batch.id)
+    changes = len(class_changes.read(*paths.journals))
+    made = Proposals(batch.id, FILE, FILE, 0.0, boxes, changes=changes)
     with listing(path, "boxloop/proposals"):
-        artifacts.write_proposals(path, Proposals(batch.id, FILE, FILE, 0.0, boxes))
+        artifacts.write_proposals(path, made)
         edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
     return path
 
@@ -69,9 +71,9 @@ def read(paths: CampaignPaths, batch: Batch, score_floor: float) -> Proposals:
             f" iterations.{batch.id}.proposals out"
         )
     assert batch.given is not None
-    boxes = {image_id: made.boxes[image_id].above(score_floor) for image_id in batch.image_ids}
+    named = made.boxes
     if changes := class_changes.read(*paths.journals):
-        # Imported before a class was renamed, they go by its old name.
         today = artifacts.read_images(paths.images).classes
-        boxes = class_changes.rename(boxes, [c for c in changes if c.old not in today])
+        named = class_changes.named_as_today(named, changes, today, made.changes)
+    boxes = {image_id: named[image_id].above(score_floor) for image_id in batch.image_ids}
     return Proposals(batch.id, FILE, batch.given, score_floor, boxes)
