@@ -394,4 +394,10 @@ def test_the_truth_of_a_dataset_is_read_by_the_new_names(tmp_path):
     assert "thing" in {label for b in truth.values() for label in b.labels.tolist()}
     with pytest.raises(UserError, match="stays as it was: dataset.classes names 'ship', which"):
         made.add("ship")
+    for name in (old, other):  # would be folded into what they are called now
+        with pytest.raises(UserError, match=f"stays as it was: .* lists '{name}', .* 'thing'"):
+            made.add(name)
     assert made.classes == ("thing", *rest)
+    # A name that is in use no more can be given to another class all the same.
+    made.rename(rest[0], old)
+    assert made.classes == ("thing", old, *rest[1:])
