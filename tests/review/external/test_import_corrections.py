@@ -101,6 +101,13 @@ def edited(rows):
     return [*rows.values(), box(2, 1, [40, 2, 10, 10])]
 
 
+def test_a_reviewer_whose_name_would_be_two_peoples_is_refused(root, program):
+    code, said = program("import-corrections", write(root, TRUTH), "--reviewer", "Smith, Jane")
+    assert code != 0
+    assert "stand between two people's names: give another name" in said
+    assert not submitted(root)
+
+
 def test_proposals_out_and_corrections_back_with_their_ids(root, program):
     program("export", "out", "--format", "coco", "--proposals", "b01", "--images", "none")
     code, said = program("import-corrections", cvat(root, edited))

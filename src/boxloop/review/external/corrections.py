@@ -12,7 +12,7 @@ from boxloop.campaign.export.content import proposals_tag, require_batch
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import Ledger, diff
-from boxloop.core.names import fault_of_id
+from boxloop.core.names import fault_of_reviewer
 from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
 from boxloop.datasets.formats.coco import tag_id
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, ProtectedLabelsError, UserError
@@ -95,9 +95,9 @@ def import_file(
             "review.annotator is 'simulated', which takes no person's labels: set it to 'fiftyone'"
             " in params.yaml first"
         )
-    why = None if reviewer is None else fault_of_id(reviewer.strip())
+    why = None if reviewer is None else fault_of_reviewer(reviewer.strip())
     if why is not None:
-        raise UserError(f"--reviewer {reviewer!a:.100} {why}: give a name")
+        raise UserError(f"--reviewer {reviewer!a:.100} {why}: give another name")
     images = artifacts.read_images(paths.images)
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
