@@ -7,6 +7,7 @@ import io
 import json
 from collections import defaultdict
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, class_changes, submissions
 from boxloop.campaign.by_person import PersonBatch, by_person, read_by_person, same_boxes
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.boxes import join
@@ -77,6 +79,24 @@ def test_two_people_and_one_image_that_was_wrong_at_first(tmp_path: Path) -> Non
         assert sum(own, Ledger()) == workload.edits
         images = [row.images for row in rows if row.batch == workload.batch]
         assert sum(images) == workload.images
+
+
+def test_right_at_first_stays_right_when_a_class_is_renamed(tmp_path: Path) -> None:
+    """The corrections have the old name until 'dvc repro', also where two people share a batch."""
+    paths, results = campaign(
+        tmp_path,
+        {"key": "b00", "reviewer": "ada"},
+        {"key": "b01", "image_ids": ["img02"], "reviewer": "bob"},
+        {"key": "b01", "image_ids": ["img03"], "reviewer": "ada"},
+    )
+    before = read_by_person(paths, results)
+    assert [row.first_time_right for row in before] == [1.0] * 3
+    images = artifacts.read_images(paths.images)
+    names = tuple("kitten" if name == "cat" else name for name in images.classes)
+    artifacts.write_images(paths.images, replace(images, classes=names))
+    change = ClassChange("rename", "cat", "kitten", datetime.now(UTC))
+    class_changes.append(paths.reviews, change, names)
+    assert read_by_person(paths, results) == before
 
 
 def test_boxes_taken_from_below_the_threshold_are_told_from_drawn_ones(tmp_path: Path) -> None:

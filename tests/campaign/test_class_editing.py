@@ -8,17 +8,18 @@ import pytest
 from PIL import Image
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign import artifacts, class_changes, existing, given, screening, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.class_editing import add, change, table
 from boxloop.campaign.export import export
+from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
 from boxloop.core.completeness import find_incomplete
 from boxloop.core.labeled_set import split
 from boxloop.core.types import Batch, Boxes, Corrections, LabeledSet
 from boxloop.errors import UserError
-from boxloop.files import read_json
+from boxloop.files import file_digest, read_json
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from builders import proposals, proposed
@@ -268,6 +269,89 @@ def test_a_session_that_was_open_while_a_class_was_renamed(campaign):
     assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["kitten"]
 
 
+def called(boxes):
+    return {i: b.labels.tolist() for i, b in boxes.items()}
+
+
+def of_classes(*names, scored=False):
+    xyxy = [(9 * i, 0, 9 * i + 8, 8) for i in range(len(names))]
+    return Boxes.build(xyxy, list(names), [0.9] * len(names) if scored else None)
+
+
+def test_imported_labels_follow_what_was_changed_after_them(campaign):
+    """Their names may be used again: what they were when they were imported counts."""
+
+    def keep(*names):
+        params = load_params(campaign.file)
+        labels = {"img2": of_classes(*names)}
+        return existing.keep(campaign.paths, params, campaign.file, "b01", labels)
+
+    def shown():
+        params = load_params(campaign.file)
+        return called(existing.by_turn(campaign.paths, params, {})["b01"])
+
+    first = keep("cat")
+    assert shown() == {"img2": ["cat"]}
+    campaign.rename("cat", "kitten")
+    assert shown() == {"img2": ["kitten"]}
+    campaign.rename("dog", "cat")
+    assert shown() == {"img2": ["kitten"]}
+    again = keep("cat")
+    assert again != first
+    assert shown() == {"img2": ["cat"]}
+    campaign.merge("cat", "kitten")
+    assert shown() == {"img2": ["kitten"]}
+    assert len(load_params(campaign.file).iterations["b01"].labels) == 2
+
+
+def test_imported_proposals_follow_what_was_changed_after_them(campaign):
+    batch = artifacts.read_batch(campaign.paths.batch("b01"))
+
+    def keep(*names):
+        boxes = dict.fromkeys(batch.image_ids, of_classes(*names, scored=True))
+        given.keep(campaign.paths, campaign.file, batch, boxes)
+
+    def shown():
+        digest = load_params(campaign.file).iterations["b01"].proposals
+        made = given.read(campaign.paths, replace(batch, given=digest), 0.05)
+        return called(made.boxes)["img2"]
+
+    keep("cat", "dog")
+    campaign.rename("cat", "kitten")
+    campaign.rename("dog", "cat")
+    assert shown() == ["kitten", "cat"]
+    keep("cat")
+    assert shown() == ["cat"]
+    # An older version did not say what a file follows: its names tell.
+    path = campaign.paths.given("b01")
+    made = replace(artifacts.read_proposals(path), changes=None)
+    both = dict.fromkeys(batch.image_ids, of_classes("cat", "dog", scored=True))
+    artifacts.write_proposals(path, replace(made, boxes=both))
+    turn = "iterations.b01.proposals"
+    edit_params(campaign.file, [f"{turn}='{file_digest(path)}'"])
+    assert shown() == ["kitten", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("names", "today"),
+    [
+        (("car", "truck"), ["vehicle", "car"]),  # before both
+        (("vehicle", "truck"), ["vehicle", "car"]),  # between them
+        (("vehicle", "car"), ["vehicle", "car"]),  # after
+        (("car",), ["car"]),  # before or after: a detector is seldom older than its campaign
+        (("bus",), ["bus"]),  # never
+    ],
+)
+def test_names_tell_which_changes_a_file_follows(names, today):
+    when = class_changes.datetime.now()
+    changes = [
+        class_changes.ClassChange("rename", old, new, when)
+        for old, new in (("car", "vehicle"), ("truck", "car"))
+    ]
+    found = class_changes.named_as_today({"a": of_classes(*names)}, changes, ("vehicle", "car"))
+    assert called(found) == {"a": today}
+
+
 @pytest.mark.parametrize(
     ("kind", "old", "new", "sentence"),
     [
@@ -310,4 +394,10 @@ def test_the_truth_of_a_dataset_is_read_by_the_new_names(tmp_path):
     assert "thing" in {label for b in truth.values() for label in b.labels.tolist()}
     with pytest.raises(UserError, match="stays as it was: dataset.classes names 'ship', which"):
         made.add("ship")
+    for name in (old, other):  # would be folded into what they are called now
+        with pytest.raises(UserError, match=f"stays as it was: .* lists '{name}', .* 'thing'"):
+            made.add(name)
     assert made.classes == ("thing", *rest)
+    # A name that is in use no more can be given to another class all the same.
+    made.rename(rest[0], old)
+    assert made.classes == ("thing", old, *rest[1:])

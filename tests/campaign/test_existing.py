@@ -18,7 +18,7 @@ from boxloop.core.threshold import LABELS_ALONE
 from boxloop.core.types import NOTHING, Batch, Boxes, Corrections, FittedThreshold, Proposals
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.models.detectors.empty import EmptyDetector
-from boxloop.params import Params, check
+from boxloop.params import Params, check, load_params
 from boxloop.report.tables import metrics
 from builders_campaign import CLASSES, build_campaign, small_params
 
@@ -194,6 +194,28 @@ def test_labels_that_were_imported_count_from_their_turn_on_and_the_newest_does(
     path.unlink()
     with pytest.raises(ArtifactError, match=r"does not exist, but params.yaml lists it"):
         pipeline.batch(campaign)
+
+
+@pytest.mark.parametrize("name", ["1234567890123456", "123e456789012345", "0123456712345670"])
+def test_a_digest_that_looks_like_a_number_is_listed(tmp_path, monkeypatch, name):
+    file = tmp_path / "params.yaml"
+    file.write_text("iterations: {b00: {previous: empty, labels: ['12345678901234e5']}}\n")
+    monkeypatch.setattr(existing, "digest", lambda content: name * 4)
+    labels = {"a": Boxes.build([BOX], ["cat"])}
+    path = existing.keep(CampaignPaths(tmp_path), load_params(file), file, "b00", labels)
+    assert path.name == f"labels-{name}.json"
+    assert load_params(file).iterations["b00"].labels == ("12345678901234e5", name)
+
+
+def test_labels_that_cannot_be_listed_leave_no_file(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("iterations: {b00: {previous: empty}}\n")
+    params = load_params(file)
+    file.write_text("iterations: {b00: {previous: b07}}\n")
+    labels = {"a": Boxes.build([BOX], ["cat"])}
+    with pytest.raises(ParamsError, match="b07"):
+        existing.keep(CampaignPaths(tmp_path), params, file, "b00", labels)
+    assert not list((tmp_path / "proposals").iterdir())
 
 
 @pytest.mark.parametrize(

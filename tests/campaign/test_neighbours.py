@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, existing
 from boxloop.campaign.digests import campaign_fingerprint
 from boxloop.campaign.neighbours import (
     as_proposed,
@@ -18,6 +18,7 @@ from boxloop.campaign.neighbours import (
     recorded,
 )
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.existing import SURE
 from boxloop.core.neighbours import LIMITS, Choice, judge, merge
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Batch, FeatureTable, ImageRef, ImageSet, LabeledSet, Neighbour
@@ -75,6 +76,33 @@ def test_only_near_images_of_one_size_are_mended(files):
     # Again, as where only the thresholds are fitted anew, it is the same.
     assert mend_by_files(ON, made, files, BATCH) == made
     assert mend_by_files(OFF, made, files, BATCH) == OFFERED
+
+
+def test_labels_that_exist_stay_and_nothing_else_scores_as_they_do(files):
+    """Older versions mended labels, too, and kept what was as sure as they are."""
+    sure = proposed(("cat", 0, 0, 10, 10, 1.0), ("cat", 20, 20, 30, 30, 1.0))
+    batch = replace(BATCH, labels={"c": boxes(("cat", 1, 0, 11, 10), ("cat", 40, 40, 50, 50))})
+    artifacts.write_images(
+        files["images"],
+        ImageSet(tuple(ImageRef(i, f"{i}.png", 64, 64, i * 8) for i in "abcxy"), ("cat", "dog")),
+    )
+    offered = existing.add(batch, replace(OFFERED, boxes={"a": sure, "b": sure}))
+    made = mend_by_files(ON, offered, files, batch)
+    assert list(made.neighbours.images) == ["a"]
+    assert made.boxes["c"] == offered.boxes["c"]
+    assert made.boxes["a"].scores.max() < SURE
+    assert mend_by_files(ON, made, files, batch) == made
+    label, used = offered.boxes["c"], made.neighbours
+    mended_label = merge(label, LABEL)[0]
+    old = replace(
+        made,
+        boxes={**made.boxes, "a": merge(sure, LABEL)[0], "c": mended_label},
+        neighbours=replace(
+            used, images={**used.images, "c": NEAR["c"]}, own={"a": sure, "c": label}
+        ),
+    )
+    assert mend_by_files(ON, old, files, batch) == made
+    assert mend_by_files(OFF, old, files, batch) == offered
 
 
 def test_a_part_held_out_of_the_first_batch_is_judged(files):

@@ -3,6 +3,7 @@ import pytest
 from boxloop.core.names import (
     fault_of_class,
     fault_of_id,
+    fault_of_reviewer,
     has_control,
     require_classes,
     require_ids,
@@ -34,3 +35,11 @@ def test_nothing_else_may_be_one(name):
 def test_a_class_is_not_blank_and_no_placeholder(name):
     assert fault_of_id(name) is None
     assert fault_of_class(name)
+
+
+def test_a_reviewer_is_one_person():
+    """Several people's names are joined by a comma and a blank, and taken apart there."""
+    for name in ("Jane Smith", "Smith,Jane", "李"):
+        assert fault_of_reviewer(name) is None
+    for name in ("Smith, Jane", "", "a\nb"):
+        assert fault_of_reviewer(name)

@@ -1,14 +1,16 @@
 """Labels of neighbours, through the stages of a turn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, thresholds
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.neighbours import merge
-from boxloop.core.types import Boxes, FeatureTable, ImageSet
+from boxloop.core.types import Boxes, FeatureTable, ImageSet, Neighbour
 from boxloop.params import Params, chain
 from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
@@ -16,6 +18,18 @@ from builders_detectors import CLASSES, drawn
 ON = {"propose": {"neighbours": "fitted"}}
 KEYS = ("b00", "b01", "b02")
 PLACE = (8, 1, 27, 20)  # at an IoU of 0.46 with what the detector proposes, (1, 1, 20, 20)
+
+
+def params(**sections):
+    content = {
+        "order": {"strategy": "temporal"},
+        "batch": {"size": 2},
+        "train": {"detector": "counting_detector:FACTORY", "steps": 1, "held_out": 0.0},
+        "track": {"enabled": False},
+        "iterations": chain(3),
+        **sections,
+    }
+    return Params.model_validate(content)
 
 
 @pytest.fixture
@@ -36,15 +50,7 @@ def campaign(tmp_path, monkeypatch):
             if near:
                 rows[2], rows[4] = rows[0] + 0.01, rows[0] + 0.02
             artifacts.write_features(paths.features, FeatureTable(tuple(ids), rows))
-        content = {
-            "order": {"strategy": "temporal"},
-            "batch": {"size": 2},
-            "train": {"detector": "counting_detector:FACTORY", "steps": 1, "held_out": 0.0},
-            "track": {"enabled": False},
-            "iterations": chain(3),
-            **sections,
-        }
-        made = Campaign(paths, Params.model_validate(content), say=lambda _: None)
+        made = Campaign(paths, params(**sections), say=lambda _: None)
         pipeline.order(made, ids)
         pipeline.batch(made)
         pipeline.start(made)
@@ -94,3 +100,20 @@ def test_where_nothing_is_near_every_file_is_that_of_off(campaign):
     on, off = contents(campaign("on", near=False, **ON)), contents(campaign("off", near=False))
     assert [name for name in on | off if on.get(name) != off.get(name)] == []
     assert len(on) > 15
+
+
+def test_fitting_anew_gives_what_proposing_gave_and_keeps_labels_that_exist(campaign):
+    paths = campaign("mixed", **ON)
+    made = Campaign(paths, params(**ON), say=lambda _: None)
+    batch = artifacts.read_batch(paths.batch("b01"))
+    beside = Boxes.build([(6, 1, 25, 20), (40, 40, 60, 60)], [CLASSES[0]] * 2)
+    near = {i: Neighbour("image0", 0.02) for i in batch.image_ids}
+    mixed = replace(batch, labels={"image3": beside}, neighbours=near)
+    artifacts.write_batch(paths.batch("b01"), mixed)
+    offered = pipeline.propose(made, "b01")
+    assert list(offered.neighbours.images) == ["image2"]
+    shown = offered.boxes["image3"]
+    assert (shown.xyxy.tolist(), shown.scores.tolist()) == (beside.xyxy.tolist(), [1, 1])
+    text = paths.proposals("b01").read_text()
+    assert thresholds.refit(paths, made.params, "b01") == offered
+    assert paths.proposals("b01").read_text() == text

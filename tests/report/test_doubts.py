@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.doubts import find_suspects
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, Corrections, Proposals
@@ -84,6 +85,18 @@ def test_the_first_batch_is_judged_by_what_was_held_out(paths):
     found = {s.image.id: s for s in find_suspects(paths, params, 99)}
     assert found["first"].batch == "b00"
     assert found["first"].doubt.kind == "overlooked"
+
+
+def test_a_name_that_was_given_to_another_class_is_what_todays_detector_means(paths):
+    params = load_params(paths.root / "params.yaml")
+    before = find_suspects(paths, params, 9)
+    images = artifacts.read_images(paths.images)
+    names = (*images.classes, "kitten")
+    artifacts.write_images(paths.images, replace(images, classes=names))
+    for old, new in (("cat", "kitten"), ("puppy", "cat")):
+        change = class_changes.ClassChange("rename", old, new, datetime.now(UTC))
+        class_changes.append(paths.reviews, change, names)
+    assert find_suspects(paths, params, 9) == before
 
 
 def test_labels_that_images_had_are_no_second_opinion(paths):

@@ -109,6 +109,21 @@ def read_truth(path: Path) -> dict[str, Boxes] | None:
         return None if table is None else boxes_in(path, table)
 
 
+def write_imported_labels(path: Path, labels: BoxesByImage, changes: int) -> None:
+    """Write labels to be shown as proposals, whose names follow so many changes of classes."""
+    write(path, "truth", {"boxes": boxes_out(labels), "changes": changes})
+
+
+def read_imported_labels(path: Path) -> tuple[dict[str, Boxes], int | None]:
+    """Read labels to be shown as proposals, and how many changes of classes their names follow.
+
+    Older files do not say how many.
+    """
+    with collection_paused():
+        file = parse(path, "truth", TruthFile)
+        return ({} if file.boxes is None else boxes_in(path, file.boxes)), file.changes
+
+
 def write_order(path: Path, order: Ordering) -> None:
     """Write ``order.json``."""
     content = asdict(order)
@@ -164,6 +179,8 @@ def _proposals_out(proposals: Proposals) -> dict[str, Any]:
     content = vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
     fitted = [asdict(threshold) for threshold in content.pop("thresholds")]
     used = content.pop("neighbours")
+    if proposals.changes is None:
+        del content["changes"]
     if fitted:
         content["thresholds"] = fitted
     if used is not None:

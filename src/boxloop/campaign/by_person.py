@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, class_changes, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import TOLERANCE, Ledger, diff, kept_below
@@ -111,13 +111,16 @@ def read_by_person(paths: CampaignPaths, results: CampaignResults) -> tuple[Pers
         return ()
     images = artifacts.read_images(paths.images)
     history = _history(screening.read(paths.journals, (), images).submissions)
+    changes = class_changes.read(*paths.journals)
     rows: list[PersonBatch] = []
     for key in peoples:
-        made = artifacts.read_corrections(paths.corrections(key))
-        corrections = as_reviewed(made.reviewed())
+        counted = artifacts.read_corrections(paths.corrections(key))
+        # The history is by the names of today, which the file has once DVC made it anew.
+        made = submissions.named_as_today(counted, changes)
+        counted, corrections = as_reviewed(counted.reviewed()), as_reviewed(made.reviewed())
         found: dict[str, PersonBatch] = defaultdict(lambda: PersonBatch("", ""))
-        shown = corrections.counted()
-        for image_id, final in corrections.boxes.items():
+        shown = counted.counted()
+        for image_id, final in counted.boxes.items():
             edits = diff(shown[image_id], final)
             past = history.get(image_id, ())
             for row in _of_image(corrections, image_id, edits, past, made.boxes[image_id]):

@@ -192,6 +192,38 @@ def rename(boxes: BoxesByImage, changes: Iterable[ClassChange]) -> dict[str, Box
     return {image_id: _rename(item, chosen) for image_id, item in boxes.items()}
 
 
+def named_as_today(
+    boxes: BoxesByImage,
+    changes: Sequence[ClassChange],
+    classes: Sequence[str],
+    done: int | None = None,
+) -> dict[str, Boxes]:
+    """Return boxes of a file that no person submitted by the names of today.
+
+    Args:
+        boxes: all of the file: a name may be used again, and others tell when it was.
+        changes: all of the campaign.
+        classes: of today.
+        done: how many of the changes the file follows already; None where it does not say so.
+    """
+    if not changes:
+        return dict(boxes)
+    if done is None:
+        done = _followed(boxes, changes, classes)
+    return rename(boxes, changes[done:])
+
+
+def _followed(boxes: BoxesByImage, changes: Sequence[ClassChange], classes: Sequence[str]) -> int:
+    """Return after how many changes all names were classes, the latest time; 0 where never."""
+    names = {name for item in boxes.values() for name in item.labels.tolist()}
+    known: Sequence[str] = classes
+    for done in range(len(changes), 0, -1):
+        if names <= set(known):
+            return done
+        known = names_before(changes[done - 1 : done], known)
+    return 0
+
+
 def _rename(boxes: Boxes, changes: Sequence[ClassChange]) -> Boxes:
     before = boxes.labels.tolist()
     labels = before

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from boxloop import datasets
 from boxloop.campaign import class_changes
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import ImageSet
 from boxloop.datasets import Dataset
 from boxloop.datasets.images import Progress
+from boxloop.errors import ParamsError
 from boxloop.params import DatasetParams
 
 
@@ -35,14 +37,32 @@ def load(
 
     Raises:
         ArtifactError: what was recorded of a change cannot be read.
+        ParamsError: a class is listed by a name that another one has in the annotations.
     """
     changes = class_changes.read(*paths.journals)
     if not changes or params.format == "folder":
         return datasets.load(params, drawn, progress)
     if params.classes is not None:
+        _require_unlike_before(changes, params.classes)
         own = class_changes.names_before(changes, params.classes)
         params = params.model_copy(update={"classes": own})
     found = datasets.load(params, drawn, progress)
     classes = class_changes.names_after(changes, found.images.classes)
     truth = None if found.truth is None else class_changes.rename(found.truth, changes)
     return replace(found, images=replace(found.images, classes=classes), truth=truth)
+
+
+def _require_unlike_before(changes: Sequence[ClassChange], classes: Sequence[str]) -> None:
+    """Refuse a class by a name that the annotations have for what is called otherwise now.
+
+    Raises:
+        ParamsError: one is; its boxes would be of the other class.
+    """
+    names = class_changes.names_after(changes, class_changes.names_before(changes, classes))
+    for name in classes:
+        if name not in names:
+            [now] = class_changes.names_after(changes, [name])
+            raise ParamsError(
+                f"dataset.classes lists '{name}', the name in the dataset's annotations of what is"
+                f" called '{now}' since it was renamed or merged: list another name"
+            )

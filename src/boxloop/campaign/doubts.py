@@ -156,7 +156,7 @@ def _out_of_sample(
         if offered.detector == EMPTY:
             continue
         boxes = {i: b for i, b in offered.boxes.items() if not is_existing(b)}
-        named = class_changes.rename(boxes, changes) if changes else boxes
+        named = class_changes.named_as_today(boxes, changes, images.classes)
         yield {i: _speaking(b, images.classes, incomplete.get(i, ())) for i, b in named.items()}
 
 

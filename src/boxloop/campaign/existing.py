@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.box_rows import boxes_out
 from boxloop.campaign.digests import digest
-from boxloop.campaign.params_file import edit_params
+from boxloop.campaign.params_file import edit_params, listing
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
 from boxloop.core.types import Batch, Boxes, BoxesByImage, Proposals
@@ -42,15 +42,19 @@ def by_turn(
 ) -> dict[str, dict[str, Boxes]]:
     """Return the labels that each turn shows, by image: the dataset's, and those imported by then.
 
-    What was imported last counts.
+    What was imported last counts. Classes are called as they are today.
 
     Raises:
         ArtifactError: a file of imported labels is missing, or is another one.
     """
     known, result = dict(dataset), {}
+    imported = any(turn.labels for turn in params.iterations.values())
+    changes = class_changes.read(*paths.journals) if imported else ()
+    classes = artifacts.read_images(paths.images).classes if changes else ()
     for key, turn in params.iterations.items():
         for name in turn.labels:
-            known |= _read(paths, key, name)
+            labels, done = _read(paths, key, name)
+            known |= class_changes.named_as_today(labels, changes, classes, done)
         result[key] = dict(known)
     return result
 
@@ -67,24 +71,28 @@ def keep(
         params: its parameters.
         params_file: its params.yaml, whose comments stay.
         key: the first turn that shows them.
-        labels: boxes by image, of any images.
+        labels: boxes by image, of any images; by the class names of today.
 
     Returns:
         The file. One that is there already is the same.
 
     Raises:
-        ParamsError: params.yaml cannot be edited; no turn uses the labels.
+        ParamsError: params.yaml cannot be edited; nothing was changed.
     """
-    name = _name(labels)
+    changes = len(class_changes.read(*paths.journals))
+    name = _name(labels, changes)
     path = paths.imported_labels(name)
-    artifacts.write_truth(path, labels)
     listed = params.iterations[key].labels
-    if name not in listed:
-        edit_params(params_file, [f"iterations.{key}.labels=[{', '.join((*listed, name))}]"])
+    with listing(path, "boxloop/truth"):
+        artifacts.write_imported_labels(path, labels, changes)
+        if name not in listed:
+            # In quotes: digits alone, or around one e, would be a number.
+            names = ", ".join(f"'{item}'" for item in (*listed, name))
+            edit_params(params_file, [f"iterations.{key}.labels=[{names}]"])
     return path
 
 
-def _read(paths: CampaignPaths, key: str, name: str) -> dict[str, Boxes]:
+def _read(paths: CampaignPaths, key: str, name: str) -> tuple[dict[str, Boxes], int | None]:
     path = paths.imported_labels(name)
     again = (
         "bring it back from git, import the labels again with 'boxloop import-labels', or take"
@@ -92,18 +100,21 @@ def _read(paths: CampaignPaths, key: str, name: str) -> dict[str, Boxes]:
     )
     if not path.exists():
         raise ArtifactError(f"{path} does not exist, but params.yaml lists it: {again}")
-    labels = artifacts.read_truth(path) or {}
-    if _name(labels) != name:
+    labels, changes = artifacts.read_imported_labels(path)
+    if _name(labels, changes) != name:
         raise ArtifactError(f"{path} is not the file that params.yaml lists: {again}")
-    return {image_id: boxes for image_id, boxes in labels.items() if len(boxes)}
+    return {image_id: boxes for image_id, boxes in labels.items() if len(boxes)}, changes
 
 
 def _digest(labels: BoxesByImage) -> str:
     return digest({**boxes_out(labels)})
 
 
-def _name(labels: BoxesByImage) -> str:
-    return _digest(labels)[:_DIGITS]
+def _name(labels: BoxesByImage, changes: int | None) -> str:
+    """Return the name of a file of labels; the same boxes by other names of classes are others."""
+    if not changes:
+        return _digest(labels)[:_DIGITS]
+    return digest({"changes": changes, "boxes": _digest(labels)})[:_DIGITS]
 
 
 def checkpoint(batch: Batch, made_by: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boxloop.campaign import artifacts, class_changes
-from boxloop.campaign.params_file import edit_params
+from boxloop.campaign.params_file import edit_params, listing
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes, Proposals
 from boxloop.errors import ArtifactError
@@ -23,17 +23,20 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
         paths: of the campaign.
         params_file: its params.yaml, whose comments stay.
         batch: whose images they are of.
-        boxes: scored boxes by image id, of every image of the batch.
+        boxes: scored boxes by image id, of every image of the batch; by the class names of today.
 
     Returns:
         The file.
 
     Raises:
-        ParamsError: params.yaml cannot be edited; no turn uses the proposals.
+        ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     path = paths.given(batch.id)
-    artifacts.write_proposals(path, Proposals(batch.id, FILE, FILE, 0.0, boxes))
-    edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
+    changes = len(class_changes.read(*paths.journals))
+    made = Proposals(batch.id, FILE, FILE, 0.0, boxes, changes=changes)
+    with listing(path, "boxloop/proposals"):
+        artifacts.write_proposals(path, made)
+        edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
     return path
 
 
@@ -68,9 +71,9 @@ def read(paths: CampaignPaths, batch: Batch, score_floor: float) -> Proposals:
             f" iterations.{batch.id}.proposals out"
         )
     assert batch.given is not None
-    boxes = {image_id: made.boxes[image_id].above(score_floor) for image_id in batch.image_ids}
+    named = made.boxes
     if changes := class_changes.read(*paths.journals):
-        # Imported before a class was renamed, they go by its old name.
         today = artifacts.read_images(paths.images).classes
-        boxes = class_changes.rename(boxes, [c for c in changes if c.old not in today])
+        named = class_changes.named_as_today(named, changes, today, made.changes)
+    boxes = {image_id: named[image_id].above(score_floor) for image_id in batch.image_ids}
     return Proposals(batch.id, FILE, batch.given, score_floor, boxes)

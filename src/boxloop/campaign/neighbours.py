@@ -15,6 +15,7 @@ from boxloop.core.evidence import Evidence
 from boxloop.core.threshold import PRIOR
 from boxloop.core.types import (
     Batch,
+    Boxes,
     BoxesByImage,
     Corrections,
     ImageSet,
@@ -56,7 +57,9 @@ def as_proposed(proposals: Proposals) -> Proposals:
     used = proposals.neighbours
     if used is None:
         return proposals
-    return replace(proposals, boxes={**proposals.boxes, **used.own}, neighbours=None)
+    # Files of older versions hold here what the detector scored beside labels that exist.
+    own = {i: _beside_labels(proposals, boxes) for i, boxes in used.own.items()}
+    return replace(proposals, boxes={**proposals.boxes, **own}, neighbours=None)
 
 
 def mend_by_files(
@@ -64,9 +67,11 @@ def mend_by_files(
 ) -> Proposals:
     """Return proposals with what neighbours' labels change, where that is expected to pay.
 
+    Labels that images of the batch have already stay as they are.
+
     Args:
         params: of the campaign.
-        proposals: of the batch, as they were made or mended.
+        proposals: of the whole batch, as they were made or mended.
         files: ``images``, ``evidence``, ``labeled`` and ``training``.
         batch: theirs.
 
@@ -99,7 +104,7 @@ def mend(
     """Return proposals with what the labels of near enough images change.
 
     Args:
-        proposals: as the detector made them.
+        proposals: as the detector made them; labels among them are a person's, and stay.
         labels: of what is labeled.
         near: neighbours by image id.
         choice: from how near on they are used.
@@ -112,10 +117,13 @@ def mend(
         item = near.get(image_id)
         if choice.limit is None or item is None or item.distance > choice.limit:
             continue
+        if existing.is_existing(boxes):
+            continue
         if item.image in labels:
             merged, pairs = neighbours.merge(boxes, labels[item.image], proposals.score_floor)
             if pairs:
-                changed[image_id], own[image_id] = merged, boxes
+                changed[image_id] = _beside_labels(proposals, merged)
+                own[image_id] = boxes
                 confirmed += pairs
     if choice.limit is None or not changed:
         return proposals
@@ -197,6 +205,13 @@ def _say(count: int, confirmed: Any, limit: Any, saved: Any, found: Any) -> str:
         f"{counted(count)} mended by the labels of one not farther than {limit:g}"
         f" ({counted(confirmed, 'box')} confirmed), {why}"
     )
+
+
+def _beside_labels(proposals: Proposals, boxes: Boxes) -> Boxes:
+    """Return an image's boxes of these proposals, none of which scores as labels do."""
+    if existing.is_existing(boxes) or not existing.has_labels(proposals):
+        return boxes
+    return existing.below_labels(boxes)
 
 
 def _fixed(params: Params, floor: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from boxloop.files import write_text
+from boxloop.files import atomic_path, read_bytes, write_text
 from boxloop.params import Params
 from boxloop.params.loading import apply_override, check, read_sections, read_yaml
 
@@ -53,6 +54,28 @@ def edit_classes(path: Path, classes: Sequence[str], change: Callable[[list[str]
             change(section["classes"])
 
     _edit(path, edit)
+
+
+@contextmanager
+def listing(path: Path, kind: str) -> Iterator[None]:
+    """Put a file back where what is done meanwhile fails: it is written, then listed.
+
+    A file that params.yaml names by its digest would be another one otherwise.
+
+    Args:
+        path: the file; one that was not there is deleted again.
+        kind: of it, such as "boxloop/truth".
+    """
+    before = read_bytes(path) if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            with atomic_path(path, kind) as temporary:
+                temporary.write_bytes(before)
+        elif path.is_file():
+            path.unlink()
+        raise
 
 
 def _edit(path: Path, edit: Callable[[Any], None]) -> None:

@@ -62,9 +62,11 @@ class _Record(BaseModel):
 
 
 class TruthFile(_Record):
-    """``truth.json``."""
+    """``truth.json``, and imported labels."""
 
     boxes: BoxTable | None
+    # Only of labels that were imported; not in older files.
+    changes: Count | None = None
 
 
 class BatchFile(_Record):
@@ -100,6 +102,8 @@ class ProposalsFile(_Record):
     thresholds: tuple[FittedThreshold, ...] = ()
     # Only where labels of other images changed them.
     neighbours: _NeighboursFile | None = None
+    # Only where they were imported; not in older files.
+    changes: Count | None = None
 
 
 class SeenFile(_Record):

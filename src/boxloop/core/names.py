@@ -44,6 +44,16 @@ def fault_of_class(name: str) -> str | None:
     return fault_of_id(name)
 
 
+def fault_of_reviewer(name: str) -> str | None:
+    """Say what is wrong with a person's name, as :func:`fault_of_id` does.
+
+    What was submitted by an older version may be by such a name all the same.
+    """
+    if ", " in name:
+        return "holds a comma and a blank, which stand between two people's names"
+    return fault_of_id(name)
+
+
 def require_ids(names: Iterable[str]) -> None:
     """Check many ids at once.
 

@@ -200,8 +200,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     if offered is None:
         return None
     files = {"images": images, "evidence": evidence, "labeled": labeled, "training": training}
-    offered = neighbours.mend_by_files(campaign.params, offered, files, item)
     found = existing.add(item, offered)
+    found = neighbours.mend_by_files(campaign.params, found, files, item)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     artifacts.write_proposals(out, found)
     return found

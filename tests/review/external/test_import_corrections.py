@@ -12,6 +12,7 @@ import pytest
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.planted import PlantedError
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
@@ -99,6 +100,33 @@ def edited(rows):
     rows["t21"]["category_id"] = 2
     del rows["t31"]
     return [*rows.values(), box(2, 1, [40, 2, 10, 10])]
+
+
+def test_an_image_with_a_planted_error_that_was_missed_waits_for_its_second_look(root, program):
+    """A file says neither that the error was undone, nor that anybody was told of it."""
+    program("import-corrections", write(root, TRUTH))
+    [before] = submitted(root)
+    offered = before.proposals.boxes["img02"]
+    error = PlantedError("shifted", "t0", "t0", str(offered.labels[0]), (9, 2, 19, 12), 0.9)
+    planted = {"img02": (replace(error, state="missed", reviewer="ann"),)}
+    made = replace(before, planted=planted, finished="2030-01-01T00:00:00+00:00")
+    submissions.append(root / "reviews", made)
+    code, said = program("import-corrections", write(root, TRUTH), "--redo")
+    assert code != 0
+    assert "img02 of b01 has a planted error that was missed" in said
+    assert "'boxloop review b01 --planted' opens these images first" in said
+    assert len(submitted(root)) == 2
+    mended = {"img02": (replace(planted["img02"][0], state="mended"),)}
+    submissions.append(root / "reviews", replace(made, planted=mended))
+    code, said = program("import-corrections", write(root, TRUTH), "--redo")
+    assert code == 0, said
+
+
+def test_a_reviewer_whose_name_would_be_two_peoples_is_refused(root, program):
+    code, said = program("import-corrections", write(root, TRUTH), "--reviewer", "Smith, Jane")
+    assert code != 0
+    assert "stand between two people's names: give another name" in said
+    assert not submitted(root)
 
 
 def test_proposals_out_and_corrections_back_with_their_ids(root, program):

@@ -13,7 +13,8 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.core.evidence import sweep
-from boxloop.errors import ArtifactError
+from boxloop.core.types import Boxes
+from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
@@ -146,6 +147,21 @@ def test_a_file_of_something_else_is_refused_and_nothing_written(root, program, 
     assert "Traceback" not in output
     assert not (root / "proposals").exists()
     assert (root / "params.yaml").read_bytes() == before
+
+
+def test_an_import_that_cannot_be_listed_leaves_the_one_before(root, program):
+    program("import-proposals", "b02", save(root))
+    kept = (root / "proposals/b02.json").read_bytes()
+    listed = (root / "params.yaml").read_text()
+    campaign = Campaign(CampaignPaths(), params())
+    pipeline.batch(campaign)
+    batch = artifacts.read_batch(root / "data/batches/b02.json")
+    (root / "params.yaml").write_text(f"{listed}nonsense: 1\n")
+    none = dict.fromkeys(batch.image_ids, Boxes.empty(scored=True))
+    with pytest.raises(ParamsError, match="nonsense"):
+        given.keep(CampaignPaths(), root / "params.yaml", batch, none)
+    assert (root / "proposals/b02.json").read_bytes() == kept
+    assert given.read(campaign.paths, batch, 0.05).boxes["img04"].scores.tolist() == [0.9, 0.4]
 
 
 def test_a_batch_that_is_not_there(root, program):

@@ -1,12 +1,16 @@
 """A class that is added after images were reviewed: exactly these open again, for all batches."""
 
+from dataclasses import replace
+
 import pytest
 
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.later import proposals_file, session_name
 from boxloop.core.completeness import only_judgeable
+from boxloop.core.existing import SURE, as_proposals
 from boxloop.core.labeled_set import merge
-from boxloop.core.types import ImageSet, LabeledSet, Proposals
+from boxloop.core.rechecking import recheck_work
+from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet, Proposals
 from boxloop.core.workload import account
 from boxloop.errors import UserError
 from boxloop.params import load_params
@@ -163,6 +167,42 @@ def test_a_part_of_a_batch_that_was_looked_through(open_session, paths):
     assert made.offered == {"img02": ("cat", "dog", "car")}
     assert artifacts.read_corrections(paths.corrections("b01")) == made
     assert incomplete(paths) == {"car": ["img03"]}
+
+
+def test_labels_that_were_given_stay_so_and_what_is_found_beside_them_counts_apart(
+    open_session, paths
+):
+    refs = artifacts.read_images(paths.images)
+    offered = {"img02": as_proposals(Boxes.build([A, B], ["cat", "dog"]))}
+    trusted = Corrections(
+        Proposals("given", "labels", "", 0.0, offered),
+        SURE,
+        "given",
+        {i: replace(boxes, scores=None) for i, boxes in offered.items()},
+        finished=submissions.timestamp(),
+        digests={i: refs.by_id()[i].digest for i in offered},
+        classes=refs.classes,
+        given=tuple(offered),
+    )
+    submissions.append(paths.reviews, trusted)
+    open_session("b01").finish()
+    _, edits = labeled(paths, "b01")
+    add_class(paths, "car")
+    session = open_session(wanted="car")
+    assert set(session.app.samples()) == {"img02", "img03"}
+    session.app.draw("img02", D, "car")
+    session.app.add_seconds(img02=2.0, img03=1.0)
+    session.app.draw("img03", D, "car")
+    session.finish()
+    now, later = labeled(paths, "b01")
+    assert later["b01"] == replace(edits["b01"], added=edits["b01"].added + 1)
+    assert now.boxes["img02"].labels.tolist() == ["cat", "dog", "car"]
+    assert incomplete(paths) == {}
+    made = artifacts.read_corrections(paths.corrections("b01"))
+    assert (made.given, made.seconds) == (("img02",), {"img03": 1.0})
+    work = recheck_work([made])
+    assert (work.images, work.changed, work.edits.added) == (1, 1, 1)
+    assert (work.seconds, work.people) == (2.0, ("ann",))
 
 
 def test_a_class_that_is_none(paths):

@@ -94,6 +94,7 @@ def submit(paths, key, image_ids=None):
         ("b00", {"part": "1/3"}, "part 1/3 of batch b00 has no image: the batch has 2"),
         ("b00", {"reviewer": "  "}, "say who reviews: --reviewer NAME"),
         ("b00", {"reviewer": "a\nb"}, "has characters that cannot be shown"),
+        ("b00", {"reviewer": "Smith, Jane"}, "stand between two people's names: give another name"),
     ],
 )
 def test_what_cannot_be_opened_is_told(paths, batch, options, says):

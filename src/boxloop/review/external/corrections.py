@@ -9,10 +9,11 @@ from pathlib import Path
 from boxloop import __version__
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.export.content import proposals_tag, require_batch
+from boxloop.campaign.missed import review_command
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import Ledger, diff
-from boxloop.core.names import fault_of_id
+from boxloop.core.names import fault_of_reviewer
 from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
 from boxloop.datasets.formats.coco import tag_id
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, ProtectedLabelsError, UserError
@@ -87,7 +88,8 @@ def import_file(
     Raises:
         ParamsError: there is no such batch, or the campaign is simulated.
         DatasetError: the file cannot be read, fits no batch, or is at fault; nothing was written.
-        ProtectedLabelsError: an image was submitted before, and ``redo`` is not set.
+        ProtectedLabelsError: an image was submitted before, and ``redo`` is not set; or a planted
+            error is in its labels.
         ArtifactError: a file of the campaign is missing or damaged.
     """
     if params.review.annotator == SIMULATED:
@@ -95,9 +97,9 @@ def import_file(
             "review.annotator is 'simulated', which takes no person's labels: set it to 'fiftyone'"
             " in params.yaml first"
         )
-    why = None if reviewer is None else fault_of_id(reviewer.strip())
+    why = None if reviewer is None else fault_of_reviewer(reviewer.strip())
     if why is not None:
-        raise UserError(f"--reviewer {reviewer!a:.100} {why}: give a name")
+        raise UserError(f"--reviewer {reviewer!a:.100} {why}: give another name")
     images = artifacts.read_images(paths.images)
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
@@ -111,6 +113,13 @@ def import_file(
         raise ProtectedLabelsError(
             f"{list_names(redone)} of {key} {'were' if len(redone) > 1 else 'was'} submitted"
             " before: --redo replaces those labels (the old ones stay in reviews/)"
+        )
+    missed = [i for i in redone if i in before[i].missed]
+    if missed:
+        raise ProtectedLabelsError(
+            f"{list_names(missed)} of {key} {'have' if len(missed) > 1 else 'has'} a planted error"
+            " that was missed, and a file does not tell whether it is mended:"
+            f" {review_command(key)} opens these images first"
         )
     boxes = _require_valid(file, chosen, images)
     threshold = shown_from(params.review, offered, paths.proposals(key))

@@ -113,7 +113,7 @@ class Assignment:
     first. A second or third ``look`` has the images of one; of a third, ``disputes`` are what two
     people made of each image, and ``notes`` say where they differ. One for likely errors (``qa``)
     has what was submitted last of each of its images, by image id, and ``notes`` say what may be
-    wrong.
+    wrong; one for a class has that of the images whose labels were ``given``.
     """
 
     batch: str
@@ -131,6 +131,7 @@ class Assignment:
     disputes: Mapping[str, SecondLook] = field(default_factory=dict)
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     qa: Mapping[str, Corrections] = field(default_factory=dict)
+    given: Mapping[str, Corrections] = field(default_factory=dict)
 
     def counted_from(self, item: Item) -> Boxes:
         """Return the boxes that an image's edits are counted from."""

@@ -63,17 +63,21 @@ def assign(
 
 
 def marked(corrections: Corrections, assignment: Assignment) -> Corrections:
-    """Return a submission as it goes to the journal: with what its second look began with.
+    """Return a submission as it goes to the journal: with what its second looks began with.
 
-    The same where the session is none. Seconds of the review stay what they were, and those of the
+    The same where there are none; in a session for a class, those at labels that were given are.
+    Seconds of the review stay what they were, and those of the
     second look are counted apart. Labels that were given stay so, and an image stays incomplete for
     a class that could not be chosen when it was reviewed: nobody was asked to look for that.
     """
-    if not assignment.qa:
+    bases = assignment.qa or assignment.given
+    again = [image_id for image_id in corrections.boxes if image_id in bases]
+    if not again:
         return corrections
-    looks, seconds = dict[str, Recheck](), dict[str, float]()
-    for image_id in corrections.boxes:
-        base = assignment.qa[image_id]
+    looks = dict[str, Recheck]()
+    seconds = {i: spent for i, spent in corrections.seconds.items() if i not in bases}
+    for image_id in again:
+        base = bases[image_id]
         before = base.rechecked.get(image_id)
         if image_id in base.seconds:
             seconds[image_id] = base.seconds[image_id]
@@ -91,8 +95,8 @@ def marked(corrections: Corrections, assignment: Assignment) -> Corrections:
         corrections,
         seconds=seconds,
         rechecked=looks,
-        given=tuple(i for i in corrections.boxes if i in assignment.qa[i].given),
-        offered=still_offered(corrections, assignment.qa),
+        given=tuple(i for i in again if i in bases[i].given),
+        offered=still_offered(corrections, assignment.qa) if assignment.qa else {},
     )
 
 

@@ -23,7 +23,7 @@ from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.later import session_name
 from boxloop.campaign.missed import missed_images
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.names import fault_of_id
+from boxloop.core.names import fault_of_reviewer
 from boxloop.errors import ReviewPending, UserError
 from boxloop.params import Params
 from boxloop.review.fiftyone.addresses import (
@@ -309,8 +309,8 @@ def reviewer_name(given: str | None) -> str:
         raise UserError("say who reviews: --reviewer NAME")
     if not name.isprintable():
         raise UserError(f"--reviewer {name!r} has characters that cannot be shown")
-    if (why := fault_of_id(name)) is not None:  # no file that holds it could be read again
-        raise UserError(f"--reviewer {name!a:.100} {why}: give a shorter name")
+    if (why := fault_of_reviewer(name)) is not None:
+        raise UserError(f"--reviewer {name!a:.100} {why}: give another name")
     return name
 
 

@@ -2,7 +2,9 @@
 
 They open with the labels that they have, as in a redo, and with the class's boxes that the latest
 detector proposes. What is submitted belongs to their batches: the boxes drawn count as added there,
-those proposals as kept, moved, relabeled or removed, and the time as time spent there.
+those proposals as kept, moved, relabeled or removed, and the time as time spent there. Labels that
+were given stay given, as nobody was asked to check them: what is found beside them counts apart, as
+a second look.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ def assign(
         shown="" if offered is None else later.in_words(offered, wanted),
         wanted=_all_missing(images, found.incomplete, missing, wanted),
         batches={i: batch_of.get(i, known[i].batch) for i in chosen},
+        given={i: known[i] for i in chosen if i in known[i].given},
     )
 
 
