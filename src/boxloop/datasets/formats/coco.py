@@ -91,8 +91,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     return build_dataset(params, refs, annotations, classes, log)
 
 
-def read_listed(file: Path, log: FaultLog) -> list[tuple[str, Callable[[ImageRef], Annotation]]]:
-    """Return the name of each image that a file lists, with what makes the image's annotation.
+def read_listed(
+    file: Path, log: FaultLog
+) -> dict[Hashable, tuple[str, Callable[[ImageRef], Annotation]]]:
+    """Return the name of each image that a file lists, and what makes its annotation, by its id.
 
     The images may be anywhere.
 
@@ -104,11 +106,10 @@ def read_listed(file: Path, log: FaultLog) -> list[tuple[str, Callable[[ImageRef
     stored = is_label_studio(content)
     listed = _list_images(content.pop("images"), file, log)
     rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
-    found: list[tuple[str, Callable[[ImageRef], Annotation]]] = [
-        (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
+    return {
+        key: (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
         for key, (name, size) in listed.items()
-    ]
-    return found
+    }
 
 
 _Row = tuple[int, str, list[Any]]
