@@ -20,7 +20,9 @@ LISTS = ("images", "annotations", "categories")
 UPRIGHT = 0.01
 """Degrees from which on a box is rotated."""
 
-_UPLOADED = re.compile(r"(^|[/\\])[0-9a-f]{8}-[^/\\]+$")
+_REST_OF_UUID = "[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_UPLOADED = re.compile(rf"(^|[/\\])[0-9a-f]{{8}}-(?!{_REST_OF_UUID}\b)[^/\\]+$")
+"""A name with Label Studio's prefix, which a UUID begins like."""
 
 
 def read_content(file: Path) -> dict[str, Any]:

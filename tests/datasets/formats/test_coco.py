@@ -152,6 +152,19 @@ def test_a_portrait_of_label_studio(tmp_path):
     assert _load(coco(tmp_path, images=portrait, info=by)).faults == ()
 
 
+_UUID = "550e8400-e29b-41d4-a716-446655440000.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "uploaded"),
+    [("0a1b2c3d-a.png", True), (_UUID, False), (f"0a1b2c3d-{_UUID}", True), ("a.png", False)],
+)
+def test_label_studio_is_told_by_its_prefix_and_not_by_a_uuid(tmp_path, name, uploaded):
+    image(tmp_path / name)
+    portrait = [{"id": 1, "file_name": name, "width": 30, "height": 40}]
+    assert bool(_load(coco(tmp_path, images=portrait)).faults) != uploaded
+
+
 def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):
     boxes = [_box(iscrowd=1), _box(2), _box(3, category_id=3)]
     found = _load(coco(tmp_path, annotations=boxes), classes=["car"])
