@@ -71,6 +71,17 @@ def test_yolo_s_numbers_need_names(tmp_path):
         assert read_label_file(source, IMAGES, CLASSES).boxes["one"].labels.tolist() == ["cat"]
 
 
+def test_names_decide_where_the_folder_contradicts_itself(tmp_path):
+    for folder, names in (("a", "cat\ndog\n"), ("b", "dog\ncat\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "classes.txt").write_text(names)
+    (tmp_path / "one.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    with pytest.raises(DatasetError, match="number the classes differently"):
+        read_label_file(tmp_path, IMAGES, CLASSES)
+    found = read_label_file(tmp_path, IMAGES, CLASSES, names=tmp_path / "a/classes.txt")
+    assert found.boxes["one"].labels.tolist() == ["dog"]
+
+
 def coco(path, size, bbox=(2, 2, 10, 10), label="cat", name="one.png"):
     image = {"id": 1, "file_name": name, "width": size[0], "height": size[1]}
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox}

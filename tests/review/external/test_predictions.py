@@ -74,6 +74,19 @@ def test_yolo_numbers_may_count_other_classes(tmp_path, name, content):
     assert rows(read(tmp_path / "out", names=save(tmp_path / name, content))) == WANTED
 
 
+@pytest.mark.parametrize("name", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_a_yolo_folder_tells_its_classes_unless_they_are_given(tmp_path, name):
+    save(tmp_path / "out/labels/two.txt", "0 0.2 0.3 0.2 0.4 0.75\n")
+    save(tmp_path / f"out/{name}", "dog\ncat\n")
+    assert rows(read(tmp_path / "out")) == WANTED
+    assert read(tmp_path / "out").unknown == set()
+    save(tmp_path / "out/more/classes.txt", "cow\n")
+    with pytest.raises(DatasetError, match="number the classes differently"):
+        read(tmp_path / "out")
+    names = save(tmp_path / "names.txt", "dog\n")
+    assert rows(read(tmp_path / "out", names=names)) == WANTED
+
+
 def test_a_fiftyone_dataset(tmp_path):
     box = {"label": "dog", "bounding_box": [0.1, 0.1, 0.2, 0.4], "confidence": 0.75}
     samples = [

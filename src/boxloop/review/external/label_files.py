@@ -19,7 +19,7 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
-from boxloop.datasets.formats.yolo_layouts import find_classes, read_class_file
+from boxloop.datasets.formats.yolo_layouts import find_classes
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.external.import_coco import list_names
@@ -59,7 +59,7 @@ def read_label_file(
         source: a COCO file, a folder of VOC's XML files, or a YOLO folder, with or without images.
         images: all images of the campaign.
         classes: its classes; boxes of others are left out, and counted.
-        names: a data.yaml or classes.txt that YOLO's numbers count, where the folder has none.
+        names: a data.yaml or classes.txt that YOLO's numbers count, whatever the folder says.
         exif: as ``dataset.exif``, for photos that EXIF data turn.
 
     Raises:
@@ -158,10 +158,7 @@ def _read_yolo(
     folder: Path, images: Sequence[ImageRef], names: Path | None, found: LabelFile
 ) -> dict[ImageRef, Annotation]:
     files = [path.as_posix() for path in list_files(folder, ("",))]
-    numbered = find_classes(folder, files, found.log)
-    if names is not None:
-        keypoints = numbered[1] if numbered else 0
-        numbered = read_class_file(names, found.log), keypoints
+    numbered = find_classes(folder, files, found.log, names)
     if numbered is None:
         raise DatasetError(
             f"{folder} says nowhere which classes its numbers count: say so by --names, with a"

@@ -17,7 +17,8 @@ from boxloop.datasets.annotations import to_float, to_number
 from boxloop.datasets.coco_json import is_id, read_categories
 from boxloop.datasets.faults import FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
-from boxloop.datasets.formats.yolo_layouts import read_class_file
+from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.formats.yolo_paths import CLASS_LISTS
 from boxloop.errors import DatasetError
 from boxloop.files import parse_json
 from boxloop.review.external.file_names import FileNames, Match, pair
@@ -71,9 +72,10 @@ def read_predictions(
     Args:
         source: COCO's JSON, a folder of YOLO's texts, or the folder of a FiftyOne dataset.
         images: all images of the campaign.
-        classes: its classes, in order; YOLO's numbers count them, unless ``names`` is given.
+        classes: its classes, in order; YOLO's numbers count them where the folder names none.
         listing: the COCO file whose image and category ids the results use.
-        names: a data.yaml, or a text with a class on each line, that YOLO's numbers count.
+        names: a data.yaml, or a text with a class on each line, that YOLO's numbers count, whatever
+            the folder says.
         field_name: the field of a FiftyOne dataset that holds them.
 
     Raises:
@@ -83,9 +85,10 @@ def read_predictions(
     if source.is_dir() and (source / "samples.json").is_file():
         _read_fiftyone(source / "samples.json", known, found, field_name)
     elif source.is_dir():
+        files = [path.as_posix() for path in list_files(source, ("",))]
         # A blank line counts: a number without a name is refused where a box has it.
-        order = dict(enumerate(classes)) if names is None else read_class_file(names, FaultLog())
-        _read_yolo(source, known, order, found)
+        numbered = find_classes(source, files, FaultLog(), names)
+        _read_yolo(source, known, numbered[0] if numbered else dict(enumerate(classes)), found)
     else:
         _read_coco(source, known, found, listing)
     return found
@@ -246,7 +249,7 @@ def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) 
 def _read_yolo(
     folder: Path, known: FileNames, names: Mapping[int, str], found: Predictions
 ) -> None:
-    texts = [path for path in list_files(folder, (".txt",)) if path.name != "classes.txt"]
+    texts = [path for path in list_files(folder, (".txt",)) if path.name not in CLASS_LISTS]
     if not texts:
         raise DatasetError(
             f"{folder} holds no predictions: YOLO's are one .txt per image, a FiftyOne dataset has"
