@@ -115,6 +115,21 @@ def test_an_image_without_a_label_file_has_no_objects(tmp_path):
     assert found.faults == ()
 
 
+def test_the_ending_of_a_label_file_may_be_in_capitals(tmp_path):
+    _ultralytics(tmp_path)
+    for name in ("train/f2", "val/v"):
+        place = tmp_path / "labels" / f"{name}.txt"
+        place.rename(place.with_suffix(".TXT"))
+    found = load(tmp_path, "yolo")
+    assert [len(found.truth[i]) for i in ids(found)] == [1, 1, 1]
+    assert found.faults == ()
+    assert load(tmp_path, "yolo", split="train").faults == ()
+    text(tmp_path / "labels/val/v.txt", LINE * 2)
+    found = load(tmp_path, "yolo")
+    assert len(found.truth["val/v"]) == 2
+    assert [(f.kind, f.file[-5:]) for f in found.faults] == [(FaultKind.MISSING_IMAGE, "v.TXT")]
+
+
 def test_labels_beside_the_images(tmp_path):
     image(tmp_path / "frames" / "a.jpg")
     text(tmp_path / "frames" / "a.txt", LINE)
