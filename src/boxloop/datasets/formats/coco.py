@@ -31,10 +31,9 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_number, to_size
+from boxloop.datasets.annotations import UPRIGHT, AnnotatedBox, Annotation, to_number, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.coco_json import (
-    UPRIGHT,
     is_id,
     is_label_studio,
     read_categories,

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import to_number
+from boxloop.datasets.annotations import UPRIGHT, to_number
 from boxloop.datasets.coco_json import (
-    UPRIGHT,
     is_id,
     is_label_studio,
     read_categories,
