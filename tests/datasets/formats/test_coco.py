@@ -174,6 +174,22 @@ def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):
     assert found.faults == ()
 
 
+def test_an_image_of_a_crowd_alone_is_not_one_without_objects(tmp_path):
+    entries = [
+        {"id": i, "file_name": f"{n}.png", "width": 40, "height": 30}
+        for i, n in ((1, "a"), (2, "b"))
+    ]
+    coco(tmp_path, images=entries, annotations=[_box(), _box(2, image_id=2, iscrowd=1)])
+    image(tmp_path / "images" / "b.png")
+    found = _load(tmp_path)
+    assert ids(found) == ["a"]
+    assert [(f.kind, f.image_id) for f in found.faults] == [(FaultKind.NO_USABLE_BOX, "b")]
+    assert found.left_out["crowd regions"] == 1
+    # A crowd of another class says nothing of this one.
+    found = _load(tmp_path, classes=["car"])
+    assert (ids(found), found.faults) == (["a", "b"], ())
+
+
 def test_a_class_of_the_categories_may_have_no_box_but_an_unknown_one_is_refused(tmp_path):
     coco(tmp_path)
     assert len(_load(tmp_path, classes=["car"]).truth["a"]) == 0
