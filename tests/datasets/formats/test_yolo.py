@@ -1,9 +1,14 @@
+import shutil
 from collections import Counter
 
 import pytest
 
+from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets import FaultKind
+from boxloop.datasets.format_protocol import ExportContent, file_names
+from boxloop.datasets.formats import yolo
 from boxloop.errors import DatasetError
+from boxloop.review.external.label_files import read_label_file
 from builders_datasets import ids, image, kinds, load, text
 
 # In an image of 40x30: (10, 6) to (30, 24).
@@ -195,6 +200,29 @@ def test_ids_stay_apart(tmp_path):
     image(tmp_path / "images" / "x" / "a.jpg")
     text(tmp_path / "data.yaml", "train: .\nnames: [cat, dog]\n")
     assert ids(load(tmp_path, "yolo")) == ["images/a", "images/x/a", "x/images/a"]
+
+
+IDS = ["a", "cam1/images/1", "cam1/images/2", "cam2/images/1", "images/b"]
+
+
+@pytest.mark.parametrize("sides", [{}, {"train": IDS[:2], "val": IDS[2:]}])
+def test_an_export_keeps_the_ids_of_images_in_several_folders_of_that_name(tmp_path, sides):
+    refs = [ImageRef(i, str(image(tmp_path / f"set/{i}.png")), 40, 30, "0") for i in IDS]
+    boxes = {i: Boxes.build([[n, 2, 20, 20]], ["cat"]) for n, i in enumerate(IDS)}
+    content = ExportContent(("cat",), tuple(refs), file_names(refs), boxes, "", sides=sides)
+    out = tmp_path / "out"
+    out.mkdir()
+    yolo.write(out, content)
+    for ref in refs:
+        place = out / "images" / content.names[ref.id]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ref.path, place)
+    found = load(out, "yolo")
+    assert ids(found) == IDS
+    left = {i: round(found.truth[i].xyxy[0, 0]) for i in IDS}
+    assert left == {i: n for n, i in enumerate(IDS)}
+    labels = read_label_file(out, refs, ("cat",)).boxes
+    assert {i: round(labels[i].xyxy[0, 0]) for i in IDS} == left
 
 
 @pytest.mark.parametrize(

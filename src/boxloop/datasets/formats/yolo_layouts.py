@@ -56,6 +56,7 @@ class Layout:
         absent: a sentence for each folder or list that does not exist, with its part.
         keypoints: how many numbers follow the four of a box, of poses.
         whole: whether all parts are read.
+        ids_below: the folder of images that ids start below, where an export of boxloop says it.
     """
 
     root: Path
@@ -65,6 +66,7 @@ class Layout:
     absent: list[tuple[str, str]] = field(default_factory=list)
     keypoints: int = 0
     whole: bool = True
+    ids_below: str | None = None
 
     @property
     def images(self) -> set[PurePosixPath]:
@@ -198,7 +200,7 @@ def _has_keys(file: Path, yaml: bool) -> bool:
 def _from_data_yaml(data_yaml: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
     content = FlatYaml(data_yaml)
     layout = Layout(root, printable(data_yaml.name), _read_names(content), whole=split is None)
-    layout.keypoints = _read_keypoints(content)
+    layout.keypoints, layout.ids_below = _read_keypoints(content), content.text("ids_below")
     keys = _find_splits(content)
     if split is not None:
         keys = _pick_split(split, keys, content)
