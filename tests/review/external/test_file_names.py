@@ -78,6 +78,7 @@ MIXED = [image("1"), image("cam1/2")]
         (CLIP, ["clip1/001.jpg"], [None]),
         (CLIP, ["001.jpg"], ["clip2/001"]),
         (CLIP, ["images/001.jpg"], ["clip2/001"]),
+        (CLIP, ["../001.jpg"], ["clip2/001"]),
         (CLIP, ["labels/train/001.jpg"], ["clip2/001"]),
         (CLIP, ["images/7/0a1b2c3d-001.jpg"], ["clip2/001"]),
         (CLIP, ["/home/ann/photos/001.jpg"], ["clip2/001"]),

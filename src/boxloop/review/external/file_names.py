@@ -25,7 +25,7 @@ from boxloop.review.validation import printable
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 _NOT_IN_UPLOADS = re.compile(r"[^-\w.]")  # what Django, below Label Studio, takes out of a name
 _OF_LAYOUT = re.compile(
-    r"/|images?|imgs?|jpegimages|labels?|annotations?|xmls?|data|obj_\w+_data", re.IGNORECASE
+    r"/|\.\.|images?|imgs?|jpegimages|labels?|annotations?|xmls?|data|obj_\w+_data", re.IGNORECASE
 )
 """Folders that each format puts in front, which tell no image from another."""
 
