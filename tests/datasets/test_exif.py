@@ -99,6 +99,22 @@ def test_photos_without_boxes_raise_no_question(tmp_path):
     assert ids(load(tmp_path, "yolo")) == ["a", "b"]
 
 
+@pytest.mark.parametrize("exif", [None, "raw", "upright"])
+def test_the_stored_size_of_photos_without_boxes_is_no_fault(tmp_path, exif):
+    _voc(tmp_path, 6)
+    _photo(tmp_path / "JPEGImages" / "b.png", 6)
+    text(tmp_path / "Annotations" / "b.xml", voc_xml(size=SIZE))
+    found = load(tmp_path, "voc", exif=exif)
+    sizes = [f.image_id for f in found.faults if f.kind == FaultKind.SIZE_MISMATCH]
+    assert sizes == (["a", "b"] if exif == "upright" else [])
+    assert len(found.truth["b"]) == 0
+    # Of a set that is upright by its other photos it is one.
+    upright = voc_xml(voc_object("dog", 5, 6, 9, 11), size=(30, 40))
+    text(tmp_path / "Annotations" / "a.xml", upright)
+    if exif is None:
+        assert [f.image_id for f in load(tmp_path, "voc").faults if "declares" in f.detail] == ["b"]
+
+
 def test_a_size_of_another_image_stays_a_fault(tmp_path):
     _voc(tmp_path, 6)
     text(tmp_path / "Annotations" / "a.xml", voc_xml(voc_object("dog", 5, 6, 9, 11), size=(99, 98)))

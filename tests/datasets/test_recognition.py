@@ -81,6 +81,14 @@ def test_yolo_of_labelimg_and_of_cvat(tmp_path):
     assert recognize(tmp_path / "b" / "obj.data").path == tmp_path / "b"
 
 
+@pytest.mark.parametrize("content", ["", "weather = rain\n", "\0\1"])
+def test_data_of_any_kind_does_not_make_a_set_yolo_s(tmp_path, content):
+    voc_item(tmp_path, "a", DOG)
+    text(tmp_path / "sensor.data", content)
+    found = recognize(tmp_path)
+    assert (found.format, found.also) == ("voc", ())
+
+
 def test_yolo_without_the_names_of_the_classes(tmp_path):
     _yolo(tmp_path, ".")
     with pytest.raises(DatasetError, match="labels/a.txt.*write them into classes.txt"):

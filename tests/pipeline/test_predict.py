@@ -10,12 +10,13 @@ from PIL import Image
 
 from boxloop import datasets
 from boxloop.core.class_thresholds import ClassThreshold
-from boxloop.core.types import Boxes
+from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.images import read_image
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
 from boxloop.models.detectors.delivered import Model, ModelFile
 from boxloop.params import DatasetParams
 from boxloop.pipeline.predict import find_images, predict
+from boxloop.review.external.predictions import read_predictions
 from builders_hostile import refusal
 
 CLASSES = ("cat", "dog")
@@ -138,6 +139,50 @@ def test_yolo_has_a_line_per_box_with_its_score(scene):
     assert [float(n) for n in numbers] == pytest.approx(wanted)
     assert (scene / "out" / "labels" / "i0.txt").read_text() == ""
     assert "skipped cut.png" in (scene / "out" / "README.txt").read_text()
+
+
+def _twins(folder):
+    """Two images whose names differ in the ending only, and one that is called after the first."""
+    for shade, name in ((90, "a.jpg"), (110, "a.png"), (130, "a.jpg.png"), (150, "b.png")):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (30, 20), (shade,) * 3).save(folder / name)
+
+
+def test_yolo_keeps_images_apart_whose_names_differ_in_the_ending_only(tmp_path):
+    _twins(tmp_path / "photos")
+    run(tmp_path, "out", format_="yolo", threshold=0)
+    out = tmp_path / "out" / "labels"
+    names = ["a.jpg.png.txt", "a.jpg.txt", "a.png.txt", "b.txt"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    images = [ImageRef(n, f"p/{n}", 30, 20, n) for n in ("a.jpg", "a.png", "a.jpg.png", "b.png")]
+    found = read_predictions(tmp_path / "out", images, CLASSES)
+    scores = {image_id: rows[0].score for image_id, rows in found.boxes.items()}
+    assert scores == pytest.approx(
+        {"a.jpg": 0.45, "a.png": 0.55, "a.jpg.png": 0.65, "b.png": 0.75}, abs=0.02
+    )
+
+
+def test_voc_keeps_images_apart_whose_names_differ_in_the_ending_only(tmp_path):
+    _twins(tmp_path / "photos")
+    run(tmp_path, "out", format_="voc", threshold=0.5)  # of cats, not of the first one
+    (tmp_path / "out" / "JPEGImages").symlink_to(tmp_path / "photos")
+    params = DatasetParams(format="voc", path=str(tmp_path / "out"))
+    for split in (None, "trainval"):
+        params = DatasetParams(format="voc", path=str(tmp_path / "out"), split=split)
+        read = datasets.load(params, tmp_path / "drawn", None)
+        found = {Path(image.path).name: len(read.truth[image.id]) for image in read.images.images}
+        assert found == {"a.jpg": 0, "a.png": 1, "a.jpg.png": 1, "b.png": 1}
+        assert read.faults == ()
+
+
+@pytest.mark.parametrize("format_", ["coco", "yolo", "voc"])
+def test_images_none_of_which_can_be_read(tmp_path, format_):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "empty.jpg").touch()
+    assert run(tmp_path, "out", format_=format_).images == 0
+    if format_ != "coco":
+        (empty,) = {"yolo": ["labels"], "voc": ["Annotations"]}[format_]
+        assert list((tmp_path / "out" / empty).iterdir()) == []
 
 
 @pytest.mark.parametrize("cut", [0, 7])

@@ -11,6 +11,9 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import read_text
 from boxloop.errors import DatasetError
 
+UPRIGHT = 0.01
+"""Degrees from which on a box is rotated."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedBox:
@@ -74,6 +77,14 @@ def to_number(value: object) -> float:
         return float(value)
     except OverflowError:
         return math.nan
+
+
+def from_upright(degrees: float) -> float:
+    """Return by how many degrees a rotation leaves the nearest upright position; 0 for no number.
+
+    Turned by 180 degrees, a box lies where it did.
+    """
+    return abs(math.remainder(degrees, 180)) if math.isfinite(degrees) else 0.0
 
 
 def to_size(width: object, height: object) -> tuple[int, int] | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from boxloop.datasets.annotations import to_float, to_number
+from boxloop.datasets.annotations import from_upright, to_float, to_number
 from boxloop.datasets.file_listing import exists, read_text
 from boxloop.datasets.foreign import name_file, name_json
 from boxloop.errors import DatasetError
@@ -17,10 +16,9 @@ from boxloop.files import parse_json
 
 LISTS = ("images", "annotations", "categories")
 
-UPRIGHT = 0.01
-"""Degrees from which on a box is rotated."""
-
-_UPLOADED = re.compile(r"(^|[/\\])[0-9a-f]{8}-[^/\\]+$")
+_REST_OF_UUID = "[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_UPLOADED = re.compile(rf"(^|[/\\])[0-9a-f]{{8}}-(?!{_REST_OF_UUID}\b)[^/\\]+$")
+"""A name with Label Studio's prefix, which a UUID begins like."""
 
 
 def read_content(file: Path) -> dict[str, Any]:
@@ -108,8 +106,7 @@ def rotation(entry: dict[str, Any]) -> float:
     """
     attributes = entry.get("attributes")
     degrees = attributes.get("rotation") if isinstance(attributes, dict) else None
-    turned = to_float(entry.get("rotation") if degrees is None else degrees)
-    return abs(math.remainder(turned, 180)) if math.isfinite(turned) else 0.0
+    return from_upright(to_float(entry.get("rotation") if degrees is None else degrees))
 
 
 def is_label_studio(content: dict[str, Any]) -> bool:

@@ -50,8 +50,6 @@ def turn_boxes(
         DatasetError: nothing tells for which pixels some of the boxes are.
     """
     concerned = {i: a for i, a in annotations.items() if i.id in turned and len(a.boxes)}
-    if not concerned:
-        return dict(annotations)
     known = {image: said or _by_size(image, a, turned) for image, a in concerned.items()}
     decided = {value for value in known.values() if value is not None}
     open_ = [image for image, value in known.items() if value is None]
@@ -64,6 +62,10 @@ def turn_boxes(
         )
     # One tool made them all: what sizes tell of some images holds for the others.
     raw = {image for image, value in known.items() if (value or next(iter(decided))) == RAW}
+    if said != UPRIGHT and decided != {UPRIGHT}:
+        # Without boxes, there is the size alone to turn.
+        bare = {i: a for i, a in annotations.items() if i.id in turned and not len(a.boxes)}
+        raw |= {image for image, a in bare.items() if _by_size(image, a, turned) == RAW}
     return {
         image: _turn(annotation, image, turned[image.id]) if image in raw else annotation
         for image, annotation in annotations.items()

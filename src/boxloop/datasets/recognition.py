@@ -30,6 +30,7 @@ _YAML = (".yaml", ".yml")
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAMES = re.compile(r"^names\s*:", re.MULTILINE)
 _PARTS = re.compile(r"^(train|val|valid|validation|test)\s*:", re.MULTILINE)
+_DARKNET = re.compile(r"^\s*(names|train)\s*=", re.MULTILINE)
 _NO_LABELS = "the pictures alone can be read with --set dataset.format=folder"
 
 
@@ -161,9 +162,10 @@ def _look_for_yaml(tree: _Tree) -> Recognized | None:
 
 
 def _look_for_darknet(tree: _Tree) -> Recognized | None:
-    if not tree.top(".data"):
-        return None
-    return Recognized("yolo", tree.root, f"a YOLO set that {tree.top('.data')[0]} describes")
+    for path in tree.top(".data"):
+        if {match[1] for match in _DARKNET.finditer(tree.head(path))} == {"names", "train"}:
+            return Recognized("yolo", tree.root, f"a YOLO set that {path} describes")
+    return None
 
 
 def _look_for_voc(tree: _Tree) -> Recognized | None:

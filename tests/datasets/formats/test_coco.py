@@ -152,6 +152,19 @@ def test_a_portrait_of_label_studio(tmp_path):
     assert _load(coco(tmp_path, images=portrait, info=by)).faults == ()
 
 
+_UUID = "550e8400-e29b-41d4-a716-446655440000.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "uploaded"),
+    [("0a1b2c3d-a.png", True), (_UUID, False), (f"0a1b2c3d-{_UUID}", True), ("a.png", False)],
+)
+def test_label_studio_is_told_by_its_prefix_and_not_by_a_uuid(tmp_path, name, uploaded):
+    image(tmp_path / name)
+    portrait = [{"id": 1, "file_name": name, "width": 30, "height": 40}]
+    assert bool(_load(coco(tmp_path, images=portrait)).faults) != uploaded
+
+
 def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):
     boxes = [_box(iscrowd=1), _box(2), _box(3, category_id=3)]
     found = _load(coco(tmp_path, annotations=boxes), classes=["car"])
@@ -159,6 +172,22 @@ def test_crowd_regions_and_unwanted_classes_are_counted(tmp_path):
     assert sum(found.left_out.values()) == 2
     assert found.left_out["crowd regions"] == 1
     assert found.faults == ()
+
+
+def test_an_image_of_a_crowd_alone_is_not_one_without_objects(tmp_path):
+    entries = [
+        {"id": i, "file_name": f"{n}.png", "width": 40, "height": 30}
+        for i, n in ((1, "a"), (2, "b"))
+    ]
+    coco(tmp_path, images=entries, annotations=[_box(), _box(2, image_id=2, iscrowd=1)])
+    image(tmp_path / "images" / "b.png")
+    found = _load(tmp_path)
+    assert ids(found) == ["a"]
+    assert [(f.kind, f.image_id) for f in found.faults] == [(FaultKind.NO_USABLE_BOX, "b")]
+    assert found.left_out["crowd regions"] == 1
+    # A crowd of another class says nothing of this one.
+    found = _load(tmp_path, classes=["car"])
+    assert (ids(found), found.faults) == (["a", "b"], ())
 
 
 def test_a_class_of_the_categories_may_have_no_box_but_an_unknown_one_is_refused(tmp_path):

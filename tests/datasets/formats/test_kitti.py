@@ -59,6 +59,19 @@ def test_faults(tmp_path):
     assert any(f.detail == "line 2: has 4 columns instead of 15" for f in found.faults)
 
 
+def test_the_ending_of_a_label_file_may_be_in_capitals(tmp_path):
+    kitti_item(tmp_path, "0", KITTI_CAR)
+    kitti_item(tmp_path, "1", KITTI_CAR)
+    (tmp_path / "label_2/1.txt").rename(tmp_path / "label_2/1.TXT")
+    found = load(tmp_path, "kitti")
+    assert [len(found.truth[i]) for i in ("0", "1")] == [1, 1]
+    assert found.faults == ()
+    text(tmp_path / "label_2/1.txt", f"{KITTI_CAR}\n{KITTI_CAR}")
+    found = load(tmp_path, "kitti")
+    assert len(found.truth["1"]) == 2
+    assert [(f.kind, f.file[-5:]) for f in found.faults] == [(FaultKind.MISSING_IMAGE, "1.TXT")]
+
+
 def test_what_makes_the_set_unusable(tmp_path):
     with pytest.raises(DatasetError, match="no folder 'image_2'"):
         load(tmp_path, "kitti")

@@ -105,6 +105,18 @@ def test_boxes_that_are_rotated_or_said_twice_are_set_aside(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("degrees", ["180", "-180.0", "360", "nan"])
+def test_boxes_that_are_turned_by_half_a_turn_lie_where_they_did(tmp_path, degrees):
+    turned = f"<attribute><name>rotation</name><value>{degrees}</value></attribute>"
+    box = voc_object("dog", 1, 1, 9, 9)
+    box = box.replace("</object>", f"<attributes>{turned}</attributes></object>")
+    image(tmp_path / "JPEGImages" / "a.jpg")
+    text(tmp_path / "Annotations" / "a.xml", voc_xml(box))
+    found = load(tmp_path, "voc")
+    assert found.truth["a"].xyxy.tolist() == [[0, 0, 9, 9]]
+    assert found.faults == ()
+
+
 def test_an_image_whose_every_box_is_wrong_is_not_one_without_objects(tmp_path):
     _item(tmp_path, "JPEGImages/a.jpg", "Annotations/a.xml")
     image(tmp_path / "JPEGImages" / "b.jpg")

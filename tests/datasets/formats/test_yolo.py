@@ -1,9 +1,14 @@
+import shutil
 from collections import Counter
 
 import pytest
 
+from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets import FaultKind
+from boxloop.datasets.format_protocol import ExportContent, file_names
+from boxloop.datasets.formats import yolo
 from boxloop.errors import DatasetError
+from boxloop.review.external.label_files import read_label_file
 from builders_datasets import ids, image, kinds, load, text
 
 # In an image of 40x30: (10, 6) to (30, 24).
@@ -115,6 +120,21 @@ def test_an_image_without_a_label_file_has_no_objects(tmp_path):
     assert found.faults == ()
 
 
+def test_the_ending_of_a_label_file_may_be_in_capitals(tmp_path):
+    _ultralytics(tmp_path)
+    for name in ("train/f2", "val/v"):
+        place = tmp_path / "labels" / f"{name}.txt"
+        place.rename(place.with_suffix(".TXT"))
+    found = load(tmp_path, "yolo")
+    assert [len(found.truth[i]) for i in ids(found)] == [1, 1, 1]
+    assert found.faults == ()
+    assert load(tmp_path, "yolo", split="train").faults == ()
+    text(tmp_path / "labels/val/v.txt", LINE * 2)
+    found = load(tmp_path, "yolo")
+    assert len(found.truth["val/v"]) == 2
+    assert [(f.kind, f.file[-5:]) for f in found.faults] == [(FaultKind.MISSING_IMAGE, "v.TXT")]
+
+
 def test_labels_beside_the_images(tmp_path):
     image(tmp_path / "frames" / "a.jpg")
     text(tmp_path / "frames" / "a.txt", LINE)
@@ -180,6 +200,29 @@ def test_ids_stay_apart(tmp_path):
     image(tmp_path / "images" / "x" / "a.jpg")
     text(tmp_path / "data.yaml", "train: .\nnames: [cat, dog]\n")
     assert ids(load(tmp_path, "yolo")) == ["images/a", "images/x/a", "x/images/a"]
+
+
+IDS = ["a", "cam1/images/1", "cam1/images/2", "cam2/images/1", "images/b"]
+
+
+@pytest.mark.parametrize("sides", [{}, {"train": IDS[:2], "val": IDS[2:]}])
+def test_an_export_keeps_the_ids_of_images_in_several_folders_of_that_name(tmp_path, sides):
+    refs = [ImageRef(i, str(image(tmp_path / f"set/{i}.png")), 40, 30, "0") for i in IDS]
+    boxes = {i: Boxes.build([[n, 2, 20, 20]], ["cat"]) for n, i in enumerate(IDS)}
+    content = ExportContent(("cat",), tuple(refs), file_names(refs), boxes, "", sides=sides)
+    out = tmp_path / "out"
+    out.mkdir()
+    yolo.write(out, content)
+    for ref in refs:
+        place = out / "images" / content.names[ref.id]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ref.path, place)
+    found = load(out, "yolo")
+    assert ids(found) == IDS
+    left = {i: round(found.truth[i].xyxy[0, 0]) for i in IDS}
+    assert left == {i: n for n, i in enumerate(IDS)}
+    labels = read_label_file(out, refs, ("cat",)).boxes
+    assert {i: round(labels[i].xyxy[0, 0]) for i in IDS} == left
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
+from pathlib import Path, PurePosixPath
+
 import pytest
 
 from boxloop.core.types import ImageRef
-from boxloop.review.external.file_names import FileNames
+from boxloop.errors import DatasetError
+from boxloop.review.external.file_names import FileNames, pair
 
 IMAGES = [
     ImageRef("BloodImage_00001", "/data/JPEGImages/BloodImage_00001.jpg", 4, 4, "0"),
@@ -51,4 +54,79 @@ IMAGES = [
     ],
 )
 def test_names_as_tools_give_them_back(name, ids):
-    assert [image.id for image in FileNames(IMAGES).find(name)] == ids
+    assert [image.id for image in FileNames(IMAGES).match(name).images] == ids
+
+
+def image(image_id, path=None):
+    return ImageRef(image_id, path or f"/sets/ours/{image_id}.jpg", 4, 4, "0")
+
+
+def paired(images, names):
+    matches = {f"[{number}]": FileNames(images).match(name) for number, name in enumerate(names)}
+    return [ref and ref.id for ref in pair(matches, Path("a.json")).values()]
+
+
+CLIP = [image("clip2/001")]
+MIXED = [image("1"), image("cam1/2")]
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "ids"),
+    [
+        (CLIP, ["clip1/001.jpg", "clip2/001.jpg"], [None, "clip2/001"]),
+        (CLIP, ["/mnt/clip1/001.jpg", "/mnt/clip2/001.jpg"], [None, "clip2/001"]),
+        (CLIP, ["clip1/001.jpg"], [None]),
+        (CLIP, ["001.jpg"], ["clip2/001"]),
+        (CLIP, ["images/001.jpg"], ["clip2/001"]),
+        (CLIP, ["../001.jpg"], ["clip2/001"]),
+        (CLIP, ["labels/train/001.jpg"], ["clip2/001"]),
+        (CLIP, ["images/7/0a1b2c3d-001.jpg"], ["clip2/001"]),
+        (CLIP, ["/home/ann/photos/001.jpg"], ["clip2/001"]),
+        (CLIP, [r"D:\photos\001.jpg"], ["clip2/001"]),
+        (CLIP, ["s3://bucket/001.jpg"], ["clip2/001"]),
+        # The folder of the set is the clip's.
+        ([image("001", "/sets/clip2/001.jpg")], ["clip1/001.jpg", "clip2/001.jpg"], [None, "001"]),
+        ([image("001"), image("2")], ["clip1/001.jpg", "ours/2.jpg"], [None, "2"]),
+        # Two clips have that frame, and it is neither's.
+        ([*CLIP, image("clip3/001")], ["clip1/001.jpg", "clip3/001.jpg"], [None, "clip3/001"]),
+        ([*CLIP, image("clip3/002")], ["clip1/001.jpg", "clip3/002.jpg"], [None, "clip3/002"]),
+        # Images in folders and others beside them, from another machine.
+        (MIXED, ["/home/ann/photos/1.jpg", "/home/ann/photos/cam1/2.jpg"], ["1", "cam1/2"]),
+        (MIXED, ["obj_train_data/1.jpg", "obj_train_data/cam1/2.jpg"], ["1", "cam1/2"]),
+        (MIXED, ["cam3/1.jpg", "cam1/2.jpg"], [None, "cam1/2"]),
+        ([image("images/1"), image("thumbs/1")], ["images/1.jpg"], ["images/1"]),
+        ([image("images/1"), image("1")], ["1.jpg"], ["1"]),
+    ],
+)
+def test_labels_of_another_folder_s_image_are_not_this_one_s(images, names, ids):
+    assert paired(images, names) == ids
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["001.jpg", "001.jpg"],
+            r"a.json: \[0\] and \[1\] are both image clip2/001: leave one out",
+        ),
+        (["0a1b2c3d-001.jpg", "1a1b2c3d-001.jpg"], "are both image clip2/001"),
+        (["001.jpg", "/y/001.jpg"], "are both image clip2/001"),
+    ],
+)
+def test_names_that_are_as_good_as_each_other_are_refused(names, said):
+    with pytest.raises(DatasetError, match=said):
+        paired(CLIP, names)
+
+
+@pytest.mark.parametrize(
+    ("path", "ids"),
+    [
+        ("clip2/001.txt", ["clip2/001"]),
+        ("clip2/labels/001.txt", ["clip2/001"]),
+        ("labels/clip2/001.txt", ["clip2/001"]),
+        ("001.jpg.txt", ["clip2/001"]),
+        ("001.png.txt", []),
+    ],
+)
+def test_a_text_is_called_after_its_image(path, ids):
+    assert [i.id for i in FileNames(CLIP).match_text(PurePosixPath(path)).images] == ids

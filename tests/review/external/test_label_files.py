@@ -71,6 +71,17 @@ def test_yolo_s_numbers_need_names(tmp_path):
         assert read_label_file(source, IMAGES, CLASSES).boxes["one"].labels.tolist() == ["cat"]
 
 
+def test_names_decide_where_the_folder_contradicts_itself(tmp_path):
+    for folder, names in (("a", "cat\ndog\n"), ("b", "dog\ncat\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "classes.txt").write_text(names)
+    (tmp_path / "one.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    with pytest.raises(DatasetError, match="number the classes differently"):
+        read_label_file(tmp_path, IMAGES, CLASSES)
+    found = read_label_file(tmp_path, IMAGES, CLASSES, names=tmp_path / "a/classes.txt")
+    assert found.boxes["one"].labels.tolist() == ["dog"]
+
+
 def coco(path, size, bbox=(2, 2, 10, 10), label="cat", name="one.png"):
     image = {"id": 1, "file_name": name, "width": size[0], "height": size[1]}
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox}
@@ -119,3 +130,53 @@ def test_labels_of_which_none_can_be_read_are_refused_with_the_reason(tmp_path, 
         (tmp_path / f"{image.id}.xml").write_text(content)
     with soon(), pytest.raises(DatasetError, match=r"no labels that can be read: .*\.xml: ."):
         read_label_file(tmp_path, IMAGES, CLASSES)
+
+
+CLIP = [ImageRef("clip2/001", "set/clip2/001.png", 64, 48, "2")]
+
+
+@pytest.fixture(params=["coco", "voc", "yolo"])
+def of_clips(request, tmp_path):
+    """Makes labels in a format: of each clip one box in its image 001, one pixel further right."""
+
+    def make(*clips):
+        boxes = {clip: (2 + n, 2, 10, 10) for n, clip in enumerate(clips)}
+        if request.param == "coco":
+            images = [{"id": n, "file_name": f"{clip}/001.png"} for n, clip in enumerate(clips)]
+            rows = [
+                {"image_id": n, "category_id": 1, "bbox": b} for n, b in enumerate(boxes.values())
+            ]
+            content = {"images": images, "annotations": rows}
+            content["categories"] = [{"id": 1, "name": "cat"}]
+            (tmp_path / "a.json").write_text(json.dumps(content))
+            return tmp_path / "a.json"
+        (tmp_path / "classes.txt").write_text("cat\n")
+        for clip, (x, y, w, h) in boxes.items():
+            (tmp_path / clip).mkdir()
+            if request.param == "voc":
+                text = voc("001.png", ("cat", x + 1, y + 1, x + w, y + h))
+            else:
+                text = f"0 {(x + w / 2) / 64} {(y + h / 2) / 48} {w / 64} {h / 48}\n"
+            ending = {"voc": "xml", "yolo": "txt"}[request.param]
+            (tmp_path / clip / f"001.{ending}").write_text(text)
+        return tmp_path
+
+    return make
+
+
+def test_another_clip_s_labels_are_not_taken_for_this_one_s(of_clips):
+    found = read_label_file(of_clips("clip1", "clip2"), CLIP, CLASSES)
+    assert found.boxes["clip2/001"].xyxy.tolist() == [[3, 2, 13, 12]]
+    assert [name.partition("/")[0] for name in found.unknown] == ["clip1"]
+    assert not found.left_out
+
+
+def test_another_clip_s_labels_alone_are_none_of_the_campaign_s(of_clips):
+    with pytest.raises(DatasetError, match="has none of the campaign's images, but clip1/001"):
+        read_label_file(of_clips("clip1"), CLIP, CLASSES)
+
+
+def test_an_image_that_is_labeled_twice_is_refused(of_clips):
+    image = [ImageRef("001", "set/001.png", 64, 48, "2")]
+    with pytest.raises(DatasetError, match="are both image 001: leave one out"):
+        read_label_file(of_clips("clip1", "clip2"), image, CLASSES)

@@ -74,6 +74,19 @@ def test_yolo_numbers_may_count_other_classes(tmp_path, name, content):
     assert rows(read(tmp_path / "out", names=save(tmp_path / name, content))) == WANTED
 
 
+@pytest.mark.parametrize("name", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_a_yolo_folder_tells_its_classes_unless_they_are_given(tmp_path, name):
+    save(tmp_path / "out/labels/two.txt", "0 0.2 0.3 0.2 0.4 0.75\n")
+    save(tmp_path / f"out/{name}", "dog\ncat\n")
+    assert rows(read(tmp_path / "out")) == WANTED
+    assert read(tmp_path / "out").unknown == set()
+    save(tmp_path / "out/more/classes.txt", "cow\n")
+    with pytest.raises(DatasetError, match="number the classes differently"):
+        read(tmp_path / "out")
+    names = save(tmp_path / "names.txt", "dog\n")
+    assert rows(read(tmp_path / "out", names=names)) == WANTED
+
+
 def test_a_fiftyone_dataset(tmp_path):
     box = {"label": "dog", "bounding_box": [0.1, 0.1, 0.2, 0.4], "confidence": 0.75}
     samples = [
@@ -150,3 +163,50 @@ def test_a_text_of_several_images_is_refused_until_it_lies_in_a_folder(tmp_path)
 def test_a_folder_without_predictions(tmp_path):
     with pytest.raises(DatasetError, match="holds no predictions"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("format_", ["coco", "names", "yolo", "fiftyone"])
+def test_another_clip_s_boxes_are_not_taken_for_this_one_s(tmp_path, format_):
+    image = ImageRef("clip2/001", "set/clip2/001.png", 200, 100, "2")
+    names = ["clip1/001.png", "clip2/001.png"]
+    boxes = [[0, 0, 20, 20], [20, 10, 40, 40]]
+    if format_ == "yolo":
+        save(tmp_path / "clip1/001.txt", "1 0.5 0.5 0.2 0.4 0.75\n")
+        source = save(tmp_path / "clip2/001.txt", "1 0.2 0.3 0.2 0.4 0.75\n").parents[1]
+    elif format_ == "fiftyone":
+        place = [[v / (200, 100)[i % 2] for i, v in enumerate(box)] for box in boxes]
+        found = [{"label": "dog", "bounding_box": box, "confidence": 0.75} for box in place]
+        samples = [
+            {"filepath": f"/mnt/{name}", "predictions": {"detections": [box]}}
+            for name, box in zip(names, found, strict=True)
+        ]
+        source = save(tmp_path / "samples.json", {"samples": samples}).parent
+    else:
+        listed_rows = [
+            {"image_id": name if format_ == "names" else i, "category_id": 3, "label": "dog"}
+            | {"bbox": box, "score": 0.75}
+            for i, (name, box) in enumerate(zip(names, boxes, strict=True))
+        ]
+        listed = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+        content = {
+            "images": listed,
+            "annotations": listed_rows,
+            "categories": LISTING["categories"],
+        }
+        source = save(tmp_path / "a.json", listed_rows if format_ == "names" else content)
+    found = read_predictions(source, [image], CLASSES)
+    assert rows(found) == {"clip2/001": WANTED["two"]}
+    assert [name.rpartition("clip1")[1] for name in found.unknown] == ["clip1"]
+
+
+def test_boxes_of_one_image_in_two_places_are_refused(tmp_path):
+    save(tmp_path / "exp/two.txt", "1 0.2 0.3 0.2 0.4 0.75\n")
+    save(tmp_path / "exp2/two.txt", "1 0.2 0.3 0.2 0.4 0.75\n")
+    with pytest.raises(DatasetError, match=r"exp/two.txt and exp2/two.txt are both image two"):
+        read(tmp_path)
+
+
+def test_accents_may_be_characters_of_their_own(tmp_path):
+    save(tmp_path / "cafe\u0301.txt", "1 0.2 0.3 0.2 0.4 0.75\n")
+    image = ImageRef("caf\u00e9", "set/caf\u00e9.png", 200, 100, "2")
+    assert rows(read_predictions(tmp_path, [image], CLASSES)) == {"caf\u00e9": WANTED["two"]}

@@ -10,7 +10,8 @@ the images are not there, the folder below ``dataset.path`` in which they are fo
 Temporal order is the order of the ``images`` lists, an id is the file name without its ending (of
 several files, below the folder that is common to all their images), and classes come in the order
 of their category ids. Left out are crowd regions (``iscrowd: 1``), which stand for no single
-object, rotated boxes, and Roboflow's category for all others, which has no box.
+object, rotated boxes, and Roboflow's category for all others, which has no box. An image of nothing
+but crowds is left out, too: it is not one without objects.
 
 An export holds ``images/`` and ``annotations/instances_default.json``: so CVAT calls its own
 exports, and what it looks for in archives that it imports. Proposals carry their ``score``, and
@@ -31,10 +32,9 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_number, to_size
+from boxloop.datasets.annotations import UPRIGHT, AnnotatedBox, Annotation, to_number, to_size
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.coco_json import (
-    UPRIGHT,
     is_id,
     is_label_studio,
     read_categories,
@@ -91,8 +91,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     return build_dataset(params, refs, annotations, classes, log)
 
 
-def read_listed(file: Path, log: FaultLog) -> list[tuple[str, Callable[[ImageRef], Annotation]]]:
-    """Return the name of each image that a file lists, with what makes the image's annotation.
+def read_listed(
+    file: Path, log: FaultLog
+) -> dict[Hashable, tuple[str, Callable[[ImageRef], Annotation]]]:
+    """Return the name of each image that a file lists, and what makes its annotation, by its id.
 
     The images may be anywhere.
 
@@ -104,11 +106,10 @@ def read_listed(file: Path, log: FaultLog) -> list[tuple[str, Callable[[ImageRef
     stored = is_label_studio(content)
     listed = _list_images(content.pop("images"), file, log)
     rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
-    found: list[tuple[str, Callable[[ImageRef], Annotation]]] = [
-        (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
+    return {
+        key: (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
         for key, (name, size) in listed.items()
-    ]
-    return found
+    }
 
 
 _Row = tuple[int, str, list[Any]]
@@ -204,7 +205,8 @@ def _read_source(
         folder = find_folder(names, file, root, usual, fixed=params.images is not None)
     else:
         folder = ImageFolder(usual)
-    rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
+    boxes = content.pop("annotations")
+    rows, rejected = _read_boxes(boxes, file, categories, listed, log, params.classes)
     for number, (key, (name, size)) in enumerate(listed.items()):
         place = f"images[{number}]"
         path = folder.find(name)
@@ -250,8 +252,12 @@ def _read_boxes(
     categories: dict[Hashable, str],
     images: dict[Hashable, tuple[str, tuple[int, int] | None]],
     log: FaultLog,
+    wanted: Sequence[str] | None = None,
 ) -> tuple[dict[Hashable, list[_Row]], Counter[Hashable]]:
-    """Read the boxes of every listed image, and count those of it that are none."""
+    """Read the boxes of every listed image, and count those of it that are none.
+
+    An image of nothing but a crowd of ``wanted`` classes is not one without objects.
+    """
     boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
     rejected = Counter[Hashable]()
     for number, entry in enumerate(entries):
@@ -266,6 +272,8 @@ def _read_boxes(
             log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
+            label = categories.get(category) if is_id(category, int) else None
+            rejected[image] += wanted is None or label is None or label in wanted
         elif (fault := _fault(entry, category, bbox, categories)) is not None:
             kind, why = fault
             log.add(kind, file, f"annotations[{number}]: {why}")

@@ -21,6 +21,7 @@ from boxloop.datasets.faults import FaultKind, FaultLog, has_control
 from boxloop.datasets.file_listing import (
     composed,
     ids_of,
+    index_by_name,
     list_images,
     natural_key,
     require_folder,
@@ -60,11 +61,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     images = list_images(image_folder, log)
     if not images and not log.faults:
         raise DatasetError(f"{image_folder} holds no image file")
-    texts = {
-        composed(name): label_folder / name
-        for name in walk(label_folder)
-        if name.lower().endswith(".txt")
-    }
+    texts, twins = index_by_name(walk(label_folder), ".txt")
     labels: dict[str, Path] = {}
     owner: dict[str, PurePosixPath] = {}
     candidates = []
@@ -83,11 +80,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             log.add(FaultKind.MISSING_ANNOTATION, path, why, image_id)
             continue
         candidates.append((image_id, path))
-        labels[image_id] = texts[key]
-    for key, file in sorted(texts.items(), key=lambda item: natural_key(item[0])):
-        if key not in owner:
-            detail = f"labels no image in {image_folder.name}"
-            log.add(FaultKind.MISSING_IMAGE, file, detail)
+        labels[image_id] = label_folder / texts[key]
+    for name in sorted([*twins, *(texts[key] for key in texts.keys() - owner)], key=natural_key):
+        detail = f"labels no image in {image_folder.name}"
+        log.add(FaultKind.MISSING_IMAGE, label_folder / name, detail)
     refs = probe_refs(candidates, log, progress)
     annotations = {
         ref.id: _read(labels[ref.id], ref.id, log)

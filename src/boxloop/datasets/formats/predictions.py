@@ -7,6 +7,7 @@ They are written image by image from a stream that can be read more than once, s
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -101,6 +102,8 @@ def write_yolo(folder: Path, stream: Stream, classes: Sequence[str], about: str)
 
     ``classes.txt`` has the classes' names, a line each, counted from 0.
     """
+    (folder / "labels").mkdir()
+    name_of = _naming(stream)
     numbers = {name: i for i, name in enumerate(classes)}
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
     _write_about(folder, about, stream)
@@ -111,7 +114,7 @@ def write_yolo(folder: Path, stream: Stream, classes: Sequence[str], about: str)
             values = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
             place = " ".join(f"{value:.8g}" for value in values)
             lines.append(f"{numbers[label]} {place} {score:.5g}\n")
-        path = folder / "labels" / PurePosixPath(item.name).with_suffix(".txt")
+        path = folder / "labels" / f"{name_of(item.name)}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(lines), encoding="utf-8")
 
@@ -122,15 +125,31 @@ def write_voc(folder: Path, stream: Stream, classes: Sequence[str], about: str) 
     The format has no place for scores.
     """
     _write_about(folder, about, stream)
+    for name in ("Annotations", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    name_of = _naming(stream)
     for item in _readable(stream):
-        name = PurePosixPath(item.name)
-        image = ImageRef(name.with_suffix("").as_posix(), item.name, item.width, item.height, "")
-        one = {image.id: item.boxes}
-        voc.write(folder, ExportContent(tuple(classes), (image,), {image.id: name}, one, about))
+        image = ImageRef(name_of(item.name), item.name, item.width, item.height, "")
+        names, boxes = {image.id: PurePosixPath(item.name)}, {image.id: item.boxes}
+        voc.write(folder, ExportContent(tuple(classes), (image,), names, boxes, about))
     with (folder / "ImageSets" / "Main" / "trainval.txt").open("w", encoding="utf-8") as file:
-        file.writelines(
-            f"{PurePosixPath(item.name).with_suffix('').as_posix()}\n" for item in _readable(stream)
-        )
+        file.writelines(f"{name_of(item.name)}\n" for item in _readable(stream))
+
+
+def _naming(stream: Stream) -> Callable[[str], str]:
+    """Return what names the files of an image: without its ending, where that tells it apart."""
+    names = {item.name for item in stream()}
+    count = Counter(map(_bare, names))
+
+    def name(image: str) -> str:
+        bare = _bare(image)
+        return image if count[bare] > 1 or bare in names else bare
+
+    return name
+
+
+def _bare(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _readable(stream: Stream) -> Iterator[Prediction]:

@@ -29,7 +29,14 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from defusedxml.ElementTree import fromstring
 
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.annotations import AnnotatedBox, Annotation, to_float, to_size
+from boxloop.datasets.annotations import (
+    UPRIGHT,
+    AnnotatedBox,
+    Annotation,
+    from_upright,
+    to_float,
+    to_size,
+)
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.faults import UNLABELED, FaultKind, FaultLog
 from boxloop.datasets.file_listing import (
@@ -60,7 +67,6 @@ __all__ = ["IMAGES", "KEYS", "SPLITS", "load", "write"]
 _LISTS = Path("ImageSets") / "Main"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _LEAST_SIDE = 2  # pixels, of an exported box
-_UPRIGHT = 0.01  # degrees
 
 
 def load(params: DatasetParams, root: Path, progress: Progress | None = None) -> Dataset:
@@ -236,8 +242,8 @@ def _rotation(item: Element) -> float:
     """Return the degrees by which a box is rotated, as CVAT writes them; 0 for an upright one."""
     for attribute in item.iterfind("attributes/attribute"):
         if attribute.findtext("name") == "rotation":
-            degrees = to_float((attribute.findtext("value") or "").strip())
-            return degrees if abs(degrees) > _UPRIGHT else 0.0
+            degrees = from_upright(to_float((attribute.findtext("value") or "").strip()))
+            return degrees if degrees > UPRIGHT else 0.0
     return 0.0
 
 

@@ -96,6 +96,7 @@ class Pairs:
         """
         self._folders, self._log, self._images = folders, log, images
         self._annotated = {composed(stem) for stem in annotated}
+        self._whole = {composed(image.as_posix()): image for image in images}
         self._by_path: dict[str, list[PurePosixPath]] = {}
         self._by_name: dict[str, list[PurePosixPath]] = {}
         for image in images:
@@ -132,7 +133,10 @@ class Pairs:
             return None
         self._owner[image] = file
         for other in found:
-            if other != image and other not in self._rivals:
+            own = (
+                composed(other.as_posix()) in self._annotated
+            )  # as "a.png.xml", beside "a.jpg.xml"
+            if other != image and other not in self._rivals and not own:
                 why = "names" if exact else "does not tell it from"
                 detail = f"has no annotation of its own: {file.name} {why} {image.name}"
                 self._log.add(FaultKind.MISSING_ANNOTATION, self._folders.images / other, detail)
@@ -141,6 +145,9 @@ class Pairs:
 
     def _find(self, image_id: str, filename: str, name: str) -> list[PurePosixPath]:
         """Find images by the annotation's own name, else by the one that it gives."""
+        whole = self._whole.get(composed(image_id))  # of "a.png.xml", beside "a.jpg.xml"
+        if whole is not None and composed(whole.name) == name:
+            return [whole]
         if own := self._by_path.get(composed(image_id)):
             return own
         stem = _stem(PurePosixPath(name))

@@ -15,7 +15,8 @@ without one has no objects, which is the format's own convention. A line with mo
 is the outline of an object, of which the bounding box is taken, or a box with keypoints where
 data.yaml has ``kpt_shape``. Four corners that are a rotated rectangle are set aside.
 ``dataset.split`` picks one of the splits; without it all are read. Temporal order is the natural
-order of the paths. An id is the path without the folder ``images`` and without the ending.
+order of the paths. An id is the path without the folder ``images`` and without the ending; of
+several such folders without the last one, or without that which ``ids_below`` in data.yaml names.
 
 Paths stay in the dataset's folder, see :mod:`.yolo_paths`. What does not exist stops the reading,
 but for a ``test`` that the folder does not hold; images that are not listed, and label files
@@ -26,7 +27,8 @@ the class "1e-3", where YAML 1.1, which Ultralytics reads, has False and YAML 1.
 of classes.txt are numbered from 0, blank ones too.
 
 An export has ``data.yaml``, ``images/`` and ``labels/``. Its numbers have 12 digits, which is less
-than a millionth of a pixel off; an image without objects has an empty label file.
+than a millionth of a pixel off; an image without objects has an empty label file. Where images come
+from folders that are called ``images``, ``ids_below`` has them keep their ids.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
         looked_at = {folder for start in starts for folder in labels.folders(start)}
     found = [file for file in files.values() if file is not None]
     labels.log_orphans([*present, *listed], found, log, looked_at)
-    ids = ids_of([_replace_images(path) for path in images])
+    ids = ids_of([_bare(path, layout.ids_below) for path in images])
     if len(set(ids)) < len(ids):  # images/a/b.jpg beside a/images/b.jpg
         ids = ids_of(images)
     image_of = {id_: image for id_, image in zip(ids, images, strict=True) if image not in dropped}
@@ -107,6 +109,13 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
 def _label_path(name: PurePosixPath) -> PurePosixPath:
     """Return where the label file of an exported image goes, so that readers find it."""
     return _replace_images(IMAGES / name, "labels").with_suffix(".txt")
+
+
+def _bare(path: PurePosixPath, folder: str | None) -> PurePosixPath:
+    """Return a path without the folder that ids start below, else without the last ``images``."""
+    if folder and PurePosixPath(folder) in path.parents:
+        return path.relative_to(folder)
+    return _replace_images(path)
 
 
 def _replace_images(path: PurePosixPath, *folder: str) -> PurePosixPath:
@@ -137,8 +146,10 @@ def write(folder: Path, content: ExportContent) -> None:
     with (folder / "data.yaml").open("w", encoding="utf-8") as file:
         if not content.sides:
             file.write("# Every image is in both lists: split them as you need.\n")
+        nested = any(_replace_images(IMAGES / name) != name for name in content.names.values())
+        below = {"ids_below": IMAGES} if nested else {}
         # No `path`: readers then start from the folder of this file.
-        YAML().dump({**lists, "names": names}, file)
+        YAML().dump({**lists, **below, "names": names}, file)
 
 
 def _lines(boxes: Boxes, image: ImageRef, numbers: dict[str, int]) -> str:

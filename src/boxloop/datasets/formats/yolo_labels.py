@@ -12,7 +12,7 @@ import numpy as np
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import AnnotatedBox, Annotation, read_columns, to_float
 from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import composed, read_text
+from boxloop.datasets.file_listing import composed, index_by_name, read_text
 from boxloop.errors import DatasetError
 
 IMAGES, LABELS = "images", "labels"
@@ -33,7 +33,7 @@ class Labels:
     def __init__(self, root: Path, names: Iterable[str]) -> None:
         """Index the texts among all files of a set, which are relative to ``root``."""
         self._root = root
-        self._texts = {composed(name): name for name in names if name.lower().endswith(".txt")}
+        self._texts, self._twins = index_by_name(names, ".txt")
         self._folders: dict[str, list[str]] = {}
         self._real: dict[str, str] = {}
 
@@ -70,7 +70,7 @@ class Labels:
     def log_orphans(
         self, images: Iterable[str], found: Iterable[str], log: FaultLog, within: set[str] | None
     ) -> None:
-        """Log label files without an image.
+        """Log label files without an image, and those of images that have another one.
 
         Args:
             images: all images of the set, also those that are not read.
@@ -78,14 +78,17 @@ class Labels:
             log: where they are named.
             within: the folders to look into, each with its slash; None for all.
         """
-        rest = sorted(set(self._texts.values()) - set(found))
+        rest = {name: key for key, name in self._texts.items()}
+        for name in found:
+            rest.pop(name, None)
+        rest |= dict.fromkeys(self._twins, "")
         if within is not None:
-            rest = [name for name in rest if "".join(name.rpartition("/")[:2]) in within]
+            rest = {n: key for n, key in rest.items() if "".join(n.rpartition("/")[:2]) in within}
         if not rest:
             return
         used = {self._identity(place) for image in images for place in self.places(image)}
-        for name in rest:
-            if self._identity(name) not in used and self._is_label(name):
+        for name, key in sorted(rest.items()):
+            if (not key or self._identity(key) not in used) and self._is_label(name):
                 log.add(FaultKind.MISSING_IMAGE, self._root / name, "labels no image")
 
     def _identity(self, name: str) -> tuple[str, str]:

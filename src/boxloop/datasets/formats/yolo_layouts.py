@@ -22,7 +22,13 @@ from boxloop.datasets.file_listing import (
     within,
 )
 from boxloop.datasets.flat_yaml import FlatYaml
-from boxloop.datasets.formats.yolo_paths import read_class_list, read_image_list, resolve
+from boxloop.datasets.formats.yolo_paths import (
+    list_class_files,
+    read_class_list,
+    read_class_lists,
+    read_image_list,
+    resolve,
+)
 from boxloop.errors import DatasetError
 
 IMAGES = "images"
@@ -34,7 +40,6 @@ _ALIASES = {"validation": "val", "valid": "val"}
 _NO_SPLITS = ("names", "nc", "path", "kpt_shape", "flip_idx", "download")
 _MOST_FOLDERS = 5  # named in an error
 _LONGEST = 300  # characters of a path
-_CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NAMES_KEY = re.compile(r"^(names|train)\s*:", re.MULTILINE)
 
@@ -51,6 +56,7 @@ class Layout:
         absent: a sentence for each folder or list that does not exist, with its part.
         keypoints: how many numbers follow the four of a box, of poses.
         whole: whether all parts are read.
+        ids_below: the folder of images that ids start below, where an export of boxloop says it.
     """
 
     root: Path
@@ -60,6 +66,7 @@ class Layout:
     absent: list[tuple[str, str]] = field(default_factory=list)
     keypoints: int = 0
     whole: bool = True
+    ids_below: str | None = None
 
     @property
     def images(self) -> set[PurePosixPath]:
@@ -115,7 +122,7 @@ def find_layout(root: Path, split: str | None, names: Sequence[str], log: FaultL
 
 
 def find_classes(
-    root: Path, names: Sequence[str], log: FaultLog
+    root: Path, names: Sequence[str], log: FaultLog, given: Path | None = None
 ) -> tuple[dict[int, str], int] | None:
     """Return the classes by number that a folder names, and the numbers behind each box of a pose.
 
@@ -125,16 +132,26 @@ def find_classes(
         root: the folder.
         names: all its files, relative to it.
         log: where faults are named.
+        given: the file that decides about the names, whatever the folder says.
 
     Raises:
         DatasetError: a file that names them is at fault, or several differ.
     """
-    described = _find_description(root, names)
-    if described is not None and described.suffix.lower() in _YAML:
-        content = FlatYaml(described)
-        return _read_names(content), _read_keypoints(content)
-    lists = _class_lists(root, names)
-    return (_agreed_classes(lists, log), 0) if lists else None
+    found = _find_description(root, names)
+    described = found if found is not None and found.suffix.lower() in _YAML else None
+    if given is not None:
+        return read_class_file(given, log), _keypoints_of(given) or _keypoints_of(described)
+    if described is not None:
+        return _read_names(FlatYaml(described)), _keypoints_of(described)
+    lists = list_class_files(root, names)
+    return (read_class_lists(lists, log), 0) if lists else None
+
+
+def _keypoints_of(file: Path | None) -> int:
+    """Return the numbers behind each box of a pose, where a file may say it."""
+    if file is None or file.suffix.lower() not in _YAML:
+        return 0
+    return _read_keypoints(FlatYaml(file))
 
 
 def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
@@ -146,12 +163,6 @@ def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
     if file.suffix.lower() in _YAML:
         return _read_names(FlatYaml(file))
     return read_class_list(file, log)
-
-
-def _class_lists(root: Path, names: Sequence[str]) -> list[Path]:
-    lists = [root / name for name in names if name.rpartition("/")[2] in _CLASS_LISTS]
-    lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]
-    return [file for file in lists if regular(file)]
 
 
 def _find_description(root: Path, names: Sequence[str]) -> Path | None:
@@ -189,7 +200,7 @@ def _has_keys(file: Path, yaml: bool) -> bool:
 def _from_data_yaml(data_yaml: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
     content = FlatYaml(data_yaml)
     layout = Layout(root, printable(data_yaml.name), _read_names(content), whole=split is None)
-    layout.keypoints = _read_keypoints(content)
+    layout.keypoints, layout.ids_below = _read_keypoints(content), content.text("ids_below")
     keys = _find_splits(content)
     if split is not None:
         keys = _pick_split(split, keys, content)
@@ -317,13 +328,13 @@ def _resolve_moved(item: str, root: Path) -> Path | None:
 
 def _from_folders(root: Path, split: str | None, names: Sequence[str], log: FaultLog) -> Layout:
     """Read ``images/`` and ``labels/``, or pictures and texts side by side."""
-    lists = _class_lists(root, names)
+    lists = list_class_files(root, names)
     if not lists:
         raise DatasetError(
             f"{root} is not a YOLO set: it needs data.yaml, or images/, labels/ and classes.txt"
             " (or pictures, texts and classes.txt side by side)"
         )
-    layout = Layout(root, f"{IMAGES}/", _agreed_classes(lists, log), whole=split is None)
+    layout = Layout(root, f"{IMAGES}/", read_class_lists(lists, log), whole=split is None)
     base = root / IMAGES if (root / IMAGES).is_dir() else root
     if split is not None:
         places = (base / split, root / split / IMAGES, root / split)
@@ -333,26 +344,6 @@ def _from_folders(root: Path, split: str | None, names: Sequence[str], log: Faul
         base = found
     layout.parts[split or ""] = _list_images(base, root, log)
     return layout
-
-
-def _agreed_classes(lists: Sequence[Path], log: FaultLog) -> dict[int, str]:
-    """Read class lists that may lie in several folders; one may be a longer version of another."""
-    longest: tuple[dict[int, str], Path] | None = None
-    for file in lists:
-        classes = read_class_list(file, log if longest is None else FaultLog())
-        if longest is None:
-            longest = classes, file
-            continue
-        known = longest[0]
-        if any(known.get(number, name) != name for number, name in classes.items()):
-            raise DatasetError(
-                f"{longest[1]} and {file} number the classes differently: keep the right one, or"
-                " read each folder as a set of its own"
-            )
-        if len(classes) > len(known):
-            longest = classes, file
-    assert longest is not None
-    return longest[0]
 
 
 def _list_images(folder: Path, root: Path, log: FaultLog) -> list[PurePosixPath]:

@@ -16,6 +16,9 @@ from boxloop.datasets.file_listing import Spellings, exists, read_text, regular,
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
 
+CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
+"""What files are called that have a class on each line."""
+
 _SAMPLE = 50  # entries of a list that show where they start from
 
 
@@ -177,3 +180,34 @@ def read_class_list(file: Path, log: FaultLog) -> dict[int, str]:
             detail = f"line {number + 1}: is blank, and counts as class {number} without a name"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
     return names
+
+
+def list_class_files(root: Path, names: Sequence[str]) -> list[Path]:
+    """Return the lists of classes among all files of a folder, which are relative to it."""
+    lists = [root / name for name in names if name.rpartition("/")[2] in CLASS_LISTS]
+    lists += [root / n for n in names if n.endswith(".names") and root / n not in lists]
+    return [file for file in lists if regular(file)]
+
+
+def read_class_lists(lists: Sequence[Path], log: FaultLog) -> dict[int, str]:
+    """Read class lists that may lie in several folders; one may be a longer version of another.
+
+    Raises:
+        DatasetError: one cannot be read or names no class, or two differ.
+    """
+    longest: tuple[dict[int, str], Path] | None = None
+    for file in lists:
+        classes = read_class_list(file, log if longest is None else FaultLog())
+        if longest is None:
+            longest = classes, file
+            continue
+        known = longest[0]
+        if any(known.get(number, name) != name for number, name in classes.items()):
+            raise DatasetError(
+                f"{longest[1]} and {file} number the classes differently: keep the right one, or"
+                " read each folder as a set of its own"
+            )
+        if len(classes) > len(known):
+            longest = classes, file
+    assert longest is not None
+    return longest[0]

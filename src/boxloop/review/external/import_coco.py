@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import to_number
+from boxloop.datasets.annotations import UPRIGHT, to_number
 from boxloop.datasets.coco_json import (
-    UPRIGHT,
     is_id,
     is_label_studio,
     read_categories,
@@ -24,7 +23,7 @@ from boxloop.datasets.coco_json import (
 )
 from boxloop.datasets.formats.coco import ID_KEY
 from boxloop.errors import DatasetError
-from boxloop.review.external.file_names import FileNames
+from boxloop.review.external.file_names import FileNames, pair
 from boxloop.review.validation import Problem, RawBox, printable
 
 _NAMED = 5  # so many file names are spelled out in an error
@@ -66,33 +65,26 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
 
 
 def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, ReviewedImage]:
-    found: dict[Hashable, ReviewedImage] = {}
-    places: dict[str, str] = {}
-    unknown: list[str] = []
+    rows: dict[str, tuple[Hashable, str, Any]] = {}
+    keys: set[Hashable] = set()
     for number, entry in enumerate(entries):
         place = f"images[{number}]"
         key = entry.get("id") if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not is_id(key, int, str) or not isinstance(name, str) or not name:
             raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
-        if key in found:
+        if key in keys:
             raise DatasetError(f"{path}, {place}: the image id {printable(str(key))} occurs twice")
-        candidates = names.find(name)
-        if not candidates:
+        keys.add(key)
+        rows[place] = key, name, entry
+    image_of = pair({place: names.match(name) for place, (_, name, _) in rows.items()}, path)
+    found: dict[Hashable, ReviewedImage] = {}
+    unknown: list[str] = []
+    for place, (key, name, entry) in rows.items():
+        image = image_of[place]
+        if image is None:
             unknown.append(printable(name))
             continue
-        if len(candidates) > 1:
-            several = list_names([candidate.path for candidate in candidates])
-            raise DatasetError(
-                f"{path}, {place}: '{printable(name)}' may be {several}: give it the folder that"
-                " tells them apart"
-            )
-        image = candidates[0]
-        if image.id in places:
-            raise DatasetError(
-                f"{path}: {places[image.id]} and {place} are both image {image.id}: leave one out"
-            )
-        places[image.id] = place
         width, height = to_number(entry.get("width")), to_number(entry.get("height"))
         known = width > 0 and height > 0
         found[key] = ReviewedImage(image, (width, height) if known else None)

@@ -7,9 +7,9 @@ checked and clipped as those of a dataset, and whatever is left out is counted o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation, to_float
@@ -19,11 +19,10 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
-from boxloop.datasets.formats.yolo_layouts import find_classes, read_class_file
+from boxloop.datasets.formats.yolo_layouts import find_classes
 from boxloop.errors import DatasetError
-from boxloop.review.external.file_names import FileNames
+from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.external.import_coco import list_names
-from boxloop.review.external.predictions import by_stem
 from boxloop.review.validation import printable
 
 
@@ -60,7 +59,7 @@ def read_label_file(
         source: a COCO file, a folder of VOC's XML files, or a YOLO folder, with or without images.
         images: all images of the campaign.
         classes: its classes; boxes of others are left out, and counted.
-        names: a data.yaml or classes.txt that YOLO's numbers count, where the folder has none.
+        names: a data.yaml or classes.txt that YOLO's numbers count, whatever the folder says.
         exif: as ``dataset.exif``, for photos that EXIF data turn.
 
     Raises:
@@ -109,95 +108,73 @@ def _read(
     raise DatasetError(f"{source} holds neither VOC's XML files nor YOLO's texts{hint}")
 
 
-def _add(
-    listed: dict[ImageRef, Annotation], image: ImageRef, annotation: Annotation, found: LabelFile
-) -> None:
-    """Add the labels of an image; what else the file says of it is counted."""
-    if image in listed:
-        found.left_out["images that it lists once more"] += 1
-    else:
-        listed[image] = annotation
-
-
-def _one_of(candidates: Sequence[ImageRef], name: str, source: Path) -> ImageRef | None:
-    if len(candidates) > 1:
-        several = ", ".join(candidate.path for candidate in candidates[:5])
-        raise DatasetError(
-            f"{source}: '{printable(name)}' may be {several}: give it the folder that tells them"
-            " apart"
-        )
-    return candidates[0] if candidates else None
-
-
 def _read_coco(
     file: Path, images: Sequence[ImageRef], found: LabelFile
 ) -> dict[ImageRef, Annotation]:
-    known, listed = FileNames(images), dict[ImageRef, Annotation]()
-    for name, annotation in coco.read_listed(file, found.log):
-        image = _one_of(known.find(name), name, file)
+    known, listed = FileNames(images), coco.read_listed(file, found.log)
+    places = {f"id {printable(repr(key))}": row for key, row in listed.items()}
+    image_of = pair({place: known.match(name) for place, (name, _) in places.items()}, file)
+    result: dict[ImageRef, Annotation] = {}
+    for place, (name, annotation) in places.items():
+        image = image_of[place]
         if image is None:
             found.unknown.add(printable(name))
         else:
-            _add(listed, image, annotation(image), found)
-    return listed
+            result[image] = annotation(image)
+    return result
 
 
 def _read_voc(
     folder: Path, images: Sequence[ImageRef], found: LabelFile
 ) -> dict[ImageRef, Annotation]:
-    known, listed = FileNames(images), dict[ImageRef, Annotation]()
-    find = _by_own_name(images)
+    known = FileNames(images)
+    matches: dict[str, Match] = {}
+    names: dict[str, str] = {}
+    annotations: dict[str, Annotation] = {}
     for path in list_files(folder, (".xml",)):
+        place = path.as_posix()
         read = voc.read_file(folder / path, path.with_suffix("").as_posix(), found.log)
         if read is None:
             continue
-        name, annotation = read
-        image = find(path) or _one_of(known.find(name) if name else [], name, folder / path)
+        names[place], annotation = read
+        match = known.match_text(path)
+        if len(match.images) != 1 and names[place]:
+            match = known.match_beside(names[place], path)
+        elif len(match.images) > 1:
+            match = Match(match.name)
+        matches[place] = match
+        if match.images:
+            annotations[place] = annotation
+    result: dict[ImageRef, Annotation] = {}
+    for place, image in pair(matches, folder).items():
         if image is None:
-            found.unknown.add(printable(name or path.as_posix()))
+            found.unknown.add(printable(place if matches[place].images else names[place] or place))
         else:
-            _add(listed, image, annotation, found)
-    return listed
-
-
-def _by_own_name(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
-    """Return what finds the image that a file is called after; None where several are."""
-    find = by_stem(images)
-
-    def find_one(path: PurePosixPath) -> ImageRef | None:
-        try:
-            return find(path)
-        except DatasetError:  # its <filename> may tell
-            return None
-
-    return find_one
+            result[image] = annotations[place]
+    return result
 
 
 def _read_yolo(
     folder: Path, images: Sequence[ImageRef], names: Path | None, found: LabelFile
 ) -> dict[ImageRef, Annotation]:
     files = [path.as_posix() for path in list_files(folder, ("",))]
-    numbered = find_classes(folder, files, found.log)
-    if names is not None:
-        keypoints = numbered[1] if numbered else 0
-        numbered = read_class_file(names, found.log), keypoints
+    numbered = find_classes(folder, files, found.log, names)
     if numbered is None:
         raise DatasetError(
             f"{folder} says nowhere which classes its numbers count: say so by --names, with a"
             " data.yaml or a classes.txt"
         )
-    listed: dict[ImageRef, Annotation] = {}
-    find, rest = by_stem(images), found.unknown
-    for path in list_files(folder, (".txt",)):
-        image = find(path)
+    known, result = FileNames(images), dict[ImageRef, Annotation]()
+    texts = list_files(folder, (".txt",))
+    for place, image in pair({t.as_posix(): known.match_text(t) for t in texts}, folder).items():
         if image is None:
-            if _is_label(folder / path):
-                rest.add(printable(path.as_posix()))
+            if _is_label(folder / place):
+                found.unknown.add(printable(place))
             continue
-        annotation = read_yolo(folder / path, image, *numbered, found.log)
+        annotation = read_yolo(folder / place, image, *numbered, found.log)
         if annotation is not None:
-            _add(listed, image, annotation, found)
-    return listed
+            result[image] = annotation
+    return result
 
 
 def _is_label(file: Path) -> bool:

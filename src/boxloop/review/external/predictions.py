@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
@@ -17,10 +17,11 @@ from boxloop.datasets.annotations import to_float, to_number
 from boxloop.datasets.coco_json import is_id, read_categories
 from boxloop.datasets.faults import FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
-from boxloop.datasets.formats.yolo_layouts import read_class_file
+from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.formats.yolo_paths import CLASS_LISTS
 from boxloop.errors import DatasetError
 from boxloop.files import parse_json
-from boxloop.review.external.file_names import FileNames
+from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.validation import printable
 
 Corners = tuple[float, float, float, float]
@@ -71,9 +72,10 @@ def read_predictions(
     Args:
         source: COCO's JSON, a folder of YOLO's texts, or the folder of a FiftyOne dataset.
         images: all images of the campaign.
-        classes: its classes, in order; YOLO's numbers count them, unless ``names`` is given.
+        classes: its classes, in order; YOLO's numbers count them where the folder names none.
         listing: the COCO file whose image and category ids the results use.
-        names: a data.yaml, or a text with a class on each line, that YOLO's numbers count.
+        names: a data.yaml, or a text with a class on each line, that YOLO's numbers count, whatever
+            the folder says.
         field_name: the field of a FiftyOne dataset that holds them.
 
     Raises:
@@ -83,26 +85,26 @@ def read_predictions(
     if source.is_dir() and (source / "samples.json").is_file():
         _read_fiftyone(source / "samples.json", known, found, field_name)
     elif source.is_dir():
+        files = [path.as_posix() for path in list_files(source, ("",))]
         # A blank line counts: a number without a name is refused where a box has it.
-        order = dict(enumerate(classes)) if names is None else read_class_file(names, FaultLog())
-        _read_yolo(source, images, order, found)
+        numbered = find_classes(source, files, FaultLog(), names)
+        _read_yolo(source, known, numbered[0] if numbered else dict(enumerate(classes)), found)
     else:
         _read_coco(source, known, found, listing)
     return found
 
 
-def _find(known: FileNames, name: str, place: str, found: Predictions) -> ImageRef | None:
-    candidates = known.find(name)
-    if len(candidates) > 1:
-        several = ", ".join(candidate.path for candidate in candidates[:5])
-        raise DatasetError(
-            f"{place}: '{printable(name)}' may be {several}: give it the folder that tells them"
-            " apart"
-        )
-    if not candidates:
-        found.unknown.add(printable(name))
-        return None
-    return candidates[0]
+def _pair(
+    matches: Mapping[str, Match], source: Path, found: Predictions
+) -> dict[str, ImageRef | None]:
+    """Return the image of each name, by its place; those of other images are noted."""
+    image_of = pair(matches, source)
+    for place, image in image_of.items():
+        if image is None:
+            found.unknown.add(printable(matches[place].name))
+        else:
+            found.add(image)
+    return image_of
 
 
 def _score(
@@ -149,17 +151,13 @@ def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path |
         raise DatasetError(f"{where} is no COCO file: it has no 'images' and 'categories'")
     categories = read_categories(_list(listed, "categories", where), where)
     refs = _listed_images(_list(listed, "images", where), where, known, found)
-    for image in refs.values():
-        if image is not None:
-            found.add(image)
-    numbered = bool(refs)
+    if not refs:
+        refs = _named_images(rows, key, file, known, found)
     for number, row in enumerate(rows):
         place = f"{file}, {key}[{number}]"
         if not isinstance(row, dict):
             raise DatasetError(f"{place}: is not an object")
         image_id = row.get("image_id", row.get("file_name"))
-        if not numbered and isinstance(image_id, str) and image_id not in refs:
-            refs[image_id] = _find(known, image_id, place, found)
         if not is_id(image_id, int, str) or image_id not in refs:
             raise DatasetError(
                 f"{place}: image_id {printable(repr(image_id))} names no image: say by --images"
@@ -191,24 +189,45 @@ def _listed_images(
     entries: list[Any], file: Path, known: FileNames, found: Predictions
 ) -> dict[Hashable, ImageRef | None]:
     """Return the images of a COCO file by their ids in it; None for those of others."""
-    refs: dict[Hashable, ImageRef | None] = {}
+    rows: dict[str, tuple[Hashable, str, Any]] = {}
+    keys: set[Hashable] = set()
     for number, entry in enumerate(entries):
         place = f"{file}, images[{number}]"
         key = entry.get("id") if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not is_id(key, int, str) or not isinstance(name, str) or not name:
             raise DatasetError(f"{place}: needs an 'id' and a 'file_name'")
-        if key in refs:
+        if key in keys:
             raise DatasetError(f"{place}: the image id {printable(str(key))} occurs twice")
-        image = refs[key] = _find(known, name, str(file), found)
+        keys.add(key)
+        rows[f"images[{number}]"] = key, name, entry
+    matches = {place: known.match(name) for place, (_, name, _) in rows.items()}
+    refs: dict[Hashable, ImageRef | None] = {}
+    for place, image in _pair(matches, file, found).items():
+        key, _, entry = rows[place]
+        refs[key] = image
         size = to_number(entry.get("width")), to_number(entry.get("height"))
         if image is not None and min(size) > 0 and size != (image.width, image.height):
             raise DatasetError(
-                f"{place}: declares {size[0]:g}x{size[1]:g} pixels, but {image.path}, as it is"
-                f" shown, has {image.width}x{image.height}, so its boxes would lie elsewhere:"
-                " predict on the campaign's own images"
+                f"{file}, {place}: declares {size[0]:g}x{size[1]:g} pixels, but {image.path}, as"
+                f" it is shown, has {image.width}x{image.height}, so its boxes would lie"
+                " elsewhere: predict on the campaign's own images"
             )
     return refs
+
+
+def _named_images(
+    rows: list[Any], key: str, file: Path, known: FileNames, found: Predictions
+) -> dict[Hashable, ImageRef | None]:
+    """Return the images of rows that name them, by these names."""
+    places: dict[str, str] = {}
+    for number, row in enumerate(rows):
+        name = row.get("image_id", row.get("file_name")) if isinstance(row, dict) else None
+        if isinstance(name, str):
+            places.setdefault(name, f"{key}[{number}]")
+    matches = {place: known.match(name) for name, place in places.items()}
+    image_of = _pair(matches, file, found)
+    return {name: image_of[place] for name, place in places.items()}
 
 
 def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) -> str:
@@ -228,52 +247,23 @@ def _label_of(row: dict[str, Any], place: str, categories: dict[Hashable, str]) 
 
 
 def _read_yolo(
-    folder: Path, images: Sequence[ImageRef], names: Mapping[int, str], found: Predictions
+    folder: Path, known: FileNames, names: Mapping[int, str], found: Predictions
 ) -> None:
-    texts = [path for path in list_files(folder, (".txt",)) if path.name != "classes.txt"]
+    texts = [path for path in list_files(folder, (".txt",)) if path.name not in CLASS_LISTS]
     if not texts:
         raise DatasetError(
             f"{folder} holds no predictions: YOLO's are one .txt per image, a FiftyOne dataset has"
             " a samples.json"
         )
-    find = by_stem(images)
-    for path in texts:
-        image = find(path)
+    matches = {path.as_posix(): known.match_text(path) for path in texts}
+    for place, image in _pair(matches, folder, found).items():
         if image is None:
-            found.unknown.add(printable(path.as_posix()))
             continue
-        found.add(image)
-        for number, line in enumerate(read_text(folder / path).splitlines(), start=1):
+        for number, line in enumerate(read_text(folder / place).splitlines(), start=1):
             columns = line.split()
             if columns:
-                place = f"{folder / path}, line {number}"
-                found.add(image, _yolo_box(columns, place, image, names, found))
-
-
-def by_stem(images: Sequence[ImageRef]) -> Callable[[PurePosixPath], ImageRef | None]:
-    """Return what finds an image by a text's name: the longest ending of folders that is known."""
-    table: dict[tuple[str, ...], ImageRef | None] = {}
-    for image in images:
-        parts = PurePosixPath(image.path).with_suffix("").parts
-        for start in range(len(parts)):
-            # None where several images end alike.
-            table[parts[start:]] = None if parts[start:] in table else image
-
-    def find(path: PurePosixPath) -> ImageRef | None:
-        parts = path.with_suffix("").parts
-        for start in range(len(parts)):
-            if parts[start:] in table:
-                image = table[parts[start:]]
-                if image is None:
-                    name = "/".join(parts[start:])
-                    raise DatasetError(
-                        f"{path}: several images are called {name}: put the texts into folders as"
-                        " the images are"
-                    )
-                return image
-        return None
-
-    return find
+                where = f"{folder / place}, line {number}"
+                found.add(image, _yolo_box(columns, where, image, names, found))
 
 
 def _yolo_box(
@@ -310,12 +300,16 @@ def _read_fiftyone(file: Path, known: FileNames, found: Predictions, name: str) 
     samples = content.get("samples") if isinstance(content, dict) else None
     if not isinstance(samples, list):
         raise DatasetError(f"{file} has no list 'samples': export it as a FiftyOneDataset")
+    matches: dict[str, Match] = {}
     for number, sample in enumerate(samples):
-        place = f"{file}, samples[{number}]"
         path = sample.get("filepath") if isinstance(sample, dict) else None
         if not isinstance(path, str):
-            raise DatasetError(f"{place}: has no 'filepath'")
-        image = _find(known, path, place, found)
+            raise DatasetError(f"{file}, samples[{number}]: has no 'filepath'")
+        matches[f"samples[{number}]"] = known.match(path)
+    image_of = _pair(matches, file, found)
+    for number, sample in enumerate(samples):
+        place = f"{file}, samples[{number}]"
+        image = image_of[f"samples[{number}]"]
         value = sample.get(name)
         detections = value.get("detections") if isinstance(value, dict) else None
         if value is not None and not isinstance(detections, list):
@@ -329,7 +323,6 @@ def _read_fiftyone(file: Path, known: FileNames, found: Predictions, name: str) 
         if image is None:
             found.left_out["boxes of images that are not the campaign's"] += len(detections or [])
             continue
-        found.add(image)
         for i, row in enumerate(detections or []):
             found.add(image, _fiftyone_box(row, f"{place}, {name}[{i}]", image, found))
 
