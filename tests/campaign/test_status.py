@@ -275,18 +275,67 @@ def test_submissions_that_cannot_be_looked_into_are_no_empty_folder(tmp_path: Pa
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
 
 
+ODD = [None, 3, 0.5, True, [], ["q"], [3], {}, {"a": 3}, {"a": ["q"]}]
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("digests", []), ("classes", 3), ("versions", None), ("batch", None)]
+    "place",
+    [
+        ("batch",),
+        ("digests",),
+        ("digests", "img03"),
+        ("digests", "not an image"),
+        ("classes",),
+        ("classes", 0),
+        ("offered",),
+        ("offered", "img03"),
+        ("versions",),
+        ("versions", "boxloop"),
+        ("boxes",),
+        ("boxes", "img03"),
+        ("boxes", "img03", 0),
+        ("boxes", "img03", 0, "label"),
+        ("planted",),
+        ("planted", "img03"),
+        ("changes",),
+    ],
 )
 def test_a_submission_with_odd_content_is_no_failure(
-    tmp_path: Path, key: str, value: object
+    tmp_path: Path, place: tuple[str | int, ...]
 ) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
     path = submit_some(paths, "b01", ["img03"], 1)
-    content = read_json(path)
-    path.write_text(json.dumps(content | {key: value}))
-    assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
+    good = read_json(path) | {
+        "classes": ["cat", "dog"],
+        "digests": {"img03": "", "not an image": ""},
+    }
+    good |= {"offered": {"img03": ["cat"]}, "planted": {"img03": []}, "changes": 0}
+    odd_label = {**good["boxes"]["img03"][0], "label": "neither a cat nor a dog"}
+    good["boxes"] = {"img03": [*good["boxes"]["img03"], odd_label], "not an image": []}
+    for value in ODD:
+        content = json.loads(json.dumps(good))
+        part = content
+        for key in place[:-1]:
+            part = part[key]
+        part[place[-1]] = value
+        path.write_text(json.dumps(content))
+        assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("digests", {"img03": 3}), ("versions", {"boxloop": 3}), ("classes", [3]), ("batch", None)],
+)
+def test_a_submission_that_has_no_texts_for_texts_is_named(
+    tmp_path: Path, place: str, value: object
+) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    path.write_text(json.dumps(read_json(path) | {place: value}))
+    text = status_text(paths, params)
+    assert f"- reviews/{path.name} is not as boxloop writes submissions; 'git checkout" in text
 
 
 def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:
