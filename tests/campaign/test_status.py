@@ -266,6 +266,29 @@ def test_labels_of_other_pixels_are_said_and_wait_for_a_person(tmp_path: Path) -
     assert text.splitlines()[-1] == "Next: boxloop review b01   (1 image waits for a person)"
 
 
+@pytest.mark.parametrize(
+    ("changes", "said", "up_to_date"),
+    [
+        ({"versions": {"boxloop": "999.0.0"}}, "newer than this one, and counts for", True),
+        ({"digests": {}, "boxes": {"gone": []}}, "labels image gone, not among", True),
+        ({"digests": {"img03": "other pixels"}}, "labels other pixels than", False),
+    ],
+)
+def test_a_note_that_nothing_has_to_clear_does_not_keep_a_campaign_from_being_done(
+    tmp_path: Path, changes: dict[str, object], said: str, up_to_date: bool
+) -> None:
+    paths = build_campaign(tmp_path, people_params(3), annotator="fiftyone")
+    write_json(paths.metrics, {})
+    path = submit_some(paths, "b01", ["img03"], 1)
+    corrected = read_json(paths.corrections("b01"))
+    write_json(paths.corrections("b01"), corrected | {"finished": "2024-01-01T14:00:00+00:00"})
+    path.write_text(json.dumps(read_json(path) | changes))
+    text = status_text(paths, people_params(2))
+    assert said in text
+    assert text.splitlines()[-1].startswith("2 images are in no batch: ") is up_to_date
+    assert ("brings everything up to date" in text) is not up_to_date
+
+
 def test_submissions_that_cannot_be_looked_into_are_no_empty_folder(tmp_path: Path) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
