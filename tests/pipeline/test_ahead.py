@@ -1,5 +1,7 @@
 """The next detector trains while people still correct a batch; what it had seen is on record."""
 
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -74,6 +76,11 @@ def rest(campaign, key, **options):
     pipeline.finish(campaign, key)
 
 
+def of_another_seed(campaign):
+    train = campaign.params.train.model_copy(update={"seed": 7})
+    return replace(campaign, params=campaign.params.model_copy(update={"train": train}))
+
+
 def test_what_was_trained_ahead_is_the_turn_s_own_when_its_batch_is_handed_in(campaign):
     paths, said = campaign.paths, []
     assert half(campaign, "b00").images == 2
@@ -128,8 +135,7 @@ def test_a_training_ahead_of_something_else_is_not_taken_over(campaign, change):
     if change == "label":
         submit(campaign.paths.root, "b00", ids(campaign, "b00")[:1], by=2.0)
     else:
-        train = campaign.params.train.model_copy(update={"seed": 7})
-        campaign = replace(campaign, params=campaign.params.model_copy(update={"train": train}))
+        campaign = of_another_seed(campaign)
     rest(campaign, "b00")
     done()
     log, _ = pipeline.learn(replace(campaign, say=said.append), "b01")
@@ -266,6 +272,23 @@ def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
     kill("b00")
     kill("b02")
     assert said[1:] == ["b01: was not trained ahead (no reason given); now it trains on everything"]
+
+
+@pytest.mark.parametrize("stale", [True, False])
+def test_a_training_is_waited_for_unless_another_that_fits_is_there(campaign, monkeypatch, stale):
+    half(campaign, "b00")
+    if stale:
+        campaign = of_another_seed(campaign)
+    popen, trainings = subprocess.Popen, []
+
+    def start(_, **options):
+        trainings.append(popen(["sleep", "1" if stale else "60"], **options))
+        return trainings[-1]
+
+    monkeypatch.setattr("boxloop.campaign.overlap.subprocess.Popen", start)
+    with training_ahead(campaign.paths, campaign.params, "b00", campaign.say):
+        pass
+    assert trainings[0].returncode == (0 if stale else -signal.SIGTERM)
 
 
 def test_a_batch_is_reviewed_in_halves(campaign):
