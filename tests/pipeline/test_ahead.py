@@ -1,5 +1,6 @@
 """The next detector trains while people still correct a batch; what it had seen is on record."""
 
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts, submissions
-from boxloop.campaign.ahead import AheadPaths, seen_by
+from boxloop.campaign.ahead import AheadPaths, put, seen_by
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.overlap import training_ahead
 from boxloop.campaign.paths import CampaignPaths
@@ -126,6 +127,31 @@ def test_a_batch_that_is_redone_trains_on_everything(campaign):
     assert done() == ["trained", "proposed"]
     assert (log.seen, log.images) == (None, 4)
     assert b'"seen"' not in campaign.paths.training("b01").read_bytes()
+
+
+def test_one_that_is_taken_over_is_not_replaced_meanwhile(campaign, monkeypatch):
+    half(campaign, "b00")
+    made = AheadPaths.of(campaign.paths, "b01")
+    detector, images = made.detector.read_bytes(), artifacts.read_training(made.training).images
+    new = AheadPaths(made.folder.with_name(".new-b01"))
+    shutil.copytree(made.folder, new.folder)
+    new.detector.write_bytes(b"another one")
+    other = threading.Thread(target=put, args=(campaign.paths, new, "b01", campaign.say))
+    real = artifacts.read_training
+
+    def read_log(path):
+        log = real(path)
+        if path == made.training and other.ident is None:
+            other.start()
+            other.join(1.0)  # as long as it wants to be the only one
+        return log
+
+    rest(campaign, "b00")
+    monkeypatch.setattr("boxloop.campaign.ahead.artifacts.read_training", read_log)
+    log, _ = pipeline.learn(campaign, "b01")
+    other.join()
+    assert (log.images, log.seen) == (images, Seen("b00", ids(campaign, "b00")[:2], 4))
+    assert campaign.paths.detector("b01").read_bytes() == detector
 
 
 @pytest.mark.parametrize("change", ["label", "parameter"])
