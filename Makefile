@@ -30,7 +30,8 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# The short runs of what docs/results has in full, about ten minutes on two idle cores.
+# Short runs of benchmarks, about ten minutes on two idle cores. docs/results has the full ones, but
+# for embedding.py's: no page has those.
 bench: setup
 	$(BIN)/python benchmarks/turns.py --turns 5 20
 	$(BIN)/python benchmarks/labeled_sets.py 1000 10000

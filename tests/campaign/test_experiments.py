@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from boxloop import cli
 from boxloop.campaign.experiments import experiments_text
 from boxloop.errors import UserError
 
@@ -44,3 +45,30 @@ def test_dvc_s_reason_is_passed_on(tmp_path, dvc):
     dvc("ERROR: you are not inside of a DVC repository\n", code=1)
     with pytest.raises(UserError, match=r"campaign's folder: you are not inside of a DVC"):
         experiments_text(tmp_path, [])
+
+
+@pytest.mark.parametrize("option", ["--json", "--md", "--csv", "-q"])
+def test_options_that_change_the_output_are_refused(tmp_path, dvc, option):
+    dvc(ROWS)
+    with pytest.raises(UserError, match=f"leave {option} out, or ask DVC itself"):
+        experiments_text(tmp_path, ["-A", option])
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize("text", ["usage: dvc experiments show [-h]\n", "Experiment,rev\na,b\n"])
+def test_what_is_no_table_of_experiments_is_said(tmp_path, dvc, text):
+    dvc(text)
+    with pytest.raises(UserError, match=r"columns Experiment, rev, typ: leave out what .*\(-Ah\)"):
+        experiments_text(tmp_path, ["-Ah"])
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_is_of_the_command_and_not_of_dvc_s(tmp_path, dvc, monkeypatch, capsys, option):
+    dvc(ROWS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["boxloop", "experiments", option])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert "Compare experiments: what each saved" in capsys.readouterr().out
+    assert not (tmp_path / "called").exists()

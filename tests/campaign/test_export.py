@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -398,3 +400,33 @@ def test_file_names_keep_ids_apart():
         "a.png": PurePosixPath("a.png.png"),
         "a": PurePosixPath("a.jpg"),
     }
+
+
+def test_what_a_killed_export_left_is_removed_and_not_what_is_being_written(tmp_path):
+    out = tmp_path / "out"
+    killed = tmp_path / ".out.abcdefgh"
+    (killed / "content").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    with export_folder(out) as slow:
+        assert not killed.exists()
+        (slow / "a.txt").write_text("a")
+        os.utime(slow.parent, (0, 0))  # as after more than an hour
+        with export_folder(out) as quick:
+            (quick / "b.txt").write_text("b")
+        assert (slow / "a.txt").exists()
+    assert (out / "a.txt").read_text() == "a"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_killed_holds_no_lock(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from boxloop.campaign.export.folder import export_folder;"
+        "writing = export_folder(Path(sys.argv[1])); writing.__enter__(); os._exit(1)"
+    )
+    out = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", code, out], check=False).returncode == 1
+    [left] = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    with export_folder(out):
+        assert not left.exists()

@@ -266,6 +266,29 @@ def test_labels_of_other_pixels_are_said_and_wait_for_a_person(tmp_path: Path) -
     assert text.splitlines()[-1] == "Next: boxloop review b01   (1 image waits for a person)"
 
 
+@pytest.mark.parametrize(
+    ("changes", "said", "up_to_date"),
+    [
+        ({"versions": {"boxloop": "999.0.0"}}, "newer than this one, and counts for", True),
+        ({"digests": {}, "boxes": {"gone": []}}, "labels image gone, not among", True),
+        ({"digests": {"img03": "other pixels"}}, "labels other pixels than", False),
+    ],
+)
+def test_a_note_that_nothing_has_to_clear_does_not_keep_a_campaign_from_being_done(
+    tmp_path: Path, changes: dict[str, object], said: str, up_to_date: bool
+) -> None:
+    paths = build_campaign(tmp_path, people_params(3), annotator="fiftyone")
+    write_json(paths.metrics, {})
+    path = submit_some(paths, "b01", ["img03"], 1)
+    corrected = read_json(paths.corrections("b01"))
+    write_json(paths.corrections("b01"), corrected | {"finished": "2024-01-01T14:00:00+00:00"})
+    path.write_text(json.dumps(read_json(path) | changes))
+    text = status_text(paths, people_params(2))
+    assert said in text
+    assert text.splitlines()[-1].startswith("2 images are in no batch: ") is up_to_date
+    assert ("brings everything up to date" in text) is not up_to_date
+
+
 def test_submissions_that_cannot_be_looked_into_are_no_empty_folder(tmp_path: Path) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
@@ -275,18 +298,67 @@ def test_submissions_that_cannot_be_looked_into_are_no_empty_folder(tmp_path: Pa
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
 
 
+ODD = [None, 3, 0.5, True, [], ["q"], [3], {}, {"a": 3}, {"a": ["q"]}]
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("digests", []), ("classes", 3), ("versions", None), ("batch", None)]
+    "place",
+    [
+        ("batch",),
+        ("digests",),
+        ("digests", "img03"),
+        ("digests", "not an image"),
+        ("classes",),
+        ("classes", 0),
+        ("offered",),
+        ("offered", "img03"),
+        ("versions",),
+        ("versions", "boxloop"),
+        ("boxes",),
+        ("boxes", "img03"),
+        ("boxes", "img03", 0),
+        ("boxes", "img03", 0, "label"),
+        ("planted",),
+        ("planted", "img03"),
+        ("changes",),
+    ],
 )
 def test_a_submission_with_odd_content_is_no_failure(
-    tmp_path: Path, key: str, value: object
+    tmp_path: Path, place: tuple[str | int, ...]
 ) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
     path = submit_some(paths, "b01", ["img03"], 1)
-    content = read_json(path)
-    path.write_text(json.dumps(content | {key: value}))
-    assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
+    good = read_json(path) | {
+        "classes": ["cat", "dog"],
+        "digests": {"img03": "", "not an image": ""},
+    }
+    good |= {"offered": {"img03": ["cat"]}, "planted": {"img03": []}, "changes": 0}
+    odd_label = {**good["boxes"]["img03"][0], "label": "neither a cat nor a dog"}
+    good["boxes"] = {"img03": [*good["boxes"]["img03"], odd_label], "not an image": []}
+    for value in ODD:
+        content = json.loads(json.dumps(good))
+        part = content
+        for key in place[:-1]:
+            part = part[key]
+        part[place[-1]] = value
+        path.write_text(json.dumps(content))
+        assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("digests", {"img03": 3}), ("versions", {"boxloop": 3}), ("classes", [3]), ("batch", None)],
+)
+def test_a_submission_that_has_no_texts_for_texts_is_named(
+    tmp_path: Path, place: str, value: object
+) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    path.write_text(json.dumps(read_json(path) | {place: value}))
+    text = status_text(paths, params)
+    assert f"- reviews/{path.name} is not as boxloop writes submissions; 'git checkout" in text
 
 
 def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:

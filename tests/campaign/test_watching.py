@@ -52,6 +52,18 @@ def test_annotations_and_images_that_lie_elsewhere(tmp_path, campaign):
     assert _unwatched(campaign, **several) == ["../labels/l.json", absolute, "../labels"]
 
 
+@pytest.mark.parametrize("name", ["häuser", "\U0001f600", "\U00020000", 'a "b"', "a\\b", "no"])
+def test_places_of_any_characters_are_read_back_from_dvc_yaml(tmp_path, campaign, name):
+    (tmp_path / "set").mkdir()
+    text(tmp_path / name / "l.json", "")
+    params = DatasetParams(format="coco", path="../set", annotations=f"../{name}/l.json")
+    place = f"../{name}/l.json"
+    assert watch(campaign, params) == [place]
+    content = YAML(typ="safe").load(campaign / "dvc.yaml")
+    assert content["stages"]["dataset"]["deps"] == ["${dataset.path}", place]
+    assert watch(campaign, params) == []
+
+
 def test_a_file_stands_for_its_folder(tmp_path, campaign):
     text(tmp_path / "set" / "data.yaml", "names: [a]\n")
     assert _unwatched(campaign, format="yolo", path="../set/data.yaml") == ["../set"]

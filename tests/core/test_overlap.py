@@ -4,6 +4,7 @@ import pytest
 from boxloop.core.overlap import first_part, is_due
 from boxloop.core.training_log import Seen
 from boxloop.core.types import Boxes, LabeledSet
+from boxloop.review.fiftyone.assignment import Part
 
 
 def boxes(x=1.0):
@@ -51,6 +52,12 @@ def test_it_is_due_from_half_on_then_at_half_of_the_rest_and_at_every_change():
     assert is_due(of(7), of(8), 16)
     assert not is_due({}, None, 0)
     assert [count for count in range(6) if is_due(of(count), None, 5)] == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("total", range(2, 10))
+def test_it_is_due_once_the_first_of_two_parts_is_submitted(total):
+    first = Part.parse("1/2").share([f"i{n}" for n in range(total)])
+    assert is_due({image_id: boxes() for image_id in first}, None, total)
 
 
 def test_what_was_seen_is_a_part():

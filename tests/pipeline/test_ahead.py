@@ -1,5 +1,8 @@
 """The next detector trains while people still correct a batch; what it had seen is on record."""
 
+import shutil
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -9,7 +12,7 @@ import pytest
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts, submissions
-from boxloop.campaign.ahead import AheadPaths, seen_by
+from boxloop.campaign.ahead import AheadPaths, put, seen_by
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.overlap import training_ahead
 from boxloop.campaign.paths import CampaignPaths
@@ -74,6 +77,11 @@ def rest(campaign, key, **options):
     pipeline.finish(campaign, key)
 
 
+def of_another_seed(campaign):
+    train = campaign.params.train.model_copy(update={"seed": 7})
+    return replace(campaign, params=campaign.params.model_copy(update={"train": train}))
+
+
 def test_what_was_trained_ahead_is_the_turn_s_own_when_its_batch_is_handed_in(campaign):
     paths, said = campaign.paths, []
     assert half(campaign, "b00").images == 2
@@ -121,6 +129,31 @@ def test_a_batch_that_is_redone_trains_on_everything(campaign):
     assert b'"seen"' not in campaign.paths.training("b01").read_bytes()
 
 
+def test_one_that_is_taken_over_is_not_replaced_meanwhile(campaign, monkeypatch):
+    half(campaign, "b00")
+    made = AheadPaths.of(campaign.paths, "b01")
+    detector, images = made.detector.read_bytes(), artifacts.read_training(made.training).images
+    new = AheadPaths(made.folder.with_name(".new-b01"))
+    shutil.copytree(made.folder, new.folder)
+    new.detector.write_bytes(b"another one")
+    other = threading.Thread(target=put, args=(campaign.paths, new, "b01", campaign.say))
+    real = artifacts.read_training
+
+    def read_log(path):
+        log = real(path)
+        if path == made.training and other.ident is None:
+            other.start()
+            other.join(1.0)  # as long as it wants to be the only one
+        return log
+
+    rest(campaign, "b00")
+    monkeypatch.setattr("boxloop.campaign.ahead.artifacts.read_training", read_log)
+    log, _ = pipeline.learn(campaign, "b01")
+    other.join()
+    assert (log.images, log.seen) == (images, Seen("b00", ids(campaign, "b00")[:2], 4))
+    assert campaign.paths.detector("b01").read_bytes() == detector
+
+
 @pytest.mark.parametrize("change", ["label", "parameter"])
 def test_a_training_ahead_of_something_else_is_not_taken_over(campaign, change):
     half(campaign, "b00")
@@ -128,8 +161,7 @@ def test_a_training_ahead_of_something_else_is_not_taken_over(campaign, change):
     if change == "label":
         submit(campaign.paths.root, "b00", ids(campaign, "b00")[:1], by=2.0)
     else:
-        train = campaign.params.train.model_copy(update={"seed": 7})
-        campaign = replace(campaign, params=campaign.params.model_copy(update={"train": train}))
+        campaign = of_another_seed(campaign)
     rest(campaign, "b00")
     done()
     log, _ = pipeline.learn(replace(campaign, say=said.append), "b01")
@@ -266,6 +298,23 @@ def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
     kill("b00")
     kill("b02")
     assert said[1:] == ["b01: was not trained ahead (no reason given); now it trains on everything"]
+
+
+@pytest.mark.parametrize("stale", [True, False])
+def test_a_training_is_waited_for_unless_another_that_fits_is_there(campaign, monkeypatch, stale):
+    half(campaign, "b00")
+    if stale:
+        campaign = of_another_seed(campaign)
+    popen, trainings = subprocess.Popen, []
+
+    def start(_, **options):
+        trainings.append(popen(["sleep", "1" if stale else "60"], **options))
+        return trainings[-1]
+
+    monkeypatch.setattr("boxloop.campaign.overlap.subprocess.Popen", start)
+    with training_ahead(campaign.paths, campaign.params, "b00", campaign.say):
+        pass
+    assert trainings[0].returncode == (0 if stale else -signal.SIGTERM)
 
 
 def test_a_batch_is_reviewed_in_halves(campaign):

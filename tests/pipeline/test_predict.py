@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,28 @@ def test_it_goes_on_where_a_kill_stopped_it(scene, cut):
     assert Corner.seen < first
     assert (scene / "found.json").read_bytes() == wanted
     assert not journal.exists()
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_done_is_kept(scene):
+    run(scene)
+    wanted = (scene / "found.json").read_bytes()
+    (scene / "found.json").unlink()
+    journal = scene / ".found.json.journal"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done, total):
+        if done == 5:  # of the next line there is room for the beginning
+            most = journal.stat().st_size + 10
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+
+    try:
+        with pytest.raises(UserError, match=r"\.found\.json\.journal cannot be written: File too"):
+            run(scene, report=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not journal.read_bytes().endswith(b"\n")
+    assert run(scene).resumed == 4  # of whole steps
+    assert (scene / "found.json").read_bytes() == wanted
 
 
 def test_another_question_begins_anew(scene):

@@ -64,3 +64,14 @@ def test_of_one_class_at_a_time_the_best_of_each_class_and_measure_is_marked(pap
     assert bold(table) == {"50.00", "25.00", "75.00", "37.50"}
     assert table.head.count("paper") == (6 if paper else 0)
     assert differences.rows[0][1:3] == ("-25.00", "-12.50")
+
+
+def test_a_class_called_average_is_not_their_average():
+    saved = {"average": 0.25, "bird": 0.75}
+    rows = [row("random", value, label=label) for label, value in saved.items()]
+    table, _ = tables(rows, list(saved))
+    assert [r[:2] for r in table.rows] == [
+        ("average", "25.00"),
+        ("bird", "75.00"),
+        ("average of 2 classes", "50.00"),
+    ]

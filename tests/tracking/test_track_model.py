@@ -15,12 +15,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from boxloop import load_model, pipeline
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.params import Params
+from boxloop.errors import ParamsError
+from boxloop.params import Params, check
 from boxloop.tracking import store_uri
+from boxloop.tracking.logged_model import register
 from boxloop.tracking.track_turn import DELIVERED_TAG, PARENT
 from builders_campaign import build_campaign, small_params
 from builders_tracking import client_of, track_all
@@ -124,3 +127,21 @@ def test_a_delivered_model_is_logged_once_and_answers_through_http(
 def test_the_name_in_the_registry_is_a_parameter() -> None:
     assert Params.model_validate({"track": {"register": "shapes"}}).track.register == "shapes"
     assert Params().track.register is None
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "..a", "a/b", "a:1", 'it\'s a "b"'])
+def test_a_name_that_the_registry_refuses_is_named_before_anything_is_trained(name: str) -> None:
+    with pytest.raises(ParamsError, match=r"params\.yaml: track\.register: must"):
+        check(Params, {"track": {"register": name}}, "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["bob's", '12" screens', "a.b %_ c"])
+def test_a_model_is_registered_once_by_any_name(workspace: Path, name: str) -> None:
+    assert check(Params, {"track": {"register": name}}, "params.yaml").track.register == name
+    uri = store_uri.store_uri(workspace)
+    client = MlflowClient(uri)
+    logged = client.create_logged_model(client.create_experiment("any", str(workspace / "any")))
+    (workspace / "MLmodel").write_text(f"flavors: {{}}\nmodel_id: {logged.model_id}\n")
+    client.log_model_artifact(logged.model_id, str(workspace / "MLmodel"))
+    client.finalize_logged_model(logged.model_id, "READY")
+    assert [register(uri, logged.model_id, name) for _ in range(2)] == ["1", "1"]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from mlflow.types import Schema
 
 from boxloop.campaign import artifacts, digests
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.edits import Ledger
 from boxloop.core.training_log import SimNetLog
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest
+from boxloop.files import file_digest, read_json
 from boxloop.tracking.mlflow_store import Store
 from builders_campaign import build_campaign, small_params
 from builders_tracking import amend, client_of, everything, history, runs_of, track_all
@@ -238,6 +240,32 @@ def test_one_more_iteration_continues_the_same_campaign(workspace: Path) -> None
     (shorter,), children = runs_of(paths)
     assert [child.info.run_name for child in children] == ["b00", "b01"]
     assert [step for step, _ in history(paths, shorter, "labeled/images")] == [2, 4]
+
+
+def test_a_batch_of_given_labels_alone_keeps_the_campaign_s_run(workspace: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(workspace, params)
+    made = artifacts.read_workload(paths.workload("b01"))
+    given = replace(
+        made,
+        images=0,
+        objects=0,
+        ledgers=dict.fromkeys(made.ledgers, Ledger()),
+        given_images=made.images,
+        given_objects=made.objects,
+    )
+    artifacts.write_workload(paths.workload("b01"), given)
+    track_all(paths, params, ["b00", "b01"])
+    (before,), _ = runs_of(paths)
+    track_all(paths, params)
+    track_all(paths, params)
+    (parent,), children = runs_of(paths)
+    assert parent.info.run_id == before.info.run_id
+    assert history(paths, parent, "labeled/images") == [(2, 2.0), (4, 2.0), (6, 4.0)]
+    assert [history(paths, child, "labeled/images") for child in children] == [
+        *([(2, 2.0)], [(4, 2.0)], [(6, 4.0)])
+    ]
+    assert read_json(paths.tracked("b02"))["images_labeled"] == 4
 
 
 def test_amended_labels_replace_runs_without_doubled_points(workspace: Path) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from boxloop.campaign import artifacts, kept
+from boxloop.campaign.at_work import in_turn
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.overlap import first_part
 from boxloop.core.training_log import Seen, TrainingLog
@@ -60,6 +62,20 @@ def is_current(paths: CampaignPaths, params: Params, turn: str) -> bool:
     return kept.has_trained(files.training, files.detector, inputs)
 
 
+def put(paths: CampaignPaths, new: AheadPaths, turn: str, say: Callable[[str], object]) -> None:
+    """Put a whole training ahead in its place, instead of the one before."""
+    folder = AheadPaths.of(paths, turn).folder
+    with _alone(paths, say):
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.folder.rename(folder)
+
+
+def _alone(paths: CampaignPaths, say: Callable[[str], object]) -> AbstractContextManager[None]:
+    """Keep trainings from being replaced while one is taken over, which is a matter of seconds."""
+    return in_turn(paths, "ahead-files", say, "another training ahead is put in its place")
+
+
 def take(
     paths: CampaignPaths, params: Params, turn: str, say: Callable[[str], object]
 ) -> TrainingLog | None:
@@ -69,8 +85,16 @@ def take(
         Its log; None where there is none, or none that fits, which is said.
     """
     files, before = AheadPaths.of(paths, turn), params.iterations[turn].previous
-    if before == EMPTY or not files.folder.exists():
+    if before == EMPTY or not files.folder.parent.exists():
         return None
+    with _alone(paths, say):
+        return _take(paths, params, turn, say) if files.folder.exists() else None
+
+
+def _take(
+    paths: CampaignPaths, params: Params, turn: str, say: Callable[[str], object]
+) -> TrainingLog | None:
+    files, before = AheadPaths.of(paths, turn), params.iterations[turn].previous
     try:
         if not is_current(paths, params, turn):
             raise ArtifactError("it was made of other images, labels or parameters")
@@ -93,9 +117,12 @@ def take(
     return log
 
 
-def clear(paths: CampaignPaths, turn: str) -> None:
+def clear(paths: CampaignPaths, turn: str, say: Callable[[str], object]) -> None:
     """Remove a training ahead, once the turn has a detector."""
-    shutil.rmtree(AheadPaths.of(paths, turn).folder, ignore_errors=True)
+    folder = AheadPaths.of(paths, turn).folder
+    if folder.exists():
+        with _alone(paths, say):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_seen(params: Params, labeled: LabeledSet, path: Path) -> tuple[LabeledSet, Seen | None]:

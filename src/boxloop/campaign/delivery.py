@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
-from boxloop.core.completeness import only_judgeable
+from boxloop.core.completeness import known_only, only_judgeable
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.existing import of_turns, without_labels
 from boxloop.core.labeled_set import turns_of
@@ -66,8 +66,10 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
         trained_on[key] = log.images
         if log.held_out is not None:
             held, ious = log.held_out, params.judged_ious
+            held_out = known_only(held.boxes, labeled.incomplete)
             final = {i: labeled.boxes[i] for i in held.boxes if i in labeled.boxes}
-            evidence.append(sweep(held.batch, held.boxes, final, ious, held.score_floor))
+            final = dict(known_only(final, labeled.incomplete))
+            evidence.append(sweep(held.batch, held_out, final, ious, held.score_floor))
         corrections = artifacts.read_corrections(paths.corrections(key))
         corrections = only_judgeable(corrections, labeled.classes)
         offered = corrections.proposals

@@ -29,6 +29,7 @@ _LEFT_OUT = (
 )
 """Metrics that follow from the savings, or matter less."""
 
+_OTHER_OUTPUT = ("--csv", "--json", "--md", "-q", "--quiet")
 _LONGEST = 24
 
 
@@ -40,8 +41,14 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
         options: more of ``dvc exp show``, such as ``-A`` for all commits.
 
     Raises:
-        UserError: DVC failed.
+        UserError: DVC failed, or an option asks for other output than can be read.
     """
+    for option in options:
+        if option in _OTHER_OUTPUT:
+            raise UserError(
+                f"'boxloop experiments' prints a table of its own: leave {option} out, or ask DVC"
+                f" itself ('dvc exp show {option}')"
+            )
     command = [*DVC, "exp", "show", "--csv", "--only-changed", "--no-pager"]
     # A digest's column is called like its file; parameters and metrics have no slash in theirs.
     command += ["--drop", f".*[/\\\\]|{_LEFT_OUT}", "--keep", _KEPT, *options]
@@ -52,7 +59,13 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
             f"'dvc exp show' failed in {root.resolve()}, which should be a campaign's folder:"
             f" {reason}"
         )
-    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    reader = csv.DictReader(io.StringIO(done.stdout))
+    if not set(_NAMES) <= set(reader.fieldnames or _NAMES):
+        raise UserError(
+            f"'dvc exp show' printed no table with the columns {', '.join(_NAMES)}: leave out what"
+            f" changes its output ({' '.join(options) or 'no option was given'})"
+        )
+    rows = list(reader)
     if not rows:
         return "There are no experiments and no commits yet: 'git add -A && git commit' makes one."
     return _table(rows)

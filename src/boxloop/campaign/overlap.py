@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from boxloop.campaign.ahead import AheadPaths
+from boxloop.campaign.ahead import is_current
 from boxloop.campaign.dvc import environment, reason_of
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import read_text
@@ -22,8 +22,8 @@ def training_ahead(
 ) -> Iterator[None]:
     """Run ``boxloop ahead`` beside the review of a batch.
 
-    At the end, wait for a first training that runs; end one that would only replace another. What
-    it says is in ``.boxloop/ahead.log``.
+    At the end, wait for a first training that runs; end one that would only replace another by the
+    same parameters. What it says is in ``.boxloop/ahead.log``.
 
     Args:
         paths: of the campaign.
@@ -48,7 +48,7 @@ def training_ahead(
         )
     try:
         yield
-        if not AheadPaths.of(paths, turn).folder.exists():
+        if not is_current(paths, params, turn):
             _wait(process, turn, say)
             if process.returncode != 0:
                 reason = reason_of(read_text(log))

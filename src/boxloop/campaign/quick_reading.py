@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +69,22 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
     """Read what a submission labels, by the names after some changes of classes."""
     content, times = read_times(path)
     try:
-        digests, classes = content.get("digests", {}), tuple(content.get("classes", ()))
+        digests, classes = content.get("digests", {}), tuple(content.get("classes", []))
         done, offered = content.get("changes", 0), content.get("offered", {})
         last, planted = max(times.values(), default=None), content.get("planted", {})
+        _require_texts(content["batch"], *digests.values(), *content["versions"].values())
+        _require_texts(*chain(classes, *offered.values()))
+        labels = {i: {row["label"] for row in content["boxes"][i]} for i in times}
+        _require_texts(*chain(*labels.values()))
         followed = applying(changes, classes, last, done) if last is not None else []
         by_image = {i: names_of(followed, offered.get(i, classes)) for i in times}
         return [
             Claim(
                 path,
                 image_id,
-                str(content["batch"]),
+                content["batch"],
                 when,
-                set(names_after(followed, (row["label"] for row in content["boxes"][image_id]))),
+                set(names_after(followed, labels[image_id])),
                 content["boxes"][image_id],
                 digests.get(image_id, ""),
                 by_image[image_id],
@@ -90,3 +95,8 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
         ]
     except (AttributeError, KeyError, TypeError):
         raise ArtifactError(f"{path} is not as boxloop writes submissions") from None
+
+
+def _require_texts(*values: object) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError

@@ -63,12 +63,14 @@ class Verdict:
         renamed: today's id by (file, image), of images that have another name now.
         notes: what people should know, one sentence each.
         incomplete: classes of today that could not be chosen for an image, by image.
+        lasting: those of the notes that no stage and no person has to act on.
     """
 
     dropped: frozenset[tuple[Path, str]]
     renamed: Mapping[tuple[Path, str], str]
     notes: tuple[str, ...]
     incomplete: Incomplete
+    lasting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -213,11 +215,13 @@ class _Judging:
                 self._judge_image(image_id, own)
             elif self._batch is None:
                 self._say(own[-1], "gone", "", image_id)
-        notes = [
-            _SENTENCES[kind].format(file=file, images=_name(ids), what=what, batch=batch)
+        notes = {
+            _SENTENCES[kind].format(file=file, images=_name(ids), what=what, batch=batch): kind
             for (kind, file, what, batch), ids in self._said.items()
-        ]
-        return Verdict(frozenset(self._dropped), renamed, tuple(notes), self._incomplete)
+        }
+        lasting = frozenset(note for note, kind in notes.items() if kind in _LASTING)
+        dropped = frozenset(self._dropped)
+        return Verdict(dropped, renamed, tuple(notes), self._incomplete, lasting)
 
     def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
         """Find the images that nobody labeled by their name of today, of the very same bytes."""
@@ -293,6 +297,9 @@ _SENTENCES = {
     " count again once the image is back",
     "renamed": "{file} counts for {images}, because the files are the same",
 }
+
+_LASTING = {"version", "gone", "renamed"}
+"""Kinds of sentences that stay while everything is up to date: of labels that count, or wait."""
 
 
 def _name(image_ids: Sequence[str]) -> str:

@@ -79,6 +79,7 @@ class Standing:
 
     Attributes:
         notes: sentences about what is wrong, each once.
+        stale: whether one of them tells of what 'dvc repro' brings up to date.
         damaged: files that cannot be read.
         images: number of images; None where it is not known.
         turns: where each turn stands.
@@ -89,6 +90,7 @@ class Standing:
     def __init__(self, paths: CampaignPaths, params: Params) -> None:
         self._paths, self._params = paths, params
         self.notes: list[str] = []
+        self.stale = False
         self.damaged: set[Path] = set()
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
@@ -120,7 +122,8 @@ class Standing:
         verdict = screening.judge(claims, images)
         self.incomplete = screening.by_class(verdict.incomplete, images.classes)
         for note in verdict.notes:
-            self._note(note.replace(f"{self._paths.root.as_posix()}/", ""))
+            line = note.replace(f"{self._paths.root.as_posix()}/", "")
+            self._note(line, stale=note not in verdict.lasting)
         result: dict[str, datetime] = {}
         for claim in claims:
             if (claim.file, claim.image_id) not in verdict.dropped:
@@ -130,7 +133,8 @@ class Standing:
                 result[image_id] = max(claim.when, result.get(image_id, claim.when))
         return result
 
-    def _note(self, line: str) -> None:
+    def _note(self, line: str, *, stale: bool = True) -> None:
+        self.stale = self.stale or stale
         if line not in self.notes:
             self.notes.append(line)
 

@@ -67,7 +67,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     else:
-        stale = bool(found.notes) or known is None
+        stale = found.stale or known is None
         people = params.review.annotator != SIMULATED
         parts.append(_next(paths, turns, known, stale=stale, people=people))
     return "\n\n".join(part for part in parts if part)

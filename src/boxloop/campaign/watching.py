@@ -42,11 +42,17 @@ def watch(root: Path, params: DatasetParams) -> list[str]:
     line = _DEPS.search(text)
     if line is None:
         return []
-    new = [place for place in find_unwatched(root, params) if json.dumps(place) not in line[2]]
+    new = [place for place in find_unwatched(root, params) if _quoted(place) not in line[2]]
     if new:
-        more = "".join(f", {json.dumps(place)}" for place in new)
+        more = "".join(f", {_quoted(place)}" for place in new)
         write_text(file, f"{text[: line.end() - 1]}{more}]{text[line.end() :]}")
     return new
+
+
+def _quoted(place: str) -> str:
+    """Return a place as YAML, which is JSON but for characters beyond the basic plane."""
+    parts = (f"\\U{ord(c):08x}" if c > "\uffff" else json.dumps(c)[1:-1] for c in place)
+    return f'"{"".join(parts)}"'
 
 
 def find_unwatched(root: Path, params: DatasetParams) -> list[str]:

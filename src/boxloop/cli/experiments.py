@@ -11,7 +11,11 @@ from boxloop.cli.app import PEOPLE, app
 
 @app.command(
     rich_help_panel=PEOPLE,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["-h", "--help"],  # else DVC answers the short one
+    },
 )
 def experiments(
     options: Annotated[

@@ -49,8 +49,9 @@ def is_due(now: Mapping[str, Boxes], before: Mapping[str, Boxes] | None, total: 
         total: images of the batch.
 
     Returns:
-        First from half of the batch on; then whenever half of the rest is new, or a label that was
-        seen has changed.
+        First from half of the batch on, rounded down: so many has the first of its two parts, which
+        people submit at once. Then whenever half of the rest is new, or a label that was seen has
+        changed.
     """
     if before is None:
         return len(now) > 0 and len(now) >= int(BEGIN * total)

@@ -39,3 +39,16 @@ with warnings.catch_warnings():
             if not name.strip():
                 raise ValueError("must not be blank")
             return name
+
+        @field_validator("register")
+        @classmethod
+        def _is_of_a_model(cls, name: str | None) -> str | None:
+            """Refuse what MLflow would, after the whole training."""
+            if name is not None and (not name.strip() or name == "." or name.startswith("..")):
+                raise ValueError("must name a model in MLflow's registry, or be null")
+            for part in ("/", ":"):
+                if part in (name or ""):
+                    raise ValueError(f"must not hold '{part}', which MLflow's registry refuses")
+            if {"'", '"'} <= set(name or ""):
+                raise ValueError("must not hold both kinds of quotes: leave one kind out")
+            return name

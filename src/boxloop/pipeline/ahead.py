@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxloop.campaign import artifacts, submissions
-from boxloop.campaign.ahead import AheadPaths, is_current
+from boxloop.campaign.ahead import AheadPaths, is_current, put
 from boxloop.campaign.at_work import in_turn
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.missed import missed_images
@@ -152,7 +152,5 @@ def _train(campaign: Campaign, key: str, turn: str, done: Corrections) -> Traini
     known = paths.evidence(campaign.before(key))
     made = {"labeled": new.labeled, "training": new.training, "detector": new.detector}
     propose(at(**made, evidence=known, out=new.proposals), turn)
-    if place.folder.exists():
-        shutil.rmtree(place.folder)
-    new.folder.rename(place.folder)
+    put(paths, new, turn, campaign.say)
     return log

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boxloop import __version__
 from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
@@ -294,18 +295,21 @@ class _Journal:
                 f"{self.path} cannot be read: {error.strerror}: move it away, or name another --out"
             ) from None
 
-    def open(self) -> TextIO:
+    def open(self) -> FileIO:
         """Open it to add lines, each of which lasts once it is written."""
-        return self.path.open("a", encoding="utf-8", buffering=1)
+        # Without a buffer: closing the file would write again what was refused, and fail, too.
+        return self.path.open("ab", buffering=0)
 
-    def add(self, file: TextIO, item: Prediction) -> None:
+    def add(self, file: FileIO, item: Prediction) -> None:
         """Add a line.
 
         Raises:
             UserError: the disk is full; what was done before is kept.
         """
         try:
-            file.write(item.to_line() + "\n")
+            left = f"{item.to_line()}\n".encode()
+            while left:
+                left = left[file.write(left) :]
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {why(error)}") from None
 

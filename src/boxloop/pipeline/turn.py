@@ -57,7 +57,7 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     floor = params.propose.score_floor
     asked = first_model.expected_origin(params, turn, paths.images)
     if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor, asked):
-        ahead.clear(paths, turn)
+        ahead.clear(paths, turn, campaign.say)
         return log, thresholds.refit(paths, params, turn)
     if before != EMPTY and campaign.share_out():
         return None
@@ -66,7 +66,7 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
         log = log if trained else train(campaign, turn)
         wait_for_main()  # which writes the detector that all of them load
         found = propose(campaign, turn)
-    ahead.clear(paths, turn)
+    ahead.clear(paths, turn, campaign.say)
     return None if found is None else (log, found)
 
 

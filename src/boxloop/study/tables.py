@@ -27,7 +27,7 @@ class Entry:
     Attributes:
         measure: "wt" or "wb".
         iou: threshold.
-        label: the class, "average", or "" where all classes are labeled together.
+        label: the class, "average" of them, or "" where all classes are labeled together.
         approach: the ordering.
         detector: name.
         mean: percent saved, over the seeds that are done.
@@ -59,7 +59,7 @@ def entries(rows: Sequence[Row], grid: Grid) -> list[Entry]:
         for iou in grid.ious:
             for detector in grid.detectors:
                 here = select(shown, iou=iou, detector=detector)
-                for label in [*grid.labels, AVERAGE] if grid.labels else [""]:
+                for label in [*grid.labels, _average(grid)] if grid.labels else [""]:
                     result += _column(here, grid, measure, iou, detector, label)
     return result
 
@@ -87,12 +87,17 @@ def _column(
 def _values(rows: Sequence[Row], grid: Grid, measure: str, label: str) -> dict[int, float]:
     """Return percent by seed; of the average, by each seed that every class has."""
     column = f"{measure}_reduction"
-    if label != AVERAGE or AVERAGE in grid.labels:
+    if label != _average(grid):
         found = by_seed(select(rows, **{"class": label}), column)
         return {seed: 100 * found[seed] for seed in grid.seeds if seed in found}
     parts = [by_seed(select(rows, **{"class": name}), column) for name in grid.labels]
     whole = [seed for seed in grid.seeds if all(seed in part for part in parts)]
     return {seed: 100 * sum(part[seed] for part in parts) / len(parts) for seed in whole}
+
+
+def _average(grid: Grid) -> str:
+    """Return what the average of the classes is called, which is no class itself."""
+    return f"{AVERAGE} of {len(grid.labels)} classes" if AVERAGE in grid.labels else AVERAGE
 
 
 def entries_csv(items: Sequence[Entry]) -> str:
@@ -162,7 +167,7 @@ def text_tables(items: Sequence[Entry], grid: Grid) -> list[TextTable]:
     cells = [(d, iou, f"{d}, IoU {iou:g}") for d in grid.detectors for iou in grid.ious]
     if grid.labels:
         names = {"wt": "W_T", "wb": "W_B"}
-        rows = [(label, {"label": label}) for label in [*grid.labels, AVERAGE]]
+        rows = [(label, {"label": label}) for label in [*grid.labels, _average(grid)]]
         columns = [
             (f"{a.name} {name}", {"approach": a, "measure": measure})
             for a in grid.approaches

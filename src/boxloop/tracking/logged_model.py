@@ -58,9 +58,10 @@ def register(uri: str, model_id: str, name: str) -> str:
     """
     import mlflow
 
-    client = mlflow.MlflowClient(uri)
+    client = mlflow.MlflowClient(uri, uri)  # its registry, too, as for what is registered below
     source = f"models:/{model_id}"
-    versions = client.search_model_versions(f"name = '{name}'")
+    quote = '"' if "'" in name else "'"  # params refuse a name with both
+    versions = client.search_model_versions(f"name = {quote}{name}{quote}")
     known = [v for v in versions if getattr(v, "model_id", None) == model_id or v.source == source]
     if known:
         return str(known[0].version)

@@ -74,7 +74,7 @@ def track(
     summary |= {
         "campaign": fingerprint,
         "content": turn.content,
-        "images_labeled": turn.images,
+        "images_labeled": sum(w.images for w in turn.campaign.workloads),
     }
     artifacts.write(out, "tracked", summary)
     say(f"{key}: tracked; to look at it: {ui_hint(paths.root)}")
@@ -102,7 +102,7 @@ def _parent_points(turn: TurnRecord) -> list[Point]:
     """Return the parent's curves: the totals of the first one, two, ... batches."""
     points, images = [], 0
     for i, workload in enumerate(turn.campaign.workloads):
-        images += workload.images
+        images += workload.images + workload.given_images  # else two batches could share a step
         part = replace(turn.campaign, workloads=turn.campaign.workloads[: i + 1])
         points += [Point(n, v, images, turn.ended) for n, v in progress_values(part).items()]
     return [*points, *turn.simnet]

@@ -71,7 +71,7 @@ class TurnRecord:
         key: of the iteration, and of its batch.
         content: digest of everything that the run is made from; an equal one needs no new run.
         campaign: the batches up to this one.
-        images: images labeled up to and including this batch: the step of its metrics.
+        images: of the batches up to this one, given labels too: the step of its metrics.
         params: name to text.
         points: metrics of the iteration's own run.
         simnet: loss curve of SimNet's training, which the campaign's run shows.
@@ -130,7 +130,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     campaign = read_results(paths, params, through=key)
     training = read_training(paths.training(key))
     previous = params.iterations[key].previous
-    images = sum(w.images for w in campaign.workloads)
+    images = sum(w.images + w.given_images for w in campaign.workloads)
     # The log counts seconds from the training's beginning, and was written at its end.
     began = paths.training(key).stat().st_mtime - training.seconds
     started = round(1000 * began)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
 from boxloop.errors import ArtifactError, DatasetError, UserError, why
@@ -28,6 +30,7 @@ DELIVERY, PREDICTION = "delivery", "prediction"
 """What else is written as such a folder, each with a list of its own."""
 
 _LEFTOVER_SECONDS = 3600
+_LOCK = "lock"
 
 _DISPOSABLE = ("labels.cache",)
 """What readers leave in a folder and make again: here, Ultralytics."""
@@ -54,7 +57,10 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise UserError(f"{out} cannot be written: {why(error)}") from None
+    lock = FileLock(temporary / _LOCK)
     try:
+        with contextlib.suppress(NotImplementedError):  # some file systems know no locks
+            lock.acquire()
         content = temporary / "content"
         content.mkdir()
         yield content
@@ -70,6 +76,7 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         raise UserError(f"{out} cannot be written: {why(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        lock.release()
 
 
 def _replace(target: Path, content: Path, aside: Path) -> None:
@@ -153,12 +160,25 @@ def _marker(what: str) -> str:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what killed writers left beside a folder; a live one is never that slow."""
+    """Remove what killed writers left beside a folder."""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????"):
         with contextlib.suppress(OSError):
-            own = {path.name for path in leftover.iterdir()} <= {"content", "replaced"}
-            if own and time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+            own = {path.name for path in leftover.iterdir()} <= {"content", "replaced", _LOCK}
+            old = time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS
+            if own and old and not _is_being_written(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_being_written(folder: Path) -> bool:
+    """Tell whether a live process holds a folder's lock; older versions made none."""
+    lock = folder / _LOCK
+    if lock.exists():
+        try:
+            with contextlib.suppress(NotImplementedError), FileLock(lock, timeout=0):
+                pass
+        except Timeout:
+            return True
+    return False
 
 
 def _files(folder: Path) -> list[str]:
