@@ -40,10 +40,12 @@ def plain_spread(counts):
 def plain_share(judged, coming, scores):
     """The smallest upper end of the ratios, in loops."""
     least = 1.0
+    middle = min(scores, key=lambda score: abs(score - 0.5))
+    usual = sum(s >= middle for found in judged.values() for s in found.scores)
     for score in scores:
         before = [sum(s >= score for s in found.scores) for found in judged.values()]
         after = [sum(s >= score for s in found.scores) for found in coming.values()]
-        if score >= NOTHING or not sum(before):
+        if score >= NOTHING or not sum(before) or sum(before) < usual / 2:
             continue
         spread = max(plain_spread(before), plain_spread(after))
         error = math.sqrt(spread * (1 / sum(before) + 1 / (sum(after) + 0.5)))
@@ -71,6 +73,13 @@ def test_a_batch_without_high_scores_is_like_little_of_what_was_judged():
     at = JUDGED.scores.index(0.3)
     assert found.beyond[at] == pytest.approx(40 * (1 - found.share))
     assert found.beyond[JUDGED.scores.index(0.8)] == found.beyond[-1] == 0
+
+
+def test_the_highest_scores_alone_are_no_sign_of_anything():
+    held = images(0.9, 0.7, 0.7, copies=20)
+    judged = sweep("b00", held, dict.fromkeys(held, boxes(("cat", 0, 0, 10, 10))), (0.5,), 0.05)
+    assert likeness(judged, held, images(0.7, copies=300)).share == 1
+    assert likeness(judged, held, images(0.9, 0.5, 0.5, copies=100)).share < 0.6
 
 
 def test_what_chance_explains_changes_nothing():

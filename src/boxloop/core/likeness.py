@@ -6,7 +6,9 @@ proposals tell: images like those judged get scores like theirs. If a share s of
 them, the batch has, per image, at least s times as many proposals above every score; so s is at
 most the smallest ratio of the two counts (the proportion of a mixture: Blanchard, Lee and Scott
 2010, Semi-Supervised Novelty Detection, JMLR 11). Counts vary, so the limit taken is the upper end
-of each ratio's one-sided 95 % interval: what chance explains changes nothing.
+of each ratio's one-sided 95 % interval: what chance explains changes nothing. Nor do the highest
+scores, which two detectors give the more differently, the further they are trained apart, also on
+images that are alike: scores are compared down from where a good part of the proposals is shown.
 
 What is shown beyond that share is taken to be wrong: a class or a place that was never labeled.
 """
@@ -24,6 +26,12 @@ from boxloop.core.workload import CostModel
 
 Z = 1.645
 """Standard errors from a ratio's logarithm to the upper end of its one-sided 95 % interval."""
+
+USUAL = 0.5
+"""The score from which a good part of the proposals is shown."""
+
+PART = 0.5
+"""Scores count that show at least this part of what those judged show from ``USUAL`` on."""
 
 FEWEST = 2
 """Images from which on a count's variance can be told."""
@@ -73,7 +81,11 @@ def likeness(evidence: Evidence, judged: BoxesByImage, coming: BoxesByImage) -> 
     before, after = (_shown(boxes, evidence.scores) for boxes in (judged, coming))
     share = 1.0
     if min(len(before), len(after)) >= FEWEST:
-        share = min(share, float(_upper_ratios(before, after).min(initial=1.0)))
+        usual = int(np.argmin(np.abs(np.array(evidence.scores) - USUAL)))
+        shown = before.sum(axis=0)
+        told = (shown > 0) & (shown >= PART * shown[usual])
+        ratios = _upper_ratios(before[:, told], after[:, told])
+        share = min(share, float(ratios.min(initial=1.0)))
     if share == 1.0:
         return Likeness(evidence.batch, share, np.zeros(len(evidence.scores)))
     beyond = len(before) * np.maximum(after.mean(axis=0) - share * before.mean(axis=0), 0)
@@ -89,14 +101,12 @@ def _shown(boxes: BoxesByImage, scores: Sequence[float]) -> Floats:
 
 
 def _upper_ratios(before: Floats, after: Floats) -> Floats:
-    """Return the upper ends of the ratios of means, where anything was shown before.
+    """Return the upper ends of the ratios of means; something was shown before at each score.
 
     By the delta method on the logarithm. Proposals of one image come together, so that counts vary
     more than a Poisson count: by the larger factor of the two, as where little is shown its own
     tells nothing. Half a box is added to a count that may be zero.
     """
-    some = before.sum(axis=0) > 0
-    before, after = before[:, some], after[:, some]
     totals, later = before.sum(axis=0), after.sum(axis=0) + 0.5
     spread = np.maximum(_spread(before), _spread(after))
     errors = np.sqrt(spread * (1 / totals + 1 / later))
