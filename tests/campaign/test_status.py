@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import first_batch_in_words
 from boxloop.campaign.status import status_text
-from boxloop.core.types import Batch
+from boxloop.core.types import Batch, Boxes, LabeledSet
 from boxloop.files import read_json, write_json
 from boxloop.params import Params
-from builders_campaign import build_campaign, small_params
+from builders_campaign import CLASSES, build_campaign, small_params
 from builders_reviews import submission
 
 
@@ -421,3 +423,30 @@ def test_a_review_s_iou_that_is_not_accounted_has_no_saving(tmp_path: Path) -> N
     paths = build_campaign(tmp_path, params)
     (line,) = shown(status_text(paths, params))
     assert line == "  b01: shown from a score of 0.5, because nothing is known of it yet"
+
+
+def test_the_work_ahead_counts_images_that_came_with_labels(tmp_path: Path) -> None:
+    params = small_params(4, dataset={"labels": "trusted"}, review={"annotator": "fiftyone"})
+    paths = build_campaign(tmp_path, params, done=3)
+    came = {f"came{i:02d}": Boxes.build([(0, 0, 10, 10)], ["cat"]) for i in range(40)}
+    labeled = [artifacts.read_labeled(paths.labeled(f"b0{i}")) for i in range(3)]
+    for key, of in [
+        ("empty", LabeledSet(CLASSES, (), {})),
+        *zip(params.iterations, labeled, strict=False),
+    ]:
+        artifacts.write_labeled(paths.labeled(key), replace(of, boxes={**came, **of.boxes}))
+    done = [artifacts.read_workload(paths.workload(f"b0{i}")) for i in range(3)]
+    wanted = outlook_lines(done, [2], params, 40)
+    assert wanted != outlook_lines(done, [2], params)
+    assert "\n".join(wanted) in status_text(paths, params)
+
+
+def test_how_the_first_batch_counts(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params, done=1)
+    drawn = artifacts.read_workload(paths.workload("b00"))
+    assert "the first batch is labeled from scratch." in status_text(paths, params)
+    corrected = replace(drawn, detector="zero-shot")
+    assert first_batch_in_words(corrected) == "counts as drawn from scratch"
+    given = replace(drawn, images=0, objects=0, given_images=2, given_objects=5)
+    assert first_batch_in_words(given) == "counts nowhere: its labels were given"

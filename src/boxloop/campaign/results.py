@@ -97,16 +97,12 @@ class CampaignResults:
     @property
     def began_with_proposals(self) -> bool:
         """Whether the first batch was not drawn from scratch, but corrected."""
-        first = self.workloads[0] if self.workloads else None
-        return first is not None and first.images > 0 and first.detector != EMPTY
+        return bool(self.workloads) and _was_corrected(self.workloads[0])
 
     @property
     def first_batch(self) -> str:
         """How the first batch counts, in words that follow "the first batch"."""
-        if self.workloads and not self.workloads[0].images:
-            return "counts nowhere: its labels were given"
-        how = "counts as drawn" if self.began_with_proposals else "is labeled"
-        return f"{how} from scratch"
+        return first_batch_in_words(self.workloads[0] if self.workloads else None)
 
     def as_corrected(self, iou_threshold: float) -> Totals:
         """Return the totals with the first batch's edits in place of its objects.
@@ -138,6 +134,18 @@ class CampaignResults:
         """Return the score thresholds at which every later batch was accounted, ascending."""
         sets = [{score for score, _ in w.ledgers} for w in self.workloads[1:]]
         return sorted(set.intersection(*sets)) if sets else []
+
+
+def first_batch_in_words(first: BatchWorkload | None) -> str:
+    """Say how the first batch counts, in words that follow "the first batch"."""
+    if first is not None and not first.images:
+        return "counts nowhere: its labels were given"
+    corrected = first is not None and _was_corrected(first)
+    return f"{'counts as drawn' if corrected else 'is labeled'} from scratch"
+
+
+def _was_corrected(first: BatchWorkload) -> bool:
+    return first.images > 0 and first.detector != EMPTY
 
 
 def read_results(

@@ -18,13 +18,14 @@ from boxloop.campaign.missed import missed_line
 from boxloop.campaign.outlook import outlook_lines
 from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import first_batch_in_words
 from boxloop.campaign.standing import Standing, Step, Turn
 from boxloop.campaign.thresholds import in_words
 from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED
 from boxloop.core.workload import find_cost_model, total
-from boxloop.params import EMPTY, Params
+from boxloop.params import Params
 from boxloop.terminal import percent
 
 _IN_WORDS = {
@@ -50,8 +51,9 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _mended(turns), _saved(turns, params), _ahead(turns, params)]
-    parts.append(batch_sizes.advise(paths, turns, params))
+    parts += [_shown(turns, params), _mended(turns), _saved(turns, params)]
+    parts.append(_ahead(turns, params, found.given))
+    parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
     iou = params.review.iou_threshold
@@ -149,9 +151,7 @@ def _saved(turns: list[Turn], params: Params) -> str:
     if not workloads:
         return ""
     if len(workloads) == 1:
-        scratch = workloads[0].detector == EMPTY
-        how = "is labeled from scratch" if scratch else "counts as drawn from scratch"
-        return f"Nothing is saved yet: the first batch {how}."
+        return f"Nothing is saved yet: the first batch {first_batch_in_words(workloads[0])}."
     lines = [f"Saved so far, by {len(workloads)} batches:"]
     model = find_cost_model(params.account.cost_model)
     for iou in params.account.iou_thresholds:
@@ -173,10 +173,11 @@ def _rechecked(paths: CampaignPaths, turns: list[Turn], params: Params) -> str:
     return recheck_results.in_words(work, model, params.account.seconds_per_box)
 
 
-def _ahead(turns: list[Turn], params: Params) -> str:
+def _ahead(turns: list[Turn], params: Params, given: int) -> str:
     done = [turn.workload for turn in takewhile(lambda turn: turn.workload, turns)]
     sizes = takewhile(bool, (turn.images for turn in turns[len(done) :]))
-    return "\n".join(outlook_lines([w for w in done if w], [n for n in sizes if n], params))
+    lines = outlook_lines([w for w in done if w], [n for n in sizes if n], params, given)
+    return "\n".join(lines)
 
 
 def _next(
