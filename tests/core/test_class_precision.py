@@ -46,3 +46,10 @@ def test_classes_without_an_object_have_none_and_those_without_a_proposal_have_z
     assert ap_50_by_class(offered, {"a": boxes(("dog", 0, 0, 10, 10))}) == {"dog": 0.0}
     assert ap_50_by_class(offered, {"a": boxes(("cat", 0, 0, 10, 10))}) == {"cat": 1.0}
     assert ap_50_by_class(offered, {"a": Boxes.empty()}) == {}
+
+
+def test_images_without_a_proposal_or_without_an_object_are_images_all_the_same():
+    offered = {"a": proposed(), "b": proposed(("cat", 0, 0, 10, 10, 0.9))}
+    assert ap_50_by_class(offered, {"a": boxes(("cat", 0, 0, 9, 9)), "b": Boxes.empty()}) == {
+        "cat": 0.0
+    }

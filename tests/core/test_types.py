@@ -146,3 +146,13 @@ def test_a_path_names_a_file_as_pathlib_says(path):
     named = bool(PurePosixPath(path).name)
     with nullcontext() if named else pytest.raises(ValueError, match="path must name a file"):
         ImageRef("a", path, 1, 1, "0")
+
+
+@given(any_boxes(scored=True), st.data())
+def test_boxes_left_by_a_mask_are_those_at_its_places_and_as_firm(found, data):
+    mask = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(found), max_size=len(found))), bool
+    )
+    left = found.select(mask)
+    assert left == found.select(np.flatnonzero(mask))
+    assert not any(v.flags.writeable for v in (left.xyxy, left.labels, left.ids, left.scores))

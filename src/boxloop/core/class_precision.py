@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.types import Boxes, BoxesByImage, Floats
+from boxloop.core.types import Boxes, BoxesByImage, Floats, Strings
 
 _IOU = 0.5
 _MOST = 100
@@ -48,7 +48,7 @@ def ap_50_by_class(proposals: BoxesByImage, final: BoxesByImage) -> dict[str, fl
             ranked, names = ranked[places], [names[place] for place in places]
         labels += names
         scores += offered.scores[ranked].tolist()
-        right += _found(offered.xyxy[ranked], names, boxes)
+        right += _found(offered.xyxy[ranked], offered.labels[ranked], boxes)
     by_class: dict[str, list[int]] = {name: [] for name in sorted(objects)}
     for place, name in enumerate(labels):
         if name in by_class:
@@ -70,10 +70,10 @@ def _first_of_each(names: Sequence[str]) -> list[int]:
     return places
 
 
-def _found(offered: Floats, names: Sequence[str], wanted: Boxes) -> list[bool]:
+def _found(offered: Floats, labels: Strings, wanted: Boxes) -> list[bool]:
     """Return whether each proposal, the best first, takes an object that no better one took."""
     iou = iou_matrix(offered, wanted.xyxy)
-    reached = (iou >= _IOU) & (np.array(names)[:, None] == wanted.labels[None, :])
+    reached = (iou >= _IOU) & (labels[:, None] == wanted.labels[None, :])
     free: dict[int, list[int]] = {}
     for row, column in zip(*(places.tolist() for places in np.nonzero(reached)), strict=True):
         free.setdefault(row, []).append(column)
