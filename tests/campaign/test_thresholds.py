@@ -33,7 +33,8 @@ ROWS = [("cat", 20 * i, 0, 20 * i + 10, 10) for i in range(9)]
 WRONG = [("cat", 20 * i, 50, 20 * i + 10, 60, 0.1) for i in range(9)]
 SHOWN = {"a": proposed(*[(*row, 0.2) for row in ROWS], *WRONG)}
 FINAL = {"a": boxes(*ROWS)}
-JUDGED = sweep("b01", SHOWN, FINAL, (0.5, 0.7), 0.05)
+IOUS = (0.5, 0.7)
+JUDGED = sweep("b01", SHOWN, FINAL, IOUS, 0.05)
 NEXT = proposals({"z": proposed()}, batch="b02")
 
 
@@ -53,8 +54,13 @@ def fitted(paths, params=FITTED, found=NEXT):
 
 
 def test_a_threshold_is_fitted_per_iou_by_the_batches_before(tmp_path):
-    wanted = tuple(FittedThreshold(iou, 0.2, 1.0, "b01") for iou in (0.5, 0.7))
-    assert fitted(files(tmp_path)) == wanted
+    # A step below 0.2, in case that the next scores are lower. From 0.225 on no box would be shown,
+    # and 0.1 shows wrong ones: they count e^-2, e^-4.5, ... beside 1 + 2 e^-0.5 + ...
+    found = fitted(files(tmp_path))
+    assert [(f.iou_threshold, f.score, f.found) for f in found] == [
+        (iou, 0.175, "b01") for iou in IOUS
+    ]
+    assert [f.expected_saving for f in found] == pytest.approx([0.9392] * 2, abs=1e-4)
 
 
 def test_a_batch_that_is_unlike_what_was_held_out_is_shown_next_to_nothing(tmp_path):
@@ -170,7 +176,7 @@ def test_the_cost_model_of_the_params_prices_the_edits():
         assert with_thresholds(dear, NEXT, (JUDGED,)).thresholds[0].score == 1.0
     finally:
         COST_MODELS.unregister("a look costs as much as a box")
-    assert with_thresholds(FITTED, NEXT, (JUDGED,)).thresholds[0].score == 0.2
+    assert with_thresholds(FITTED, NEXT, (JUDGED,)).thresholds[0].score == 0.175
 
 
 def test_no_threshold_is_below_the_floor_of_the_proposals():

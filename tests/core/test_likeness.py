@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop.core.evidence import sweep
-from boxloop.core.likeness import Z, likeness
+from boxloop.core.likeness import ALIKE, Likeness, Z, likeness
 from boxloop.core.threshold import fit
-from boxloop.core.types import NOTHING
+from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.core.workload import PAPER, CostModel
 from builders import boxes, proposed
 
@@ -28,6 +28,7 @@ HELD = images(0.8, 0.4, copies=20)
 FINAL = {image_id: boxes(("cat", 0, 0, 10, 10)) for image_id in HELD}
 JUDGED = sweep("held-out part of b00", HELD, FINAL, (0.5,), 0.05)
 UNSURE = images(0.4, copies=300)
+PARTLY = images(0.8, *[0.4] * 5, copies=50)
 
 
 def plain_spread(counts):
@@ -70,8 +71,9 @@ def test_a_batch_without_high_scores_is_like_little_of_what_was_judged():
     # Half a box above 0.4 in 300 images, beside 20 in 40, and the error of such a small count.
     wanted = 0.5 / 300 / (20 / 40) * math.exp(Z * math.sqrt(1 / 0.5 + 1 / 20))
     assert found.share == pytest.approx(wanted)
+    assert found.alike == 0
     at = JUDGED.scores.index(0.3)
-    assert found.beyond[at] == pytest.approx(40 * (1 - found.share))
+    assert found.beyond[at] == pytest.approx(40)
     assert found.beyond[JUDGED.scores.index(0.8)] == found.beyond[-1] == 0
 
 
@@ -89,20 +91,38 @@ def test_what_chance_explains_changes_nothing():
 
 def test_nothing_is_shown_of_a_batch_that_is_unlike_what_was_judged():
     assert fit([JUDGED], 0.5).score < 0.5
-    found = fit([JUDGED], 0.5, like=likeness(JUDGED, HELD, UNSURE))
-    assert found.score > 0.4
-    assert found.expected_saving < 0.05
-    most = f"{100 * likeness(JUDGED, HELD, UNSURE).share:.0f} %"
-    assert found.found == f"held-out part of b00 (at most {most} of this batch is like it)"
+    like = likeness(JUDGED, HELD, UNSURE)
+    most = f"{100 * like.share:.0f} %"
+    words = f"held-out part of b00 (at most {most} of this batch is like it)"
+    assert fit([JUDGED], 0.5, like=like) == FittedThreshold(0.5, NOTHING, 0.0, words)
 
 
-def test_the_costs_are_those_of_the_share_and_of_drawing_the_rest():
-    found = likeness(JUDGED, HELD, UNSURE)
+def test_less_is_shown_of_a_batch_that_is_like_it_in_part():
+    like = likeness(JUDGED, HELD, PARTLY)
+    assert ALIKE < like.share < 0.7
+    found = fit([JUDGED], 0.5, like=like)
+    assert 0.4 < found.score < NOTHING
+    assert 0 < found.expected_saving < fit([JUDGED], 0.5).expected_saving / 2
+
+
+def test_a_share_below_a_quarter_counts_as_none():
+    none = np.zeros(len(JUDGED.scores))
+    costs = JUDGED.costs(0.5, PAPER)
+    assert Likeness("b00", ALIKE, none).costs(costs, PAPER)[0] == 30  # of 40
+    assert set(Likeness("b00", 0.2499, none).costs(costs, PAPER)) == {40}
+
+
+@pytest.mark.parametrize(("coming", "share"), [(UNSURE, 0.0), (PARTLY, None)])
+def test_the_costs_are_those_of_the_share_and_of_drawing_the_rest(coming, share):
+    found = likeness(JUDGED, HELD, coming)
+    share = found.share if share is None else share
     costs = found.costs(JUDGED.costs(0.5, PAPER), PAPER)
     for score, cost, beyond in zip(JUDGED.scores, costs, found.beyond, strict=True):
         drawn = 0 if score <= 0.4 else 20 if score <= 0.8 else 40  # of those judged
-        wanted = found.share * drawn + (1 - found.share) * 40 + 0.5 * beyond
-        assert cost == pytest.approx(wanted)
+        shown = sum(s >= score for p in coming.values() for s in p.scores) / len(coming)
+        wrong = 40 * max(shown - share * (40 - drawn) / 40, 0) if score < NOTHING else 0
+        assert beyond == pytest.approx(wrong)
+        assert cost == pytest.approx(share * drawn + (1 - share) * 40 + 0.5 * wrong)
     assert found.costs(JUDGED.costs(0.5, PAPER), CostModel(removed=0))[0] < costs[0]
 
 
@@ -110,9 +130,10 @@ def test_it_is_told_of_the_evidence_it_was_compared_with_alone():
     other = sweep("b01", HELD, FINAL, (0.5,), 0.05)
     like = likeness(JUDGED, HELD, UNSURE)
     both = fit([JUDGED, other], 0.5, like=like)
-    assert both.score == fit([other], 0.5).score
+    # What is shown from 0.35 on is right in b01 and wrong in as many images of b00's kind.
+    assert (fit([other], 0.5).score, both.score) == (0.35, 0.375)
     assert "held-out part of b00, b01 (at most" in both.found
-    assert fit([other], 0.5, like=like).found == "b01"
+    assert fit([other], 0.5, like=like) == fit([other], 0.5)
 
 
 def test_one_image_tells_nothing():

@@ -1,7 +1,11 @@
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
-from boxloop.core.threshold import PRIOR, fit, fit_all, no_proposals
+from boxloop.core.threshold import DECAY, PRIOR, SHIFT, STRENGTH, fit, fit_all, no_proposals
 from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.core.workload import CostModel
 from builders import boxes, proposed
@@ -45,10 +49,55 @@ def test_the_expected_saving_is_weighted_like_the_cost():
     assert found.found == "b01, b02"
 
 
-def test_little_evidence_stays_near_the_prior_and_much_does_not():
-    # one box fewer to draw at 0.3 is worth more than 20 * 0.2**2 = 0.8 boxes, half a box is not
-    assert fit([evidence((1, 2, 2, 9), (0, 0, 0, 0))], 0.5).score == 0.3
-    assert fit([evidence((1, 2, 2, 9), (1, 0, 0, 0))], 0.5).score == 0.5
+def test_the_prior_holds_as_firmly_as_twenty_boxes_and_those_that_were_judged():
+    # (20 + 9) * 0.2**2 = 1.16 boxes: one and a half fewer to draw at 0.3 are worth more, one is not
+    assert fit([evidence((1, 3, 3, 9), (1, 0, 0, 0))], 0.5).score == 0.3
+    assert fit([evidence((1, 2, 2, 9), (0, 0, 0, 0))], 0.5).score == 0.5
+    # (20 + 180) * 0.2**2 = 8 boxes
+    assert fit([evidence((1, 10, 10, 180), (1, 0, 0, 0))], 0.5).score == 0.3
+    assert fit([evidence((1, 9, 9, 180), (0, 0, 0, 0))], 0.5).score == 0.5
+
+
+def test_a_threshold_is_judged_together_with_those_beside_it():
+    scores = (0.45, 0.475, 0.5, 0.525, 0.55, NOTHING)
+    # 0.5 itself would have cost least, but a detector whose scores are a little lower loses much.
+    edge = evidence((10, 10, 10, 60, 90, 100), (8, 4, 0, 0, 0, 0), scores=scores)
+    assert fit([edge], 0.5).score == 0.45
+    even = evidence((30, 20, 10, 20, 30, 100), (0,) * 6, scores=scores)
+    assert chosen(fit([even], 0.5)) == (0.5, 0.5, 0.829, "b01")
+
+
+COUNTS = st.lists(st.integers(0, 40), min_size=len(CANDIDATES), max_size=len(CANDIDATES))
+
+
+def plain_fit(items):
+    """The score and the saving of the evidence, in loops over plain numbers."""
+    best, drawing = None, sum(DECAY**age * item.objects for age, item in enumerate(items[::-1]))
+    for score in CANDIDATES:
+        mean = total = 0.0
+        for place, other in enumerate(CANDIDATES):
+            weight = math.exp(-(((other - score) / SHIFT) ** 2) / 2)
+            cost = sum(
+                DECAY**age * (item.edits[0].added[place] + item.edits[0].removed[place] / 2)
+                for age, item in enumerate(items[::-1])
+            )
+            mean, total = mean + weight * cost, total + weight
+        found = mean / total + (STRENGTH + drawing) * (score - PRIOR) ** 2
+        if best is None or found <= best[0] + 1e-9:
+            best = found, score, drawing - mean / total
+    return (NOTHING, 0.0) if best[2] <= 1e-9 else (best[1], best[2] / drawing)
+
+
+@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3))
+def test_the_choice_is_that_of_plain_loops(batches):
+    items = [
+        evidence((*sorted(added), 41), (*sorted(removed)[::-1], 0), scores=(*CANDIDATES, NOTHING))
+        for added, removed in batches
+    ]
+    found = fit(items, 0.5)
+    score, saving = plain_fit(items)
+    assert found.score == score
+    assert found.expected_saving == pytest.approx(saving)
 
 
 def test_of_thresholds_that_cost_the_same_the_one_near_the_prior_is_chosen():
@@ -93,7 +142,8 @@ def test_each_iou_has_a_threshold_of_its_own():
     final = boxes(*[("cat", 20 * i, 0, 20 * i + 10, 10) for i in range(9)])
     judged = sweep("b01", {"a": shown}, {"a": final}, (0.5, 0.7), 0.05)
     half, strict = fit_all([judged], (0.5, 0.7, 0.5))
-    assert half == FittedThreshold(0.5, 0.2, 1.0, "b01")
+    assert half.score == 0.175  # all score 0.2, and the next ones may score a little less
+    assert half.expected_saving == pytest.approx(plain_fit([judged])[1])
     assert strict == FittedThreshold(0.7, NOTHING, 0.0, "b01")
 
 

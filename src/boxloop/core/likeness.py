@@ -10,7 +10,8 @@ of each ratio's one-sided 95 % interval: what chance explains changes nothing. N
 scores, which two detectors give the more differently, the further they are trained apart, also on
 images that are alike: scores are compared down from where a good part of the proposals is shown.
 
-What is shown beyond that share is taken to be wrong: a class or a place that was never labeled.
+What is shown beyond that share is taken to be wrong: a class or a place that was never labeled. A
+limit of a few percent is no estimate: most often nothing is alike there, and none is taken to be.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ USUAL = 0.5
 PART = 0.5
 """Scores count that show at least this part of what those judged show from ``USUAL`` on."""
 
+ALIKE = 0.25
+"""A share below this counts as none."""
+
 FEWEST = 2
 """Images from which on a count's variance can be told."""
 
@@ -45,13 +49,18 @@ class Likeness:
         batch: what the evidence of the images judged is called.
         share: at most this fraction of the batch is like them; 1 where the scores do not tell the
             two apart.
-        beyond: (S,) proposals that are shown of the rest at each score of the evidence, for as many
-            images as were judged; 0 at the last, which shows none.
+        beyond: (S,) proposals that are shown of what is not ``alike`` at each score of the
+            evidence, for as many images as were judged; 0 at the last, which shows none.
     """
 
     batch: str
     share: float
     beyond: Floats
+
+    @property
+    def alike(self) -> float:
+        """The fraction of the batch that is taken to be like the images judged."""
+        return _alike(self.share)
 
     def costs(self, judged: Floats, model: CostModel) -> Floats:
         """Return (S,) what as many images of the batch are expected to cost, in units of T.
@@ -61,7 +70,7 @@ class Likeness:
                 needed for the rest at any score.
             model: what a removal costs.
         """
-        expected: Floats = self.share * judged + (1 - self.share) * judged[-1]
+        expected: Floats = self.alike * judged + (1 - self.alike) * judged[-1]
         return expected + model.removed * self.beyond
 
     def in_words(self) -> str:
@@ -88,8 +97,13 @@ def likeness(evidence: Evidence, judged: BoxesByImage, coming: BoxesByImage) -> 
         share = min(share, float(ratios.min(initial=1.0)))
     if share == 1.0:
         return Likeness(evidence.batch, share, np.zeros(len(evidence.scores)))
-    beyond = len(before) * np.maximum(after.mean(axis=0) - share * before.mean(axis=0), 0)
+    more = after.mean(axis=0) - _alike(share) * before.mean(axis=0)
+    beyond = len(before) * np.maximum(more, 0)
     return Likeness(evidence.batch, share, beyond)
+
+
+def _alike(share: float) -> float:
+    return share if share >= ALIKE else 0.0
 
 
 def _shown(boxes: BoxesByImage, scores: Sequence[float]) -> Floats:

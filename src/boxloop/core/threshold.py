@@ -1,11 +1,11 @@
 """Choose the score threshold from which a batch's proposals are shown.
 
-It is the one that would have cost least on what was corrected so far, judged by proposals for
+It is the one that is expected to cost least, by what was corrected so far, judged by proposals for
 images that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn
-to turn and their scores shift, so the newest evidence counts most; where there is little of it, the
-choice stays near a prior. What the next batch has that the images judged had not is expected to be
-proposed wrongly (:mod:`boxloop.core.likeness`). Where even the best threshold is expected to save
-nothing, none is shown.
+to turn and their scores shift: the newest evidence counts most, a threshold is judged together with
+those beside it, and the choice stays near a prior, however much was judged. What the next batch has
+that the images judged had not is expected to be proposed wrongly (:mod:`boxloop.core.likeness`).
+Where even the best threshold is expected to save nothing, none is shown.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ import numpy as np
 
 from boxloop.core.evidence import Evidence
 from boxloop.core.likeness import Likeness
-from boxloop.core.types import NOTHING, FittedThreshold
+from boxloop.core.types import NOTHING, FittedThreshold, Floats
 from boxloop.core.workload import PAPER, CostModel
 
 PRIOR = 0.5
 """The threshold where nothing is known: a usual choice, and what ``boxloop init`` once set."""
 
 STRENGTH = 20.0
-"""How firmly the prior holds, in boxes: a threshold that is off by d from it counts 20 d^2 boxes
-more. At a distance of 0.2 that is 0.8 boxes, which a handful of images outweighs; between
-thresholds that cost the same, the one nearer to the prior is chosen."""
+"""How firmly a prior holds at least, in boxes: what is off by d from it counts 20 d^2 boxes more.
+Of what costs the same, the one nearer to the prior is chosen."""
+
+SHIFT = 0.025
+"""By how much the scores of the next detector are expected to be off, as a standard deviation."""
 
 DECAY = 0.5
 """What a batch's evidence counts against that of the batch after it."""
+
 
 FITTED_TO_NOTHING = "prior"
 """How a threshold was found where there was no evidence."""
@@ -50,9 +53,11 @@ def fit(
 ) -> FittedThreshold:
     """Choose the score threshold for the next batch.
 
-    Minimises, over the thresholds that all evidence has, ``sum(DECAY**age * cost) + STRENGTH *
-    (threshold - PRIOR)**2`` in units of T; of equal ones the higher, which shows less. Nothing is
-    shown where the chosen threshold would have saved nothing on that evidence.
+    With ``cost`` and ``drawing`` summed over the evidence, each weighed by ``DECAY**age``, it
+    minimises ``mean(cost) + (STRENGTH + drawing) * (threshold - PRIOR)**2`` in units of T over the
+    thresholds that all evidence has; of equal ones the higher, which shows less. The mean is that
+    over all thresholds, weighed by a normal density of standard deviation ``SHIFT`` around this
+    one. Nothing is shown where that mean saves nothing.
 
     Args:
         evidence: of the batches so far, the oldest first.
@@ -75,10 +80,12 @@ def fit(
             costs = like.costs(costs, model)
         cost += DECAY**age * costs[[item.scores.index(score) for score in scores]]
         drawing += DECAY**age * float(costs[-1])
-    total = np.round(cost + STRENGTH * (np.array(scores) - PRIOR) ** 2, 9)
+    cost = _beside(np.array(scores)) @ cost
+    off = (np.array(scores) - PRIOR) ** 2
+    total = np.round(cost + (STRENGTH + drawing) * off, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
-    saved, found = drawing - float(cost[best]), in_words([item.batch for item in known])
-    found += "" if like is None else like.in_words()
+    saved = round(drawing - float(cost[best]), 9)
+    found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
     if saved <= 0:
         return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
     return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
@@ -104,6 +111,13 @@ def no_proposals(
     score = max(PRIOR, floor)
     ious = dict.fromkeys(iou_thresholds)
     return tuple(FittedThreshold(iou, score, None, found) for iou in ious)
+
+
+def _beside(scores: Floats) -> Floats:
+    """Return (S, S) what each threshold counts where another one is judged; rows sum to 1."""
+    weights = np.exp(-(((scores[:, None] - scores) / SHIFT) ** 2) / 2)
+    found: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return found
 
 
 def _common(grids: Sequence[Sequence[float]], floor: float) -> list[float]:
