@@ -5,6 +5,7 @@ from dataclasses import replace
 from boxloop.campaign.results import CampaignResults
 from boxloop.core.edits import Ledger
 from boxloop.core.forecast import forecast
+from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.core.workload import BatchWorkload
 from boxloop.report.console import forecast_rows, workload_text
 
@@ -49,3 +50,31 @@ def test_a_first_batch_whose_labels_were_given_is_no_hindrance_to_a_forecast():
     text = workload_text(campaign)
     assert "Expected of the batches to come" in text
     assert " b03         30 " in text
+
+
+def test_of_many_batches_the_last_are_shown_and_the_totals_of_all():
+    counts = {(NOTHING, 0.5): Ledger(added=20)}
+    nothing = (FittedThreshold(0.5, NOTHING, 0.0, "b00"),)
+    done = tuple(
+        BatchWorkload(
+            f"b{n:02d}", "simulated", "fcos", 20, 20, NOTHING, counts, {}, thresholds=nothing
+        )
+        for n in range(30)
+    )
+    keys = tuple(workload.batch for workload in done)
+    lines = workload_text(CampaignResults(done, keys, (0.5,), 35.0)).splitlines()
+    for title in (
+        "Workload, a proposal counting as right from IoU 0.5 (the last 20 of 30)",
+        "Proposals shown, from a score fitted to each batch (the last 20 of 30)",
+    ):
+        rows = lines[lines.index(title) :]
+        rows = rows[: rows.index("", 2)]
+        assert [row.split()[0] for row in rows if row.startswith(" b")] == list(keys[10:])
+    assert next(line.split()[:3] for line in lines if line.startswith(" all")) == [
+        "all",
+        "600",
+        "600",
+    ]
+    few = workload_text(CampaignResults(done[:20], keys[:20], (0.5,), 35.0))
+    assert " b00 " in few
+    assert "the last" not in few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -163,9 +164,12 @@ def order(campaign: Campaign, turn: str, result: Any) -> None:
 )
 def batch(campaign: Campaign, turn: str, result: Any) -> None:
     """Cut the order into batches, one for each iteration."""
+    from boxloop.core.threshold import in_words
+
     batches, rest = result
-    for item in batches:
-        print(f"{item.id}: {counted(len(item.image_ids))}")
+    for size, group in itertools.groupby(batches, lambda item: len(item.image_ids)):
+        ids = [item.id for item in group]
+        print(f"{in_words(ids)}: {counted(size)}{' each' if len(ids) > 1 else ''}")
     if rest:
         print(f"{rest} images are in no batch yet: list more iterations to label them")
 

@@ -25,12 +25,19 @@ from boxloop.terminal import counted, minutes, percent
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort
 
+MOST = 20
+"""Finished batches that a table shows, the last ones: a terminal's page. Files have all of them."""
+
 
 def as_text(parts: Iterable[RenderableType], width: int = 80) -> str:
     """Format tables and lines of Rich's markup as plain text."""
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None, highlight=False)
     for part in parts:
+        if isinstance(part, Table):
+            # Rich would wrap a title that is longer than the table's rows.
+            console.print(part.title)
+            part.title = None
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -47,7 +54,7 @@ def workload_text(campaign: CampaignResults) -> str:
         return "No batch is done yet: 'dvc repro' runs the campaign."
     parts: list[RenderableType] = [_table(campaign, iou) for iou in campaign.iou_thresholds]
     if rows := fitted_rows(campaign):
-        parts.append(_fitted_table(rows))
+        parts.append(_fitted_table(campaign, rows))
     parts += map(escape, beginning_lines(campaign))
     if not campaign.complete:
         done, planned = len(campaign.workloads), len(campaign.planned)
@@ -128,13 +135,15 @@ def _forecast_table(rows: Iterable[Sequence[str]], iou: float) -> Table:
     return table
 
 
-def _fitted_table(rows: Iterable[FittedRow]) -> Table:
-    table = plain_table("Proposals shown, from a score fitted to each batch", padding=(0, 1))
+def _fitted_table(campaign: CampaignResults, rows: Iterable[FittedRow]) -> Table:
+    title = f"Proposals shown, from a score fitted to each batch{_of_all(campaign)}"
+    table = plain_table(title, padding=(0, 1))
     table.add_column("Batch")
     for name in ("IoU", "From", "Expected to save", "Saved"):
         table.add_column(name, justify="right")
     table.add_column("Judged by")
-    for row in rows:
+    shown = {workload.batch for workload in campaign.workloads[-MOST:]}
+    for row in (row for row in rows if row.batch in shown):
         saved = percent(row.saved)
         values = (f"{row.iou:g}", row.shown, row.expected, saved, escape(row.fitted.found))
         table.add_row(row.batch, *values)
@@ -208,7 +217,7 @@ def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
 
 
 def _table(campaign: CampaignResults, iou: float) -> Table:
-    title = f"Workload, a proposal counting as right from IoU {iou:g}"
+    title = f"Workload, a proposal counting as right from IoU {iou:g}{_of_all(campaign)}"
     table = plain_table(title, show_footer=True, padding=0)
     totals, so_far, edits = campaign.totals(iou), campaign.so_far(iou), campaign.edits(iou)
     table.add_column("Batch", footer="all")
@@ -219,7 +228,7 @@ def _table(campaign: CampaignResults, iou: float) -> Table:
         table.add_column(kind.capitalize(), footer=str(count), justify="right")
     for name, whole in (("WB", totals.wb_reduction), ("WT", totals.wt_reduction)):
         table.add_column(f"{name} saved", footer=percent(whole), justify="right", no_wrap=True)
-    for workload, total in zip(campaign.workloads, so_far, strict=True):
+    for workload, total in list(zip(campaign.workloads, so_far, strict=True))[-MOST:]:
         counts = [str(getattr(workload.ledger(iou), kind)) for kind in EDITS]
         table.add_row(
             workload.batch,
@@ -230,3 +239,9 @@ def _table(campaign: CampaignResults, iou: float) -> Table:
             percent(total.wt_reduction),
         )
     return table
+
+
+def _of_all(campaign: CampaignResults) -> str:
+    """Say which batches a table shows; nothing where it shows all."""
+    done = len(campaign.workloads)
+    return f" (the last {MOST} of {done})" if done > MOST else ""
