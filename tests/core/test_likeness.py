@@ -101,7 +101,7 @@ def test_less_is_shown_of_a_batch_that_is_like_it_in_part():
     like = likeness(JUDGED, HELD, PARTLY)
     assert ALIKE < like.share < 0.7
     found = fit([JUDGED], 0.5, like=like)
-    assert 0.4 < found.score < NOTHING
+    assert fit([JUDGED], 0.5).score < found.score < NOTHING
     assert 0 < found.expected_saving < fit([JUDGED], 0.5).expected_saving / 2
 
 
@@ -130,8 +130,8 @@ def test_it_is_told_of_the_evidence_it_was_compared_with_alone():
     other = sweep("b01", HELD, FINAL, (0.5,), 0.05)
     like = likeness(JUDGED, HELD, UNSURE)
     both = fit([JUDGED, other], 0.5, like=like)
-    # What is shown from 0.35 on is right in b01 and wrong in as many images of b00's kind.
-    assert (fit([other], 0.5).score, both.score) == (0.35, 0.375)
+    assert both.score == fit([other], 0.5).score
+    assert both.expected_saving < fit([other], 0.5).expected_saving / 1.5
     assert "held-out part of b00, b01 (at most" in both.found
     assert fit([other], 0.5, like=like) == fit([other], 0.5)
 

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
-from boxloop.core.threshold import DECAY, PRIOR, SHIFT, STRENGTH, fit, fit_all, no_proposals
+from boxloop.core.threshold import (
+    DECAY,
+    FIRMNESS,
+    PRIOR,
+    SHIFT,
+    STRENGTH,
+    fit,
+    fit_all,
+    no_proposals,
+)
 from boxloop.core.types import NOTHING, FittedThreshold
 from boxloop.core.workload import CostModel
 from builders import boxes, proposed
@@ -49,13 +58,19 @@ def test_the_expected_saving_is_weighted_like_the_cost():
     assert found.found == "b01, b02"
 
 
-def test_the_prior_holds_as_firmly_as_twenty_boxes_and_those_that_were_judged():
-    # (20 + 9) * 0.2**2 = 1.16 boxes: one and a half fewer to draw at 0.3 are worth more, one is not
-    assert fit([evidence((1, 3, 3, 9), (1, 0, 0, 0))], 0.5).score == 0.3
-    assert fit([evidence((1, 2, 2, 9), (0, 0, 0, 0))], 0.5).score == 0.5
-    # (20 + 180) * 0.2**2 = 8 boxes
-    assert fit([evidence((1, 10, 10, 180), (1, 0, 0, 0))], 0.5).score == 0.3
-    assert fit([evidence((1, 9, 9, 180), (0, 0, 0, 0))], 0.5).score == 0.5
+def test_little_evidence_stays_near_the_prior_and_much_does_not():
+    # one box fewer to draw at 0.3 is worth more than (20 + 9/2) * 0.2**2 = 0.98 boxes, half is not
+    assert fit([evidence((1, 2, 2, 9), (0, 0, 0, 0))], 0.5).score == 0.3
+    assert fit([evidence((1, 2, 2, 9), (1, 0, 0, 0))], 0.5).score == 0.5
+
+
+def test_the_prior_holds_beside_a_large_batch_and_fades_with_their_number():
+    # (20 + 180/2) * 0.2**2 = 4.4 boxes: five fewer to draw are worth more, four are not
+    assert fit([evidence((1, 6, 6, 180), (0, 0, 0, 0))], 0.5).score == 0.3
+    four = evidence((1, 5, 5, 180), (0, 0, 0, 0))
+    assert fit([four], 0.5).score == 0.5
+    # (20 + (180 + 90)/4) * 0.2**2 = 3.5 boxes, where six fewer are to be drawn
+    assert fit([four, four], 0.5).score == 0.3
 
 
 def test_a_threshold_is_judged_together_with_those_beside_it():
@@ -82,7 +97,8 @@ def plain_fit(items):
                 for age, item in enumerate(items[::-1])
             )
             mean, total = mean + weight * cost, total + weight
-        found = mean / total + (STRENGTH + drawing) * (score - PRIOR) ** 2
+        firm = STRENGTH + FIRMNESS * drawing / len(items)
+        found = mean / total + firm * (score - PRIOR) ** 2
         if best is None or found <= best[0] + 1e-9:
             best = found, score, drawing - mean / total
     return (NOTHING, 0.0) if best[2] <= 1e-9 else (best[1], best[2] / drawing)
@@ -142,8 +158,8 @@ def test_each_iou_has_a_threshold_of_its_own():
     final = boxes(*[("cat", 20 * i, 0, 20 * i + 10, 10) for i in range(9)])
     judged = sweep("b01", {"a": shown}, {"a": final}, (0.5, 0.7), 0.05)
     half, strict = fit_all([judged], (0.5, 0.7, 0.5))
-    assert half.score == 0.175  # all score 0.2, and the next ones may score a little less
-    assert half.expected_saving == pytest.approx(plain_fit([judged])[1])
+    # All score 0.2; the next ones may score a little less.
+    assert (half.score, half.expected_saving) == (0.15, pytest.approx(plain_fit([judged])[1]))
     assert strict == FittedThreshold(0.7, NOTHING, 0.0, "b01")
 
 

@@ -3,9 +3,10 @@
 It is the one that is expected to cost least, by what was corrected so far, judged by proposals for
 images that their detector had not seen (:mod:`boxloop.core.evidence`). Detectors improve from turn
 to turn and their scores shift: the newest evidence counts most, a threshold is judged together with
-those beside it, and the choice stays near a prior, however much was judged. What the next batch has
-that the images judged had not is expected to be proposed wrongly (:mod:`boxloop.core.likeness`).
-Where even the best threshold is expected to save nothing, none is shown.
+those beside it, and while few batches were judged the choice stays near a prior. What the next
+batch has that the images judged had not is expected to be proposed wrongly
+(:mod:`boxloop.core.likeness`). Where even the best threshold is expected to save nothing, none is
+shown.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ PRIOR = 0.5
 STRENGTH = 20.0
 """How firmly a prior holds at least, in boxes: what is off by d from it counts 20 d^2 boxes more.
 Of what costs the same, the one nearer to the prior is chosen."""
+
+FIRMNESS = 0.5
+"""How firmly that of the threshold holds beside, as a fraction of the batches judged on average."""
 
 SHIFT = 0.025
 """By how much the scores of the next detector are expected to be off, as a standard deviation."""
@@ -53,11 +57,11 @@ def fit(
 ) -> FittedThreshold:
     """Choose the score threshold for the next batch.
 
-    With ``cost`` and ``drawing`` summed over the evidence, each weighed by ``DECAY**age``, it
-    minimises ``mean(cost) + (STRENGTH + drawing) * (threshold - PRIOR)**2`` in units of T over the
-    thresholds that all evidence has; of equal ones the higher, which shows less. The mean is that
-    over all thresholds, weighed by a normal density of standard deviation ``SHIFT`` around this
-    one. Nothing is shown where that mean saves nothing.
+    With ``cost`` and ``drawing`` summed over the n batches judged, each weighed by ``DECAY**age``,
+    it minimises ``mean(cost) + (STRENGTH + FIRMNESS * drawing / n) * (threshold - PRIOR)**2`` in
+    units of T over the thresholds that all evidence has; of equal ones the higher, which shows
+    less. The mean is that over all thresholds, weighed by a normal density of standard deviation
+    ``SHIFT`` around this one. Nothing is shown where that mean saves nothing.
 
     Args:
         evidence: of the batches so far, the oldest first.
@@ -82,7 +86,7 @@ def fit(
         drawing += DECAY**age * float(costs[-1])
     cost = _beside(np.array(scores)) @ cost
     off = (np.array(scores) - PRIOR) ** 2
-    total = np.round(cost + (STRENGTH + drawing) * off, 9)
+    total = np.round(cost + (STRENGTH + FIRMNESS * drawing / len(known)) * off, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
     saved = round(drawing - float(cost[best]), 9)
     found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
