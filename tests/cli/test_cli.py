@@ -3,6 +3,7 @@
 The commands run in this process through ``main``, as the installed program does.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -293,6 +294,18 @@ def test_other_classes_than_the_dataset_s_are_refused(program):
         sentence = program.refusal(*command(stage))
         assert f"data/{file} is for the classes " in sentence
         assert "data/images.json has cat, dog" in sentence
+
+
+def test_batches_of_one_size_take_one_line(program):
+    text = Path("params.yaml").read_text()
+    ids = ["empty", "b00", "b01", "b02", "b03", "b04", "b05"]
+    turns = ", ".join(f"{b}: {{previous: {a}}}" for a, b in itertools.pairwise(ids))
+    text = text.replace("{size: 4}", "{count: null, sizes: [1, 1, 1, 2, 2, 1]}")
+    text = text.replace("{b00: {previous: empty}, b01: {previous: b00}}", f"{{{turns}}}")
+    Path("params.yaml").write_text(text)
+    assert program("batch") == 0, program.err
+    lines = ["b00 to b02: 1 image each", "b03, b04: 2 images each", "b05: 1 image"]
+    assert program.out.splitlines() == lines
 
 
 @pytest.mark.parametrize(

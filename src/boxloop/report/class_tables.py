@@ -48,7 +48,7 @@ def class_text(found: ByClass) -> str:
             table.add_row(escape(row[0]), *row[1:])
         parts.append(table)
         if line := mistaken_line(found, iou):
-            parts.append(escape(line))
+            parts += (escape(line), "")
     parts.append(RULE)
     batch = found.batches[-1].batch
     parts.append(
