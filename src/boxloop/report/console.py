@@ -34,7 +34,7 @@ def as_text(parts: Iterable[RenderableType], width: int = 80) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None, highlight=False)
     for part in parts:
-        if isinstance(part, Table):
+        if isinstance(part, Table) and part.title:
             # Rich would wrap a title that is longer than the table's rows.
             console.print(part.title)
             part.title = None
