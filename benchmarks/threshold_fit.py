@@ -6,9 +6,9 @@ Each folder is a campaign (or a cell of a study) with ``data/corrections/*.json`
 that any threshold could have been shown. Nothing is trained: the stored proposals are compared with
 the final boxes. Percent of WT saved over all batches, the first one drawn, at IoU 0.5 and 0.7: with
 fixed thresholds; as fitted, batch by batch, to the batches before, once without asking how much of
-the second batch is like what was held out of the first; with the best single threshold in
-hindsight; and with the best one of each batch. What was held out of the first training is used
-where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned with this.
+the second batch is like what was held out of the first, where a campaign asks; with the best single
+threshold in hindsight; and with the best one of each batch. What was held out of the first training
+is used where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned with this.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.thresholds import is_spread
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.likeness import likeness
 from boxloop.core.threshold import fit
 from boxloop.core.types import BoxesByImage, Corrections, FittedThreshold, Floats
 from boxloop.core.workload import PAPER
-from boxloop.params import EMPTY
+from boxloop.params import EMPTY, load_params
 
 IOUS = (0.5, 0.7)
 FIXED = (0.3, 0.5)
@@ -57,7 +58,9 @@ def cost_at(found: FittedThreshold, item: Evidence, cost: Floats) -> float:
     return float(cost[int(np.argmin(np.abs(np.array(item.scores) - found.score)))])
 
 
-def row(batches: Sequence[Corrections], held: Sequence[Held], iou: float) -> list[float]:
+def row(
+    batches: Sequence[Corrections], held: Sequence[Held], iou: float, *, spread: bool
+) -> list[float]:
     """Return percent saved: fixed, fitted in two ways, best in hindsight, best of each batch."""
     first = sum(map(len, batches[0].boxes.values()))
     judged = [
@@ -71,7 +74,9 @@ def row(batches: Sequence[Corrections], held: Sequence[Held], iou: float) -> lis
     for batch, item, cost in zip(batches[1:], judged, costs, strict=True):
         # What was held out counts, as in a campaign, only while no batch was judged.
         evidence, floor = known or [evidence for evidence, _ in held], batch.proposals.score_floor
-        like = likeness(*held[0], batch.proposals.boxes) if held and not known else None
+        like = None
+        if held and not known and not spread:
+            like = likeness(*held[0], batch.proposals.boxes)
         found = fit(evidence, iou, floor=floor, like=like)
         uncompared += cost_at(fit(evidence, iou, floor=floor), item, cost)
         fitted += cost_at(found, item, cost)
@@ -105,9 +110,10 @@ def main(folders: Sequence[str]) -> None:
     worst = np.inf
     for folder in folders:
         batches, held = read(Path(folder))
+        spread = is_spread(load_params(Path(folder, "params.yaml")))
         print(folder, "(with images held out)" if held else "")
         for iou in IOUS:
-            values = row(batches, held, iou)
+            values = row(batches, held, iou, spread=spread)
             less = values[names.index("fitted")] - values[names.index("best single")]
             worst = min(worst, less)
             cells = ", ".join(f"{n} {v:.1f}" for n, v in zip(names, values, strict=True))

@@ -63,22 +63,41 @@ def test_a_threshold_is_fitted_per_iou_by_the_batches_before(tmp_path):
     assert [f.expected_saving for f in found] == pytest.approx([0.9392] * 2, abs=1e-4)
 
 
-def test_a_batch_that_is_unlike_what_was_held_out_is_shown_next_to_nothing(tmp_path):
-    labels = LabeledSet(("cat",), ("b00",), {f"h{n}": FINAL["a"] for n in range(12)})
+LABELS = LabeledSet(("cat",), ("b00",), {f"h{n}": FINAL["a"] for n in range(12)})
+
+
+def fit_to_unlike(strategy, *, labels="ignored", score=0.6):
+    """Fit to twelve images held out, all sure, for a batch whose proposals score this."""
     sure = proposed(*[(*row, 0.9) for row in ROWS])
-    held = proposals(dict.fromkeys(labels.boxes, sure), batch="held-out part of b00")
+    held = proposals(dict.fromkeys(LABELS.boxes, sure), batch="held-out part of b00")
+    rows = proposed(*[(*row, score) for row in ROWS])
+    coming = proposals({f"n{n}": rows for n in range(12)}, batch="b01")
+    params = FITTED.model_copy(
+        update={
+            "order": FITTED.order.model_copy(update={"strategy": strategy}),
+            "dataset": FITTED.dataset.model_copy(update={"labels": labels}),
+        }
+    )
+    return with_thresholds(params, coming, (), held, LABELS).thresholds[0]
 
-    def fit_to(score):
-        rows = proposed(*[(*row, score) for row in ROWS])
-        coming = proposals({f"n{n}": rows for n in range(12)}, batch="b01")
-        return with_thresholds(FITTED, coming, (), held, labels).thresholds[0]
 
-    alike, unlike = fit_to(0.9), fit_to(0.6)
+@pytest.mark.parametrize(
+    ("strategy", "labels"), [("similar", "ignored"), ("temporal", "ignored"), ("random", "trusted")]
+)
+def test_a_batch_that_is_unlike_what_was_held_out_is_shown_next_to_nothing(strategy, labels):
+    alike = fit_to_unlike(strategy, labels=labels, score=0.9)
     assert (alike.found, alike.expected_saving) == ("held-out part of b00", 1)
+    unlike = fit_to_unlike(strategy, labels=labels)
     assert unlike.score > 0.6
     assert unlike.expected_saving < 0.1
     words = r"judged by the held-out part of b00 \(at most \d % of this batch is like it\)"
     assert re.search(words, in_words(unlike))
+
+
+@pytest.mark.parametrize("strategy", ["random", "dissimilar"])
+def test_an_order_that_spreads_each_batch_over_the_set_is_not_compared(strategy):
+    assert fit_to_unlike(strategy) == fit_to_unlike(strategy, score=0.9)
+    assert fit_to_unlike(strategy).found == "held-out part of b00"
 
 
 def test_what_was_held_out_is_older_than_all_batches(tmp_path):

@@ -17,6 +17,7 @@ FITTED = (
     "train.detector=fcos_efficientnet_lite0",
     "train.weights=in1k",
     "train.held_out=0.33",
+    "order.strategy=similar",
     "review.score_threshold=fitted",
     "account.iou_thresholds=[0.3, 0.7]",
     "track.enabled=false",

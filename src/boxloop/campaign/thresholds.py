@@ -32,6 +32,9 @@ from boxloop.errors import ArtifactError
 from boxloop.params import EMPTY, FILE, FITTED, LABELS, Params, ReviewParams
 from boxloop.terminal import percent
 
+_SPREAD = ("random", "dissimilar")
+"""Orders whose batches are alike: a comparison could only be wrong there."""
+
 
 def with_thresholds(
     params: Params,
@@ -86,11 +89,20 @@ def with_thresholds(
         final = {i: labels.boxes[i] for i in held_out.boxes}
         final = dict(known_only(final, labels.incomplete))
         judged = sweep(held_out.batch, offered, final, ious, held_out.score_floor)
-        # Later evidence is of other detectors, whose scores are not to be compared with these.
-        like = likeness(judged, offered, proposals.boxes)
+        if not is_spread(params):
+            # Later evidence is of other detectors, whose scores are not to be compared with these.
+            like = likeness(judged, offered, proposals.boxes)
         known.insert(0, judged)
     model = find_cost_model(params.account.cost_model)
     return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor, like=like))
+
+
+def is_spread(params: Params) -> bool:
+    """Return whether the first two batches are both of the whole set, by the order of images.
+
+    Where images that came with labels are what was held out of, no order tells.
+    """
+    return params.order.strategy in _SPREAD and params.dataset.labels != "trusted"
 
 
 def _unscored(proposals: Proposals) -> bool:
