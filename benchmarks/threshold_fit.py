@@ -8,7 +8,8 @@ the final boxes. Percent of WT saved over all batches, the first one drawn, at I
 fixed thresholds; as fitted, batch by batch, to the batches before, once without asking how much of
 the second batch is like what was held out of the first, where a campaign asks; with the best single
 threshold in hindsight; and with the best one of each batch. What was held out of the first training
-is used where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned with this.
+is used where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned
+with this.
 """
 
 from __future__ import annotations
