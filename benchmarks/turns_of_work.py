@@ -30,6 +30,7 @@ from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Batch, Boxes, ImageRef, ImageSet, LabeledSet, Proposals
 from boxloop.params import EMPTY, Params
 
+WIDTH, HEIGHT = 640, 480
 CLASSES = ("bicycle", "car", "person")
 IMAGES, OBJECTS, FALSE = 1_000, 5, 15
 LOG = TrainingLog(
@@ -50,6 +51,7 @@ def offered(rng: np.random.Generator, truth: Boxes) -> Boxes:
     near = truth.xyxy + rng.normal(0, 6, truth.xyxy.shape)
     corner = rng.uniform(0, 400, (FALSE, 2))
     edges = np.concatenate([near, np.hstack([corner, corner + rng.uniform(10, 200, (FALSE, 2))])])
+    edges = np.clip(edges, 0, [WIDTH, HEIGHT] * 2)
     edges[:, 2:] = np.maximum(edges[:, 2:], edges[:, :2] + 1)
     scores = np.concatenate([rng.beta(5, 2, len(near)), rng.beta(1, 8, FALSE)]).clip(0.05, 1)
     names = np.where(rng.random(len(near)) < 0.9, truth.labels, "car").tolist()
@@ -68,7 +70,7 @@ def run(folder: Path, turns: int) -> dict[str, list[float]]:
     params, paths = Params.model_validate(sections), CampaignPaths(folder)
     campaign = Campaign(paths, params, say=lambda _: None)
     names = [f"image_{number:06}" for number in range(turns * IMAGES)]
-    refs = tuple(ImageRef(name, f"images/{name}.jpg", 640, 480, "0" * 64) for name in names)
+    refs = tuple(ImageRef(name, f"images/{name}.jpg", WIDTH, HEIGHT, "0" * 64) for name in names)
     truth = {name: objects(rng) for name in names}
     artifacts.write_images(paths.images, ImageSet(refs, CLASSES))
     artifacts.write_truth(paths.truth, truth)
