@@ -30,7 +30,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Short runs of benchmarks, about ten minutes on two idle cores. docs/results has the full ones, but
+# Short runs of benchmarks, five to ten minutes on two idle cores. docs/results has the full ones, but
 # for embedding.py's: no page has those.
 bench: setup
 	$(BIN)/python benchmarks/turns.py --turns 5 20

@@ -1,0 +1,30 @@
+"""Benchmarks that need little still run: what they are made of moves on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("turns_of_work.py 2", "all: "),
+        ("labeled_sets.py 50", "50 images, 50 turns, parquet: "),
+        ("average_precision.py 20", "20 images"),
+    ],
+)
+def test_a_benchmark_runs_to_its_end(command, said):
+    name, *arguments = command.split()
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert any(line.startswith(said) for line in done.stdout.splitlines()), done.stdout
