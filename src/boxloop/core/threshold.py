@@ -36,7 +36,6 @@ SHIFT = 0.025
 DECAY = 0.5
 """What a batch's evidence counts against that of the batch after it."""
 
-
 FITTED_TO_NOTHING = "prior"
 """How a threshold was found where there was no evidence."""
 
