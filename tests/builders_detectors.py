@@ -41,6 +41,26 @@ def drawn(folder, count=4, size=(96, 80), *, seed=0, without_boxes=False):
     return tuple(refs), truth
 
 
+def drawn_small(folder):
+    """Four images, each of a square and a disc in the corner of every quarter, a tenth as wide."""
+    refs, truth = [], {}
+    (small, parts) = drawn(folder / "parts", 16, (40, 40))
+    for number in range(4):
+        whole = np.random.default_rng(number).integers(100, 140, (400, 400, 3)).astype(np.uint8)
+        rows, labels = [], []
+        for part, (x, y) in enumerate(((20, 20), (330, 40), (50, 320), (300, 300))):
+            ref = small[4 * number + part]
+            with Image.open(ref.path) as pixels:
+                whole[y : y + 40, x : x + 40] = np.asarray(pixels)
+            rows.extend((parts[ref.id].xyxy + np.array([x, y, x, y])).tolist())
+            labels.extend(parts[ref.id].labels.tolist())
+        path = folder / f"large{number}.png"
+        Image.fromarray(whole).save(path)
+        refs.append(ImageRef(path.stem, str(path), 400, 400, file_digest(path)))
+        truth[path.stem] = Boxes.build(rows, labels)
+    return tuple(refs), truth
+
+
 def labeled(truth):
     return LabeledSet(CLASSES, ("b00",), truth)
 

@@ -319,6 +319,8 @@ def write_training(path: Path, log: TrainingLog) -> None:
         del content["held_out"]
     else:
         content["held_out"] = _proposals_out(log.held_out)
+    if log.zoom == 1:
+        del content["zoom"]
     if log.seen is None:
         del content["seen"]
     else:

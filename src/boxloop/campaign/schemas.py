@@ -136,6 +136,8 @@ class TrainingFile(_Record):
     made_of: dict[Text, Text] = {}
     # Only where it began before all of the last batch was labeled.
     seen: SeenFile | None = None
+    # Only where images were enlarged.
+    zoom: Annotated[float, Field(ge=1)] = 1.0
 
 
 class _Counts(_Record):

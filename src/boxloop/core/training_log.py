@@ -124,6 +124,8 @@ class TrainingLog(_Log):
         held_out: what another detector, trained on the rest of the images, proposed for some of
             them; its batch says of what. None where none were held out.
         made_of: digests, by name, of what the detector was made of, and of itself.
+        zoom: how many times images were enlarged beyond the detector's input size, which it was
+            trained on windows of.
         seen: which images of the last batch were learned from, where not all of them were: while
             people corrected it, or in a simulation of that.
     """
@@ -134,6 +136,7 @@ class TrainingLog(_Log):
     held_out: Proposals | None = None
     made_of: Mapping[str, str] = field(default_factory=dict)
     seen: Seen | None = None
+    zoom: float = 1.0
 
     @classmethod
     def of_nothing(cls) -> TrainingLog:

@@ -40,8 +40,10 @@ from boxloop.params.words import ZERO_SHOT as ZERO_SHOT
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
 AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
+_MOST_ZOOM = 8
 FITTED: Literal["fitted"] = "fitted"
-"""The ``review.score_threshold`` that is chosen anew for every batch."""
+"""The ``review.score_threshold`` that is chosen anew for every batch, and the ``train.zoom`` that
+is chosen anew for every training."""
 
 
 def _score_threshold(value: Any) -> Any:
@@ -51,6 +53,16 @@ def _score_threshold(value: Any) -> Any:
     return value
 
 
+def _zoom(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != FITTED and not (number and 1 <= value <= _MOST_ZOOM):
+        raise ValueError(
+            f"must be '{FITTED}' or a number from 1 to {_MOST_ZOOM}, got {value!r:.200}"
+        )
+    return value
+
+
+Zoom = Annotated[float | Literal["fitted"], BeforeValidator(_zoom)]
 ScoreThreshold = Annotated[float | Literal["fitted"], BeforeValidator(_score_threshold)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
@@ -124,6 +136,9 @@ class TrainParams(Section):
             the Hugging Face hub.
         warm_start: begin from the previous iteration's detector instead of ``weights``.
         input_size: (height, width) in pixels; None takes the architecture's own.
+        zoom: how many times images are enlarged beyond the input size, so that small objects are
+            found: trained on windows of that size, proposed for whole images; "fitted" makes the
+            labeled boxes large enough.
         steps: optimiser steps; exactly one of ``steps`` and ``epochs``.
         epochs: passes over the labeled set.
         batch_size: images per step.
@@ -145,6 +160,8 @@ class TrainParams(Section):
     weights: str = "in1k"
     warm_start: bool = True
     input_size: tuple[Pixels, Pixels] | None = None
+    # Left out where it is 1, so that digests of parameters stay as they were.
+    zoom: Zoom = Field(default=1.0, exclude_if=lambda value: value == 1)
     steps: Positive | None = None
     epochs: Positive | None = None
     batch_size: BatchSize = 16

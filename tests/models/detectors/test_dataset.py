@@ -9,7 +9,7 @@ from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples, draw_shared_batches
 from boxloop.models.detectors.postprocess import to_boxes
-from boxloop.models.detectors.transforms import Augment
+from boxloop.models.detectors.transforms import Augment, cut_window
 from boxloop.models.image_loader import read_resized, resize
 from boxloop.params import TrainParams
 from builders_detectors import CLASSES, drawn, labeled
@@ -107,6 +107,78 @@ def test_a_missing_image_is_named(scenes, tmp_path):
     refs = [ImageRef(name, str(tmp_path / f"{name}.png"), 96, 80, "0") for name in truth]
     with pytest.raises(DatasetError, match=r"image\d\.png does not exist"):
         samples((refs, truth))
+
+
+# --- windows of enlarged images ---
+
+
+WINDOW = InputSize((40, 48), keep_aspect=True)
+
+
+@pytest.mark.parametrize("zoom", [1.5, 2.0, 3.0])
+def test_windows_are_cut_out_of_the_enlarged_image(scenes, zoom):
+    """Against a loop over all places, on pixels that occur once: an offset of one would show."""
+    refs, truth = scenes
+    data = samples(scenes, (), WINDOW, zoom=zoom)
+    height, width = WINDOW.zoomed(zoom).of(80, 96)
+    large = read_resized(refs[1], (height, width)).to(torch.int16)
+    scale = np.array([width / 96, height / 80] * 2)
+    places = set()
+    for draw in range(30):
+        item = data[1, draw]
+        assert item.image.shape == (3, 40, 48)
+        [(top, left)] = [
+            (y, x)
+            for y in range(height - 39)
+            for x in range(width - 47)
+            if torch.equal(large[:, y : y + 40, x : x + 48], item.image.to(torch.int16))
+        ]
+        places.add((top, left))
+        expected, labels = [], []
+        for (x1, y1, x2, y2), label in zip(truth["image1"].xyxy * scale, (1, 2), strict=True):
+            x1, x2, y1, y2 = x1 - left, x2 - left, y1 - top, y2 - top
+            if 0 <= (x1 + x2) / 2 < 48 and 0 <= (y1 + y2) / 2 < 40:
+                expected.append((max(x1, 0), max(y1, 0), min(x2, 48), min(y2, 40)))
+                labels.append(label)
+        assert item.labels.tolist() == labels
+        np.testing.assert_allclose(
+            item.boxes.numpy().reshape(-1, 4), np.reshape(expected, (-1, 4)), rtol=1e-4, atol=1e-3
+        )
+    assert len(places) > 10
+
+
+def test_most_windows_hold_a_box_where_boxes_are_few(tmp_path):
+    image = torch.zeros(3, 400, 400, dtype=torch.uint8)
+    boxes, labels = torch.tensor([[10.0, 380.0, 18.0, 388.0]]), torch.tensor([1])
+    found = [cut_window(image, boxes, labels, (50, 50), seed=0, draw=draw) for draw in range(400)]
+    share = sum(len(own) for _, _, own in found) / 400
+    assert 0.7 < share < 0.85  # three of four, and few by chance
+    for _, own, _ in found:
+        assert ((own[:, 2:] - own[:, :2]) > 0).all()
+    again = [cut_window(image, boxes, labels, (50, 50), seed=0, draw=draw) for draw in range(400)]
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(found, again, strict=True))
+
+
+def test_a_window_is_no_larger_than_its_image():
+    image = torch.arange(3 * 5 * 7, dtype=torch.uint8).reshape(3, 5, 7)
+    whole, boxes, _ = cut_window(
+        image, torch.tensor([[1.0, 1, 3, 4]]), torch.tensor([1]), (9, 9), seed=0, draw=3
+    )
+    assert torch.equal(whole, image)
+    assert boxes.tolist() == [[1, 1, 3, 4]]
+
+
+@pytest.mark.parametrize("names", [("hflip",), ALL])
+def test_windows_are_changed_like_images(scenes, names):
+    data = samples(scenes, names, WINDOW, zoom=2.0)
+    for draw in range(40):
+        item = data[draw % len(data), draw]
+        height, width = item.image.shape[-2:]
+        assert min(height, width) <= 40  # of a crop, whose shape is another one
+        assert max(height, width) <= 48
+        assert (item.boxes >= 0).all()
+        assert (item.boxes[:, 2:] > item.boxes[:, :2]).all()
+        assert (item.boxes[:, 2:] <= torch.tensor([width, height])).all()
 
 
 # --- augmentation ---

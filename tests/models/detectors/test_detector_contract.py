@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from boxloop.campaign import artifacts
+from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError, DivergedError, ParamsError, WeightsError
 from boxloop.models import detectors, devices
 from boxloop.models.tensor_files import is_safetensors, read_tensors
-from builders_detectors import CLASSES, drawn, labeled, train_params
+from builders_detectors import CLASSES, drawn, drawn_small, labeled, train_params
 
 HEAVY = {
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -51,6 +52,16 @@ def trained(scenes):
 
 def propose(detector, refs, floor=0.05, batch_size=3):
     return detector.propose(refs, score_floor=floor, batch_size=batch_size)
+
+
+def matched(truth, found):
+    """Count the boxes that one of the same class was found for, at IoU 0.5."""
+    right = 0
+    for image_id, boxes in truth.items():
+        overlaps = iou_matrix(boxes.xyxy, found[image_id].xyxy)
+        same = boxes.labels[:, None] == found[image_id].labels[None, :]
+        right += int(((overlaps >= 0.5) & same).any(axis=1).sum())
+    return right
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -240,6 +251,88 @@ def test_warm_start_refuses_another_architecture_and_other_classes(trained, tmp_
         detectors.create(same, ("square", "blob"), tmp_path / "b.pt")
 
 
+OF_ANY_SIZE = [
+    "fcos_efficientnet_lite0",
+    pytest.param("fasterrcnn_mobilenet_v3_large_320_fpn", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("name", OF_ANY_SIZE)
+def test_a_zoomed_detector_is_kept_and_goes_on(scenes, name, tmp_path):
+    refs, truth = scenes
+    params = train_params(name, zoom=2.0)
+    detector, log = detectors.train(params, labeled(truth), refs)
+    assert log.zoom == 2.0
+    artifacts.write_training(tmp_path / "log.json", log)
+    assert artifacts.read_training(tmp_path / "log.json") == log
+    detector.save(tmp_path / "b00.pt", labeled_digest="x")
+    assert read_tensors(tmp_path / "b00.pt")["input_size"] == [128, 128]  # of what it proposes for
+    again = detectors.load(tmp_path / "b00.pt", "cpu")
+    assert propose(again, refs) == propose(detector, refs)
+    again.save(tmp_path / "again.pt", labeled_digest="x")
+    assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "b00.pt").read_bytes()
+    warm = train_params(name, warm_start=True, steps=1)
+    started = detectors.create(warm, CLASSES, tmp_path / "b00.pt")
+    assert propose(started, refs) == propose(detector, refs)
+    assert started.train(labeled(truth), refs, warm).zoom == 1.0  # which params say now
+    started.save(tmp_path / "b01.pt", labeled_digest="x")
+    content = read_tensors(tmp_path / "b01.pt")
+    assert content["input_size"] == [64, 64]
+    assert "zoom" not in content["options"]
+
+
+def test_large_images_are_proposed_for_a_few_at_a_time(scenes):
+    refs, truth = scenes
+    detector, _ = detectors.train(
+        train_params("fcos_efficientnet_lite0", zoom=2.0), labeled(truth), refs
+    )
+    told = []
+    detector.propose(
+        refs, score_floor=0.5, batch_size=8, progress=lambda done, total: told.append(done)
+    )
+    assert told == [2, 4]  # 8 whole ones have as many pixels
+
+
+def test_finds_small_objects_where_images_are_enlarged(tmp_path):
+    refs, truth = drawn_small(tmp_path)
+    found = {}
+    for zoom in (1.0, "fitted"):
+        params = train_params(
+            "fcos_efficientnet_lite0",
+            weights="in1k",
+            input_size=(96, 96),
+            zoom=zoom,
+            steps=40,
+            batch_size=8,
+            learning_rate=2e-3,
+        )
+        detector, log = detectors.train(params, labeled(truth), refs)
+        found[zoom] = matched(truth, propose(detector, refs, floor=0.2))
+    assert log.zoom == 4.0
+    assert found["fitted"] >= 26  # of 32
+    assert found[1.0] < 10
+
+
+@pytest.mark.parametrize("name", [p for p in LEARNING if p != "transformers"])
+def test_offers_more_boxes_than_a_hundred(tmp_path, name):
+    """A shelf holds hundreds of objects; torchvision's models stop at 100 boxes."""
+    refs, truth = drawn(tmp_path, 1)
+    params = train_params(name, steps=1, batch_size=1, input_size=(160, 160), learning_rate=1e-5)
+    detector, _ = detectors.train(params, labeled(truth), refs)
+    # Hardly trained, and everything is suppressed that overlaps at all.
+    count = len(propose(detector, refs, floor=0.0)["image0"])
+    assert 100 < count <= 500
+
+
+@pytest.mark.parametrize("name", ["ssd300_mobilenet_v2", "transformers"])
+def test_a_detector_of_one_size_does_not_zoom(scenes, name):
+    refs, truth = scenes
+    _, log = detectors.train(train_params(name, zoom="fitted"), labeled(truth), refs)
+    assert log.zoom == 1.0
+    with pytest.raises(ParamsError, match=rf"train\.zoom: {name} takes images of one size only"):
+        detectors.train(train_params(name, zoom=2.0), labeled(truth), refs)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_images_without_any_box_are_background(tmp_path, name):
     refs, truth = drawn(tmp_path, 3, without_boxes=True)
@@ -302,15 +395,7 @@ def test_learns_what_it_is_shown(tmp_path, name, weights):
     )
     detector, log = detectors.train(params, labeled(truth), refs)
     assert log.losses[-1]["total"] < 0.5 * log.losses[0]["total"]
-    from boxloop.core.boxes import iou_matrix
-
-    found = propose(detector, refs, floor=0.4)
-    right = 0
-    for image_id, boxes in truth.items():
-        overlaps = iou_matrix(boxes.xyxy, found[image_id].xyxy)
-        same = boxes.labels[:, None] == found[image_id].labels[None, :]
-        right += int(((overlaps >= 0.5) & same).any(axis=1).sum())
-    assert right >= 13  # of 16
+    assert matched(truth, propose(detector, refs, floor=0.4)) >= 13  # of 16
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
-from boxloop.models.detectors.transforms import Augment
+from boxloop.models.detectors.transforms import Augment, cut_window
 from boxloop.models.image_loader import ImageCache, resize
 
 
@@ -32,9 +32,18 @@ class InputSize:
         """Return the (height, width) of a resized image."""
         if not self.keep_aspect:
             return self.sides
-        shorter, longer = self.sides
-        scale = min(shorter / min(height, width), longer / max(height, width))
+        scale = self.scale(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def scale(self, height: int, width: int) -> float:
+        """Return by what an image is enlarged where its aspect ratio is kept."""
+        shorter, longer = self.sides
+        return min(shorter / min(height, width), longer / max(height, width))
+
+    def zoomed(self, factor: float) -> InputSize:
+        """Return a size whose sides are ``factor`` times as long, rounded."""
+        height, width = (max(1, round(side * factor)) for side in self.sides)
+        return replace(self, sides=(height, width))
 
 
 class Sample(NamedTuple):
@@ -65,9 +74,13 @@ class LabeledSamples(Dataset[Sample]):
         size: InputSize,
         augment: Augment,
         *,
+        zoom: float = 1.0,
         budget: int | None = None,
     ) -> None:
         """Read all images, if they fit into ``budget`` bytes.
+
+        With a ``zoom`` above 1 an image is enlarged that much beyond ``size``, and a sample is a
+        window of it, of ``size``.
 
         Raises:
             ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
@@ -76,7 +89,7 @@ class LabeledSamples(Dataset[Sample]):
         """
         by_id = {image.id: image for image in images}
         index = {name: number for number, name in enumerate(classes, start=1)}
-        self.size, self.augment = size, augment
+        self.size, self.augment, self.zoom = size, augment, zoom
         self.refs: list[ImageRef] = []
         self.boxes: list[torch.Tensor] = []
         self.labels: list[torch.Tensor] = []
@@ -107,23 +120,32 @@ class LabeledSamples(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return an image, changed by the random draw of this number."""
         index, draw = key
-        kept = self._kept(index)
+        kept = self._kept(index, draw)
         changed = self.augment(kept.image, kept.boxes, kept.labels, draw)
         return self._at_input_size(Sample(*changed, kept.ignored))
 
     def plain(self, index: int) -> Sample:
-        """Return the image at an index, unchanged."""
-        return self._at_input_size(self._kept(index))
+        """Return the image at an index, or its first window, unchanged."""
+        return self._at_input_size(self._kept(index, 0))
 
-    def _kept(self, index: int) -> Sample:
+    def _kept(self, index: int, draw: int) -> Sample:
         ref, pixels = self.refs[index], self.images[index]
         boxes = _rescale(self.boxes[index], (ref.height, ref.width), tuple(pixels.shape[-2:]))
         ignored = self.ignored[index] if self.ignored else None
-        return Sample(pixels, boxes, self.labels[index], ignored)
+        labels = self.labels[index]
+        if self.zoom > 1:
+            height, width = self.size.of(ref.height, ref.width)
+            # As large as it was kept: with more pixels for a crop, the window has more as well.
+            detail = pixels.shape[-1] / self.size.zoomed(self.zoom).of(ref.height, ref.width)[1]
+            sides = (round(height * detail), round(width * detail))
+            pixels, boxes, labels = cut_window(
+                pixels, boxes, labels, sides, seed=self.augment.seed, draw=draw
+            )
+        return Sample(pixels, boxes, labels, ignored)
 
     def _kept_size(self, ref: ImageRef) -> tuple[int, int]:
         """Return the (height, width) of an image before it is changed."""
-        height, width = self.size.of(ref.height, ref.width)
+        height, width = self.size.zoomed(self.zoom).of(ref.height, ref.width)
         # A crop of an image that was shrunk before would be blurred: keep more pixels for it.
         detail = 2 if self.augment.crops else 1
         return (

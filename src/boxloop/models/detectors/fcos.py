@@ -15,9 +15,13 @@ from torchvision.models.detection import FCOS
 from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from boxloop.models.detectors.suppression import detections
+from boxloop.models.detectors.suppression import MOST_DETECTIONS, detections
 from boxloop.models.detectors.targets import ignored_classes, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
+
+_CANDIDATES = 3000
+"""Positions of an image whose boxes are suppressed by one another, at most. Of an object that is
+found well about nine have high scores."""
 
 
 class BatchFCOS(FCOS):  # type: ignore[misc]
@@ -52,7 +56,13 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             size_divisible: what divides the sides of a batch.
             **settings: of torchvision's ``FCOS``.
         """
-        super().__init__(backbone, outputs, **settings)
+        super().__init__(
+            backbone,
+            outputs,
+            detections_per_img=MOST_DETECTIONS,
+            topk_candidates=_CANDIDATES,
+            **settings,
+        )
         self.transform = NormalizeBatch(image_mean, image_std, size_divisible=size_divisible)
 
     def forward(

@@ -23,6 +23,7 @@ from torchvision.models.detection.image_list import ImageList
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.models.detectors.base import Detector
 from boxloop.models.detectors.postprocess import to_boxes
+from boxloop.models.detectors.suppression import MOST_DETECTIONS
 from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
 from boxloop.models.image_loader import read_resized
 
@@ -30,9 +31,6 @@ EXTRA = "boxloop[onnx]"
 
 PIXELS, SCORE = 0.1, 1e-3
 """How far boxes and scores may be off from torch's."""
-
-_LONG = 100
-"""Boxes of an image from which on some may have been cut off for their number."""
 
 _OPSET = 17
 _OUTPUTS = ("boxes", "labels", "scores")
@@ -116,7 +114,7 @@ def _covers(a: Boxes, b: Boxes, score_floor: float) -> bool:
     """Tell whether each box of ``a`` that is not at the edge is in ``b``."""
     assert a.scores is not None
     assert b.scores is not None
-    edge = SCORE + (float(a.scores.min()) if len(a) >= _LONG else score_floor)
+    edge = SCORE + (float(a.scores.min()) if len(a) >= MOST_DETECTIONS else score_floor)
     for i in np.flatnonzero(a.scores > edge):
         near = np.abs(b.xyxy - a.xyxy[i]).max(axis=1, initial=0.0) <= PIXELS
         near &= (b.labels == a.labels[i]) & (np.abs(b.scores - a.scores[i]) <= SCORE)

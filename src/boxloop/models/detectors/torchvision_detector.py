@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
+from boxloop.models.detectors.zoom import choose_zoom
 from boxloop.models.image_loader import resized_batches
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
@@ -36,6 +38,11 @@ Options = Mapping[str, bool | float | str]
 
 Source = Literal["scratch", "backbone", "detection"]
 """What initial weights cover: nothing, the classification network, or the whole detector."""
+
+
+_ZOOM = "zoom"
+"""Among the options of a checkpoint: how many times larger its input size is than what its model
+was trained on. Proposing for large images takes fewer of them at once."""
 
 
 @dataclass
@@ -51,6 +58,7 @@ class TorchvisionDetector:
         device: to compute on.
         initial_weights: where the model's weights came from, in words.
         steps: that they have been trained for.
+        zoom: how many times larger ``size`` is than what the model was trained on.
     """
 
     name: str
@@ -61,6 +69,7 @@ class TorchvisionDetector:
     device: torch.device
     initial_weights: str
     steps: int = 0
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         """Move the model to the device."""
@@ -82,7 +91,10 @@ class TorchvisionDetector:
         """Train in place; see :meth:`boxloop.models.detectors.base.Detector.train`."""
         begin = time.perf_counter()
         augment = Augment(params.augment, params.seed)
-        samples = LabeledSamples(labeled, images, self.classes, self.size, augment)
+        window = self.size.zoomed(1 / self.zoom)
+        self.zoom = choose_zoom(params.zoom, labeled, images, window, self.name)
+        self.size = window.zoomed(self.zoom)
+        samples = LabeledSamples(labeled, images, self.classes, window, augment, zoom=self.zoom)
         log = train_model(
             self.model,
             samples,
@@ -95,7 +107,7 @@ class TorchvisionDetector:
             progress=progress,
         )
         self.steps += log.steps
-        return log
+        return replace(log, zoom=self.zoom)
 
     def propose(
         self,
@@ -110,6 +122,7 @@ class TorchvisionDetector:
         stage = getattr(self.model, "roi_heads", self.model)
         stage.score_thresh = score_floor
         self.model.eval()
+        batch_size = max(1, int(batch_size / self.zoom**2))  # of as many pixels
         batches = resized_batches(images, self._input_size, batch_size, self.device)
         result: dict[str, Boxes] = {}
         for inputs in batches:
@@ -139,7 +152,7 @@ class TorchvisionDetector:
             labeled_digest=labeled_digest,
             initial_weights=self.initial_weights,
             steps=self.steps,
-            options=self.options,
+            options=self.options if self.zoom == 1 else {**self.options, _ZOOM: self.zoom},
             state=self.model.state_dict(),
         )
 
@@ -230,24 +243,26 @@ class TorchvisionFactory:
         self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> TorchvisionDetector:
         """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
-        size = replace(self.size, sides=checkpoint.input_size)
-        origin = checkpoint.initial_weights
+        size, zoom = replace(self.size, sides=checkpoint.input_size), _zoom(checkpoint)
+        options, origin = _built_from(checkpoint), checkpoint.initial_weights
         if params is not None:
-            size = self._size(params)
+            size = self._size(params).zoomed(zoom)
             origin = f"{Path(checkpoint.origin).name} ({checkpoint.steps} steps before)"
         chosen = devices.pick(device)
         try:
-            backbone = self.backbone(checkpoint.options)
+            backbone = self.backbone(options)
             outputs = len(checkpoint.classes) + 1
-            model = self.assemble(backbone, outputs, size.sides, checkpoint.options)
+            model = self.assemble(backbone, outputs, size.sides, options)
             model.load_state_dict(checkpoint.state)
         except (RuntimeError, KeyError, TypeError, ValueError):
             raise ArtifactError(
                 f"{checkpoint.origin} does not hold the tensors of a {self.name} for"
                 f" {len(checkpoint.classes)} classes: train it anew"
             ) from None
-        classes, options, steps = checkpoint.classes, checkpoint.options, checkpoint.steps
-        return TorchvisionDetector(self.name, model, classes, size, options, chosen, origin, steps)
+        classes, steps = checkpoint.classes, checkpoint.steps
+        return TorchvisionDetector(
+            self.name, model, classes, size, options, chosen, origin, steps, zoom
+        )
 
     def check_weights(self, name: str) -> None:
         """Refuse weights that are neither known by name nor a file; nothing is downloaded.
@@ -305,9 +320,23 @@ class TorchvisionFactory:
                 raise WeightsError(
                     f"train.weights: {path} is a {checkpoint.architecture}, not a {self.name}"
                 )
-            return "detection", checkpoint.options, checkpoint.state
+            return "detection", _built_from(checkpoint), checkpoint.state
         tensors = weights.state_dict_of(content, path)
         # In every detection model of torchvision the classification network is named "backbone".
         whole = any(key.startswith("backbone.") for key in tensors)
         source = "detection" if whole else "backbone"
         return source, self.options.get(source, {}), tensors
+
+
+def _built_from(checkpoint: DetectorCheckpoint) -> Options:
+    """Return the options that the model was built with."""
+    return {name: value for name, value in checkpoint.options.items() if name != _ZOOM}
+
+
+def _zoom(checkpoint: DetectorCheckpoint) -> float:
+    value = checkpoint.options.get(_ZOOM, 1.0)
+    if isinstance(value, str) or not 1 <= value < math.inf:
+        raise ArtifactError(
+            f"{checkpoint.origin}: its zoom should be at least 1, got {value!r:.200}"
+        )
+    return float(value)

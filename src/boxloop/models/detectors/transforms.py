@@ -25,6 +25,10 @@ _TRANSFORMS: dict[Augmentation, Callable[[], torch.nn.Module]] = {
 """In the order in which they are applied."""
 
 
+_AROUND_A_BOX = 0.75
+"""Share of the windows that hold a given box of their image."""
+
+
 class Augment:
     """Change one image and its boxes at random (torchvision.transforms.v2).
 
@@ -60,8 +64,7 @@ class Augment:
         boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
         sample = (tv_tensors.Image(image), boxes, labels)
         with torch.random.fork_rng(devices=[]):
-            # Numbers of successive draws differ in few bits only; the factor spreads them.
-            torch.manual_seed((self.seed * 1_000_003 + draw * 7_919 + 1) % 2**63)
+            torch.manual_seed(_mixed(self.seed, draw))
             for name, step in self.steps:
                 # Without boxes a crop has nothing to keep, and would try in vain for long.
                 if name == "iou_crop" and len(sample[1]) == 0:
@@ -71,6 +74,62 @@ class Augment:
             sample = self._sanitize(sample)
         image, boxes, labels = sample
         return image.as_subclass(torch.Tensor), boxes.as_subclass(torch.Tensor), labels
+
+
+def cut_window(
+    image: torch.Tensor,
+    boxes: torch.Tensor,
+    labels: torch.Tensor,
+    sides: tuple[int, int],
+    *,
+    seed: int,
+    draw: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cut a window out of an image at random: three of four times around one of its boxes.
+
+    Where objects are few, most windows would otherwise hold none; without the fourth, what is far
+    from all objects would never be seen.
+
+    Args:
+        image: (3, h, w) uint8.
+        boxes: (n, 4) float32, pixels.
+        labels: (n,) int64.
+        sides: (height, width) of the window; it is not larger than the image.
+        seed: of the training.
+        draw: number of the draw in the training.
+
+    Returns:
+        The window with its boxes, cut at its border, and their labels. Boxes whose middle lies
+        outside are left out.
+    """
+    full = (image.shape[-2], image.shape[-1])
+    window = [min(side, whole) for side, whole in zip(sides, full, strict=True)]
+    generator = torch.Generator().manual_seed(_mixed(seed, draw))
+    places = torch.rand(2, generator=generator).tolist()  # of the window, in [0, 1)
+    chosen = float(torch.rand(1, generator=generator))
+    top, left = (
+        place * (whole - side) for place, side, whole in zip(places, window, full, strict=True)
+    )
+    if len(boxes) and chosen < _AROUND_A_BOX:
+        x1, y1, x2, y2 = boxes[int(chosen / _AROUND_A_BOX * len(boxes))].tolist()
+        top = (y1 + y2) / 2 - places[0] * window[0]
+        left = (x1 + x2) / 2 - places[1] * window[1]
+    top, left = (
+        round(min(max(0.0, corner), whole - side))
+        for corner, side, whole in zip((top, left), window, full, strict=True)
+    )
+    moved = boxes - torch.tensor([left, top, left, top], dtype=boxes.dtype)
+    middle = (moved[:, :2] + moved[:, 2:]) / 2
+    ends = torch.tensor([window[1], window[0]], dtype=boxes.dtype)
+    inside = ((middle >= 0) & (middle < ends)).all(dim=1)
+    cut = torch.minimum(moved[inside].clamp(min=0), ends.repeat(2))
+    pixels = image[:, top : top + window[0], left : left + window[1]]
+    return pixels.contiguous(), cut, labels[inside]
+
+
+def _mixed(seed: int, draw: int) -> int:
+    # Numbers of successive draws differ in few bits only; the factor spreads them.
+    return (seed * 1_000_003 + draw * 7_919 + 1) % 2**63
 
 
 class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]

@@ -1,0 +1,76 @@
+"""How much images are enlarged, so that small objects become large enough to be found.
+
+A detector that takes images of any size is trained on windows of enlarged images, at the cost of
+whole ones that are not, and proposes for whole enlarged ones (compare SNIPER, Singh et al. 2018,
+arXiv:1805.09300).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from boxloop.core.types import ImageRef, LabeledSet
+from boxloop.errors import ParamsError
+from boxloop.models.detectors.dataset import InputSize
+from boxloop.params import FITTED
+
+_ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0)
+"""Factors that are chosen from. Proposing costs their square."""
+
+_SIDE = 48.0
+"""Pixels of the input, the square root of its area, that are enough for a box."""
+
+_SHARE = 0.25
+"""Share of the boxes that may be smaller than the one that is looked at."""
+
+_ENLARGED = 2.0
+"""How many pixels of the input a pixel of an image becomes at most, along a side: what is not in
+the image cannot be seen."""
+
+
+def choose_zoom(
+    wanted: float | str, labeled: LabeledSet, images: Sequence[ImageRef], size: InputSize, name: str
+) -> float:
+    """Choose how many times images are enlarged beyond a detector's input size.
+
+    Args:
+        wanted: ``train.zoom``, a factor or "fitted": about the square root of what would make the
+            labeled boxes large enough. The more images are enlarged the less of them is in a
+            window, so in a number of steps less is learned from, and large objects are cut.
+        labeled: the boxes to fit it to.
+        images: covers every image of ``labeled``.
+        size: of the detector's input.
+        name: of the detector, for the error.
+
+    Raises:
+        ParamsError: a factor above 1, and the detector takes images of one size only.
+    """
+    if not size.keep_aspect:
+        if wanted not in (FITTED, 1):
+            raise ParamsError(
+                f"train.zoom: {name} takes images of one size only; raise train.input_size, or"
+                " choose a detector that takes any, as fcos_efficientnet_lite0"
+            )
+        return 1.0
+    if wanted != FITTED:
+        return float(wanted)
+    by_id = {image.id: image for image in images}
+    sides, scales = [], []
+    for image_id, boxes in labeled.boxes.items():
+        image = by_id.get(image_id)
+        if image is None or len(boxes) == 0:
+            continue
+        scale = size.scale(image.height, image.width)
+        areas = np.prod(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2], axis=1)
+        sides.append(np.sqrt(areas) * scale)
+        scales.append(np.full(len(boxes), scale))
+    if not sides:
+        return 1.0
+    small = float(np.quantile(np.concatenate(sides), _SHARE))
+    most = _ENLARGED / float(np.median(np.concatenate(scales)))
+    allowed = [zoom for zoom in _ZOOMS if zoom <= max(1.0, most)]
+    best = math.log(max(_SIDE / small, 1.0)) / 2
+    return min(allowed, key=lambda zoom: abs(math.log(zoom) - best))
