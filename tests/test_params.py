@@ -77,6 +77,13 @@ def test_overrides(tmp_path):
             "review: {score_threshold: fited}",
             "score_threshold: must be 'fitted' or a number from 0",
         ),
+        ("train: {steps: 1, zoom: 0.5}", "zoom: must be 'fitted' or a number from 1 to 8, got 0.5"),
+        ("train: {steps: 1, zoom: fited}", "zoom: must be 'fitted' or a number from 1 to 8"),
+        ("train: {steps: 1, zoom: true}", "zoom: must be 'fitted' or a number from 1 to 8"),
+        (
+            "train: {steps: 1, zoom: .nan}",
+            "zoom: must be 'fitted' or a number from 1 to 8, got nan",
+        ),
         ("review: {score_threshold: 1.5}", "must be 'fitted' or a number from 0 to 1, got 1.5"),
         ("review: {score_threshold: true}", "must be 'fitted' or a number from 0 to 1, got True"),
         ("review: {score_threshold: null}", "must be 'fitted' or a number from 0 to 1, got None"),

@@ -220,7 +220,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
     if not log.steps:
         print(f"{turn}: nothing is labeled yet, so no detector is trained")
         return
-    print(f"{turn}: {log.steps} steps on {log.images} images {_speed(log)}")
+    print(f"{turn}: {log.steps} steps on {log.images} images{log.enlarged} {_speed(log)}")
     if log.held_out is not None:
         print(
             f"{turn}: {counted(len(log.held_out.boxes))} were held out first, to fit a threshold by"

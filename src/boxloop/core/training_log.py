@@ -138,6 +138,11 @@ class TrainingLog(_Log):
     seen: Seen | None = None
     zoom: float = 1.0
 
+    @property
+    def enlarged(self) -> str:
+        """Say how much images were enlarged, as an addition to their number; else nothing."""
+        return "" if self.zoom == 1 else f" enlarged {self.zoom:g} times"
+
     @classmethod
     def of_nothing(cls) -> TrainingLog:
         """Return the log of a training on no images."""
