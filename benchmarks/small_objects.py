@@ -56,7 +56,7 @@ def mosaics(
         whole.save(path)
         made.append(ImageRef(path.stem, str(path), *whole.size, file_digest(path)))
         boxes[path.stem] = Boxes.build(rows, labels)
-    return ImageSet(images.classes, tuple(made)), boxes
+    return ImageSet(tuple(made), images.classes), boxes
 
 
 def main() -> None:
@@ -90,13 +90,15 @@ def main() -> None:
                 trained = time.perf_counter() - begin
                 begin = time.perf_counter()
                 found = detector.propose(images.subset(judge), score_floor=0.05, batch_size=16)
+                best = max((b.scores.max() for b in found.values() if len(b)), default=0)
                 proposing = (time.perf_counter() - begin) / len(judge)
                 rows = sweep("others", found, judged, _IOUS, 0.05)
                 costs = [rows.costs(iou, PAPER) for iou in _IOUS]
                 saved = " / ".join(f"{100 * (1 - c.min() / c[-1]):.1f}" for c in costs)
                 print(
                     f"seed {seed} zoom {zoom:6} {log.zoom:3g}: {saved} saved, {trained:.0f} s of"
-                    f" training, {proposing:.3f} s an image",
+                    f" training, {proposing:.3f} s an image; loss {log.losses[-1]['total']:.2f},"
+                    f" best score {best:.2f}",
                     flush=True,
                 )
 

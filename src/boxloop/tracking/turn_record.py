@@ -229,9 +229,9 @@ def _judged_by(workload: BatchWorkload, ious: Sequence[float]) -> dict[str, str]
 
 def _training_values(training: TrainingLog) -> dict[str, float]:
     # The empty detector was not trained; zeros would distort the scale of a chart.
-    names = _TRAINING if training.steps else ()
+    names = [*_TRAINING] if training.steps else []
     if training.zoom != 1:
-        names += ("zoom",)
+        names.append("zoom")
     return {f"train/{name}": float(getattr(training, name)) for name in names}
 
 

@@ -7,8 +7,10 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from boxloop.models import detectors
 from boxloop.models.detectors.fcos import BatchFCOS
 from boxloop.models.detectors.torchvision_parts import WithoutBackground
+from boxloop.params import TrainParams
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.25, 0.5, 0.2]
 
@@ -116,3 +118,18 @@ def test_a_batch_s_images_do_not_suppress_each_other(pair):
 def test_training_without_targets_is_refused(pair):
     with pytest.raises(ValueError, match="targets"):
         pair[0].train()(images((64, 64)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_boxes_can_be_learned_from_the_first_step_whatever_the_seed(seed):
+    """Where ReLU leaves no distance, no gradient tells it to leave one.
+
+    By torchvision's start it leaves half of them, and some trainings never found a box.
+    """
+    model = detectors.create(
+        TrainParams(steps=1, seed=seed, weights="in1k", device="cpu"), ("square", "disc")
+    ).model
+    batch, _ = model.transform(images((96, 128)))
+    with torch.no_grad():
+        distances = model.head(list(model.backbone(batch.tensors).values()))["bbox_regression"]
+    assert (distances > 1).float().mean() > 0.95

@@ -19,9 +19,14 @@ from boxloop.models.detectors.suppression import MOST_DETECTIONS, detections
 from boxloop.models.detectors.targets import ignored_classes, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
-_CANDIDATES = 3000
-"""Positions of an image whose boxes are suppressed by one another, at most. Of an object that is
-found well about nine have high scores."""
+_SETTINGS = {"detections_per_img": MOST_DETECTIONS, "topk_candidates": 6 * MOST_DETECTIONS}
+"""Of torchvision's FCOS. Several positions of an object that is found well have high scores, up to
+nine of them; all but one are suppressed."""
+
+
+_DISTANCE = 3.0
+"""Strides from a position to the sides of its box, before anything is learned: each map is for
+those of 4 to 8 to the farthest side."""
 
 
 class BatchFCOS(FCOS):  # type: ignore[misc]
@@ -54,15 +59,12 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             image_mean: of colours in [0, 1].
             image_std: likewise.
             size_divisible: what divides the sides of a batch.
-            **settings: of torchvision's ``FCOS``.
+            **settings: of torchvision's ``FCOS``, where others than :data:`_SETTINGS` are wanted.
         """
-        super().__init__(
-            backbone,
-            outputs,
-            detections_per_img=MOST_DETECTIONS,
-            topk_candidates=_CANDIDATES,
-            **settings,
-        )
+        super().__init__(backbone, outputs, **{**_SETTINGS, **settings})
+        # Distances are what ReLU leaves of these outputs. With torchvision's bias of 0 half of them
+        # are negative at first, where nothing flows back, and some trainings never found a box.
+        nn.init.constant_(self.head.regression_head.bbox_reg.bias, _DISTANCE)
         self.transform = NormalizeBatch(image_mean, image_std, size_divisible=size_divisible)
 
     def forward(

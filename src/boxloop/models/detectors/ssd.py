@@ -53,15 +53,8 @@ class BatchSSD(SSD):  # type: ignore[misc]
             anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
         channels = retrieve_out_channels(extractor, sides)
         head = make_head(channels, anchors.num_anchors_per_location(), outputs)
-        super().__init__(
-            extractor,
-            anchors,
-            sides,
-            outputs,
-            head=head,
-            detections_per_img=MOST_DETECTIONS,
-            **settings,
-        )
+        settings = {"detections_per_img": MOST_DETECTIONS, **settings}
+        super().__init__(extractor, anchors, sides, outputs, head=head, **settings)
         self.transform = NormalizeBatch(image_mean, image_std)
 
     def forward(
