@@ -54,22 +54,22 @@ def test_images_are_not_enlarged_beyond_what_is_in_them():
 
 
 def test_a_quarter_may_be_smaller():
-    labeled, refs = of_sides([8] + [72] * 5)
+    labeled, refs = of_sides([7] + [72] * 5)
     assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 1.0
-    labeled, refs = of_sides([8] * 3 + [72] * 5)
+    labeled, refs = of_sides([7] * 3 + [60] * 5)
     assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 3.0
 
 
 @given(
     st.lists(
-        st.tuples(st.integers(50, 4000), st.integers(50, 4000), st.floats(0.005, 0.9)),
+        st.tuples(st.integers(50, 4000), st.integers(50, 4000), st.floats(0.005, 0.5)),
         min_size=1,
         max_size=12,
     )
 )
 @settings(max_examples=80, deadline=None)
 def test_fits_as_a_plain_loop_does(rows):
-    refs, truth, sides, scales = [], {}, [], []
+    refs, truth, sides, scales, shares = [], {}, [], [], []
     for number, (width, height, share) in enumerate(rows):
         refs.append(ImageRef(str(number), "x.png", width, height, "0"))
         w, h = width * share, height * share
@@ -77,14 +77,26 @@ def test_fits_as_a_plain_loop_does(rows):
         scale = min(320 / min(width, height), 512 / max(width, height))
         sides.append(math.sqrt(w * h) * scale)
         scales.append(scale)
+        shares.append(math.sqrt(w * h / (width * height)))
     wanted = max(1.0, math.sqrt(48 / np.quantile(sides, 0.25)))
     expected = 1.0
     for zoom in (1.5, 2.0, 3.0, 4.0):
         nearer = max(zoom, wanted) / min(zoom, wanted) < wanted / expected
-        if nearer and zoom * np.median(scales) <= 2:
+        fits = zoom * np.median(scales) <= 2 and zoom * np.quantile(shares, 0.75) <= 1 / 3
+        if nearer and fits:
             expected = zoom
     labeled = LabeledSet(("x",), ("b00",), truth)
     assert choose_zoom("fitted", labeled, refs, SIZE, "d") == expected
+
+
+def test_large_objects_fit_into_a_window():
+    # Side by side a third of a window is 185 of 554, the root of 640 x 480.
+    labeled, refs = of_sides([20] * 4 + [120] * 4)
+    assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 1.5
+    labeled, refs = of_sides([20] * 4 + [130] * 4)
+    assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 1.0
+    labeled, refs = of_sides([20] * 7 + [400])  # a few may be cut
+    assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 2.0
 
 
 def test_nothing_labeled_nothing_enlarged():

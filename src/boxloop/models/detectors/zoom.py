@@ -23,8 +23,11 @@ _ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0)
 _SIDE = 48.0
 """Pixels of the input, the square root of its area, that are enough for a box."""
 
-_SHARE = 0.25
-"""Share of the boxes that may be smaller than the one that is looked at."""
+_SMALL, _LARGE = 0.25, 0.75
+"""Quantiles of the boxes' sides that are taken for those of small and of large objects."""
+
+_OF_A_WINDOW = 1 / 3
+"""How long a large object may be beside a window. Windows cut what is longer too often."""
 
 _ENLARGED = 2.0
 """How many pixels of the input a pixel of an image becomes at most, along a side: what is not in
@@ -38,8 +41,8 @@ def choose_zoom(
 
     Args:
         wanted: ``train.zoom``, a factor or "fitted": about the square root of what would make the
-            labeled boxes large enough. The more images are enlarged the less of them is in a
-            window, so in a number of steps less is learned from, and large objects are cut.
+            labeled boxes large enough, as long as large ones fit well into a window. The more
+            images are enlarged the less of them is in a window, so a number of steps sees less.
         labeled: the boxes to fit it to.
         images: covers every image of ``labeled``.
         size: of the detector's input.
@@ -58,19 +61,21 @@ def choose_zoom(
     if wanted != FITTED:
         return float(wanted)
     by_id = {image.id: image for image in images}
-    sides, scales = [], []
+    sides, shares, scales = [], [], []
     for image_id, boxes in labeled.boxes.items():
         image = by_id.get(image_id)
         if image is None or len(boxes) == 0:
             continue
         scale = size.scale(image.height, image.width)
-        areas = np.prod(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2], axis=1)
-        sides.append(np.sqrt(areas) * scale)
+        own = np.sqrt(np.prod(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2], axis=1))
+        sides.append(own * scale)
+        shares.append(own / math.sqrt(image.width * image.height))
         scales.append(np.full(len(boxes), scale))
     if not sides:
         return 1.0
-    small = float(np.quantile(np.concatenate(sides), _SHARE))
-    most = _ENLARGED / float(np.median(np.concatenate(scales)))
+    small = float(np.quantile(np.concatenate(sides), _SMALL))
+    large = float(np.quantile(np.concatenate(shares), _LARGE))
+    most = min(_ENLARGED / float(np.median(np.concatenate(scales))), _OF_A_WINDOW / large)
     allowed = [zoom for zoom in _ZOOMS if zoom <= max(1.0, most)]
     best = math.log(max(_SIDE / small, 1.0)) / 2
     return min(allowed, key=lambda zoom: abs(math.log(zoom) - best))
