@@ -24,9 +24,8 @@ def test_boxes_agree_within_a_tolerance_in_any_order():
 
 
 def test_of_long_lists_the_end_may_differ():
-    rows = [("cat", 5 * i, 0, 5 * i + 4, 4, 0.9 - i / 1000) for i in range(501)]
-    assert onnx_export.agree(proposed(*rows), proposed(*rows[:500]), 0.05)
-    assert not onnx_export.agree(proposed(*rows[:400]), proposed(*rows[:399]), 0.05)
+    rows = [("cat", 5 * i, 0, 5 * i + 4, 4, 0.9 - i / 1000) for i in range(101)]
+    assert onnx_export.agree(proposed(*rows), proposed(*rows[:100]), 0.05)
     assert not onnx_export.agree(proposed(*rows), proposed(*rows[1:]), 0.05)
 
 

@@ -17,7 +17,6 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import FrozenBatchNorm2d
 
-from boxloop.models.detectors.suppression import MOST_DETECTIONS
 from boxloop.models.detectors.targets import ignored_classes, mask_softmax
 from boxloop.models.detectors.torchvision_detector import Options
 from boxloop.models.detectors.torchvision_parts import full_precision, sized
@@ -96,7 +95,7 @@ def build(
         _PYRAMID_CHANNELS,
         norm_layer=pyramid_norm,
     )
-    model = _FasterRCNN(pyramid, outputs, box_detections_per_img=MOST_DETECTIONS, **settings)
+    model = _FasterRCNN(pyramid, outputs, **settings)
     # torchvision makes these two itself, and takes others only whole.
     model.roi_heads.__class__ = _RoIHeads
     model.roi_heads.box_predictor.__class__ = _Predictor

@@ -15,14 +15,9 @@ from torchvision.models.detection import FCOS
 from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from boxloop.models.detectors.suppression import MOST_DETECTIONS, detections
+from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
-
-_SETTINGS = {"detections_per_img": MOST_DETECTIONS, "topk_candidates": 6 * MOST_DETECTIONS}
-"""Of torchvision's FCOS. Several positions of an object that is found well have high scores, up to
-nine of them; all but one are suppressed."""
-
 
 _DISTANCE = 3.0
 """Strides from a position to the sides of its box, before anything is learned: each map is for
@@ -59,9 +54,9 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             image_mean: of colours in [0, 1].
             image_std: likewise.
             size_divisible: what divides the sides of a batch.
-            **settings: of torchvision's ``FCOS``, where others than :data:`_SETTINGS` are wanted.
+            **settings: of torchvision's ``FCOS``.
         """
-        super().__init__(backbone, outputs, **{**_SETTINGS, **settings})
+        super().__init__(backbone, outputs, **settings)
         # Distances are what ReLU leaves of these outputs. With torchvision's bias of 0 half of them
         # are negative at first, where nothing flows back, and some trainings never found a box.
         nn.init.constant_(self.head.regression_head.bbox_reg.bias, _DISTANCE)

@@ -23,14 +23,16 @@ from torchvision.models.detection.image_list import ImageList
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.models.detectors.base import Detector
 from boxloop.models.detectors.postprocess import to_boxes
-from boxloop.models.detectors.suppression import MOST_DETECTIONS
-from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
+from boxloop.models.detectors.torchvision_detector import TorchvisionDetector, choosing_stage
 from boxloop.models.image_loader import read_resized
 
 EXTRA = "boxloop[onnx]"
 
 PIXELS, SCORE = 0.1, 1e-3
 """How far boxes and scores may be off from torch's."""
+
+_LONG = 100
+"""Boxes of an image from which on some may have been cut off for their number."""
 
 _OPSET = 17
 _OUTPUTS = ("boxes", "labels", "scores")
@@ -67,6 +69,8 @@ def export(
         torch.device("cpu"),
         detector.initial_weights,
         detector.steps,
+        detector.zoom,
+        detector.crowd,
     )
     try:
         _write(model, path, read_resized(images[0], model.size.of(*_shape(images[0]))), score_floor)
@@ -114,7 +118,7 @@ def _covers(a: Boxes, b: Boxes, score_floor: float) -> bool:
     """Tell whether each box of ``a`` that is not at the edge is in ``b``."""
     assert a.scores is not None
     assert b.scores is not None
-    edge = SCORE + (float(a.scores.min()) if len(a) >= MOST_DETECTIONS else score_floor)
+    edge = SCORE + (float(a.scores.min()) if len(a) >= _LONG else score_floor)
     for i in np.flatnonzero(a.scores > edge):
         near = np.abs(b.xyxy - a.xyxy[i]).max(axis=1, initial=0.0) <= PIXELS
         near &= (b.labels == a.labels[i]) & (np.abs(b.scores - a.scores[i]) <= SCORE)
@@ -169,8 +173,7 @@ def _write(
     open_axes: dict[str, dict[int, str]] = {name: {0: "n"} for name in _OUTPUTS}
     if detector.size.keep_aspect:
         open_axes["image"] = {1: "height", 2: "width"}
-    stage: Any = getattr(detector.model, "roi_heads", detector.model)
-    stage.score_thresh = score_floor
+    choosing_stage(detector.model).score_thresh = score_floor
     with _one_image(detector.model), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what tracing makes constant, which is what is wanted
         torch.onnx.export(

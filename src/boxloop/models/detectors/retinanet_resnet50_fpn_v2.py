@@ -18,7 +18,6 @@ from torchvision.ops import box_iou
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.suppression import MOST_DETECTIONS
 from boxloop.models.detectors.targets import ignored_classes
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 from boxloop.models.detectors.torchvision_parts import (
@@ -72,14 +71,7 @@ def _assemble(
     )
     head.regression_head._loss_type = "giou"
     full_precision(head)
-    model = _Model(
-        pyramid,
-        outputs,
-        anchor_generator=anchors,
-        head=head,
-        detections_per_img=MOST_DETECTIONS,
-    )
-    return sized(model)
+    return sized(_Model(pyramid, outputs, anchor_generator=anchors, head=head))
 
 
 FACTORY = TorchvisionFactory(

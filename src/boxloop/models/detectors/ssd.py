@@ -12,7 +12,7 @@ from torchvision.models.detection._utils import retrieve_out_channels
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
-from boxloop.models.detectors.suppression import MOST_DETECTIONS, detections
+from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, mask_softmax, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
 
@@ -53,7 +53,6 @@ class BatchSSD(SSD):  # type: ignore[misc]
             anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
         channels = retrieve_out_channels(extractor, sides)
         head = make_head(channels, anchors.num_anchors_per_location(), outputs)
-        settings = {"detections_per_img": MOST_DETECTIONS, **settings}
         super().__init__(extractor, anchors, sides, outputs, head=head, **settings)
         self.transform = NormalizeBatch(image_mean, image_std)
 

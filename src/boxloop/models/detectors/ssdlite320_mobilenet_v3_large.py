@@ -35,6 +35,7 @@ def _assemble(
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
         nms_thresh=0.55,
+        detections_per_img=300,
         topk_candidates=300,
     )
 

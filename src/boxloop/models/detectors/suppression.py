@@ -7,10 +7,6 @@ from typing import Any
 import torch
 from torchvision.ops import batched_nms
 
-MOST_DETECTIONS = 500
-"""Boxes that a detector offers for one image at most, the best of them. torchvision's 100 are made
-for COCO's images, of 7 boxes; a shelf or a circuit board holds hundreds."""
-
 
 def detections(
     boxes: torch.Tensor,

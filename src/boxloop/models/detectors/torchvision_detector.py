@@ -40,9 +40,15 @@ Source = Literal["scratch", "backbone", "detection"]
 """What initial weights cover: nothing, the classification network, or the whole detector."""
 
 
-_ZOOM = "zoom"
-"""Among the options of a checkpoint: how many times larger its input size is than what its model
-was trained on. Proposing for large images takes fewer of them at once."""
+_ZOOM, _CROWD = "zoom", "crowd"
+"""Among the options of a checkpoint, where they are not as usual: how many times larger its input
+size is than what its model was trained on, and the most boxes that it saw in an image."""
+
+_MOST_BOXES = 1000
+"""Boxes that are offered for an image at most, however many it saw."""
+
+_CANDIDATES = 6
+"""Positions that may propose a box, for each that is offered. Up to nine of them find the same."""
 
 
 @dataclass
@@ -59,6 +65,8 @@ class TorchvisionDetector:
         initial_weights: where the model's weights came from, in words.
         steps: that they have been trained for.
         zoom: how many times larger ``size`` is than what the model was trained on.
+        crowd: the most boxes that it saw in an image; it offers twice as many where that is more
+            than usual. torchvision's 100 are made for COCO, whose images have 7.
     """
 
     name: str
@@ -70,9 +78,14 @@ class TorchvisionDetector:
     initial_weights: str
     steps: int = 0
     zoom: float = 1.0
+    crowd: int = 0
 
     def __post_init__(self) -> None:
         """Move the model to the device."""
+        stage = choosing_stage(self.model)
+        limits = ("detections_per_img", "topk_candidates")
+        self._usual = [int(getattr(stage, name, 0)) for name in limits]
+        self._offer_enough()
         # On two cores this memory layout trains SSDlite a fifth faster; on GPUs it helps, too.
         self.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
@@ -94,6 +107,8 @@ class TorchvisionDetector:
         window = self.size.zoomed(1 / self.zoom)
         self.zoom = choose_zoom(params.zoom, labeled, images, window, self.name)
         self.size = window.zoomed(self.zoom)
+        self.crowd = max(map(len, labeled.boxes.values()), default=0)
+        self._offer_enough()
         samples = LabeledSamples(labeled, images, self.classes, window, augment, zoom=self.zoom)
         log = train_model(
             self.model,
@@ -118,9 +133,7 @@ class TorchvisionDetector:
         progress: ItemProgress | None = None,
     ) -> dict[str, Boxes]:
         """Propose boxes; see :meth:`boxloop.models.detectors.base.Detector.propose`."""
-        # Two-stage models keep the threshold in their second stage.
-        stage = getattr(self.model, "roi_heads", self.model)
-        stage.score_thresh = score_floor
+        choosing_stage(self.model).score_thresh = score_floor
         self.model.eval()
         batch_size = max(1, int(batch_size / self.zoom**2))  # of as many pixels
         batches = resized_batches(images, self._input_size, batch_size, self.device)
@@ -152,9 +165,26 @@ class TorchvisionDetector:
             labeled_digest=labeled_digest,
             initial_weights=self.initial_weights,
             steps=self.steps,
-            options=self.options if self.zoom == 1 else {**self.options, _ZOOM: self.zoom},
+            options=self._all_options(),
             state=self.model.state_dict(),
         )
+
+    def _offer_enough(self) -> None:
+        """Have the model offer twice as many boxes as it ever saw in an image."""
+        stage, (usual, candidates) = choosing_stage(self.model), self._usual
+        most = max(usual, min(2 * self.crowd, _MOST_BOXES))
+        self._crowded = 0 < usual < most  # with transformers the number of queries is the limit
+        if usual:
+            stage.detections_per_img = most
+        if candidates:
+            enough = _CANDIDATES * most if self._crowded else 0
+            stage.topk_candidates = max(candidates, enough)
+
+    def _all_options(self) -> Options:
+        """Return the options that the model was built with, and what is unusual about it."""
+        zoom = {_ZOOM: self.zoom} if self.zoom != 1 else {}
+        crowd = {_CROWD: float(self.crowd)} if self._crowded else {}
+        return {**self.options, **zoom, **crowd}
 
     def _detect(self, images: Sequence[torch.Tensor]) -> Iterator[tuple[Any, Any, Any]]:
         """Yield boxes, labels and scores of each image, as arrays."""
@@ -243,7 +273,10 @@ class TorchvisionFactory:
         self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> TorchvisionDetector:
         """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
-        size, zoom = replace(self.size, sides=checkpoint.input_size), _zoom(checkpoint)
+        zoom, crowd = (
+            _number(checkpoint, name, least) for name, least in ((_ZOOM, 1), (_CROWD, 0))
+        )
+        size = replace(self.size, sides=checkpoint.input_size)
         options, origin = _built_from(checkpoint), checkpoint.initial_weights
         if params is not None:
             size = self._size(params).zoomed(zoom)
@@ -261,7 +294,7 @@ class TorchvisionFactory:
             ) from None
         classes, steps = checkpoint.classes, checkpoint.steps
         return TorchvisionDetector(
-            self.name, model, classes, size, options, chosen, origin, steps, zoom
+            self.name, model, classes, size, options, chosen, origin, steps, zoom, int(crowd)
         )
 
     def check_weights(self, name: str) -> None:
@@ -330,13 +363,19 @@ class TorchvisionFactory:
 
 def _built_from(checkpoint: DetectorCheckpoint) -> Options:
     """Return the options that the model was built with."""
-    return {name: value for name, value in checkpoint.options.items() if name != _ZOOM}
+    own = (_ZOOM, _CROWD)
+    return {name: value for name, value in checkpoint.options.items() if name not in own}
 
 
-def _zoom(checkpoint: DetectorCheckpoint) -> float:
-    value = checkpoint.options.get(_ZOOM, 1.0)
-    if isinstance(value, str) or not 1 <= value < math.inf:
+def _number(checkpoint: DetectorCheckpoint, name: str, least: int) -> float:
+    value = checkpoint.options.get(name, least)
+    if isinstance(value, str) or not least <= value < math.inf:
         raise ArtifactError(
-            f"{checkpoint.origin}: its zoom should be at least 1, got {value!r:.200}"
+            f"{checkpoint.origin}: its {name} should be at least {least}, got {value!r:.200}"
         )
     return float(value)
+
+
+def choosing_stage(model: nn.Module) -> Any:
+    """Return the part of a model that keeps which boxes are offered: of two stages the second."""
+    return getattr(model, "roi_heads", model)
