@@ -9,7 +9,8 @@ from boxloop.core.training_log import TrainingLog
 
 def test_no_images_no_numbers():
     log = TrainingLog.of_nothing()
-    assert {value for value in asdict(log).values() if isinstance(value, int | float)} == {0}
+    assert {value for value in asdict(log).values() if isinstance(value, int | float)} == {0, 1}
+    assert log.zoom == 1  # which no image was enlarged by
     assert (log.losses, log.device, log.initial_weights) == ((), "cpu", "none")
 
 

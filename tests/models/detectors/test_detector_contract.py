@@ -296,7 +296,7 @@ def test_large_images_are_proposed_for_a_few_at_a_time(scenes):
 def test_finds_small_objects_where_images_are_enlarged(tmp_path):
     refs, truth = drawn_small(tmp_path)
     found = {}
-    for zoom in (1.0, "fitted"):
+    for zoom in (1.0, 4.0):
         params = train_params(
             "fcos_efficientnet_lite0",
             weights="in1k",
@@ -309,7 +309,7 @@ def test_finds_small_objects_where_images_are_enlarged(tmp_path):
         detector, log = detectors.train(params, labeled(truth), refs)
         found[zoom] = matched(truth, propose(detector, refs, floor=0.2))
     assert log.zoom == 4.0
-    assert found["fitted"] >= 26  # of 32
+    assert found[4.0] >= 26  # of 32
     assert found[1.0] < 10
 
 

@@ -40,9 +40,10 @@ def choose_zoom(
     """Choose how many times images are enlarged beyond a detector's input size.
 
     Args:
-        wanted: ``train.zoom``, a factor or "fitted": about the square root of what would make the
+        wanted: ``train.zoom``, a factor or "fitted": about the cube root of what would make the
             labeled boxes large enough, as long as large ones fit well into a window. The more
-            images are enlarged the less of them is in a window, so a number of steps sees less.
+            images are enlarged the less of them is in a window, so a number of steps sees less. The
+            root is what saved most (docs/results/detectors.md).
         labeled: the boxes to fit it to.
         images: covers every image of ``labeled``.
         size: of the detector's input.
@@ -77,5 +78,5 @@ def choose_zoom(
     large = float(np.quantile(np.concatenate(shares), _LARGE))
     most = min(_ENLARGED / float(np.median(np.concatenate(scales))), _OF_A_WINDOW / large)
     allowed = [zoom for zoom in _ZOOMS if zoom <= max(1.0, most)]
-    best = math.log(max(_SIDE / small, 1.0)) / 2
+    best = math.log(max(_SIDE / small, 1.0)) / 3
     return min(allowed, key=lambda zoom: abs(math.log(zoom) - best))
