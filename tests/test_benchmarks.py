@@ -16,6 +16,11 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("turns_of_work.py 2", "all: "),
         ("labeled_sets.py 50", "50 images, 50 turns, parquet: "),
         ("average_precision.py 20", "20 images"),
+        (
+            "small_objects.py params.yaml --mosaic 2 --learn 4 --judge 4 --zooms 2 --seeds 1"
+            " --set train.steps=1 --set dataset.demo.images=40",
+            "seed 1 zoom 2        2: ",
+        ),
     ],
 )
 def test_a_benchmark_runs_to_its_end(command, said):
@@ -25,6 +30,7 @@ def test_a_benchmark_runs_to_its_end(command, said):
         capture_output=True,
         text=True,
         timeout=100,
+        cwd=BENCHMARKS.parent,
     )
     assert done.returncode == 0, done.stderr
     assert any(line.startswith(said) for line in done.stdout.splitlines()), done.stdout
