@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from boxloop.core.training_log import TrainingLog
 
@@ -11,6 +11,8 @@ def test_no_images_no_numbers():
     log = TrainingLog.of_nothing()
     assert {value for value in asdict(log).values() if isinstance(value, int | float)} == {0, 1}
     assert log.zoom == 1  # which no image was enlarged by
+    assert log.enlarged == ""
+    assert replace(log, zoom=1.5).enlarged == " enlarged 1.5 times"
     assert (log.losses, log.device, log.initial_weights) == ((), "cpu", "none")
 
 

@@ -18,6 +18,8 @@ from boxloop.models.checkpoint import (
     write_simnet,
 )
 
+SSD = "ssd300_mobilenet_v2"
+
 SIMNET = SimNetCheckpoint(
     network="resnet18",
     input_size=64,
@@ -131,9 +133,15 @@ def test_missing_files_and_folders(tmp_path):
         ({"steps": "many"}, "at steps"),
         ({"state_dict": {"x": 1}}, "at state_dict"),
         ({"options": None}, "at options"),
+        ({"architecture": SSD, "options": {"zoom": 0.5}}, "zoom should be at least 1, got 0.5"),
+        (
+            {"architecture": SSD, "options": {"zoom": "twice"}},
+            "zoom should be at least 1, got 'twice'",
+        ),
+        ({"architecture": SSD, "options": {"crowd": -1}}, "crowd should be at least 0, got -1"),
         ({"architecture": None}, "at architecture"),
         ({"architecture": "yolo"}, "yolo, which this version lacks"),
-        ({"architecture": "ssd300_mobilenet_v2"}, "does not hold the tensors of a ssd300"),
+        ({"architecture": SSD}, "does not hold the tensors of a ssd300"),
     ],
 )
 def test_wrong_content_names_the_place(saved, changes, place):

@@ -74,6 +74,8 @@ def test_a_turn_learns_and_is_finished(begun):
         ({"propose": {"score_floor": 0.2}}, ["proposed"]),
         ({"train": {"seed": 1}}, ["trained", "proposed"]),
         ({"train": {"warm_start": False}}, ["trained", "proposed"]),
+        ({"train": {"zoom": 1}}, []),  # as without it
+        ({"train": {"zoom": "fitted"}}, ["trained", "proposed"]),
     ],
 )
 def test_only_what_changed_is_done_again(begun, changes, work):

@@ -82,6 +82,7 @@ def test_a_child_holds_its_training_its_edits_and_its_files(workspace: Path) -> 
     metrics = second.data.metrics
     assert metrics["train/images_per_second"] == 16.0
     assert metrics["train/wait_fraction"] == 0.25
+    assert "train/zoom" not in metrics
     assert metrics["edits/kept_iou_0.7"] == 3
     assert metrics["edits/moved_iou_0.7"] == 1
     assert metrics["edits/additions_iou_0.7"] == 3
@@ -107,6 +108,16 @@ def test_a_child_holds_its_training_its_edits_and_its_files(workspace: Path) -> 
     assert copied.read_bytes() == paths.detector("b01").read_bytes()
     # The empty detector was not trained: no curve, and no zeros that pass for measurements.
     assert not any(name.startswith(("loss/", "train/")) for name in first.data.metrics)
+
+
+def test_how_much_images_were_enlarged_is_a_metric(workspace: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(workspace, params)
+    log = artifacts.read_training(paths.training("b01"))
+    artifacts.write_training(paths.training("b01"), replace(log, zoom=1.5))
+    track_all(paths, params)
+    _, (_, second) = runs_of(paths)
+    assert second.data.metrics["train/zoom"] == 1.5
 
 
 def test_the_parent_runs_until_the_last_iteration_and_knows_its_commit(workspace: Path) -> None:
