@@ -4,9 +4,9 @@
                                        [--seeds 0 1] [--mosaic 3] [--set section.key=value ...]
 
 For each seed, which also draws the images, and each ``train.zoom`` a detector is trained on some
-images of a set in the layout of PASCAL VOC, and judged on others: percent of WT saved with the best
-threshold at IoU 0.5 and 0.7, seconds of the training, and of proposing by image. ``--mosaic 3`` puts
-3 x 3 images together to one first, so objects are a third as large beside it.
+images of a set, and judged on others: percent of WT saved with the best threshold at IoU 0.5 and
+0.7, seconds of the training, and of proposing by image. ``--mosaic 3`` puts 3 x 3 images together
+to one first, so objects are a third as large beside it.
 
     python benchmarks/small_objects.py recipes/fod-a.yaml --set dataset.path=FOD-A \
       --learn 300 --judge 400
