@@ -90,8 +90,8 @@ def main() -> None:
                 trained = time.perf_counter() - begin
                 begin = time.perf_counter()
                 found = detector.propose(images.subset(judge), score_floor=0.05, batch_size=16)
-                best = max((b.scores.max() for b in found.values() if len(b)), default=0)
                 proposing = (time.perf_counter() - begin) / len(judge)
+                best = max((b.scores.max() for b in found.values() if len(b)), default=0)
                 rows = sweep("others", found, judged, _IOUS, 0.05)
                 costs = [rows.costs(iou, PAPER) for iou in _IOUS]
                 saved = " / ".join(f"{100 * (1 - c.min() / c[-1]):.1f}" for c in costs)

@@ -40,30 +40,27 @@ from boxloop.params.words import ZERO_SHOT as ZERO_SHOT
 Strategy = Annotated[str, AfterValidator(ORDERINGS.check)]
 DetectorName = Annotated[str, AfterValidator(DETECTORS.check)]
 AnnotatorName = Annotated[str, AfterValidator(ANNOTATORS.check)]
-_MOST_ZOOM = 8
 FITTED: Literal["fitted"] = "fitted"
 """The ``review.score_threshold`` that is chosen anew for every batch, and the ``train.zoom`` that
 is chosen anew for every training."""
 
 
-def _score_threshold(value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value != FITTED and not (number and 0 <= value <= 1):
-        raise ValueError(f"must be '{FITTED}' or a number from 0 to 1, got {value!r:.200}")
-    return value
+def _fitted_or_from(least: int, most: int) -> BeforeValidator:
+    """Accept "fitted" and the numbers from ``least`` to ``most``."""
+
+    def check(value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value != FITTED and not (number and least <= value <= most):
+            raise ValueError(
+                f"must be '{FITTED}' or a number from {least} to {most}, got {value!r:.200}"
+            )
+        return value
+
+    return BeforeValidator(check)
 
 
-def _zoom(value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value != FITTED and not (number and 1 <= value <= _MOST_ZOOM):
-        raise ValueError(
-            f"must be '{FITTED}' or a number from 1 to {_MOST_ZOOM}, got {value!r:.200}"
-        )
-    return value
-
-
-Zoom = Annotated[float | Literal["fitted"], BeforeValidator(_zoom)]
-ScoreThreshold = Annotated[float | Literal["fitted"], BeforeValidator(_score_threshold)]
+ScoreThreshold = Annotated[float | Literal["fitted"], _fitted_or_from(0, 1)]
+Zoom = Annotated[float | Literal["fitted"], _fitted_or_from(1, 8)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 
