@@ -1,12 +1,14 @@
 """What is saved where objects are small, and images are enlarged?
 
     python benchmarks/small_objects.py PARAMS --learn 100 --judge 100 [--zooms 1 1.5 2 fitted]
-                                       [--seeds 0 1] [--mosaic 3] [--set section.key=value ...]
+                                       [--seeds 0 1] [--frequent 6] [--mosaic 3]
+                                       [--set section.key=value ...]
 
 For each seed, which also draws the images, and each ``train.zoom`` a detector is trained on some
 images of a set, and judged on others: percent of WT saved with the best threshold at IoU 0.5 and
-0.7, seconds of the training, and of proposing by image. ``--mosaic 3`` puts 3 x 3 images together
-to one first, so objects are a third as large beside it.
+0.7, seconds of the training, and of proposing by image. ``--frequent 6`` keeps the images with
+objects of the six most frequent classes alone. ``--mosaic 3`` puts 3 x 3 images together to one
+first, so objects are a third as large beside it.
 
     python benchmarks/small_objects.py recipes/fod-a.yaml --set dataset.path=FOD-A \
       --learn 300 --judge 400
@@ -18,6 +20,7 @@ import argparse
 import random
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from PIL import Image
@@ -31,6 +34,17 @@ from boxloop.models import detectors
 from boxloop.params import load_params
 
 _IOUS = (0.5, 0.7)
+
+
+def with_frequent_classes(
+    images: ImageSet, truth: dict[str, Boxes], count: int
+) -> tuple[ImageSet, dict[str, Boxes]]:
+    """Keep the images all whose objects, and at least one, are of the most frequent classes."""
+    tally = Counter(label for boxes in truth.values() for label in boxes.labels.tolist())
+    kept = [label for label, _ in tally.most_common(count)]
+    boxes = {i: b for i, b in truth.items() if len(b) and set(b.labels.tolist()) <= set(kept)}
+    refs = tuple(ref for ref in images.images if ref.id in boxes)
+    return ImageSet(refs, tuple(name for name in images.classes if name in kept)), boxes
 
 
 def mosaics(
@@ -67,6 +81,7 @@ def main() -> None:
     parser.add_argument("--judge", type=int, default=100)
     parser.add_argument("--zooms", nargs="*", default=["1", "1.5", "2", "3", "fitted"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--frequent", type=int)
     parser.add_argument("--mosaic", type=int, default=1)
     parser.add_argument("--set", dest="sets", action="append", default=[])
     given = parser.parse_args()
@@ -74,6 +89,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = load(params.dataset, Path(folder))
         images, truth = dataset.images, dict(dataset.truth or {})
+        if given.frequent:
+            images, truth = with_frequent_classes(images, truth, given.frequent)
         if given.mosaic > 1:
             images, truth = mosaics(images, truth, given.mosaic, Path(folder))
         for seed in given.seeds:
