@@ -78,8 +78,9 @@ def row(
         like = None
         if held and not known and not spread:
             like = likeness(*held[0], batch.proposals.boxes)
-        found = fit(evidence, iou, floor=floor, like=like)
-        uncompared += cost_at(fit(evidence, iou, floor=floor), item, cost)
+        part = None if known or not held else held[0][0].batch
+        found = fit(evidence, iou, floor=floor, like=like, held_out=part)
+        uncompared += cost_at(fit(evidence, iou, floor=floor, held_out=part), item, cost)
         fitted += cost_at(found, item, cost)
         chosen.append(found.score)
         if batch.proposals.detector != EMPTY:

@@ -107,8 +107,19 @@ def test_what_was_held_out_is_older_than_all_batches(tmp_path):
     assert alone[0].score == 0.5
     both = fitted(files(tmp_path / "both", held_out=held))
     old = sweep(held.batch, held.boxes, FINAL, (0.5, 0.7), 0.05)
-    assert both == tuple(fit([old, JUDGED], iou, floor=0.05) for iou in (0.5, 0.7))
+    wanted = [fit([old, JUDGED], iou, floor=0.05, held_out=held.batch) for iou in (0.5, 0.7)]
+    assert both == tuple(wanted)
     assert both[0].found == "held-out part of b00, b01"
+
+
+def test_the_prior_holds_more_firmly_beside_what_was_held_out():
+    # Each box has its proposal at 0.45, but one in twelve scores 0.3.
+    rows = {n: proposed(*[(*row, 0.45 if n else 0.3) for row in ROWS]) for n in range(12)}
+    held = proposals({f"h{n}": boxes for n, boxes in rows.items()}, batch="held-out part of b00")
+    found = with_thresholds(FITTED, NEXT, (), held, LABELS).thresholds[0]
+    old = sweep(held.batch, held.boxes, LABELS.boxes, (0.5, 0.7), 0.05)
+    assert found.score == fit([old], 0.5, floor=0.05, held_out=held.batch).score
+    assert found.score > fit([old], 0.5, floor=0.05).score
 
 
 def test_a_number_needs_no_file_and_takes_fitted_thresholds_back(tmp_path):

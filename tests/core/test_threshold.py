@@ -8,6 +8,7 @@ from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
 from boxloop.core.threshold import (
     DECAY,
     FIRMNESS,
+    FIRMNESS_HELD_OUT,
     PRIOR,
     SHIFT,
     STRENGTH,
@@ -73,6 +74,20 @@ def test_the_prior_holds_beside_a_large_batch_and_fades_with_their_number():
     assert fit([four, four], 0.5).score == 0.3
 
 
+def test_the_prior_holds_more_firmly_beside_a_held_out_part():
+    # (20 + 3 * 180) * 0.2**2 = 22.4 boxes, against 4.4: five fewer to draw are not worth that
+    part = evidence((1, 6, 6, 180), (0, 0, 0, 0), "held-out part of b00")
+    assert fit([part], 0.5).score == 0.3
+    assert fit([part], 0.5, held_out="b00").score == 0.3  # names another one
+    assert fit([part], 0.5, held_out=part.batch).score == 0.5
+    many = evidence((1, 24, 24, 180), (0, 0, 0, 0), "held-out part of b00")
+    assert fit([many], 0.5, held_out=many.batch).score == 0.3
+    # beside a batch: (20 + (3 * 180/2 + 180/2) / 2) * 0.2**2 = 8.0 boxes, for five and 2.5 fewer
+    both = [part, evidence((1, 6, 6, 180), (0, 0, 0, 0))]
+    assert fit(both, 0.5).score == 0.3
+    assert fit(both, 0.5, held_out=part.batch).score == 0.5
+
+
 def test_a_threshold_is_judged_together_with_those_beside_it():
     scores = (0.45, 0.475, 0.5, 0.525, 0.55, NOTHING)
     # 0.5 itself would have cost least, but a detector whose scores are a little lower loses much.
@@ -85,7 +100,7 @@ def test_a_threshold_is_judged_together_with_those_beside_it():
 COUNTS = st.lists(st.integers(0, 40), min_size=len(CANDIDATES), max_size=len(CANDIDATES))
 
 
-def plain_fit(items):
+def plain_fit(items, held_out=None):
     """The score and the saving of the evidence, in loops over plain numbers."""
     best, drawing = None, sum(DECAY**age * item.objects for age, item in enumerate(items[::-1]))
     for score in CANDIDATES:
@@ -97,21 +112,30 @@ def plain_fit(items):
                 for age, item in enumerate(items[::-1])
             )
             mean, total = mean + weight * cost, total + weight
-        firm = STRENGTH + FIRMNESS * drawing / len(items)
+        firm = STRENGTH
+        for age, item in enumerate(items[::-1]):
+            share = FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS
+            firm += share * DECAY**age * item.objects / len(items)
         found = mean / total + firm * (score - PRIOR) ** 2
         if best is None or found <= best[0] + 1e-9:
             best = found, score, drawing - mean / total
     return (NOTHING, 0.0) if best[2] <= 1e-9 else (best[1], best[2] / drawing)
 
 
-@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3))
-def test_the_choice_is_that_of_plain_loops(batches):
+@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3), st.booleans())
+def test_the_choice_is_that_of_plain_loops(batches, first_is_held_out):
     items = [
-        evidence((*sorted(added), 41), (*sorted(removed)[::-1], 0), scores=(*CANDIDATES, NOTHING))
-        for added, removed in batches
+        evidence(
+            (*sorted(added), 41),
+            (*sorted(removed)[::-1], 0),
+            f"b{number:02d}",
+            scores=(*CANDIDATES, NOTHING),
+        )
+        for number, (added, removed) in enumerate(batches)
     ]
-    found = fit(items, 0.5)
-    score, saving = plain_fit(items)
+    held_out = "b00" if first_is_held_out else None
+    found = fit(items, 0.5, held_out=held_out)
+    score, saving = plain_fit(items, held_out)
     assert found.score == score
     assert found.expected_saving == pytest.approx(saving)
 

@@ -47,7 +47,8 @@ def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campa
     judged = sweep(held.batch, held.boxes, final, (0.5, 0.3, 0.7), 0.05)
     offered = proposals(campaign, "b01")
     like = likeness(judged, held.boxes, offered.boxes)
-    wanted = tuple(fit([judged], iou, floor=0.01, like=like) for iou in (0.5, 0.3, 0.7))
+    ious, given = (0.5, 0.3, 0.7), {"floor": 0.01, "like": like, "held_out": held.batch}
+    wanted = tuple(fit([judged], iou, **given) for iou in ious)
     assert offered.thresholds == wanted
     log = (campaign / "repro.log").read_text()
     assert "b01: 3 images were held out first, to fit a threshold by" in log

@@ -94,7 +94,9 @@ def with_thresholds(
             like = likeness(judged, offered, proposals.boxes)
         known.insert(0, judged)
     model = find_cost_model(params.account.cost_model)
-    return replace(proposals, thresholds=fit_all(known, ious, model, floor=floor, like=like))
+    held = None if held_out is None else held_out.batch
+    found = fit_all(known, ious, model, floor=floor, like=like, held_out=held)
+    return replace(proposals, thresholds=found)
 
 
 def is_spread(params: Params) -> bool:

@@ -30,6 +30,9 @@ Of what costs the same, the one nearer to the prior is chosen."""
 FIRMNESS = 0.5
 """How firmly that of the threshold holds beside, as a fraction of the batches judged on average."""
 
+FIRMNESS_HELD_OUT = 3.0
+"""The same for a held-out part: it is small, and its detector was trained on what is left."""
+
 SHIFT = 0.025
 """By how much the scores of the next detector are expected to be off, as a standard deviation."""
 
@@ -53,14 +56,16 @@ def fit(
     *,
     floor: float = 0.0,
     like: Likeness | None = None,
+    held_out: str | None = None,
 ) -> FittedThreshold:
     """Choose the score threshold for the next batch.
 
     With ``cost`` and ``drawing`` summed over the n batches judged, each weighed by ``DECAY**age``,
     it minimises ``mean(cost) + (STRENGTH + FIRMNESS * drawing / n) * (threshold - PRIOR)**2`` in
     units of T over the thresholds that all evidence has; of equal ones the higher, which shows
-    less. The mean is that over all thresholds, weighed by a normal density of standard deviation
-    ``SHIFT`` around this one. Nothing is shown where that mean saves nothing.
+    less. The drawing of a held-out part counts with ``FIRMNESS_HELD_OUT`` there. The mean is that
+    over all thresholds, weighed by a normal density of standard deviation ``SHIFT`` around this
+    one. Nothing is shown where that mean saves nothing.
 
     Args:
         evidence: of the batches so far, the oldest first.
@@ -69,6 +74,7 @@ def fit(
         floor: of the scores that were stored; no threshold is below it.
         like: how far the next batch is like the images of one of the evidences, where that was
             compared.
+        held_out: which evidence is of a held-out part.
     """
     known = [item for item in evidence if iou_threshold in item.iou_thresholds]
     scores = _common([item.scores for item in known], floor)
@@ -76,16 +82,18 @@ def fit(
         return FittedThreshold(iou_threshold, max(PRIOR, floor), None, FITTED_TO_NOTHING)
     if like is not None and like.batch not in [item.batch for item in known]:
         like = None  # it compares with what is not judged by
-    cost, drawing = np.zeros(len(scores)), 0.0
+    cost, drawing, firm = np.zeros(len(scores)), 0.0, 0.0
     for age, item in enumerate(reversed(known)):
         costs = item.costs(iou_threshold, model)
         if like is not None and like.batch == item.batch:
             costs = like.costs(costs, model)
         cost += DECAY**age * costs[[item.scores.index(score) for score in scores]]
-        drawing += DECAY**age * float(costs[-1])
+        drawn = DECAY**age * float(costs[-1])
+        drawing += drawn
+        firm += drawn * (FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS)
     cost = _beside(np.array(scores)) @ cost
     off = (np.array(scores) - PRIOR) ** 2
-    total = np.round(cost + (STRENGTH + FIRMNESS * drawing / len(known)) * off, 9)
+    total = np.round(cost + (STRENGTH + firm / len(known)) * off, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
     saved = round(drawing - float(cost[best]), 9)
     found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
@@ -101,10 +109,13 @@ def fit_all(
     *,
     floor: float = 0.0,
     like: Likeness | None = None,
+    held_out: str | None = None,
 ) -> tuple[FittedThreshold, ...]:
     """Choose a threshold per IoU; see :func:`fit`."""
     ious = dict.fromkeys(iou_thresholds)
-    return tuple(fit(evidence, iou, model, floor=floor, like=like) for iou in ious)
+    return tuple(
+        fit(evidence, iou, model, floor=floor, like=like, held_out=held_out) for iou in ious
+    )
 
 
 def no_proposals(
