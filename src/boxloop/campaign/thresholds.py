@@ -95,8 +95,8 @@ def with_thresholds(
         known.insert(0, judged)
     model = find_cost_model(params.account.cost_model)
     held = None if held_out is None else held_out.batch
-    found = fit_all(known, ious, model, floor=floor, like=like, held_out=held)
-    return replace(proposals, thresholds=found)
+    fitted = fit_all(known, ious, model, floor=floor, like=like, held_out=held)
+    return replace(proposals, thresholds=fitted)
 
 
 def is_spread(params: Params) -> bool:
