@@ -3,10 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch.utils.data import DataLoader
 
-from boxloop.core.types import ImageRef
+from boxloop.core.types import Boxes, ImageRef
 from boxloop.errors import DatasetError
+from boxloop.files import file_digest
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples, draw_shared_batches
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.transforms import Augment, cut_window
@@ -76,6 +78,16 @@ def test_boxes_follow_the_image_to_its_input_size(scenes):
     expected = truth["image2"].xyxy * [64 / 96, 64 / 80, 64 / 96, 64 / 80]
     np.testing.assert_allclose(item.boxes.numpy(), expected, rtol=1e-5)
     assert item.labels.tolist() == [1, 2]
+
+
+def test_rounding_leads_no_box_beyond_the_border(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (97, 61)).save(path)
+    ref = ImageRef("a", str(path), 97, 61, file_digest(path))
+    truth = {"a": Boxes.build([(0, 0, 97, 61)], ["disc"])}
+    for side in (229, 233, 393):  # 97 or 61 times the ratio is more, as a float32
+        data = samples(([ref], truth), (), InputSize((side, side), keep_aspect=False))
+        assert (data[0, 0].boxes <= side).all()
 
 
 def test_in_memory_or_from_disk_is_the_same(scenes):

@@ -164,7 +164,9 @@ def _rescale(boxes: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...
     if before == after:
         return boxes
     y, x = after[0] / before[0], after[1] / before[1]
-    return boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
+    scaled = boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
+    # Rounding leads some a little beyond the border.
+    return torch.minimum(scaled, torch.tensor([*after[::-1]] * 2, dtype=boxes.dtype))
 
 
 def draw_shared_batches(
