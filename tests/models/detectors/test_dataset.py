@@ -193,6 +193,22 @@ def test_windows_are_changed_like_images(scenes, names):
         assert (item.boxes[:, 2:] <= torch.tensor([width, height])).all()
 
 
+@pytest.mark.parametrize("name", ["hflip", "vflip"])
+def test_a_window_is_flipped_wherever_its_box_lies(name):
+    image = torch.zeros(3, 200, 200, dtype=torch.uint8)
+    boxes, labels = torch.tensor([[95.0, 96, 105, 104]]), torch.tensor([1])
+    flip, places, flipped = Augment((name,), 0), [], []
+    for draw in range(600):
+        window = cut_window(image, boxes, labels, (100, 100), seed=0, draw=draw)
+        if len(window[1]):
+            places.append((window[1][0, :2] + window[1][0, 2:]) / 2 < 50)
+            flipped.append(not torch.equal(flip(*window, draw)[1], window[1]))
+    low, often = torch.stack(places), torch.tensor(flipped, dtype=torch.float32)
+    for axis in (0, 1):
+        apart = often[low[:, axis]].mean() - often[~low[:, axis]].mean()
+        assert abs(apart) < 0.15  # of half of them on either side; 0.5 where both go together
+
+
 # --- augmentation ---
 
 

@@ -28,6 +28,9 @@ _TRANSFORMS: dict[Augmentation, Callable[[], torch.nn.Module]] = {
 _AROUND_A_BOX = 0.75
 """Share of the windows that hold a given box of their image."""
 
+_OF_WINDOWS = 0x5BD1E995
+"""Sets the numbers that windows are drawn by apart from those of the changes."""
+
 
 class Augment:
     """Change one image and its boxes at random (torchvision.transforms.v2).
@@ -104,7 +107,8 @@ def cut_window(
     """
     full = (image.shape[-2], image.shape[-1])
     window = [min(side, whole) for side, whole in zip(sides, full, strict=True)]
-    generator = torch.Generator().manual_seed(_mixed(seed, draw))
+    # By the same numbers, what lies high in its window would be flipped, and what lies low not.
+    generator = torch.Generator().manual_seed(_mixed(seed, draw) ^ _OF_WINDOWS)
     places = torch.rand(2, generator=generator).tolist()  # of the window, in [0, 1)
     chosen = float(torch.rand(1, generator=generator))
     top, left = (
