@@ -270,6 +270,17 @@ def test_colours_leave_the_boxes_alone(scenes):
         assert torch.equal(data[1, draw].boxes, data.plain(1).boxes)
 
 
+@pytest.mark.parametrize("zoom", [1.0, 2.0])
+def test_a_strip_of_one_pixel_is_not_cropped(tmp_path, zoom):
+    path = tmp_path / "strip.png"
+    Image.new("RGB", (4000, 20)).save(path)
+    ref = ImageRef("a", str(path), 4000, 20, file_digest(path))
+    truth = {"a": Boxes.build([(100, 2, 1900, 18)], ["disc"])}
+    data = samples(([ref], truth), ("iou_crop",), WINDOW, zoom=zoom)
+    for draw in range(20):
+        assert data[0, draw].image.shape == (3, 1, 48)
+
+
 def test_crops_and_zooms_of_images_without_boxes(tmp_path):
     data = samples(drawn(tmp_path, 2, without_boxes=True), ALL)
     for draw in range(20):

@@ -69,8 +69,9 @@ class Augment:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mixed(self.seed, draw))
             for name, step in self.steps:
-                # Without boxes a crop has nothing to keep, and would try in vain for long.
-                if name == "iou_crop" and len(sample[1]) == 0:
+                # Without boxes a crop has nothing to keep, and would try in vain for long. Of a
+                # pixel or two it would keep none, and divide by them.
+                if name == "iou_crop" and (len(sample[1]) == 0 or min(sample[0].shape[-2:]) < 3):
                     continue
                 sample = step(sample)
         if any(name in ("zoom_out", "iou_crop") for name, _ in self.steps):
