@@ -293,6 +293,23 @@ def test_large_images_are_proposed_for_a_few_at_a_time(scenes):
     assert told == [2, 4]  # 8 whole ones have as many pixels
 
 
+def test_batches_of_large_images_are_the_same_in_every_share(tmp_path):
+    """A network's last bits depend on a batch; shares of processes begin at multiples of 8."""
+    refs, truth = drawn(tmp_path, 16)
+    detector, _ = detectors.train(
+        train_params("fcos_efficientnet_lite0", zoom=1.5, steps=1), labeled(truth), refs
+    )
+
+    def ends(share):
+        told = []
+        detector.propose(
+            share, score_floor=0.5, batch_size=8, progress=lambda done, total: told.append(done)
+        )
+        return told
+
+    assert ends(refs) == [*ends(refs[:8]), *(8 + done for done in ends(refs[8:]))]
+
+
 def test_finds_small_objects_where_images_are_enlarged(tmp_path):
     refs, truth = drawn_small(tmp_path)
     found = {}

@@ -135,7 +135,9 @@ class TorchvisionDetector:
         """Propose boxes; see :meth:`boxloop.models.detectors.base.Detector.propose`."""
         choosing_stage(self.model).score_thresh = score_floor
         self.model.eval()
-        batch_size = max(1, int(batch_size / self.zoom**2))  # of as many pixels
+        # Of as many pixels; a divisor, so that a share of several processes has the same batches.
+        most = max(1, int(batch_size / self.zoom**2))
+        batch_size = max(n for n in range(1, most + 1) if batch_size % n == 0)
         batches = resized_batches(images, self._input_size, batch_size, self.device)
         result: dict[str, Boxes] = {}
         for inputs in batches:
