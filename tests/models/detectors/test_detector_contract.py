@@ -351,6 +351,19 @@ def test_offers_more_boxes_where_images_are_crowded(tmp_path, name):
     assert "crowd" not in read_tensors(tmp_path / "few.pt")["options"]
 
 
+@pytest.mark.slow
+def test_a_first_stage_keeps_enough_regions_of_a_crowd(tmp_path):
+    """Of 150 regions, which this detector usually looks at, no more objects can be found."""
+    refs, truth = drawn(tmp_path, 2, (320, 320))
+    rows = [(20 * (n % 16), 20 * (n // 16)) for n in range(256)]
+    crowd = Boxes.build([(x, y, x + 18, y + 18) for x, y in rows], ["disc"] * 256)
+    params = train_params("fasterrcnn_mobilenet_v3_large_320_fpn", steps=1, input_size=(256, 256))
+    detector, _ = detectors.train(params, labeled(truth | {"image0": crowd}), refs)
+    detector.model.roi_heads.nms_thresh = 1.0  # each region is offered, whatever it overlaps
+    found = propose(detector, refs, floor=0.0)["image0"]
+    assert (found.labels == "disc").sum() > 200
+
+
 @pytest.mark.parametrize("name", ["ssd300_mobilenet_v2", "transformers"])
 def test_a_detector_of_one_size_does_not_zoom(scenes, name):
     refs, truth = scenes

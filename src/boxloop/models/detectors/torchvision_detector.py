@@ -50,6 +50,9 @@ _MOST_BOXES = 1000
 _CANDIDATES = 6
 """Positions that may propose a box, for each that is offered. Up to nine of them find the same."""
 
+_REGIONS = 2
+"""Regions that a second stage looks at, for each box that is offered."""
+
 
 @dataclass
 class TorchvisionDetector:
@@ -85,6 +88,7 @@ class TorchvisionDetector:
         stage = choosing_stage(self.model)
         limits = ("detections_per_img", "topk_candidates")
         self._usual = [int(getattr(stage, name, 0)) for name in limits]
+        self._usual_regions = [limit["testing"] for limit in _region_limits(self.model)]
         self._offer_enough()
         # On two cores this memory layout trains SSDlite a fifth faster; on GPUs it helps, too.
         self.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -181,6 +185,9 @@ class TorchvisionDetector:
         if candidates:
             enough = _CANDIDATES * most if self._crowded else 0
             stage.topk_candidates = max(candidates, enough)
+        limits = zip(_region_limits(self.model), self._usual_regions, strict=True)
+        for (limit, regions), each in zip(limits, (_CANDIDATES, _REGIONS), strict=False):
+            limit["testing"] = max(regions, each * most if self._crowded else 0)
 
     def _all_options(self) -> Options:
         """Return the options that the model was built with, and what is unusual about it."""
@@ -381,3 +388,9 @@ def _number(checkpoint: DetectorCheckpoint, name: str, least: int) -> float:
 def choosing_stage(model: nn.Module) -> Any:
     """Return the part of a model that keeps which boxes are offered: of two stages the second."""
     return getattr(model, "roi_heads", model)
+
+
+def _region_limits(model: nn.Module) -> list[dict[str, int]]:
+    """Return how many regions of a map, and of all, a first stage keeps; nothing without one."""
+    first: Any = getattr(model, "rpn", None)
+    return [] if first is None else [first._pre_nms_top_n, first._post_nms_top_n]
