@@ -6,11 +6,20 @@
   const TYPED = /^(text|search|email|number|password|tel|url|date|time|month|week|datetime-local)$/;
 
   // A list of classes keeps the focus after a choice from it, a slider or a tick after a click: nobody
-  // types there.
+  // types there. Nor while a list from which was chosen has not closed yet, as on a busy machine.
+  let chosen = false;
+  document.addEventListener("click", ({ target }) => {
+    chosen = Boolean(target.closest?.("[role=option]"));
+  }, true);
+
   function types(target) {
     const field = target.closest?.("input, textarea, select, [contenteditable=true]");
     if (!field) return false;
-    if (field.getAttribute("role") === "combobox") return field.getAttribute("aria-expanded") === "true";
+    if (field.getAttribute("role") === "combobox") {
+      const open = field.getAttribute("aria-expanded") === "true";
+      chosen = chosen && open;
+      return open && !chosen;
+    }
     return field.tagName !== "INPUT" || TYPED.test(field.type);
   }
 
