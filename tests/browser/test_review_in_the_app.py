@@ -1,6 +1,7 @@
 """A reviewer's day in a real browser, click by click, from `boxloop review` to `dvc repro`."""
 
 import json
+import re
 
 import pytest
 from app import browser
@@ -200,10 +201,15 @@ def test_keys_after_a_choice_and_a_submission_that_fails(blank):
         app.mode("detection-mode")
         app.drag(app.point(*A[:2], SIZE), app.point(*A[2:], SIZE))
         app.page.locator("[data-cy=root_label_container]").wait_for()
-        app.page.locator("[data-cy=root_label_container] [role=combobox]").click()
+        classes = app.page.locator("[data-cy=root_label_container] [role=combobox]")
+        classes.click()
+        first = app.page.url
+        app.page.keyboard.press("d")  # typed, to find a class by
+        expect(classes).to_have_value(re.compile("d$"))
+        assert app.page.url == first
+        classes.fill("cu")
         # At once: the list has not closed yet, and the App takes the focus off the field only when
         # it has saved the choice.
-        first = app.page.url
         app.page.get_by_role("option", name="cup", exact=True).evaluate(
             """(option) => {
                 for (const type of ["pointerdown", "mousedown", "pointerup", "mouseup", "click"])

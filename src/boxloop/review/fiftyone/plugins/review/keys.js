@@ -17,7 +17,7 @@
     if (!field) return false;
     if (field.getAttribute("role") === "combobox") {
       const open = field.getAttribute("aria-expanded") === "true";
-      chosen = chosen && open;
+      if (!open) chosen = false;
       return open && !chosen;
     }
     return field.tagName !== "INPUT" || TYPED.test(field.type);
