@@ -187,7 +187,7 @@ def test_the_threshold_in_force():
         ),
         (
             (0.5, 1.0, 0.0, "b01"),
-            "nothing is shown: judged by b01, it would cost more than it saves",
+            "nothing is shown: judged by b01, it would save next to nothing, or lose",
         ),
         ((0.5, 0.5, None, "prior"), "from a score of 0.5, because nothing is known of it yet"),
         ((0.5, 0.5, None, "nothing to show"), "nothing is proposed yet"),

@@ -119,7 +119,7 @@ def plain_fit(items, held_out=None):
         found = mean / total + firm * (score - PRIOR) ** 2
         if best is None or found <= best[0] + 1e-9:
             best = found, score, drawing - mean / total
-    return (NOTHING, 0.0) if best[2] <= 1e-9 else (best[1], best[2] / drawing)
+    return (NOTHING, 0.0) if best[2] <= 0.005 * drawing + 1e-9 else (best[1], best[2] / drawing)
 
 
 @given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3), st.booleans())
@@ -146,13 +146,15 @@ def test_of_thresholds_that_cost_the_same_the_one_near_the_prior_is_chosen():
     assert found.score == 0.7  # as near as 0.3, and shows less
 
 
-def test_nothing_is_shown_where_that_is_expected_to_cost_more_than_it_saves():
+def test_nothing_is_shown_where_that_is_expected_to_save_next_to_nothing_or_lose():
     bad = evidence((95, 98, 99, 100), (100, 20, 4, 0))
     assert fit([bad], 0.5) == FittedThreshold(0.5, NOTHING, 0.0, "b01")
     even = evidence((98, 98, 98, 100), (100, 20, 4, 0))
     assert fit([even], 0.5).score == NOTHING
-    good = evidence((98, 98, 98, 100), (100, 20, 3, 0))
-    assert chosen(fit([good], 0.5)) == (0.5, 0.7, 0.005, "b01")
+    little = evidence((98, 98, 98, 100), (100, 20, 3, 0))  # half a percent
+    assert fit([little], 0.5) == FittedThreshold(0.5, NOTHING, 0.0, "b01")
+    enough = evidence((98, 98, 98, 100), (100, 20, 2, 0))
+    assert chosen(fit([enough], 0.5)) == (0.5, 0.7, 0.01, "b01")
 
 
 def test_the_cost_model_prices_the_edits():

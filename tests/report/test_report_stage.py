@@ -327,7 +327,7 @@ def test_fitted_thresholds_stand_with_what_was_expected_and_what_came(tmp_path: 
 
 def test_a_batch_of_which_nothing_was_shown_says_why() -> None:
     nothing = FittedRow("b01", 0.5, FittedThreshold(0.5, 1.0, 0.0, "held-out part of b00"), 0.0)
-    assert (nothing.shown, nothing.expected) == ("nothing", "a loss")
+    assert (nothing.shown, nothing.expected) == ("nothing", "too little")
     some = FittedRow("b01", 0.5, FittedThreshold(0.5, 0.4, 0.25, "b00"), 0.0)
     assert (some.shown, some.expected) == ("0.4", "25.0 %")
 

@@ -226,7 +226,8 @@ def in_words(fitted: FittedThreshold, detector: str = "") -> str:
         return f"{beside}shown from a score of {fitted.score:g}, because nothing is known of it yet"
     judges = f"the {fitted.found}" if fitted.found.startswith("held-out") else fitted.found
     if fitted.score >= NOTHING:
-        return f"{beside}nothing is shown: judged by {judges}, it would cost more than it saves"
+        little = "it would save next to nothing, or lose"
+        return f"{beside}nothing is shown: judged by {judges}, {little}"
     saving = percent(fitted.expected_saving or 0.0)
     return (
         f"{beside}shown from a score of {fitted.score:g}, which should save {saving} of the time,"

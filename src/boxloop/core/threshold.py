@@ -5,8 +5,8 @@ images that their detector had not seen (:mod:`boxloop.core.evidence`). Detector
 to turn and their scores shift: the newest evidence counts most, a threshold is judged together with
 those beside it, and while few batches were judged the choice stays near a prior. What the next
 batch has that the images judged had not is expected to be proposed wrongly
-(:mod:`boxloop.core.likeness`). Where even the best threshold is expected to save nothing, none is
-shown.
+(:mod:`boxloop.core.likeness`). Where even the best threshold is expected to save next to nothing,
+none is shown.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ FIRMNESS_HELD_OUT = 3.0
 
 SHIFT = 0.025
 """By how much the scores of the next detector are expected to be off, as a standard deviation."""
+
+WORTH = 0.005
+"""Share of the time that proposals are shown for only where more of it should be saved. Less is a
+matter of chance, and batches unlike those judged (of a new class) can lose many times that."""
 
 DECAY = 0.5
 """What a batch's evidence counts against that of the batch after it."""
@@ -65,7 +69,7 @@ def fit(
     units of T over the thresholds that all evidence has; of equal ones the higher, which shows
     less. The drawing of a held-out part counts with ``FIRMNESS_HELD_OUT`` there. The mean is that
     over all thresholds, weighed by a normal density of standard deviation ``SHIFT`` around this
-    one. Nothing is shown where that mean saves nothing.
+    one. Nothing is shown where that mean saves no more than ``WORTH`` of the time.
 
     Args:
         evidence: of the batches so far, the oldest first.
@@ -95,9 +99,9 @@ def fit(
     off = (np.array(scores) - PRIOR) ** 2
     total = np.round(cost + (STRENGTH + firm / len(known)) * off, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
-    saved = round(drawing - float(cost[best]), 9)
+    saved = drawing - float(cost[best])
     found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
-    if saved <= 0:
+    if round(saved - WORTH * drawing, 9) <= 0:
         return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
     return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
 

@@ -39,7 +39,7 @@ class FittedRow:
         if self.fitted.expected_saving is None:
             return "unknown"
         if self.fitted.score >= NOTHING:
-            return "a loss"
+            return "too little"
         return percent(self.fitted.expected_saving)
 
 
