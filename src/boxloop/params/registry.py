@@ -125,6 +125,10 @@ class Registry:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ParamsError(f"{self.key}: {origin} cannot be loaded: {reason}") from error
 
+    def is_loaded(self, name: str) -> bool:
+        """Tell whether the object behind a name is there without importing anything."""
+        return not isinstance(self._entries.get(name, ""), str)
+
     def code_of(self, name: str) -> Path | str | None:
         """Return what changes with the code behind a name: None for boxloop's own.
 

@@ -11,9 +11,10 @@ import torch
 from boxloop.campaign import artifacts
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.types import Boxes, LabeledSet
-from boxloop.errors import ArtifactError, DivergedError, ParamsError, WeightsError
+from boxloop.errors import ArtifactError, BoxloopError, DivergedError, ParamsError, WeightsError
 from boxloop.models import detectors, devices
 from boxloop.models.tensor_files import is_safetensors, read_tensors
+from boxloop.params.registry import DETECTORS
 from builders_detectors import CLASSES, drawn, drawn_small, labeled, train_params
 
 HEAVY = {
@@ -515,6 +516,45 @@ def test_misspelled_weights_are_told_before_anything_is_labeled():
         params = train_params("ssd300_mobilenet_v2", weights=weights)
         with pytest.raises(WeightsError, match=f"'{weights}' is neither a file nor weights of ssd"):
             detectors.train(params, none, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        (
+            "ssd300_mobilenet_v2",
+            {"zoom": 2.0},
+            r"train\.zoom: ssd300_mobilenet_v2 takes images of one",
+        ),
+        ("ssd300_mobilenet_v2", {"input_size": (16, 16)}, "at least 32 pixels"),
+        ("fcos_efficientnet_lite0", {"input_size": (16, 64)}, "at least 32 pixels"),
+        ("fcos_efficientnet_lite0", {"input_size": (640, 320)}, "is .shorter side, longer side"),
+        ("transformers", {"zoom": 2.0}, r"train\.zoom: transformers takes images of one"),
+        ("transformers", {"input_size": (16, 16)}, "at least 32 pixels"),
+        ("transformers", {"weights": "rtdetr"}, "'rtdetr' is not a network of transformers"),
+        ("transformers", {"weights": "none"}, "'none' is not a network of transformers"),
+    ],
+)
+def test_what_a_detector_cannot_take_is_told_before_anything_is_labeled(name, given, words):
+    none = LabeledSet(CLASSES, (), {})
+    with pytest.raises(BoxloopError, match=words):
+        detectors.train(train_params(name, **given), none, ())
+
+
+def test_a_detector_of_ones_own_may_look_at_its_parameters_before_anything_is_labeled():
+    class Factory:
+        name = "own"
+
+        def check(self, params):
+            raise ParamsError(f"train.steps: own takes 7, got {params.steps}")
+
+    DETECTORS.register("own", Factory())
+    params = train_params("own", weights="none", steps=3)
+    try:
+        with pytest.raises(ParamsError, match=r"own takes 7, got 3"):
+            detectors.train(params, LabeledSet(CLASSES, (), {}), ())
+    finally:
+        DETECTORS.unregister("own")
 
 
 FAMILIES = [

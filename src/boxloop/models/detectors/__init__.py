@@ -19,14 +19,17 @@ from boxloop.errors import ArtifactError, IncompleteError, ParamsError
 from boxloop.models.detectors.base import Detector, DetectorFactory
 from boxloop.models.detectors.empty import read_empty
 from boxloop.models.progress import StepProgress
-from boxloop.params import EMPTY, TrainParams
+from boxloop.params import EMPTY, FITTED, TrainParams
 from boxloop.params.registry import DETECTORS
 
 if TYPE_CHECKING:
     from boxloop.models.checkpoint import DetectorCheckpoint
 
 _AT_HAND = ("fcos_efficientnet_lite0", "in1k")
-"""A detector and weights that need no look at it, which would take seconds to import."""
+"""A detector and weights that are there, which is known without importing torch for seconds."""
+
+_USUAL_SIDE = 64
+"""Pixels that every detector can take."""
 
 
 def names() -> tuple[str, ...]:
@@ -108,10 +111,10 @@ def train(
     if len(labeled) == 0:
         # What is misspelled is told now, not after a person has labeled the first batch.
         DETECTORS.require(params.detector)
-        if params.weights != "none" and (params.detector, params.weights) != _AT_HAND:
-            check = getattr(DETECTORS.get(params.detector), "check_weights", None)
+        if not _is_usual(params):
+            check = getattr(DETECTORS.get(params.detector), "check", None)
             if check is not None:
-                check(params.weights)
+                check(params)
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     if left_out(detector, labeled):
@@ -136,6 +139,17 @@ def left_out(detector: Detector, labeled: LabeledSet) -> int:
     if detector.name == EMPTY or getattr(detector, "masks_classes", False):
         return 0
     return len(labeled.incomplete)
+
+
+def _is_usual(params: TrainParams) -> bool:
+    """Tell parameters that need no check by the detector, which has to be imported for it."""
+    if DETECTORS.is_loaded(params.detector):
+        return False
+    named = (params.detector, params.weights)
+    own = DETECTORS.code_of(params.detector) is None and params.detector != "transformers"
+    at_hand = named == _AT_HAND or (own and params.weights == "none")
+    short, long = params.input_size or (_USUAL_SIDE, _USUAL_SIDE)
+    return at_hand and params.zoom in (FITTED, 1) and _USUAL_SIDE <= short <= long
 
 
 def _named(detector: Detector, name: str) -> Detector:

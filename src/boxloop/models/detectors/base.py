@@ -108,7 +108,9 @@ class DetectorFactory(Protocol):
     """Makes the detectors of one architecture.
 
     It may also have ``describe(classes)``, which returns a :class:`Description` of a model for so
-    many classes, and returns it quickly: nothing is downloaded or initialised for it.
+    many classes, and returns it quickly: nothing is downloaded or initialised for it. And
+    ``check(params)``, which is called before anybody labels the first batch, and raises as
+    ``create`` and ``train`` would whatever can be told without downloading or training.
     """
 
     name: str

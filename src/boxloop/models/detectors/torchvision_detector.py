@@ -28,7 +28,7 @@ from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
-from boxloop.models.detectors.zoom import choose_zoom
+from boxloop.models.detectors.zoom import check_zoom, choose_zoom
 from boxloop.models.image_loader import resized_batches
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
@@ -306,12 +306,13 @@ class TorchvisionFactory:
             self.name, model, classes, size, options, chosen, origin, steps, zoom, int(crowd)
         )
 
-    def check_weights(self, name: str) -> None:
-        """Refuse weights that are neither known by name nor a file; nothing is downloaded.
+    def check(self, params: TrainParams) -> None:
+        """Look through ``params``; see :meth:`boxloop.models.detectors.base.DetectorFactory`."""
+        self._check_weights(params.weights)
+        check_zoom(params.zoom, self._size(params), self.name)
 
-        Raises:
-            WeightsError: names those that are known.
-        """
+    def _check_weights(self, name: str) -> None:
+        """Refuse weights that are neither known by name nor a file; nothing is downloaded."""
         known = {*self._known(), *self.bundled}
         if name != weights.NONE and name not in known and not Path(name).exists():
             none = f" (torchvision has no detection weights for {self.name})"
@@ -345,7 +346,7 @@ class TorchvisionFactory:
 
     def _initial(self, name: str) -> tuple[Source, Options, Mapping[str, torch.Tensor]]:
         """Load weights by name, with what they cover and the options they need."""
-        self.check_weights(name)
+        self._check_weights(name)
         if name == weights.NONE:
             return "scratch", self.options.get("scratch", {}), {}
         if name in self.bundled:

@@ -34,6 +34,19 @@ _ENLARGED = 2.0
 the image cannot be seen."""
 
 
+def check_zoom(wanted: float | str, size: InputSize, name: str) -> None:
+    """Refuse to enlarge images for a detector that cannot take windows of them.
+
+    Raises:
+        ParamsError: ``wanted`` is above 1, and the detector takes images of one size only.
+    """
+    if not size.keep_aspect and wanted not in (FITTED, 1):
+        raise ParamsError(
+            f"train.zoom: {name} takes images of one size only; raise train.input_size, or"
+            " choose a detector that takes any, as fcos_efficientnet_lite0"
+        )
+
+
 def choose_zoom(
     wanted: float | str, labeled: LabeledSet, images: Sequence[ImageRef], size: InputSize, name: str
 ) -> float:
@@ -50,14 +63,10 @@ def choose_zoom(
         name: of the detector, for the error.
 
     Raises:
-        ParamsError: a factor above 1, and the detector takes images of one size only.
+        ParamsError: see :func:`check_zoom`.
     """
+    check_zoom(wanted, size, name)
     if not size.keep_aspect:
-        if wanted not in (FITTED, 1):
-            raise ParamsError(
-                f"train.zoom: {name} takes images of one size only; raise train.input_size, or"
-                " choose a detector that takes any, as fcos_efficientnet_lite0"
-            )
         return 1.0
     if wanted != FITTED:
         return float(wanted)

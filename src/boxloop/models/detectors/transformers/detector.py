@@ -18,6 +18,7 @@ from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
 from boxloop.models.detectors.transformers import loading
 from boxloop.models.detectors.transformers.model import ImagesToBoxes
+from boxloop.models.detectors.zoom import check_zoom
 from boxloop.params import TrainParams
 
 _NAME = "transformers"
@@ -59,6 +60,14 @@ class TransformersFactory:
         return Description(
             f"{what}; needs pip install 'boxloop[transformers]'" if missing else what
         )
+
+    def check(self, params: TrainParams) -> None:
+        """Look through ``params``; see :meth:`boxloop.models.detectors.base.DetectorFactory`."""
+        loading.library()
+        if not Path(params.weights).expanduser().is_file():
+            loading.local_folder(params.weights)
+        sides = _large_enough(params.input_size) or (_USUAL_SIDE, _USUAL_SIDE)
+        check_zoom(params.zoom, InputSize(sides, keep_aspect=False), self.name)
 
     def create(self, params: TrainParams, classes: tuple[str, ...]) -> TransformersDetector:
         """Create one; see :meth:`boxloop.models.detectors.base.DetectorFactory.create`."""
@@ -142,14 +151,19 @@ def _plan(checkpoint: DetectorCheckpoint) -> loading.Plan:
     return loading.Plan(*stored)
 
 
+def _large_enough(sides: tuple[int, int] | None) -> tuple[int, int] | None:
+    if sides is not None and min(sides) < _SMALLEST:
+        raise ParamsError(f"train.input_size must be at least {_SMALLEST} pixels, got {sides}")
+    return sides
+
+
 def _size(sides: tuple[int, int] | None, config: Any, processor: Any) -> InputSize:
     """Return the size that images are squashed to, rounded up to what the network divides by."""
+    sides = _large_enough(sides)
     if sides is None:
         usual = processor.to_dict().get("size") or {}
         side = usual.get("shortest_edge") or _USUAL_SIDE
         sides = (usual.get("height") or side, usual.get("width") or side)
-    elif min(sides) < _SMALLEST:
-        raise ParamsError(f"train.input_size must be at least {_SMALLEST} pixels, got {sides}")
     body = getattr(config, "backbone_config", None) or config
     unit = _USUAL_UNIT
     if isinstance(patch := getattr(body, "patch_size", None), int):

@@ -88,14 +88,9 @@ def find_folder(name: str, wanted: Wanted = DETECTOR) -> Path:
     Raises:
         WeightsError: there is no such folder and no such network, or it cannot be downloaded.
     """
-    key, ways_out = wanted.key, wanted.ways_out
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise WeightsError(f"{key}: {folder} has no config.json: {ways_out}")
+    if (folder := local_folder(name, wanted)) is not None:
         return folder
-    if not _HUB_NAME.fullmatch(name):
-        raise WeightsError(f"{key}: '{name}' is not a network of transformers: {ways_out}")
+    key, ways_out = wanted.key, wanted.ways_out
     from huggingface_hub import snapshot_download
 
     try:
@@ -111,6 +106,24 @@ def find_folder(name: str, wanted: Wanted = DETECTOR) -> Path:
             f" ({reason[:200]}): {ways_out}"
         ) from None
     return found
+
+
+def local_folder(name: str, wanted: Wanted = DETECTOR) -> Path | None:
+    """Return the folder of a network on this machine; None where it would have to be downloaded.
+
+    Raises:
+        WeightsError: there is no such folder, and ``name`` cannot be one of the hub's.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise WeightsError(f"{wanted.key}: {folder} has no config.json: {wanted.ways_out}")
+        return folder
+    if not _HUB_NAME.fullmatch(name):
+        raise WeightsError(
+            f"{wanted.key}: '{name}' is not a network of transformers: {wanted.ways_out}"
+        )
+    return None
 
 
 def read_plan(folder: Path) -> Plan:
