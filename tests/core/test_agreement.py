@@ -63,6 +63,11 @@ def test_two_labels_at_one_place_are_matched_by_label():
     assert not differ(one, one.select(np.array([1, 0])), IOU)
 
 
+def test_one_label_does_not_make_up_for_too_little_overlap():
+    almost = boxes(("car", 0, 0, 10, 5 - 2e-9))
+    assert match_people(boxes(("car", 0, 0, 10, 10)), almost, 0.5).pairs == ()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(any_boxes(scored=False), any_boxes(scored=False)), min_size=1, max_size=4)

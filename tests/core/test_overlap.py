@@ -32,6 +32,14 @@ def test_the_first_part_of_the_last_batch_is_known(share, known, batches):
     assert seen == Seen("b01", tuple(known[2:]), 3)
 
 
+@pytest.mark.parametrize(("share", "images", "seen"), [(0.55, 100, 55), (0.07, 100, 7)])
+def test_a_share_that_is_whole_images_is_not_rounded_up(share, images, seen):
+    assert share * images > seen  # in floating point
+    last = [f"i{number}" for number in range(images)]
+    _, found = first_part(labeled(b00="a", b01=last), last, share)
+    assert len(found.images) == seen
+
+
 def test_all_of_it_is_what_the_strict_loop_sees():
     everything = labeled(b00="ab", b01="cde")
     for share in (0.67, 0.99):

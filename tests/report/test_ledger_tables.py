@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def test_the_classes_as_text_and_as_csv(tmp_path: Path) -> None:
     for kind in EDITS:
         column = f"{kind}_iou_0.5"
         assert sum(int(r[column]) for r in batches) == sum(int(r[column]) for r in rows)
+
+
+def test_of_a_class_without_objects_no_saving_is_told(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    found = read_by_class(paths, params, read_results(paths, params))
+    found = replace(found, classes=(*found.classes, "bird"))
+    bird = rows_of(class_tables.class_table(found))[-1]
+    assert (bird["class"], bird["objects"], bird["wt_iou_0.5"]) == ("bird", "0", "0.0")
+    assert bird["wt_reduction_iou_0.5"] == bird["wb_reduction_iou_0.7"] == ""
+    metrics = class_tables.to_metrics(found)["by_class"]
+    assert set(metrics["cat"]) - set(metrics["bird"]) >= {"wt_reduction", "wb_reduction"}
+    assert metrics["bird"]["wb"] == {"0.5": 0, "0.7": 0}
 
 
 def test_long_names_of_classes_and_people_fold(tmp_path: Path) -> None:

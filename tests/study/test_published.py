@@ -39,22 +39,42 @@ def params(**sections):
 
 
 def test_a_number_is_found_by_what_it_is_of():
-    ssd, frcnn = params(), params(train={"detector": "fasterrcnn_resnet50_fpn"})
+    ssd, frcnn = (
+        params(train={"detector": name})
+        for name in ("ssd300_mobilenet_v2", "fasterrcnn_resnet50_fpn")
+    )
     random = Approach("random", None)
     assert published("kitti", random, ssd, "wt", 0.5) == 32.21
     assert published("kitti", random, frcnn, "wb", 0.7) == 45.59
     assert published("kitti", random, ssd, "wt", 0.7) is None  # the paper has none
     assert published(None, random, ssd, "wt", 0.5) is None
-    simnet = params(features={"weights": "simnet"})
+    trained = {"detector": "ssd300_mobilenet_v2"}
+    simnet = params(features={"weights": "simnet"}, train=trained)
     assert published("indoor", Approach("similar", "any name"), simnet, "wt", 0.5) == 48.32
     assert published("indoor", Approach("temporal", None), ssd, "wb", 0.5) == 17.60
     assert published("voc2007", random, frcnn, "wt", 0.5, "boat") == 23.51
     for weights in ("in1k", "IMAGENET1K_V2", "augreg_in21k_ft_in1k"):
-        imagenet = params(features={"weights": weights})
+        imagenet = params(features={"weights": weights}, train=trained)
         assert published("indoor", Approach("similar", "any name"), imagenet, "wt", 0.5) == 43.35
     # Features of random weights are none of the paper's.
-    untrained = params(features={"weights": "none"})
+    untrained = params(features={"weights": "none"}, train=trained)
     assert published("indoor", Approach("similar", "imagenet"), untrained, "wt", 0.5) is None
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        "fcos_efficientnet_lite0",
+        "retinanet_resnet50_fpn_v2",
+        "ssdlite320_mobilenet_v3_large",
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        "transformers",
+        "my_module:FACTORY",
+    ],
+)
+def test_no_number_of_the_paper_stands_beside_a_detector_that_it_did_not_use(detector):
+    mine = params(train={"detector": detector})
+    assert published("voc2007", Approach("random", None), mine, "wt", 0.5) is None
 
 
 def test_the_whole_sets_are_what_the_paper_says():

@@ -39,7 +39,7 @@ def test_differences_are_taken_seed_by_seed(first, second):
     if not common:
         assert found is None
         return
-    differences = [ours[s] - theirs[s] for s in common]
+    differences = [round(ours[s] - theirs[s], 6) for s in common]
     assert found.n == len(common)
     assert found.mean == pytest.approx(sum(differences) / len(common), abs=1e-9)
     if len(common) < 2:
@@ -65,7 +65,16 @@ def test_equal_values_have_an_interval_without_length():
     found = mean([2.5, 2.5, 2.5])
     assert (found.mean, found.low, found.high) == (2.5, 2.5, 2.5)
     same = paired({0: 3.0, 1: 4.0}, {0: 1.0, 1: 2.0})
-    assert (same.mean, same.low, same.p, same.decided) == (2.0, 2.0, None, True)
+    assert (same.mean, same.low, same.p, same.decided) == (2.0, 2.0, None, False)
+
+
+def test_differences_that_are_equal_but_for_rounding_decide_nothing():
+    ours = {0: 100 * (1 - 70 / 100), 1: 100 * (1 - 60 / 100), 2: 100 * (1 - 50 / 100)}
+    theirs = {0: 100 * (1 - 80 / 100), 1: 100 * (1 - 70 / 100), 2: 100 * (1 - 60 / 100)}
+    assert len({ours[seed] - theirs[seed] for seed in ours}) > 1
+    found = paired(ours, theirs)
+    assert (found.mean, found.low, found.high, found.p) == (10.0, 10.0, 10.0, None)
+    assert not found.decided
 
 
 def test_no_common_seed():

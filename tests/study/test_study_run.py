@@ -242,6 +242,27 @@ def test_a_threshold_is_fitted_anew_without_asking_a_detector(done):
     assert bytes_of(out) == files
 
 
+def test_turns_that_come_later_end_as_if_they_had_been_there_at_once(tmp_path):
+    """Whatever was trained after the last turn, or counted otherwise, when the turns were fewer."""
+
+    def ended(out, turns, threshold):
+        sections = changed("review", score_threshold=threshold) | {"batch": {"size": 4}}
+        given = {"orderings": ["random"], "seeds": [0], "test": TEST_SET, "turns": turns}
+        path = study_file(tmp_path, f"{turns}-{threshold}.yaml", set=sections, **given)
+        run(load_spec(path), out, jobs=1)
+        return [r["labeled_images"] for r in table(out / "precision.csv")]
+
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    assert ended(out, 3, 0.2) == ["4", "8", "12"]
+    assert ended(out, 2, 0.1) == ["4", "8"]
+    assert ended(out, 3, 0.1) == ended(fresh, 3, 0.1) == ["4", "8", "12"]
+    both = [
+        {name: content for name, content in bytes_of(place).items() if "/tracked/" not in name}
+        for place in (out, fresh)
+    ]
+    assert both[0] == both[1]
+
+
 def test_a_failing_cell_does_not_stop_the_others(tmp_path, capsys):
     path = study_file(
         tmp_path,
@@ -271,7 +292,14 @@ def test_faults_are_told_before_anything_is_computed(tmp_path):
 
 @pytest.mark.slow
 def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsys):
-    path = study_file(tmp_path, orderings=["random"], seeds=[0], paper="voc2007", checkpoints=False)
+    path = study_file(
+        tmp_path,
+        orderings=["random"],
+        seeds=[0],
+        paper="voc2007",
+        checkpoints=False,
+        detectors={"ssd": {"detector": "ssd300_mobilenet_v2"}},
+    )
     run(load_spec(path), tmp_path / "out", jobs=1)
     assert not list(tmp_path.glob("out/cells/*/data/detectors"))
     entries = table(tmp_path / "out" / "tables.csv")

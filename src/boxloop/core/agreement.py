@@ -44,7 +44,7 @@ def match_people(first: Boxes, second: Boxes, iou_threshold: float) -> Matched:
     """Match the boxes of two people on one image, whatever their labels are."""
     iou = iou_matrix(first.xyxy, second.xyxy)
     ranked = iou + _TIE * same_label(first, second)
-    found = sorted(match(ranked, np.ones(iou.shape, bool), iou_threshold))
+    found = sorted(match(ranked, iou >= iou_threshold, iou_threshold))
     rows, columns = {row for row, _ in found}, {column for _, column in found}
     return Matched(
         tuple((row, column, float(iou[row, column])) for row, column in found),

@@ -29,7 +29,8 @@ def first_part(
         The smaller set, and what of the last batch it has; the set itself and None where that is
         all of it.
     """
-    seen = tuple(last[: math.ceil(share * len(last))])
+    # 0.55 of 100 is 55.00000000000001 in floating point, and still 55 images.
+    seen = tuple(last[: math.ceil(round(share * len(last), 9))])
     if len(seen) == len(last):
         return labeled, None
     absent = set(last) - set(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
@@ -125,9 +126,18 @@ def to_metrics(found: ByClass) -> dict[str, object]:
     numbers = {label: class_metrics(found, label) for label in found.classes}
     return {
         "by_class": {
-            label: {name: value for name, value in row.items() if value is not None}
+            label: {name: value for name, value in _known(row).items() if value != {}}
             for label, row in numbers.items()
         }
+    }
+
+
+def _known(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None, at both levels."""
+    return {
+        name: _known(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+        if value is not None
     }
 
 
@@ -146,9 +156,10 @@ def class_metrics(found: ByClass, label: str) -> dict[str, Any]:
         "objects": any_total.objects,
         "first_batch_objects": any_total.first_batch_objects,
         **{kind: {text: getattr(e, kind) for text, e in edits.items()} for kind in EDITS},
+        **{name: {text: getattr(t, name) for text, t in totals.items()} for name in ("wb", "wt")},
         **{
-            name: {text: getattr(t, name) for text, t in totals.items()}
-            for name in ("wb", "wt", "wb_reduction", "wt_reduction")
+            name: {text: getattr(t, name) if t.objects else None for text, t in totals.items()}
+            for name in ("wb_reduction", "wt_reduction")
         },
         "ap_50": found.precision.get(label),
         "pays_from": None if fitted is None else fitted.least_wt,

@@ -70,9 +70,11 @@ def run(
                 _evaluate(campaign, held, key, previous)
             report(number + 1, len(keys))
             previous = key
-    if held is not None and not held.precision(paths, LAST).exists():
-        _train(campaign, previous, LAST)
-        _evaluate(campaign, held, LAST, previous)
+    if held is not None:
+        _forget_other_last(campaign, held, previous)
+        if not held.precision(paths, LAST).exists():
+            _train(campaign, previous, LAST)
+            _evaluate(campaign, held, LAST, previous)
     if not checkpoints and paths.detector(EMPTY).parent.exists():
         shutil.rmtree(paths.detector(EMPTY).parent)
 
@@ -82,10 +84,27 @@ def _count_anew(campaign: Campaign, counted: Mapping[str, Any]) -> None:
     paths, mark = campaign.paths, campaign.paths.root / "counted.json"
     if mark.exists() and read_json(mark) == counted:
         return
-    for key in campaign.params.iterations:
-        for path in (paths.workload(key), paths.evidence(key), paths.corrections(key)):
-            path.unlink(missing_ok=True)
+    # Of all turns, also of those that a shorter campaign does not have and a longer one had.
+    for place in (paths.workload, paths.evidence, paths.corrections):
+        begun = place(EMPTY)
+        for path in begun.parent.glob("*.json"):
+            if path != begun:
+                path.unlink()
     write_json(mark, counted)
+
+
+def _forget_other_last(campaign: Campaign, held: Held, previous: str) -> None:
+    """Remove what was trained after the last turn of a campaign with more turns, or with fewer."""
+    paths = campaign.paths
+    if not paths.training(LAST).exists():
+        return
+    log = artifacts.read_training(paths.training(LAST))
+    unseen = 0 if log.seen is None else log.seen.of - len(log.seen.images)
+    if log.images + unseen == len(artifacts.read_labeled(paths.labeled(previous))):
+        return
+    made = (held.precision(paths, LAST), held.proposals(paths, LAST), paths.detector(LAST))
+    for path in (*made, paths.training(LAST)):  # the log last, so that a kill leaves no rest
+        path.unlink(missing_ok=True)
 
 
 def _train(campaign: Campaign, previous: str, key: str) -> None:

@@ -20,6 +20,12 @@ from boxloop.study.spec import BASELINE
 AVERAGE = "average"
 """Name of the mean over all classes in Table 3."""
 
+_DETECTORS: Mapping[str, str] = {
+    "fasterrcnn_resnet50_fpn": "frcnn",
+    "ssd300_mobilenet_v2": "ssd",
+}
+"""The paper's detectors, by what they are called here; the numbers of others are none of its."""
+
 
 @dataclass(frozen=True)
 class DatasetSize:
@@ -109,13 +115,12 @@ def published(
         iou: threshold.
         label: a class of Table 3, or "average".
     """
-    detector = params.train.detector
-    family = "frcnn" if detector.startswith("fasterrcnn") else "ssd"
+    detector = _DETECTORS.get(params.train.detector)
     name = _approach(approach, params)
-    if dataset is None or name is None:
+    if dataset is None or name is None or detector is None:
         return None
     place = ("", f"{iou:g}") if label is None else (label, "")
-    return _values().get((dataset, place[0], name, family, place[1], measure))
+    return _values().get((dataset, place[0], name, detector, place[1], measure))
 
 
 def _approach(approach: Approach, params: Params) -> str | None:

@@ -20,6 +20,7 @@ from boxloop.study.grid import Cell, Grid, slug
 from boxloop.study.results import AFTER_THE_LAST, select
 from boxloop.study.study import Study
 from boxloop.study.tables import MEASURES, Entry, TextTable, entries, entries_csv, text_tables
+from boxloop.tracking.class_values import metric_names
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,19 @@ def write_outputs(outcome: Outcome) -> tuple[str, dict[str, float], list[Path]]:
         write_text(study.root / name, text)
     files = [study.root / name for name in texts]
     files += [p.write(study.root / "figures") for c in chapters for p in c.pictures]
-    return _terminal_text(outcome, tables), _points(items), files
+    return _terminal_text(outcome, tables), points(items), files
 
 
-def _points(items: Sequence[Entry]) -> dict[str, float]:
+def points(items: Sequence[Entry]) -> dict[str, float]:
     """Return means as fractions, by metric name for MLflow."""
+    labels = metric_names(tuple(dict.fromkeys(e.label for e in items if e.label)))
     return {
         "/".join(
             part
             for part in (
                 f"{e.measure}_reduction",
                 f"iou_{e.iou:g}",
-                slug(e.label),
+                labels.get(e.label, ""),
                 e.approach.name,
                 e.detector,
             )

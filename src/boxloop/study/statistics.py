@@ -14,6 +14,9 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 
+_DIGITS = 9
+"""Decimals of a percentage that are no rounding error."""
+
 FEW = 3
 """With fewer seeds, intervals are too wide to be useful (t is 12.7 for two seeds)."""
 
@@ -46,15 +49,17 @@ class Paired(Mean):
 
     Attributes:
         p: two-sided, of the paired t-test; None for a single seed, or where all differences are
-            equal.
+            equal, which tells nothing of the spread.
     """
 
     p: float | None
 
     @property
     def decided(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+        """Whether the interval excludes zero, and seeds differ, so that it means something."""
+        if self.p is None or self.low is None or self.high is None:
+            return False
+        return not self.low <= 0 <= self.high
 
 
 def mean(values: Sequence[float]) -> Mean:
@@ -81,9 +86,10 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired
     seeds = [seed for seed in values if seed in baseline]
     if not seeds:
         return None
-    differences = [values[seed] - baseline[seed] for seed in seeds]
+    # Rounded, or differences that are equal would differ by their last digit and decide everything.
+    differences = [round(values[seed] - baseline[seed], _DIGITS) for seed in seeds]
     result = mean(differences)
     p = None
-    if result.low is not None and result.low != result.high:
-        p = float(stats.ttest_rel([values[s] for s in seeds], [baseline[s] for s in seeds]).pvalue)
+    if len(set(differences)) > 1:
+        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
     return Paired(result.n, result.mean, result.low, result.high, p)

@@ -211,14 +211,12 @@ def _table(
     """Build a table of means, each with what the paper gives where it gives anything."""
     with_paper = any(e.paper is not None for e in items)
     head, cells, best = [corner], [[name] for name, _ in rows], set()
-    tops: dict[tuple[Any, ...], float] = {}
-    for e in items:
-        tops[_rivals(e)] = max(e.mean.mean, tops.get(_rivals(e), e.mean.mean))
+    tops = _tops(items)
     for name, column in columns:
         head += [name, "paper"] if with_paper else [name]
         for i, (_, row) in enumerate(rows):
             entry = _find(items, row, column)
-            if entry is not None and entry.mean.mean == tops[_rivals(entry)]:
+            if entry is not None and entry.mean.mean == tops.get(_rivals(entry)):
                 best.add((i, len(cells[i])))
             cells[i].append("-" if entry is None else _spread(entry.mean))
             if with_paper:
@@ -238,6 +236,21 @@ def _differences(
     )
     head = (corner, *(name for name, _ in columns))
     return TextTable(title, head, cells, frozenset(), _paired_note(items))
+
+
+def _tops(items: Sequence[Entry]) -> dict[tuple[Any, ...], float]:
+    """Return the best mean of those that compete; none where they are not of as many seeds.
+
+    One seed names no winner either.
+    """
+    groups: dict[tuple[Any, ...], list[Mean]] = {}
+    for e in items:
+        groups.setdefault(_rivals(e), []).append(e.mean)
+    return {
+        key: max(found.mean for found in means)
+        for key, means in groups.items()
+        if len({found.n for found in means}) == 1 and means[0].n > 1
+    }
 
 
 def _rivals(entry: Entry) -> tuple[Any, ...]:
