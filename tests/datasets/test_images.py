@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxloop.datasets.images import Probe, probe_image, probe_images, read_image
+from boxloop.datasets.images import (
+    SUFFIXES,
+    Probe,
+    peek_image,
+    probe_image,
+    probe_images,
+    read_image,
+)
 from boxloop.errors import DatasetError
 
 
@@ -142,6 +149,16 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     np.testing.assert_allclose(pixels.astype(int), turned.astype(int), atol=8)
     probe = probe_image(path)
     assert (probe.height, probe.width) == turned.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s in Image.registered_extensions()])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_peek_tells_the_size_that_reading_gives(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = _save(tmp_path / f"a{suffix}", np.zeros((16, 32, 3), np.uint8), exif=exif)
+    peek = peek_image(picture)
+    assert (peek.height, peek.width) == read_image(picture).shape[:2]
 
 
 @pytest.mark.parametrize("data", [b"MM\0\x2a\xff\xff\xff\xff", b"garbage", b""])

@@ -124,7 +124,8 @@ def peek_image(path: Path) -> Probe:
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            (width, height), turned = image.size, _is_turned(image)
+            # Pillow gives the size of a TIFF as it is shown, and of all others as it is stored.
+            (width, height), turned = image.size, image.format != "TIFF" and _is_turned(image)
     except Exception:  # decoders raise nearly anything on damaged files
         return probe_image(path)  # which says what is wrong
     size = (height, width) if turned else (width, height)
