@@ -349,12 +349,13 @@ def test_what_no_export_made_is_left_alone(tmp_path, program, spoil, message):
     assert not list(root.glob(".out.*"))
 
 
-def test_a_failure_leaves_the_earlier_export(tmp_path, program):
+@pytest.mark.parametrize("mode", ["copy", "link"])
+def test_a_failure_leaves_the_earlier_export(tmp_path, program, mode):
     root = campaign(tmp_path / "c")
     program(root, "export", "out", "--format", "yolo")
     before = sorted((root / "out").rglob("*"))
     (root / "data/images/img03.png").write_bytes(b"other pixels")
-    code, said = program(root, "export", "out", "--format", "coco", "--images", "copy")
+    code, said = program(root, "export", "out", "--format", "coco", "--images", mode)
     assert code == 2
     assert "data/images/img03.png has changed since the dataset was read" in said
     assert sorted((root / "out").rglob("*")) == before

@@ -107,10 +107,11 @@ def put_images(
     for done, image in enumerate(content.images, start=1):
         source, place = Path(os.path.abspath(root / image.path)), folder / content.names[image.id]
         place.parent.mkdir(parents=True, exist_ok=True)
-        if mode == "copy":
-            place.write_bytes(read_bytes(source, image.digest))
-        elif not source.is_file():
+        if mode == "link" and not source.is_file():
             raise DatasetError(f"{source} does not exist, but image {image.id} is labeled")
+        pixels = read_bytes(source, image.digest)
+        if mode == "copy":
+            place.write_bytes(pixels)
         else:
             place.symlink_to(source)
         if progress is not None:
