@@ -121,6 +121,24 @@ def test_a_size_of_another_image_stays_a_fault(tmp_path):
     assert kinds(load(tmp_path, "voc")) == [FaultKind.SIZE_MISMATCH]
 
 
+def test_a_size_of_another_image_answers_no_question_about_others(tmp_path):
+    _voc(tmp_path, 6)
+    strange = voc_xml(voc_object("dog", 5, 6, 9, 11), size=(99, 98))
+    text(tmp_path / "Annotations" / "a.xml", strange)
+    _photo(tmp_path / "JPEGImages" / "b.png", 3)  # whose size cannot tell
+    text(tmp_path / "Annotations" / "b.xml", voc_xml(voc_object("dog", 5, 6, 9, 11), size=SIZE))
+    with pytest.raises(DatasetError, match=r"set dataset\.exif to raw"):
+        load(tmp_path, "voc")
+    # Nor does it contradict what another one tells.
+    _photo(tmp_path / "JPEGImages" / "c.png", 6)
+    text(tmp_path / "Annotations" / "c.xml", voc_xml(voc_object("dog", 5, 6, 9, 11), size=SIZE))
+    found, said = load(tmp_path, "voc"), load(tmp_path, "voc", exif="raw")
+    for image_id in "abc":
+        assert found.truth[image_id].xyxy.tolist() == said.truth[image_id].xyxy.tolist()
+    (strange,) = (f.detail for f in found.faults if f.kind is FaultKind.SIZE_MISMATCH)
+    assert strange.startswith("declares 99x98 pixels")
+
+
 def test_there_is_nothing_to_turn_without_boxes(tmp_path):
     _photo(tmp_path / "a.png", 6)
     with pytest.raises(DatasetError, match=r"dataset\.exif means nothing to format 'folder'"):

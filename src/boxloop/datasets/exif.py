@@ -53,15 +53,18 @@ def turn_boxes(
     known = {image: said or _by_size(image, a, turned) for image, a in concerned.items()}
     decided = {value for value in known.values() if value is not None}
     open_ = [image for image, value in known.items() if value is None]
-    if open_ and len(decided) != 1:
+    # A size of another image altogether is a fault of its own, which says what happens.
+    asking = [i for i in open_ if concerned[i].size is None or not _could_tell(i, turned)]
+    if asking and len(decided) != 1:
         raise DatasetError(
-            f"{len(open_)} images with boxes are turned by their EXIF data, {open_[0].path} for"
+            f"{len(open_)} images with boxes are turned by their EXIF data, {asking[0].path} for"
             " one, and no declared size tells whether their boxes are for the pixels before or"
             " after that: set dataset.exif to raw (before: of tools that ignore EXIF data) or to"
             " upright (after: as viewers and browsers show the image)"
         )
     # One tool made them all: what sizes tell of some images holds for the others.
-    raw = {image for image, value in known.items() if (value or next(iter(decided))) == RAW}
+    others = next(iter(decided)) if len(decided) == 1 else UPRIGHT
+    raw = {image for image, value in known.items() if (value or others) == RAW}
     if said != UPRIGHT and decided != {UPRIGHT}:
         # Without boxes, there is the size alone to turn.
         bare = {i: a for i, a in annotations.items() if i.id in turned and not len(a.boxes)}
@@ -73,12 +76,16 @@ def turn_boxes(
 
 
 def _by_size(image: ImageRef, annotation: Annotation, turned: Mapping[str, int]) -> str | None:
-    if turned[image.id] < _SIDEWAYS or image.width == image.height or annotation.size is None:
+    """Return for which pixels the boxes are; None where the declared size is no evidence."""
+    if not _could_tell(image, turned):
         return None
-    if annotation.size == (image.height, image.width):
-        return RAW
-    # Of another size altogether is a fault of its own, which says what happens.
-    return UPRIGHT
+    sizes = {(image.height, image.width): RAW, (image.width, image.height): UPRIGHT}
+    return None if annotation.size is None else sizes.get(annotation.size)
+
+
+def _could_tell(image: ImageRef, turned: Mapping[str, int]) -> bool:
+    """Return whether the sizes before and after turning differ."""
+    return turned[image.id] >= _SIDEWAYS and image.width != image.height
 
 
 def _turn(annotation: Annotation, image: ImageRef, orientation: int) -> Annotation:
@@ -101,6 +108,6 @@ def _turn(annotation: Annotation, image: ImageRef, orientation: int) -> Annotati
             ys = bottom - ys[1], bottom - ys[0]
         boxes.append(replace(box, corners=(xs[0], ys[0], xs[1], ys[1])))
     size = annotation.size
-    if size is not None and sideways:
+    if size is not None and sideways and sorted(size) == sorted((width, height)):
         size = size[1], size[0]
     return replace(annotation, boxes=boxes, size=size)
