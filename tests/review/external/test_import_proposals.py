@@ -18,6 +18,7 @@ from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
+from boxloop.review.validation import RawBox, check_image
 
 COMMENT = "# what the team agreed on\n"
 
@@ -61,6 +62,8 @@ def test_boxes_are_kept_clipped_and_everything_left_out_is_counted(root, program
         "Left out, boxes of other batches: 1\n"
         "Left out, boxes without an area inside their image: 1\n"
         "Left out, images that are not the campaign's: 1\n"
+        "Clipped, as they reach more than a pixel beyond their image:"
+        " 1 box on 1 image, img04 for one\n"
         "Kept in proposals/b02.json, which git should keep too, as params.yaml names it\n"
         "Next: dvc repro\n"
     )
@@ -69,6 +72,33 @@ def test_boxes_are_kept_clipped_and_everything_left_out_is_counted(root, program
     assert kept.boxes["img04"].scores.tolist() == [0.9, 0.4]
     assert len(kept.boxes["img05"]) == 0
     assert (root / "params.yaml").read_text().startswith(COMMENT)
+
+
+def test_what_a_person_could_not_submit_is_left_out_and_counted(root, program):
+    content = [
+        row("img04", "cat", [1, 1, 10, 10], 0.4),
+        row("img04", "cat", [1, 1, 10, 10], 0.9),
+        row("img04", "cat", [60, 40, 10, 8], 0.8),
+        row("img04", "cat", [60, 40, 30, 30], 0.7),  # the same box, once it is clipped
+        row("img04", "dog", [1, 1, 10, 10], 0.3),
+        row("img04", "cat", [20, 20, 0.5, 10]),
+        row("img04", "cat", [63.5, 20, 10, 10]),  # half a pixel of it is inside
+        row("img05", "cat", [-1, 20, 10, 10]),  # by a pixel, which is nothing to speak of
+    ]
+    code, said = program("import-proposals", "b02", save(root, content))
+    assert code == 0, said
+    assert "b02: 4 boxes on 2 images\n" in said
+    assert "Left out, boxes less than a pixel wide or high inside their image: 2\n" in said
+    assert "Left out, boxes that are another one's double, of its class: 2\n" in said
+    assert "1 box on 1 image, img04 for one\n" in said
+    assert "without an area" not in said
+    kept = artifacts.read_proposals(root / "proposals/b02.json").boxes
+    assert kept["img04"].scores.tolist() == [0.9, 0.8, 0.3]
+    for ref in artifacts.read_images(root / "data/images.json").images:
+        boxes = kept.get(ref.id, Boxes.empty())
+        rows = zip(boxes.ids.tolist(), boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True)
+        raw = [RawBox(box_id, label, tuple(xyxy)) for box_id, label, xyxy in rows]
+        assert check_image(ref, raw, ("cat", "dog"))[1] == []
 
 
 def test_the_turn_shows_them_by_its_threshold_and_a_detector_s_evidence_does_not_count(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from boxloop.campaign import artifacts, given
 from boxloop.campaign.export.content import require_batch
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.box_validation import REPAIR, inspect
+from boxloop.core.box_validation import REFUSE, REPAIR, Defect, inspect
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.errors import ArtifactError, DatasetError, ProtectedLabelsError
 from boxloop.params import Params
@@ -21,6 +21,9 @@ from boxloop.review.external.predictions import PredictedBox, Predictions, read_
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import MOST_BOXES, printable
 from boxloop.terminal import counted
+
+_SUBMITTABLE = replace(REPAIR, least_side=REFUSE.least_side)
+"""Boxes are clipped, and large enough for a person to submit them as they are."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class GivenProposals:
         without: those of them that the file says nothing of.
         boxes: number of boxes taken.
         left_out: number of rows of the file that were not, by reason.
+        clipped: number of the boxes taken that reached more than a pixel beyond their image, by
+            image.
         path: where they are kept.
         unscored: whether no row had a score.
     """
@@ -42,6 +47,7 @@ class GivenProposals:
     without: tuple[str, ...]
     boxes: int
     left_out: Mapping[str, int]
+    clipped: Mapping[str, int]
     path: Path
     unscored: bool
 
@@ -56,6 +62,12 @@ class GivenProposals:
                 f" ({count} of {self.images} images)"
             )
         lines += [f"Left out, {what}: {count}" for what, count in sorted(self.left_out.items())]
+        if self.clipped:
+            boxes = counted(sum(self.clipped.values()), "box")
+            lines.append(
+                f"Clipped, as they reach more than a pixel beyond their image: {boxes} on"
+                f" {counted(len(self.clipped))}, {next(iter(self.clipped))} for one"
+            )
         if self.unscored:
             lines.append("No box has a score, so each counts as certain and is shown")
         lines.append(f"Kept in {self.path}, which git should keep too, as params.yaml names it")
@@ -114,8 +126,9 @@ def import_proposals(
     left_out = Counter(found.left_out)
     left_out["images that are not the campaign's"] = len(found.unknown)
     refs = {ref.id: ref for ref in artifacts.subset_of(images, item.image_ids, path)}
+    clipped: Counter[str] = Counter()
     boxes = {
-        image_id: _boxes(ref, found.boxes.get(image_id, ()), images.classes, left_out)
+        image_id: _boxes(ref, found.boxes.get(image_id, ()), images.classes, left_out, clipped)
         for image_id, ref in refs.items()
     }
     rows = sum(map(len, found.boxes.values()))
@@ -129,6 +142,7 @@ def import_proposals(
         tuple(image_id for image_id in refs if image_id not in found.boxes),
         sum(map(len, boxes.values())),
         {what: count for what, count in left_out.items() if count},
+        {image_id: count for image_id, count in clipped.items() if count},
         given.keep(paths, params_file, item, boxes),
         unscored=rows > 0 and found.unscored >= rows,
     )
@@ -161,7 +175,11 @@ def _require_classes(
 
 
 def _boxes(
-    ref: ImageRef, rows: Sequence[PredictedBox], classes: Sequence[str], left_out: Counter[str]
+    ref: ImageRef,
+    rows: Sequence[PredictedBox],
+    classes: Sequence[str],
+    left_out: Counter[str],
+    clipped: Counter[str],
 ) -> Boxes:
     """Return the usable boxes of an image, clipped to it, the best score first."""
     kept = []
@@ -172,12 +190,21 @@ def _boxes(
             name = printable(row.label)
             left_out[f"boxes of class {name}, which the campaign does not have"] += 1
     corners = [row.xyxy for row in kept]
-    checked = inspect(corners, ref.width, ref.height, REPAIR)
-    left_out["boxes without an area inside their image"] += int((~checked.usable).sum())
-    usable = np.flatnonzero(checked.usable).tolist()
-    usable.sort(key=lambda i: -kept[i].score)
+    checked = inspect(corners, ref.width, ref.height, _SUBMITTABLE)
+    with_area = inspect(corners, ref.width, ref.height, REPAIR).usable
+    left_out["boxes without an area inside their image"] += int((~with_area).sum())
+    thin = with_area & ~checked.usable
+    left_out["boxes less than a pixel wide or high inside their image"] += int(thin.sum())
+    best = np.flatnonzero(checked.usable).tolist()
+    best.sort(key=lambda i: -kept[i].score)
+    first: dict[tuple[object, ...], int] = {}
+    for i in best:
+        first.setdefault((kept[i].label, *checked.clipped[i].tolist()), i)
+    left_out["boxes that are another one's double, of its class"] += len(best) - len(first)
+    usable = list(first.values())
     left_out[f"boxes beyond the {MOST_BOXES} best of their image"] += len(usable[MOST_BOXES:])
     usable = usable[:MOST_BOXES]
+    clipped[ref.id] += sum(checked.defects[i] is Defect.OVERHANG for i in usable)
     if not usable:
         return Boxes.empty(scored=True)
     return Boxes(
