@@ -74,6 +74,27 @@ def test_natural_order_and_ids_with_blanks_dots_and_folders(tmp_path):
     assert ids(load(tmp_path, "voc", split="s")) == ["sub/v1.5", "img 10"]
 
 
+@pytest.mark.parametrize("names", [("shot -1", "shot 0"), (" a", "b "), ("a 1", "a")])
+def test_a_list_names_images_as_they_are_called(tmp_path, names):
+    main = tmp_path / "ImageSets" / "Main"
+    for name in names:
+        voc_item(tmp_path, name, _dog())
+    image(tmp_path / "JPEGImages" / "bare 1.jpg")
+    text(main / "s.txt", "".join(f"{name}\n" for name in names))
+    text(main / "all.txt", "".join(f"{name}\n" for name in (*names, "bare 1")))
+    assert ids(load(tmp_path, "voc", split="s")) == list(names)
+    assert ids(load(tmp_path, "voc", split="all", labels="trusted")) == [*names, "bare 1"]
+
+
+def test_a_column_of_flags_is_told_from_names_that_end_in_one(tmp_path):
+    for name in ("a", "a 1", "b"):
+        voc_item(tmp_path, name, _dog())
+    text(tmp_path / "ImageSets" / "Main" / "dog_s.txt", "a 1\na 1  1\nb -1\n")
+    assert ids(load(tmp_path, "voc", split="dog_s")) == ["a", "a 1"]
+    text(tmp_path / "ImageSets" / "Main" / "padded.txt", "\n  b.jpg \n a 1 \n")
+    assert ids(load(tmp_path, "voc", split="padded")) == ["b", "a 1"]
+
+
 def test_one_class_keeps_images_without_it(tmp_path):
     voc_item(tmp_path, "a", _dog(), voc_object("cat", 1, 1, 9, 9))
     voc_item(tmp_path, "b", voc_object("cat", 1, 1, 9, 9))

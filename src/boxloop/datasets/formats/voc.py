@@ -22,7 +22,7 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
@@ -81,7 +81,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     listed = list_files(folders.annotations, (".xml",))
     files = {path.with_suffix("").as_posix(): folders.annotations / path for path in listed}
     pairs = Pairs(folders, list_images(folders.images, log), files, log)
-    named = list(files) if params.split is None else _split_ids(folders, params.split, files, log)
+    split = params.split
+    named = list(files) if split is None else _split_ids(folders, split, files, pairs, log)
     elements: dict[str, tuple[Element, Path]] = {}
     candidates = []
     for image_id in named:
@@ -147,7 +148,9 @@ def _lists(folders: Folders, split: str | None) -> bool:
     return split is not None and (folders.base / _LISTS).is_dir()
 
 
-def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultLog) -> list[str]:
+def _split_ids(
+    folders: Folders, split: str, files: Collection[str], pairs: Pairs, log: FaultLog
+) -> list[str]:
     """Return the ids that a split lists; without ``ImageSets``, those of the folder of its name."""
     main = folders.base / _LISTS
     file = main / f"{split}.txt"
@@ -159,18 +162,23 @@ def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultL
         plain = [name for name in known if "_" not in name] or known
         hint = f"known: {', '.join(plain[:10])}" if known else f"{main} has no .txt file"
         raise DatasetError(f"dataset.split '{split}': {file} does not exist ({hint})")
-    lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    known_as = {composed(image_id): image_id for image_id in files}
+
+    def find(entry: str) -> str | None:
+        return _find_id(entry, known_as, pairs)
+
+    lines = [line for line in read_text(file).splitlines() if line.strip()]
     columns = [line.rsplit(None, 1) for line in lines]
-    # A file of one class marks every image; ids with blanks in them are left alone elsewhere.
+    # A file of one class marks every image; names of images may end in a number, too.
     if lines and all(len(column) == 2 and column[1] in ("-1", "0", "1") for column in columns):
-        lines = [image_id for image_id, flag in columns if flag != "-1"]
+        whole = sum(find(line) is not None for line in lines)
+        if not whole or whole < sum(find(image_id) is not None for image_id, _ in columns):
+            lines = [image_id for image_id, flag in columns if flag != "-1"]
     if not lines:
         raise DatasetError(f"{file} names no image")
     ids: dict[str, None] = {}
-    known_as = {composed(image_id): image_id for image_id in files}
     for number, line in enumerate(lines, start=1):
-        bare = line.rpartition(".")[0] if line.lower().endswith(SUFFIXES) else line
-        image_id = next((known_as[i] for i in map(composed, (line, bare)) if i in known_as), line)
+        image_id = find(line) or line.strip()
         if image_id in ids:
             log.add(FaultKind.DUPLICATE_ID, file, f"lists {image_id} more than once", image_id)
         elif within(folders.base, image_id) is None:
@@ -179,6 +187,19 @@ def _split_ids(folders: Folders, split: str, files: Collection[str], log: FaultL
         else:
             ids[image_id] = None
     return list(ids)
+
+
+def _find_id(entry: str, known_as: Mapping[str, str], pairs: Pairs) -> str | None:
+    """Return the id that an entry of a list means; None where nothing has that name.
+
+    Few names begin or end with blanks, and some entries have the ending of the image's file.
+    """
+    for name in (entry, entry.strip()):
+        names = (name, name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name)
+        annotated = (known_as[key] for key in map(composed, names) if key in known_as)
+        if found := next(annotated, None) or next(filter(pairs.holds, names), None):
+            return found
+    return None
 
 
 def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:

@@ -163,6 +163,10 @@ class Pairs:
                 return found
         return []
 
+    def holds(self, image_id: str) -> bool:
+        """Return whether there is an image of this name, without its suffix."""
+        return composed(image_id) in self._by_path
+
     def take_bare(self, image_id: str) -> PurePosixPath | None:
         """Return the image of this name, which no annotation describes; None where there is none.
 
