@@ -50,6 +50,7 @@ class FaultKind(StrEnum):
     DUPLICATE_ID = "duplicate_id", "the first one kept"
     IDENTICAL_IMAGE = "identical_image", "all kept"
     SIZE_MISMATCH = "size_mismatch", "boxes kept as they are"
+    CLASS_NUMBERS = "class_numbers", "those of the set's description used"
     PATH_OUTSIDE_DATASET = "path_outside_dataset", "path not followed"
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from boxloop.datasets import FaultKind
+from boxloop.datasets.check import check_path
 from boxloop.errors import DatasetError
 from builders_datasets import ids, image, kinds, load, text
 
@@ -121,6 +122,33 @@ def test_pictures_and_texts_side_by_side(tmp_path):
     text(tmp_path / "valid" / "_darknet.labels", "dog\ncat\n")
     with pytest.raises(DatasetError, match="number the classes differently"):
         load(tmp_path, "yolo")
+
+
+def test_sources_that_number_classes_differently_are_named_once(tmp_path):
+    root = _yaml(tmp_path, "train: images\nnc: 2", "images/a")
+    text(root / "classes.txt", "cat\ndog\nbird\n")  # more of them is no contradiction
+    text(root / "predefined_classes.txt", "")
+    assert load(root, "yolo").faults == ()
+    for folder in ("labels", "images"):
+        text(root / folder / "classes.txt", "cat\nbird\n")
+    found = load(root / "data.yaml", "yolo")
+    assert found.truth["a"].labels.tolist() == ["dog"]
+    (fault,) = found.faults
+    assert (fault.kind, fault.file) == (FaultKind.CLASS_NUMBERS, f"{root}/images/classes.txt")
+    assert fault.detail == (
+        "calls class 1 'bird', and data.yaml 'dog', which counts (1 more list contradicts it)"
+    )
+    assert "class_numbers: 1 (" in check_path(root, ())
+
+
+@pytest.mark.parametrize("nc", ["3", "two"])
+def test_another_number_of_classes_than_names_is_named(tmp_path, nc):
+    root = _yaml(tmp_path, f"train: images\nnc: {nc}", "images/a")
+    (fault,) = load(root, "yolo").faults
+    assert (fault.kind, fault.file) == (FaultKind.CLASS_NUMBERS, f"{root}/data.yaml")
+    assert fault.detail == f"says nc: {nc} beside 2 names, which count"
+    text(root / "data.yaml", "train: images\nnc: 4\nnames: {1: cat, 3: dog}\n")
+    assert load(root, "yolo").faults == ()
 
 
 def test_labels_beside_the_images_of_a_folder_called_images(tmp_path):

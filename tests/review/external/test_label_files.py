@@ -69,6 +69,10 @@ def test_yolo_s_numbers_need_names(tmp_path):
     (tmp_path / "set/data.yaml").write_text("names: [dog, cat]\ntrain: images\n")
     for source in (tmp_path / "set", tmp_path / "set/data.yaml"):
         assert read_label_file(source, IMAGES, CLASSES).boxes["one"].labels.tolist() == ["cat"]
+    (tmp_path / "set/classes.txt").write_text("cat\ndog\n")
+    found = read_label_file(tmp_path / "set", IMAGES, CLASSES)
+    assert found.boxes["one"].labels.tolist() == ["cat"]
+    assert [fault.kind.value for fault in found.log.faults] == ["class_numbers"]
 
 
 def test_names_decide_where_the_folder_contradicts_itself(tmp_path):

@@ -24,7 +24,8 @@ without an image, are counted.
 
 Names of classes in data.yaml are taken as they are written: ``no`` is the class "no" and ``1e-3``
 the class "1e-3", where YAML 1.1, which Ultralytics reads, has False and YAML 1.2 has 0.001. Lines
-of classes.txt are numbered from 0, blank ones too.
+of classes.txt are numbered from 0, blank ones too. Where it contradicts data.yaml or obj.data,
+these count, and a fault says so.
 
 An export has ``data.yaml``, ``images/`` and ``labels/``. Its numbers have 12 digits, which is less
 than a millionth of a pixel off; an image without objects has an empty label file. Where images come
@@ -41,7 +42,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
-from boxloop.datasets.faults import FaultLog
+from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import exists, ids_of, natural_key, walk
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.formats.yolo_labels import Labels, drop_without_labels, read_labels
@@ -102,6 +103,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             if file is not None
             else Annotation(root, [])
         )
+    for doubtful, detail in layout.doubts:
+        log.add(FaultKind.CLASS_NUMBERS, doubtful, detail)
     known = list(dict.fromkeys(layout.classes.values()))
     return build_dataset(params, refs, annotations, known, log)
 

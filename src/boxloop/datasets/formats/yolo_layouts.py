@@ -23,6 +23,7 @@ from boxloop.datasets.file_listing import (
 )
 from boxloop.datasets.flat_yaml import FlatYaml
 from boxloop.datasets.formats.yolo_paths import (
+    find_doubts,
     list_class_files,
     read_class_list,
     read_class_lists,
@@ -57,6 +58,7 @@ class Layout:
         keypoints: how many numbers follow the four of a box, of poses.
         whole: whether all parts are read.
         ids_below: the folder of images that ids start below, where an export of boxloop says it.
+        doubts: files that contradict the classes, and what they say.
     """
 
     root: Path
@@ -67,6 +69,7 @@ class Layout:
     keypoints: int = 0
     whole: bool = True
     ids_below: str | None = None
+    doubts: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
     def images(self) -> set[PurePosixPath]:
@@ -116,9 +119,10 @@ def find_layout(root: Path, split: str | None, names: Sequence[str], log: FaultL
         if found is None:
             return _from_folders(root, split, names, log)
         described = found
-    if described.suffix.lower() == ".data":
-        return _from_darknet(described, root, split, log)
-    return _from_data_yaml(described, root, split, log)
+    read = _from_darknet if described.suffix.lower() == ".data" else _from_data_yaml
+    layout = read(described, root, split, log)
+    layout.doubts = find_doubts(layout.classes, described, root, names)
+    return layout
 
 
 def find_classes(
@@ -142,7 +146,10 @@ def find_classes(
     if given is not None:
         return read_class_file(given, log), _keypoints_of(given) or _keypoints_of(described)
     if described is not None:
-        return _read_names(FlatYaml(described)), _keypoints_of(described)
+        classes = _read_names(FlatYaml(described))
+        for file, detail in find_doubts(classes, described, root, names):
+            log.add(FaultKind.CLASS_NUMBERS, file, detail)
+        return classes, _keypoints_of(described)
     lists = list_class_files(root, names)
     return (read_class_lists(lists, log), 0) if lists else None
 

@@ -8,13 +8,15 @@ folder is ever meant.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import Spellings, exists, read_text, regular, within
+from boxloop.datasets.flat_yaml import FlatYaml
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
+from boxloop.terminal import counted
 
 CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
 """What files are called that have a class on each line."""
@@ -211,3 +213,36 @@ def read_class_lists(lists: Sequence[Path], log: FaultLog) -> dict[int, str]:
             longest = classes, file
     assert longest is not None
     return longest[0]
+
+
+def find_doubts(
+    classes: Mapping[int, str], described: Path, root: Path, names: Sequence[str]
+) -> list[tuple[Path, str]]:
+    """Return what contradicts the names of a description: files, and what each of them says.
+
+    Nothing of it counts: lists that a program has left behind are often of something else.
+
+    Args:
+        classes: what the description names, by number.
+        described: data.yaml or obj.data.
+        root: the folder of the set.
+        names: all its files, relative to it.
+    """
+    doubts = []
+    for file in list_class_files(root, names):
+        try:
+            listed = read_class_list(file, FaultLog())
+        except DatasetError:
+            continue
+        differs = [number for number, name in listed.items() if classes.get(number, name) != name]
+        if differs:
+            said, counts = listed[differs[0]], classes[differs[0]]
+            what = f"calls class {differs[0]} '{said}', and {described.name} '{counts}'"
+            doubts.append((file, f"{what}, which counts"))
+    if len(doubts) > 1:
+        (file, detail), more = doubts[0], counted(len(doubts) - 1, "more list")
+        doubts = [(file, f"{detail} ({more} contradict{'s' if len(doubts) == 2 else ''} it)")]
+    number = None if described.suffix.lower() == ".data" else FlatYaml(described).text("nc")
+    if number not in (None, str(len(classes)), str(max(classes) + 1)):
+        doubts.append((described, f"says nc: {number} beside {len(classes)} names, which count"))
+    return doubts
