@@ -209,6 +209,41 @@ def test_it_goes_on_where_a_kill_stopped_it(scene, cut):
     assert not journal.exists()
 
 
+@pytest.mark.parametrize("replaced", ["i4.png", "cut.png"])
+def test_an_image_that_was_replaced_meanwhile_is_done_again(scene, replaced):
+    def kill(done, total):
+        if done == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, report=kill)
+    path = scene / "photos" / replaced
+    size = path.stat().st_size
+    picture = Image.new("RGB", (50, 40), (200, 200, 200))
+    picture.save(path)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))  # as large as before, where it can be
+    done = run(scene)
+    assert done.resumed < 13
+    went_on = (scene / "found.json").read_bytes()
+    run(scene, "alone.json")
+    assert went_on == (scene / "alone.json").read_bytes()
+
+
+def test_a_journal_without_the_state_of_files_is_gone_on_from(scene):
+    def kill(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, report=kill)
+    journal = scene / ".found.json.journal"
+    head, *lines = map(json.loads, journal.read_text().splitlines())
+    for line in lines:
+        del line["file"]
+    journal.write_text("".join(f"{json.dumps(row)}\n" for row in (head, *lines)))
+    assert run(scene).resumed == 8
+
+
 def test_a_full_disk_is_one_sentence_and_what_was_done_is_kept(scene):
     run(scene)
     wanted = (scene / "found.json").read_bytes()

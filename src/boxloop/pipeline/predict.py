@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,17 +109,25 @@ def predict(
     }
     journal = _Journal(out.with_name(f".{out.name}.journal"), json.dumps(head), head["batch"])
     with journal.alone():
-        resumed = journal.begin(names)
-        paths = (root / name for name in names[resumed:])
+        resumed = journal.begin(names, root)
+        states: deque[tuple[int, ...]] = deque()
+
+        def paths() -> Iterator[Path]:
+            for name in names[resumed:]:
+                # Before it is read: what takes its place meanwhile is told from it, too.
+                states.append(_state(root / name))
+                yield root / name
+
         with journal.open() as file:
             done = resumed
-            for path, found in model.find(paths, threshold=threshold, batch_size=batch_size):
-                name = names[done]
+            for path, found in model.find(paths(), threshold=threshold, batch_size=batch_size):
+                name, state = names[done], states.popleft()
                 if isinstance(found, DatasetError):
-                    item = Prediction(name, fault=str(found).removeprefix(f"{path} "))
+                    fault = str(found).removeprefix(f"{path} ")
+                    item = Prediction(name, fault=fault, file=state)
                 else:
                     probe, boxes = found
-                    item = Prediction(name, probe.width, probe.height, boxes)
+                    item = Prediction(name, probe.width, probe.height, boxes, file=state)
                 journal.add(file, item)
                 done += 1
                 report(done, len(names))
@@ -248,10 +257,11 @@ class _Journal:
         except FileNotFoundError:  # the other one has just ended, and removed it
             return False
 
-    def begin(self, names: Sequence[str]) -> int:
+    def begin(self, names: Sequence[str], root: Path) -> int:
         """Return how many of the images are done, or begin anew where something else was asked.
 
         A number of whole steps: which images a detector sees together is then as without a kill.
+        From an image on whose file is another one by now, all are done again.
 
         Raises:
             UserError: it is another program's file, or cannot be read or written.
@@ -267,7 +277,7 @@ class _Journal:
             if file is not None and first == f"{self._head}\n".encode():
                 place = size = file.tell()
                 for line in file:
-                    if line[-1:] != b"\n" or not _is_of(line, names, done):
+                    if line[-1:] != b"\n" or not _is_of(line, names, done, root):
                         break
                     done, place = done + 1, place + len(line)
                     if done % self._at_once == 0 or done == len(names):
@@ -321,9 +331,24 @@ class _Journal:
                 yield Prediction.of_line(line)
 
 
-def _is_of(line: bytes, names: Sequence[str], place: int) -> bool:
+def _is_of(line: bytes, names: Sequence[str], place: int, root: Path) -> bool:
+    """Return whether a line is of the image at a place, and of the file that is there now."""
     try:
-        name = Prediction.of_line(line.decode("utf-8")).name
+        item = Prediction.of_line(line.decode("utf-8"))
     except ValueError:
         return False
-    return place < len(names) and name == names[place]
+    if place >= len(names) or item.name != names[place]:
+        return False
+    return item.file is None or item.file == _state(root / item.name)  # older versions kept none
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return the bytes of a file and when they were written (ns); nothing where there is none.
+
+    A digest would have a resumed command read every image that is done once more.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns

@@ -31,6 +31,8 @@ class Prediction:
         height: pixels.
         boxes: scored, the highest first.
         fault: why the image was skipped; None where it was not.
+        file: bytes of the file and when they were written (ns), by which another one is told;
+            empty where there is none, None where nobody looked.
     """
 
     name: str
@@ -38,15 +40,19 @@ class Prediction:
     height: int = 0
     boxes: Boxes = field(default_factory=lambda: Boxes.empty(scored=True))
     fault: str | None = None
+    file: tuple[int, ...] | None = None
 
     def to_line(self) -> str:
         """Return it as one line of JSON."""
+        content: dict[str, Any] = {"image": self.name}
+        if self.file is not None:
+            content["file"] = self.file
         if self.fault is not None:
-            return json.dumps({"image": self.name, "fault": self.fault}, ensure_ascii=False)
+            return json.dumps({**content, "fault": self.fault}, ensure_ascii=False)
         assert self.boxes.scores is not None
         columns = (self.boxes.labels, self.boxes.scores, self.boxes.xyxy)
         rows = list(zip(*(column.tolist() for column in columns), strict=True))
-        content = {"image": self.name, "size": [self.width, self.height], "boxes": rows}
+        content |= {"size": [self.width, self.height], "boxes": rows}
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -58,8 +64,9 @@ class Prediction:
         """
         try:
             content = json.loads(line)
+            file = tuple(content["file"]) if "file" in content else None
             if "fault" in content:
-                return cls(content["image"], fault=content["fault"])
+                return cls(content["image"], fault=content["fault"], file=file)
             rows = content["boxes"]
             boxes = Boxes.build(
                 [row[2] for row in rows],
@@ -68,7 +75,7 @@ class Prediction:
                 prefix="p",
             )
             width, height = content["size"]
-            return cls(content["image"], width, height, boxes)
+            return cls(content["image"], width, height, boxes, file=file)
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"no prediction: {error}") from None
 
