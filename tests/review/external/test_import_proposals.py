@@ -101,6 +101,22 @@ def test_what_a_person_could_not_submit_is_left_out_and_counted(root, program):
         assert check_image(ref, raw, ("cat", "dog"))[1] == []
 
 
+def test_a_folder_whose_class_lists_contradict_each_other_is_told(root, program):
+    (root / "found").mkdir()
+    (root / "found/data.yaml").write_text("train: x\nnames: [cat, dog]\n")
+    (root / "found/classes.txt").write_text("dog\ncat\n")
+    (root / "found/img04.txt").write_text("0 0.5 0.5 0.5 0.5 0.9\n")
+    code, said = program("import-proposals", "b02", "found")
+    assert code == 0, said
+    assert (
+        "Note: found/classes.txt calls class 0 'dog', and data.yaml 'cat', which counts\n" in said
+    )
+    code, said = program("import-proposals", "b02", "found", "--names", "found/classes.txt")
+    assert "Note" not in said
+    kept = artifacts.read_proposals(root / "proposals/b02.json").boxes
+    assert kept["img04"].labels.tolist() == ["dog"]
+
+
 def test_the_turn_shows_them_by_its_threshold_and_a_detector_s_evidence_does_not_count(
     root, program
 ):

@@ -40,6 +40,7 @@ class GivenProposals:
             image.
         path: where they are kept.
         unscored: whether no row had a score.
+        doubts: what contradicts the classes that YOLO's numbers were taken for.
     """
 
     batch: str
@@ -50,6 +51,7 @@ class GivenProposals:
     clipped: Mapping[str, int]
     path: Path
     unscored: bool
+    doubts: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
@@ -68,6 +70,7 @@ class GivenProposals:
                 f"Clipped, as they reach more than a pixel beyond their image: {boxes} on"
                 f" {counted(len(self.clipped))}, {next(iter(self.clipped))} for one"
             )
+        lines += [f"Note: {doubt}" for doubt in self.doubts]
         if self.unscored:
             lines.append("No box has a score, so each counts as certain and is shown")
         lines.append(f"Kept in {self.path}, which git should keep too, as params.yaml names it")
@@ -145,6 +148,7 @@ def import_proposals(
         {image_id: count for image_id, count in clipped.items() if count},
         given.keep(paths, params_file, item, boxes),
         unscored=rows > 0 and found.unscored >= rows,
+        doubts=tuple(found.doubts),
     )
 
 

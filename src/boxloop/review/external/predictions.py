@@ -15,7 +15,7 @@ from typing import Any
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import to_float, to_number
 from boxloop.datasets.coco_json import is_id, read_categories
-from boxloop.datasets.faults import FaultLog
+from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats.yolo_layouts import find_classes
 from boxloop.datasets.formats.yolo_paths import CLASS_LISTS
@@ -46,12 +46,14 @@ class Predictions:
         unknown: file names that are none of the campaign's images.
         left_out: number of rows of the file that were left out, by reason.
         unscored: number of rows without a score.
+        doubts: what contradicts the classes that YOLO's numbers were taken for.
     """
 
     boxes: dict[str, list[PredictedBox]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
     unscored: int = 0
+    doubts: list[str] = field(default_factory=list)
 
     def add(self, image: ImageRef, *rows: PredictedBox) -> None:
         """Add boxes of an image, or that it has none."""
@@ -86,8 +88,11 @@ def read_predictions(
         _read_fiftyone(source / "samples.json", known, found, field_name)
     elif source.is_dir():
         files = [path.as_posix() for path in list_files(source, ("",))]
-        # A blank line counts: a number without a name is refused where a box has it.
-        numbered = find_classes(source, files, FaultLog(), names)
+        log = FaultLog()
+        numbered = find_classes(source, files, log, names)
+        # A blank line is none: a number without a name is refused where a box has it.
+        doubtful = [fault for fault in log.faults if fault.kind is FaultKind.CLASS_NUMBERS]
+        found.doubts += [f"{fault.file} {fault.detail}" for fault in doubtful]
         _read_yolo(source, known, numbered[0] if numbered else dict(enumerate(classes)), found)
     else:
         _read_coco(source, known, found, listing)
