@@ -1,6 +1,8 @@
 """Classes that are added, renamed and merged, while people label."""
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -22,6 +24,8 @@ from boxloop.errors import UserError
 from boxloop.files import file_digest, read_json
 from boxloop.params import load_params
 from boxloop.review.collect import collect
+from boxloop.review.external.corrections import import_file
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
 from builders import proposals, proposed
 
 PARAMS = """\
@@ -79,7 +83,12 @@ class Edited:
         assert images.classes == params.dataset.classes
         return images.classes
 
-    def submit(self, key, *labels, reviewer="ada"):
+    def open(self, key, redo=False):
+        """What a session says that begins now, of the changes that its names follow."""
+        request = ReviewRequest(key, "ada", redo=redo)
+        return read_assignment(self.paths, load_params(self.file), request).changes
+
+    def submit(self, key, *labels, reviewer="ada", changes=0):
         """Reviews a batch: on each image the first proposal kept, and these besides."""
         images = artifacts.read_images(self.paths.images)
         first, *_, last = images.classes
@@ -98,6 +107,7 @@ class Edited:
             finished=submissions.timestamp(),
             digests={i: by_id[i].digest for i in BATCHES[key]},
             classes=images.classes,
+            changes=changes,
         )
         return submissions.append(self.paths.reviews, made)
 
@@ -229,7 +239,9 @@ def test_two_names_can_be_exchanged(campaign):
     assert campaign.classes == ("dog", "cat")
     assert made.boxes["img0"].labels.tolist() == ["dog", "cat", "cat"]
     assert campaign.collect("b00") == made
-    assert made.changes == 3
+    entries = class_changes.files(campaign.paths.reviews)
+    assert made.changes == tuple(path.name for path in entries)
+    assert len(entries) == 3
 
 
 def test_merged_classes_are_one(campaign):
@@ -267,6 +279,104 @@ def test_a_session_that_was_open_while_a_class_was_renamed(campaign):
     campaign.submit("b00")  # by the old name, after the change
     campaign.paths.images.write_bytes(today)
     assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["kitten"]
+
+
+def test_a_session_that_was_open_while_two_classes_became_one(campaign):
+    stale, opened = campaign.paths.images.read_bytes(), campaign.open("b00")
+    campaign.merge("dog", "cat")
+    today = campaign.paths.images.read_bytes()
+    campaign.paths.images.write_bytes(stale)
+    campaign.submit("b00", "dog", changes=opened)
+    campaign.paths.images.write_bytes(today)
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["cat", "cat"]
+    assert campaign.incomplete() == {}
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [("rename", "cat", "lynx"), ("rename", "lynx", "puma")],
+        [("rename", "cat", "lynx"), ("merge", "lynx", "dog")],
+        [("merge", "cat", "dog"), ("rename", "dog", "animal")],
+    ],
+)
+def test_a_name_that_is_free_again_is_that_of_the_new_class(campaign, chain):
+    before = campaign.submit("b01")
+    for kind, old, new in chain:
+        change(campaign.paths, campaign.file, kind, old, new, campaign.read)
+    campaign.add("cat")
+    first = campaign.classes[0]
+    campaign.submit("b00", "cat", changes=campaign.open("b00"))
+    made = campaign.collect("b00")
+    assert made.boxes["img0"].labels.tolist() == [first, "cat"]
+    assert made.classes == campaign.classes
+    assert "no class" not in status_text(campaign.paths, load_params(campaign.file))
+    # What was labeled before all of it is of the class that has that name no more.
+    assert artifacts.read_corrections(before).changes == 0
+    assert campaign.collect("b01").boxes["img2"].labels.tolist() == [first]
+
+
+def corrected(campaign, *labels):
+    """A file of another program with boxes of these classes on each image of b01."""
+    images = artifacts.read_images(campaign.paths.images)
+    refs = [images.by_id()[i] for i in BATCHES["b01"]]
+    content = {
+        "images": [{"id": n, "file_name": ref.path, "width": 64, "height": 48}
+                   for n, ref in enumerate(refs)],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(images.classes)],
+        "annotations": [{"image_id": n, "category_id": images.classes.index(name),
+                         "bbox": [20 * i, 0, 9, 9]}
+                        for n in range(2) for i, name in enumerate(labels)],
+    }  # fmt: skip
+    path = campaign.paths.root / "back.json"
+    path.write_text(json.dumps(content))
+    return import_file(campaign.paths, load_params(campaign.file), path, batch="b01")
+
+
+def put_off(entry):
+    """The clock of the machine where a class was changed is a year ahead."""
+    content = json.loads(entry.read_text())
+    year = content["finished"][:4]
+    later = str(int(year) + 1)
+    content["finished"] = content["finished"].replace(year, later, 1)
+    entry.unlink()
+    (entry.parent / entry.name.replace(year, later, 1)).write_text(json.dumps(content))
+
+
+def test_whatever_the_clocks_say_labels_follow_no_change_twice(campaign):
+    campaign.rename("cat", "lynx")
+    put_off(class_changes.files(campaign.paths.reviews)[0])
+    campaign.add("cat")
+    campaign.submit("b00", "cat", changes=campaign.open("b00"))
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["lynx", "cat"]
+    corrected(campaign, "cat", "dog")
+    assert campaign.collect("b01").boxes["img2"].labels.tolist() == ["cat", "dog"]
+    campaign.merge("dog", "lynx")  # at a time after that, which is to come
+    campaign.submit("b00", "cat", changes=campaign.open("b00", redo=True))
+    assert campaign.incomplete() == {}
+    assert "complete" not in status_text(campaign.paths, load_params(campaign.file))
+
+
+def test_a_change_that_git_brings_from_a_branch_is_followed_too(campaign):
+    campaign.rename("cat", "lynx")
+    campaign.submit("b00", "dog", changes=campaign.open("b00"))
+    made = campaign.collect("b00")
+    [entry] = class_changes.read(campaign.paths.reviews)
+    older = class_changes.ClassChange("rename", "dog", "wolf", entry.when - timedelta(minutes=5))
+    class_changes.append(campaign.paths.reviews, older, ("cat", "wolf"))
+    changes = class_changes.read(campaign.paths.reviews)
+    for item in (made, *submissions.read(campaign.paths.reviews)):
+        today = submissions.named_as_today(item, changes)
+        assert today.boxes["img0"].labels.tolist() == ["lynx", "wolf"]
+
+
+def test_a_session_before_the_images_are_read_anew_says_nothing_of_changes(campaign):
+    """Another person's change came with git, and its classes wait for ``dvc repro``."""
+    stale = campaign.paths.images.read_bytes()
+    assert campaign.open("b00") == ()
+    campaign.rename("cat", "kitten")
+    campaign.paths.images.write_bytes(stale)
+    assert campaign.open("b00") == 0
 
 
 def called(boxes):

@@ -241,7 +241,9 @@ def write_corrections(
     else:
         del content["submitted"], content["revision"]
     content["rechecked"] = rechecks_out(corrections.rechecked)
-    optional = ("digests", "classes", "offered", "changes", "given", "blind", "planted")
+    if content["changes"] == 0:  # that they follow none is worth saying
+        del content["changes"]
+    optional = ("digests", "classes", "offered", "given", "blind", "planted")
     for name in (*optional, "rechecked"):
         if not content[name]:
             del content[name]

@@ -67,6 +67,11 @@ class ClassChange:
     new: str
     when: datetime
 
+    @property
+    def entry(self) -> str:
+        """The name of its file, which no other change of any branch has."""
+        return f"{self.when.strftime('%Y%m%dT%H%M%S%fZ')}-{self.kind}{SUFFIX}"
+
     def name(self, label: str) -> str:
         """Return what a label is called after the change."""
         return self.new if label == self.old else label
@@ -98,7 +103,7 @@ def append(
         UserError: the folder cannot be written to.
         FileExistsError: there is one of the very same time.
     """
-    path = folder / f"{change.when.strftime('%Y%m%dT%H%M%S%fZ')}-{change.kind}{SUFFIX}"
+    path = folder / change.entry
     content = {
         "change": change.kind,
         "old": change.old,
@@ -141,8 +146,28 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
     return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
 
 
+def followed(
+    changes: Sequence[ClassChange], listed: Sequence[str] | None, classes: Sequence[str]
+) -> int | tuple[str, ...]:
+    """Return which changes labels follow whose classes are chosen now.
+
+    Args:
+        changes: all of the campaign.
+        listed: ``dataset.classes`` of params.yaml.
+        classes: that can be chosen, those of the images' file.
+
+    Returns:
+        Their entries; 0, that nothing tells, where that file may be older than the last of them.
+    """
+    entries = tuple(change.entry for change in changes)
+    return entries if not entries or listed == classes else 0
+
+
 def applying(
-    changes: Sequence[ClassChange], classes: Sequence[str], when: datetime, done: int = 0
+    changes: Sequence[ClassChange],
+    classes: Sequence[str],
+    when: datetime,
+    done: int | Sequence[str] = 0,
 ) -> list[ClassChange]:
     """Return the changes that labels have to follow.
 
@@ -150,9 +175,11 @@ def applying(
         changes: all of the campaign.
         classes: that could be chosen; none where that is not known.
         when: the labels were submitted. A session that was open while a class was renamed submits
-            later, by the old name: what it offered tells.
-        done: how many of them the labels follow already.
+            later, by the old name: where nothing else tells, what it offered does.
+        done: the entries of those that the labels follow already; of older files how many.
     """
+    if not isinstance(done, int):
+        return [change for change in changes if change.entry not in done]
     result = []
     for change in changes[done:]:
         if when < change.when or (change.old in classes and change.new not in classes):
@@ -163,7 +190,7 @@ def applying(
 
 def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) -> Corrections:
     """Return what was submitted by the names of today; the same where nothing was renamed since."""
-    if len(changes) <= item.changes:
+    if not changes or (isinstance(item.changes, int) and len(changes) < item.changes):
         return item
     for change in applying(changes, item.classes, when, item.changes):
         proposals = replace(item.proposals, boxes=rename(item.proposals.boxes, [change]))
@@ -183,7 +210,17 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
                 for i, look in item.rechecked.items()
             },
         )
-    return replace(item, changes=len(changes))
+    done = () if isinstance(item.changes, int) else item.changes
+    return replace(item, changes=tuple(sorted({*done, *(change.entry for change in changes)})))
+
+
+def followed_by_all(items: Iterable[Corrections]) -> int | tuple[str, ...]:
+    """Return the changes that the names follow of what was read by the names of today."""
+    found = {item.changes for item in items}
+    # Several only where no entry is there: whatever knows the most of them was last made by them.
+    entries = {name for known in found if not isinstance(known, int) for name in known}
+    counts = [known for known in found if isinstance(known, int)]
+    return tuple(sorted(entries)) if entries or not counts else max(counts)
 
 
 def rename(boxes: BoxesByImage, changes: Iterable[ClassChange]) -> dict[str, Boxes]:

@@ -74,6 +74,8 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
         last, planted = max(times.values(), default=None), content.get("planted", {})
         _require_texts(content["batch"], *digests.values(), *content["versions"].values())
         _require_texts(*chain(classes, *offered.values()))
+        if not isinstance(done, int):
+            _require_texts(*done)
         labels = {i: {row["label"] for row in content["boxes"][i]} for i in times}
         _require_texts(*chain(*labels.values()))
         followed = applying(changes, classes, last, done) if last is not None else []

@@ -202,7 +202,7 @@ class CorrectionsFile(_Record):
     planted: Annotated[dict[str, tuple[PlantedError, ...]], AfterValidator(_planted)] = {}
     # Only where classes were added, renamed or merged in between.
     offered: dict[str, _Names] = {}
-    changes: Count = 0
+    changes: Count | _Names = 0
     # Of format 2 only: what is no label, and labels of which a part counts elsewhere.
     look: Literal["second"] | None = None
     decided: DecidedFile | None = None

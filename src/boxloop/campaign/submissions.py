@@ -280,7 +280,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         blind=tuple(i for i in image_ids if i in chosen[i].blind),
         planted={i: chosen[i].planted[i] for i in image_ids if i in chosen[i].planted},
         offered={i: names for i, names in offered.items() if set(names) != set(common)},
-        changes=max(source.changes for source in sources),
+        changes=class_changes.followed_by_all(sources),
         decided={i: chosen[i].decided[i] for i in image_ids if i in chosen[i].decided},
         rechecked={i: chosen[i].rechecked[i] for i in image_ids if i in chosen[i].rechecked},
     )

@@ -270,7 +270,8 @@ class Corrections:
             known.
         classes: names that a person could choose from; none where not known.
         offered: the same by image id, where they were others than ``classes``.
-        changes: how many renamed and merged classes of the campaign the names here follow.
+        changes: entries of the renamed and merged classes that the names here follow; of older
+            files how many, and 0 where nothing tells.
         given: images whose boxes are labels that were imported and trusted: nobody reviewed them
             here, and they count apart.
         blind: images that were shown without proposals, to tell what people find without help.
@@ -298,7 +299,7 @@ class Corrections:
     digests: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    changes: int = 0
+    changes: int | tuple[str, ...] = 0
     given: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
     planted: Mapping[str, tuple[PlantedError, ...]] = field(default_factory=dict)

@@ -113,6 +113,7 @@ def test_trusted_labels_need_no_review_and_count_apart(root, program):
     state = campaign()
     paths = state.paths
     assert "1 of 2 images submitted" in status_text(paths, state.params)
+    assert submissions.read(paths.reviews)[-1].changes == ()
     assert [image.id for image in collect_proposals(paths, state.params, "b01").images] == ["img03"]
     with pytest.raises(ReviewPending, match="1 of 2 images are submitted"):
         pipeline.review(state, "b01")

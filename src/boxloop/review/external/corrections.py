@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxloop import __version__
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, class_changes, submissions
 from boxloop.campaign.export.content import proposals_tag, require_batch
 from boxloop.campaign.missed import review_command
 from boxloop.campaign.paths import CampaignPaths
@@ -100,6 +100,7 @@ def import_file(
     why = None if reviewer is None else fault_of_reviewer(reviewer.strip())
     if why is not None:
         raise UserError(f"--reviewer {reviewer!a:.100} {why}: give another name")
+    changes = class_changes.read(*paths.journals)
     images = artifacts.read_images(paths.images)
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
@@ -142,6 +143,7 @@ def import_file(
         versions={"boxloop": __version__},
         digests={item.image.id: item.image.digest for item in chosen},
         classes=images.classes,
+        changes=class_changes.followed(changes, params.dataset.classes, images.classes),
         blind=tuple(i for i in redone if i in before[i].blind),
     )
     path = submissions.append(paths.reviews, submission)

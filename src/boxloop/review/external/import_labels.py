@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxloop import __version__
-from boxloop.campaign import artifacts, existing, submissions
+from boxloop.campaign import artifacts, class_changes, existing, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.existing import SURE, as_proposals
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageSet, Proposals
@@ -156,7 +156,7 @@ def import_labels(
     counts = Counter(batch_of.get(image_id, "") for image_id in boxes)
     replaced = 0
     if use == TRUSTED:
-        path = _trust(paths, images, boxes, source)
+        path = _trust(paths, params, images, boxes, source)
     else:
         key = _first_open(params, batch_of, labeled)
         before = existing.by_turn(
@@ -199,13 +199,18 @@ def _first_open(params: Params, batch_of: Mapping[str, str], labeled: set[str]) 
 
 
 def _trust(
-    paths: CampaignPaths, images: ImageSet, boxes: Mapping[str, Boxes], source: Path
+    paths: CampaignPaths,
+    params: Params,
+    images: ImageSet,
+    boxes: Mapping[str, Boxes],
+    source: Path,
 ) -> Path:
     """Submit labels to the journal, as given; they are their own proposals, for a later redo."""
     offered = {image_id: as_proposals(b) for image_id, b in boxes.items()}
     final = {i: Boxes(b.xyxy, b.labels, b.ids) for i, b in offered.items()}
     digest = file_digest(source) if source.is_file() else ""
     refs = images.by_id()
+    changes = class_changes.read(*paths.journals)
     submission = Corrections(
         Proposals(GIVEN, LABELS, digest, 0.0, offered),
         SURE,
@@ -215,6 +220,7 @@ def _trust(
         versions={"boxloop": __version__},
         digests={image_id: refs[image_id].digest for image_id in boxes},
         classes=images.classes,
+        changes=class_changes.followed(changes, params.dataset.classes, images.classes),
         given=tuple(boxes),
     )
     return submissions.append(paths.reviews, submission)

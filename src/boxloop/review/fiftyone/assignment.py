@@ -113,7 +113,8 @@ class Assignment:
     first. A second or third ``look`` has the images of one; of a third, ``disputes`` are what two
     people made of each image, and ``notes`` say where they differ. One for likely errors (``qa``)
     has what was submitted last of each of its images, by image id, and ``notes`` say what may be
-    wrong; one for a class has that of the images whose labels were ``given``.
+    wrong; one for a class has that of the images whose labels were ``given``. The names of all of
+    it follow the ``changes`` of classes that are named so in corrections.
     """
 
     batch: str
@@ -132,6 +133,7 @@ class Assignment:
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     qa: Mapping[str, Corrections] = field(default_factory=dict)
     given: Mapping[str, Corrections] = field(default_factory=dict)
+    changes: int | tuple[str, ...] = 0
 
     def counted_from(self, item: Item) -> Boxes:
         """Return the boxes that an image's edits are counted from."""

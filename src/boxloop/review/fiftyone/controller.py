@@ -313,6 +313,7 @@ class ReviewController:
             versions=dict(self._versions),
             digests={i: item.image.digest for i, item in items.items()},
             classes=self.assignment.classes,
+            changes=self.assignment.changes,
             blind=tuple(i for i, item in items.items() if item.blind),
             planted={i: planted[i] for i in items if i in planted},
         )

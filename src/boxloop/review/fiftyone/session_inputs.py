@@ -95,6 +95,14 @@ def read_assignment(paths: CampaignPaths, params: Params, request: ReviewRequest
         UserError: there is no such batch, it is submitted (or, for a redo, is not), or it has no
             proposals yet.
     """
+    changes = class_changes.read(*paths.journals)
+    made = _assign(paths, params, request)
+    # What is renamed while the session is open is told by this from what was before.
+    followed = class_changes.followed(changes, params.dataset.classes, made.classes)
+    return replace(made, changes=followed)
+
+
+def _assign(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Assignment:
     key = request.batch
     if request.wanted is not None:
         share = Part.parse(request.part)
