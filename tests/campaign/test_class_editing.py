@@ -14,6 +14,7 @@ from boxloop.campaign import artifacts, class_changes, existing, given, screenin
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.class_editing import add, change, table
 from boxloop.campaign.export import export
+from boxloop.campaign.export.content import collect_proposals
 from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
@@ -85,8 +86,11 @@ class Edited:
 
     def open(self, key, redo=False):
         """What a session says that begins now, of the changes that its names follow."""
+        return self.assign(key, redo).changes
+
+    def assign(self, key, redo=False):
         request = ReviewRequest(key, "ada", redo=redo)
-        return read_assignment(self.paths, load_params(self.file), request).changes
+        return read_assignment(self.paths, load_params(self.file), request)
 
     def submit(self, key, *labels, reviewer="ada", changes=0):
         """Reviews a batch: on each image the first proposal kept, and these besides."""
@@ -331,6 +335,21 @@ def corrected(campaign, *labels):
     path = campaign.paths.root / "back.json"
     path.write_text(json.dumps(content))
     return import_file(campaign.paths, load_params(campaign.file), path, batch="b01")
+
+
+def test_proposals_are_shown_by_the_new_names_before_dvc_made_them_anew(campaign):
+    shown = proposed(("cat", 0, 0, 9, 9, 0.9), ("dog", 20, 0, 29, 9, 0.8))
+    offered = replace(proposals(dict.fromkeys(BATCHES["b01"], shown)), batch="b01")
+    artifacts.write_proposals(campaign.paths.proposals("b01"), offered)
+    campaign.rename("cat", "lynx")
+    campaign.rename("dog", "cat")
+    for item in campaign.assign("b01").items:
+        assert item.start.labels.tolist() == ["lynx", "cat"]
+        assert item.proposals.boxes[item.image.id].labels.tolist() == ["lynx", "cat"]
+    content = collect_proposals(campaign.paths, load_params(campaign.file), "b01")
+    assert called(content.boxes) == {i: ["lynx", "cat"] for i in BATCHES["b01"]}
+    said = corrected(campaign, "lynx", "cat").summary()
+    assert "of the proposals 4 kept, 0 moved, 0 relabeled, 0 removed; 0 boxes added" in said
 
 
 def put_off(entry):

@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from boxloop import __version__
 from boxloop.campaign import artifacts
 from boxloop.campaign.moments import parse_time
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import Text, parse
 from boxloop.core.names import require_classes
 from boxloop.core.planted import renamed
-from boxloop.core.types import Boxes, BoxesByImage, Corrections
+from boxloop.core.types import Boxes, BoxesByImage, Corrections, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.params.words import PLACEHOLDER
 
@@ -248,6 +249,23 @@ def named_as_today(
     if done is None:
         done = _followed(boxes, changes, classes)
     return rename(boxes, changes[done:])
+
+
+def read_proposals(paths: CampaignPaths, key: str, classes: Sequence[str]) -> Proposals:
+    """Read the proposals of a batch as people are to see them: by the names of today.
+
+    A class may have been renamed after the stage had made them.
+
+    Args:
+        paths: of the campaign.
+        key: of the batch.
+        classes: of today.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    made = artifacts.read_proposals(paths.proposals(key))
+    return replace(made, boxes=named_as_today(made.boxes, read(*paths.journals), classes))
 
 
 def _followed(boxes: BoxesByImage, changes: Sequence[ClassChange], classes: Sequence[str]) -> int:

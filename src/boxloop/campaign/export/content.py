@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, class_changes, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.labeled_set import turns_of
@@ -123,7 +123,7 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     """
     require_batch(params, key)
     images = artifacts.read_images(paths.images)
-    proposals = artifacts.read_proposals(paths.proposals(key))
+    proposals = class_changes.read_proposals(paths, key, images.classes)
     threshold = shown_from(params.review, proposals, paths.proposals(key))
     known = submissions.latest(submissions.read(*paths.journals))
     given = {image_id for image_id, item in known.items() if image_id in item.given}

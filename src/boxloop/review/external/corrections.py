@@ -105,7 +105,7 @@ def import_file(
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
     wanted = {item.image.id for item in chosen}
-    everything = _read_proposals(paths, key, wanted)
+    everything = _read_proposals(paths, key, wanted, images.classes)
     offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
     known = read_submissions(paths, [key])
     before = submissions.latest(known)
@@ -184,7 +184,9 @@ def _select_batch(
     return key, chosen
 
 
-def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Proposals:
+def _read_proposals(
+    paths: CampaignPaths, key: str, image_ids: set[str], classes: Sequence[str]
+) -> Proposals:
     """Read the proposals of a batch, which must have these images."""
     path = paths.proposals(key)
     if not path.exists():
@@ -192,7 +194,7 @@ def _read_proposals(paths: CampaignPaths, key: str, image_ids: set[str]) -> Prop
             f"{path} does not exist, and corrections are accounted against proposals: run 'dvc"
             " repro' until the batch waits for its review"
         )
-    proposals = artifacts.read_proposals(path)
+    proposals = class_changes.read_proposals(paths, key, classes)
     absent = sorted(image_ids - set(proposals.boxes))
     if absent:
         raise ArtifactError(

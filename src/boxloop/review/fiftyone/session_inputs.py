@@ -116,7 +116,8 @@ def _assign(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Ass
     path = paths.proposals(key)
     if not path.exists():
         raise UserError(f"batch {key} has no proposals yet: 'dvc repro' makes them")
-    proposals, image_set = artifacts.read_proposals(path), artifacts.read_images(paths.images)
+    image_set = artifacts.read_images(paths.images)
+    proposals = class_changes.read_proposals(paths, key, image_set.classes)
     refs = artifacts.subset_of(image_set, list(proposals.boxes), path)
     images = {ref.id: ref for ref in refs}
     if request.look is not None:
