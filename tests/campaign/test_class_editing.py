@@ -1,6 +1,7 @@
 """Classes that are added, renamed and merged, while people label."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -494,6 +495,79 @@ def test_changes_that_cannot_be(campaign, kind, old, new, sentence):
     with pytest.raises(UserError, match=sentence):
         change(campaign.paths, campaign.file, kind, old, new, campaign.read)
     assert not campaign.paths.reviews.exists()
+
+
+@pytest.fixture
+def killed(campaign, monkeypatch):
+    """Changes a class in a process that is killed when its entry is written."""
+
+    def run(kind, old, new):
+        pid = os.fork()
+        if pid == 0:
+            monkeypatch.setattr("boxloop.campaign.class_editing._apply", lambda *a: os._exit(9))
+            change(campaign.paths, campaign.file, kind, old, new, campaign.read)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "again"),
+    [
+        ("rename", "cat", "lynx", ""),
+        ("merge", "cat", "dog", ""),
+        ("merge", "dog", "cat", ", unless the class was added again since"),
+    ],
+)
+def test_a_change_that_was_stopped_is_told_and_goes_on(campaign, killed, kind, old, new, again):
+    campaign.submit("b00", "dog")
+    killed(kind, old, new)
+    (entry,) = class_changes.files(campaign.paths.reviews)
+
+    def said():
+        return status_text(campaign.paths, load_params(campaign.file))
+
+    command = f"'boxloop classes {kind} {old} {new}' goes on where it was stopped{again}\n"
+    assert f"- reviews/{entry.name} says that '{old}' is " in said()
+    assert command in said()
+    change(campaign.paths, campaign.file, kind, old, new, campaign.read)
+    assert class_changes.files(campaign.paths.reviews) == [entry]
+    assert "stopped" not in said()
+    made = campaign.collect("b00")
+    assert made.boxes["img0"].labels.tolist() == [new if n == old else n for n in ("cat", "dog")]
+    assert campaign.incomplete() == {}
+
+
+def test_a_change_that_ended_is_not_told_whatever_is_listed_later(campaign):
+    campaign.merge("dog", "cat")
+    campaign.add("bird")
+    campaign.add("dog")
+    assert "stopped" not in status_text(campaign.paths, load_params(campaign.file))
+    campaign.rename("bird", "crow")
+    campaign.add("bird")
+    assert "stopped" not in status_text(campaign.paths, load_params(campaign.file))
+    campaign.merge("bird", "crow")
+    campaign.add("bird")
+    campaign.submit("b00", "bird", changes=campaign.open("b00"))
+    assert "stopped" not in status_text(campaign.paths, load_params(campaign.file))
+    campaign.merge("bird", "crow")  # what was submitted since has to follow
+    assert len(class_changes.files(campaign.paths.reviews)) == 4
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["cat", "crow"]
+
+
+def test_a_change_that_ended_is_not_told_where_no_class_is_listed(tmp_path):
+    """The classes are then those of the dataset, by the names of today."""
+    file = tmp_path / "params.yaml"
+    file.write_text("dataset: {demo: {images: 4, size: [64, 64]}}\n")
+    made = Edited(CampaignPaths(tmp_path))
+    made.read(load_params(file))
+    old, other, *_ = artifacts.read_images(made.paths.images).classes
+    made.rename(old, "thing")
+    made.merge(other, "thing")
+    file.write_text("dataset: {demo: {images: 4, size: [64, 64]}}\n")
+    made.read(load_params(file))
+    assert "stopped" not in status_text(made.paths, load_params(file))
 
 
 def test_a_damaged_entry_is_named_with_the_way_out(campaign):

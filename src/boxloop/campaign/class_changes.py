@@ -7,6 +7,7 @@ submissions, as ``20240101T120000000000Z-rename.classes.json``.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -61,12 +62,14 @@ class ClassChange:
         old: the name that is no more.
         new: the name in its place; of a merged class, that of the other one.
         when: labels that were submitted before follow.
+        classes: of the campaign from then on, as its entry has them.
     """
 
     kind: Kind
     old: str
     new: str
     when: datetime
+    classes: tuple[str, ...] = ()
 
     @property
     def entry(self) -> str:
@@ -143,7 +146,7 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
                 f"{place}{error}; it says what labels are called now, so bring it back ('git"
                 f" checkout {path}' where it was committed)"
             ) from None
-        found[path.name] = ClassChange(row.change, row.old, row.new, when)
+        found[path.name] = ClassChange(row.change, row.old, row.new, when, row.classes)
     return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
 
 
@@ -162,6 +165,36 @@ def followed(
     """
     entries = tuple(change.entry for change in changes)
     return entries if not entries or listed == classes else 0
+
+
+def unfinished(
+    changes: Sequence[ClassChange], listed: Sequence[str], newest: datetime | None
+) -> str:
+    """Say of a change that it broke off after its entry was written; nothing where none did.
+
+    Args:
+        changes: all of the campaign.
+        listed: the classes of params.yaml, or of the images where that lists none.
+        newest: when people submitted something last.
+    """
+    last = changes[-1] if changes else None
+    if last is None or last.old not in listed:
+        return ""
+    renamed, words = last.kind == "rename", f"'{last.old}' is a part of '{last.new}'"
+    if renamed:
+        words = f"'{last.old}' is called '{last.new}'"
+    after = (last.name(name) for name in listed if renamed or name != last.old)
+    if tuple(after) != last.classes:
+        return ""
+    # A merged class that was added again is the last one, too.
+    again = not renamed and listed[-1] == last.old
+    if again and newest is not None and newest > last.when:
+        return ""
+    return (
+        f"reviews/{last.entry} says that {words}, but it is a class still: 'boxloop classes"
+        f" {last.kind} {shlex.quote(last.old)} {shlex.quote(last.new)}' goes on where it was"
+        " stopped" + (", unless the class was added again since" if again else "")
+    )
 
 
 def applying(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -141,12 +141,17 @@ def change(
 
     after = list(known)
     edit(after)
-    made = ClassChange(kind, old, new, _after_all(paths))
-    entry = class_changes.append(paths.reviews, made, after, by=_account())
+    made = ClassChange(kind, old, new, _after_all(paths), tuple(after))
+    stopped = _stopped(paths, made)
+    if stopped is None:
+        entry = class_changes.append(paths.reviews, made, after, by=_account())
+    else:
+        entry = paths.reviews / stopped.entry
     try:
         _apply(params_file, after, edit, reread)
     except BaseException:
-        entry.unlink(missing_ok=True)  # nobody has read it yet
+        if stopped is None:
+            entry.unlink(missing_ok=True)  # nobody has read it yet
         raise
     what = f"is called '{new}'" if kind == "rename" else f"is a part of '{new}'"
     return (
@@ -206,14 +211,30 @@ def _count(paths: CampaignPaths) -> int:
     return len(submissions.latest(submissions.read(*paths.journals)))
 
 
-def _after_all(paths: CampaignPaths) -> datetime:
-    """Return the time, or one that is after all that the journal holds."""
-    known = [
+def _stopped(paths: CampaignPaths, made: ClassChange) -> ClassChange | None:
+    """Return the same change where it was stopped after its entry was written.
+
+    A second entry would say that what was submitted before lacked the merged class.
+    """
+    entries = class_changes.read(*paths.journals)
+    last = entries[-1] if entries else None
+    if last is None or replace(last, when=made.when) != made:
+        return None
+    return None if any(moment > last.when for moment in _submitted(paths)) else last
+
+
+def _submitted(paths: CampaignPaths) -> list[datetime]:
+    return [
         submissions.submitted_at(item, image_id)
         for look in (False, True)
         for _, item in submissions.read_files(*paths.journals, look=look)
         for image_id in item.boxes
     ]
+
+
+def _after_all(paths: CampaignPaths) -> datetime:
+    """Return the time, or one that is after all that the journal holds."""
+    known = _submitted(paths)
     known += [entry.when for entry in class_changes.read(*paths.journals)]
     later = timedelta(microseconds=1)
     return max([datetime.now(UTC), *(moment + later for moment in known)])

@@ -119,6 +119,10 @@ class Standing:
             for path in files
             for claim in self._read(path, lambda path: read_claims(path, changes)) or []
         ]
+        listed = self._params.dataset.classes or images.classes
+        newest = max((claim.when for claim in claims), default=None)
+        if line := class_changes.unfinished(changes, listed, newest):
+            self._note(line, stale=False)
         verdict = screening.judge(claims, images)
         self.incomplete = screening.by_class(verdict.incomplete, images.classes)
         for note in verdict.notes:
