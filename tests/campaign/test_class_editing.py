@@ -377,14 +377,19 @@ def test_whatever_the_clocks_say_labels_follow_no_change_twice(campaign):
     assert "complete" not in status_text(campaign.paths, load_params(campaign.file))
 
 
+def merged(campaign, old, new):
+    """Merges a branch in git where a class was renamed some minutes before; gives all changes."""
+    [entry] = class_changes.read(campaign.paths.reviews)
+    older = class_changes.ClassChange("rename", old, new, entry.when - timedelta(minutes=5))
+    class_changes.append(campaign.paths.reviews, older, ())
+    return class_changes.read(campaign.paths.reviews)
+
+
 def test_a_change_that_git_brings_from_a_branch_is_followed_too(campaign):
     campaign.rename("cat", "lynx")
     campaign.submit("b00", "dog", changes=campaign.open("b00"))
     made = campaign.collect("b00")
-    [entry] = class_changes.read(campaign.paths.reviews)
-    older = class_changes.ClassChange("rename", "dog", "wolf", entry.when - timedelta(minutes=5))
-    class_changes.append(campaign.paths.reviews, older, ("cat", "wolf"))
-    changes = class_changes.read(campaign.paths.reviews)
+    changes = merged(campaign, "dog", "wolf")
     for item in (made, *submissions.read(campaign.paths.reviews)):
         today = submissions.named_as_today(item, changes)
         assert today.boxes["img0"].labels.tolist() == ["lynx", "wolf"]
@@ -460,6 +465,41 @@ def test_imported_proposals_follow_what_was_changed_after_them(campaign):
     turn = "iterations.b01.proposals"
     edit_params(campaign.file, [f"{turn}='{file_digest(path)}'"])
     assert shown() == ["kitten", "cat"]
+
+
+def test_what_was_imported_follows_a_change_that_git_brings(campaign):
+    campaign.rename("cat", "lynx")
+    batch = artifacts.read_batch(campaign.paths.batch("b01"))
+    boxes = dict.fromkeys(batch.image_ids, of_classes("lynx", "dog", scored=True))
+    given.keep(campaign.paths, campaign.file, batch, boxes)
+    params = load_params(campaign.file)
+    digest = params.iterations["b01"].proposals
+    existing.keep(campaign.paths, params, campaign.file, "b01", {"img2": of_classes("lynx", "dog")})
+    merged(campaign, "dog", "wolf")
+    made = given.read(campaign.paths, replace(batch, given=digest), 0.05)
+    assert called(made.boxes)["img2"] == ["lynx", "wolf"]
+    labels = existing.by_turn(campaign.paths, load_params(campaign.file), {})["b01"]
+    assert called(labels) == {"img2": ["lynx", "wolf"]}
+
+
+def test_a_file_of_an_older_version_says_how_many_changes_it_follows(campaign):
+    campaign.rename("cat", "lynx")
+    campaign.rename("dog", "wolf")
+    batch, path = artifacts.read_batch(campaign.paths.batch("b01")), campaign.paths.given("b01")
+    boxes = dict.fromkeys(batch.image_ids, of_classes("cat", "dog", scored=True))
+    for done, today in ((0, ["lynx", "wolf"]), (1, ["cat", "wolf"])):
+        made = replace(proposals(boxes), batch="b01", changes=done)
+        artifacts.write_proposals(path, made)
+        found = given.read(campaign.paths, replace(batch, given=file_digest(path)), 0.05)
+        assert called(found.boxes)["img2"] == today
+        item = Corrections(
+            made, 0.5, "fiftyone", {i: replace(b, scores=None) for i, b in boxes.items()},
+            finished="2020-01-01T00:00:00+00:00", classes=("cat", "dog"), changes=done,
+        )  # fmt: skip
+        artifacts.write_corrections(campaign.paths.corrections("b01"), item)
+        item = artifacts.read_corrections(campaign.paths.corrections("b01"))
+        found = submissions.named_as_today(item, class_changes.read(campaign.paths.reviews))
+        assert called(found.boxes)["img2"] == today
 
 
 @pytest.mark.parametrize(

@@ -109,15 +109,15 @@ def read_truth(path: Path) -> dict[str, Boxes] | None:
         return None if table is None else boxes_in(path, table)
 
 
-def write_imported_labels(path: Path, labels: BoxesByImage, changes: int) -> None:
-    """Write labels to be shown as proposals, whose names follow so many changes of classes."""
-    write(path, "truth", {"boxes": boxes_out(labels), "changes": changes})
+def write_imported_labels(path: Path, labels: BoxesByImage, changes: Sequence[str]) -> None:
+    """Write labels to be shown as proposals, whose names follow these changes of classes."""
+    write(path, "truth", {"boxes": boxes_out(labels), "changes": list(changes)})
 
 
-def read_imported_labels(path: Path) -> tuple[dict[str, Boxes], int | None]:
-    """Read labels to be shown as proposals, and how many changes of classes their names follow.
+def read_imported_labels(path: Path) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None]:
+    """Read labels to be shown as proposals, and the changes of classes that their names follow.
 
-    Older files do not say how many.
+    Older files say how many, or nothing.
     """
     with collection_paused():
         file = parse(path, "truth", TruthFile)

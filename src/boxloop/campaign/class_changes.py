@@ -267,7 +267,7 @@ def named_as_today(
     boxes: BoxesByImage,
     changes: Sequence[ClassChange],
     classes: Sequence[str],
-    done: int | None = None,
+    done: int | Sequence[str] | None = None,
 ) -> dict[str, Boxes]:
     """Return boxes of a file that no person submitted by the names of today.
 
@@ -275,13 +275,16 @@ def named_as_today(
         boxes: all of the file: a name may be used again, and others tell when it was.
         changes: all of the campaign.
         classes: of today.
-        done: how many of the changes the file follows already; None where it does not say so.
+        done: the entries of the changes that the file follows already, or of an older one how many;
+            None where it does not say so.
     """
     if not changes:
         return dict(boxes)
     if done is None:
         done = _followed(boxes, changes, classes)
-    return rename(boxes, changes[done:])
+    if isinstance(done, int):
+        return rename(boxes, changes[done:])
+    return rename(boxes, [change for change in changes if change.entry not in done])
 
 
 def read_proposals(paths: CampaignPaths, key: str, classes: Sequence[str]) -> Proposals:

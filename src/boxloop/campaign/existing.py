@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -79,7 +79,7 @@ def keep(
     Raises:
         ParamsError: params.yaml cannot be edited; nothing was changed.
     """
-    changes = len(class_changes.read(*paths.journals))
+    changes = tuple(change.entry for change in class_changes.read(*paths.journals))
     name = _name(labels, changes)
     path = paths.imported_labels(name)
     listed = params.iterations[key].labels
@@ -92,7 +92,9 @@ def keep(
     return path
 
 
-def _read(paths: CampaignPaths, key: str, name: str) -> tuple[dict[str, Boxes], int | None]:
+def _read(
+    paths: CampaignPaths, key: str, name: str
+) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None]:
     path = paths.imported_labels(name)
     again = (
         "bring it back from git, import the labels again with 'boxloop import-labels', or take"
@@ -110,7 +112,7 @@ def _digest(labels: BoxesByImage) -> str:
     return digest({**boxes_out(labels)})
 
 
-def _name(labels: BoxesByImage, changes: int | None) -> str:
+def _name(labels: BoxesByImage, changes: int | Sequence[str] | None) -> str:
     """Return the name of a file of labels; the same boxes by other names of classes are others."""
     if not changes:
         return _digest(labels)[:_DIGITS]

@@ -66,7 +66,7 @@ class TruthFile(_Record):
 
     boxes: BoxTable | None
     # Only of labels that were imported; not in older files.
-    changes: Count | None = None
+    changes: Count | _Names | None = None
 
 
 class BatchFile(_Record):
@@ -103,7 +103,7 @@ class ProposalsFile(_Record):
     # Only where labels of other images changed them.
     neighbours: _NeighboursFile | None = None
     # Only where they were imported; not in older files.
-    changes: Count | None = None
+    changes: Count | _Names | None = None
 
 
 class SeenFile(_Record):

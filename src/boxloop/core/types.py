@@ -227,8 +227,8 @@ class Proposals:
         boxes: by image id, in the batch's order, every image of the batch; all scored.
         thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
         neighbours: what other images' labels changed in them; None where they are as they came.
-        changes: of imported ones, how many renamed and merged classes their names follow; None
-            where that is not known.
+        changes: of imported ones, the entries of the renamed and merged classes that their names
+            follow, or in older files how many; None where that is not known.
     """
 
     batch: str
@@ -238,7 +238,7 @@ class Proposals:
     boxes: BoxesByImage
     thresholds: tuple[FittedThreshold, ...] = ()
     neighbours: NeighbourUse | None = None
-    changes: int | None = None
+    changes: int | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _require(0 <= self.score_floor <= 1, "a score floor lies in [0, 1]")
