@@ -125,6 +125,32 @@ def test_simulated_labels_give_way_to_a_whole_batch_of_people_s_only(campaign):
     assert left_edges(campaign.collect("b00")) == {"a": 2, "b": 3}
 
 
+def test_a_redo_is_newer_than_what_dvc_brought_back(campaign):
+    campaign.submit("b00", 30, by=1.0)
+    campaign.collect("b00")
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()  # a clone without reviews/
+    path = campaign.submit("b00", 1, ["a"], by=5.0, reviewer="bob")  # the clock is behind
+    assert artifacts.read_corrections(path).finished == "2024-01-01T12:00:30.000001+00:00"
+    assert left_edges(campaign.collect("b00")) == {"a": 7, "b": 3}
+
+
+def test_labels_that_are_kept_become_no_newer(campaign):
+    made = {}
+    for second, key in enumerate(("b00", "b09")):
+        campaign.submit("b00", second, by=5.0 * second)
+        made[key] = campaign.collect("b00")
+    for key, item in made.items():
+        artifacts.write_corrections(campaign.paths.corrections(key), item)
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()
+    campaign.order(("c", "d", "a", "b"))
+    campaign.submit("b00", 40)
+    campaign.collect("b00")
+    assert "the labels of 2 images that left it are kept" in campaign.said[-2]
+    assert left_edges(campaign.collect("b01")) == {"a": 7, "b": 7}
+
+
 @pytest.mark.parametrize("with_journal", [True, False])
 def test_no_order_of_the_images_loses_a_label(campaign, with_journal):
     for second, key in enumerate(("b00", "b01")):

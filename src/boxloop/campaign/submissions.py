@@ -24,6 +24,7 @@ from pathlib import Path
 from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.moments import parse_time as parse_time
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
@@ -40,32 +41,45 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def append(folder: Path, corrections: Corrections, *, look: bool = False) -> Path:
+def append(
+    folder: Path, corrections: Corrections, *, look: bool = False, kept: bool = False
+) -> Path:
     """Add a submission, which is on the disk when this returns.
 
-    Where the journal holds one of its images with a later time (a clock was set back, or another
-    machine's was ahead), the submission takes a time just after that: it is the newest.
+    Where one of its images is held with a later time (a clock was set back, or another machine's
+    was ahead), the submission takes a time just after that: it is the newest.
 
     Args:
-        folder: the journal; made where it is missing.
+        folder: the journal, beside the campaign's ``data/``; made where it is missing.
         corrections: of a person, ``finished`` set; exactly the images submitted.
         look: whether they are a second look, and no labels.
+        kept: whether they were labels before, which are no newer than others by being kept.
 
     Returns:
         Its file, ``b01-20240101T120000000000Z-ada.json``.
 
     Raises:
         ValueError: they are no person's, or have no time.
-        ArtifactError: a file of the journal is damaged.
+        ArtifactError: a file of the journal, or one that DVC brought back, is damaged.
         UserError: the folder cannot be written to.
     """
     if not corrections.by_person or corrections.finished is None:
         raise ValueError("a submission needs a person and a time")
-    known = latest(item for _, item in read_files(folder, look=look))
-    others = [submitted_at(known[i], i) for i in corrections.boxes if i in known]
+    known = read_files(folder, look=look) if kept else _held(folder, look)
+    # Labels count for an image of the same bytes, too, whatever its name was.
+    digests = set() if kept else set(corrections.digests.values())
+    newest = max(
+        (
+            submitted_at(item, i)
+            for _, item in known
+            for i in item.boxes
+            if i in corrections.boxes or item.digests.get(i) in digests
+        ),
+        default=None,
+    )
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
-    if others and max(others) >= oldest:
-        after = max(max(others) + timedelta(microseconds=1), parse_time(corrections.finished))
+    if newest is not None and newest >= oldest:
+        after = max(newest + timedelta(microseconds=1), parse_time(corrections.finished))
         finished = after.isoformat(timespec="microseconds")
         corrections = replace(corrections, finished=finished, submitted={})
     # The name of what a killed writer left never comes again, so nobody else would remove it.
@@ -121,6 +135,16 @@ def read_restored(
     """
     found = [(path, artifacts.read_corrections(path)) for path in paths if path.exists()]
     return [(path, named_as_today(item, changes)) for path, item in found if item.by_person]
+
+
+def _held(folder: Path, look: bool) -> list[tuple[Path, Corrections]]:
+    """Read all that people submitted to the campaign of a journal, wherever it lies."""
+    paths = CampaignPaths(folder.parent)
+    others = [other for other in paths.journals if other != folder]
+    journal = read_files(folder, *others, look=look)
+    if look:
+        return journal
+    return [*journal, *read_restored(submission_files(paths.corrections("b00").parent))]
 
 
 def named_as_today(item: Corrections, changes: Sequence[ClassChange]) -> Corrections:

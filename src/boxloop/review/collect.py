@@ -178,7 +178,7 @@ def _keep(
         kept = submissions.part(before, leaving)
         if kept.finished is None:
             kept = replace(kept, finished="1970-01-01T00:00:00.000000+00:00")
-        path = submissions.append(paths.reviews, kept)
+        path = submissions.append(paths.reviews, kept, kept=True)
         images = counted(len(leaving))
         say(f"{before.batch}: the labels of {images} that left it are kept in {path}")
 
