@@ -137,7 +137,8 @@ class Session:
         self.assignment = session_inputs.read_assignment(paths, self.params, request)
         key = self.assignment.batch
         files = session_inputs.display_files(paths, self.assignment)
-        self.dataset = open_dataset(self.assignment, files)
+        self.told = []
+        self.dataset = open_dataset(self.assignment, files, self.told.append)
         known = session_inputs.known_submissions(paths, self.params, self.assignment)
         self.said = []
         self.controller = ReviewController(

@@ -157,6 +157,8 @@ def damaged_texts(text):
         ("detector", 5),
         ("base", None),
         ("size", [1, 1]),
+        ("digest", 5),
+        ("digest", "f" * 64),
     ]:
         yield json.dumps({**content, name: value})
     yield json.dumps({k: v for k, v in content.items() if k != "base"})

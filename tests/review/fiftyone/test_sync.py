@@ -322,6 +322,39 @@ def test_an_image_of_another_size_has_to_be_looked_at_again(open_session, paths)
     assert session.app.reviewed() == {"img01", "img02"}
 
 
+def renumber(paths, digests):
+    """Gives images other files of the same size, as an inserted video frame does."""
+    known = artifacts.read_images(paths.images)
+    refs = tuple(replace(r, digest=digests.get(r.id, r.digest)) for r in known.images)
+    artifacts.write_images(paths.images, replace(known, images=refs))
+
+
+def test_work_that_was_begun_follows_its_pixels(open_session, paths):
+    renumber(paths, {f"img{n:02d}": f"{n}" * 64 for n in range(5)})
+    session = open_session()
+    session.app.relabel("img00", "p0", "dog")
+    session.app.mark("img00")
+    session.app.add_seconds(img00=5.0)
+    session.app.relabel("img02", "p1", "cat")
+    renumber(paths, {f"img{n:02d}": f"{n - 1}" * 64 for n in range(1, 5)} | {"img00": "f" * 64})
+    session = open_session()  # img02 is img03 now, of another batch
+    assert [(s.reviewed, s.seconds) for s in session.dataset.read()] == [
+        (False, 0),
+        (True, 5.0),
+        (False, 0),
+    ]
+    assert [shown(session, f"img{n:02d}")[0][0] for n in range(3)] == ["cat", "dog", "cat"]
+    assert shown(session, "img02")[1] == ("dog", 0.8)
+    (told,) = session.told
+    assert "begun on 1 image (img02) is of other pixels than are there now" in told
+    session.finish()
+    assert submissions.read(paths.reviews)[0].digests["img01"] == "0" * 64
+    other = open_session("b01")
+    assert shown(other, "img03")[1] == ("cat", 0.8)
+    assert other.told == []
+    assert open_session("b01").told == []
+
+
 def test_a_copy_of_the_folder_is_a_campaign_like_any(open_session, paths, server, tmp_path):
     open_session().app.mark("img00")
     shutil.copytree(paths.root, tmp_path / "copy")

@@ -10,12 +10,16 @@ import signal
 import socket
 import subprocess
 import termios
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import ImageSet
 from boxloop.errors import ReviewPending
+from boxloop.files import file_digest
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone.mongodb import open_database
@@ -322,6 +326,24 @@ def test_an_image_that_is_gone_is_told_by_the_command(make_campaign):
         assert terminal.ends() == 2
         assert "00000.png (image img00) is gone" in terminal.said()
         assert "log" not in terminal.said().splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_work_on_another_image_of_that_name_is_told_by_the_command(make_campaign):
+    paths = make_campaign(count=1)
+    with review(paths.root) as terminal:
+        terminal.app().mark()
+        terminal.process.send_signal(signal.SIGTERM)
+        terminal.ends()
+    Image.new("RGB", (100, 80), "red").save(paths.root / "data/images/00000.png")
+    (image,) = artifacts.read_images(paths.images).images
+    image = replace(image, digest=file_digest(paths.root / image.path))
+    artifacts.write_images(paths.images, ImageSet((image,), ("cat", "dog")))
+    with review(paths.root) as terminal:
+        assert terminal.app().reviewed() == set()
+        assert "begun on 1 image (img00) is of other pixels than are there now" in terminal.said()
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.ends() == 3
 
 
 @pytest.mark.slow

@@ -95,6 +95,7 @@ class AppProcess:
     ) -> None:
         """Start the process on a session as ``server.run`` takes it; standard error is logged."""
         self.submitted: str | None = None  # the summary
+        self.notes: list[str] = []  # what a person should know, from its start
         self._log = log
         # -P: files of the campaign's folder are no modules.
         command = [sys.executable, "-P", "-m", module, json.dumps(spec)]
@@ -183,6 +184,9 @@ class AppProcess:
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
                 event = json.loads(line)
+                if event["event"] == "note":
+                    self.notes.append(str(event["message"]))
+                    continue
                 if event["event"] == "submitted":
                     self.submitted = str(event["summary"])
                 self._events.put(event)

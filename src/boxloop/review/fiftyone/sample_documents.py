@@ -7,7 +7,7 @@ can write them, and those objects take for granted what such a document may lack
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,14 +71,32 @@ def is_begun(document: Document, status: ReviewStatus, item: Item) -> bool:
         shown, now = read_shown(document, item.image), read_boxes(document)
     except ValueError:
         return False
-    if shown.item.base != item.base:
-        return False
+    return shown.item.base == item.base and _is_changed(shown, now, status)
+
+
+def _is_changed(shown: ShownProposals, now: Sequence[AppBox], status: ReviewStatus) -> bool:
     if status != ReviewStatus():
         return True
     start = {box_id: (label, box) for box_id, label, box, _ in shown_proposals.app_boxes(shown)}
     if len(now) != len(start):
         return True
     return any(not isinstance(i, str) or start.get(i) != (label, box) for i, label, box in now)
+
+
+def other_pixels(document: Document, status: ReviewStatus, image: ImageRef) -> str:
+    """Return the digest of the pixels that a person worked on, where the image has others now.
+
+    Empty where it has not, and where nobody worked on them.
+    """
+    try:
+        then = shown_proposals.image_of(str(document.get(SHOWN_FIELD)), image)
+    except ValueError:
+        return ""
+    try:
+        changed = _is_changed(read_shown(document, then), read_boxes(document), status)
+    except ValueError:
+        changed = True  # as far as anybody can tell
+    return then.digest if then != image and changed else ""
 
 
 def new_fields(item: Item) -> dict[str, Any]:
@@ -107,9 +125,10 @@ def repair(
 ) -> tuple[dict[str, Any], ReviewStatus]:
     """Return the corrections to a document and status before they are shown.
 
-    Work that was begun stays, with the proposals that the person saw; images that nobody touched
-    get the newest ones. What cannot be shown or understood any more goes, and the person has to
-    look at that image once more. The fields to change are as MongoDB takes them.
+    Nothing stays of other pixels, which :func:`other_pixels` tells of before. Work that was begun
+    stays, with the proposals that the person saw; images that nobody touched get the newest ones.
+    What cannot be shown or understood any more goes, and the person has to look at that image once
+    more. The fields to change are as MongoDB takes them.
     """
     newest = shown_proposals.dumps(ShownProposals.of(item))
     new = {name: _to_mongodb(value) for name, value in new_fields(item).items()}
@@ -124,6 +143,8 @@ def repair(
         rows = [row for row, keep in zip(field["detections"], valid, strict=True) if keep]
         change, status = {FIELD: {**field, "detections": rows}}, not_reviewed
     try:
+        if shown_proposals.image_of(str(document.get(SHOWN_FIELD)), item.image) != item.image:
+            return new, ReviewStatus()
         read_shown(document, item.image)
     except ValueError:
         if status == ReviewStatus():

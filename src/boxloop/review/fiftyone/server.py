@@ -7,6 +7,7 @@ as JSON: other users of the machine can read a process's arguments.
 Lines on standard output, one JSON object each:
 
 - ``{"event": "ready", "path": path and query of the page}``
+- ``{"event": "note", "message": what a person should know}``, before that
 - ``{"event": "submitted", "summary": text}``
 - ``{"event": "failed", "message": sentence, "log": whether the log says more}``
 """
@@ -115,7 +116,8 @@ def prepare_review(spec: dict[str, Any], report: Report) -> Served:
     # Of sessions that start together, one after the other: they share a batch's dataset, and take
     # images that were begun from each other's.
     with lock(paths.state / "opening.lock"):
-        dataset = open_dataset(assignment, session_inputs.display_files(paths, assignment))
+        files = session_inputs.display_files(paths, assignment)
+        dataset = open_dataset(assignment, files, lambda note: report(event="note", message=note))
     known = session_inputs.known_submissions(paths, params, assignment)
     controller = ReviewController(
         dataset,

@@ -251,6 +251,8 @@ def _run_session(
                 with AppProcess(spec, keys, env, log) as app:
                     page = page_address(host, spec["port"], app.wait_for_start())
                     publish(page)  # others learn where it is, but not the key
+                    for note in app.notes:
+                        say(note)
                     say(
                         f"\n  {with_token(page, keys.secret)}\n\nOpen that address, if no window"
                         " has opened. It holds the key to this session: pass it to nobody. The"

@@ -13,7 +13,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -130,6 +130,7 @@ def dumps(shown: ShownProposals) -> str:
     image = item.image
     content = {
         "size": [image.width, image.height],
+        "digest": image.digest,
         "batch": proposals.batch,
         "detector": proposals.detector,
         "checkpoint": proposals.checkpoint,
@@ -154,10 +155,13 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
     """Parse the JSON of :func:`dumps`.
 
     Raises:
-        ValueError: it is damaged, or made for an image of another size.
+        ValueError: it is damaged, or made for other pixels or an image of another size.
     """
     try:
         content = json.loads(_unveiled(text))
+        # A record of older versions does not tell the pixels.
+        if content.get("digest", image.digest) != image.digest:
+            raise ValueError("made for other pixels")
         if content["size"] != [image.width, image.height]:
             raise ValueError("made for an image of another size")
         boxes = {image.id: _boxes(content["proposals"], scored=True)}
@@ -186,6 +190,23 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
         if sorted(names.values()) != sorted(item.start.ids.tolist()):
             raise ValueError("not the ids of the boxes to start from")
         return ShownProposals(item, names)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a record of boxloop's: {error}") from None
+
+
+def image_of(text: str, image: ImageRef) -> ImageRef:
+    """Return the image that a record was made for: this one, or one of other pixels by its name.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    try:
+        content = json.loads(_unveiled(text))
+        digest = _text(content.get("digest", image.digest))
+        if digest == image.digest:
+            return image
+        width, height = content["size"]
+        return replace(image, width=width, height=height, digest=digest)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of boxloop's: {error}") from None
 

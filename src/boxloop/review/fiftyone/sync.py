@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,14 @@ import fiftyone as fo
 from bson import ObjectId
 from pymongo import UpdateOne
 
+from boxloop.core.types import ImageRef
 from boxloop.review.fiftyone import looks, sample_documents
 from boxloop.review.fiftyone.app_view import configure_app, save_view
 from boxloop.review.fiftyone.assignment import Assignment, Item
 from boxloop.review.fiftyone.review_dataset import ReviewDataset
 from boxloop.review.fiftyone.review_status import ReviewStatus, ReviewStatuses
 from boxloop.review.fiftyone.sample_documents import FIELD, SHOWN_FIELD, Document
+from boxloop.terminal import counted
 
 _KEPT_FIELDS = (
     *("_id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "_media_type"),
@@ -25,25 +27,50 @@ _KEPT_FIELDS = (
 )
 """What is copied when an image moves to another batch."""
 
+_ASIDE = "sha256:"
+"""Before the digest that is a sample's image id where no image of the session has its pixels."""
 
-def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewDataset:
+_MOST_NAMED = 3
+
+
+def open_dataset(
+    assignment: Assignment,
+    display: Mapping[str, Path],
+    say: Callable[[str], object] = lambda note: None,
+) -> ReviewDataset:
     """Open a batch's dataset, and synchronise it with the assignment.
 
     Work that was begun stays as it is, with the proposals that the person saw, also where its image
-    was in another batch then. Images that nobody touched get the newest proposals. It can be killed
-    at any moment, and goes on from there when it is called again. ``display`` names the file that
-    the App shows, by image id.
+    was in another batch then. Where the image has other pixels now, it goes to the image that has
+    those, or is set aside until a session has it. Images that nobody touched get the newest
+    proposals. It can be killed at any moment, and goes on from there when it is called again.
+
+    Args:
+        assignment: of the session.
+        display: the file that the App shows, by image id.
+        say: told what a person should know.
     """
     dataset = _dataset(assignment.batch)
     samples = dataset._sample_collection
     _recount(samples)
     all_statuses = ReviewStatuses(samples.database)
     places = {
-        item.image.id: {"position": position, "filepath": str(display[item.image.id].absolute())}
+        item.image.id: {
+            "image_id": item.image.id,
+            "position": position,
+            "filepath": str(display[item.image.id].absolute()),
+        }
         for position, item in enumerate(assignment.items)
     }
-    stored = _find(dataset, places)
-    statuses = all_statuses.read(s.document["_id"] for found in stored.values() for s in found)
+    images = {item.image.id: item.image for item in assignment.items}
+    known = _find(dataset, images)
+    statuses = all_statuses.read(sample.document["_id"] for sample in known)
+    stored, aside = _by_pixels(known, statuses, images)
+    for sample, digest in aside:
+        change = {"$set": {"image_id": f"{_ASIDE}{digest}"}}
+        sample.samples.update_one({"_id": sample.document["_id"]}, change)
+    if aside:
+        say(_what_was_set_aside([sample.document["image_id"] for sample, _ in aside]))
     new, moved, changes, surplus = [], [], [], []
     changed_statuses: dict[ObjectId, ReviewStatus] = {}
     for item in assignment.items:
@@ -71,8 +98,7 @@ def open_dataset(assignment: Assignment, display: Mapping[str, Path]) -> ReviewD
         sample.samples.delete_one({"_id": sample.document["_id"]})
     if new:
         fields = [places[i.image.id] | sample_documents.new_fields(i) for i in new]
-        made = [fo.Sample(image_id=i.image.id, **f) for i, f in zip(new, fields, strict=True)]
-        dataset.add_samples(made, progress=False)
+        dataset.add_samples([fo.Sample(**each) for each in fields], progress=False)
     configure_app(dataset, assignment)
     view = save_view(dataset, assignment)
     review_dataset = ReviewDataset(dataset, assignment, all_statuses, view)
@@ -113,20 +139,55 @@ def _recount(samples: Any) -> None:
         samples.database.command("validate", samples.name)
 
 
-def _find(dataset: Any, image_ids: Collection[str]) -> dict[str, list[_Stored]]:
-    """Return the samples of the session's images, this batch's first.
+def _find(dataset: Any, images: Mapping[str, ImageRef]) -> list[_Stored]:
+    """Return the samples of the session's images, and those set aside; this batch's first.
 
     There is more than one of an image where another order has moved it to this batch, and where
     somebody has made a copy in the App.
     """
-    found: dict[str, list[_Stored]] = {}
+    wanted = [*images, *(f"{_ASIDE}{image.digest}" for image in images.values())]
     # What one person began of a second or third look is nobody else's.
     names = [] if looks.is_own(dataset.name) else fo.list_datasets()
     others = [name for name in names if name != dataset.name and not looks.is_own(name)]
-    for samples in [dataset._sample_collection, *_collections(others)]:
-        for document in samples.find({"image_id": {"$in": list(image_ids)}}):
-            found.setdefault(document["image_id"], []).append(_Stored(samples, document))
-    return found
+    return [
+        _Stored(samples, document)
+        for samples in [dataset._sample_collection, *_collections(others)]
+        for document in samples.find({"image_id": {"$in": wanted}})
+    ]
+
+
+def _by_pixels(
+    known: Iterable[_Stored],
+    statuses: Mapping[ObjectId, ReviewStatus],
+    images: Mapping[str, ImageRef],
+) -> tuple[dict[str, list[_Stored]], list[tuple[_Stored, str]]]:
+    """Return the samples of each image; and those of pixels that no image has, with their digest.
+
+    Video frames that are numbered anew are other images by the same names.
+    """
+    of_pixels = {image.digest: image_id for image_id, image in reversed([*images.items()])}
+    stored: dict[str, list[_Stored]] = {}
+    aside = []
+    for sample in known:
+        name, status = sample.document["image_id"], statuses[sample.document["_id"]]
+        if name in images:
+            digest = sample_documents.other_pixels(sample.document, status, images[name])
+        else:
+            digest = name.removeprefix(_ASIDE)
+        if digest and digest not in of_pixels:
+            aside.append((sample, digest))
+        else:
+            stored.setdefault(of_pixels[digest] if digest else name, []).append(sample)
+    return stored, aside
+
+
+def _what_was_set_aside(image_ids: list[str]) -> str:
+    names = ", ".join(image_ids[:_MOST_NAMED]) + (", ..." if len(image_ids) > _MOST_NAMED else "")
+    return (
+        f"Take note: what was begun on {counted(len(image_ids))} ({names}) is of other pixels than"
+        " are there now. It is set aside, and is there again when the image of those pixels is"
+        " reviewed."
+    )
 
 
 def _collections(names: Iterable[str]) -> list[Any]:
