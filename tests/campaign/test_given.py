@@ -11,11 +11,12 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.types import Boxes, Ordering
-from boxloop.errors import ParamsError
+from boxloop.errors import ParamsError, ProtectedLabelsError
 from boxloop.params import Params, check
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from builders_campaign import build_campaign, small_params
+from builders_reviews import submit
 
 TRUSTED = {"dataset": {"labels": "trusted"}, "review": {"annotator": "fiftyone"}}
 
@@ -63,8 +64,10 @@ def test_the_first_turn_starts_from_their_labels(campaign):
 
 def test_they_are_counted_apart(tmp_path):
     params = small_params(3, review={"annotator": "fiftyone"})
-    build_campaign(tmp_path, params, annotator="fiftyone")
-    paths = CampaignPaths(tmp_path)
+    more = small_params(4, review={"annotator": "fiftyone"})
+    paths = build_campaign(tmp_path, more, done=3, annotator="fiftyone")
+    truth = artifacts.read_truth(paths.truth)
+    artifacts.write_truth(paths.truth, {i: truth[i] for i in list(truth)[-2:]})
     plain = metrics(read_results(paths, params))
     trusted = small_params(3, **TRUSTED)
     pipeline.start(Campaign(paths, trusted))
@@ -75,6 +78,29 @@ def test_they_are_counted_apart(tmp_path):
     assert f"{given['images']} images came with labels ({given['objects']} objects)" in (
         workload_text(found)
     )
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_labels_that_people_submitted_are_not_replaced_by_the_dataset_s(tmp_path, with_journal):
+    people = small_params(3, review={"annotator": "fiftyone"})
+    if with_journal:
+        paths = build_campaign(tmp_path, people, done=0, through="proposals")
+        submit(tmp_path, "b00", by=5)
+    else:
+        paths = build_campaign(tmp_path, people, done=1, annotator="fiftyone")
+    trusted = Campaign(paths, small_params(2, **TRUSTED))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for stage in (pipeline.batch, pipeline.start):
+        with pytest.raises(
+            ProtectedLabelsError, match=r"labeled 2 images \(2 of b00\) whose boxes"
+        ):
+            stage(trusted)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    # Nobody labeled the others.
+    truth = artifacts.read_truth(paths.truth)
+    artifacts.write_truth(paths.truth, {i: truth[i] for i in list(truth)[-2:]})
+    assert pipeline.batch(trusted)[0][0].image_ids == tuple(truth)[:2]
+    pipeline.start(trusted)
 
 
 def test_ignored_labels_change_nothing(campaign):
@@ -106,7 +132,7 @@ def test_a_campaign_that_began_with_labels_is_exported_and_delivered(tmp_path):
     truth = artifacts.read_truth(paths.truth)
     artifacts.write_truth(paths.truth, {i: truth[i] if i in came else Boxes.empty() for i in truth})
     campaign = Campaign(paths, small_params(2, **TRUSTED))
-    for path in map(paths.labeled, ("b00", "b01", "b02")):
+    for path in (*map(paths.labeled, ("b00", "b01", "b02")), paths.corrections("b02")):
         path.unlink()
     pipeline.start(campaign)
     for key in ("b00", "b01"):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxloop import files
-from boxloop.campaign import artifacts, class_names, existing, neighbours, watching
+from boxloop.campaign import (
+    artifacts,
+    class_names,
+    existing,
+    neighbours,
+    screening,
+    submissions,
+    watching,
+)
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.digests import digest
 from boxloop.core import types as t
+from boxloop.errors import ProtectedLabelsError
 from boxloop.files import file_digest, require_writable, write_text
 from boxloop.params import EMPTY, GIVEN, SIMNET, TrackParams
 from boxloop.terminal import counted
@@ -163,6 +174,9 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
 
     Returns:
         The batches, and the number of images that are in none of them.
+
+    Raises:
+        ProtectedLabelsError: people have labeled images whose labels in the dataset are trusted.
     """
     from boxloop.core import batching
     from boxloop.core.existing import first
@@ -171,6 +185,7 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
         "order", "truth", "features", out=campaign.paths.batches
     )
     done = existing.of_dataset(campaign.params, truth, "trusted")
+    _spare_people(campaign, campaign.paths.images, done)
     checked = existing.of_dataset(campaign.params, truth, "proposed")
     image_ids = [i for i in artifacts.read_order(order).image_ids if i not in done]
     image_ids = first(image_ids, checked)
@@ -199,12 +214,33 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     return batches, len(image_ids) - sum(len(item.image_ids) for item in batches)
 
 
+def _spare_people(campaign: Campaign, images: Path, trusted: Mapping[str, t.Boxes]) -> None:
+    """Refuse to put the dataset's boxes in place of what people submitted."""
+    if not trusted or not images.exists():
+        return
+    paths = campaign.paths
+    restored = submissions.submission_files(paths.corrections(EMPTY).parent)
+    counts = screening.read(paths.journals, restored, artifacts.read_images(images)).submissions
+    labeled = submissions.latest(counts).items()
+    batches = [item.batch for i, item in labeled if i in trusted and i not in item.given]
+    if batches:
+        of = ", ".join(f"{number} of {key}" for key, number in sorted(Counter(batches).items()))
+        raise ProtectedLabelsError(
+            f"people labeled {counted(len(batches))} ({of}) whose boxes in the dataset would take"
+            " their labels' place: set dataset.labels in params.yaml back to what it was;"
+            " 'boxloop import-labels FILE --as trusted' takes the dataset's boxes of other images"
+        )
+
+
 def start(campaign: Campaign) -> None:
     """Write what the first turn starts from.
 
     Reads ``images``, and ``truth`` where the labels that the dataset has are trusted; writes
     ``labeled`` (those, or nothing), ``detector`` (proposes nothing), ``evidence``
     (none) and ``tracked``, which tells the turns by which parameters they are tracked.
+
+    Raises:
+        ProtectedLabelsError: people have labeled images whose labels in the dataset are trusted.
     """
     from boxloop.models.detectors.empty import EmptyDetector
 
@@ -218,6 +254,7 @@ def start(campaign: Campaign) -> None:
     )
     classes = artifacts.read_images(images).classes
     trusted = existing.of_dataset(campaign.params, truth, "trusted")
+    _spare_people(campaign, images, trusted)
     # All or nothing: the first would be left behind where the second may not be written.
     kinds = ("boxloop/labeled", files.DETECTOR, "boxloop/evidence", "boxloop/tracked")
     for path, kind in zip((labeled, detector, evidence, tracked), kinds, strict=True):
