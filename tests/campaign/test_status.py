@@ -238,7 +238,8 @@ def test_a_redo_that_dvc_does_not_know_of_is_noted(tmp_path: Path) -> None:
 def test_what_the_corrections_hold_already_is_not_noted(tmp_path: Path) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, annotator="fiftyone")
-    submissions.append(paths.reviews, artifacts.read_corrections(paths.corrections("b00")))
+    held = artifacts.read_corrections(paths.corrections("b00"))
+    submissions.append(paths.reviews, held, kept=True)
     assert "Take note" not in status_text(paths, params)
 
 
