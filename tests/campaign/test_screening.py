@@ -151,6 +151,59 @@ def test_an_image_of_another_name_keeps_its_labels():
     assert counting(screen([timed, own], [], now))["new"] == 9
 
 
+def test_images_that_are_numbered_anew_keep_their_labels():
+    journal = [entry("a", 1, x=1), entry("b", 2, x=2), entry("c", 3, x=3)]
+    one = entry("abc", 4, x=4)
+    shifted = [("a", "new"), *((new, f"pixels of {old}") for new, old in ("ba", "cb", "dc"))]
+    found = screen(journal, [], image_set(*shifted))
+    assert counting(found) == {"b": 1, "c": 2, "d": 3}
+    assert found.notes[0] == (
+        "reviews/1.json counts for image b (then a), because the files are the same"
+    )
+    assert list(screen([one], [], image_set(*shifted)).submissions[0].boxes) == ["b", "c", "d"]
+    swapped = image_set(("a", "pixels of b"), ("b", "pixels of a"), ("c", "pixels of c"))
+    assert counting(screen(journal, [], swapped)) == {"a": 2, "b": 1, "c": 3}
+
+
+def test_where_names_go_to_and_fro_the_newest_labels_of_the_pixels_count():
+    before = [entry("ab", 1, x=1)]
+    redo = entry("b", 3, x=3, digests={"b": "pixels of a"})
+    swapped = image_set(("a", "pixels of b"), ("b", "pixels of a"))
+    assert counting(screen([*before, redo], [], swapped)) == {"a": 1, "b": 3}
+    for all_ in (False, True):
+        found = screen([*before, redo], [], TODAY, all_=all_)
+        assert counting(found) == {"a": 3, "b": 1}
+        assert found.notes == (
+            "reviews/3.json counts for image a (then b), because the files are the same",
+        )
+
+
+def test_labels_of_an_image_that_is_gone_replace_none_of_an_image_of_the_same_bytes():
+    twin = entry("c", 5, x=5, digests={"c": "pixels of a"})
+    assert counting(screen([entry("a", 1, x=1), twin], [], TODAY))["a"] == 1
+    assert counting(screen([twin], [], TODAY)) == {"a": 5}
+
+
+@pytest.mark.parametrize("all_", [False, True])
+def test_of_two_names_of_the_same_bytes_in_a_file_the_newer_labels_count(all_):
+    path, item = entry("xy", 2, digests=dict.fromkeys("xy", "pixels of a"))
+    edited = {"x": boxes(("cat", 7, 0, 9, 5)), "y": item.boxes["y"]}
+    earlier = {"y": "2024-01-01T11:00:00+00:00"}
+    both = replace(item, boxes=edited, submitted=earlier)
+    assert counting(screen([(path, both)], [], TODAY, all_=all_)) == {"a": 7}
+    together = screen([(path, replace(both, submitted={}))], [], TODAY)
+    assert counting(together) == {}
+    assert "are of the very same time and differ about image a" in together.notes[0]
+    # Where there is an image for each, both count.
+    twins = image_set(("a", "pixels of a"), ("b", "pixels of a"))
+    assert counting(screen([(path, both)], [], twins, all_=all_)) == {"a": 7, "b": 0}
+
+
+def test_a_redo_opens_no_labels_of_other_pixels_beside_the_right_ones():
+    wrong = entry("a", 2, x=2, digests={"a": "other"})
+    assert counting(screen([entry("a", 1, x=1), wrong], [], TODAY, all_=True)) == {"a": 1}
+
+
 def test_an_image_that_is_gone_is_said():
     now = image_set(("b", "pixels of b"))
     found = screen([entry("ab", digests={})], [], now)

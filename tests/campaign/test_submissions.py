@@ -117,6 +117,16 @@ def test_a_clock_that_was_set_back_cannot_hide_a_redo(tmp_path, second):
     assert counts["b"].boxes["b"].xyxy[0, 0] == 1
 
 
+def test_a_redo_is_the_newest_of_its_pixels_whatever_their_name_was(tmp_path):
+    append(tmp_path, entry("a", 9, x=1, digests={"a": "pixels"}))
+    append(tmp_path, entry("c", 9, x=1, digests={"c": "others"}))
+    path = append(tmp_path, entry("b", 2, x=7, digests={"b": "pixels"}))
+    assert artifacts.read_corrections(path).finished == "2024-01-01T12:00:09.000001+00:00"
+    # What is only kept is no newer than labels of other pixels by its name.
+    path = append(tmp_path, entry("a", 3, x=7, digests={"a": "third"}), kept=True)
+    assert artifacts.read_corrections(path).finished == when(3)
+
+
 def test_a_simulation_is_no_submission(tmp_path):
     with pytest.raises(ValueError, match="needs a person"):
         append(tmp_path, corrections({"a": proposed()}, {"a": Boxes.empty()}))

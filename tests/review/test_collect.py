@@ -125,6 +125,55 @@ def test_simulated_labels_give_way_to_a_whole_batch_of_people_s_only(campaign):
     assert left_edges(campaign.collect("b00")) == {"a": 2, "b": 3}
 
 
+def show(campaign, pixels, image_ids):
+    """Names what is in the image files now."""
+    refs = tuple(ImageRef(i, f"{i}.png", 64, 48, f"of {p}") for i, p in pixels.items())
+    artifacts.write_images(campaign.paths.images, ImageSet(refs, ("cat", "dog")))
+    campaign.order(image_ids)
+
+
+def submit_pixels(campaign, key, second, *, by):
+    """Submits a batch as today's version does: with what was in the files."""
+    path = campaign.submit(key, second, by=by)
+    refs = artifacts.read_images(campaign.paths.images).by_id()
+    item = artifacts.read_corrections(path)
+    artifacts.write_corrections(
+        path, replace(item, digests={i: refs[i].digest for i in item.boxes})
+    )
+
+
+def test_labels_of_pixels_that_are_replaced_are_kept(campaign):
+    show(campaign, {i: i for i in IDS}, IDS)
+    submit_pixels(campaign, "b00", 30, by=1.0)
+    campaign.collect("b00")
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()
+    show(campaign, {**{i: i for i in IDS}, "a": "new"}, IDS)
+    submit_pixels(campaign, "b00", 40, by=5.0)
+    assert left_edges(campaign.collect("b00")) == {"a": 7, "b": 7}
+    show(campaign, {i: i for i in IDS}, IDS)  # the file is back
+    assert left_edges(campaign.collect("b00")) == {"a": 3, "b": 7}
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_images_that_are_numbered_anew_keep_their_labels(campaign, with_journal):
+    show(campaign, {i: i for i in IDS}, IDS)
+    for second, key in enumerate(("b00", "b01")):
+        submit_pixels(campaign, key, second, by=1.0 + 2 * second)
+        campaign.collect(key)
+    if not with_journal:
+        for path in campaign.paths.reviews.iterdir():
+            path.unlink()
+    # A frame was put before the others; nobody labels it.
+    show(campaign, {"a": "new", "b": "a", "c": "b", "d": "c", "e": "d"}, ("b", "c", "d", "e"))
+    assert left_edges(campaign.collect("b00")) == {"b": 3, "c": 3}
+    assert left_edges(campaign.collect("b01")) == {"d": 5, "e": 5}
+    # And away again.
+    show(campaign, {i: i for i in IDS}, IDS)
+    assert left_edges(campaign.collect("b01")) == {"c": 5, "d": 5}
+    assert left_edges(campaign.collect("b00")) == {"a": 3, "b": 3}
+
+
 def test_a_redo_is_newer_than_what_dvc_brought_back(campaign):
     campaign.submit("b00", 30, by=1.0)
     campaign.collect("b00")

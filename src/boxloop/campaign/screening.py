@@ -64,6 +64,7 @@ class Verdict:
         notes: what people should know, one sentence each.
         incomplete: classes of today that could not be chosen for an image, by image.
         lasting: those of the notes that no stage and no person has to act on.
+        hidden: those of the dropped that nobody is to see again beside others of their image.
     """
 
     dropped: frozenset[tuple[Path, str]]
@@ -71,6 +72,7 @@ class Verdict:
     notes: tuple[str, ...]
     incomplete: Incomplete
     lasting: frozenset[str] = frozenset()
+    hidden: frozenset[tuple[Path, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def read(
         restored: corrections that DVC brought back, which count as submissions.
         images: of today, with today's classes.
         batch: the one to speak of; all unless given.
-        all_: whether to return what does not count, too.
+        all_: whether to return what does not count, too, save where other labels of the image do
+            and it is of other pixels.
 
     Raises:
         ArtifactError: a file is damaged; names it and the way out.
@@ -129,7 +132,7 @@ def screen(
         *chain.from_iterable(_claims(file, item, False) for file, item in restored),
     ]
     verdict = judge(claims, images, batch, option)
-    dropped = frozenset() if all_ else verdict.dropped
+    dropped = verdict.hidden if all_ else verdict.dropped
     found = [
         part
         for file, item in (*journal, *restored)  # edited by hand, a restored one is the newer
@@ -201,6 +204,7 @@ class _Judging:
         self._now = {image.id: image.digest for image in images.images}
         self._classes, self._batch, self._option = images.classes, batch, option
         self._dropped: set[tuple[Path, str]] = set()
+        self._hidden: set[tuple[Path, str]] = set()
         self._incomplete: dict[str, tuple[str, ...]] = {}
         self._said: dict[tuple[str, Path, str, str], list[str]] = {}
 
@@ -221,27 +225,45 @@ class _Judging:
         }
         lasting = frozenset(note for note, kind in notes.items() if kind in _LASTING)
         dropped = frozenset(self._dropped)
-        return Verdict(dropped, renamed, tuple(notes), self._incomplete, lasting)
+        hidden = frozenset(self._hidden)
+        return Verdict(dropped, renamed, tuple(notes), self._incomplete, lasting, hidden)
 
     def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
-        """Find the images that nobody labeled by their name of today, of the very same bytes."""
-        known = {claim.image_id for claim in claims}
-        free: dict[str, str] = {}
+        """Find the images of today that have the very bytes which were labeled by another name.
+
+        First among those that nobody labeled by their own name. Where an image is gone, its labels
+        go to no other image that has some.
+        """
+        own = {c.image_id for c in claims if c.digest in ("", self._now.get(c.image_id))}
+        named: dict[str, list[str]] = {}
         for image_id, digest in self._now.items():
-            if image_id not in known:
-                free.setdefault(digest, image_id)
+            named.setdefault(digest, []).append(image_id)
+        found: dict[tuple[str, str], str] = {}
+        taken: set[str] = set()
+        for claim in claims:
+            then = (claim.digest, claim.image_id)
+            if claim.digest in ("", self._now.get(claim.image_id)) or then in found:
+                continue
+            places = named.get(claim.digest, [])
+            free = [i for i in places if i not in own]
+            others = places if claim.image_id in self._now else []
+            left = [i for i in free if i not in taken]
+            chosen = next(iter([*left, *free, *others]), None)
+            if chosen is not None:
+                found[then] = chosen
+                taken.add(chosen)
         return {
-            (claim.file, claim.image_id): free[claim.digest]
-            for claim in claims
-            if claim.image_id not in self._now and claim.digest in free
+            (c.file, c.image_id): found[c.digest, c.image_id]
+            for c in claims
+            if (c.digest, c.image_id) in found
         }
 
     def _judge_image(self, image_id: str, claims: Sequence[Claim]) -> None:
-        fitting = [c for c in claims if c.digest in ("", self._now[image_id])]
+        fitting = self._once([c for c in claims if c.digest in ("", self._now[image_id])])
         newest = max((c.when for c in fitting), default=None)
         for claim in claims:
             if claim.digest not in ("", self._now[image_id]):
-                self._drop(claim)
+                self._drop(claim, hide=newest is not None)
                 if newest is None or claim.when > newest:
                     self._say(claim, "pixels", "", image_id)
         if newest is None:
@@ -260,6 +282,20 @@ class _Judging:
         for claim in fitting:
             self._drop(claim)
 
+    def _once(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Leave out all but the newest of what one file holds of an image, by two names."""
+        best: dict[Path, Claim] = {}
+        for claim in claims:
+            best[claim.file] = max(best.get(claim.file, claim), claim, key=_age)
+        kept = []
+        for claim in claims:
+            other = best[claim.file]
+            if claim is other or (_age(claim) == _age(other) and claim.content != other.content):
+                kept.append(claim)
+            else:
+                self._drop(claim, hide=True)
+        return kept
+
     def _look_at(self, claim: Claim, image_id: str) -> None:
         """Say what is odd about labels that count."""
         if claim.image_id != image_id:
@@ -270,8 +306,10 @@ class _Judging:
         if _is_newer(claim.boxloop):
             self._say(claim, "version", claim.boxloop, image_id)
 
-    def _drop(self, claim: Claim) -> None:
+    def _drop(self, claim: Claim, *, hide: bool = False) -> None:
         self._dropped.add((claim.file, claim.image_id))
+        if hide:
+            self._hidden.add((claim.file, claim.image_id))
 
     def _say(self, claim: Claim, kind: str, what: str, image_id: str, name: str = "") -> None:
         if self._batch is None or image_id in self._batch.boxes:
@@ -279,6 +317,11 @@ class _Judging:
             known = "BATCH" if claim.batch == GIVEN else claim.batch
             batch = (known if self._batch is None else self._batch.batch) + self._option
             self._said.setdefault((kind, claim.file, what, batch), []).append(name or image_id)
+
+
+def _age(claim: Claim) -> tuple[datetime, bool]:
+    """Return what tells the newer of two claims; one that tells its pixels goes before."""
+    return claim.when, bool(claim.digest)
 
 
 _SENTENCES = {

@@ -65,18 +65,7 @@ def append(
     """
     if not corrections.by_person or corrections.finished is None:
         raise ValueError("a submission needs a person and a time")
-    known = read_files(folder, look=look) if kept else _held(folder, look)
-    # Labels count for an image of the same bytes, too, whatever its name was.
-    digests = set() if kept else set(corrections.digests.values())
-    newest = max(
-        (
-            submitted_at(item, i)
-            for _, item in known
-            for i in item.boxes
-            if i in corrections.boxes or item.digests.get(i) in digests
-        ),
-        default=None,
-    )
+    newest = _newest(folder, corrections, look, kept)
     oldest = min((submitted_at(corrections, i) for i in corrections.boxes), default=_BEFORE_ALL)
     if newest is not None and newest >= oldest:
         after = max(newest + timedelta(microseconds=1), parse_time(corrections.finished))
@@ -135,6 +124,22 @@ def read_restored(
     """
     found = [(path, artifacts.read_corrections(path)) for path in paths if path.exists()]
     return [(path, named_as_today(item, changes)) for path, item in found if item.by_person]
+
+
+def _newest(folder: Path, corrections: Corrections, look: bool, kept: bool) -> datetime | None:
+    """Return when the newest known labels of these images were submitted, by name or by pixels."""
+    digests = corrections.digests
+    pixels = set(digests.values())
+
+    def is_same(item: Corrections, image_id: str) -> bool:
+        own, other = digests.get(image_id), item.digests.get(image_id)
+        if kept:
+            return image_id in corrections.boxes and (own == other or None in (own, other))
+        return image_id in corrections.boxes or other in pixels
+
+    known = read_files(folder, look=look) if kept else _held(folder, look)
+    times = (submitted_at(item, i) for _, item in known for i in item.boxes if is_same(item, i))
+    return max(times, default=None)
 
 
 def _held(folder: Path, look: bool) -> list[tuple[Path, Corrections]]:

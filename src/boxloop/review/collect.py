@@ -7,7 +7,7 @@ that is about to be replaced holds alone goes to the journal first.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +59,7 @@ def collect(
     image_set = artifacts.read_images(images)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
     require_fit(image_set, offered.boxes, proposals, PIXEL)
+    table = {ref.id: ref for ref in refs}
     changes = class_changes.read(*paths.journals)
     before = artifacts.read_corrections(out) if out.exists() else None
     if before is not None and before.by_person:
@@ -69,15 +70,13 @@ def collect(
         _spare_people(offered, before, known, out)
         submitted: Sequence[Corrections] = ()
     else:
-        screened = screening.screen(
-            journal, _holders(offered, before, out, changes), image_set, offered
-        )
+        holders = _holders(offered, before, out, changes, table)
+        screened = screening.screen(journal, holders, image_set, offered)
         for note in screened.notes:
             say(f"{offered.batch}: {note}")
         submitted = screened.submissions
         _spare_simulation(offered, before, submitted, out)
     annotator = annotators.create(params, truth, submitted)
-    table = {ref.id: ref for ref in refs}
     threshold = shown_from(params, offered, proposals)
     try:
         with name_file(proposals):
@@ -140,17 +139,23 @@ def _spare_simulation(
 
 
 def _holders(
-    offered: Proposals, before: Corrections | None, out: Path, changes: Sequence[ClassChange]
+    offered: Proposals,
+    before: Corrections | None,
+    out: Path,
+    changes: Sequence[ClassChange],
+    images: Mapping[str, ImageRef],
 ) -> list[tuple[Path, Corrections]]:
     """The corrections that DVC brought back, which count as submissions.
 
-    Another order may have moved labeled images here from another batch; where the batch is of the
-    same images as before, the others need not be read.
+    Another order, or another name, may have moved labeled images here from another batch; where the
+    batch is of the same images as before, the others need not be read.
     """
-    if before is not None and before.by_person and set(before.boxes) == set(offered.boxes):
-        return [(out, before)]
-    others = [p for p in submissions.submission_files(out.parent) if p != out]
     last = [] if before is None or not before.by_person else [(out, before)]
+    if before is not None and last and set(before.boxes) == set(offered.boxes):
+        is_same = (images[i].digest == digest for i, digest in before.digests.items())
+        if all(is_same):
+            return last
+    others = [p for p in submissions.submission_files(out.parent) if p != out]
     return [*submissions.read_restored(others, changes), *last]
 
 
@@ -162,10 +167,14 @@ def _keep(
     say: Callable[[str], object],
 ) -> None:
     """Brings labels into the journal that would be gone with the file that is replaced."""
-    newest = submissions.latest(known)
+
+    def of_these_pixels(item: Corrections, image_id: str) -> bool:
+        own = before.digests.get(image_id)
+        return image_id in item.boxes and own in (None, item.digests.get(image_id, own))
 
     def is_held(image_id: str) -> bool:
-        other = newest.get(image_id)
+        found = [item for item in known if of_these_pixels(item, image_id)]
+        other = submissions.latest(found).get(image_id)
         if other is None:
             return False
         same = other.boxes[image_id] == before.boxes[image_id]
@@ -173,7 +182,7 @@ def _keep(
             before, image_id
         )
 
-    leaving = [i for i in before.boxes if i not in corrected.boxes and not is_held(i)]
+    leaving = [i for i in before.boxes if not of_these_pixels(corrected, i) and not is_held(i)]
     if leaving:
         kept = submissions.part(before, leaving)
         if kept.finished is None:
