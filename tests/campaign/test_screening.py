@@ -199,6 +199,13 @@ def test_of_two_names_of_the_same_bytes_in_a_file_the_newer_labels_count(all_):
     assert counting(screen([(path, both)], [], twins, all_=all_)) == {"a": 7, "b": 0}
 
 
+def test_labels_of_a_replaced_image_go_to_no_twin():
+    twins = image_set(("a", "new"), ("b", "pixels of a"), ("c", "pixels of a"))
+    found = screen([entry("a", 1)], [], twins)
+    assert counting(found) == {}
+    assert "labels other pixels than are now in image a" in found.notes[0]
+
+
 def test_a_redo_opens_no_labels_of_other_pixels_beside_the_right_ones():
     wrong = entry("a", 2, x=2, digests={"a": "other"})
     assert counting(screen([entry("a", 1, x=1), wrong], [], TODAY, all_=True)) == {"a": 1}

@@ -231,8 +231,8 @@ class _Judging:
     def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
         """Find the images of today that have the very bytes which were labeled by another name.
 
-        First among those that nobody labeled by their own name. Where an image is gone, its labels
-        go to no other image that has some.
+        Where that name is another image now, its labels go to the only image that has the bytes;
+        where it is gone, to one that nobody labeled by its own name.
         """
         own = {c.image_id for c in claims if c.digest in ("", self._now.get(c.image_id))}
         named: dict[str, list[str]] = {}
@@ -241,14 +241,14 @@ class _Judging:
         found: dict[tuple[str, str], str] = {}
         taken: set[str] = set()
         for claim in claims:
-            then = (claim.digest, claim.image_id)
+            then, places = (claim.digest, claim.image_id), named.get(claim.digest, [])
             if claim.digest in ("", self._now.get(claim.image_id)) or then in found:
                 continue
-            places = named.get(claim.digest, [])
-            free = [i for i in places if i not in own]
-            others = places if claim.image_id in self._now else []
-            left = [i for i in free if i not in taken]
-            chosen = next(iter([*left, *free, *others]), None)
+            if claim.image_id in self._now:
+                free = places if len(places) == 1 else []  # of twins, each may have been there
+            else:
+                free = [i for i in places if i not in own]
+            chosen = next((i for i in free if i not in taken), free[0] if free else None)
             if chosen is not None:
                 found[then] = chosen
                 taken.add(chosen)
