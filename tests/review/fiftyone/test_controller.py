@@ -282,6 +282,17 @@ def test_work_that_somebody_else_submitted_meanwhile_is_refused(open_session, pa
     assert submissions.latest(submissions.read(paths.reviews))["img03"].finished == made.finished
 
 
+@pytest.mark.parametrize("finished", ["2024-01-01 12:00:00+00:00", "2024-01-01T12:00:00+00:00"])
+def test_labels_of_another_program_can_be_redone_however_their_time_is_written(
+    open_session, paths, finished
+):
+    submission_of(paths, "b01", ["img02"], finished=finished)
+    session = open_session("b01", redo=True)
+    session.app.relabel("img02", "p0", "dog")
+    session.finish()
+    assert len(submissions.read(paths.reviews)) == 2
+
+
 def submission_of(paths, key, image_ids, **options):
     from builders_reviews import submission
 

@@ -262,10 +262,13 @@ class ReviewController:
         faults = []
         for image in images:
             other = known.get(image.image_id)
-            mine = {image.shown.item.base.partition(" ")[0]}  # a third look tells the second's, too
+            base = image.shown.item.base
+            now = base if other is None else time_of(other, image.image_id)
+            # A third look tells the second's, too.
+            mine = {now if base.startswith(f"{now} ") else base}
             if image.image_id in self._appended:
                 mine.add(self._appended[image.image_id][0])
-            if other is not None and time_of(other, image.image_id) not in mine:
+            if other is not None and now not in mine:
                 message = (
                     f"was submitted by {other.reviewer or 'somebody'} while you worked on it: end"
                     f" this session and start '{self.assignment.command}' again"
