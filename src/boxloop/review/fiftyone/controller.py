@@ -264,8 +264,7 @@ class ReviewController:
             other = known.get(image.image_id)
             base = image.shown.item.base
             now = base if other is None else time_of(other, image.image_id)
-            # A third look tells the second's, too.
-            mine = {now if base.startswith(f"{now} ") else base}
+            mine = {now if base.startswith(f"{now} ") else base}  # a third look tells two times
             if image.image_id in self._appended:
                 mine.add(self._appended[image.image_id][0])
             if other is not None and now not in mine:
