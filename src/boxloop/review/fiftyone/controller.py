@@ -303,14 +303,13 @@ class ReviewController:
         first = images[0].shown.item
         shown = {i: item.proposals.boxes[i] for i, item in items.items()}
         batch = self.assignment.batch_of(images[0].image_id)
-        seconds = {i.image_id: round(i.seconds + i.shown.item.seconds, 1) for i in images}
         return Corrections(
             proposals=replace(first.proposals, batch=batch, boxes=shown),
             score_threshold=first.score_threshold,
             annotator=KIND,
             boxes={i: boxes[i] for i in items},
             reviewer=self.assignment.reviewer,
-            seconds=seconds,
+            seconds={i.image_id: round(i.seconds + i.shown.item.seconds, 1) for i in images},
             finished=submissions.timestamp(),
             versions=dict(self._versions),
             digests={i: item.image.digest for i, item in items.items()},
