@@ -186,18 +186,22 @@ def test_images_none_of_which_can_be_read(tmp_path, format_):
         assert list((tmp_path / "out" / empty).iterdir()) == []
 
 
+def run_and_kill(scene, after):
+    def kill(done, total):
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, report=kill)
+
+
 @pytest.mark.parametrize("cut", [0, 7])
 def test_it_goes_on_where_a_kill_stopped_it(scene, cut):
     run(scene)
     wanted, first = (scene / "found.json").read_bytes(), Corner.seen
     (scene / "found.json").unlink()
 
-    def kill(done, total):
-        if done == 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(scene, report=kill)
+    run_and_kill(scene, after=9)
     journal = scene / ".found.json.journal"
     os.truncate(journal, journal.stat().st_size - cut)  # as a loss of power may
     assert not (scene / "found.json").exists()
@@ -211,12 +215,7 @@ def test_it_goes_on_where_a_kill_stopped_it(scene, cut):
 
 @pytest.mark.parametrize("replaced", ["i4.png", "cut.png"])
 def test_an_image_that_was_replaced_meanwhile_is_done_again(scene, replaced):
-    def kill(done, total):
-        if done == 13:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(scene, report=kill)
+    run_and_kill(scene, after=13)
     path = scene / "photos" / replaced
     size = path.stat().st_size
     picture = Image.new("RGB", (50, 40), (200, 200, 200))
@@ -230,12 +229,7 @@ def test_an_image_that_was_replaced_meanwhile_is_done_again(scene, replaced):
 
 
 def test_a_journal_without_the_state_of_files_is_gone_on_from(scene):
-    def kill(done, total):
-        if done == 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(scene, report=kill)
+    run_and_kill(scene, after=9)
     journal = scene / ".found.json.journal"
     head, *lines = map(json.loads, journal.read_text().splitlines())
     for line in lines:
