@@ -163,7 +163,7 @@ def followed(
     Returns:
         Their entries; 0, that nothing tells, where that file may be older than the last of them.
     """
-    entries = tuple(change.entry for change in changes)
+    entries = entries_of(changes)
     return entries if not entries or listed == classes else 0
 
 
@@ -197,6 +197,18 @@ def unfinished(
     )
 
 
+def entries_of(changes: Iterable[ClassChange]) -> tuple[str, ...]:
+    """Return the names that what follows these changes says so by."""
+    return tuple(change.entry for change in changes)
+
+
+def _left(changes: Sequence[ClassChange], done: int | Sequence[str]) -> list[ClassChange]:
+    """Return the changes without those already followed: their entries, or how many."""
+    if isinstance(done, int):
+        return list(changes[done:])
+    return [change for change in changes if change.entry not in done]
+
+
 def applying(
     changes: Sequence[ClassChange],
     classes: Sequence[str],
@@ -212,10 +224,11 @@ def applying(
             later, by the old name: where nothing else tells, what it offered does.
         done: the entries of those that the labels follow already; of older files how many.
     """
+    left = _left(changes, done)
     if not isinstance(done, int):
-        return [change for change in changes if change.entry not in done]
+        return left
     result = []
-    for change in changes[done:]:
+    for change in left:
         if when < change.when or (change.old in classes and change.new not in classes):
             result.append(change)
             classes = change.names(classes)
@@ -245,7 +258,7 @@ def follow(item: Corrections, changes: Sequence[ClassChange], when: datetime) ->
             },
         )
     done = () if isinstance(item.changes, int) else item.changes
-    return replace(item, changes=tuple(sorted({*done, *(change.entry for change in changes)})))
+    return replace(item, changes=tuple(sorted({*done, *entries_of(changes)})))
 
 
 def followed_by_all(items: Iterable[Corrections]) -> int | tuple[str, ...]:
@@ -282,9 +295,7 @@ def named_as_today(
         return dict(boxes)
     if done is None:
         done = _followed(boxes, changes, classes)
-    if isinstance(done, int):
-        return rename(boxes, changes[done:])
-    return rename(boxes, [change for change in changes if change.entry not in done])
+    return rename(boxes, _left(changes, done))
 
 
 def read_proposals(paths: CampaignPaths, key: str, classes: Sequence[str]) -> Proposals:

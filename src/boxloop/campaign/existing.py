@@ -79,7 +79,7 @@ def keep(
     Raises:
         ParamsError: params.yaml cannot be edited; nothing was changed.
     """
-    changes = tuple(change.entry for change in class_changes.read(*paths.journals))
+    changes = class_changes.entries_of(class_changes.read(*paths.journals))
     name = _name(labels, changes)
     path = paths.imported_labels(name)
     listed = params.iterations[key].labels

@@ -32,7 +32,7 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
         ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     path = paths.given(batch.id)
-    changes = tuple(change.entry for change in class_changes.read(*paths.journals))
+    changes = class_changes.entries_of(class_changes.read(*paths.journals))
     made = Proposals(batch.id, FILE, FILE, 0.0, boxes, changes=changes)
     with listing(path, "boxloop/proposals"):
         artifacts.write_proposals(path, made)
