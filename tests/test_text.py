@@ -7,6 +7,7 @@ def test_a_percentage_has_one_decimal():
     assert [percent(f) for f in (0.12345, 0.534, 1.0, -0.858)] == [
         *("12.3 %", "53.4 %", "100.0 %", "-85.8 %")
     ]
+    assert [percent(f) for f in (-0.0004, 0.0004, -0.0006)] == ["0.0 %", "0.0 %", "-0.1 %"]
 
 
 def test_minutes_have_one_decimal():

@@ -96,8 +96,8 @@ def counted(count: int, noun: str = "image") -> str:
 
 
 def percent(fraction: float) -> str:
-    """Return 0.534 as "53.4 %"."""
-    return f"{100 * fraction:.1f} %"
+    """Return 0.534 as "53.4 %", and what rounds to zero without a sign."""
+    return f"{100 * fraction:z.1f} %"
 
 
 def minutes(seconds: float) -> str:

@@ -40,6 +40,9 @@ _STYLE: Any = {
 
 _P = ParamSpec("_P")
 
+_NARROW = 0.1
+"""Length of an axis up to which whole percent are too coarse for it."""
+
 
 def as_svg(draw: Callable[Concatenate[Axes, _P], None]) -> Callable[_P, bytes]:
     """Make a function that draws on axes return an SVG; equal drawings give equal bytes."""
@@ -74,7 +77,7 @@ def saving(axes: Axes, campaign: CampaignResults) -> None:
             axes.plot(images, values, dashes, label=label, **look(i))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="images labeled so far", ylabel="work saved so far")
-    _percent(axes)
+    percent_axis(axes)
     axes.set_xlim(left=0)
     axes.legend()
 
@@ -120,7 +123,7 @@ def what_if(axes: Axes, campaign: CampaignResults, shown_at: float | None) -> No
     axes.set(xlabel="score threshold of the review", ylabel="work saved")
     # A low threshold can cost ten times the drawing, beside which all else would be one flat line.
     axes.set_ylim(bottom=max(axes.get_ylim()[0], -1))
-    _percent(axes)
+    percent_axis(axes)
     axes.legend()
 
 
@@ -144,5 +147,7 @@ def _stack(axes: Axes, names: Sequence[str], counts: Mapping[str, Sequence[int]]
     axes.legend(ncols=len(counts), loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
-def _percent(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+def percent_axis(axes: Axes) -> None:
+    """Label the y axis in percent, with decimals where whole ones would repeat."""
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 0 if high - low > _NARROW else None))
