@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.at_work import changing
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.workload import account, total
 from boxloop.errors import UserError
@@ -469,6 +470,20 @@ def test_a_redo_that_somebody_overtook_is_refused(open_session, paths):
     submission_of(paths, "b01", ["img04"], reviewer="bob")
     (fault,) = session.submit()["faults"]
     assert "was submitted by bob while you worked on it" in fault["message"]
+
+
+def test_a_submission_waits_for_a_command_that_changes_labels_and_then_looks(open_session, paths):
+    open_session("b01").finish()
+    session = open_session("b01", redo=True)
+    session.app.mark()
+    results = []
+    submitting = threading.Thread(target=lambda: results.append(session.submit()))
+    with changing(paths, print):  # as an import holds it between its look and its writing
+        submitting.start()
+        submitting.join(1)
+        submission_of(paths, "b01", ["img04"], reviewer="bob")
+    submitting.join(60)
+    assert "was submitted by bob while you worked on it" in results[0]["faults"][0]["message"]
 
 
 def test_only_submitted_images_can_be_redone(open_session):

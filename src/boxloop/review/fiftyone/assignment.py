@@ -143,6 +143,11 @@ class Assignment:
         """Return the batch that an image belongs to."""
         return self.batches.get(image_id, self.batch)
 
+    def source_of(self, item: Item) -> tuple[object, ...]:
+        """Return what the images of one submission share: batch, detector and thresholds."""
+        p, batch = item.proposals, self.batch_of(item.image.id)
+        return batch, p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds
+
     @property
     def command(self) -> str:
         """The command that opens such a session, without its options."""

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxloop.campaign import submissions
+from boxloop.campaign.at_work import changing
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.second_looks import time_of
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
-from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.review.fiftyone.below import count_kept
 from boxloop.review.fiftyone.live_cost import panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
@@ -190,7 +192,7 @@ class ReviewController:
             UserError: the journal cannot be read or written; the boxes are in the database still.
         """
         self._wait_for_autosave()
-        with self._lock:
+        with self._lock, self._journal_kept_as_it_is():
             if self.submitted is not None:
                 return {"summary": self.submitted, "faults": []}
             images = self.dataset.read()
@@ -210,7 +212,10 @@ class ReviewController:
                     before = item.start if self.assignment.qa else item.counted
                     workloads[i] = self._workload(before, boxes[i])
             so_far = self._so_far(workloads)
-            for group in _by_source(images, self.assignment):
+            groups = defaultdict(list)
+            for image in images:
+                groups[self.assignment.source_of(image.shown.item)].append(image)
+            for group in groups.values():
                 self._append(marked(self._corrections(group, boxes, planted), self.assignment))
             summary = summarize(
                 self.assignment,
@@ -234,6 +239,15 @@ class ReviewController:
             made = self._add(self._folder, corrections)
         for image_id, boxes in corrections.boxes.items():
             own[image_id] = (time_of(made, image_id), boxes)
+
+    @contextmanager
+    def _journal_kept_as_it_is(self) -> Iterator[None]:
+        """Keep other sessions and imports from submitting between the check and the writing."""
+        with ExitStack() as stack:
+            with self._kept_for_later():
+                paths = CampaignPaths(self._folder.parent)
+                stack.enter_context(changing(paths, lambda text: None))
+            yield
 
     @contextmanager
     def _kept_for_later(self) -> Iterator[None]:
@@ -384,17 +398,3 @@ def _is_number(value: object) -> bool:
     # NaN and infinity are none that a clock could have measured.
     valid = isinstance(value, int | float) and not isinstance(value, bool)
     return valid and abs(value) < 1e9  # type: ignore[arg-type]
-
-
-def _by_source(
-    images: Sequence[ReviewedImage], assignment: Assignment
-) -> list[list[ReviewedImage]]:
-    """Group images by batch, and detector and threshold of their proposals: mostly one group."""
-    groups: dict[tuple[Any, ...], list[ReviewedImage]] = {}
-    for image in images:
-        item = image.shown.item
-        p = item.proposals
-        batch = assignment.batch_of(image.image_id)
-        key = (batch, p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds)
-        groups.setdefault(key, []).append(image)
-    return list(groups.values())
