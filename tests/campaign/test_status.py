@@ -442,6 +442,17 @@ def test_the_work_ahead_counts_images_that_came_with_labels(tmp_path: Path) -> N
     assert "\n".join(wanted) in status_text(paths, params)
 
 
+def test_the_work_ahead_is_less_by_what_is_submitted(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    done = [artifacts.read_workload(paths.workload("b00"))]
+    sizes = [len(artifacts.read_batch(paths.batch(key)).image_ids) for key in params.iterations]
+    submit_some(paths, "b01", ["img03"], 1)
+    (wanted,) = outlook_lines(done, sizes[1:], params, 0, [1, *[0] * (len(sizes) - 2)])
+    assert "of which 1 image is labeled" in wanted
+    assert wanted in status_text(paths, params)
+
+
 def test_how_the_first_batch_counts(tmp_path: Path) -> None:
     params = small_params(2)
     paths = build_campaign(tmp_path, params, done=1)

@@ -143,6 +143,23 @@ def test_time_is_measured_where_people_were():
     assert unmeasured.seconds.median == pytest.approx(7 * unmeasured.wt.median)
 
 
+def test_what_is_submitted_of_a_batch_is_no_work_left_and_counts_in_what_is_saved():
+    done = [batch(f"b{k:02}", 20, 80, a, 8, seconds=600 + 9 * a) for k, a in enumerate((80, 30))]
+
+    def ahead(**options):
+        return forecast(done, [40, 60], 0.5, seconds_per_box=35, **options)
+
+    whole, none, half, rest = (
+        ahead(), ahead(submitted=[0, 0]), ahead(submitted=[20, 30]), ahead(submitted=[40, 0])
+    )  # fmt: skip
+    assert none == whole
+    assert half.wt.median == pytest.approx(whole.wt.median / 2)
+    assert half.seconds.median == pytest.approx(whole.seconds.median / 2)
+    assert rest.wt.median == pytest.approx(whole.batches[1].wt.median)
+    assert half.saved == rest.saved == whole.saved
+    assert half.batches == whole.batches
+
+
 def test_drawing_alone_says_nothing_of_looking():
     ahead = forecast([batch("b00", 20, 80, 80, 0, seconds=800)], [50], 0.5, seconds_per_box=1)
     assert ahead.seconds.median == pytest.approx(10 * ahead.wt.median, rel=0.1)

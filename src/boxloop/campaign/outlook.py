@@ -13,7 +13,11 @@ _MINUTE, _HOUR = 60.0, 3600.0
 
 
 def outlook_lines(
-    done: Sequence[BatchWorkload], coming: Sequence[int], params: Params, before: int = 0
+    done: Sequence[BatchWorkload],
+    coming: Sequence[int],
+    params: Params,
+    before: int = 0,
+    submitted: Sequence[int] = (),
 ) -> list[str]:
     """Return sentences on the work left, what will be saved, and what the next batch teaches.
 
@@ -22,16 +26,29 @@ def outlook_lines(
         coming: images of each batch after them.
         params: the campaign's.
         before: images that came with labels, which the first detector learned from.
+        submitted: images of each coming batch whose labels are there already; none unless given.
     """
     account = params.account
     iou, price = account.iou_thresholds[0], account.seconds_per_box
     if not all(workload.has(iou) for workload in done):
         return []
     model = find_cost_model(account.cost_model)
-    ahead = forecast(done, coming, iou, seconds_per_box=price, cost_model=model, before=before)
+    ahead = forecast(
+        done,
+        coming,
+        iou,
+        seconds_per_box=price,
+        cost_model=model,
+        before=before,
+        submitted=submitted,
+    )
     if ahead is None:
         return []
     batches = counted(len(coming), "batch")
+    there = sum(submitted)
+    batches += (
+        f", of which {counted(there)} {'are' if there > 1 else 'is'} labeled" if there else ""
+    )
     pace = "" if ahead.measured else f", at {price:g} s per box"
     lines = [
         f"About {hours(ahead.seconds)} left for {batches}{pace};"

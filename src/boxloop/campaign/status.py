@@ -175,8 +175,9 @@ def _rechecked(paths: CampaignPaths, turns: list[Turn], params: Params) -> str:
 
 def _ahead(turns: list[Turn], params: Params, given: int) -> str:
     done = [turn.workload for turn in takewhile(lambda turn: turn.workload, turns)]
-    sizes = takewhile(bool, (turn.images for turn in turns[len(done) :]))
-    lines = outlook_lines([w for w in done if w], [n for n in sizes if n], params, given)
+    coming = list(takewhile(lambda turn: turn.images, turns[len(done) :]))
+    sizes, submitted = [t.images or 0 for t in coming], [t.submitted for t in coming]
+    lines = outlook_lines([w for w in done if w], sizes, params, given, submitted)
     return "\n".join(lines)
 
 

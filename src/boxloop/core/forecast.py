@@ -215,6 +215,7 @@ def forecast(
     seconds_per_box: float,
     cost_model: CostModel = PAPER,
     before: int = 0,
+    submitted: Sequence[int] = (),
 ) -> Forecast | None:
     """Forecast the batches to come.
 
@@ -225,6 +226,8 @@ def forecast(
         seconds_per_box: T, for campaigns whose time was not measured.
         cost_model: what edits cost.
         before: images that came with labels, which the first detector learned from.
+        submitted: images of each batch to come whose labels are there already: they are no work
+            that is left, and count as the others in what is saved; none of any unless given.
 
     Returns:
         None where nothing can be said: no batch is done or none to come, or no object was found.
@@ -248,8 +251,10 @@ def forecast(
     removed = counts(REMOVED, [ledger.removals for ledger in ledgers])
     cost = counts(COST, spent)
     past = done[0].objects + sum(spent[1:])
-    left = cost.sum(axis=1)
-    seconds, measured = _seconds(done, [done[0].objects, *spent[1:]], cost, coming, rng)
+    waiting = np.array(coming, np.float64) - np.array(submitted or 0.0)
+    cost_left = cost * (waiting / coming)
+    left = cost_left.sum(axis=1)
+    seconds, measured = _seconds(done, [done[0].objects, *spent[1:]], cost_left, waiting, rng)
     return Forecast(
         tuple(
             BatchForecast(
@@ -260,7 +265,7 @@ def forecast(
         Interval.of(left),
         Interval.of(seconds if measured else left * seconds_per_box),
         measured,
-        Interval.of(1 - (past + left) / (objects + found.sum(axis=1))),
+        Interval.of(1 - (past + cost.sum(axis=1)) / (objects + found.sum(axis=1))),
     )
 
 
@@ -333,7 +338,7 @@ def _seconds(
     done: Sequence[BatchWorkload],
     spent: Sequence[float],
     cost: Floats,
-    coming: Sequence[int],
+    images: Floats,
     rng: np.random.Generator,
 ) -> tuple[Floats, bool]:
     """Draw the seconds left, by seconds per image and per unit of WT as measured so far.
@@ -354,4 +359,4 @@ def _seconds(
         rows[:, 0] = 0.0
     per_image, per_unit = nnls(rows, np.ones(len(rows)))[0]
     pace = np.exp(rng.normal(0, _PACE_SPREAD, cost.shape))
-    return ((per_image * np.array(coming) + per_unit * cost) * pace).sum(axis=1), True
+    return ((per_image * images + per_unit * cost) * pace).sum(axis=1), True
