@@ -15,6 +15,7 @@ from torchvision.models.detection import FCOS
 from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
+from boxloop.models.detectors.canvas_norm import canvas_masks, norms_within
 from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, pad_targets
 from boxloop.models.detectors.transforms import NormalizeBatch
@@ -30,6 +31,8 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
     - Matching, losses and the choice of detections are computed for all images of a batch
       together, not image by image: with one suppression, and without asking the device for a
       number per image and level.
+    - Images of different shapes do not change each other's boxes, where the head's norms are
+      :class:`~boxloop.models.detectors.canvas_norm.CanvasGroupNorm`.
     - ``score_thresh``, ``nms_thresh``, ``topk_candidates`` and ``detections_per_img`` mean the
       same, the third for an image instead of for one of its feature maps.
     """
@@ -72,7 +75,10 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             raise ValueError("training needs targets")
         batch, _ = self.transform(images)
         features = list(self.backbone(batch.tensors).values())
-        outputs = {name: value.float() for name, value in self.head(features).items()}
+        canvases = [self.transform.canvas(*size) for size in batch.image_sizes]
+        masks = canvas_masks(canvases, features, tuple(batch.tensors.shape[-2:]))
+        with norms_within(self.head, masks):
+            outputs = {name: value.float() for name, value in self.head(features).items()}
         anchors = self.anchor_generator(batch, features)[0]  # the same for every image
         boxes = self.box_coder.decode(
             outputs["bbox_regression"], anchors.expand(len(images), -1, -1)

@@ -22,6 +22,7 @@ from torchvision.models.detection.fcos import (
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from boxloop.models import bundled
+from boxloop.models.detectors.canvas_norm import CanvasGroupNorm
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.fcos import BatchFCOS
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
@@ -87,7 +88,7 @@ def _assemble(
 
 
 def _head(outputs: int) -> nn.Module:
-    norm = partial(nn.GroupNorm, _GROUPS)
+    norm = partial(CanvasGroupNorm, _GROUPS)
     head: nn.Module = FCOSHead(_WIDTH, 1, outputs, _HEAD_LAYERS)
     head.classification_head = FCOSClassificationHead(
         _WIDTH, 1, outputs, _HEAD_LAYERS, norm_layer=norm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from boxloop.models.checkpoint import (
 )
 from boxloop.models.detectors.base import Description
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
+from boxloop.models.detectors.detecting import detect
 from boxloop.models.detectors.postprocess import to_boxes
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
@@ -146,7 +147,8 @@ class TorchvisionDetector:
         result: dict[str, Boxes] = {}
         for inputs in batches:
             batch = images[len(result) : len(result) + len(inputs)]
-            for image, pixels, output in zip(batch, inputs, self._detect(inputs), strict=True):
+            found = detect(self.model, inputs, self.device)
+            for image, pixels, output in zip(batch, inputs, found, strict=True):
                 result[image.id] = to_boxes(
                     *output,
                     input_size=(pixels.shape[-2], pixels.shape[-1]),
@@ -194,23 +196,6 @@ class TorchvisionDetector:
         zoom = {_ZOOM: self.zoom} if self.zoom != 1 else {}
         crowd = {_CROWD: float(self.crowd)} if self._crowded else {}
         return {**self.options, **zoom, **crowd}
-
-    def _detect(self, images: Sequence[torch.Tensor]) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield boxes, labels and scores of each image, as arrays."""
-        precision = devices.precision(self.device)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, precision, enabled=precision is not None),
-        ):
-            found = self.model([image.to(self.device, non_blocking=True) for image in images])
-        counts = [len(each["boxes"]) for each in found]
-        # Together, because a GPU is waited for at each array that is fetched.
-        columns = [
-            torch.split(torch.cat([each[name] for each in found]).cpu(), counts)
-            for name in ("boxes", "labels", "scores")
-        ]
-        for boxes, labels, scores in zip(*columns, strict=True):
-            yield boxes.numpy(), labels.numpy(), scores.float().numpy()
 
     def _input_size(self, image: ImageRef) -> tuple[int, int]:
         return self.size.of(image.height, image.width)

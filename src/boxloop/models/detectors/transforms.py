@@ -161,7 +161,7 @@ class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
             colour) elsewhere, with each image's (h, w); and the targets as they are.
         """
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        height, width = (self._pad(max(side)) for side in zip(*sizes, strict=True))
+        height, width = self.canvas(*map(max, zip(*sizes, strict=True)))
         device = images[0].device
         mean = torch.tensor(self.image_mean, device=device).view(1, 3, 1, 1) * 255.0
         std = torch.tensor(self.image_std, device=device).view(1, 3, 1, 1) * 255.0
@@ -173,6 +173,7 @@ class NormalizeBatch(GeneralizedRCNNTransform):  # type: ignore[misc]
                 place[:, :h, :w] = (image.float() - mean[0]) / std[0]
         return ImageList(batch.contiguous(memory_format=torch.channels_last), sizes), targets
 
-    def _pad(self, side: int) -> int:
+    def canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) of the batch that an image of this size would be alone."""
         unit = int(self.size_divisible)
-        return -(-side // unit) * unit
+        return -(-height // unit) * unit, -(-width // unit) * unit
