@@ -184,6 +184,32 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_without_tracking_a_changed_parameter_reaches_every_turn_too(campaign, tmp_path):
+    folder, turns = tmp_path / "copy", ("b00", "b01", "b02")
+    shutil.copytree(campaign, folder)
+    params = folder / "params.yaml"
+
+    def change(old, new):
+        assert params.read_text().count(old) == 1
+        params.write_text(params.read_text().replace(old, new))
+        out = repro(folder).stdout
+        assert [f"Running stage 'finish@{turn}'" in out for turn in turns] == [True] * 3
+        assert "steps on" not in out
+        return out
+
+    assert change("enabled: true", "enabled: false").count("not tracked") == 3
+    change("score_threshold: 0.05", "score_threshold: 0.9")
+    for turn in turns[1:]:
+        workload = artifacts.read_workload(folder / f"data/workload/{turn}.json")
+        assert workload.score_threshold == 0.9
+    before = snapshot(folder)
+    assert "Data and pipelines are up to date." in repro(folder).stdout
+    assert snapshot(folder) == before
+    assert change("enabled: false", "enabled: true").count(": tracked;") == 3
+
+
+@pytest.mark.slow
 def test_the_model_is_a_stage_that_a_plain_run_leaves_out(campaign):
     assert not (campaign / "model").exists()
     (campaign / "deliver").mkdir()

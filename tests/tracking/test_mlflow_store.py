@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -50,6 +51,29 @@ def test_disabled_tracking_writes_its_out_and_no_store(tmp_path: Path) -> None:
     track_all(paths, params)
     assert not (tmp_path / "mlflow.db").exists()
     assert read_json(paths.tracked("b00"))["enabled"] is False
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_what_the_next_turn_watches_stands_for_all_parameters(
+    enabled: bool, workspace: Path
+) -> None:
+    """Else dvc would account and track only the first turn by a changed one."""
+
+    def written(turns: int = 2, **sections: dict[str, object]) -> list[bytes]:
+        sections["track"] = {"enabled": enabled, **sections.get("track", {})}
+        params = small_params(turns, **sections)
+        paths = build_campaign(workspace, small_params(3, **sections))
+        track_all(paths, params, ["b00", "b01"])
+        return [paths.tracked(key).read_bytes() for key in ("b00", "b01")]
+
+    seen = [written()]
+    for change in ({"review": {"score_threshold": 0.75}}, {"track": {"experiment": "another"}}):
+        seen.append(written(**change))
+    for first, second in itertools.combinations(seen, 2):
+        assert first[0] != second[0]
+        assert first[1] != second[1]
+    assert written(report={"title": "other"}) == seen[0]
+    assert written(turns=3) == seen[0]
 
 
 def test_a_server_that_does_not_answer_is_one_sentence_soon(

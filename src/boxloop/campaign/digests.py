@@ -10,7 +10,7 @@ from typing import Any
 from boxloop.campaign.artifacts import read_images, read_truth
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import BoxesByImage, ImageSet
-from boxloop.params import Params
+from boxloop.params import Params, TrackParams
 
 _COSMETIC = {"track", "report", "iterations"}
 
@@ -47,6 +47,19 @@ def campaign_fingerprint(params: Params, dataset: str) -> str:
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)
     return digest([content, dataset])
+
+
+def settings_digest(params: Params) -> str:
+    """Return the digest of all parameters that turns are accounted and tracked by.
+
+    A turn does not watch them itself: they reach it in the ``tracked`` file of the turn before.
+    What a report alone looks at does not count, nor does one more iteration.
+    """
+    settings = params.model_dump(mode="json", exclude={"iterations", "report"})
+    # Logged models are beside the runs: where nothing is said of them, nothing is tracked again.
+    if settings["track"]["models"] == TrackParams().models:
+        del settings["track"]["models"]
+    return digest(settings)
 
 
 def training_digest(made_of: Mapping[str, str]) -> str:

@@ -19,11 +19,11 @@ from boxloop.campaign import (
     watching,
 )
 from boxloop.campaign.campaign import Campaign
-from boxloop.campaign.digests import digest
+from boxloop.campaign.digests import settings_digest
 from boxloop.core import types as t
 from boxloop.errors import ProtectedLabelsError
 from boxloop.files import file_digest, require_writable, write_text
-from boxloop.params import EMPTY, GIVEN, SIMNET, TrackParams
+from boxloop.params import EMPTY, GIVEN, SIMNET
 from boxloop.terminal import counted
 
 if TYPE_CHECKING:
@@ -262,8 +262,5 @@ def start(campaign: Campaign) -> None:
     artifacts.write_labeled(labeled, t.LabeledSet(classes, (GIVEN,) if trusted else (), trusted))
     EmptyDetector(classes).save(detector, labeled_digest=file_digest(labeled))
     artifacts.write_evidence(evidence, ())
-    # Logged models are beside the runs: where nothing is said of them, nothing is tracked again.
-    settings = campaign.params.model_dump(mode="json", exclude={"iterations", "report"})
-    if settings["track"]["models"] == TrackParams().models:
-        del settings["track"]["models"]
-    artifacts.write(tracked, "tracked", {"batch": EMPTY, "params": digest(settings)})
+    settings = {"batch": EMPTY, "params": settings_digest(campaign.params)}
+    artifacts.write(tracked, "tracked", settings)

@@ -12,7 +12,7 @@ from typing import Any
 
 from boxloop import __version__
 from boxloop.campaign import artifacts
-from boxloop.campaign.digests import campaign_fingerprint, dataset_digest
+from boxloop.campaign.digests import campaign_fingerprint, dataset_digest, settings_digest
 from boxloop.campaign.paths import CampaignPaths, workspace_of
 from boxloop.campaign.results import CampaignResults
 from boxloop.errors import ArtifactError, ParamsError
@@ -60,7 +60,12 @@ def track(
     """
     if key not in params.iterations:
         raise ParamsError(f"iterations does not list '{key}': {', '.join(params.iterations)}")
-    summary: dict[str, Any] = {"batch": key, "enabled": params.track.enabled}
+    # The next turn watches this file in place of the parameters, so it changes with any of them.
+    summary: dict[str, Any] = {
+        "batch": key,
+        "enabled": params.track.enabled,
+        "params": settings_digest(params),
+    }
     if not params.track.enabled:
         artifacts.write(out, "tracked", summary)
         say(f"{key}: not tracked, because track.enabled is false")
