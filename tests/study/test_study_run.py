@@ -263,6 +263,37 @@ def test_turns_that_come_later_end_as_if_they_had_been_there_at_once(tmp_path):
     assert both[0] == both[1]
 
 
+def test_turns_of_other_names_are_never_taken_for_one_another(tmp_path):
+    """Neither those that params.yaml calls so, nor those in a cell that an older boxloop named."""
+
+    def ended(out, *names):
+        chain, previous = {}, "empty"
+        for name in names:
+            chain[name], previous = {"previous": previous}, name
+        sections = TINY["set"] | {"batch": {"size": 4}, "iterations": chain}
+        given = {"orderings": ["random"], "seeds": [0], "turns": None}
+        path = study_file(tmp_path, set=sections, **given)
+        run(load_spec(path), out, jobs=1)
+        return {k: v for k, v in bytes_of(out).items() if k.startswith(("cells/", "results"))}
+
+    out, usual = tmp_path / "out", tmp_path / "usual"
+    wanted = ended(usual, "b00", "b01", "b02")
+    again = ended(out, "b01", "b02", "b00")
+    assert set(again) == set(wanted)
+    assert again == wanted
+
+    (cell,) = (out / "cells").iterdir()
+    for moved in ({"b00": "b01", "b01": "b00"}, {"b00": "b01", "b01": "b02", "b02": "b03"}):
+        renamed = {p: moved.get(p.name[:3]) for p in (cell / "data").rglob("b0*")}
+        for path, name in renamed.items():
+            path.rename(path.with_name(f"moved-{name or path.name[:3]}{path.name[3:]}"))
+        for path in (cell / "data").rglob("moved-*"):
+            path.rename(path.with_name(path.name.removeprefix("moved-")))
+        (cell / "cell.json").unlink()
+        again = ended(out, "b00", "b01", "b02")
+        assert {name: again[name] for name in wanted} == wanted
+
+
 def test_a_failing_cell_does_not_stop_the_others(tmp_path, capsys):
     path = study_file(
         tmp_path,

@@ -54,6 +54,7 @@ def run(
         pipeline.start(campaign)
     with campaign.reporting("turn") as report:
         for number, key in enumerate(keys):
+            _forget_others(campaign, held, previous, key)
             _train(campaign, previous, key)
             if paths.proposals(key).exists() and not paths.corrections(key).exists():
                 # Counted anew, perhaps: the proposals stay, what is shown of them may not.
@@ -71,7 +72,7 @@ def run(
             report(number + 1, len(keys))
             previous = key
     if held is not None:
-        _forget_other_last(campaign, held, previous)
+        _forget_others(campaign, held, previous, LAST)
         if not held.precision(paths, LAST).exists():
             _train(campaign, previous, LAST)
             _evaluate(campaign, held, LAST, previous)
@@ -93,17 +94,28 @@ def _count_anew(campaign: Campaign, counted: Mapping[str, Any]) -> None:
     write_json(mark, counted)
 
 
-def _forget_other_last(campaign: Campaign, held: Held, previous: str) -> None:
-    """Remove what was trained after the last turn of a campaign with more turns, or with fewer."""
+def _forget_others(campaign: Campaign, held: Held | None, previous: str, key: str) -> None:
+    """Remove what was made under a turn's name from other labels than those before it.
+
+    What was trained after the last turn comes from others in a campaign of more turns, or fewer;
+    and an older boxloop called turns as params.yaml did, where the third one may be ``b01``.
+    """
     paths = campaign.paths
-    if not paths.training(LAST).exists():
+    if not paths.training(key).exists():
         return
-    log = artifacts.read_training(paths.training(LAST))
-    unseen = 0 if log.seen is None else log.seen.of - len(log.seen.images)
-    if log.images + unseen == len(artifacts.read_labeled(paths.labeled(previous))):
+    log, labeled = artifacts.read_training(paths.training(key)), paths.labeled(previous)
+    if made_of := log.made_of.get("labeled"):
+        same = made_of == file_digest(labeled)
+    else:
+        unseen = 0 if log.seen is None else log.seen.of - len(log.seen.images)
+        same = log.images + unseen == len(artifacts.read_labeled(labeled))
+    if same:
         return
-    made = (held.precision(paths, LAST), held.proposals(paths, LAST), paths.detector(LAST))
-    for path in (*made, paths.training(LAST)):  # the log last, so that a kill leaves no rest
+    made = [paths.workload, paths.evidence, paths.labeled, paths.corrections, paths.proposals]
+    places = [place(key) for place in (*made, paths.detector)]
+    if held is not None:
+        places += [held.precision(paths, key), held.proposals(paths, key)]
+    for path in (*places, paths.training(key)):  # the log last, so that a kill leaves no rest
         path.unlink(missing_ok=True)
 
 

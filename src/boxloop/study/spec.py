@@ -49,7 +49,7 @@ class Axes(Section):
         detectors: by name, each with keys of the section ``train``.
         seeds: each is one independent run of all other axes.
         seeded: the parameters that a seed sets.
-        turns: number of batches; by default those that ``params`` lists under ``iterations``.
+        turns: number of batches; by default as many as ``params`` lists under ``iterations``.
         classes: "each", or names: one campaign per class, with the boxes of that class alone.
         class_images: of a class, either the images that contain it or all of them.
         test: keys of the section ``dataset`` that give the held-out set on which each detector is
@@ -160,8 +160,9 @@ class Spec:
         fixed = {"order": {"strategy": strategy}, "review": {"annotator": SIMULATED}}
         # The study tracks its cells itself, and nobody continues a cell as a campaign.
         _nest(content, {**fixed, "track": {"enabled": False, "checkpoints": False}})
-        if self.axes.turns is not None:
-            content["iterations"] = chain(self.axes.turns)
+        # Files of a cell are named after its turns, of which nothing but the number counts.
+        turns = self.axes.turns or len(content.get("iterations", {})) or 1
+        content["iterations"] = chain(turns)
         return check(Params, content, ", ".join(places))
 
     def test_dataset(self, params: Params) -> Params | None:
