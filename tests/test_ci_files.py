@@ -19,7 +19,7 @@ def test_the_workflow_pulls_and_runs_the_script_that_lies_beside_it():
     workflow = YAML(typ="safe").load(FOLDER / "report.yaml")
     [job] = workflow["jobs"].values()
     runs = [step["run"] for step in job["steps"] if "run" in step]
-    assert "dvc pull" in runs
+    assert "dvc pull --allow-missing" in runs  # campaigns that are not done
     [report] = [run for run in runs if run.startswith("sh ")]
     assert (FOLDER / report.split()[1]).exists()
     for run in runs:

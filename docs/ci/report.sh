@@ -2,7 +2,7 @@
 # Write what a branch changes against another commit as Markdown: the campaign's state, its numbers,
 # its parameters, and a page of curves. In a campaign's folder:
 #   sh report.sh origin/main > report.md
-# Nothing is trained: `dvc pull` brings what was pushed, and the report is made of that.
+# Nothing is trained: `dvc pull --allow-missing` brings what was pushed, and the report is made of it.
 set -eu
 base=${1:?name the commit to compare with, such as origin/main}
 pages=${2:-dvc_plots}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 from pathlib import Path
@@ -222,6 +223,31 @@ def test_the_model_is_a_stage_that_a_plain_run_leaves_out(campaign):
     assert "up to date" in repro(campaign).stdout
 
 
+def on_another_machine(campaign, place):
+    """A clone that docs/team.md's commands make of a campaign, and what the last of them says."""
+    guide = (Path(__file__).parents[2] / "docs/team.md").read_text()
+    (commands,) = re.findall(r"^```bash\n(git clone ADDRESS campaign .*?)^```", guide, re.M | re.S)
+    place.joinpath("there").mkdir()
+    commands = commands.replace("ADDRESS", shlex.quote(str(campaign)))
+    said = run(place / "there", "sh", "-ec", commands).stdout
+    return place / "there/campaign", said
+
+
+@pytest.mark.slow
+def test_a_clone_of_a_campaign_that_is_not_done_goes_on_where_it_is(tmp_path):
+    folder = init(tmp_path / "begun", *TINY)
+    run(folder, "dvc", "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    repro(folder, "finish@b00")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "b00 is labeled")
+    run(folder, "dvc", "push")
+    clone, status = on_another_machine(folder, tmp_path)
+    assert "8 of 24 images are labeled" in status
+    labeled = "data/labeled/b00.parquet"
+    assert (clone / labeled).read_bytes() == (folder / labeled).read_bytes()
+    assert "didn't change, skipping" in repro(clone, "finish@b00").stdout
+
+
 @pytest.mark.slow
 def test_a_clone_pulls_labels_model_and_report_from_the_remote(campaign, tmp_path):
     """After the test before this one, which delivers."""
@@ -229,14 +255,11 @@ def test_a_clone_pulls_labels_model_and_report_from_the_remote(campaign, tmp_pat
     run(campaign, "git", "add", "--all")
     run(campaign, "git", "commit", "--quiet", "--message", "labeled and delivered")
     run(campaign, "dvc", "push")
-    clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(campaign), str(clone))
-    assert not (clone / "data").exists()
-    run(clone, "dvc", "pull")
+    clone, status = on_another_machine(campaign, tmp_path)
     assert snapshot(clone) == snapshot(campaign)
     for name in ("model/model.json", "model/detector.pt", "data/report/report.html"):
         assert (clone / name).read_bytes() == (campaign / name).read_bytes(), name
-    assert "Every batch is done" in run(clone, "boxloop", "status").stdout
+    assert "Every batch is done" in status
     assert "up to date" in run(clone, "dvc", "status").stdout
     # One commit is there to compare, and it differs from itself in nothing.
     head, *rows = run(clone, "boxloop", "experiments").stdout.splitlines()
