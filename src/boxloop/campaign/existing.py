@@ -37,6 +37,13 @@ def of_dataset(
     return {image_id: boxes for image_id, boxes in known.items() if len(boxes)}
 
 
+def count_trusted(params: Params, truth: BoxesByImage | None) -> int:
+    """Return how many images are in no batch, because their labels in the dataset are trusted."""
+    if params.dataset.labels != "trusted":
+        return 0
+    return sum(1 for boxes in (truth or {}).values() if len(boxes))
+
+
 def by_turn(
     paths: CampaignPaths, params: Params, dataset: Mapping[str, Boxes]
 ) -> dict[str, dict[str, Boxes]]:

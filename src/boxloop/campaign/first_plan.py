@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxloop.campaign.batch_sizes import listed
+from boxloop.campaign.existing import count_trusted
 from boxloop.campaign.outlook import hours
 from boxloop.core.batch_plan import (
     KNOWN,
@@ -71,10 +72,8 @@ def plan_new(
         found = load(params.dataset, Path(drawn), report)
     people, total = params.review.asks_people, len(found.images)
     counted = per_image(found.truth, total, partly=people)
-    labeled = 0
-    if people and params.dataset.labels == "trusted":  # these are in no batch
-        labeled = sum(1 for boxes in (found.truth or {}).values() if len(boxes))
-        total -= labeled
+    labeled = count_trusted(params, found.truth)
+    total -= labeled
     if not total:
         raise UserError(
             f"every image of {params.dataset.path} has labels, which dataset.labels says to trust:"

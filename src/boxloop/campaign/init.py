@@ -20,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from boxloop.campaign import watching
 from boxloop.campaign.at_work import require_no_dvc
 from boxloop.campaign.dvc import DVC
+from boxloop.campaign.new_batches import fit_batches
 from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.places import check_places
 from boxloop.core.types import SIMULATED
@@ -62,6 +63,7 @@ def create(
     batches: int | None,
     overrides: Sequence[str],
     data: Path | None = None,
+    planned: bool = False,
 ) -> list[str]:
     """Make a folder in which ``dvc repro`` runs a campaign.
 
@@ -71,6 +73,8 @@ def create(
         batches: number of turns to list under ``iterations``.
         overrides: ``section.key=value``, written into the new params.yaml with its comments kept.
         data: what the section ``dataset`` is filled for, see :mod:`boxloop.datasets.recognition`.
+        planned: whether the batches are known to have images; else what nobody chose of them is
+            changed where they have not, see :mod:`boxloop.campaign.new_batches`.
 
     Returns:
         What a person should know, one sentence each.
@@ -80,7 +84,7 @@ def create(
         DatasetError: ``data`` holds nothing that boxloop reads; nothing was made.
         ParamsError: the parameters cannot be used, or name what does not exist; nothing was made.
     """
-    text, made, notes = _prepare(folder, params, batches, overrides, data)
+    text, made, notes = _prepare(folder, params, batches, overrides, data, planned)
     source = _pipeline()
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +187,11 @@ def preview(
 
     ``dataset.path`` is absolute. Arguments and errors are those of :func:`create`.
     """
-    _, made, _ = _prepare(folder, params, batches, overrides, data)
+    return _placed(folder, _prepare(folder, params, batches, overrides, data)[1])
+
+
+def _placed(folder: Path, made: Params) -> Params:
+    """Return parameters whose ``dataset.path`` is absolute."""
     place = os.path.normpath(folder.absolute() / made.dataset.path)
     return made.model_copy(update={"dataset": made.dataset.model_copy(update={"path": place})})
 
@@ -194,6 +202,7 @@ def _prepare(
     batches: int | None,
     overrides: Sequence[str],
     data: Path | None,
+    planned: bool = False,
 ) -> tuple[str, Params, list[str]]:
     """Return the text of a new params.yaml, what it says, and what a person should know."""
     if folder.exists() and not folder.is_dir():
@@ -220,6 +229,17 @@ def _prepare(
     made = check(Params, read_yaml(text), str(recipe))
     missing = check_places(folder, made.dataset, overrides)
     notes += missing
+    if not missing and not planned:
+        keys = {override.partition("=")[0].strip().partition(".")[0] for override in overrides}
+        fitted = fit_batches(
+            _placed(folder, made),
+            turns_chosen=params is not None or batches is not None or "iterations" in keys,
+            sizes_chosen=params is not None or "batch" in keys,
+        )
+        notes += fitted.notes
+        if fitted.turns is not None:
+            text = _edit(recipe, fitted.turns, [*named, *overrides, *fitted.overrides])
+            made = check(Params, read_yaml(text), str(recipe))
     if made.review.asks_people and made.dataset.labels == "ignored":
         notes += _ignored_labels(made.dataset)
     elif params is None and not missing and not made.review.asks_people:

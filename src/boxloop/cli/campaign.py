@@ -90,7 +90,14 @@ def init(
         overrides, batches = [*overrides, found.override], len(found.sizes)
     elif wait is not None or objects is not None:
         raise UserError("--wait and --objects are for a plan: add --plan, or leave them out")
-    notes = init.create(folder, params=params, batches=batches, overrides=overrides, data=data)
+    notes = init.create(
+        folder,
+        params=params,
+        batches=batches,
+        overrides=overrides,
+        data=data,
+        planned=planned,
+    )
     for note in notes:
         print(note, file=sys.stderr)
     print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import accumulate, islice
 
 from boxloop.core.types import Batch
 from boxloop.errors import ParamsError
@@ -63,20 +63,93 @@ def plan(
         ParamsError: there are more iterations than batches, or fewer images than the batches need.
     """
     total = len(image_ids)
+    require_images(total, names, size=size, count=count, sizes=sizes)
     if sizes is None and size is not None:
         sizes = sizes_by_size(total, size)
     elif sizes is None:
-        try:
-            sizes = sizes_by_count(total, count or len(names))
-        except ValueError as error:
-            place = "batch.count" if count else "iterations"
-            raise ParamsError(f"{place}: {error}") from None
-    if len(names) > len(sizes):
-        raise ParamsError(
-            f"iterations lists {len(names)} batches, but {total} images make {len(sizes)}"
-            f" by the batch section: take out {names[len(sizes)]} and what follows it"
+        sizes = sizes_by_count(total, count or len(names))
+    return cut(image_ids, sizes[: len(names)], names)
+
+
+def most_turns(
+    total: int,
+    turns: int,
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    sizes: Sequence[int] | None = None,
+) -> int:
+    """Return how many of so many turns have images by the section ``batch``, see :func:`plan`."""
+    if sizes is not None:
+        return sum(end <= total for end in accumulate(sizes[:turns]))
+    if size is not None:
+        return min(turns, len(sizes_by_size(total, size)))
+    if count is not None:
+        return min(turns, count) if count <= total else 0
+    return min(turns, total)
+
+
+def size_for(total: int, turns: int) -> int:
+    """Return the size by which so many turns have images, and all images a turn where that can be.
+
+    Raises:
+        ValueError: there are fewer images than turns.
+    """
+    if turns > total:
+        raise ValueError(f"{total} images cannot fill {turns} batches")
+    even = -(-total // turns)
+    return even if turns == 1 else min(even, (total - 1) // (turns - 1))
+
+
+def require_images(
+    total: int,
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    sizes: Sequence[int] | None = None,
+) -> None:
+    """Require that each iteration has images by the section ``batch``, see :func:`plan`.
+
+    Args:
+        total: images to be cut into batches.
+        names: of the iterations.
+        size: as the section has it, like the others.
+        count: batches.
+        sizes: of each batch.
+
+    Raises:
+        ParamsError: one has none; tells the ways out.
+    """
+    if not total:
+        raise ParamsError("no image is left for a batch: every one has labels that are trusted")
+    turns = len(names)
+    most = most_turns(total, turns, size=size, count=count, sizes=sizes)
+    if most == turns:
+        return
+    fewer = f"take out {names[most]} and what follows it" if most else ""
+    if sizes is not None and most < len(sizes):
+        wanted = sizes[: min(turns, len(sizes))]
+        said = (
+            f"batch.sizes: batches of {', '.join(map(str, wanted))} need {sum(wanted)} images, and"
+            f" there are {total}"
         )
-    try:
-        return cut(image_ids, sizes[: len(names)], names)
-    except ValueError as error:
-        raise ParamsError(f"batch.sizes: {error}") from None
+        other = "lower them"
+    elif sizes is not None:
+        said = f"iterations lists {turns} batches, and batch.sizes {len(sizes)}"
+        other = f"list {turns} sizes"
+    elif size is not None:
+        said = (
+            f"iterations lists {turns} batches, but {total} images make {most} by the batch section"
+            f" (batch.size {size})"
+        )
+        other = f"set batch.size to {size_for(total, turns)}" if turns <= total else ""
+    elif count is not None and count > total:
+        said = f"batch.count: {total} images cannot fill {count} batches"
+        other = f"set it to {total} or less"
+    elif count is not None:
+        said = f"iterations lists {turns} batches, and batch.count makes {count}"
+        other = f"set batch.count to {turns}" if turns <= total else ""
+    else:
+        said, other = f"iterations: {total} images cannot fill {turns} batches", ""
+    raise ParamsError(f"{said}: {', or '.join(way for way in (fewer, other) if way)}")

@@ -37,6 +37,7 @@ def dataset(campaign: Campaign) -> Dataset:
     Writes ``images``, ``truth``, ``faults``, and ``drawn``, a folder that the demo draws into.
     """
     from boxloop import datasets
+    from boxloop.core import batching
     from boxloop.datasets.drawn_folder import README
 
     images, truth, faults, drawn = campaign.choose(
@@ -52,12 +53,14 @@ def dataset(campaign: Campaign) -> Dataset:
     if not any(drawn.iterdir()):
         # DVC warns of an output that is an empty folder, and people wonder about one.
         write_text(drawn / README, "The images are where images.json says.\n")
-    payload = datasets.faults_payload(found)
+    payload, p = datasets.faults_payload(found), campaign.params
+    campaign.say(datasets.faults_summary(found))
+    # The stage `batch` would say it, too, but only after `simnet`, `features` and `order`.
+    total = len(found.images) - existing.count_trusted(p, found.truth)
+    batching.require_images(total, list(p.iterations), **p.batch.model_dump())
     artifacts.write_images(images, found.images)
     artifacts.write_truth(truth, found.truth)
     artifacts.write(faults, "faults", payload)
-    campaign.say(datasets.faults_summary(found))
-    p = campaign.params
     labels = datasets.labels_summary(found) if p.review.asks_people else None
     if labels is not None and p.dataset.labels == "ignored":
         campaign.say(
