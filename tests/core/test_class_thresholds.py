@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from boxloop.core.class_thresholds import fit_classes
-from boxloop.core.evidence import CANDIDATES, sweep
+from boxloop.core.class_thresholds import PRIOR_BOXES, fit_classes
+from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
 from boxloop.core.threshold import DECAY, PRIOR, STRENGTH
 from boxloop.core.types import NOTHING, Boxes
 from boxloop.core.workload import PAPER, pair
@@ -61,6 +61,43 @@ def test_a_class_without_an_object_of_which_little_is_proposed_with_doubt():
     assert (dog.best_f1, dog.least_wt, dog.saving) == (None, NOTHING, None)
 
 
+SCORES = (*CANDIDATES, NOTHING)
+
+
+def swept(*, hits=(), wrong=(), missed=0):
+    """Evidence of a class by the scores of its proposals, right and wrong ones."""
+    kept = [sum(score <= hit for hit in hits) for score in SCORES]
+    removed = [sum(score <= one for one in wrong) for score in SCORES]
+    added = [missed + len(hits) - right for right in kept]
+    none = (0,) * len(SCORES)
+    rows = SweptEdits(0.5, "pen", tuple(kept), none, none, tuple(removed), tuple(added))
+    return Evidence("b01", 10, added[-1], SCORES, (rows,))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"missed": 1},
+        {"missed": 6},
+        {"missed": 1, "wrong": (0.3,)},
+        {"hits": (0.1,)},
+        {"missed": 5, "hits": (0.1,)},
+        {"missed": 4, "hits": (0.15, 0.1), "wrong": (0.2, 0.1)},
+    ],
+)
+def test_little_evidence_leaves_the_threshold_at_the_prior(found):
+    """Where nothing was hit, every threshold has an F1 of 0; where little was, that is chance."""
+    (row,) = fit_classes([swept(**found)], ("pen",), 0.5)
+    assert row.f1 == PRIOR
+
+
+@pytest.mark.parametrize(("hit", "wrong", "wanted"), [(0.3, 0.1, 0.3), (0.9, 0.7, 0.725)])
+def test_much_evidence_moves_it_as_far_as_need_be(hit, wrong, wanted):
+    """All thresholds from above the wrong boxes to the right ones have an F1 of 1."""
+    (row,) = fit_classes([swept(hits=(hit,) * 200, wrong=(wrong,) * 200)], ("pen",), 0.5)
+    assert (row.f1, row.best_f1) == (wanted, 1.0)
+
+
 def scene(rng):
     names = ("cat", "dog")
     final, found = {}, {}
@@ -92,10 +129,12 @@ def test_it_is_what_a_plain_loop_finds(seed):
                     shown += DECAY**age * len(mine)
                     objects += DECAY**age * len(wanted)
             off = STRENGTH * (score - PRIOR) ** 2
-            f1[score] = round(2 * kept / (shown + objects + off), 9)
+            right, boxes_, wanted = PRIOR_BOXES - off, shown + PRIOR_BOXES, objects + PRIOR_BOXES
+            f1[score] = round(2 * (kept + right) / (boxes_ + wanted), 9)
             price = PAPER.removed * (shown - kept) + PAPER.added * (objects - kept)
             cost[score] = round(price + off, 9)
             if score == row.least_wt:
                 assert row.saving == pytest.approx(1 - price / objects)
-        assert f1[row.f1] == max(f1.values())
+        best = [score for score, value in f1.items() if value == max(f1.values())]
+        assert row.f1 == min(best, key=lambda score: (round(abs(score - PRIOR), 9), -score))
         assert row.least_wt == NOTHING or cost[row.least_wt] == min(cost.values())

@@ -18,6 +18,10 @@ from boxloop.core.threshold import DECAY, PRIOR, STRENGTH
 from boxloop.core.types import NOTHING, Floats
 from boxloop.core.workload import PAPER, CostModel
 
+PRIOR_BOXES = STRENGTH / 4
+"""Boxes, and as many objects, that are added to a class for its F1. At the prior all of them match;
+off by d ``STRENGTH * d**2`` fewer do, so none at a threshold of 0 or 1."""
+
 
 @dataclass(frozen=True)
 class ClassThreshold:
@@ -25,7 +29,7 @@ class ClassThreshold:
 
     Attributes:
         label: the class.
-        f1: the threshold of the best F1; the prior where nothing is known.
+        f1: the threshold of the best F1, drawn to the prior; the prior where nothing is known.
         best_f1: the F1 there, in [0, 1]; None where nothing is known,
             or the class has no object and nothing is shown of it there.
         least_wt: the threshold at which correcting costs least; ``NOTHING`` where drawing every
@@ -53,9 +57,10 @@ def fit_classes(
 ) -> tuple[ClassThreshold, ...]:
     """Choose two thresholds for each class.
 
-    With k kept, s shown and n objects, each weighed by ``DECAY**age``, and p = ``STRENGTH *
-    (threshold - PRIOR)**2`` boxes: the best F1 is the largest 2k / (s + n + p), the least WT the
-    smallest k * kept + (s - k) * removed + (n - k) * added + p. Of equal ones the higher threshold.
+    With k kept, s shown and n objects, each weighed by ``DECAY**age``, p = ``STRENGTH * (threshold
+    - PRIOR)**2`` boxes and m = ``PRIOR_BOXES``: the best F1 is the largest 2 (k + m - p) / (s + m +
+    n + m), the least WT the smallest k * kept + (s - k) * removed + (n - k) * added + p. Of equal
+    ones the threshold nearest to the prior, of two such ones the higher.
 
     Args:
         evidence: of the batches, the oldest first.
@@ -96,12 +101,11 @@ def _fit(
     if not scores or not (objects or shown.any()):
         return ClassThreshold(label, prior, None, prior, None, 0)
     off = STRENGTH * (np.array(scores) - PRIOR) ** 2
-    # Zero where there is neither an object nor a box, at a threshold of the prior.
-    against = shown + objects + off
-    best = _last(np.divide(2 * kept, against, out=np.zeros_like(kept), where=against > 0))
+    # Drawn to the prior by counts: a factor or a divisor would do nothing where no box is right.
+    best = _best(2 * (kept + PRIOR_BOXES - off) / (shown + objects + 2 * PRIOR_BOXES), off)
     cost = model.kept * kept + model.removed * (shown - kept) + model.added * (objects - kept)
     counted = shown[best] + objects
-    least, drawing = _last(-(cost + off)), model.added * objects
+    least, drawing = _best(-(cost + off), off), model.added * objects
     pays = cost[least] < drawing
     return ClassThreshold(
         label,
@@ -113,7 +117,8 @@ def _fit(
     )
 
 
-def _last(values: Floats) -> int:
-    """Return the place of the largest value, the last of equal ones."""
-    rounded = np.round(values, 9)
-    return int(np.flatnonzero(rounded == rounded.max())[-1])
+def _best(values: Floats, off: Floats) -> int:
+    """Return the place of the largest value; of equal ones the least off, and of these the last."""
+    rounded, apart = np.round(values, 9), np.round(off, 9)
+    equal = np.flatnonzero(rounded == rounded.max())
+    return int(equal[apart[equal] == apart[equal].min()][-1])
