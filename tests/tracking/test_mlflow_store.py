@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from mlflow.server.security_utils import INVALID_HOST_MSG
 
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import TrackingError
@@ -89,6 +92,36 @@ def test_a_server_that_does_not_answer_is_one_sentence_soon(
     assert "secret" not in str(caught.value)
     assert "track.enabled" in str(caught.value)
     assert not paths.tracked("b00").exists()
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    """Answers as MLflow's server does where it is called by a name that it does not know."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(INVALID_HOST_MSG.encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_server_that_is_called_by_another_name_is_told_how_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        monkeypatch.setenv(store_uri.URI_VARIABLE, f"http://ada:secret@{address}")
+        with (
+            pytest.raises(TrackingError, match="cannot be written to: start the") as caught,
+            open_store(tmp_path, "x", lambda _: None),
+        ):
+            pass
+        server.shutdown()
+    said = str(caught.value)
+    assert f"start the server with --allowed-hosts '{address},localhost:*'" in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize("folder", [True, False])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -41,6 +42,7 @@ _METRICS_AT_ONCE = 1000
 _LONGEST_PARAM = 6000
 _RUNS_AT_ONCE = 1000
 _LONGEST_REASON = 300
+_UNKNOWN_HOST = "Invalid Host header"  # how MLflow's server refuses a name that it does not know
 _WHERE_IT_ROSE = "(raised as a result of"  # how SQLAlchemy may begin, before the reason
 
 
@@ -283,7 +285,10 @@ def _sentence(uri: str, error: Exception) -> str:
     reason = (told or [type(error).__name__])[0].strip().replace(uri, shown)
     # MLflow's connection errors repeat themselves in layers.
     reason = reason.partition(" with url: ")[0][:_LONGEST_REASON]
-    if uri.startswith("http"):
+    if _UNKNOWN_HOST in str(error):
+        hosts = f"'{urlsplit(shown).netloc},localhost:*'"
+        way_out = f"start the server with --allowed-hosts {hosts}"
+    elif uri.startswith("http"):
         way_out = f"start the server, or set {URI_VARIABLE} to another"
     elif any(full in reason for full in ("disk is full", "No space left")):
         way_out = "free some space on its disk"
