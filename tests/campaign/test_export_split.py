@@ -9,7 +9,9 @@ import builders_datasets
 from boxloop.campaign import artifacts
 from boxloop.campaign.export import Split, export
 from boxloop.core.types import FeatureTable
-from boxloop.errors import ParamsError
+from boxloop.datasets.coco_json import read_content
+from boxloop.datasets.recognition import recognize
+from boxloop.errors import DatasetError, ParamsError
 from boxloop.review.external.predictions import read_predictions
 from builders_campaign import build_campaign, small_params
 
@@ -84,6 +86,15 @@ def test_a_fiftyone_dataset(paths, tmp_path):
     written = {name for sample in samples for name in sample}
     later = {"_dataset_id", "created_at", "last_modified_at"}  # FiftyOne adds them
     assert {f["db_field"] for f in fields} - later == written
+
+
+def test_an_own_export_is_called_by_its_name(paths, tmp_path):
+    export(paths, small_params(), tmp_path / "out", format_="fiftyone")
+    with pytest.raises(DatasetError, match="FiftyOne's own JSON"):
+        recognize(tmp_path / "out")
+    for name in ("metadata.json", "samples.json"):
+        with pytest.raises(DatasetError, match=f"{name} is FiftyOne's own JSON"):
+            read_content(tmp_path / "out" / name)
 
 
 def read_batch(paths, key):

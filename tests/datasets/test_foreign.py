@@ -9,6 +9,7 @@ _SHAPES = {"shapes": [{"label": "cat", "points": [[1, 2], [3, 4]]}], "imagePath"
 _TASK = {"id": 1, "data": {"image": "/a.jpg"}, "annotations": [{"result": []}]}
 _MIN = {"id": 1, "image": "/a.jpg", "annotation_id": 3, "annotator": 1, "lead_time": 2.5}
 _SUPERVISELY = {"description": "", "size": {"height": 3, "width": 4}, "objects": [], "tags": []}
+_FIFTYONE = {"media_type": "image", "sample_fields": [], "tags": [], "classes": {"labels": ["a"]}}
 _COCO = {"images": [], "annotations": [{"image_id": 1, "caption": "x"}], "categories": []}
 
 
@@ -21,6 +22,7 @@ _COCO = {"images": [], "annotations": [{"image_id": 1, "caption": "x"}], "catego
         ([_MIN], "Label Studio's own JSON", "as 'COCO'"),
         (_SUPERVISELY, "Supervisely", "'Export to COCO'"),
         ({"classes": [], "tags": [], "projectType": "images"}, "Supervisely", "'Export to COCO'"),
+        ({"classes": [{"title": "cat"}], "tags": []}, "Supervisely", "'Export to COCO'"),
         ({"a.jpg1": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator", "COCO format"),
         ({"_via_settings": {}, "_via_img_metadata": {}}, "VGG Image Annotator", "COCO format"),
         ([{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}], "format of results", "name"),
@@ -28,6 +30,7 @@ _COCO = {"images": [], "annotations": [{"image_id": 1, "caption": "x"}], "catego
         ([{"name": "a.jpg", "labels": []}], "BDD100K", "docs/datasets.md"),
         ({"categories": {"label": {}}, "items": []}, "Datumaro", "coco_instances"),
         ({"samples": [{"filepath": "a.jpg"}]}, "FiftyOne's own JSON", "COCODetectionDataset"),
+        (_FIFTYONE, "FiftyOne's own JSON", "COCODetectionDataset"),
         ([{"data_row": {}, "projects": {}}], "Labelbox", "docs/datasets.md"),
         (_COCO, "captions", "instances_"),
         ({**_COCO, "annotations": [{"segments_info": []}]}, "panoptic", "instances_"),

@@ -93,7 +93,8 @@ _JSON_KINDS: tuple[tuple[Callable[[Any], bool], Foreign], ...] = (
             and (
                 ({"objects", "size"} <= set(c))
                 or ({"classes", "projectType"} <= set(c))
-                or ({"classes", "tags"} <= set(c))
+                # Of FiftyOne's metadata.json, "classes" are an object.
+                or all(isinstance(c.get(key), list) for key in ("classes", "tags"))
             )
         ),
         _SUPERVISELY,
@@ -129,7 +130,10 @@ _JSON_KINDS: tuple[tuple[Callable[[Any], bool], Foreign], ...] = (
         ),
     ),
     (
-        lambda c: isinstance(c, dict) and isinstance(c.get("samples"), list),
+        lambda c: (
+            isinstance(c, dict)
+            and (isinstance(c.get("samples"), list) or {"media_type", "sample_fields"} <= set(c))
+        ),
         Foreign(
             "FiftyOne's own JSON, which boxloop does not read",
             "export the dataset as fiftyone.types.COCODetectionDataset",
