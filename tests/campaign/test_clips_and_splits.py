@@ -125,3 +125,26 @@ def test_random_comes_near_to_the_fraction_and_depends_on_the_seed():
 def test_what_cannot_be_asked_for(how, val):
     with pytest.raises(ParamsError, match="--split|--val"):
         Split(how, val)
+
+
+@pytest.mark.parametrize("how", SPLITS)
+def test_one_clip_is_split_in_no_way(how):
+    """Whichever way is asked for, none of the others is advised: it would be refused, too."""
+    found = images("v/f1.png", "w/f2.png", "v/f3.png")
+    batches = {"v/f1.png": "b00", "w/f2.png": "b00", "v/f3.png": "b01"}
+    with pytest.raises(UserError, match="are one clip, which is never cut") as caught:
+        split(Split(how), found, [tuple(batches)], batches)
+    assert "in a folder of its own" in str(caught.value)
+    assert "take --split" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "batches"), [("group", ["b00", "b01"]), ("by-batch", ["b00", "b00"])]
+)
+def test_another_way_is_advised_only_where_it_works(how, batches):
+    found = images("v/f1.png", "v/x.png")
+    of = dict(zip(("v/f1.png", "v/x.png"), batches, strict=True))
+    groups = [(image.id,) for image in found]
+    with pytest.raises(UserError, match="take --split random"):
+        split(Split(how), found, groups, of)
+    assert split(Split("random"), found, groups, of)[0]["val"]

@@ -62,6 +62,12 @@ def split(
     Raises:
         UserError: one side would be empty; says why.
     """
+    if len(clips) < 2:
+        raise UserError(
+            f"--split {wanted.how}: all {len(images)} images are one clip, which is never cut:"
+            " where they are several clips, put the images of each in a folder of its own and run"
+            " 'dvc repro', else leave --split out and keep another set for validation"
+        )
     if wanted.how == BY_BATCH:
         chosen, note = _last_batches(wanted.val, images, clips, batches)
     else:
@@ -77,11 +83,10 @@ def split(
 
 def _draw(wanted: Split, count: int, groups: Sequence[Clip]) -> tuple[set[str], str]:
     what = "folders" if wanted.how == GROUP else "clips and single images"
-    if len(groups) < 2:
-        way = "take --split random" if wanted.how == GROUP else "there is nothing to split by"
+    if len(groups) < 2:  # clips are more
         raise UserError(
-            f"--split {wanted.how}: all {count} images are of one"
-            f" {'folder or clip' if wanted.how == GROUP else 'clip'}, which is never cut: {way}"
+            f"--split {GROUP}: all {count} images are of one folder, or of clips that lie in"
+            f" several: take --split {RANDOM}"
         )
     order = np.random.default_rng(wanted.seed).permutation(len(groups))
     most, chosen = wanted.val * count, set[str]()
