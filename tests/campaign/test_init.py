@@ -228,6 +228,29 @@ def test_the_section_dataset_is_filled_from_the_data(tmp_path):
     assert dataset.classes == ("dog",)
 
 
+@pytest.mark.parametrize("format_", [(), ("dataset.format=coco", "dataset.images=images")])
+def test_a_path_is_written_without_detours(tmp_path, monkeypatch, format_):
+    root = coco(tmp_path / "set")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = create(tmp_path / "c", *format_, data=Path("..") / "here" / ".." / "set")
+    assert load_params(folder / "params.yaml").dataset.path == str(root)
+
+
+def test_a_detour_through_a_link_leads_where_it_leads(tmp_path, monkeypatch):
+    """``link/..`` is the parent of what the link points to, whatever the text says."""
+    root = coco(tmp_path / "far" / "set")
+    (tmp_path / "far" / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    monkeypatch.chdir(tmp_path)
+    folder = create(tmp_path / "c", data=Path("link") / ".." / "set")
+    assert load_params(folder / "params.yaml").dataset.path == str(root)
+    # A link itself is called as it is.
+    (tmp_path / "other").symlink_to(root)
+    folder = create(tmp_path / "d", data=Path("other"))
+    assert load_params(folder / "params.yaml").dataset.path == str(tmp_path / "other")
+
+
 def test_data_that_cannot_be_read_makes_nothing(tmp_path):
     image(tmp_path / "set" / "a.png")
     with pytest.raises(ParamsError, match=r"without labels: say what.*--set 'dataset\.classes="):

@@ -13,6 +13,7 @@ from typing import Any
 from boxloop.datasets import Dataset, load
 from boxloop.datasets.faults import UNLABELED, UNLISTED, FaultKind
 from boxloop.datasets.faults_report import faults_summary, labels_summary
+from boxloop.datasets.file_listing import absolute
 from boxloop.datasets.images import Progress
 from boxloop.datasets.obstacles import find_obstacle
 from boxloop.datasets.recognition import Recognized, recognize
@@ -51,9 +52,9 @@ def find_settings(path: Path, overrides: Sequence[str]) -> tuple[Recognized, dic
         try:
             found = recognize(path)
         except DatasetError:
-            found = Recognized(format_, path.absolute(), f"format {format_}")
+            found = Recognized(format_, absolute(path), f"format {format_}")
         if found.format != format_:
-            found = Recognized(format_, path.absolute(), f"format {format_}")
+            found = Recognized(format_, absolute(path), f"format {format_}")
     section = {"format": found.format, "path": str(found.path), **found.settings}
     return found, {**section, **(wanted if isinstance(wanted, dict) else {})}
 

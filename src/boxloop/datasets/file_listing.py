@@ -53,6 +53,16 @@ def exists(path: Path) -> bool:
         return False
 
 
+def absolute(path: Path) -> Path:
+    """Return an absolute path without ``..``; links stay, but where ``..`` comes after one."""
+    plain = Path(os.path.abspath(path))
+    try:
+        same = os.path.samefile(path, plain)
+    except (OSError, ValueError):  # one of them does not exist
+        same = not exists(path)
+    return plain if same else path.resolve()
+
+
 def regular(path: Path) -> bool:
     """Return whether a path leads to a regular file: no folder, named pipe, device or socket."""
     try:

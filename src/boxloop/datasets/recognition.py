@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from boxloop.datasets.coco_search import find_coco_files, parse_or_none, root_of
-from boxloop.datasets.file_listing import exists, list_files
+from boxloop.datasets.file_listing import absolute, exists, list_files
 from boxloop.datasets.foreign import VOC_XML, YOLO_LABELS, Foreign, name_file, name_json, read_head
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
@@ -62,7 +62,7 @@ def recognize(path: Path) -> Recognized:
     """
     if not exists(path):
         raise DatasetError(f"{path} does not exist")
-    path = path.absolute()
+    path = absolute(path)
     return _recognize_folder(path) if path.is_dir() else _recognize_file(path)
 
 
