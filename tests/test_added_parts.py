@@ -15,7 +15,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageSet
-from boxloop.errors import ParamsError
+from boxloop.errors import DetectorError, ParamsError
 from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
 from boxloop.params import Params
 from boxloop.params.registry import ANNOTATORS, DETECTORS
@@ -94,21 +94,32 @@ def params(detector="mean_box", annotator="cautious"):
     return Params.model_validate(content)
 
 
-def test_they_take_part_in_a_campaign(tmp_path, added):
-    refs, truth = drawn(tmp_path / "scenes", 6, (150, 100))
-    paths = CampaignPaths(tmp_path)
+def begun(folder):
+    """A campaign of six images, its batches cut."""
+    refs, truth = drawn(folder / "scenes", 6, (150, 100))
+    paths = CampaignPaths(folder)
     artifacts.write_images(paths.images, ImageSet(refs, CLASSES))
     artifacts.write_truth(paths.truth, truth)
     campaign = Campaign(paths, params(), say=lambda _: None)
     pipeline.order(campaign, [ref.id for ref in refs])
     pipeline.batch(campaign)
     pipeline.start(campaign)
+    return campaign, refs, truth
+
+
+def finish(campaign, turn):
+    pipeline.review(campaign, turn)
+    pipeline.merge(campaign, turn)
+    return pipeline.account(campaign, turn)
+
+
+def test_they_take_part_in_a_campaign(tmp_path, added):
+    campaign, refs, truth = begun(tmp_path)
+    paths = campaign.paths
     for turn in ("b00", "b01"):
         pipeline.train(campaign, turn)
         pipeline.propose(campaign, turn)
-        pipeline.review(campaign, turn)
-        pipeline.merge(campaign, turn)
-        workload = pipeline.account(campaign, turn)
+        workload = finish(campaign, turn)
     assert (workload.detector, workload.annotator) == ("mean_box", "cautious")
     labeled = artifacts.read_labeled(paths.labeled("b01"))
     assert len(labeled) == 6
@@ -117,6 +128,19 @@ def test_they_take_part_in_a_campaign(tmp_path, added):
     first = np.concatenate([labeled.boxes[ref.id].xyxy for ref in refs[:3]]).mean(axis=0)
     for boxes in proposals.boxes.values():
         np.testing.assert_allclose(boxes.xyxy, [first])
+
+
+def test_a_detector_that_leaves_an_image_out_is_refused_before_a_person_sees_the_batch(
+    tmp_path, added, monkeypatch
+):
+    campaign, _, _ = begun(tmp_path)
+    pipeline.learn(campaign, "b00")
+    finish(campaign, "b00")
+    whole = MeanBox.propose
+    monkeypatch.setattr(MeanBox, "propose", lambda own, images, **kw: whole(own, images[1:], **kw))
+    with pytest.raises(DetectorError, match="mean_box .* nothing for 1 of 3 images, the first"):
+        pipeline.learn(campaign, "b01")
+    assert not campaign.paths.proposals("b01").exists()
 
 
 def test_names_that_nobody_registered_are_refused():

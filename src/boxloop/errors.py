@@ -9,6 +9,7 @@ BoxloopError
 │   ├── DatasetError        a dataset cannot be used
 │   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
 │   ├── WeightsError        initial weights cannot be had or do not fit
+│   ├── DetectorError       a detector's code does not do what detectors promise
 │   ├── DatabaseError       there is no database for the review App, or it does not work
 │   ├── SessionError        a review session cannot be opened, or broke off
 │   ├── ProtectedLabelsError   the command would replace labels that a person made
@@ -63,6 +64,10 @@ class ArtifactError(UserError):
 
 class WeightsError(UserError):
     """Initial weights cannot be downloaded, read, or fitted to the architecture."""
+
+
+class DetectorError(UserError):
+    """A detector's code does not do what detectors promise; names the detector and the method."""
 
 
 class DatabaseError(UserError):

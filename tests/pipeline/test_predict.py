@@ -13,7 +13,7 @@ from boxloop import datasets
 from boxloop.core.class_thresholds import ClassThreshold
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.images import read_image
-from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError
+from boxloop.errors import ArtifactError, DatasetError, DetectorError, ParamsError, UserError
 from boxloop.models.detectors.delivered import Model, ModelFile
 from boxloop.params import DatasetParams
 from boxloop.pipeline.predict import find_images, predict
@@ -102,6 +102,13 @@ def test_coco_holds_every_box_and_names_what_was_skipped(scene):
         wanted |= {(name, 2)} if score / 2 >= 0.3 else set()
     assert found == wanted
     assert done.boxes == len(wanted)
+
+
+def test_a_detector_that_leaves_an_image_out_is_refused_by_the_name_of_the_file(scene, monkeypatch):
+    monkeypatch.setattr(Corner, "propose", lambda own, images, **_: {})
+    with pytest.raises(DetectorError, match="nothing for .* images, the first .*/photos/"):
+        run(scene)
+    assert not (scene / "found.json").exists()
 
 
 def test_thresholds_are_by_class_or_a_number(scene):

@@ -10,9 +10,6 @@ from boxloop.core.edits import TOLERANCE
 from boxloop.core.types import BoxesByImage, ImageSet
 from boxloop.errors import ArtifactError
 
-PIXEL = 1.0
-"""By which a detector's own arithmetic may carry a box beyond its image."""
-
 
 def require_fit(
     images: ImageSet, boxes: BoxesByImage, source: Path, slack: float = TOLERANCE

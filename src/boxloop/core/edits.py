@@ -29,6 +29,9 @@ to 0.002 pixels. A person cannot drag by a fiftieth of a pixel unless the image 
 times. The tolerance lies between the two.
 """
 
+PIXEL = 1.0
+"""Pixels by which a detector's own arithmetic may carry a box beyond its image."""
+
 
 @dataclass(frozen=True)
 class Ledger:

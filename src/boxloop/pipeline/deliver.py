@@ -54,7 +54,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
     )
     from boxloop import distributed
     from boxloop.models import detectors
-    from boxloop.models.detectors import delivered
+    from boxloop.models.detectors import delivered, promises
 
     detector, before = _kept(out, made_of, params.propose.device)
     if detector is None and campaign.share_out():
@@ -80,7 +80,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
     with export_folder(out, DELIVERY) as folder:
         checkpoint = folder / delivered.CHECKPOINT
         if before is None:
-            detector.save(checkpoint, labeled_digest=made_of["labeled"])
+            promises.save(detector, checkpoint, labeled_digest=made_of["labeled"])
         else:  # saved again, the same weights may lie otherwise in memory and in the file
             shutil.copyfile(out / delivered.CHECKPOINT, checkpoint)
         onnx, missing = _onnx(detector, folder, refs, params.propose.score_floor)

@@ -43,13 +43,18 @@ def propose(
         ParamsError: transformers is not installed, or the prompts cannot be used.
         WeightsError: the model cannot be had, or is of another kind.
     """
+    from boxloop.models.detectors import promises
     from boxloop.models.detectors.transformers import zero_shot
 
     p = campaign.params.propose
     detector = zero_shot.load(model, classes, p.device)
     with campaign.reporting(f"proposing {turn} ({detector.name})") as progress:
-        boxes = detector.propose(
-            images, score_floor=p.score_floor, batch_size=model.batch_size, progress=progress
+        boxes = promises.propose(
+            detector,
+            images,
+            score_floor=p.score_floor,
+            batch_size=model.batch_size,
+            progress=progress,
         )
     made_by = first_model.origin(model, classes)
     return Proposals(turn, detector.name, made_by, p.score_floor, boxes)

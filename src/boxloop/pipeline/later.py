@@ -5,7 +5,7 @@ from __future__ import annotations
 from boxloop.campaign import artifacts, later
 from boxloop.campaign.campaign import Campaign
 from boxloop.core.types import NOTHING, Proposals
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, DetectorError
 from boxloop.files import file_digest
 
 
@@ -38,23 +38,25 @@ def propose_for(campaign: Campaign, wanted: str) -> Proposals | None:
         path.unlink(missing_ok=True)
         return None
     from boxloop.models import detectors
+    from boxloop.models.detectors import promises
 
     try:
         model = detectors.load(checkpoint, p.device)
-    except ArtifactError as error:  # which must not keep people from their work
+        if wanted not in model.classes:
+            path.unlink(missing_ok=True)
+            return None
+        with campaign.reporting(f"proposing {wanted}") as report:
+            boxes = promises.propose(
+                model,
+                asked.images,
+                score_floor=asked.threshold,
+                batch_size=p.batch_size,
+                progress=report,
+            )
+    except (ArtifactError, DetectorError) as error:  # which must not keep people from their work
         campaign.say(f"nothing is proposed of {wanted}: {error}")
         path.unlink(missing_ok=True)
         return None
-    if wanted not in model.classes:
-        path.unlink(missing_ok=True)
-        return None
-    with campaign.reporting(f"proposing {wanted}") as report:
-        boxes = model.propose(
-            asked.images,
-            score_floor=asked.threshold,
-            batch_size=p.batch_size,
-            progress=report,
-        )
     shown = {i: later.of_class(boxes[i], wanted, asked.threshold) for i in ids}
     made = Proposals(asked.turn, model.name, digest, asked.threshold, shown)
     artifacts.write_proposals(path, made)

@@ -116,10 +116,11 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     p, known = campaign.params.train, None
     made_of = kept.training_inputs(p, images, labeled, previous)
     from boxloop.models import detectors
+    from boxloop.models.detectors import promises
 
     def write(detector: Detector, result: TrainingLog) -> TrainingLog:
         # The log comes last: where it is, the detector is whole.
-        detector.save(out, labeled_digest=made_of["labeled"])
+        promises.save(detector, out, labeled_digest=made_of["labeled"])
         made_of[kept.DETECTOR] = file_digest(out)
         result = replace(result, held_out=known, made_of=made_of, seen=seen)
         artifacts.write_training(log, result)

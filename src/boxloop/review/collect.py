@@ -13,11 +13,11 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, class_changes, screening, submissions
 from boxloop.campaign.class_changes import ClassChange
-from boxloop.campaign.fitting import PIXEL, require_fit
+from boxloop.campaign.fitting import require_fit
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
-from boxloop.core.edits import TOLERANCE
+from boxloop.core.edits import PIXEL, TOLERANCE
 from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
 from boxloop.files import require_writable, write_text

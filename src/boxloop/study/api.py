@@ -218,9 +218,14 @@ def propose(
         score_floor: boxes that score less are dropped.
         batch_size: images at once.
         progress: called with (images done, images in all).
+
+    Raises:
+        DetectorError: it is of one's own, and what it returns is not what detectors promise.
     """
-    boxes = detector.propose(
-        _refs(images), score_floor=score_floor, batch_size=batch_size, progress=progress
+    from boxloop.models.detectors import promises
+
+    boxes = promises.propose(
+        detector, _refs(images), score_floor=score_floor, batch_size=batch_size, progress=progress
     )
     return Proposals("proposed", detector.name, "", score_floor, boxes)
 

@@ -21,6 +21,7 @@ from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, read_json, write_json
 from boxloop.models import detectors
 from boxloop.models.average_precision import average_precision, voc_average_precision
+from boxloop.models.detectors import promises
 from boxloop.params import EMPTY
 from boxloop.study.cell_files import LAST, Held
 
@@ -159,7 +160,8 @@ def _evaluate(campaign: Campaign, held: Held, key: str, labeled: str) -> None:
     truth = artifacts.read_truth(held.paths.truth) or {}
     model = detectors.load(checkpoint, p.device)
     with campaign.reporting(f"testing {key}") as progress:
-        boxes = model.propose(
+        boxes = promises.propose(
+            model,
             images.images,
             score_floor=p.score_floor,
             batch_size=p.batch_size,

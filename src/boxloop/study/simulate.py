@@ -74,7 +74,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
     """
     from boxloop.models import detectors
     from boxloop.models.average_precision import average_precision
-    from boxloop.models.detectors import held_out
+    from boxloop.models.detectors import held_out, promises
     from boxloop.models.detectors.empty import EmptyDetector
 
     if dataset.truth is None:
@@ -117,17 +117,17 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
             detector, _ = detectors.train(params.train, known, refs)
         else:
-            detector.train(known, refs, params.train)
+            promises.train(detector, known, refs, params.train)
         wanted, p = images.subset(batch.image_ids), params.propose
         if (asked := first_model.of_turn(params, batch.id)) is not None:
             from boxloop.models.detectors.transformers import zero_shot
 
             model = zero_shot.load(asked, classes, p.device)
             name, floor, at_once = model.name, p.score_floor, asked.batch_size
-            boxes = model.propose(wanted, score_floor=floor, batch_size=at_once)
+            boxes = promises.propose(model, wanted, score_floor=floor, batch_size=at_once)
         else:
             name, floor, at_once = detector.name, p.score_floor, p.batch_size
-            boxes = detector.propose(wanted, score_floor=floor, batch_size=at_once)
+            boxes = promises.propose(detector, wanted, score_floor=floor, batch_size=at_once)
         offered = Proposals(batch.id, name, "", floor, boxes)
         offered = with_thresholds(params, offered, evidence, held, labeled)
         threshold = shown_from(params.review, offered, Path(batch.id))

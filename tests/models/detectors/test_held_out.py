@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from boxloop.core.labeled_set import split
+from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import DivergedError
 from boxloop.models import detectors
@@ -27,6 +28,7 @@ class Remembers:
         self.seen = set(labels.boxes)
         if progress:
             progress(1, 1, 0.5)
+        return TrainingLog.of_nothing()
 
     def propose(self, images, *, score_floor, batch_size, progress=None):
         self.calls.append((score_floor, batch_size, [ref.id for ref in images]))

@@ -16,7 +16,8 @@ from boxloop.core.completeness import complete_images
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ArtifactError, IncompleteError, ParamsError
-from boxloop.models.detectors.base import Detector, DetectorFactory
+from boxloop.models.detectors import promises
+from boxloop.models.detectors.base import Detector
 from boxloop.models.detectors.empty import read_empty
 from boxloop.models.progress import StepProgress
 from boxloop.params import EMPTY, FITTED, TrainParams
@@ -48,10 +49,11 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
 
     Raises:
         ParamsError: there is no such architecture, or it is not the one of ``previous``.
+        DetectorError: its code makes no such detector.
         WeightsError: the weights cannot be had or do not fit.
         ArtifactError: ``previous`` is missing or damaged, or has other classes.
     """
-    factory: DetectorFactory = DETECTORS.get(params.detector)
+    factory = DETECTORS.get(params.detector)
     if params.warm_start and previous is not None and read_empty(previous) is None:
         checkpoint = _read(previous)
         if checkpoint.architecture != EMPTY:
@@ -65,8 +67,9 @@ def create(params: TrainParams, classes: Sequence[str], previous: Path | None = 
                     f"{previous} knows the classes {', '.join(checkpoint.classes)}, but the labeled"
                     f" set has {', '.join(classes)}: set train.warm_start to false"
                 )
-            return _named(factory.restore(checkpoint, params.device, params), params.detector)
-    return _named(factory.create(params, tuple(classes)), params.detector)
+            given = (checkpoint, params.device, params)
+            return promises.make(factory, "restore", params.detector, classes, *given)
+    return promises.make(factory, "create", params.detector, classes, params, tuple(classes))
 
 
 def load(path: Path, device: str = "auto") -> Detector:
@@ -87,8 +90,8 @@ def load(path: Path, device: str = "auto") -> Detector:
         raise ArtifactError(
             f"{path} is of the architecture {checkpoint.architecture}, which this version lacks"
         )
-    factory: DetectorFactory = DETECTORS.get(checkpoint.architecture)
-    return _named(factory.restore(checkpoint, device), checkpoint.architecture)
+    factory, name = DETECTORS.get(checkpoint.architecture), checkpoint.architecture
+    return promises.make(factory, "restore", name, checkpoint.classes, checkpoint, device)
 
 
 def train(
@@ -112,7 +115,9 @@ def train(
         # What is misspelled is told now, not after a person has labeled the first batch.
         DETECTORS.require(params.detector)
         if not _is_usual(params):
-            check = getattr(DETECTORS.get(params.detector), "check", None)
+            factory = DETECTORS.get(params.detector)
+            promises.require_factory(factory, "create", params.detector)
+            check = getattr(factory, "check", None)
             if check is not None:
                 check(params)
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
@@ -128,7 +133,7 @@ def train(
                 " train.detector"
             )
         labeled = whole
-    return detector, detector.train(labeled, images, params, progress)
+    return detector, promises.train(detector, labeled, images, params, progress)
 
 
 def left_out(detector: Detector, labeled: LabeledSet) -> int:
@@ -150,16 +155,6 @@ def _is_usual(params: TrainParams) -> bool:
     at_hand = named == _AT_HAND or (own and params.weights == "none")
     short, long = params.input_size or (_USUAL_SIDE, _USUAL_SIDE)
     return at_hand and params.zoom in (FITTED, 1) and _USUAL_SIDE <= short <= long
-
-
-def _named(detector: Detector, name: str) -> Detector:
-    """Give a detector the name that finds its factory again, which its checkpoint will tell.
-
-    One factory may have several: ``module:FACTORY``, and that of an entry point.
-    """
-    if detector.name != name:
-        detector.name = name
-    return detector
 
 
 def _read(path: Path) -> DetectorCheckpoint:

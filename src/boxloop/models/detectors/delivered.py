@@ -23,6 +23,7 @@ from boxloop.datasets.images import Probe, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
 from boxloop.files import file_digest, read_json
 from boxloop.models import detectors
+from boxloop.models.detectors import promises
 from boxloop.models.detectors.base import Detector
 
 DESCRIPTION, CHECKPOINT, ONNX, CARD = "model.json", "detector.pt", "model.onnx", "README.md"
@@ -241,7 +242,7 @@ class Model:
         ]
         if not refs:
             return {}
-        boxes = self._detector.propose(refs, score_floor=floor, batch_size=batch_size)
+        boxes = promises.propose(self._detector, refs, score_floor=floor, batch_size=batch_size)
         return {int(key): value for key, value in boxes.items()}
 
 

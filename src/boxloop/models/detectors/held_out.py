@@ -11,6 +11,7 @@ from boxloop.core.labeled_set import split
 from boxloop.core.types import Boxes, ImageRef, LabeledSet, Proposals
 from boxloop.errors import DivergedError, IncompleteError
 from boxloop.models import detectors
+from boxloop.models.detectors import promises
 from boxloop.models.detectors.base import Detector
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
@@ -34,7 +35,8 @@ def propose_together(
     """
     world, total = distributed.world(), len(images)
     share = world.share(total, batch_size)
-    own = detector.propose(
+    own = promises.propose(
+        detector,
         images[share.start : share.stop],
         score_floor=score_floor,
         batch_size=batch_size,
