@@ -92,6 +92,14 @@ def test_a_second_time_trains_nothing_unless_something_changed(campaign):
     assert done() == ["trained"]
 
 
+def test_another_file_of_weights_is_trained_from(campaign):
+    campaign = changed(campaign, train={"weights": "own.pt"})
+    for content, work in ((b"one", ["trained"]), (b"one", []), (b"another", ["trained"])):
+        (campaign.paths.root / "own.pt").write_bytes(content)
+        pipeline.deliver(campaign)
+        assert done() == work
+
+
 def test_in_the_middle_it_takes_what_is_there(campaign):
     for key in ("b01", "b02"):
         campaign.paths.workload(key).unlink()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, kept
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import ImageSet
@@ -123,6 +123,54 @@ def test_other_labels_and_other_code_train_again(begun):
     source.write_text(source.read_text() + "# another version\n")
     pipeline.learn(campaign, "b01")
     assert done()[0] == "trained"
+
+
+@pytest.mark.parametrize("name", ["own.pt", "network"])
+@pytest.mark.parametrize("warm_start", [True, False])  # b00's detector is the empty one
+def test_another_file_of_weights_under_the_same_name_trains_again(begun, name, warm_start):
+    campaign = begun(train={"weights": name, "warm_start": warm_start})
+    place = campaign.paths.root / name
+    file = place if name == "own.pt" else place / "model.safetensors"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"one")
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    (file.parent / "README.md").touch()
+    pipeline.learn(campaign, "b01")
+    assert done() == []
+    file.write_bytes(b"another")
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    file.unlink()  # as on a machine that it was not brought to
+    if name == "network":
+        (file.parent / "README.md").unlink()
+        file.parent.rmdir()
+    pipeline.learn(campaign, "b01")
+    assert done() == []
+
+
+def test_a_log_that_does_not_tell_of_the_weights_keeps_its_detector(begun):
+    campaign = begun(train={"weights": "own.pt"})
+    (campaign.paths.root / "own.pt").write_bytes(b"one")
+    log, _ = pipeline.learn(campaign, "b01")
+    older = {name: value for name, value in log.made_of.items() if name != "weights"}
+    assert older != log.made_of
+    artifacts.write_training(campaign.paths.training("b01"), replace(log, made_of=older))
+    done()
+    pipeline.learn(campaign, "b01")
+    assert done() == []
+
+
+def test_a_training_that_goes_on_from_a_detector_asks_for_no_weights(begun):
+    campaign = begun(train={"weights": "own.pt"})
+    (campaign.paths.root / "own.pt").write_bytes(b"one")
+    pipeline.learn(campaign, "b01")
+    paths, params = campaign.paths, campaign.params.train
+    inputs = [
+        kept.training_inputs(p, paths.images, paths.labeled("b00"), paths.detector("b01"))
+        for p in (params, params.model_copy(update={"warm_start": False}))
+    ]
+    assert ["weights" in each for each in inputs] == [False, True]
 
 
 def test_the_first_turn_imports_neither_torch_nor_mlflow(begun):

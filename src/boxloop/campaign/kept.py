@@ -13,11 +13,14 @@ from boxloop.campaign import artifacts, existing
 from boxloop.campaign.digests import digest
 from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest
+from boxloop.files import EMPTY_DETECTOR, file_digest, open_regular
 from boxloop.params import TrainParams
 from boxloop.params.registry import DETECTORS
 
 DETECTOR = "detector"
+_WEIGHTS = "weights"
+_OF_A_NETWORK = ("*.json", "*.safetensors", "*.bin")
+"""The files of a folder that a network is made of."""
 
 
 def training_inputs(
@@ -44,16 +47,49 @@ def training_inputs(
     code = DETECTORS.code_of(params.detector)
     if code is not None:
         made_of["code"] = file_digest(code) if isinstance(code, Path) else code
+    weights = None if _goes_on(params, previous) else _digest_of(Path(params.weights).expanduser())
+    if weights is not None:
+        made_of[_WEIGHTS] = weights
     return made_of
+
+
+def is_made_of(made_of: Mapping[str, str], inputs: Mapping[str, str]) -> bool:
+    """Return whether what a training was made of is what it would be made of now.
+
+    The file of ``train.weights`` counts where both tell its digest: older logs do not, and it need
+    not lie on every machine.
+    """
+    either = made_of.keys() ^ inputs.keys()
+    return either <= {_WEIGHTS} and all(
+        made_of[name] == inputs[name] for name in made_of.keys() & inputs.keys()
+    )
 
 
 def has_trained(log: Path, detector: Path, inputs: Mapping[str, str]) -> bool:
     """Return whether a detector is the one that its log is of, made of these ``inputs``."""
     try:
         made_of = artifacts.read_training(log).made_of
-        return made_of == {**inputs, DETECTOR: file_digest(detector)}
+        return is_made_of(made_of, {**inputs, DETECTOR: file_digest(detector)})
     except ArtifactError:
         return False
+
+
+def _goes_on(params: TrainParams, previous: Path) -> bool:
+    """Tell whether a training goes on from the detector before, and so has no use for weights."""
+    if not params.warm_start:
+        return False
+    with open_regular(previous) as file:
+        return file.read(len(EMPTY_DETECTOR)) != EMPTY_DETECTOR
+
+
+def _digest_of(weights: Path) -> str | None:
+    """Return the digest of a local file or folder; None where that is a name, or away."""
+    if weights.is_file():
+        return file_digest(weights)
+    if not weights.is_dir():
+        return None
+    parts = sorted(path for pattern in _OF_A_NETWORK for path in weights.glob(pattern))
+    return digest([[path.name, file_digest(path)] for path in parts if path.is_file()])
 
 
 def has_proposed(

@@ -119,7 +119,8 @@ def _kept(
     try:
         before = delivered.read_description(out)
         checkpoint = out / delivered.CHECKPOINT
-        if before.made_of == made_of and before.checkpoint == file_digest(checkpoint):
+        same = kept.is_made_of(before.made_of, made_of)
+        if same and before.checkpoint == file_digest(checkpoint):
             return detectors.load(checkpoint, device), before
     except ArtifactError:
         pass  # there is none yet, or it is damaged

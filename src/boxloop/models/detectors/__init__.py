@@ -116,10 +116,10 @@ def train(
         DETECTORS.require(params.detector)
         if not _is_usual(params):
             factory = DETECTORS.get(params.detector)
-            promises.require_factory(factory, "create", params.detector)
             check = getattr(factory, "check", None)
             if check is not None:
                 check(params)
+            promises.require_factory(factory, "create", params.detector)
         params = params.model_copy(update={"detector": EMPTY, "warm_start": False})
     detector = create(params, labeled.classes, previous)
     if left_out(detector, labeled):
