@@ -5,6 +5,7 @@ What every detector must do is in the contract; here is what is theirs alone.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -169,7 +170,7 @@ def test_folders_that_hold_no_detector(tmp_path):
     with pytest.raises(WeightsError, match=r"has no config\.json"):
         detectors.create(params(weights=str(tmp_path)), CLASSES)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(WeightsError, match=r"config\.json is not JSON"):
+    with pytest.raises(WeightsError, match=r"config\.json is not a JSON object"):
         detectors.create(params(weights=str(tmp_path)), CLASSES)
     transformers.ViTConfig().save_pretrained(tmp_path)
     with pytest.raises(WeightsError, match="a vit detects no objects"):
@@ -181,6 +182,78 @@ def test_folders_that_hold_no_detector(tmp_path):
     with pytest.raises(WeightsError, match="cannot be used") as error:
         detectors.create(params(weights=str(tmp_path)), CLASSES)
     assert "\n" not in str(error.value)
+
+
+def with_settings(folder, file="preprocessor_config.json", **changes):
+    """A copy of the tiny network with other settings in one of its files."""
+    shutil.copytree(tiny(), folder)
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**content, **changes}))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean", "std"),
+    [
+        ({"image_mean": [0.5], "image_std": 0.25}, [127.5] * 3, [63.75] * 3),
+        ({"image_mean": 0.5, "image_std": [0.25]}, [127.5] * 3, [63.75] * 3),
+        (
+            {"image_mean": [0, 1, 2], "image_std": [1, 2, 3], "do_rescale": False},
+            [0, 1, 2],
+            [1, 2, 3],
+        ),
+    ],
+)
+def test_one_mean_is_that_of_all_colours(settings, mean, std, tmp_path):
+    folder = with_settings(tmp_path / "net", do_normalize=True, **settings)
+    model = detectors.create(params(weights=folder), CLASSES).model
+    torch.testing.assert_close(model._mean.flatten(), torch.tensor(mean, dtype=torch.float32))
+    torch.testing.assert_close(model._std.flatten(), torch.tensor(std, dtype=torch.float32))
+    pixels = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    expected = model.processor(pixels, do_resize=False, return_tensors="pt")["pixel_values"][0]
+    torch.testing.assert_close(((pixels.float() - model._mean) / model._std)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"),
+    [
+        ({"height": 64, "width": 96}, (64, 96)),
+        ({"max_height": 64, "max_width": 96}, (64, 96)),
+        ({"shortest_edge": 96, "longest_edge": 1333}, (96, 96)),
+        ({"longest_edge": 96}, (96, 96)),
+    ],
+)
+def test_the_size_is_that_of_the_image_processor(size, sides, tmp_path):
+    folder = with_settings(tmp_path / "net", size=size)
+    assert detectors.create(params(weights=folder, input_size=None), CLASSES).size.sides == sides
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("image_mean", value) for value in (None, [0.5, 0.5], "x", [float("nan")] * 3)],
+        *[("image_std", value) for value in ([0, 0, 0], -1, [])],
+        *[("rescale_factor", value) for value in (0, None, "a", -1, float("inf"))],
+        *[("size", {"height": side, "width": 64}) for side in ("a", -64, 0, 100000)],
+        *[("num_queries", value) for value in (0, -1)],
+    ],
+)
+def test_settings_that_no_network_can_be_used_with_are_told_by_their_key(key, value, tmp_path):
+    file = "config.json" if key == "num_queries" else "preprocessor_config.json"
+    folder = with_settings(tmp_path / "net", file, do_normalize=True, **{key: value})
+    with pytest.raises(WeightsError, match=rf"{folder} cannot be used \({key}.* in {file} must be"):
+        detectors.create(params(weights=folder), CLASSES)
+    with pytest.raises(WeightsError, match=key):  # before anybody labels the first batch
+        detectors.train(params(weights=folder), labeled({}), ())
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("content", ["[]", '"x"', "1"])
+def test_files_that_hold_no_object_are_refused(file, content, tmp_path):
+    folder = with_settings(tmp_path / "net")
+    (tmp_path / "net" / file).write_text(content)
+    with pytest.raises(WeightsError, match=rf"net/{file} is not a JSON object"):
+        detectors.create(params(weights=folder), CLASSES)
 
 
 def test_code_beside_the_weights_is_not_executed(tmp_path):
@@ -213,6 +286,8 @@ def test_a_checkpoint_without_its_config_is_refused(tmp_path):
     write_detector(path, replace(read_detector(path), options={}), safetensors=True)
     with pytest.raises(ArtifactError, match=r"d\.pt does not hold a network of transformers"):
         detectors.load(path, "cpu")
+    with pytest.raises(WeightsError, match=r"d\.pt does not say what its network is built from"):
+        detectors.create(params(weights=str(path)), CLASSES)
 
 
 def test_divergence_of_networks_that_pair_by_cost(tmp_path):

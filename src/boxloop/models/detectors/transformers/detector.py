@@ -18,6 +18,7 @@ from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
 from boxloop.models.detectors.transformers import loading
 from boxloop.models.detectors.transformers.model import ImagesToBoxes
+from boxloop.models.detectors.transformers.settings import read_size
 from boxloop.models.detectors.zoom import check_zoom
 from boxloop.params import TrainParams
 
@@ -65,7 +66,9 @@ class TransformersFactory:
         """Look through ``params``; see :meth:`boxloop.models.detectors.base.DetectorFactory`."""
         loading.library()
         if not Path(params.weights).expanduser().is_file():
-            loading.local_folder(params.weights)
+            folder = loading.local_folder(params.weights)
+            if folder is not None:
+                loading.open_plan(loading.read_plan(folder), ("object",), params.weights)
         sides = _large_enough(params.input_size) or (_USUAL_SIDE, _USUAL_SIDE)
         check_zoom(params.zoom, InputSize(sides, keep_aspect=False), self.name)
 
@@ -147,8 +150,23 @@ def _own_checkpoint(path: Path) -> DetectorCheckpoint:
 
 
 def _plan(checkpoint: DetectorCheckpoint) -> loading.Plan:
-    stored = [json.loads(str(checkpoint.options[name])) for name in ("config", "processor")]
-    return loading.Plan(*stored)
+    """Read what a checkpoint's network is built from.
+
+    Raises:
+        WeightsError: it does not tell.
+    """
+    try:
+        config, processor = (
+            json.loads(str(checkpoint.options[n])) for n in ("config", "processor")
+        )
+    except (KeyError, ValueError):
+        config = processor = None
+    if not isinstance(config, dict) or not isinstance(processor, dict):
+        raise WeightsError(
+            f"train.weights: {checkpoint.origin} does not say what its network is built from: train"
+            " it anew, or choose other weights"
+        )
+    return loading.Plan(config, processor)
 
 
 def _large_enough(sides: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -161,9 +179,7 @@ def _size(sides: tuple[int, int] | None, config: Any, processor: Any) -> InputSi
     """Return the size that images are squashed to, rounded up to what the network divides by."""
     sides = _large_enough(sides)
     if sides is None:
-        usual = processor.to_dict().get("size") or {}
-        side = usual.get("shortest_edge") or _USUAL_SIDE
-        sides = (usual.get("height") or side, usual.get("width") or side)
+        sides = read_size(processor) or (_USUAL_SIDE, _USUAL_SIDE)
     body = getattr(config, "backbone_config", None) or config
     unit = _USUAL_UNIT
     if isinstance(patch := getattr(body, "patch_size", None), int):

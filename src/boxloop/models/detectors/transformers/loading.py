@@ -16,6 +16,7 @@ from torch import nn
 
 from boxloop.errors import ParamsError, WeightsError
 from boxloop.files import parse_json, read_bytes
+from boxloop.models.detectors.transformers.settings import check_settings
 from boxloop.models.weights import LoadedTensors, load_matching
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -137,8 +138,10 @@ def read_plan(folder: Path) -> Plan:
         path = folder / name
         try:
             content = parse_json(read_bytes(path)) if path.exists() else None
+            if not isinstance(content, dict | None):
+                raise ValueError(content)
         except (OSError, ValueError):
-            raise WeightsError(f"train.weights: {path} is not JSON: {_WAYS_OUT}") from None
+            raise WeightsError(f"train.weights: {path} is not a JSON object: {_WAYS_OUT}") from None
         read.append(content)
     return Plan(read[0] or {}, read[1])
 
@@ -162,6 +165,7 @@ def open_plan(plan: Plan, classes: Sequence[str], origin: str) -> tuple[Any, Any
             if type(config) not in transformers.MODEL_FOR_OBJECT_DETECTION_MAPPING:
                 raise ValueError(f"a {config.model_type} detects no objects")
             processor = _processor(transformers, folder, config, plan.processor is not None)
+            check_settings(config, processor)
         except Exception as error:  # whatever the library makes of a foreign file
             reason = " ".join(str(error).split())[:200]
             raise WeightsError(

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from boxloop.models.detectors.transformers.settings import read_normalisation
+
 _CLASS_LOSSES = ("loss_ce", "loss_vfl", "loss_mal", "loss_focal")
 
 
@@ -31,13 +33,9 @@ class ImagesToBoxes(nn.Module):
         self.network = network
         self.processor = processor
         self.score_thresh = 0.0
-        scale = 1.0 / processor.rescale_factor if processor.do_rescale else 1.0
-        given = processor.do_normalize
-        for name, values in (
-            ("_mean", processor.image_mean if given else [0.0] * 3),
-            ("_std", processor.image_std if given else [1.0] * 3),
-        ):
-            tensor = scale * torch.tensor(values).view(1, 3, 1, 1)
+        means, deviations, full = read_normalisation(processor)
+        for name, values in (("_mean", means), ("_std", deviations)):
+            tensor = full * torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(
