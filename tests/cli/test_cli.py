@@ -180,6 +180,14 @@ def test_an_override_wins_over_the_file(program):
     ]
 
 
+def test_why_no_detector_is_trained(program):
+    assert program("train", "b00") == 0
+    assert program.out == "b00: nothing is labeled yet, so no detector is trained\n"
+    empty = ("train.detector=empty", "train.warm_start=false")
+    assert program("train", "b01", *(word for each in empty for word in ("--set", each))) == 0
+    assert program.out == "b01: train.detector is empty, so no detector is trained\n"
+
+
 def test_status_says_that_all_is_done(program):
     assert program("status") == 0
     assert "8 of 8 images are labeled" in program.out

@@ -215,10 +215,14 @@ def finish(campaign: Campaign, turn: str, _: Any) -> None:
 )
 def train(campaign: Campaign, turn: str, log: Any) -> None:
     """Train a detector on everything labeled so far."""
+    from boxloop.params import EMPTY
+
     if log is None or not _speaks():
         return
     if not log.steps:
-        print(f"{turn}: nothing is labeled yet, so no detector is trained")
+        asked = campaign.params.train.detector != EMPTY
+        why = "nothing is labeled yet" if asked else f"train.detector is {EMPTY}"
+        print(f"{turn}: {why}, so no detector is trained")
         return
     print(f"{turn}: {log.steps} steps on {log.images} images{log.enlarged} {_speed(log)}")
     if log.held_out is not None:
