@@ -86,7 +86,7 @@ def import_corrections(
     if taken.known_to_dvc and not taken.missing:
         from boxloop.campaign.dvc import bring_into_dvc
 
-        bring_into_dvc(paths.root, taken.submission.batch)
+        bring_into_dvc(paths.root, taken.batch)
 
 
 @app.command(rich_help_panel=PEOPLE)

@@ -8,11 +8,13 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.planted import PlantedError
+from boxloop.core.types import Boxes, Corrections, Recheck
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
@@ -201,6 +203,56 @@ def test_a_second_time_only_on_request(root, program):
     newest = submissions.latest(submitted(root))
     assert len(newest["img03"].boxes["img03"]) == 1
     assert newest["img03"].blind == ("img03",)
+
+
+def test_a_redo_counts_against_what_was_shown_first(root, program):
+    """Also once the detector proposes anew and shows less; each way of showing in its own file."""
+    offered = artifacts.read_proposals(root / "data/proposals/b01.json")
+    drawn = Boxes.build([(20, 2, 30, 12), (41, 2, 51, 12)], ["cat", "cat"], prefix="d")
+    error = PlantedError("relabeled", "t0", "t0", "cat", (2, 2, 12, 12), 0.9, "caught", "ann")
+    look = Recheck(drawn, "ann", "bob", 5.0)
+    first = {
+        "img02": (0.5, {"blind": ("img02",), "rechecked": {"img02": look}}),
+        "img03": (0.3, {"planted": {"img03": (error,)}}),
+    }
+    for image_id, (threshold, more) in first.items():
+        shown = replace(offered, boxes={image_id: offered.boxes[image_id]})
+        made = Corrections(
+            shown, threshold, "fiftyone", {image_id: drawn}, seconds={image_id: 10.0}, **more
+        )
+        submissions.append(root / "reviews", replace(made, finished=submissions.timestamp()))
+    anew = {i: replace(b, xyxy=b.xyxy + 2.0) for i, b in offered.boxes.items()}
+    path = root / "data/proposals/b01.json"
+    artifacts.write_proposals(path, replace(offered, checkpoint="anew", boxes=anew))
+    rows = [box(image, 1, [x, 2, 10, 10]) for image in (7, 9) for x in (20, 41)]
+    _, said = program("import-corrections", write(root, rows), "--redo", "--reviewer", "ada")
+    # img02 was blind; of img03 nothing of what was drawn became a proposal's.
+    assert said.startswith("b01: 2 images; of the proposals 0 kept, 0 moved, 0 relabeled, 3 rem")
+    one, other = submitted(root)[2:]
+    assert (one.score_threshold, other.score_threshold) == (0.5, 0.3)
+    assert (one.blind, other.planted) == (("img02",), {"img03": (error,)})
+    assert (one.seconds, other.seconds) == ({"img02": 15.0}, {"img03": 10.0})
+    for made, image_id in ((one, "img02"), (other, "img03")):
+        assert made.proposals.checkpoint == offered.checkpoint
+        assert made.proposals.boxes == {image_id: offered.boxes[image_id]}
+        assert made.boxes == {image_id: drawn}
+
+
+def test_a_redo_believes_ids_only_of_what_was_shown_first(root, program):
+    program("import-corrections", write(root, TRUTH))
+    program("export", "out", "--format", "coco", "--proposals", "b01")
+    _, said = program("import-corrections", cvat(root, edited), "--redo")
+    assert said.startswith(SAID)
+    assert "geometry" not in said
+    path = root / "data/proposals/b01.json"
+    offered = artifacts.read_proposals(path)
+    anew = {i: b.select(np.arange(len(b))[::-1]) for i, b in offered.boxes.items()}
+    anew = {i: replace(b, ids=offered.boxes[i].ids) for i, b in anew.items()}
+    artifacts.write_proposals(path, replace(offered, boxes=anew))
+    program("export", "out", "--format", "coco", "--proposals", "b01")
+    _, said = program("import-corrections", cvat(root, lambda rows: rows.values()), "--redo")
+    assert "of the proposals 6 kept" in said
+    assert "By geometry is told what was kept, moved and relabeled of 2 images" in said
 
 
 def test_labels_that_only_dvc_holds_are_not_replaced_unasked(root, program):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +26,11 @@ from boxloop.review.external.import_coco import (
 )
 from boxloop.review.external.pairing import (
     assign_ids,
+    pair_again,
     pair_by_id,
-    pair_by_place,
     rounding_tolerance,
 )
+from boxloop.review.external.starts import Start, start_of
 from boxloop.review.external.stored_size import is_upright
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
@@ -40,18 +42,24 @@ KIND = "import"
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was submitted by an import, and its file in the journal."""
+    """What was submitted by an import, and its files in the journal."""
 
-    submission: Corrections
-    path: Path
+    submissions: tuple[Corrections, ...]  # one for each way in which images were shown
+    paths: tuple[Path, ...]
     missing: int  # number of images of the batch that nobody has submitted yet
     known_to_dvc: bool  # whether DVC takes a batch for done of which images were submitted again
     notes: tuple[str, ...]  # what a person should know, one sentence each
 
+    @property
+    def batch(self) -> str:
+        """The batch of all of it."""
+        return self.submissions[0].batch
+
     def summary(self) -> str:
         """Summarize the import in a few lines for the terminal."""
-        batch, final, shown = self.submission.batch, self.submission.boxes, self.submission.shown()
-        e = sum((diff(shown[i], final[i]) for i in final), Ledger())
+        final = {i: boxes for item in self.submissions for i, boxes in item.boxes.items()}
+        shown = {i: boxes for item in self.submissions for i, boxes in item.counted().items()}
+        e, batch = sum((diff(shown[i], final[i]) for i in final), Ledger()), self.batch
         bare = sum(len(boxes) == 0 for boxes in final.values())
         without = f" ({bare} without boxes)" if bare else ""
         lines = [
@@ -59,7 +67,7 @@ class ImportResult:
             f" moved, {e.relabeled} relabeled, {e.removed} removed;"
             f" {counted(e.added, 'box')} added",
             *self.notes,
-            f"Kept in {self.path}",
+            f"Kept in {' and '.join(map(str, self.paths))}",
         ]
         if self.missing:
             lines.append(
@@ -105,11 +113,10 @@ def import_file(
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
     wanted = {item.image.id for item in chosen}
-    everything = _read_proposals(paths, key, wanted, images.classes)
-    offered = replace(everything, boxes={i: b for i, b in everything.boxes.items() if i in wanted})
+    offered = _read_proposals(paths, key, wanted, images.classes)
     known = read_submissions(paths, [key])
     before = submissions.latest(known)
-    redone = [i for i in offered.boxes if i in before]
+    redone = [i for i in offered.boxes if i in wanted and i in before]
     if redone and not redo:
         raise ProtectedLabelsError(
             f"{list_names(redone)} of {key} {'were' if len(redone) > 1 else 'was'} submitted"
@@ -124,33 +131,42 @@ def import_file(
         )
     boxes = _require_valid(file, chosen, images)
     threshold = shown_from(params.review, offered, paths.proposals(key))
-    final, notes = _pair(paths, threshold, offered, chosen, boxes, key)
+    starts = [start_of(i, offered, threshold, before.get(i)) for i in offered.boxes if i in wanted]
+    final, notes = _pair(paths, offered, starts, chosen, boxes, key)
     left_out = len(found) - len(chosen)
     if left_out:
         notes.append(f"Left out: {counted(left_out)} of other batches")
     outlines = sum(item.outlines for item in chosen)
     if outlines:
         notes.append(f"Not looked at: the outlines or masks of {counted(outlines, 'box')}")
-    submission = Corrections(
-        offered,
-        threshold,
-        KIND,
-        final,
-        reviewer=reviewer,
-        # A redo keeps the time that was spent before; none is measured here.
-        seconds={i: before[i].seconds[i] for i in redone if i in before[i].seconds},
-        finished=submissions.timestamp(),
-        versions={"boxloop": __version__},
-        digests={item.image.id: item.image.digest for item in chosen},
-        classes=images.classes,
-        changes=class_changes.followed(changes, params.dataset.classes, images.classes),
-        blind=tuple(i for i in redone if i in before[i].blind),
-    )
-    path = submissions.append(paths.reviews, submission)
+    groups = defaultdict[object, list[Start]](list)
+    for start in starts:
+        groups[start.way].append(start)
+    digests = {item.image.id: item.image.digest for item in chosen}
+    followed = class_changes.followed(changes, params.dataset.classes, images.classes)
+    made = [
+        Corrections(
+            replace(group[0].proposals, boxes={s.image_id: s.offered for s in group}),
+            group[0].score_threshold,
+            KIND,
+            {s.image_id: final[s.image_id] for s in group},
+            reviewer=reviewer,
+            # A redo keeps the time that was spent before; none is measured here.
+            seconds={s.image_id: s.seconds for s in group if s.seconds is not None},
+            finished=submissions.timestamp(),
+            versions={"boxloop": __version__},
+            digests={s.image_id: digests[s.image_id] for s in group},
+            classes=images.classes,
+            changes=followed,
+            blind=tuple(s.image_id for s in group if s.blind),
+            planted={s.image_id: s.planted for s in group if s.planted},
+        )
+        for group in groups.values()
+    ]
     return ImportResult(
-        submission,
-        path,
-        len(submissions.missing([*known, submission], everything.boxes)),
+        tuple(made),
+        tuple(submissions.append(paths.reviews, item) for item in made),
+        len(submissions.missing([*known, *made], offered.boxes)),
         bool(redone) and paths.corrections(key).exists(),
         tuple(notes),
     )
@@ -233,14 +249,13 @@ def _require_valid(
 
 def _pair(
     paths: CampaignPaths,
-    threshold: float,
-    offered: Proposals,
+    today: Proposals,
+    starts: Sequence[Start],
     chosen: Sequence[ReviewedImage],
     boxes: Mapping[str, Boxes],
     key: str,
 ) -> tuple[dict[str, Boxes], list[str]]:
     """Give the boxes the ids of their proposals; return notes as well."""
-    shown = {i: b.above(threshold) for i, b in offered.boxes.items()}
     prefix = tag_id(proposals_tag(paths, key), "")
     # An id without the prefix is of other proposals, and names none of these.
     named = {
@@ -250,18 +265,40 @@ def _pair(
         ]
         for item in chosen
     }
-    pairs = {i: pair_by_id(shown[i], boxes[i], named[i]) for i in offered.boxes}
+    # The ids that the tool was given are those of today's proposals.
+    believed = [s for s in starts if s.shown == today.boxes[s.image_id].above(s.score_threshold)]
+    by_id = {
+        s.image_id: (s.shown, pair_by_id(s.shown, boxes[s.image_id], named[s.image_id]))
+        for s in believed
+    }
+    if not any(pairs for _, pairs in by_id.values()):
+        by_id = {}
+    pairs = {
+        s.image_id: by_id.get(s.image_id) or pair_again(s.labels, s.shown, boxes[s.image_id])
+        for s in starts
+    }
     notes = []
-    if not any(pairs.values()):
-        pairs = {i: pair_by_place(shown[i], boxes[i]) for i in offered.boxes}
-        if any(name is not None for item in chosen for name in item.proposal_ids):
-            notes.append(
-                f"The file was made from other proposals than {paths.proposals(key)} has now: what"
-                " was kept, moved and relabeled is told by geometry"
-            )
-    tolerance = rounding_tolerance(shown.values(), boxes.values())
+    unlike = [i for i in pairs.keys() - {s.image_id for s in believed} if any(named[i])]
+    if unlike:
+        notes.append(
+            f"By geometry is told what was kept, moved and relabeled of {counted(len(unlike))}:"
+            f" they count against what was shown first, not against {paths.proposals(key)}"
+        )
+    elif not by_id and any(name is not None for item in chosen for name in item.proposal_ids):
+        notes.append(
+            f"The file was made from other proposals than {paths.proposals(key)} has now: what"
+            " was kept, moved and relabeled is told by geometry"
+        )
+    origins = [known for known, _ in pairs.values()]
+    tolerance = rounding_tolerance(origins, boxes.values())
     final = {
-        i: assign_ids(shown[i], boxes[i], pairs[i], taken=b.ids.tolist(), tolerance=tolerance)
-        for i, b in offered.boxes.items()
+        s.image_id: assign_ids(
+            pairs[s.image_id][0],
+            boxes[s.image_id],
+            pairs[s.image_id][1],
+            taken=[*s.offered.ids.tolist(), *s.labels.ids.tolist()],
+            tolerance=tolerance,
+        )
+        for s in starts
     }
     return final, notes

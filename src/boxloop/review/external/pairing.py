@@ -7,12 +7,13 @@ first: boxes in the same place, whatever their label, then those that the paper'
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boxloop.core.boxes import iou_matrix
+from boxloop.core.boxes import iou_matrix, join
 from boxloop.core.types import Boxes
 from boxloop.core.workload import pair
 from boxloop.review.validation import SAME_IOU
@@ -70,33 +71,52 @@ def pair_by_place(shown: Boxes, final: Boxes) -> dict[int, int]:
     return found
 
 
+def pair_again(labels: Boxes, shown: Boxes, final: Boxes) -> tuple[Boxes, dict[int, int]]:
+    """Pair boxes by geometry with the labels that an image had, the rest with its proposals.
+
+    A label keeps its identity, whichever proposal lies beside it, as in a session that opens the
+    image again: labels that come back as they were cost what they did.
+
+    Returns:
+        The labels and the proposals that none of them was made from, and pairs of these with the
+        boxes, as :func:`pair_by_id` has them.
+    """
+    rest = shown.select(~np.isin(shown.ids, labels.ids))
+    found = pair_by_place(labels, final)
+    columns = _others(len(final), found)
+    for column, row in pair_by_place(rest, final.select(columns)).items():
+        found[int(columns[column])] = len(labels) + row
+    return join(labels, replace(rest, scores=None)), found
+
+
 def assign_ids(
-    shown: Boxes,
+    origins: Boxes,
     final: Boxes,
     pairs: Mapping[int, int],
     *,
     taken: Collection[str],
     tolerance: Edges,
 ) -> Boxes:
-    """Give boxes the ids of the proposals that they were made from.
+    """Give boxes the ids of the proposals, or earlier labels, that they were made from.
 
-    A box that differs from its proposal by no more than the tool's rounding was not moved: it is
-    put back to where the proposal was.
+    A box that differs from its origin by no more than the tool's rounding was not moved: it is
+    put back to where that was.
 
     Args:
-        shown: proposals of one image.
+        origins: proposals of one image, and labels that it had.
         final: its boxes; their ids are not used.
-        pairs: indices of proposals by indices of boxes, one to one.
-        taken: ids of all proposals of the image, shown or not; no drawn box gets one.
+        pairs: indices of origins by indices of boxes, one to one.
+        taken: ids of the image's labels and of all its proposals, shown or not; no drawn box gets
+            one.
         tolerance: of :func:`rounding_tolerance`.
     """
     fresh = (name for i in count() if (name := f"i{i}") not in taken)
     ids, xyxy = [], final.xyxy.copy()
     for column in range(len(final)):
         row = pairs.get(column)
-        ids.append(next(fresh) if row is None else str(shown.ids[row]))
-        if row is not None and (np.abs(shown.xyxy[row] - xyxy[column]) <= tolerance).all():
-            xyxy[column] = shown.xyxy[row]
+        ids.append(next(fresh) if row is None else str(origins.ids[row]))
+        if row is not None and (np.abs(origins.xyxy[row] - xyxy[column]) <= tolerance).all():
+            xyxy[column] = origins.xyxy[row]
     return Boxes(xyxy, final.labels, np.array(ids, dtype=np.str_))
 
 
