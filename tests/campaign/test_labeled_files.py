@@ -15,7 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.labeled_files import labeled_batches, read_labeled, write_labeled
+from boxloop.campaign.labeled_files import (
+    labeled_batches,
+    outdated,
+    read_labeled,
+    write_labeled,
+)
 from boxloop.core.types import Boxes, LabeledSet
 from boxloop.errors import ArtifactError
 from boxloop.files import write_json
@@ -65,6 +70,7 @@ def test_a_turn_holds_its_own_labels_and_is_read_with_all_before_it(chain):
     assert read_labeled(chain["b00"]) == FIRST
     assert read_labeled(chain["empty"]) == LabeledSet(CLASSES, (), {})
     assert labeled_batches(chain["b02"]) == ("b00", "b01", "b02")
+    assert outdated(chain["b02"]) is None
 
 
 @settings(max_examples=50, deadline=None)
@@ -185,10 +191,16 @@ def test_a_file_that_was_changed_is_named_with_the_way_out(chain):
     assert read_labeled(chain["b00"]).boxes == {}
     with pytest.raises(ArtifactError) as caught:
         read_labeled(chain["b02"])
+    said = f"{chain['b00']} is not the file that {chain['b01']} was made from: "
     assert str(caught.value) == (
-        f"{chain['b00']} is not the file that {chain['b01']} was made from: 'dvc checkout --force"
-        f" {chain['b00']}' brings it back"
+        f"{said}'dvc repro' makes {chain['b01']} anew, or, where nothing of the former was"
+        f" submitted again, 'dvc checkout --force {chain['b00']}' brings it back"
     )
+    assert outdated(chain["b02"]) == (chain["b01"], chain["b00"])
+    chain["b00"].write_bytes(b"PAR1")
+    with pytest.raises(ArtifactError) as caught:
+        read_labeled(chain["b02"])
+    assert str(caught.value) == f"{said}'dvc checkout --force {chain['b00']}' brings it back"
 
 
 def test_a_damaged_file_is_named_with_the_way_out(chain):

@@ -171,6 +171,26 @@ def test_a_labeled_set_of_other_batches_is_noted(tmp_path: Path) -> None:
     assert "data/labeled/b01.parquet is not made of batches b00, b01" in status_text(paths, params)
 
 
+def test_labeled_sets_that_are_older_than_an_earlier_batch_are_noted_and_come_first(
+    tmp_path: Path,
+) -> None:
+    """As after a redo, of which DVC finishes its own batch alone; a later one waits for people."""
+    params = people_params(3)
+    paths = build_campaign(tmp_path, params, done=2, through="proposals", annotator="fiftyone")
+    assert "Next: boxloop review b02" in status_text(paths, params)
+    redone = artifacts.read_labeled(paths.labeled("b00"))
+    fewer = {**redone.boxes, "img01": Boxes.empty()}
+    artifacts.write_labeled(
+        paths.labeled("b00"), replace(redone, boxes=fewer), paths.labeled("empty")
+    )
+    text = status_text(paths, params)
+    assert (
+        "- data/labeled/b01.parquet is older than data/labeled/b00.parquet, of which it is made:"
+        " 'dvc repro' merges them again" in text
+    )
+    assert text.splitlines()[-1] == "Next: dvc repro   (brings everything up to date)"
+
+
 def test_it_answers_without_heavy_libraries() -> None:
     code = (
         "import sys; import boxloop.campaign.status;"

@@ -127,6 +127,22 @@ def labeled_batches(path: Path) -> tuple[str, ...]:
     return tuple(batch for link in reversed(links) for batch in link.batches)
 
 
+def outdated(path: Path) -> tuple[Path, Path] | None:
+    """Return the oldest file of a chain that is older than the one before it, and that one.
+
+    None where each was made from the one that is there. Reads the files' ends, and their digests.
+
+    Raises:
+        ArtifactError: one of them is missing or is no labeled set.
+    """
+    found = None
+    for place, link, _ in _chain(path, whole=False):
+        before = place.parent / (link.previous or "")
+        if link.previous is not None and before.is_file():
+            found = (place, before) if file_digest(before) != link.previous_sha256 else found
+    return found
+
+
 def own_images(path: Path) -> tuple[str, ...]:
     """Return the images that a file of ``labeled/`` holds itself: those of its own batch.
 
@@ -148,9 +164,7 @@ def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]
             if whole:
                 content = read_bytes(place)
                 if wanted not in (None, hashlib.sha256(content).hexdigest()):
-                    raise ArtifactError(
-                        f"{place} is not the file that {by} was made from{_restore(place)}"
-                    )
+                    raise _changed(place, by, content)
                 _refuse_old(place, content[:_START])
                 source: Any = pa.BufferReader(content)
             else:
@@ -180,6 +194,24 @@ def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]
 
 def _restore(path: Path) -> str:
     return f": 'dvc checkout --force {path}' brings it back"
+
+
+def _changed(path: Path, by: Path, content: bytes) -> ArtifactError:
+    """Say that a file is not the one that the next was made from, and what helps."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = f"{path} is not the file that {by} was made from"
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), **_CHECKED) as opened:
+            _boxes_of(path, _link(path, opened.metadata.metadata or {}), opened)
+    except (ArtifactError, pa.ArrowException, OSError, ValueError, KeyError):
+        return ArtifactError(f"{said}{_restore(path)}")
+    # A labeled set: as a rule of what was reviewed again since, where DVC has no other.
+    return ArtifactError(
+        f"{said}: 'dvc repro' makes {by} anew, or, where nothing of the former was submitted again,"
+        f" 'dvc checkout --force {path}' brings it back"
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> ArtifactError:

@@ -13,6 +13,7 @@ from boxloop.campaign import (
     artifacts,
     class_changes,
     class_names,
+    labeled_files,
     neighbours,
     screening,
 )
@@ -81,6 +82,7 @@ class Standing:
         notes: sentences about what is wrong, each once.
         stale: whether one of them tells of what 'dvc repro' brings up to date.
         damaged: files that cannot be read.
+        outdated: whether labels of an earlier batch are newer than what was made of them.
         images: number of images; None where it is not known.
         turns: where each turn stands.
         given: number of images that came with labels, where those are trusted.
@@ -92,6 +94,7 @@ class Standing:
         self.notes: list[str] = []
         self.stale = False
         self.damaged: set[Path] = set()
+        self.outdated = False
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
         # Images that are not complete for a class, by class.
@@ -264,6 +267,7 @@ class Standing:
             if path.exists():
                 try:
                     batches = artifacts.labeled_batches(path)
+                    older = labeled_files.outdated(path)
                 except ArtifactError as error:
                     # It names the file of the chain that is wrong, and the way out.
                     self._note(str(error).replace(f"{self._paths.root.as_posix()}/", ""))
@@ -272,5 +276,11 @@ class Standing:
                     self._note(
                         f"{self._name(path)} is not made of batches {', '.join(expected)}:"
                         " 'dvc repro' merges them again"
+                    )
+                if older is not None:
+                    self.outdated = True
+                    self._note(
+                        f"{self._name(older[0])} is older than {self._name(older[1])}, of which it"
+                        " is made: 'dvc repro' merges them again"
                     )
                 return

@@ -38,6 +38,8 @@ _IN_WORDS = {
     Step.DONE: "done",
 }
 
+_UP_TO_DATE = "Next: dvc repro   (brings everything up to date)"
+
 
 def status_text(paths: CampaignPaths, params: Params) -> str:
     """Tell which stage every turn is at, what is saved so far, and the next command.
@@ -68,6 +70,9 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append(f"Next: {mending.COMMAND}, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
+    elif found.outdated and paths.study is None:
+        # A person who went on would review proposals that the next run replaces.
+        parts.append(_UP_TO_DATE)
     else:
         stale = found.stale or known is None
         people = params.review.annotator != SIMULATED
@@ -203,7 +208,7 @@ def _next(
         }.get(due.step, f"goes on with '{due.step.name.lower()}' of {due.key}")
         return f"Next: dvc repro   ({words})"
     if stale or not paths.metrics.exists():
-        return "Next: dvc repro   (brings everything up to date)"
+        return _UP_TO_DATE
     line = f"Every batch is done. Results: {paths.report / 'report.html'}"
     rest = (images or 0) - sum(turn.images or 0 for turn in turns)
     if rest > 0:
