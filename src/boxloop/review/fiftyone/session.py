@@ -79,6 +79,12 @@ def _waits_for_another_look(paths: CampaignPaths, params: Params, key: str) -> b
     return not submissions.missing(known, images) and bool(missed_images(known, images))
 
 
+def _waiting(paths: CampaignPaths, params: Params, key: str) -> list[str]:
+    """Return the images of a batch that nobody has submitted; none where it has no proposals."""
+    path, known = paths.proposals(key), read_submissions(paths, params.iterations)
+    return submissions.missing(known, artifacts.read_proposals(path).boxes) if path.exists() else []
+
+
 def review(
     params_file: Path,
     overrides: Sequence[str],
@@ -155,6 +161,8 @@ def review(
     say(f"\n{summary}")
     if assignment is not None:
         for done in known_to_dvc(paths, assignment):
+            if _waiting(paths, params, done):
+                continue  # the stage would only say so
             say(f"Handing the new labels of {done} to DVC ...")
             bring_into_dvc(paths.root, done)
         say("Next: dvc repro")
@@ -163,13 +171,10 @@ def review(
         say("'boxloop status' says where two people differ, the report how far they agree")
         say("Next: dvc repro --single-item --force report")
         return
-    if redo or (look is not None and paths.corrections(key).exists()):
+    waiting = _waiting(paths, params, key)
+    if (redo or look is not None) and paths.corrections(key).exists() and not waiting:
         say("Handing the new labels to DVC ...")
         bring_into_dvc(paths.root, key)
-    waiting = submissions.missing(
-        read_submissions(paths, params.iterations),
-        artifacts.read_proposals(paths.proposals(key)).boxes,
-    )
     if waiting:
         wait = "waits" if len(waiting) == 1 else "wait"
         say(f"{counted(len(waiting))} of {key} still {wait}: boxloop review {key}")
