@@ -120,11 +120,14 @@ def test_the_batch_that_waits_is_the_first_that_is_not_wholly_submitted(paths):
     assert session.pending_batch(paths, params) == "b00"
     submit(paths, "b00", ["img00"])
     assert session.pending_batch(paths, params) == "b00"
+    said = "No planted error waits for another look. Next: boxloop review b00"
+    assert review(paths, planted=True) == said
     submit(paths, "b00", ["img01"])
     assert session.pending_batch(paths, params) == "b01"
     submit(paths, "b01")
     assert session.pending_batch(paths, params) is None
     assert review(paths) == "No batch waits for review. Next: dvc repro"
+    assert review(paths, planted=True) == "No batch waits for review. Next: dvc repro"
 
 
 def test_an_image_that_has_changed_since_the_dataset_was_read_is_not_opened(paths):

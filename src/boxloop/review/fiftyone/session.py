@@ -135,7 +135,11 @@ def review(
         if key is not None and not redo and look is None:
             planted = planted or _waits_for_another_look(paths, params, key)
     if key is None:
-        say("No batch waits for review. Next: dvc repro")
+        waits = pending_batch(paths, params)
+        if waits is None:
+            say("No batch waits for review. Next: dvc repro")
+        else:
+            say(f"No planted error waits for another look. Next: boxloop review {waits}")
         return
     if paths.proposals(key).exists():
         offered = artifacts.read_proposals(paths.proposals(key))
