@@ -8,6 +8,7 @@ BoxloopError
 │   ├── ParamsError         params.yaml, or an override, says something that cannot be done
 │   ├── DatasetError        a dataset cannot be used
 │   ├── ArtifactError       a file that boxloop wrote, or should have, is missing or damaged
+│   │   └── NewerFormatError   a newer boxloop wrote it, and only that can read it
 │   ├── WeightsError        initial weights cannot be had or do not fit
 │   ├── DetectorError       a detector's code does not do what detectors promise
 │   ├── DatabaseError       there is no database for the review App, or it does not work
@@ -60,6 +61,10 @@ class DatasetError(UserError):
 
 class ArtifactError(UserError):
     """A file that boxloop wrote, or should have written, is missing or damaged."""
+
+
+class NewerFormatError(ArtifactError):
+    """A file is of a format that a newer boxloop wrote: that version reads it."""
 
 
 class WeightsError(UserError):

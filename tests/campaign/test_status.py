@@ -14,6 +14,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import first_batch_in_words
 from boxloop.campaign.status import status_text
 from boxloop.core.types import Batch, Boxes, LabeledSet
+from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json
 from boxloop.params import Params
 from builders_campaign import CLASSES, build_campaign, small_params
@@ -305,7 +306,10 @@ def test_a_note_that_nothing_has_to_clear_does_not_keep_a_campaign_from_being_do
     path = submit_some(paths, "b01", ["img03"], 1)
     corrected = read_json(paths.corrections("b01"))
     write_json(paths.corrections("b01"), corrected | {"finished": "2024-01-01T14:00:00+00:00"})
-    path.write_text(json.dumps(read_json(path) | changes))
+    content = read_json(path) | changes
+    content["proposals"]["boxes"] = {image_id: [] for image_id in content["boxes"]}
+    content["seconds"] = dict.fromkeys(content["boxes"], 1.0)
+    path.write_text(json.dumps(content))
     text = status_text(paths, people_params(2))
     assert said in text
     assert text.splitlines()[-1].startswith("2 images are in no batch: ") is up_to_date
@@ -369,19 +373,68 @@ def test_a_submission_with_odd_content_is_no_failure(
         assert status_text(paths, params).splitlines()[-1].startswith("Next: ")
 
 
+BOX = {"id": "t0", "label": "cat", "xyxy": [2, 2, 12, 12]}
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
-    [("digests", {"img03": 3}), ("versions", {"boxloop": 3}), ("classes", [3]), ("batch", None)],
+    [
+        ("digests", {"img03": 3}),
+        ("versions", {"boxloop": 3}),
+        ("classes", [3]),
+        ("batch", None),
+        ("seconds", {"img03": -5}),
+        ("boxes", {"img03": [BOX, BOX]}),
+        ("boxes", {"img03": [BOX | {"xyxy": [12, 2, 2, 12]}]}),
+        ("reviewer", 3),
+        ("finished", None),
+        ("planted", {"img03": [{}]}),
+        ("blind", ["not an image"]),
+        ("rechecked", {}),
+    ],
 )
-def test_a_submission_that_has_no_texts_for_texts_is_named(
-    tmp_path: Path, place: str, value: object
+@pytest.mark.parametrize("look", [False, True])
+def test_what_other_commands_refuse_is_named_and_comes_first(
+    tmp_path: Path, place: str, value: object, *, look: bool
 ) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
     path = submit_some(paths, "b01", ["img03"], 1)
+    if look:
+        proposals = artifacts.read_proposals(paths.proposals("b01"))
+        own = submission(proposals, artifacts.read_truth(paths.truth), ["img03"], reviewer="bob")
+        path = submissions.append(paths.reviews, own, look=True)
     path.write_text(json.dumps(read_json(path) | {place: value}))
+    with pytest.raises(ArtifactError):
+        submissions.read_files(paths.reviews, look=look)
     text = status_text(paths, params)
-    assert f"- reviews/{path.name} is not as boxloop writes submissions; 'git checkout" in text
+    assert f"- reviews/{path.name}" in text
+    assert f"'git checkout reviews/{path.name}'" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_a_submission_that_is_a_link_to_nothing_is_damaged(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    path.unlink()
+    path.symlink_to("a disk that is not there")
+    text = status_text(paths, params)
+    assert f"'git checkout reviews/{path.name}' brings the last good one back" in text
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
+def test_a_submission_of_a_format_to_come_needs_the_boxloop_that_wrote_it(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    path.write_text(json.dumps(read_json(path) | {"format": "boxloop/corrections@99"}))
+    text = status_text(paths, params)
+    assert (
+        f"- reviews/{path.name} is of format boxloop/corrections@99, which a newer boxloop wrote:"
+        " install that version\n" in text
+    )
+    assert text.splitlines()[-1].startswith("Next: install the boxloop that wrote the newer files")
 
 
 def test_the_simulated_annotator_is_never_sent_to_the_app(tmp_path: Path) -> None:

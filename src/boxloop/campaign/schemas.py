@@ -20,7 +20,7 @@ from boxloop.campaign.box_rows import BoxTable
 from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
 from boxloop.core.types import FittedThreshold, Neighbour, PlantedError
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, NewerFormatError
 from boxloop.files import collection_paused, read_json
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -328,13 +328,14 @@ def parse(path: Path, kind: str, type_: type[_T]) -> _T:
         ArtifactError: it is of another format, or something in it is wrong; names the first place.
     """
     with collection_paused():
-        return check_content(path, _read_content(path, kind), type_)
+        return check_content(path, read_content(path, kind), type_)
 
 
-def _read_content(path: Path, kind: str) -> dict[str, Any]:
+def read_content(path: Path, kind: str) -> dict[str, Any]:
     """Read a JSON file of the format ``boxloop/<kind>@1``, whatever else it holds.
 
     Raises:
+        NewerFormatError: it is of a later version of that format.
         ArtifactError: it is of another format.
     """
     content: Any = read_json(path)
@@ -343,7 +344,7 @@ def _read_content(path: Path, kind: str) -> dict[str, Any]:
     if kind == "corrections" and present == SECOND_FORMAT:
         present = wanted
     if isinstance(present, str) and re.fullmatch(rf"boxloop/{kind}@[2-9][0-9]{{0,5}}", present):
-        raise ArtifactError(
+        raise NewerFormatError(
             f"{path} is of format {present}, which a newer boxloop wrote: install that version"
         )
     if present != wanted:
@@ -369,18 +370,19 @@ def check_content(path: Path, content: dict[str, Any], type_: type[_T]) -> _T:
         names = [str(part) for part in first["loc"][1:] if part not in _STEPS]
         place = f"{path}, at {'.'.join(names)}" if names else str(path)
         if first["type"] == "value_error":  # an invariant of a dataclass, or of a text
-            raise ArtifactError(f"{place}: {first['ctx']['error']}{_MEND}") from None
+            raise ArtifactError(f"{place}: {first['ctx']['error']}{MEND}") from None
         odd = first["type"] == "unexpected_keyword_argument"
         message = "Extra inputs are not permitted" if odd else first["msg"]
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
-        raise ArtifactError(f"{place}: {message}{tail}{_MEND}") from None
+        raise ArtifactError(f"{place}: {message}{tail}{MEND}") from None
 
 
 _STEPS = ("function-wrap[_check()]", "function-after[_plain(), str]")
 """What Pydantic puts among the names of a place."""
 
-_MEND = "; put it right, bring the file back, or run the stage that makes it again"
+MEND = "; put it right, bring the file back, or run the stage that makes it again"
+"""Ends what is said of a damaged file."""
 
 
 @contextmanager
@@ -389,4 +391,4 @@ def name_file(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ArtifactError(f"{path}: {error}{_MEND}") from None
+        raise ArtifactError(f"{path}: {error}{MEND}") from None

@@ -19,7 +19,6 @@ from boxloop.core.agreement import Agreement, agree, differ
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.names import UNNAMED
 from boxloop.core.types import Boxes, Corrections, Decision, ImageSet
-from boxloop.errors import ArtifactError
 
 SECOND_ID = "second-"
 """Begins the ids, in a third look, of boxes that only the second person has."""
@@ -233,14 +232,14 @@ def for_status(
 ) -> tuple[str, tuple[str, ...]]:
     """Say how many images have a second look and how many differ, and what does not count.
 
-    Nothing is said where nobody took one, or where that is to be skipped; a damaged file is a note.
+    Nothing is said where nobody took one, or where that is to be skipped.
+
+    Raises:
+        ArtifactError: a file of the journal is damaged; names it and the way out.
     """
     if skip:
         return "", ()
-    try:
-        found = read(paths, batches)
-    except ArtifactError as error:
-        return "", (str(error),)
+    found = read(paths, batches)
     if not found.images:
         return "", found.notes
     count, open_ = len(found.images), found.differing(iou_threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +19,15 @@ from boxloop.campaign import (
     screening,
 )
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.quick_reading import as_reviewed, read_boxes, read_claims, read_times
+from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.schemas import MEND
 from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
+from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, NewerFormatError
 from boxloop.params import EMPTY, FITTED, Params
 
 _T = TypeVar("_T")
@@ -82,6 +85,7 @@ class Standing:
         notes: sentences about what is wrong, each once.
         stale: whether one of them tells of what 'dvc repro' brings up to date.
         damaged: files that cannot be read.
+        newer: whether a newer boxloop wrote one of these.
         outdated: whether labels of an earlier batch are newer than what was made of them.
         images: number of images; None where it is not known.
         turns: where each turn stands.
@@ -94,6 +98,7 @@ class Standing:
         self.notes: list[str] = []
         self.stale = False
         self.damaged: set[Path] = set()
+        self.newer = False
         self.outdated = False
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
@@ -113,8 +118,7 @@ class Standing:
         try:
             files = submission_files(self._paths.reviews)
         except ArtifactError as error:
-            self._note(str(error))
-            self.damaged.add(self._paths.reviews)
+            self.note_damage(self._paths.reviews, error)
             return {}
         changes = self._read(self._paths.reviews, class_changes.read) or ()
         claims = [
@@ -151,20 +155,28 @@ class Standing:
 
     def _read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
         """Read a file; None where it is missing, or damaged, which is noted."""
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             return reader(path)
+        except NewerFormatError as error:
+            self.note_damage(path, error)
         except ArtifactError as error:
             tool = (
                 "git checkout"
                 if self._paths.reviews in (path, path.parent)
                 else "dvc checkout --force"
             )
-            fault = str(error).removeprefix(f"{self._paths.root.as_posix()}/")
-            self._note(f"{fault}; '{tool} {self._name(path)}' brings the last good one back")
-            self.damaged.add(path)
-            return None
+            way = f"'{tool} {self._name(path)}' brings the last good one back"
+            self.note_damage(path, error, f"; {way}")
+        return None
+
+    def note_damage(self, path: Path, error: ArtifactError, way: str = "") -> None:
+        """Note a file, or a folder of files, that cannot be read, and the way out."""
+        fault = str(error).replace(f"{self._paths.root.as_posix()}/", "")
+        self._note(f"{fault.removesuffix(MEND) if way else fault}{way}")
+        self.damaged.add(path)
+        self.newer = self.newer or isinstance(error, NewerFormatError)
 
     def _turn(self, key: str) -> Turn:
         paths = self._paths
@@ -174,12 +186,15 @@ class Standing:
         offered = self._read(paths.proposals(key), lambda path: read_boxes(path, "proposals"))
         made, times = self._read(paths.corrections(key), read_times) or (None, {})
         workload = self._read(paths.workload(key), artifacts.read_workload)
-        for path, content in ((paths.proposals(key), offered), (paths.corrections(key), made)):
+        for path, content in (
+            (paths.proposals(key), None if offered is None else offered["boxes"]),
+            (paths.corrections(key), None if made is None else made.boxes),
+        ):
             if content is not None:
-                self._check_images(key, batch, path, content["boxes"])
+                self._check_images(key, batch, path, content)
         self._check_newest(key, times)
-        objects = None if made is None else sum(map(len, made["boxes"].values()))
-        reviewed = None if made is None else sum(map(len, as_reviewed(made).values()))
+        objects = None if made is None else sum(map(len, made.boxes.values()))
+        reviewed = None if made is None else sum(map(len, as_reviewed(made).boxes.values()))
         if workload is not None and not self._is_current(workload, batch, reviewed):
             workload = None
         present = (
@@ -206,7 +221,7 @@ class Standing:
             "" if offered is None else str(offered.get("detector", "")),
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
             sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
-            rechecked=made is not None and "rechecked" in made,
+            rechecked=made is not None and bool(made.rechecked),
         )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:

@@ -25,6 +25,8 @@ from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
 from boxloop.core.types import SIMULATED
 from boxloop.core.workload import find_cost_model, total
+from boxloop.errors import ArtifactError
+from boxloop.files import collection_paused
 from boxloop.params import Params
 from boxloop.terminal import percent
 
@@ -46,7 +48,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
 
     A missing or damaged file is no failure here: it is named, with the way out.
     """
-    found, cut = Standing(paths, params), mending.find(paths)
+    with collection_paused():
+        found, cut = Standing(paths, params), mending.find(paths)
     turns, known = found.turns, found.images
     if known is None and not found.notes and not cut and all(t.step is Step.BATCH for t in turns):
         return "Nothing has been run yet.\n\nNext: dvc repro"
@@ -58,8 +61,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
-    iou = params.review.iou_threshold
-    line, odd = second_looks.for_status(paths, params.iterations, iou, skip=bool(found.damaged))
+    line, odd = _second_looks(paths, params, found)
     parts += [trust_line(paths), line]
     older = mending.older_pipeline(paths.root)
     notes = [*([older] if older else []), *map(mending.in_words, cut), *found.notes, *odd]
@@ -68,6 +70,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts.append(screening.as_list(found.incomplete))
     if cut or older:
         parts.append(f"Next: {mending.COMMAND}, then dvc repro")
+    elif found.newer:
+        parts.append("Next: install the boxloop that wrote the newer files, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     elif found.outdated and paths.study is None:
@@ -78,6 +82,17 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         people = params.review.annotator != SIMULATED
         parts.append(_next(paths, turns, known, stale=stale, people=people))
     return "\n\n".join(part for part in parts if part)
+
+
+def _second_looks(
+    paths: CampaignPaths, params: Params, found: Standing
+) -> tuple[str, tuple[str, ...]]:
+    iou, skip = params.review.iou_threshold, bool(found.damaged)
+    try:
+        return second_looks.for_status(paths, params.iterations, iou, skip=skip)
+    except ArtifactError as error:
+        found.note_damage(paths.reviews, error)
+        return "", ()
 
 
 def _summary(turns: list[Turn], images: int | None, given: int) -> str:

@@ -104,9 +104,9 @@ def read_files(*folders: Path, look: bool = False) -> list[tuple[Path, Correctio
     for path in _files(folders, look):
         try:
             corrections = artifacts.read_corrections(path, look=look)
-            _check(path, corrections)
+            require_submission(path, corrections)
         except ArtifactError as error:
-            raise ArtifactError(
+            raise type(error)(
                 f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
                 " committed) or move it to a safe place"
             ) from None
@@ -198,7 +198,12 @@ def _content(path: Path) -> bytes:
         return read_bytes(path)
 
 
-def _check(path: Path, corrections: Corrections) -> None:
+def require_submission(path: Path, corrections: Corrections) -> None:
+    """Refuse corrections that cannot be a submission.
+
+    Raises:
+        ArtifactError: they are no person's, or a time of theirs is none; names the file.
+    """
     if not corrections.by_person or corrections.finished is None:
         raise ArtifactError(f"{path} is no person's submission: it needs a time in 'finished'")
     for moment in (corrections.finished, *corrections.submitted.values()):
