@@ -23,7 +23,7 @@ def of_sides(sides, width=640, height=480):
 @pytest.mark.parametrize(
     ("side", "zoom"),
     # Of 480 pixels 320 are left, so a side of 72 is one of 48. From 39.2 on 1.5 is nearer to the
-    # cube root, from 13.9 on 2, from 4.9 on 3.
+    # cube root, from 13.9 on 2. At 2 a side of 8 is one of 10.7, too small.
     [
         (200, 1.0),
         (72, 1.0),
@@ -31,7 +31,8 @@ def of_sides(sides, width=640, height=480):
         (39, 1.5),
         (14, 1.5),
         (13, 2.0),
-        (5, 2.0),
+        (9, 2.0),
+        (8, 3.0),
         (4, 3.0),
         (1, 3.0),
     ],
@@ -42,9 +43,14 @@ def test_boxes_become_large_enough(side, zoom):
     assert choose_zoom("fitted", labeled, refs, SIZE, "d") == zoom
 
 
-def test_the_largest_is_four():
-    labeled, refs = of_sides([3] * 4, 4000, 3000)
-    assert choose_zoom("fitted", labeled, refs, SIZE, "d") == 4.0
+@pytest.mark.parametrize(
+    ("side", "zoom"),
+    # Of 3000 pixels 320 are left. By the cube root all but the last would be enlarged by 2 or 3.
+    [(52, 2.0), (50, 3.0), (35, 3.0), (34, 4.0), (26, 4.0), (25, 6.0), (17, 8.0), (3, 8.0)],
+)
+def test_tiny_boxes_become_large_enough_to_be_found(side, zoom):
+    labeled, refs = of_sides([side] * 4, 4000, 3000)
+    assert choose_zoom("fitted", labeled, refs, SIZE, "d") == zoom
 
 
 def test_images_are_not_enlarged_beyond_what_is_in_them():
@@ -80,11 +86,11 @@ def test_fits_as_a_plain_loop_does(rows):
         scales.append(scale)
         shares.append(math.sqrt(w * h / (width * height)))
     wanted = max(1.0, float(np.cbrt(48 / np.quantile(sides, 0.25))))
-    expected = 1.0
-    for zoom in (1.5, 2.0, 3.0, 4.0):
+    small, expected = float(np.quantile(sides, 0.25)), 1.0
+    for zoom in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
         nearer = max(zoom, wanted) / min(zoom, wanted) < wanted / expected
         fits = zoom * np.median(scales) <= 2 and zoom * np.quantile(shares, 0.75) <= 1 / 3
-        if nearer and fits:
+        if fits and (nearer or expected * small < 11):
             expected = zoom
     labeled = LabeledSet(("x",), ("b00",), truth)
     assert choose_zoom("fitted", labeled, refs, SIZE, "d") == expected

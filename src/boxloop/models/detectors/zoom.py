@@ -17,11 +17,15 @@ from boxloop.errors import ParamsError
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.params import FITTED
 
-_ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0)
+_ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Factors that are chosen from. Proposing costs their square."""
 
 _SIDE = 48.0
 """Pixels of the input, the square root of its area, that are enough for a box."""
+
+_LEAST = 11.0
+"""Pixels of the input, likewise, that a box needs at least: little more than a position of the
+finest map, whose boxes were next to never found."""
 
 _SMALL, _LARGE = 0.25, 0.75
 """Quantiles of the boxes' sides that are taken for those of small and of large objects."""
@@ -54,9 +58,10 @@ def choose_zoom(
 
     Args:
         wanted: ``train.zoom``, a factor or "fitted": about the cube root of what would make the
-            labeled boxes large enough, as long as large ones fit well into a window. The more
-            images are enlarged the less of them is in a window, so a number of steps sees less. The
-            root is what saved most (docs/results/detectors.md).
+            labeled boxes large enough, and at least what lets tiny ones be found at all, as long as
+            large ones fit well into a window. The more images are enlarged the less of them is in a
+            window, so a number of steps sees less. The root is what saved most
+            (docs/results/detectors.md).
         labeled: the boxes to fit it to.
         images: covers every image of ``labeled``.
         size: of the detector's input.
@@ -87,5 +92,6 @@ def choose_zoom(
     large = float(np.quantile(np.concatenate(shares), _LARGE))
     most = min(_ENLARGED / float(np.median(np.concatenate(scales))), _OF_A_WINDOW / large)
     allowed = [zoom for zoom in _ZOOMS if zoom <= max(1.0, most)]
+    enough = [zoom for zoom in allowed if zoom * small >= _LEAST] or allowed[-1:]
     best = math.log(max(_SIDE / small, 1.0)) / 3
-    return min(allowed, key=lambda zoom: abs(math.log(zoom) - best))
+    return min(enough, key=lambda zoom: abs(math.log(zoom) - best))
