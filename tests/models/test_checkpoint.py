@@ -17,6 +17,7 @@ from boxloop.models.checkpoint import (
     write_detector,
     write_simnet,
 )
+from builders_detectors import train_params
 
 SSD = "ssd300_mobilenet_v2"
 
@@ -130,6 +131,10 @@ def test_missing_files_and_folders(tmp_path):
         ({"classes": [1]}, "at classes"),
         ({"input_size": [1]}, "at input_size"),
         ({"input_size": [1.5, 2]}, "at input_size"),
+        *[
+            ({"input_size": sides}, "at input_size: must be two sides of 1 to 65,536 pixels, or 0")
+            for sides in ([0, 64], [-5, 64], [65_537, 64], [1_000_000, 1_000_000])
+        ],
         ({"steps": "many"}, "at steps"),
         ({"state_dict": {"x": 1}}, "at state_dict"),
         ({"options": None}, "at options"),
@@ -138,6 +143,8 @@ def test_missing_files_and_folders(tmp_path):
             {"architecture": SSD, "options": {"zoom": "twice"}},
             "zoom should be at least 1, got 'twice'",
         ),
+        ({"architecture": SSD, "options": {"zoom": 1e9}}, "zoom should be at most 8, got 10000"),
+        ({"architecture": SSD, "options": {"zoom": True}}, "zoom should be at least 1, got True"),
         ({"architecture": SSD, "options": {"crowd": -1}}, "crowd should be at least 0, got -1"),
         ({"architecture": None}, "at architecture"),
         ({"architecture": "yolo"}, "yolo, which this version lacks"),
@@ -147,6 +154,16 @@ def test_missing_files_and_folders(tmp_path):
 def test_wrong_content_names_the_place(saved, changes, place):
     with pytest.raises(ArtifactError, match=place):
         detectors.load(edited(saved, **changes), "cpu")
+
+
+@pytest.mark.parametrize("name", ["fcos_efficientnet_lite0", "transformers"])
+@pytest.mark.parametrize("sides", [[0, 0], [20_000, 64]])  # of a zoom of 1
+def test_a_size_that_no_model_has_is_refused(name, sides, tmp_path):
+    path = tmp_path / "d.pt"
+    made = detectors.create(train_params(name), ("a",))
+    write_detector(path, replace(made.checkpoint("d" * 64), input_size=tuple(sides)))
+    with pytest.raises(ArtifactError, match=r"d.pt, at input_size: must be two sides of .*anew"):
+        detectors.load(path, "cpu")
 
 
 # --- SimNet's ---

@@ -24,6 +24,7 @@ from boxloop.core.names import fault_of_class, fault_of_id
 from boxloop.errors import ArtifactError
 from boxloop.files import atomic_path
 from boxloop.models.tensor_files import read_tensors, to_safetensors
+from boxloop.params.section import MOST_PIXELS, MOST_ZOOM
 
 DETECTOR_FORMAT = "boxloop/detector@1"
 SIMNET_FORMAT = "boxloop/simnet@1"
@@ -169,6 +170,39 @@ def parse_detector(path: Path, content: Any) -> DetectorCheckpoint:
     return _parse(DetectorCheckpoint, path, content, "train it anew")
 
 
+def require_sides(checkpoint: DetectorCheckpoint, least: int, most: int) -> None:
+    """Refuse an input size that no model has.
+
+    Raises:
+        ArtifactError: a side is shorter or longer.
+    """
+    sides = checkpoint.input_size
+    if not least <= min(sides) <= max(sides) <= most:
+        raise ArtifactError(
+            f"{checkpoint.origin}, at input_size: must be {_sides(least, most)}: train it anew"
+        )
+
+
+def read_option(checkpoint: DetectorCheckpoint, name: str, least: int, most: int) -> float:
+    """Return a number among the options of a checkpoint, ``least`` where it is not there.
+
+    Raises:
+        ArtifactError: it is none, or none that boxloop writes.
+    """
+    value = checkpoint.options.get(name, least)
+    if not isinstance(value, bool | str) and least <= value <= most:
+        return float(value)
+    large = not isinstance(value, bool | str) and value > most
+    wanted = f"at most {most:,}" if large else f"at least {least}"
+    raise ArtifactError(
+        f"{checkpoint.origin}: its {name} should be {wanted}, got {value!r:.200}: train it anew"
+    )
+
+
+def _sides(least: int, most: int) -> str:
+    return f"two sides of {least:,} to {most:,} pixels"
+
+
 def _parse(
     kind: type[_Checkpoint], path: Path, content: Mapping[str, Any], remedy: str
 ) -> _Checkpoint:
@@ -200,6 +234,9 @@ def _parse(
             fits = fits and all(math.isfinite(each) and abs(each) < 2**20 for each in numbers)
             require(fits, name, f"be {what}")
             found[item.name] = tuple(value)
+            if name == "input_size":
+                sound = not any(value) or 1 <= min(value) <= max(value) <= MOST_PIXELS * MOST_ZOOM
+                require(sound, name, f"be {_sides(1, MOST_PIXELS * MOST_ZOOM)}, or 0 and 0")
         elif name == "state_dict":
             for key, each in content[name].items():
                 require(isinstance(key, str) and isinstance(each, torch.Tensor), name, _TENSORS)

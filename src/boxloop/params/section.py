@@ -13,7 +13,9 @@ Positive = Annotated[int, Field(gt=0, le=10**9)]
 Turns = Annotated[int, Field(gt=0, le=10**5)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e18)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9)]
-Pixels = Annotated[int, Field(gt=0, le=8192)]
+MOST_PIXELS, MOST_ZOOM = 8192, 8
+"""Of a side, and how many times it is enlarged."""
+Pixels = Annotated[int, Field(gt=0, le=MOST_PIXELS)]
 BatchSize = Annotated[int, Field(gt=0, le=4096)]
 IoU = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

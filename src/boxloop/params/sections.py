@@ -15,6 +15,7 @@ from boxloop.params.dataset import DemoParams as DemoParams
 from boxloop.params.first import FirstParams as FirstParams
 from boxloop.params.registry import ANNOTATORS, DETECTORS, ORDERINGS
 from boxloop.params.section import (
+    MOST_ZOOM,
     BatchSize,
     Fraction,
     IoU,
@@ -60,7 +61,7 @@ def _fitted_or_from(least: int, most: int) -> BeforeValidator:
 
 
 ScoreThreshold = Annotated[float | Literal["fitted"], _fitted_or_from(0, 1)]
-Zoom = Annotated[float | Literal["fitted"], _fitted_or_from(1, 8)]
+Zoom = Annotated[float | Literal["fitted"], _fitted_or_from(1, MOST_ZOOM)]
 Linkage = Literal["single", "average", "complete"]
 Augmentation = Literal["hflip", "vflip", "color", "zoom_out", "iou_crop"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,8 @@ from boxloop.models.checkpoint import (
     DetectorCheckpoint,
     is_detector,
     parse_detector,
+    read_option,
+    require_sides,
     write_detector,
 )
 from boxloop.models.detectors.base import Description
@@ -33,6 +34,7 @@ from boxloop.models.detectors.zoom import check_zoom, choose_zoom
 from boxloop.models.image_loader import resized_batches
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
+from boxloop.params.section import MOST_PIXELS, MOST_ZOOM
 
 Options = Mapping[str, bool | float | str]
 """How a model is built, beyond its classes and input size; part of the checkpoint."""
@@ -267,9 +269,8 @@ class TorchvisionFactory:
         self, checkpoint: DetectorCheckpoint, device: str, params: TrainParams | None = None
     ) -> TorchvisionDetector:
         """Restore one; see :meth:`boxloop.models.detectors.base.DetectorFactory.restore`."""
-        zoom, crowd = (
-            _number(checkpoint, name, least) for name, least in ((_ZOOM, 1), (_CROWD, 0))
-        )
+        zoom = read_option(checkpoint, _ZOOM, 1, MOST_ZOOM)
+        crowd = read_option(checkpoint, _CROWD, 0, 2**53)
         size = replace(self.size, sides=checkpoint.input_size)
         options, origin = _built_from(checkpoint), checkpoint.initial_weights
         if params is not None:
@@ -286,6 +287,7 @@ class TorchvisionFactory:
                 f"{checkpoint.origin} does not hold the tensors of a {self.name} for"
                 f" {len(checkpoint.classes)} classes: train it anew"
             ) from None
+        require_sides(checkpoint, 1, round(MOST_PIXELS * zoom))
         classes, steps = checkpoint.classes, checkpoint.steps
         return TorchvisionDetector(
             self.name, model, classes, size, options, chosen, origin, steps, zoom, int(crowd)
@@ -360,15 +362,6 @@ def _built_from(checkpoint: DetectorCheckpoint) -> Options:
     """Return the options that the model was built with."""
     own = (_ZOOM, _CROWD)
     return {name: value for name, value in checkpoint.options.items() if name not in own}
-
-
-def _number(checkpoint: DetectorCheckpoint, name: str, least: int) -> float:
-    value = checkpoint.options.get(name, least)
-    if isinstance(value, str) or not least <= value < math.inf:
-        raise ArtifactError(
-            f"{checkpoint.origin}: its {name} should be at least {least}, got {value!r:.200}"
-        )
-    return float(value)
 
 
 def choosing_stage(model: nn.Module) -> Any:

@@ -12,7 +12,12 @@ import torch
 
 from boxloop.errors import ArtifactError, ParamsError, WeightsError
 from boxloop.models import devices, weights
-from boxloop.models.checkpoint import DetectorCheckpoint, read_detector, write_detector
+from boxloop.models.checkpoint import (
+    DetectorCheckpoint,
+    read_detector,
+    require_sides,
+    write_detector,
+)
 from boxloop.models.detectors.base import Description
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.torchvision_detector import TorchvisionDetector
@@ -21,11 +26,14 @@ from boxloop.models.detectors.transformers.model import ImagesToBoxes
 from boxloop.models.detectors.transformers.settings import read_size
 from boxloop.models.detectors.zoom import check_zoom
 from boxloop.params import TrainParams
+from boxloop.params.section import MOST_PIXELS
 
 _NAME = "transformers"
 _SMALLEST = 32
 _USUAL_SIDE = 640
 _USUAL_UNIT = 32
+_LARGEST_UNIT = 1024
+"""Pixels that no network's sides have to be multiples of, by which they are rounded up."""
 
 
 class TransformersDetector(TorchvisionDetector):
@@ -115,6 +123,7 @@ class TransformersFactory:
             config, processor, _ = loading.open_plan(plan, checkpoint.classes, checkpoint.origin)
             network = loading.build(config)
             network.load_state_dict(checkpoint.state)
+            require_sides(checkpoint, _SMALLEST, MOST_PIXELS + _LARGEST_UNIT)
         except (RuntimeError, KeyError, TypeError, ValueError, WeightsError):
             raise ArtifactError(
                 f"{checkpoint.origin} does not hold a network of transformers for"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from boxloop.params.section import MOST_PIXELS
+
 _CHANNELS = 3
-_LONGEST = 8192
-"""Pixels of a side, as in params.yaml."""
 _FILE = "preprocessor_config.json"
 
 
@@ -59,8 +59,8 @@ def read_size(processor: Any) -> tuple[int, int] | None:
     keys = next((keys for keys in ways if all(said.get(key) is not None for key in keys)), ())
     for key in keys:
         side = said[key]
-        if isinstance(side, bool) or not isinstance(side, int) or not 0 < side <= _LONGEST:
-            raise _odd(f"size, {key}", f"from 1 to {_LONGEST:,} pixels", side)
+        if isinstance(side, bool) or not isinstance(side, int) or not 0 < side <= MOST_PIXELS:
+            raise _odd(f"size, {key}", f"from 1 to {MOST_PIXELS:,} pixels", side)
     return (said[keys[0]], said[keys[-1]]) if keys else None
 
 
