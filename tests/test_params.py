@@ -96,6 +96,10 @@ def test_overrides(tmp_path):
             "iterations.b01.previous must be 'b00', the one above it, got 'empty'",
         ),
         ("order: [", "params.yaml is not valid YAML"),
+        (
+            "order:\n<<<<<<< HEAD\n  seed: 1\n=======\n  seed: 2\n>>>>>>> theirs\n",
+            r"params.yaml is not valid YAML: a merge left a conflict in line 2 \(<<<<<<<\)",
+        ),
         ("3", "must hold sections"),
     ],
 )

@@ -49,7 +49,7 @@ def test_nothing_is_found_where_nothing_is_damaged(paths, tmp_path):
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     (tmp_path / ".dvc" / "tmp" / "rwlock").write_text("{}")
     assert mending.find(paths) == []
-    assert not mending.is_cut(paths)
+    assert mending.glance(paths) is None
     assert mending.mend(paths, pytest.fail) == 0
 
 
@@ -75,13 +75,55 @@ def test_any_cut_of_the_lock_that_dvc_cannot_read_is_found(paths, tmp_path):
     assert told > 20
 
 
+def in_conflict(text, first, last):
+    """What a merge leaves where both sides changed these lines."""
+    lines = text.splitlines(keepends=True)
+    ours = lines[first:last]
+    theirs = [line.replace("a", "b") for line in ours]
+    marked = ["<<<<<<< HEAD\n", *ours, "=======\n", *theirs, ">>>>>>> theirs\n"]
+    return "".join([*lines[:first], *marked, *lines[last:]])
+
+
+def test_a_conflict_of_a_merge_is_called_so_wherever_it_is(paths, tmp_path):
+    path, lines = tmp_path / "dvc.lock", LOCK.splitlines()
+    for first in range(0, len(lines), 4):
+        path.write_text(in_conflict(LOCK, first, min(first + 2, len(lines))))
+        [damage] = mending.find(paths)
+        said = f"a merge left a conflict in line {first + 1} (<<<<<<<)"
+        assert said in damage.what
+        assert said in mending.glance(paths)
+    path.write_text(LOCK.replace("  b:\n", "  a:\n"))  # its marks taken out by hand
+    assert "has a key twice" in mending.find(paths)[0].what
+    path.write_text(in_conflict(LOCK, 3, 5))
+    said = []
+    assert mending.mend(paths, said.append) == 1
+    assert "cut short" not in said[0]
+    assert mending.find(paths) == []
+
+
+def test_a_conflict_in_dvc_yaml_is_told_and_left_to_people(tmp_path):
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages:\n  a:\n    cmd: echo a\n")
+    assert mending.conflict(tmp_path) is None
+    assert "dvc.yaml" not in status_text(paths, params)
+    left = in_conflict(path.read_text(), 2, 3)
+    path.write_text(left)
+    text = status_text(paths, params)
+    assert "- dvc.yaml cannot be read, as a merge left a conflict in line 3 (<<<<<<<): keep" in text
+    assert text.endswith("Next: settle the conflict in dvc.yaml, then dvc repro")
+    assert mending.mend(paths, pytest.fail) == 0
+    assert path.read_text() == left
+
+
 def test_it_is_moved_aside_and_said(paths, tmp_path):
     (tmp_path / "dvc.lock").write_text("")
     running = tmp_path / ".dvc" / "tmp" / "rwlock"
     running.parent.mkdir(parents=True)
     running.write_text('{"write": {"/data')
     said = []
-    assert mending.is_cut(paths)
+    assert "cut short by a kill: run 'boxloop mend'" in mending.glance(paths)
     assert mending.mend(paths, said.append) == 2
     assert [line.partition(" was cut short")[0] for line in said] == [
         str(tmp_path / "dvc.lock"),
@@ -100,7 +142,7 @@ def test_what_dvc_is_writing_just_now_is_left_alone(paths, tmp_path):
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert mending.find(paths) == []
-        assert not mending.is_cut(paths)
+        assert mending.glance(paths) is None
     assert len(mending.find(paths)) == 1
 
 
@@ -155,7 +197,7 @@ def test_the_lock_of_the_stage_that_delivers_is_mended_too(paths, tmp_path):
     lock.write_text(LOCK)
     assert mending.find(paths) == []
     lock.write_text(LOCK[:-20])
-    assert mending.is_cut(paths)
+    assert mending.glance(paths) is not None
     said = []
     assert mending.mend(paths, said.append) == 1
     assert "'dvc repro deliver/dvc.yaml' delivers again" in said[0]

@@ -1,4 +1,4 @@
-"""Find what a kill can leave half-written in a campaign's folder, and mend it.
+"""Find what a kill or a merge can leave unreadable in a campaign's folder, and mend it.
 
 boxloop's own files are renamed into place, so they are whole or absent. DVC and MLflow write some
 of theirs in place: DVC its locks and the list of its running commands, MLflow a new database.
@@ -24,9 +24,11 @@ from filelock import FileLock, Timeout
 from boxloop.campaign.delivered import STAGE
 from boxloop.campaign.paths import CampaignPaths, workspace_of
 from boxloop.files import MOST_BYTES, open_regular, parse_json, read_bytes, read_text
-from boxloop.params.loading import read_long_yaml
+from boxloop.params.loading import find_conflict, read_long_yaml
 
 COMMAND = "boxloop mend"
+
+_CUT = "was cut short by a kill"
 
 _BESIDE = ("-journal", "-wal", "-shm")  # what sqlite keeps beside a database
 
@@ -44,7 +46,7 @@ _CLOCK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that was left half-written.
+    """A file that was left unreadable.
 
     Attributes:
         path: of the file.
@@ -58,7 +60,7 @@ class Damage:
 
 
 def find(paths: CampaignPaths) -> list[Damage]:
-    """Return the files of DVC and MLflow that a kill left half-written.
+    """Return the files of DVC and MLflow that a kill or a merge left unreadable.
 
     What looks damaged is looked at again: a DVC that runs writes in place, too.
     """
@@ -69,9 +71,21 @@ def find(paths: CampaignPaths) -> list[Damage]:
     return first
 
 
-def is_cut(paths: CampaignPaths) -> bool:
-    """Tell whether a dvc.lock is empty or ends inside a line, which takes no time to see."""
-    return any(_is_cut(lock) for lock, _ in _locks(paths)) and not dvc_is_writing(paths.root)
+def glance(paths: CampaignPaths) -> str | None:
+    """Say what is wrong with a dvc.lock, as far as it takes no time to see."""
+    for lock, _ in _locks(paths):
+        fault = _CUT if _is_cut(lock) else _conflict(lock)
+        if fault and not dvc_is_writing(paths.root):
+            return f"{lock} {fault}: run '{COMMAND}'"
+    return None
+
+
+def conflict(root: Path) -> str | None:
+    """Say where a merge left a conflict in a campaign's dvc.yaml, which nothing moves aside."""
+    fault = _conflict(root / "dvc.yaml")
+    return fault and (
+        f"dvc.yaml {fault}: keep one side of it, as 'git checkout --ours dvc.yaml' does"
+    )
 
 
 def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
@@ -111,11 +125,11 @@ def in_words(damage: Damage) -> str:
 def _find(paths: CampaignPaths) -> Iterator[Damage]:
     if not dvc_is_writing(paths.root):
         for lock, after in _locks(paths):
-            if _is_cut(lock) or not _is_lock(lock):
-                yield Damage(lock, "was cut short by a kill", after)
+            if fault := _fault(lock):
+                yield Damage(lock, fault, after)
         running = _running(paths.root)
         if not _is_json(running):
-            yield Damage(running, "was cut short by a kill", "DVC writes it anew")
+            yield Damage(running, _CUT, "DVC writes it anew")
         elif _is_left(paths.root):
             what = "names a process that has ended, whose number another one has now"
             yield Damage(running, what, "DVC writes it anew")
@@ -215,14 +229,31 @@ def read_lock(root: Path) -> Any:
         return None
 
 
-def _is_lock(path: Path) -> bool:
-    """Tell whether dvc.lock, where there is one that can be read, holds what DVC writes."""
+def _conflict(path: Path) -> str | None:
     try:
-        content: Any = read_long_yaml(read_text(path, MOST_BYTES))
-    except (FileNotFoundError, PermissionError):
-        return True
+        found = find_conflict(read_text(path, MOST_BYTES))
     except (OSError, ValueError):
-        return False
+        return None
+    return found and f"cannot be read, as {found}"
+
+
+def _fault(lock: Path) -> str | None:
+    """Say what is wrong with a dvc.lock; None where there is none, or none that can be read."""
+    if fault := _conflict(lock):
+        return fault
+    try:
+        content = read_long_yaml(read_text(lock, MOST_BYTES))
+    except (FileNotFoundError, PermissionError):
+        return None
+    except (OSError, ValueError) as error:
+        if "duplicate key" in str(error):
+            return "has a key twice, as where both sides of a merge were kept"
+        return _CUT
+    return _CUT if _is_cut(lock) or not _is_lock(content) else None
+
+
+def _is_lock(content: Any) -> bool:
+    """Tell whether the content of a dvc.lock is what DVC writes."""
     if not isinstance(content, dict) or "schema" not in content:
         return False
     stages = content.get("stages", {})

@@ -44,11 +44,11 @@ def alternate(
 
     Raises:
         UserError: DVC failed for another reason than a batch that waits; its own output says why.
-            Or another one alternates in this campaign, or its dvc.yaml is too old.
+            Or another one alternates in this campaign, or its dvc.yaml is of no use.
     """
-    older = mending.older_pipeline(paths.root)
-    if older is not None:
-        raise UserError(older)
+    unusable = mending.older_pipeline(paths.root) or mending.conflict(paths.root)
+    if unusable is not None:
+        raise UserError(unusable)
     with only_run(paths):
         _alternate(paths, review, say, dataset, beside)
 

@@ -63,8 +63,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
     line, odd = _second_looks(paths, params, found)
     parts += [trust_line(paths), line]
-    older = mending.older_pipeline(paths.root)
-    notes = [*([older] if older else []), *map(mending.in_words, cut), *found.notes, *odd]
+    older, clash = mending.older_pipeline(paths.root), mending.conflict(paths.root)
+    notes = [*filter(None, (older, clash)), *map(mending.in_words, cut), *found.notes, *odd]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
     parts.append(screening.as_list(found.incomplete))
@@ -72,6 +72,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append(f"Next: {mending.COMMAND}, then dvc repro")
     elif found.newer:
         parts.append("Next: install the boxloop that wrote the newer files, then dvc repro")
+    elif clash:
+        parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     elif found.outdated and paths.study is None:

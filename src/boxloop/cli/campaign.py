@@ -277,7 +277,7 @@ def browse(
 
 @app.command(rich_help_panel=PEOPLE)
 def mend() -> None:
-    """Move files aside that a kill left half-written, and a dvc.yaml of boxloop 0.1."""
+    """Move files aside that a kill or a merge left unreadable, and a dvc.yaml of boxloop 0.1."""
     from boxloop.campaign import mending
     from boxloop.campaign.paths import CampaignPaths
 
@@ -287,9 +287,12 @@ def mend() -> None:
         from boxloop.campaign.init import renew
 
         renew(paths.root, print)
+    clash = mending.conflict(paths.root)
+    if clash is not None:
+        print(clash)
     if mending.mend(paths, print) or older:
         print("Next: dvc repro")
-    else:
+    elif clash is None:
         print("nothing is damaged")
 
 

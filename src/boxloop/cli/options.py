@@ -54,7 +54,7 @@ def stage_params(path: Path, overrides: list[str] | None) -> Params:
 def campaign_params(path: Path, overrides: list[str] | None, *, note_older: bool = True) -> Params:
     """Read the parameters of the campaign whose folder this is.
 
-    With ``note_older``, it is said where an older boxloop's pipeline is in it.
+    With ``note_older``, it is said where an older boxloop's pipeline, or a conflict, is in it.
 
     Raises:
         ParamsError: it is no campaign's folder.
@@ -67,9 +67,9 @@ def campaign_params(path: Path, overrides: list[str] | None, *, note_older: bool
     from boxloop.campaign import mending
     from boxloop.campaign.paths import CampaignPaths
 
-    if mending.is_cut(CampaignPaths(path.parent)):
-        print(f"note: dvc.lock was cut short by a kill: run '{mending.COMMAND}'", file=sys.stderr)
-    older = mending.older_pipeline(path.parent) if note_older else None
-    if older is not None:
-        print(f"note: {older}", file=sys.stderr)
+    found = [mending.glance(CampaignPaths(path.parent))]
+    if note_older:
+        found += [mending.older_pipeline(path.parent), mending.conflict(path.parent)]
+    for note in filter(None, found):
+        print(f"note: {note}", file=sys.stderr)
     return stage_params(path, overrides)

@@ -19,6 +19,7 @@ from boxloop.errors import ParamsError
 from boxloop.files import read_text
 from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
+from boxloop.params.yaml_text import find_conflict as find_conflict
 from boxloop.params.yaml_text import read_long_yaml as read_long_yaml
 from boxloop.params.yaml_text import read_yaml as read_yaml
 

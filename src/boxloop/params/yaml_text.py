@@ -25,6 +25,9 @@ _MOST_NODES = 100_000
 _DEEPEST = 100
 """Lists and tables in each other."""
 
+_MARK = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
+"""What git writes around the sides of a conflict."""
+
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
@@ -44,6 +47,8 @@ def read_yaml(text: str, kind: Literal["safe", "base"] = "safe") -> Any:
         _require_bounded(text)
         return YAML(typ=kind, pure=True).load(text)
     except YAMLError as error:
+        if conflict := find_conflict(text):
+            raise ValueError(f"{conflict}: keep one side of it, without the marks") from None
         # The library adds advice for programmers below an empty line.
         reason = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(reason.replace('"<unicode string>", ', "")) from None
@@ -56,6 +61,15 @@ def read_yaml(text: str, kind: Literal["safe", "base"] = "safe") -> Any:
     except (ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
         # The library raises nearly anything where a tag does not fit its value.
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def find_conflict(text: str) -> str | None:
+    """Say where a text holds a conflict of a merge, as git marks it."""
+    mark = _MARK.search(text)
+    if mark is None:
+        return None
+    line = text.count("\n", 0, mark.start()) + 1
+    return f"a merge left a conflict in line {line} ({mark.group()})"
 
 
 def read_long_yaml(text: str) -> Any:
