@@ -41,6 +41,20 @@ def test_what_was_saved_stands_beside_what_differs(tmp_path, dvc):
     assert called.endswith("-A\n")
 
 
+def test_other_metrics_and_digests_of_files_are_left_out(tmp_path, dvc):
+    """Whatever the report counts besides: it is the savings and the parameters that compare."""
+    others = (
+        *("by_class.map.map.wt_reduction.0.5", "costs.hours.0.5", "trust.accepted", "qa.fixed"),
+        *("measured_hours", "images", "map.map_50", "data/images.json", "State", "deliver/x.yaml"),
+    )
+    header, *lines = ROWS.splitlines()
+    text = [",".join([header, *others]), *(line + ",7" * len(others) for line in lines)]
+    dvc(ROWS)
+    wanted = experiments_text(tmp_path, [])
+    dvc("\n".join(text) + "\n")
+    assert experiments_text(tmp_path, []) == wanted
+
+
 def test_dvc_s_reason_is_passed_on(tmp_path, dvc):
     dvc("ERROR: you are not inside of a DVC repository\n", code=1)
     with pytest.raises(UserError, match=r"campaign's folder: you are not inside of a DVC"):

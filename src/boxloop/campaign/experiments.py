@@ -15,6 +15,7 @@ from pathlib import Path
 
 from boxloop.campaign.dvc import DVC, environment, reason_of
 from boxloop.errors import UserError
+from boxloop.params import Params
 from boxloop.terminal import percent, printable
 
 _SAVING = re.compile(r"(wt|wb)_reduction\.(.+)")
@@ -23,11 +24,8 @@ _NAMES = ("Experiment", "rev", "typ")
 """Of DVC's own columns, those that name a row; they stay also where all rows have the same."""
 _SHOWN = rf"{_SAVING.pattern}|{re.escape(_PRECISION)}$"
 _KEPT = f"{_SHOWN}|({'|'.join(_NAMES)})$"
-_LEFT_OUT = (
-    "added|removed|hours|measured_hours|batches|images$|objects$|first_batch|given|map\\.|redone"
-    "|seconds_per_edit"
-)
-"""Metrics that follow from the savings, or matter less."""
+_PARAMETER = re.compile(rf"({'|'.join(Params.model_fields)})\.")
+"""What other metrics there are follows from these, or matters less."""
 
 _OTHER_OUTPUT = ("--csv", "--json", "--md", "-q", "--quiet")
 _LONGEST = 24
@@ -50,8 +48,7 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
                 f" itself ('dvc exp show {option}')"
             )
     command = [*DVC, "exp", "show", "--csv", "--only-changed", "--no-pager"]
-    # A digest's column is called like its file; parameters and metrics have no slash in theirs.
-    command += ["--drop", f".*[/\\\\]|{_LEFT_OUT}", "--keep", _KEPT, *options]
+    command += ["--keep", _KEPT, *options]
     done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)
     if done.returncode != 0:
         reason = reason_of(done.stderr or done.stdout)
@@ -72,9 +69,8 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:
-    # Protected from --only-changed are what was saved and mAP; the rest differs, or is DVC's own.
-    own = {*_NAMES, "Created", "parent", "State", "Executor"}
-    changed = [name for name in rows[0] if name not in own and not re.fullmatch(_SHOWN, name)]
+    # Protected from --only-changed are what was saved and mAP; the rest differs.
+    changed = [name for name in rows[0] if _PARAMETER.match(name)]
     shown = [name for name in rows[0] if re.fullmatch(_SHOWN, name)]
     lines = [["Experiment", *map(_title, shown), *changed]]
     lines += [
