@@ -70,6 +70,10 @@ def test_overrides(tmp_path):
         ("account: {iou_thresholds: [0.5, 2]}", "account.iou_thresholds.1: .* got 2"),
         ("account: {iou_thresholds: []}", "at least one value"),
         (
+            "account: {iou_thresholds: [0.33333333]}",
+            "iou_thresholds: 0.33333333 has more than 6 digits: write 0.333333$",
+        ),
+        (
             "review: {score_threshold: 0.01}",
             "score_threshold is 0.01, but propose.score_floor 0.05",
         ),

@@ -56,7 +56,10 @@ class AccountParams(Section):
     def _some(self) -> AccountParams:
         if not self.iou_thresholds:
             raise ValueError("iou_thresholds must list at least one value")
-        # Columns and metrics are named after them, in this form.
-        if len({f"{iou:g}" for iou in self.iou_thresholds}) < len(self.iou_thresholds):
+        for iou in self.iou_thresholds:
+            # Columns and metrics are named in this form, and dvc.yaml by params.yaml's own digits.
+            if float(f"{iou:g}") != iou:
+                raise ValueError(f"iou_thresholds: {iou!r} has more than 6 digits: write {iou:g}")
+        if len(set(self.iou_thresholds)) < len(self.iou_thresholds):
             raise ValueError("iou_thresholds must not repeat a value")
         return self
