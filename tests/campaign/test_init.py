@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from boxloop import cli
 from boxloop.campaign import init
 from boxloop.errors import DatasetError, ParamsError, UserError
 from boxloop.params import load_params
@@ -47,6 +48,24 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
 def test_a_campaign_is_called_by_its_folder(tmp_path, name):
     params = load_params(create(tmp_path / name, *DEMO) / "params.yaml")
     assert (params.track.campaign, params.report.title) == (name, name)
+
+
+@pytest.mark.parametrize("name", ["a${b}", "a{b", "up}/campaign"])
+def test_a_folder_in_which_dvc_cannot_work_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="has a brace in its path, where DVC cannot work"):
+        create(tmp_path / name, *DEMO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_line_can_be_pasted(tmp_path, monkeypatch, capsys):
+    sets = [part for override in DEMO for part in ("--set", override)]
+    monkeypatch.setattr("sys.argv", ["boxloop", "init", str(tmp_path / "it's $new"), *sets])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    [line] = [said for said in capsys.readouterr().out.splitlines() if said.startswith("  cd ")]
+    done = subprocess.run(["sh", "-ec", f"{line}\nls params.yaml"], capture_output=True, text=True)
+    assert done.stdout == "params.yaml\n"
 
 
 def test_a_name_that_is_given_stays(tmp_path):

@@ -205,6 +205,12 @@ def _prepare(
     planned: bool = False,
 ) -> tuple[str, Params, list[str]]:
     """Return the text of a new params.yaml, what it says, and what a person should know."""
+    if set("{}") & set(str(folder.absolute())):
+        # Its progress bars take the path for a template.
+        raise UserError(
+            f"{folder.absolute()} has a brace in its path, where DVC cannot work: name a folder"
+            " without one"
+        )
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
     if folder.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -100,7 +101,7 @@ def init(
     )
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{folder} is ready. Next:\n  cd {folder}\n  dvc repro")
+    print(f"{folder} is ready. Next:\n  cd {shlex.quote(str(folder))}\n  dvc repro")
 
 
 @app.command(rich_help_panel=PEOPLE)
