@@ -296,6 +296,20 @@ def test_amended_labels_replace_runs_without_doubled_points(workspace: Path) -> 
     assert history(paths, parent, "labeled/objects") == [(2, 5.0), (4, 10.0), (6, 14.0)]
 
 
+def test_turns_of_a_parent_that_was_deleted_by_itself_are_taken_over(workspace: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(workspace, params)
+    track_all(paths, params)
+    (parent,), before = runs_of(paths)
+    client_of(paths).delete_run(parent.info.run_id)
+    track_all(paths, params, ["b01"])
+    (new,), children = runs_of(paths)
+    assert [c.info.run_id for c in children] == [c.info.run_id for c in before]
+    assert {c.data.tags["mlflow.parentRunId"] for c in children} == {new.info.run_id}
+    assert new.info.status == "FINISHED"
+    assert history(paths, new, "labeled/images") == [(2, 2.0), (4, 4.0)]
+
+
 def kill_at(call: int, task: Callable[[], None]) -> int:
     """Runs a task in a process of its own that gets SIGKILL at a certain write to the store."""
     child = os.fork()

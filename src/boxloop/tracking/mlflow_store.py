@@ -54,8 +54,10 @@ class Store:
         self._experiment = experiment
         self.uri = uri
 
-    def runs(self, tags: Mapping[str, str]) -> list[Any]:
-        """Return the runs with all of these tags, newest first, without the deleted ones."""
+    def runs(self, tags: Mapping[str, str], *, deleted: bool = False) -> list[Any]:
+        """Return the runs with all of these tags, newest first; deleted ones only if asked."""
+        from mlflow.entities import ViewType
+
         conditions = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         result: list[Any] = []
         token: str | None = None
@@ -63,6 +65,7 @@ class Store:
             page = self._client.search_runs(
                 [self._experiment],
                 conditions,
+                ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY,
                 max_results=_RUNS_AT_ONCE,
                 order_by=["attributes.start_time DESC"],
                 page_token=token,

@@ -134,11 +134,13 @@ def _parent(store: Store, params: Params, campaign_id: str, turn: TurnRecord, *,
     settings = flatten(params.model_dump(mode="json", exclude=left_out))
     store.log_params(run_id, {k: v for k, v in settings.items() if k not in known})
     store.log_points(run_id, _missing(store, run_id, points))
-    for other in found:
-        if other.info.run_id != run_id:
-            for child in store.runs({PARENT: other.info.run_id}):
-                store.set_tags(child.info.run_id, {PARENT: run_id})
-            store.delete(other.info.run_id)
+    others = [other for other in found if other.info.run_id != run_id]
+    # Of one that a person deleted by itself the children are still there.
+    for other in (*others, *store.runs({CAMPAIGN_TAG: campaign_id}, deleted=True)):
+        for child in store.runs({PARENT: other.info.run_id}):
+            store.set_tags(child.info.run_id, {PARENT: run_id})
+    for other in others:
+        store.delete(other.info.run_id)
     return run_id
 
 
