@@ -10,12 +10,14 @@ import pytest
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.at_work import changing
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Boxes
 from boxloop.core.workload import account, total
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.fiftyone import controller as controller_module
 from boxloop.terminal import percent
+from builders_reviews import submission
 from builders_sessions import OFFERED, A, B, C, D, Session, campaign, images, offer
 
 MOVED = (20, 10, 40, 30)  # IoU with A: 1/3
@@ -411,6 +413,19 @@ def test_a_clock_that_was_set_back_does_not_hold_a_submission_up(open_session, m
 
 
 # --- again ----------------------------------------------------------------------------------------
+
+
+def test_time_that_was_not_all_measured_stays_unknown_after_a_redo(open_session, paths):
+    """As of what another tool corrected: the rest alone would pass for all of it."""
+    offered = artifacts.read_proposals(paths.proposals("b00"))
+    unlabeled = dict.fromkeys(offered.boxes, Boxes.empty())
+    submissions.append(paths.reviews, submission(offered, unlabeled, ["img00"], seconds=None))
+    submissions.append(paths.reviews, submission(offered, unlabeled, ["img01"], seconds=4.0))
+    session = open_session("b00", redo=True)
+    session.app.add_seconds(img00=2.0, img01=1.0)
+    session.finish()
+    made = submissions.latest(submissions.read(paths.reviews))
+    assert {i: item.seconds.get(i) for i, item in made.items()} == {"img00": None, "img01": 5.0}
 
 
 def test_a_redo_begins_from_the_labels_and_goes_on_counting(open_session, paths):

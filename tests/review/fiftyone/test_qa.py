@@ -11,13 +11,14 @@ from boxloop.campaign.results import read_results
 from boxloop.campaign.standing import Standing
 from boxloop.core.labeled_set import merge
 from boxloop.core.rechecking import as_reviewed, recheck_work
-from boxloop.core.types import LabeledSet
+from boxloop.core.types import Boxes, LabeledSet
 from boxloop.core.workload import PAPER, account
 from boxloop.errors import UserError
 from boxloop.params import load_params
 from boxloop.report import tables
 from boxloop.review.collect import collect
 from boxloop.review.people import read_submissions
+from builders_reviews import submission
 from builders_sessions import A, C, D, Session, cut, images
 
 BATCHES = {"b00": images(1, ()), "b01": images(4, first=1)}
@@ -131,6 +132,24 @@ def test_a_second_look_after_a_second_look_and_a_redo(open_session, paths):
     assert counted.ledger(0.5).added == before.ledger(0.5).added + 1
     assert redone.seconds["img01"] == 3.0
     assert len(redone.boxes["img01"]) == len(made.boxes["img01"]) + 1
+
+
+def test_the_time_of_a_second_look_counts_also_where_the_reviews_was_not_measured(
+    open_session, paths
+):
+    offered = artifacts.read_proposals(paths.proposals("b01"))
+    given = {i: Boxes(b.xyxy, b.labels, b.ids) for i, b in offered.boxes.items()}
+    submissions.append(paths.reviews, submission(offered, given, seconds=None))
+    account_for(paths)
+    for options in ({"qa": 9}, {"key": "b01", "redo": True}):
+        session = open_session(**options)
+        session.app.add_seconds(img01=2.0)
+        session.finish()
+        made, counted = account_for(paths)
+        look = made.rechecked.get("img01")
+        assert (look is None) is ("redo" in options)
+        assert look is None or look.seconds == 2.0
+        assert (made.seconds, counted.timed_images) == ({}, None)
 
 
 def test_a_part_that_had_a_second_look(open_session, paths):

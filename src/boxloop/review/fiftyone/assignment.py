@@ -65,6 +65,7 @@ class Item:
     blind: bool = False  # whether no proposal is drawn, to tell what is found without
     planted: tuple[PlantedError, ...] = ()  # errors among the proposals that are drawn
     secret: bool = False  # whether its batch has such images: no record is to give them away
+    timed: bool = True  # whether the time before was measured: else no sum of it is the image's
 
     @property
     def counted(self) -> Boxes:
@@ -148,6 +149,10 @@ class Assignment:
         p, batch = item.proposals, self.batch_of(item.image.id)
         return batch, p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds
 
+    def counts_apart(self, image_id: str) -> bool:
+        """Return whether the work on an image is a second look's, and no part of its review."""
+        return image_id in self.qa or image_id in self.given
+
     @property
     def command(self) -> str:
         """The command that opens such a session, without its options."""
@@ -230,6 +235,7 @@ def submitted_item(image: ImageRef, submitted: Corrections) -> Item:
         time_of(submitted, image.id),
         image.id in submitted.blind,
         submitted.planted.get(image.id, ()),
+        timed=image.id in submitted.seconds,
     )
     return replace(item, start=undo(item.start, item.counted, item.planted))
 

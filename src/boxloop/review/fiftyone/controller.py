@@ -24,7 +24,7 @@ from boxloop.core.workload import BatchWorkload, Totals, find_cost_model, total
 from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.below import count_kept
-from boxloop.review.fiftyone.live_cost import panel_extras
+from boxloop.review.fiftyone.live_cost import all_seconds, panel_extras
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
 from boxloop.review.fiftyone.looks import noted, writer
 from boxloop.review.fiftyone.qa import marked
@@ -323,7 +323,7 @@ class ReviewController:
             annotator=KIND,
             boxes={i: boxes[i] for i in items},
             reviewer=self.assignment.reviewer,
-            seconds={i.image_id: round(i.seconds + i.shown.item.seconds, 1) for i in images},
+            seconds=all_seconds(images, self.assignment),
             finished=submissions.timestamp(),
             versions=dict(self._versions),
             digests={i: item.image.digest for i, item in items.items()},

@@ -12,6 +12,7 @@ from boxloop.review.fiftyone import below
 from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload
 
 if TYPE_CHECKING:
+    from boxloop.review.fiftyone.assignment import Assignment
     from boxloop.review.fiftyone.review_dataset import ReviewedImage
 
 
@@ -48,6 +49,18 @@ def panel_extras(
         "doubtful": below.doubtful_below(images),
         "shown_from": min(image.shown.item.score_threshold for image in images),
         "has_below": any(len(image.shown.below) for image in images),
+    }
+
+
+def all_seconds(images: Sequence[ReviewedImage], assignment: Assignment) -> dict[str, float]:
+    """Return the seconds that each image took, with those of the submissions before.
+
+    Without the images of which those were not measured, unless this session counts apart from them.
+    """
+    return {
+        image.image_id: round(image.seconds + image.shown.item.seconds, 1)
+        for image in images
+        if image.shown.item.timed or assignment.counts_apart(image.image_id)
     }
 
 

@@ -145,6 +145,8 @@ def dumps(shown: ShownProposals) -> str:
     }
     if item.blind:
         content["blind"] = True
+    if not item.timed:
+        content["timed"] = False
     if item.planted:
         content["planted"] = [asdict(error) for error in item.planted]
     text = json.dumps(content, sort_keys=True, allow_nan=False)
@@ -184,6 +186,7 @@ def loads(text: str, image: ImageRef) -> ShownProposals:
             content.get("blind") is True,
             tuple(_planted(row) for row in content.get("planted", [])),
             text.startswith(_VEIL),
+            content.get("timed") is not False,
         )
         check_planted(item.counted, item.planted)
         names = {_text(key): _text(name) for key, name in content["names"].items()}
