@@ -57,7 +57,7 @@ SAID = "b01: 2 images; of the proposals 3 kept, 1 moved, 1 relabeled, 1 removed;
 
 
 def test_a_tool_that_keeps_no_attributes(root, program):
-    code, said = program("import-corrections", write(root, TRUTH), "--reviewer", "Ada")
+    code, said = program("import-corrections", write(root, TRUTH), "--reviewer", " Ada ")
     assert (code, said.startswith(SAID)) == (0, True), said
     assert said.endswith("b01 is complete. Next: dvc repro\n")
     (taken,) = submitted(root)

@@ -105,7 +105,8 @@ def import_file(
             "review.annotator is 'simulated', which takes no person's labels: set it to 'fiftyone'"
             " in params.yaml first"
         )
-    why = None if reviewer is None else fault_of_reviewer(reviewer.strip())
+    reviewer = None if reviewer is None else reviewer.strip()
+    why = None if reviewer is None else fault_of_reviewer(reviewer)
     if why is not None:
         raise UserError(f"--reviewer {reviewer!a:.100} {why}: give another name")
     changes = class_changes.read(*paths.journals)
