@@ -124,6 +124,17 @@ def test_a_label_under_the_name_of_a_look_is_refused(paths):
         second_looks.for_status(paths, BATCHES, IOU)
 
 
+def test_a_box_beyond_its_image_is_told_with_the_file(paths):
+    for redo in (False, True):
+        person(paths, "bob", ALSO, redo)
+    _, bad = submissions.submission_files(paths.reviews, look=True)
+    content = json.loads(bad.read_text())
+    content["boxes"]["img03"][0]["xyxy"] = [1, 1, 5000, 9]
+    bad.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=f"{bad.name}: a box of image img03 reaches beyond"):
+        read(paths)
+
+
 def test_copies_of_a_campaign_are_read_as_one(paths, tmp_path):
     person(paths, "bob", ALSO, remove=("img02",))
     person(paths, "eve", THIRD)

@@ -79,12 +79,14 @@ class Verdict:
 class Screened:
     """The submissions that count, as far as they do, oldest first; and what people should know.
 
-    ``incomplete`` tells the classes that could not be chosen, by image, as in :class:`Verdict`.
+    ``incomplete`` tells the classes that could not be chosen, by image, as in :class:`Verdict`;
+    ``files`` are those of the submissions.
     """
 
     submissions: list[Corrections]
     notes: tuple[str, ...]
     incomplete: Incomplete
+    files: tuple[Path, ...]
 
 
 def read(
@@ -134,13 +136,14 @@ def screen(
     verdict = judge(claims, images, batch, option)
     dropped = verdict.hidden if all_ else verdict.dropped
     found = [
-        part
+        (file, part)
         for file, item in (*journal, *restored)  # edited by hand, a restored one is the newer
         if (part := _apply(file, item, dropped, verdict.renamed)) is not None
     ]
     incomplete = {} if option else verdict.incomplete  # which tells of labels
     notes = (*verdict.notes, *map(in_words, by_class(incomplete, images.classes).items()))
-    return Screened(found, notes, verdict.incomplete)
+    files = tuple(file for file, _ in found)
+    return Screened([part for _, part in found], notes, verdict.incomplete, files)
 
 
 def by_class(incomplete: Incomplete, classes: Iterable[str]) -> dict[str, list[str]]:

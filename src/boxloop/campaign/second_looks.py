@@ -119,8 +119,8 @@ def read_second(
     """
     files = submissions.read_files(*paths.journals, look=True)
     found = screening.screen(files, (), images, all_=all_, option=" --also")
-    for item in found.submissions if not all_ else ():
-        require_inside(images, item.boxes, paths.reviews)
+    for file, item in zip(found.files, found.submissions, strict=True) if not all_ else ():
+        require_inside(images, item.boxes, file)
     return found
 
 
