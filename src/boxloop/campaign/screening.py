@@ -79,8 +79,7 @@ class Verdict:
 class Screened:
     """The submissions that count, as far as they do, oldest first; and what people should know.
 
-    ``incomplete`` tells the classes that could not be chosen, by image, as in :class:`Verdict`;
-    ``files`` are those of the submissions.
+    ``incomplete`` is as in :class:`Verdict`; ``files`` are those of the submissions.
     """
 
     submissions: list[Corrections]
@@ -142,8 +141,7 @@ def screen(
     ]
     incomplete = {} if option else verdict.incomplete  # which tells of labels
     notes = (*verdict.notes, *map(in_words, by_class(incomplete, images.classes).items()))
-    files = tuple(file for file, _ in found)
-    return Screened([part for _, part in found], notes, verdict.incomplete, files)
+    return Screened([p for _, p in found], notes, verdict.incomplete, tuple(f for f, _ in found))
 
 
 def by_class(incomplete: Incomplete, classes: Iterable[str]) -> dict[str, list[str]]:
