@@ -15,6 +15,7 @@ from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.planted import PlantedError
 from boxloop.core.types import Boxes, Corrections, Recheck
+from boxloop.review.fiftyone.session_registry import Session, claim
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
@@ -122,6 +123,17 @@ def test_an_image_with_a_planted_error_that_was_missed_waits_for_its_second_look
     submissions.append(root / "reviews", replace(made, planted=mended))
     code, said = program("import-corrections", write(root, TRUTH), "--redo")
     assert code == 0, said
+
+
+def test_images_that_somebody_is_reviewing_are_left_to_that_session(root, program):
+    session = Session("b01", "1/2", "ann", None, ("img02", "img09"))
+    with claim(root / ".boxloop" / "sessions", session):
+        code, said = program("import-corrections", write(root, TRUTH))
+        assert code == 2
+        assert "ann is reviewing b01, with 1 image of this file (img02), and could not" in said
+        assert not submitted(root)
+        assert program("import-corrections", write(root, [], IMAGES[1:]))[0] == 0
+    assert program("import-corrections", write(root, [], IMAGES[:1]))[0] == 0
 
 
 def test_a_reviewer_whose_name_would_be_two_peoples_is_refused(root, program):

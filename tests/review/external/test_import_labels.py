@@ -20,6 +20,7 @@ from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from boxloop.review.fiftyone.assignment import submitted_item
+from boxloop.review.fiftyone.session_registry import Session, claim
 
 PEOPLE = {"review": {"annotator": "fiftyone"}}
 
@@ -168,6 +169,16 @@ def test_a_batch_of_trusted_labels_alone_is_done_without_anybody(root, program):
     assert numbers["given"] == {"images": 2, "objects": 2}
     assert numbers["measured_hours"] == pytest.approx(20 / 3600)
     assert len(artifacts.read_labeled(state.paths.labeled("b01"))) == 4
+
+
+def test_labels_of_images_that_somebody_is_reviewing_are_not_trusted(root, program):
+    file = save(root, {1: "img02", 2: "img03"})
+    with claim(root / ".boxloop" / "sessions", Session("b01", None, "ann", None, ("img03",))):
+        code, said = program("import-labels", file, "--as", "trusted")
+        assert code == 2
+        assert "ann is reviewing b01, with 1 image of this file (img03)" in said
+        assert not (root / "reviews").exists()
+    assert program("import-labels", file, "--as", "trusted")[0] == 0
 
 
 def test_labels_of_people_are_never_replaced(root, program):

@@ -32,6 +32,7 @@ from boxloop.review.external.pairing import (
 )
 from boxloop.review.external.starts import Start, start_of
 from boxloop.review.external.stored_size import is_upright
+from boxloop.review.fiftyone.session_registry import require_closed
 from boxloop.review.people import read_submissions
 from boxloop.review.validation import Problem, check_image, format_problems
 from boxloop.terminal import counted
@@ -98,6 +99,7 @@ def import_file(
         DatasetError: the file cannot be read, fits no batch, or is at fault; nothing was written.
         ProtectedLabelsError: an image was submitted before, and ``redo`` is not set; or a planted
             error is in its labels.
+        SessionError: an image is open in a review session.
         ArtifactError: a file of the campaign is missing or damaged.
     """
     if params.review.annotator == SIMULATED:
@@ -114,6 +116,7 @@ def import_file(
     found = read_coco_corrections(file, images.images)
     key, chosen = _select_batch(paths, params, file, found, batch)
     wanted = {item.image.id for item in chosen}
+    require_closed(paths.state / "sessions", wanted)
     offered = _read_proposals(paths, key, wanted, images.classes)
     known = read_submissions(paths, [key])
     before = submissions.latest(known)

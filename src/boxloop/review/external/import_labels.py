@@ -17,6 +17,7 @@ from boxloop.errors import ArtifactError, DatasetError, ParamsError
 from boxloop.files import file_digest
 from boxloop.params import GIVEN, LABELS, Params
 from boxloop.review.external.label_files import LabelFile, read_label_file
+from boxloop.review.fiftyone.session_registry import require_closed
 from boxloop.review.people import read_submissions
 from boxloop.terminal import counted
 
@@ -129,6 +130,7 @@ def import_labels(
         ParamsError: the use is neither, or the campaign is simulated.
         DatasetError: the labels cannot be read, or none of them is to be taken; nothing was
             written.
+        SessionError: an image to trust is open in a review session.
         ArtifactError: a file of the campaign is missing or damaged.
     """
     if use not in (TRUSTED, PROPOSED):
@@ -156,6 +158,7 @@ def import_labels(
     counts = Counter(batch_of.get(image_id, "") for image_id in boxes)
     replaced = 0
     if use == TRUSTED:
+        require_closed(paths.state / "sessions", boxes.keys())
         path = _trust(paths, params, images, boxes, source)
     else:
         key = _first_open(params, batch_of, labeled)

@@ -7,7 +7,7 @@ of a session which ended, or was killed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from uuid import uuid4
 from boxloop.errors import ArtifactError, SessionError
 from boxloop.files import read_json, write_text
 from boxloop.review.fiftyone.file_lock import lock, open_lock, try_lock
+from boxloop.terminal import counted
 
 _SECONDS_TO_REGISTER = 30
 
@@ -88,6 +89,23 @@ def open_sessions(folder: Path) -> list[Session]:
         except (ArtifactError, KeyError, TypeError):
             continue  # it is just being written, or removed
     return sessions
+
+
+def require_closed(folder: Path, image_ids: Collection[str]) -> None:
+    """Refuse labels from elsewhere for images that somebody is just reviewing.
+
+    Raises:
+        SessionError: one is open in a session, which could not submit what was done there.
+    """
+    for session in open_sessions(folder):
+        shared = [image_id for image_id in session.images if image_id in image_ids]
+        if shared:
+            raise SessionError(
+                f"{session.reviewer} is reviewing {session.batch}, with {counted(len(shared))} of"
+                f" this file ({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}), and"
+                " could not submit them any more: submit that session first, or end it; nothing was"
+                " taken in"
+            )
 
 
 def _remove(path: Path) -> None:
