@@ -121,7 +121,7 @@ def test_a_training_returns_a_log_that_can_be_written(log, said, register, tmp_p
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (None, r"create\(\) returned None, which is no detector: it has no train\(\)"),
+        (None, r"create\(\) returned None, which is no detector: it has no propose\(\)"),
         (
             Own(classes=("x",)),
             r"create\(\) returned a detector with the classes x, not square, disc",

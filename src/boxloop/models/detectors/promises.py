@@ -52,11 +52,8 @@ def make(factory: Any, method: str, name: str, classes: Sequence[str], *given: A
     """
     require_factory(factory, method, name)
     made = getattr(factory, method)(*given)
-    lacking = [each for each in ("train", "propose") if not callable(getattr(made, each, None))]
-    if lacking:
-        _refuse(
-            name, method, f"returned {_kind(made)}, which is no detector: it has no {lacking[0]}()"
-        )
+    if not callable(getattr(made, "propose", None)):
+        _refuse(name, method, f"returned {_kind(made)}, which is no detector: it has no propose()")
     known = getattr(made, "classes", None)
     if not isinstance(known, list | tuple) or tuple(known) != tuple(classes):
         what = ", ".join(map(str, known)) if isinstance(known, list | tuple) else _kind(known)
@@ -94,6 +91,8 @@ def train(
     Raises:
         DetectorError: what it returns is no log that can be written.
     """
+    if not callable(getattr(detector, "train", None)):
+        _refuse(detector.name, "train", "is not there")
     log: Any = detector.train(labeled, images, params, progress)
     if not isinstance(log, TrainingLog):
         _refuse(detector.name, "train", f"returned {_kind(log)}, not a TrainingLog")
