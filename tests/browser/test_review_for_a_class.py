@@ -30,7 +30,8 @@ class Sure:
 
     def propose(self, images, *, score_floor, batch_size, progress=None):
         rows = ([{A}, {B}, {C}, {D}], ["dog", "car", "car", "car"], [0.95, 0.9, 0.7, 0.4])
-        return {{image.id: Boxes.build(*rows, prefix="p") for image in images}}
+        found = Boxes.build(*rows, prefix="p").above(score_floor)
+        return {{image.id: found for image in images}}
 
 class Factory:
     name = "sure"
