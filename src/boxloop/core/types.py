@@ -245,6 +245,10 @@ class Proposals:
         for image_id, boxes in self.boxes.items():
             _require(boxes.scores is not None, f"{image_id}: proposals need scores")
 
+    def origin(self, score: float) -> tuple[object, ...]:
+        """Return what images have in common that were shown in one way, from this score on."""
+        return self.detector, self.checkpoint, self.score_floor, score, self.thresholds
+
     def fitted(self, iou_threshold: float) -> FittedThreshold | None:
         """Return the threshold that was fitted for an IoU; None where none was."""
         return next((f for f in self.thresholds if f.iou_threshold == iou_threshold), None)

@@ -48,8 +48,7 @@ class Start:
     @property
     def way(self) -> tuple[object, ...]:
         """What the images of one submission share: detector and thresholds."""
-        p = self.proposals
-        return p.detector, p.checkpoint, p.score_floor, self.score_threshold, p.thresholds
+        return self.proposals.origin(self.score_threshold)
 
 
 def start_of(

@@ -146,8 +146,8 @@ class Assignment:
 
     def source_of(self, item: Item) -> tuple[object, ...]:
         """Return what the images of one submission share: batch, detector and thresholds."""
-        p, batch = item.proposals, self.batch_of(item.image.id)
-        return batch, p.detector, p.checkpoint, p.score_floor, item.score_threshold, p.thresholds
+        way = item.proposals.origin(item.score_threshold)
+        return self.batch_of(item.image.id), *way
 
     def counts_apart(self, image_id: str) -> bool:
         """Return whether the work on an image is a second look's, and no part of its review."""
