@@ -43,6 +43,15 @@ def test_images_that_came_with_labels_count_among_those_learned_from():
     assert [work, better] != outlook_lines(DONE, [20, 20], params())
 
 
+def test_what_is_labeled_already_is_no_work_that_is_left():
+    (work, _) = outlook_lines(DONE, [20, 20], params(), 0, [1, 0])
+    ahead = forecast(DONE, [20, 20], 0.5, seconds_per_box=35, submitted=[1, 0])
+    started = f"About {hours(ahead.seconds)} left for 2 batches, of which 1 image is labeled, at 35"
+    assert work.startswith(started)
+    (work, _) = outlook_lines(DONE, [20, 20], params(), 0, [20, 20])
+    assert work.startswith("No work is left: all 40 images to come are labeled; ")
+
+
 def test_stopping_is_reasonable_below_the_gain_that_was_asked_for():
     assert len(outlook_lines(DONE, [20], params(stop_gain=0.0))) == 2
     said = outlook_lines(DONE, [20], params(stop_gain=0.5))[-1]

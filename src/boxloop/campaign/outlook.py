@@ -46,15 +46,13 @@ def outlook_lines(
         return []
     batches = counted(len(coming), "batch")
     there = sum(submitted)
-    batches += (
-        f", of which {counted(there)} {'are' if there > 1 else 'is'} labeled" if there else ""
-    )
+    if there:
+        batches += f", of which {counted(there)} {'are' if there > 1 else 'is'} labeled"
     pace = "" if ahead.measured else f", at {price:g} s per box"
-    lines = [
-        f"About {hours(ahead.seconds)} left for {batches}{pace};"
-        f" {_percent(ahead.saved)} of the time saved at the end"
-        f" (IoU {iou:g})."
-    ]
+    left = f"About {hours(ahead.seconds)} left for {batches}{pace}"
+    if there == sum(coming):
+        left = f"No work is left: all {counted(there)} to come are labeled"
+    lines = [f"{left}; {_percent(ahead.saved)} of the time saved at the end (IoU {iou:g})."]
     better = forecast_precision(done, before)
     if better is not None:
         lines.append(
