@@ -44,6 +44,14 @@ def test_a_new_campaign_is_ready_for_dvc(tmp_path):
     assert params.dataset.path.endswith("demo_scenes.py")
 
 
+def test_nothing_is_reported_to_the_makers_of_dvc(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_NO_ANALYTICS")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    create(tmp_path / "c", *DEMO)
+    assert list((tmp_path / "temporary").iterdir()) == []  # where DVC puts what it sends
+
+
 @pytest.mark.parametrize("name", ["street signs", "2024", "2024-05-01", "no", "Größe", 'a"b: #c'])
 def test_a_campaign_is_called_by_its_folder(tmp_path, name):
     params = load_params(create(tmp_path / name, *DEMO) / "params.yaml")
