@@ -68,6 +68,11 @@ def test_a_plan_stands_beside_the_sizes_of_today():
     )
 
 
+def test_iterations_that_are_still_to_be_listed_are_told():
+    today = plan_new(params({"size": 20}, turns=1, **DEMO)).text.splitlines()[2]
+    assert today.startswith("  params.yaml, with 2 more iterations:  3 x 20: ")
+
+
 def test_objects_come_from_labels_or_are_a_guess(tmp_path):
     from PIL import Image
 

@@ -118,6 +118,23 @@ def test_a_set_that_is_much_larger_than_the_batches_is_not_read(tmp_path, made, 
         made(tmp_path / "set", "batch.size=4", batches=2)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "batches", "said"),
+    [
+        (["batch.size=3"], 2, "about 13 images, of which these 2 batches take 6: --planned makes"),
+        (["batch.size=7"], 1, "13 images to be labeled, of which this batch takes 7: --planned"),
+        (["batch={count: 4}"], 3, "about 13 images, of which these 3 batches take 10: --planned"),
+        (["batch.size=7"], 2, None),
+        (["batch={count: 4}"], 4, None),
+    ],
+)
+def test_images_beyond_the_batches_are_told(tmp_path, made, overrides, batches, said):
+    _, notes = made(voc_set(tmp_path / "set", 13), *overrides, batches=batches)
+    beyond = [note for note in notes if "of which" in note]
+    assert len(beyond) == (said is not None)
+    assert all(f"set has {said}" in note for note in beyond)
+
+
 def test_a_set_that_cannot_be_used_yet_is_said_to_be_one(tmp_path, made):
     root = tmp_path / "set"
     text(root / "JPEGImages" / "a.png", "no picture")

@@ -26,7 +26,7 @@ from boxloop.core.types import BoxesByImage
 from boxloop.datasets import load
 from boxloop.errors import UserError
 from boxloop.params import Params
-from boxloop.terminal import reporting
+from boxloop.terminal import counted, reporting
 
 WAIT_MINUTES = 3.0
 """That people wait for a training and its proposals, unless they know better."""
@@ -89,7 +89,7 @@ def plan_new(
     lines = [
         f"Batches for {total} images{came}, by what corrections cost in stored campaigns:",
         f"  planned:      {_row(expect(sizes, prices, trend, labeled))}",
-        f"  params.yaml:  {_row(expect(today, prices, trend, labeled))}",
+        f"  {_now(params, today)}{_row(expect(today, prices, trend, labeled))}",
         _difference(gain(today, sizes, prices, trend, labeled)),
         f"Reckoned with {each:.3g} objects per image ({source}), {price:g} s per box"
         f" (account.seconds_per_box), and {minutes:g} min of waiting before each batch but the"
@@ -136,8 +136,15 @@ def _row(expected: Expected) -> str:
     return (
         f"{listed(expected.sizes)}: {hours(expected.seconds)}, of it"
         f" {expected.waiting / 60:.0f} min between batches;"
-        f" {middle:.0f} % ({low:.0f} to {high:.0f}) of the drawing saved"
+        f" {middle:z.0f} % ({low:z.0f} to {high:z.0f}) of the drawing saved"
     )
+
+
+def _now(params: Params, today: Sequence[int]) -> str:
+    """Say whose sizes they are, and how many iterations would have to be listed for all images."""
+    missing = len(today) - len(params.iterations)
+    listed_too = f", with {counted(missing, 'more iteration')}" if missing > 0 else ""
+    return f"params.yaml{listed_too}:  "
 
 
 def _difference(less: Interval) -> str:

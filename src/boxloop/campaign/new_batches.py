@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from boxloop.campaign.existing import count_trusted
-from boxloop.core.batching import most_turns, require_images, size_for
+from boxloop.core.batching import most_turns, require_images, size_for, turn_sizes
 from boxloop.datasets import load
 from boxloop.datasets.file_listing import walk_all
 from boxloop.datasets.images import SUFFIXES
@@ -51,11 +50,11 @@ def fit_batches(params: Params, *, turns_chosen: bool, sizes_chosen: bool) -> Fi
     """
     turns, batch, place = len(params.iterations), params.batch, params.dataset.path
     try:
-        total = _to_label(params)
+        total, read = _to_label(params)
     except DatasetError as error:
         return Fitted(notes=(f"{place} cannot be used yet: {error}",))
-    if total is None:
-        return Fitted()
+    if not read:
+        return Fitted(notes=_beyond(params, turns, total, f"{place} has about {counted(total)}"))
     found = f"{place} has {counted(total)} to be labeled"
     if not total:
         require_images(0, list(params.iterations), **batch.model_dump())
@@ -68,7 +67,7 @@ def fit_batches(params: Params, *, turns_chosen: bool, sizes_chosen: bool) -> Fi
         return Fitted(fewer, (f"batch.size={size}",), (note,))
     most = most_turns(total, turns, **batch.model_dump())
     if most == turns:
-        return Fitted()
+        return Fitted(notes=_beyond(params, turns, total, found))
     if most and not turns_chosen:
         made = f"by the batch section they make {counted(most, 'batch')}"
         return Fitted(most, (), (f"{found}: {made}, and iterations lists no more",))
@@ -84,18 +83,32 @@ def fit_batches(params: Params, *, turns_chosen: bool, sizes_chosen: bool) -> Fi
     )
 
 
-def _to_label(params: Params) -> int | None:
-    """Return how many images are to be labeled; None where far more than the batches take."""
+def _beyond(params: Params, turns: int, total: int, found: str) -> tuple[str, ...]:
+    """Return a sentence on the images that these turns leave out, where they leave out any."""
+    taken = sum(turn_sizes(total, turns, **params.batch.model_dump()))
+    if taken >= total:
+        return ()
+    batches = "this batch takes" if turns == 1 else f"these {turns:,} batches take"
+    return (
+        f"{found}, of which {batches} {taken:,}: --planned makes batches for all of them, or list"
+        " more iterations once these are done",
+    )
+
+
+def _to_label(params: Params) -> tuple[int, bool]:
+    """Return how many images are to be labeled, and whether they were read.
+
+    Where there are far more than the batches take, what looks like an image by its name is counted.
+    """
     dataset, batch, turns = params.dataset, params.batch, len(params.iterations)
     if dataset.format == "demo":
-        return dataset.demo.images
+        return dataset.demo.images, True
     wanted = sum(batch.sizes or ()) or turns * (batch.size or 1)
     root = Path(dataset.path)
     names = walk_all(root if root.is_dir() else root.parent)
-    pictures = (name for name in names if name.lower().endswith(SUFFIXES))
-    most = _MARGIN * max(wanted, batch.count or 0)
-    if len(list(islice(pictures, most + 1))) > most:
-        return None
+    pictures = sum(name.lower().endswith(SUFFIXES) for name in names)
+    if pictures > _MARGIN * max(wanted, batch.count or 0):
+        return pictures, False
     with tempfile.TemporaryDirectory() as drawn, reporting("reading images") as report:
         found = load(dataset, Path(drawn), report)
-    return len(found.images) - count_trusted(params, found.truth)
+    return len(found.images) - count_trusted(params, found.truth), True

@@ -62,13 +62,25 @@ def plan(
     Raises:
         ParamsError: there are more iterations than batches, or fewer images than the batches need.
     """
-    total = len(image_ids)
+    total, turns = len(image_ids), len(names)
     require_images(total, names, size=size, count=count, sizes=sizes)
+    return cut(image_ids, turn_sizes(total, turns, size=size, count=count, sizes=sizes), names)
+
+
+def turn_sizes(
+    total: int,
+    turns: int,
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    sizes: Sequence[int] | None = None,
+) -> Sequence[int]:
+    """Return the size of each turn's batch, where all turns have images, see :func:`plan`."""
     if sizes is None and size is not None:
         sizes = sizes_by_size(total, size)
     elif sizes is None:
-        sizes = sizes_by_count(total, count or len(names))
-    return cut(image_ids, sizes[: len(names)], names)
+        sizes = sizes_by_count(total, count or turns)
+    return sizes[:turns]
 
 
 def most_turns(
