@@ -69,6 +69,9 @@ def count(content: dict[str, Any], image: str, iou: float) -> Counter[str]:
 
 
 def main(root: Path) -> int:
+    if not (root / "metrics.json").exists():
+        print(f"{root} has no metrics.json yet: 'dvc repro --single-item report' there writes it")
+        return 2
     newest, metrics = newest_submissions(root), read(root / "metrics.json")
     batches = [read(path)["image_ids"] for path in sorted((root / "data/batches").glob("b*.json"))]
     given = {image for image, content in newest.items() if image in content.get("given", ())}

@@ -207,11 +207,21 @@ def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Pa
 
 def test_where_to_look_before_there_is_a_page_and_after(tmp_path: Path) -> None:
     paths = CampaignPaths(tmp_path)
+    assert "'boxloop report' writes it" in where_to_look(paths, None)
+    write_text(tmp_path / "dvc.yaml", "stages: {}")
     assert "'dvc repro --single-item report' now" in where_to_look(paths, None)
     write_text(paths.report / "report.html", "the page")
     assert "--single-item" not in where_to_look(paths, None)
     assert "report.html" in where_to_look(paths, None)
     assert "mlflow ui" in where_to_look(paths, "mlflow ui")
+    assert "dvc plots show" in where_to_look(paths, None)
+
+
+def test_where_there_is_no_pipeline_nothing_of_dvc_is_offered(tmp_path: Path) -> None:
+    """A study's cells have none."""
+    paths = CampaignPaths(tmp_path)
+    write_text(paths.report / "report.html", "the page")
+    assert "dvc" not in where_to_look(paths, None).replace(str(tmp_path), "")
 
 
 def test_the_terminal_table_holds_with_large_numbers(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def init(
         typer.Option(help="The images: fills 'dataset' by what 'boxloop check' finds there."),
     ] = None,
     batches: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="Number of turns to list.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Number of turns to list; 3, or as params says."),
     ] = None,
     params: Annotated[Path | None, typer.Option(help="A params.yaml to begin with.")] = None,
     plan: Annotated[

@@ -29,8 +29,8 @@ def export(
         str | None,
         typer.Option(
             metavar="keep|mark|skip",
-            help="What to do with images that were reviewed before a class was added: coco marks"
-            " them, unless given, voc and yolo keep them.",
+            help="What to do with images that were reviewed before a class was added: unless given,"
+            " coco marks them, and the others, which cannot, keep them.",
         ),
     ] = None,
     split: Annotated[
@@ -67,7 +67,9 @@ def export(
 def import_corrections(
     file: Path,
     batch: Annotated[str | None, typer.Option(help="Take the images of this batch only.")] = None,
-    reviewer: Annotated[str | None, typer.Option(help="Who corrected it.")] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who corrected it; nobody's name unless given.")
+    ] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Also images that were submitted before.")
     ] = False,

@@ -19,7 +19,8 @@ def study(
         Path | None, typer.Option("--out", help="Folder of the study; named after SPEC, here.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Cells side by side here; one for each GPU.")
+        int | None,
+        typer.Option("--jobs", min=1, help="Cells side by side here; one for each GPU, or one."),
     ] = None,
     on: On = None,
     override: Overrides = None,

@@ -198,12 +198,16 @@ def where_to_look(paths: CampaignPaths, mlflow_ui: str | None) -> str:
         mlflow_ui: command or address of the tracked runs; None where nothing is tracked.
     """
     page = paths.report / "report.html"
+    has_dvc = (paths.root / "dvc.yaml").exists()  # a study's cells have none
     if page.exists():
+        commands = " (dvc metrics show, dvc metrics diff)" if has_dvc else ""
         lines = [
             f"The page with figures:  {page}",
-            f"The numbers:            {paths.metrics} (dvc metrics show, dvc metrics diff)",
-            "The plots:              dvc plots show",
+            f"The numbers:            {paths.metrics}{commands}",
+            *(["The plots:              dvc plots show"] if has_dvc else []),
         ]
+    elif not has_dvc:
+        lines = ["The page with figures:  'boxloop report' writes it"]
     else:
         now = "'dvc repro --single-item report' now"
         lines = [
