@@ -13,12 +13,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from boxloop.core.boxes import iou_matrix
-from boxloop.core.edits import EDITS, Ledger
-from boxloop.core.types import Boxes, Corrections
-from boxloop.core.workload import Pairs, pair
+from boxloop.core.edits import EDITS, Ledger, paired_by_id
+from boxloop.core.types import Corrections
+from boxloop.core.workload import pair
 
 
 @dataclass(frozen=True)
@@ -36,24 +33,6 @@ class ClassLedgers:
     objects: Mapping[str, int]
     images: Mapping[str, int]
     mistaken: Mapping[tuple[str, str], int]
-
-
-def paired_by_id(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
-    """Pair the boxes of one image by their ids, and tell the edits as ``edits.judge`` does.
-
-    Returns:
-        (index of the proposal, index of the final box) of those kept, relabeled and moved.
-    """
-    _, rows, columns = np.intersect1d(shown.ids, final.ids, assume_unique=True, return_indices=True)
-    same = shown.labels[rows] == final.labels[columns]
-    overlap = np.diagonal(iou_matrix(shown.xyxy[rows], final.xyxy[columns]))
-    in_place = overlap >= iou_threshold
-    pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
-
-    def chosen(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Pairs:
-        return [pairs[i] for i in np.flatnonzero(mask).tolist()]
-
-    return chosen(same & in_place), chosen(~same), chosen(same & ~in_place)
 
 
 def class_ledgers(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boxloop.core.boxes import iou_matrix
+from boxloop.core.boxes import paired_iou
 from boxloop.core.types import Boxes, Floats
 
 EDITS = ("kept", "moved", "relabeled", "removed", "added")
@@ -72,13 +72,21 @@ class Ledger:
         return self.removed + self.moved + self.relabeled
 
 
+Pairs = list[tuple[int, int]]
+"""(index of a proposal, index of a final box) of one image."""
+
+
 def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
     """Count the exact edits from the proposals of one image to its final boxes.
 
     A box that was dragged and got another label counts once, as relabeled: a wrong label is the
     graver fault. A box whose coordinates differ by at most ``tolerance`` pixels was not moved.
     """
-    return _count(shown, final, lambda a, b: np.abs(a - b).max(axis=1, initial=0.0) <= tolerance)
+
+    def unmoved(a: Floats, b: Floats) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(a - b).max(axis=1, initial=0.0) <= tolerance)
+
+    return tally(shown, final, *_pair(shown, final, unmoved))
 
 
 def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
@@ -87,24 +95,37 @@ def judge(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
     A proposal of the right label is kept when its IoU with the box that was made from it reaches
     the threshold, and moved when it does not.
     """
-    return _count(shown, final, lambda a, b: np.diagonal(iou_matrix(a, b)) >= iou_threshold)
+    return tally(shown, final, *paired_by_id(shown, final, iou_threshold))
 
 
-def _count(
+def paired_by_id(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
+    """Pair the boxes of one image by their ids, and tell the edits that :func:`judge` counts.
+
+    Returns:
+        The pairs of those kept, relabeled and moved.
+    """
+    return _pair(shown, final, lambda a, b: paired_iou(a, b) >= iou_threshold)
+
+
+def _pair(
     shown: Boxes, final: Boxes, unmoved: Callable[[Floats, Floats], NDArray[np.bool_]]
-) -> Ledger:
-    """Count the edits, given which of two (n, 4) lists of boxes with equal ids did not move."""
+) -> tuple[Pairs, Pairs, Pairs]:
+    """Pair boxes of equal ids, given which of two (n, 4) lists of boxes did not move."""
     _, rows, columns = np.intersect1d(shown.ids, final.ids, assume_unique=True, return_indices=True)
     in_place = unmoved(shown.xyxy[rows], final.xyxy[columns])
     same = shown.labels[rows] == final.labels[columns]
-    kept, moved = int((same & in_place).sum()), int((same & ~in_place).sum())
-    return Ledger(
-        kept=kept,
-        moved=moved,
-        relabeled=len(rows) - kept - moved,
-        removed=len(shown) - len(rows),
-        added=len(final) - len(rows),
-    )
+
+    def chosen(mask: NDArray[np.bool_]) -> Pairs:
+        return list(zip(rows[mask].tolist(), columns[mask].tolist(), strict=True))
+
+    return chosen(same & in_place), chosen(~same), chosen(same & ~in_place)
+
+
+def tally(shown: Boxes, final: Boxes, kept: Pairs, relabeled: Pairs, moved: Pairs) -> Ledger:
+    """Count the edits of one image from its pairs; boxes in none were removed or added."""
+    paired = len(kept) + len(relabeled) + len(moved)
+    removed, added = len(shown) - paired, len(final) - paired
+    return Ledger(len(kept), len(moved), len(relabeled), removed, added)
 
 
 def kept_below(offered: Boxes, threshold: float, final: Boxes) -> int:

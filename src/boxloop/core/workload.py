@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from boxloop.core.boxes import candidates, iou_matrix, same_label
-from boxloop.core.edits import EDITS, Ledger, diff, judge
+from boxloop.core.edits import EDITS, Ledger, Pairs, diff, judge, tally
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.sweep import MOVE_IOU, sweep_counts
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, FittedThreshold
@@ -70,9 +70,6 @@ def find_cost_model(name: str) -> CostModel:
     return found
 
 
-Pairs = list[tuple[int, int]]
-
-
 def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs, Pairs]:
     """Match the proposals of one image with its final boxes, one to one, highest IoU first.
 
@@ -81,7 +78,7 @@ def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs
     reach ``MOVE_IOU`` are moved.
 
     Returns:
-        (index of the proposal, index of the final box) of those kept, relabeled and moved.
+        The pairs of those kept, relabeled and moved.
     """
     if not len(shown) or not len(final):
         return [], [], []
@@ -109,9 +106,7 @@ def pair(shown: Boxes, final: Boxes, iou_threshold: float) -> tuple[Pairs, Pairs
 
 def compare(shown: Boxes, final: Boxes, iou_threshold: float) -> Ledger:
     """Count the fewest edits from the proposals of one image to its final boxes."""
-    kept, relabeled, moved = (len(p) for p in pair(shown, final, iou_threshold))
-    paired = kept + relabeled + moved
-    return Ledger(kept, moved, relabeled, len(shown) - paired, len(final) - paired)
+    return tally(shown, final, *pair(shown, final, iou_threshold))
 
 
 def compare_all(
