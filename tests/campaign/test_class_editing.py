@@ -620,6 +620,20 @@ def test_a_damaged_entry_is_named_with_the_way_out(campaign):
     assert "git checkout" in status_text(campaign.paths, load_params(campaign.file))
 
 
+@pytest.mark.parametrize("name", ["\u200b", "x" * 201, "a\u2028b", "car "])
+def test_no_class_is_renamed_to_what_a_dataset_would_be_refused_for(tmp_path, name):
+    """The names that a set with annotations is read by are the old ones, which are as they were."""
+    (tmp_path / "params.yaml").write_text("dataset: {demo: {images: 4, size: [64, 64]}}\n")
+    made = Edited(CampaignPaths(tmp_path))
+    made.read(load_params(made.file))
+    before = artifacts.read_images(made.paths.images).classes
+    with pytest.raises(UserError, match="name another") as caught:
+        made.rename(before[0], name)
+    assert str(caught.value).isprintable()
+    assert artifacts.read_images(made.paths.images).classes == before
+    assert not made.paths.reviews.exists()
+
+
 def test_the_truth_of_a_dataset_is_read_by_the_new_names(tmp_path):
     (tmp_path / "params.yaml").write_text("dataset: {demo: {images: 4, size: [64, 64]}}\n")
     made = Edited(CampaignPaths(tmp_path))

@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boxloop.core.names import (
     fault_of_class,
     fault_of_id,
+    fault_of_new_class,
     fault_of_reviewer,
     has_control,
     require_classes,
@@ -35,6 +38,24 @@ def test_nothing_else_may_be_one(name):
 def test_a_class_is_not_blank_and_no_placeholder(name):
     assert fault_of_id(name) is None
     assert fault_of_class(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200b", "\u200b \u2060", " cat", "cat\u3000", "a\u2028b", "a\u2029b", "x" * 201]
+)
+def test_a_new_class_shows_one_short_line_and_older_ones_are_read_all_the_same(name):
+    assert fault_of_class(name) is None
+    assert fault_of_new_class(name)
+
+
+@pytest.mark.parametrize("name", ["a", "größe", "猫", "a b", "a\u200db", "x" * 200])
+def test_a_name_that_people_can_tell_may_be_a_new_class(name):
+    assert fault_of_new_class(name) is None
+
+
+@given(st.text())
+def test_what_may_be_a_new_class_may_be_a_class(name):
+    assert fault_of_new_class(name) or not fault_of_class(name)
 
 
 def test_a_reviewer_is_one_person():

@@ -17,7 +17,7 @@ from boxloop.campaign import artifacts, class_changes, screening, submissions
 from boxloop.campaign.class_changes import ClassChange, Kind
 from boxloop.campaign.params_file import edit_classes
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.names import fault_of_class
+from boxloop.core.names import fault_of_new_class
 from boxloop.errors import BoxloopError, ParamsError, UserError
 from boxloop.files import write_text
 from boxloop.params import Params, load_params
@@ -182,9 +182,8 @@ def _known(paths: CampaignPaths, params: Params) -> tuple[str, ...]:
 
 
 def _require_new(name: str, known: Sequence[str]) -> None:
-    fault = fault_of_class(name)
-    if fault is not None or name != name.strip():
-        raise UserError(f"the class {name!a:.100} {fault or 'has blanks around it'}: name another")
+    if fault := fault_of_new_class(name):
+        raise UserError(f"the class {name!a:.100} {fault}: name another")
     if name in known:
         raise UserError(f"'{name}' is a class of this campaign already: {', '.join(known)}")
 

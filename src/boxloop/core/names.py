@@ -13,6 +13,9 @@ UNNAMED = "not named"
 LONGEST_NAME = 1_000
 """Characters of a class or an id: a path may be one."""
 
+_LONGEST_NEW_CLASS = 200
+_INVISIBLE = ("C", "Z")  # first letters of Unicode's categories: controls, separators
+
 
 def is_control(char: str) -> bool:
     """Return whether a character is a control or a lone surrogate."""
@@ -42,6 +45,23 @@ def fault_of_class(name: str) -> str | None:
     if not name.strip():
         return "is blank"
     return fault_of_id(name)
+
+
+def fault_of_new_class(name: str) -> str | None:
+    """Say what is wrong with a name that a class is to get, as :func:`fault_of_id` does.
+
+    People have to see it and tell it from others. What was written by older versions is read by
+    :func:`fault_of_class` all the same.
+    """
+    if len(name) > _LONGEST_NEW_CLASS:
+        return f"has {len(name):,} characters, more than {_LONGEST_NEW_CLASS}"
+    if fault := fault_of_class(name):
+        return fault
+    if "\u2028" in name or "\u2029" in name:
+        return "holds a line break"
+    if all(unicodedata.category(char)[0] in _INVISIBLE for char in name):
+        return "shows nothing"
+    return "has blanks around it" if name != name.strip() else None
 
 
 def fault_of_reviewer(name: str) -> str | None:
