@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from scipy.stats import binomtest
 
 from boxloop.campaign.trust import first_looks, plants
 from boxloop.core.looks import Look
@@ -56,6 +57,8 @@ def test_the_right_person_is_named_and_nobody_else(fault: str) -> None:
     [found] = [f for f in trust.findings if f.fault == fault]
     true = {"draws_wide": 3.0, "gets_slower": 2.5}.get(fault)
     assert true is None or found.low <= true <= found.high
+    shown = {"draws_wide": trust.margins, "gets_slower": trust.paces}.get(fault, {}).get("bob")
+    assert shown is None or found.low < shown.low < shown.high < found.high
     assert found.words
 
 
@@ -106,6 +109,29 @@ def test_planted_errors_are_told_by_kind_and_person() -> None:
     assert (finding.reviewer, finding.fault) == ("bob", "misses_planted_relabeled")
     assert finding.words == "caught 1 of 20 proposals relabeled"
     assert trust.comparisons == ()
+
+
+@pytest.mark.parametrize("people", [1, 4])
+@pytest.mark.parametrize("kinds", [("hidden",), ("hidden", "relabeled")])
+def test_all_people_and_questions_together_share_one_chance_of_twenty(
+    people: int, kinds: tuple[str, ...]
+) -> None:
+    """Each of eight questions and one per kind, asked of each person, has its part (Bonferroni)."""
+    others = [p for i in range(people - 1) for p in planted(f"other{i}", "hidden", 20, 0)]
+    others += [p for kind in kinds[1:] for p in planted("ada", kind, 20, 0)]
+    trust = judge_trust([], [*planted("ada", "hidden", 3, 17), *others])
+    assert trust is not None
+    [found] = trust.findings
+    one_side = 0.05 / ((8 + len(kinds)) * people)
+    ends = binomtest(3, 20).proportion_ci(1 - 2 * one_side, "wilson")
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
+
+
+def test_who_is_at_fault_by_the_interval_that_is_shown_need_not_be_named() -> None:
+    trust = judge_trust([], planted("ada", "hidden", 5, 15))
+    assert trust is not None
+    assert trust.caught["hidden", None].high == pytest.approx(0.469, abs=5e-4)  # below one half
+    assert trust.findings == ()
 
 
 def test_a_few_misses_name_nobody() -> None:
