@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from scipy.stats import logistic
 
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.doubts import Doubt, find, worst_of_images
@@ -141,3 +144,95 @@ def test_beside_exact_proposals_a_label_that_lies_a_little_off_stands_out():
         (f"i{k}", "misplaced") for k in range(3)
     }
     assert all(0.8 < doubt.iou < 0.9 for doubt in worst)
+
+
+def row(*boxes):
+    """Boxes of (left, right, class, score), all 10 pixels high; labels have None for a score."""
+    xyxy = [(left, 0, right, 10) for left, right, _, _ in boxes]
+    scores = [score for *_, score in boxes]
+    known = scores and scores[0] is not None
+    return Boxes.build(xyxy, [name for _, _, name, _ in boxes], scores if known else None)
+
+
+def chance(prior, odds):
+    return prior * odds / (1 + prior * odds)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ((0.9, 0.7, 0.8, 0.4, 0.6, 0.3), (0.1, 0.2, 0.05, 0.5, 0.3, 0.2, 0.1, 0.7)),
+        ((0.6, 0.5), (0.02, 0.8)),
+        ((), (0.3, 0.9)),
+    ],
+)
+def test_a_proposal_in_an_empty_place_is_an_object_by_a_logistic_regression_on_the_scores(
+    right, wrong
+):
+    """One image: a label and its proposal for each of ``right``, and proposals of nothing."""
+    labels = [(20 * i, 20 * i + 10, "star", None) for i in range(len(right))]
+    offered = [(20 * i, 20 * i + 10, "star", score) for i, score in enumerate((*right, *wrong))]
+    found = [d for d in find({"a": row(*labels)}, {"a": row(*offered)}) if d.kind == "overlooked"]
+
+    x, y = logit([*right, *wrong]), np.array([1] * len(right) + [0] * len(wrong))
+
+    def loss(line):
+        z = line[0] * x + line[1]
+        ridge = 0.1 * ((line[0] - 1) ** 2 + line[1] ** 2) / 2
+        return (np.logaddexp(0, z) - y * z).sum() + ridge
+
+    slope, offset = minimize(loss, [1.0, 0.0], tol=1e-12).x
+    expected = {
+        len(right) + i: chance(0.05, np.exp(slope * logit(score) + offset))
+        for i, score in enumerate(wrong)
+    }
+    assert {d.proposal: d.chance for d in found} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_chance_of_a_label_where_the_detector_sees_nothing():
+    """Rank among the labels, here seen least of four, against that among places without any."""
+    a = row((0, 10, "star", None), (20, 30, "star", None))
+    b = row((40, 50, "star", None), (60, 70, "star", None))
+    seen_a = row((0, 10, "star", 0.9), (20, 30, "star", 0.1), (40, 50, "star", 0.2))
+    seen_b = row((40, 50, "star", 0.8), (60, 70, "star", 0.7))
+    found = find({"a": a, "b": b}, {"a": seen_a, "b": seen_b})
+    # At the four places of the other image's labels it scores 0.2, and three times nothing.
+    chances = {(d.image, d.label): d.chance for d in found if d.kind == "no object"}
+    assert chances["a", 1] == pytest.approx(chance(0.002, (1 + 1) / (4 + 2) * (4 + 1) / (1 + 1)))
+    assert chances["a", 0] == pytest.approx(chance(0.002, (0 + 1) / (4 + 2) * (4 + 1) / (4 + 1)))
+
+
+def test_the_chance_of_another_class_is_that_of_its_lead_seen_from_the_other_side():
+    """Two classes at each of four labels: the other one leads at the last."""
+    scores = [(0.9, 0.1), (0.8, 0.3), (0.6, 0.2), (0.4, 0.7)]
+    places = [(20 * i, 20 * i + 10) for i in range(4)]
+    labels = row(*((*place, "star", None) for place in places))
+    offered = row(
+        *((*place, "star", own) for place, (own, _) in zip(places, scores, strict=True)),
+        *((*place, "square", other) for place, (_, other) in zip(places, scores, strict=True)),
+    )
+    [found] = [d for d in find({"a": labels}, {"a": offered}) if d.kind == "mislabeled"]
+    lead = [logit(other) - logit(own) for own, other in scores]
+    middle = np.median(lead)
+    width = np.median(np.abs(lead - middle)) / logit(0.75)  # half of all lie nearer than that
+    usual = logistic(middle, width)
+    odds = usual.pdf(-lead[3]) / usual.pdf(lead[3])
+    assert (found.label, found.proposal) == (3, 7)
+    assert found.chance == pytest.approx(chance(0.01, odds))
+
+
+def test_the_chance_of_a_misplaced_label_is_of_an_overlap_by_anything_up_to_0_8():
+    """Labels 10 wide and proposals of one score inside them: IoU 0.9, 0.8, 0.7 and 0.4."""
+    widths = (9, 8, 7, 4)
+    labels = row(*((20 * i, 20 * i + 10, "star", None) for i in range(4)))
+    offered = row(*((20 * i, 20 * i + wide, "star", 0.5) for i, wide in enumerate(widths)))
+    found = [d for d in find({"a": labels}, {"a": offered}) if d.kind == "misplaced"]
+    overlap = logit(np.array(widths) / 10)
+    middle = np.median(overlap)
+    usual = logistic(middle, np.median(np.abs(overlap - middle)) / logit(0.75))
+    # The density in the logit of an overlap that is spread evenly up to 0.8.
+    expected = {
+        i: chance(0.01, expit(overlap[i]) * expit(-overlap[i]) / 0.8 / usual.pdf(overlap[i]))
+        for i in (2, 3)
+    }
+    assert {d.label: d.chance for d in found} == pytest.approx(expected)
