@@ -38,7 +38,7 @@ def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple
     """Match rows with columns one to one, the highest IoU first.
 
     Args:
-        iou: (n, m) of :func:`iou_matrix`.
+        iou: (n, m) of :func:`iou_matrix`, or what else is to rank the pairs.
         allowed: (n, m) whether a pair may be matched.
         minimum: IoU that a pair must reach or exceed.
 

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from boxloop.core.boxes import candidates, iou_matrix, same_label
+from boxloop.core.boxes import iou_matrix, match, same_label
 from boxloop.core.types import Boxes, BoxesByImage, Floats
 
 Kind = Literal["overlooked", "misplaced", "mislabeled", "no object"]
@@ -118,9 +118,8 @@ class _Pairing:
         same = same_label(labels, proposals)
         self.own, taken = [-1] * len(labels), np.zeros(len(proposals), bool)
         # By overlap alone, a faint proposal beside an object would go with a misplaced label.
-        for row, p in candidates(self.iou * self.scores, same & (self.iou >= _TOUCH), 0.0):
-            if self.own[row] < 0 and not taken[p]:
-                self.own[row], taken[p] = p, True
+        for row, p in match(self.iou * self.scores, same & (self.iou >= _TOUCH), 0.0):
+            self.own[row], taken[p] = p, True
         self.rival = self._best((self.iou >= _SAME) & ~same & ~taken)
         self.nearest = self._best(self.iou >= _NEAR)
         free = ~taken & (self.iou.max(axis=0, initial=0.0) < _NEAR)

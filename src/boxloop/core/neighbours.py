@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boxloop.core.boxes import iou_matrix, same_label
+from boxloop.core.boxes import iou_matrix, match, same_label
 from boxloop.core.edits import Ledger
 from boxloop.core.evidence import Evidence, NeighbourEdits
 from boxloop.core.threshold import DECAY, FITTED_TO_NOTHING, STRENGTH, in_words
@@ -146,21 +146,13 @@ def merge(own: Boxes, labels: Boxes, floor: float = 0.0) -> tuple[Boxes, int]:
     if not len(own) or not len(labels):
         return own, 0
     iou = iou_matrix(own.xyxy, labels.xyxy)
-    rows, columns = np.nonzero(same_label(own, labels) & (iou >= OVERLAP))
-    rank = np.lexsort((columns, rows, -iou[rows, columns] * own.scores[rows]))
-    partner: dict[int, int] = {}
-    taken = set[int]()
-    for row, column in zip(rows[rank].tolist(), columns[rank].tolist(), strict=True):
-        if row not in partner and column not in taken:
-            partner[row] = column
-            taken.add(column)
-    pairs = list(partner)
-    if int((own.scores[pairs] >= SEEN).sum()) < AGREEMENT * len(labels):
+    pairs = match(iou * own.scores[:, None], same_label(own, labels) & (iou >= OVERLAP), 0.0)
+    rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
+    if int((own.scores[rows] >= SEEN).sum()) < AGREEMENT * len(labels):
         return own, 0
     xyxy, scores = own.xyxy.copy(), np.maximum(own.scores * DOUBT, np.minimum(own.scores, floor))
-    theirs = labels.xyxy[list(partner.values())]
-    xyxy[pairs] = OWN_PLACE * own.xyxy[pairs] + (1 - OWN_PLACE) * theirs
-    scores[pairs] = np.sqrt(own.scores[pairs])
+    xyxy[rows] = OWN_PLACE * own.xyxy[rows] + (1 - OWN_PLACE) * labels.xyxy[columns]
+    scores[rows] = np.sqrt(own.scores[rows])
     return Boxes(xyxy, own.labels, own.ids, scores), len(pairs)
 
 
