@@ -164,6 +164,9 @@ def chance(prior, odds):
         ((0.9, 0.7, 0.8, 0.4, 0.6, 0.3), (0.1, 0.2, 0.05, 0.5, 0.3, 0.2, 0.1, 0.7)),
         ((0.6, 0.5), (0.02, 0.8)),
         ((), (0.3, 0.9)),
+        # Scores that tell nothing: whole steps of Newton's lead ever farther away.
+        ((0.1, 0.1), (0.4,)),
+        ((0.2, 0.9), (0.3, 0.5, 0.9)),
     ],
 )
 def test_a_proposal_in_an_empty_place_is_an_object_by_a_logistic_regression_on_the_scores(

@@ -250,10 +250,18 @@ def _fit_line(right: Floats, wrong: Floats) -> tuple[float, float]:
     design = np.stack([x, np.ones_like(x)], axis=1)
     target = np.concatenate([np.ones(len(right)), np.zeros(len(wrong))])
     start = np.array([1.0, 0.0])
+
+    def loss(line: Floats) -> float:
+        z, off = design @ line, line - start
+        return float((np.logaddexp(0, z) - target * z).sum() + _SHRINK * (off @ off) / 2)
+
     line = start
     for _ in range(_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(design @ line, -30, 30)))
         slope = design.T @ (chance - target) + _SHRINK * (line - start)
         curve = (design * (chance * (1 - chance))[:, None]).T @ design + _SHRINK * np.eye(2)
-        line = line - np.linalg.solve(curve, slope)
+        step = np.linalg.solve(curve, slope)
+        while loss(line - step) > loss(line):  # Newton's whole steps may lead ever farther away
+            step = step / 2
+        line = line - step
     return float(line[0]), float(line[1])
