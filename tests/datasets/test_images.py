@@ -17,6 +17,7 @@ from boxloop.datasets.images import (
     probe_image,
     probe_images,
     read_image,
+    read_orientation,
 )
 from boxloop.errors import DatasetError
 
@@ -153,18 +154,27 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
 
 @pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s in Image.registered_extensions()])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_peek_tells_the_size_that_reading_gives(tmp_path, suffix, orientation):
+def test_a_peek_tells_what_decoding_tells(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture = _save(tmp_path / f"a{suffix}", np.zeros((16, 32, 3), np.uint8), exif=exif)
     peek = peek_image(picture)
     assert (peek.height, peek.width) == read_image(picture).shape[:2]
+    assert peek == probe_image(picture)
+    assert read_orientation(picture) == peek.orientation
 
 
 @pytest.mark.parametrize("data", [b"MM\0\x2a\xff\xff\xff\xff", b"garbage", b""])
 def test_damaged_exif_leaves_the_image_as_it_is(tmp_path, data):
     path = _save(tmp_path / "e.jpg", COLOUR, exif=b"Exif\0\0" + data)
     assert read_image(path).shape == (16, 16, 3)
+    assert peek_image(path) == probe_image(path)
+    assert read_orientation(path) == probe_image(path).orientation == 1
+
+
+def test_what_is_no_image_has_no_orientation(tmp_path):
+    (tmp_path / "a.jpg").write_text("?")
+    assert read_orientation(tmp_path / "a.jpg") == read_orientation(tmp_path / "none.jpg") == 1
 
 
 def test_the_first_frame_of_an_animation(tmp_path):

@@ -9,31 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-
-from PIL import Image
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import Annotation
+from boxloop.datasets.images import SIDEWAYS
 from boxloop.errors import DatasetError
-from boxloop.files import open_regular
 
 RAW, UPRIGHT = "raw", "upright"
 
-_ORIENTATION = 0x0112
-_SIDEWAYS = 5  # from this orientation on, width and height change places
 _MIRRORED_X = (2, 3, 6, 7)
 _MIRRORED_Y = (3, 4, 7, 8)
-
-
-def read_orientation(path: Path) -> int:
-    """Return the EXIF orientation of an image, 1 to 8; 1 where nothing tells it."""
-    try:
-        with open_regular(path) as file, Image.open(file) as opened:
-            found = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # decoders raise nearly anything on damaged files
-        return 1
-    return found if found in range(1, 9) else 1
 
 
 def turn_boxes(
@@ -85,11 +70,11 @@ def _by_size(image: ImageRef, annotation: Annotation, turned: Mapping[str, int])
 
 def _could_tell(image: ImageRef, turned: Mapping[str, int]) -> bool:
     """Return whether the sizes before and after turning differ."""
-    return turned[image.id] >= _SIDEWAYS and image.width != image.height
+    return turned[image.id] >= SIDEWAYS and image.width != image.height
 
 
 def _turn(annotation: Annotation, image: ImageRef, orientation: int) -> Annotation:
-    sideways = orientation >= _SIDEWAYS
+    sideways = orientation >= SIDEWAYS
     width, height = (image.height, image.width) if sideways else (image.width, image.height)
     # Fractions were taken of the upright image.
     fx, fy = (width / image.width, height / image.height) if annotation.relative else (1.0, 1.0)

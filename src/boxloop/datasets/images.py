@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ SUFFIXES = (
 # Pillow looks at the content, not at the ending, and some of its other decoders start programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "DIB")
 
-_ORIENTATION = 0x0112  # EXIF's tag
+SIDEWAYS = 5
+"""From this EXIF orientation on, width and height change places."""
 
 _MOST_BYTES = 2**32
 """Of one file: an image, or the annotations of a whole set."""
@@ -124,20 +126,31 @@ def peek_image(path: Path) -> Probe:
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            orientation, (width, height) = orientation_of(image), image.size
             # Pillow gives the size of a TIFF as it is shown, and of all others as it is stored.
-            (width, height), turned = image.size, image.format != "TIFF" and _is_turned(image)
+            turned = orientation >= SIDEWAYS and image.format != "TIFF"
     except Exception:  # decoders raise nearly anything on damaged files
         return probe_image(path)  # which says what is wrong
     size = (height, width) if turned else (width, height)
-    return Probe(*size, hashlib.sha256(data).hexdigest())
+    return Probe(*size, hashlib.sha256(data).hexdigest(), orientation)
 
 
-def _is_turned(image: Image.Image) -> bool:
-    """Tell whether EXIF turns an image by a quarter; damaged EXIF data does not."""
+def read_orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image file, 1 to 8; 1 where nothing tells it."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    except Exception:
-        return False
+        with files.open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
+            return orientation_of(image)
+    except Exception:  # decoders raise nearly anything on damaged files
+        return 1
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of an opened image, 1 to 8; 1 where nothing tells it."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data: the pixels are fine as they are
+        return 1
+    return int(found) if found in range(1, 9) else 1
 
 
 def probe_images(
@@ -148,10 +161,11 @@ def probe_images(
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     # A few at a time: a task of a pool costs as much as decoding a small image, and 1 kB.
     some = max(1, min(_MOST_AT_A_TIME, len(paths) // (8 * threads)))
+    probe = partial(or_error, probe_image)
     tasks = [paths[i : i + some] for i in range(0, len(paths), some)]
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for found in pool.map(lambda task: [_probe_or_error(path) for path in task], tasks):
+            for found in pool.map(lambda task: list(map(probe, task)), tasks):
                 for result in found:
                     results.append(result)
                     if progress is not None:
@@ -161,9 +175,10 @@ def probe_images(
     return results
 
 
-def _probe_or_error(path: Path) -> Probe | DatasetError:
+def or_error(probe: Callable[[Path], Probe], path: Path) -> Probe | DatasetError:
+    """Probe an image; return an error in place of raising it."""
     try:
-        return probe_image(path)
+        return probe(path)
     except DatasetError as error:
         return error
 
@@ -177,7 +192,7 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.format == "TIFF":  # whose loading turns it, and forgets how
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
         image.load()
     except Image.DecompressionBombError:
         raise DatasetError(
@@ -193,16 +208,11 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is damaged: {reason}") from None
     try:
-        if (stored := _orientation(image)) != 1:
+        if (stored := orientation_of(image)) != 1:
             ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # damaged EXIF data: the pixels are fine as they are
         return image, 1
     return image, max(orientation, stored)
-
-
-def _orientation(image: Image.Image) -> int:
-    found = image.getexif().get(_ORIENTATION, 1)
-    return found if found in range(2, 9) else 1
 
 
 def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from boxloop.core.class_thresholds import ClassThreshold
 from boxloop.core.names import require_classes
 from boxloop.core.types import NOTHING, Boxes, ImageRef
-from boxloop.datasets.images import Probe, peek_image, probe_images
+from boxloop.datasets.images import Probe, or_error, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
 from boxloop.files import file_digest, read_json
 from boxloop.models import detectors
@@ -213,7 +214,7 @@ class Model:
     ) -> list[tuple[Probe, Boxes] | DatasetError]:
         from boxloop.models.image_loader import prefetch
 
-        found = list(prefetch(_peek, paths))
+        found = list(prefetch(partial(or_error, peek_image), paths))
         floor = min(scores.values(), default=NOTHING)
         try:
             boxes = self._propose(paths, found, floor, batch_size)
@@ -272,13 +273,6 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
             " both anew"
         )
     return Model(about, detector)
-
-
-def _peek(path: Path) -> Probe | DatasetError:
-    try:
-        return peek_image(path)
-    except DatasetError as error:
-        return error
 
 
 def _reach(boxes: Boxes, scores: Mapping[str, float]) -> Boxes:

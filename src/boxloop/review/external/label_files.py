@@ -14,12 +14,13 @@ from pathlib import Path
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation, to_float
 from boxloop.datasets.cleaning import clean
-from boxloop.datasets.exif import read_orientation, turn_boxes
+from boxloop.datasets.exif import turn_boxes
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
 from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.images import read_orientation
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.external.import_coco import list_names

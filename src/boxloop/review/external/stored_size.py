@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boxloop.datasets.exif import read_orientation
+from boxloop.datasets.images import SIDEWAYS, read_orientation
 from boxloop.review.external.import_coco import ReviewedImage
-
-_LYING = (5, 6, 7, 8)
-"""Values of EXIF's orientation that exchange width and height."""
 
 _OVERHANG = 1.0
 """Pixels by which a box may stick out of an image that it was drawn on."""
@@ -30,7 +27,7 @@ def is_upright(item: ReviewedImage) -> bool:
         return True
     if item.size != (image.height, image.width):
         return False
-    if read_orientation(Path(image.path)) not in _LYING:
+    if read_orientation(Path(image.path)) < SIDEWAYS:
         return False
     return item.by_label_studio or any(
         box.xyxy[2] > image.height + _OVERHANG or box.xyxy[3] > image.width + _OVERHANG
