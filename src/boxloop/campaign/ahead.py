@@ -46,6 +46,11 @@ class AheadPaths:
         return cls(paths.state / "ahead" / turn)
 
 
+def following(params: Params, key: str) -> str | None:
+    """Return the turn after one; None after the last."""
+    return next((turn for turn, item in params.iterations.items() if item.previous == key), None)
+
+
 def inputs_of(paths: CampaignPaths, params: Params, turn: str, labeled: Path) -> dict[str, str]:
     """Return digests of what the training for a turn is made of, with this labeled set."""
     before = params.iterations[turn].previous

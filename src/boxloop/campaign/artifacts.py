@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,11 @@ def read_batch(path: Path) -> Batch:
         if not NAME.fullmatch(batch.id):
             raise ValueError(f"'{printable(batch.id)}' cannot name a batch")
     return batch
+
+
+def read_batch_of(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the batch of each image, by those files of ``batches/`` that are there."""
+    return {i: path.stem for path in paths if path.exists() for i in read_batch(path).image_ids}
 
 
 def write_batches(folder: Path, batches: Sequence[Batch]) -> None:

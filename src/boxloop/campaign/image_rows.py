@@ -93,7 +93,7 @@ def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
     order_ids = [image_id for image_id in order.image_ids if image_id in table]
     places = {image_id: place for place, image_id in enumerate(order_ids, start=1)}
     distances = read_distances(paths, order)
-    batches = _batches(paths, params)
+    batches = artifacts.read_batch_of(map(paths.batch, params.iterations))
     truth = artifacts.read_truth(paths.truth) if paths.truth.exists() else None
     trusted = params.dataset.labels == "trusted" and paths.labeled(EMPTY).exists()
     given = artifacts.read_labeled(paths.labeled(EMPTY)).boxes if trusted else {}
@@ -195,11 +195,6 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
         reviewer=submissions.first_reviewer(made, image_id) or made.annotator,
         missing_classes=tuple(name for name in classes if name not in choices),
     )
-
-
-def _batches(paths: CampaignPaths, params: Params) -> dict[str, str]:
-    present = [key for key in params.iterations if paths.batch(key).exists()]
-    return {i: key for key in present for i in artifacts.read_batch(paths.batch(key)).image_ids}
 
 
 def _offered(paths: CampaignPaths, params: Params) -> dict[str, tuple[Proposals, float]]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from boxloop.campaign.ahead import is_current
+from boxloop.campaign.ahead import following, is_current
 from boxloop.campaign.dvc import environment, reason_of
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import read_text
@@ -31,7 +31,7 @@ def training_ahead(
         key: the batch that is reviewed.
         say: told what a person may want to know.
     """
-    turn = next((t for t, item in params.iterations.items() if item.previous == key), None)
+    turn = following(params, key)
     if turn is None:
         yield
         return

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from boxloop.campaign import artifacts, submissions
-from boxloop.campaign.ahead import AheadPaths, is_current, put
+from boxloop.campaign.ahead import AheadPaths, following, is_current, put
 from boxloop.campaign.at_work import in_turn
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.missed import missed_images
@@ -24,11 +24,6 @@ from boxloop.pipeline.turn import merge, propose, train
 from boxloop.review.people import read_submissions
 
 _POLL_SECONDS = 2.0
-
-
-def following(params: Params, key: str) -> str | None:
-    """Return the turn after one; None after the last."""
-    return next((turn for turn, item in params.iterations.items() if item.previous == key), None)
 
 
 def ahead(campaign: Campaign, key: str, *, wait: bool = False) -> TrainingLog | None:

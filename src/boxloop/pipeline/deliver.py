@@ -17,6 +17,7 @@ from boxloop.campaign.delivery import Labels, read_labels
 from boxloop.campaign.digests import dataset_digest
 from boxloop.campaign.export.folder import DELIVERY, export_folder, require_replaceable
 from boxloop.core.completeness import only_judgeable
+from boxloop.core.threshold import in_words
 from boxloop.core.types import ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
@@ -179,7 +180,7 @@ def _write_card(
         {
             "campaign": about.campaign,
             "detector": f"{about.detector}, {about.steps} steps of {params.train.batch_size}",
-            "trained on": f"{about.images} images, {about.boxes} boxes ({_spell(about.batches)})",
+            "trained on": f"{about.images} images, {about.boxes} boxes ({in_words(about.batches)})",
             "dataset": f"{dataset_digest(paths)} (images, classes and truth)",
             "images.json": about.made_of["images"],
             "labels": about.made_of["labeled"],
@@ -188,10 +189,6 @@ def _write_card(
         },
         about.onnx_missing,
     )
-
-
-def _spell(batches: Sequence[str]) -> str:
-    return ", ".join(batches) if len(batches) <= 4 else f"{batches[0]} to {batches[-1]}"
 
 
 def _track(

@@ -15,6 +15,7 @@ from typing import Any
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts, thresholds
+from boxloop.campaign.ahead import following
 from boxloop.campaign.campaign import Campaign
 from boxloop.core.types import Proposals
 from boxloop.errors import ArtifactError
@@ -139,9 +140,8 @@ def _is_needed(campaign: Campaign, key: str) -> bool:
     """Whether something is still to be made by the detector of a turn that has a log already."""
     if not campaign.paths.proposals(key).exists():
         return True
-    keys = list(campaign.params.iterations)
-    following = keys[keys.index(key) + 1 :][:1]
-    started = all(campaign.paths.training(k).exists() for k in following)
+    turn = following(campaign.params, key)
+    started = turn is None or campaign.paths.training(turn).exists()
     return campaign.params.train.warm_start and not started
 
 

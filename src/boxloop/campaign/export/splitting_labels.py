@@ -28,11 +28,8 @@ def split_labels(
     present = {image.id for image in content.images}
     found = ([i for i in clip if i in present] for clip in find_clips(images, features))
     clips = [tuple(clip) for clip in found if clip]
-    batches = dict.fromkeys(present, GIVEN)
-    for key in params.iterations:
-        if paths.batch(key).exists():
-            ids = artifacts.read_batch(paths.batch(key)).image_ids
-            batches.update((image_id, key) for image_id in ids if image_id in present)
+    batch_of = artifacts.read_batch_of(map(paths.batch, params.iterations))
+    batches = {image_id: batch_of.get(image_id, GIVEN) for image_id in present}
     sides, note = split(wanted, content.images, clips, batches)
     counts = ", ".join(f"{name} {len(ids)}" for name, ids in sides.items())
     return replace(content, sides=sides, about=f"{content.about}; {counts}: {note}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,10 +184,9 @@ def _select_batch(
         require_batch(params, key)
     if not found:
         raise DatasetError(f"{file} lists no image: export the images too, not the boxes alone")
-    keys = [k for k in params.iterations if paths.batch(k).exists()]
-    batch_of = {i: k for k in keys for i in artifacts.read_batch(paths.batch(k)).image_ids}
-    counts = {k: sum(batch_of.get(item.image.id) == k for item in found) for k in keys}
-    present = [k for k in keys if counts[k]]
+    batch_of = artifacts.read_batch_of(map(paths.batch, params.iterations))
+    counts = Counter(batch_of.get(item.image.id) for item in found)
+    present = [k for k in params.iterations if counts[k]]
     homeless = [item.image.id for item in found if item.image.id not in batch_of]
     if key is None:
         if homeless or len(present) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,7 +154,7 @@ def import_labels(
     boxes = {i: b for i, b in found.boxes.items() if i not in labeled}
     if not boxes:
         raise DatasetError(f"{source} was not taken in: {_why_nothing(found)}")
-    batch_of = _batches(paths, params)
+    batch_of = artifacts.read_batch_of(map(paths.batch, params.iterations))
     counts = Counter(batch_of.get(image_id, "") for image_id in boxes)
     replaced = 0
     if use == TRUSTED:
@@ -185,12 +185,6 @@ def _why_nothing(found: LabelFile) -> str:
         return f"all that it has boxes of is labeled already ({counted(len(found.boxes))})"
     rest = "; ".join(_what_was_left(found))
     return f"it has no usable box of the campaign's images{f' ({rest})' if rest else ''}"
-
-
-def _batches(paths: CampaignPaths, params: Params) -> dict[str, str]:
-    """Return the batch of each image that is in one."""
-    keys: Sequence[str] = [key for key in params.iterations if paths.batch(key).exists()]
-    return {i: key for key in keys for i in artifacts.read_batch(paths.batch(key)).image_ids}
 
 
 def _first_open(params: Params, batch_of: Mapping[str, str], labeled: set[str]) -> str:

@@ -45,7 +45,7 @@ def assign(
             f" classes add {shlex.quote(wanted)}' adds it"
         )
     found = screening.read(paths.journals, map(paths.corrections, keys), images)
-    batch_of = _batches_of(paths, keys)
+    batch_of = artifacts.read_batch_of(map(paths.batch, keys))
     place = {image_id: number for number, image_id in enumerate(batch_of)}
     missing = [i for i, classes in found.incomplete.items() if wanted in classes]
     missing.sort(key=lambda image_id: place.get(image_id, len(place)))
@@ -87,13 +87,6 @@ def _all_missing(
     """Return the class, and all others that these images are not complete for either."""
     others = {name for image_id in chosen for name in incomplete[image_id]} - {wanted}
     return (wanted, *(name for name in images.classes if name in others))
-
-
-def _batches_of(paths: CampaignPaths, keys: Iterable[str]) -> dict[str, str]:
-    """Return the batch of each image, in the order of labeling."""
-    files = [paths.batch(key) for key in keys]
-    found = [artifacts.read_batch(path) for path in files if path.exists()]
-    return {image_id: batch.id for batch in found for image_id in batch.image_ids}
 
 
 def known_to_dvc(paths: CampaignPaths, assignment: Assignment) -> list[str]:
