@@ -257,7 +257,7 @@ def test_it_is_written_and_read_back(tmp_path):
     assert artifacts.read_corrections(path) == item
     assert submissions.assemble([item], proposals({"a": SHOWN})).digests == {"a": "pixels of a"}
     older = replace(item, classes=("dog", "bird", "cat"))
-    parts = [submissions.part(item, "a"), submissions.part(older, "b")]
+    parts = [item.part("a"), older.part("b")]
     both = submissions.assemble(parts, proposals(dict.fromkeys("ab", SHOWN)))
     assert both.classes == ("cat", "dog")
     unknown = replace(parts[1], classes=())

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxloop.campaign import artifacts, submissions
-from boxloop.campaign.submissions import append, assemble, latest, missing, part, read
+from boxloop.campaign.submissions import append, assemble, latest, missing, read
 from boxloop.core.types import Boxes, Corrections, FittedThreshold
 from boxloop.errors import ArtifactError, ReviewPending, UserError
 from builders import any_boxes, boxes, corrections, proposals, proposed
@@ -334,7 +334,7 @@ def test_an_assembled_file_stands_in_for_a_lost_journal():
 
 def test_a_part_of_it():
     whole = entry("abc", 3, seconds={"a": 1.0, "b": 2.0}, submitted={"b": when(1)})
-    piece = part(whole, ["b", "c"])
+    piece = whole.part(["b", "c"])
     assert list(piece.boxes) == list(piece.proposals.boxes) == ["b", "c"]
     assert (piece.seconds, piece.submitted) == ({"b": 2.0}, {"b": when(1)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.completeness import known_only, only_judgeable
@@ -75,7 +75,7 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
         offered = corrections.proposals
         judged = without_labels(corrections)
         if judged and of_turns(offered.detector):
-            last = submissions.part(corrections, judged)
+            last = corrections.part(judged)
             proposed, final = last.proposals.boxes, dict(last.boxes)
             evidence.append(sweep(key, proposed, final, params.judged_ious, offered.score_floor))
     return Labels(results, labeled, tuple(evidence), last, trained_on)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from boxloop.core.edits import TOLERANCE
-from boxloop.core.types import BoxesByImage, ImageSet
+from boxloop.core.types import BoxesByImage, ImageRef, ImageSet
 from boxloop.errors import ArtifactError
 
 
@@ -60,17 +60,25 @@ def require_inside(
     Raises:
         ArtifactError: a box does; names the image and the way out.
     """
+    if image := find_outside(images, boxes, slack):
+        raise ArtifactError(
+            f"{source}: a box of image {image.id} reaches beyond its {image.width}x{image.height}"
+            f" pixels: is {image.path} another image now? Put the box right, bring the image back,"
+            " or run the stages after 'dataset' again"
+        )
+
+
+def find_outside(
+    images: ImageSet, boxes: BoxesByImage, slack: float = TOLERANCE
+) -> ImageRef | None:
+    """Return the first image with a box that reaches beyond it; None where there is none."""
     table, rows = images.by_id(), list(boxes.items())
     counts = [len(item) for _, item in rows]
     sizes = [(table[image_id].width, table[image_id].height) for image_id, _ in rows]
     limits = np.repeat(np.array(sizes, np.float64).reshape(-1, 2), counts, axis=0)
     xyxy = np.concatenate([item.xyxy for _, item in rows]) if rows else np.empty((0, 4))
     outside = (xyxy[:, :2] < -slack).any(axis=1) | (xyxy[:, 2:] > limits + slack).any(axis=1)
-    if outside.any():
-        row = int(np.searchsorted(np.cumsum(counts), np.argmax(outside), side="right"))
-        image = table[rows[row][0]]
-        raise ArtifactError(
-            f"{source}: a box of image {image.id} reaches beyond its {image.width}x{image.height}"
-            f" pixels: is {image.path} another image now? Put the box right, bring the image back,"
-            " or run the stages after 'dataset' again"
-        )
+    if not outside.any():
+        return None
+    row = int(np.searchsorted(np.cumsum(counts), np.argmax(outside), side="right"))
+    return table[rows[row][0]]

@@ -385,7 +385,7 @@ def _apply(
     kept = [i for i in item.boxes if (file, i) not in dropped]
     if not kept:
         return None
-    found = item if len(kept) == len(item.boxes) else submissions.part(item, kept)
+    found = item if len(kept) == len(item.boxes) else item.part(kept)
     names = {i: renamed[file, i] for i in kept if (file, i) in renamed}
     if not names:
         return found

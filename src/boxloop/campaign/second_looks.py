@@ -157,9 +157,7 @@ def of(labels: screening.Screened, second: screening.Screened) -> Looks:
 
 def _decisions(labels: Sequence[Corrections]) -> dict[str, Corrections]:
     """Return the newest decision of each image that has one, also where it was redone since."""
-    return submissions.latest(
-        submissions.part(item, item.decided) for item in labels if item.decided
-    )
+    return submissions.latest(item.part(item.decided) for item in labels if item.decided)
 
 
 def _pair(

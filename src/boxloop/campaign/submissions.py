@@ -243,11 +243,6 @@ def missing(submissions: Iterable[Corrections], image_ids: Iterable[str]) -> lis
     return [image_id for image_id in image_ids if image_id not in known]
 
 
-def part(corrections: Corrections, image_ids: Iterable[str]) -> Corrections:
-    """Return the corrections of some images alone, in the order of ``image_ids``."""
-    return corrections.part(image_ids)
-
-
 def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Corrections:
     """Assemble the corrections of a batch from the newest submission of each of its images.
 

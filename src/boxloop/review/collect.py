@@ -13,12 +13,12 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, class_changes, screening, submissions
 from boxloop.campaign.class_changes import ClassChange
-from boxloop.campaign.fitting import require_fit
+from boxloop.campaign.fitting import find_outside, require_fit
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
-from boxloop.core.edits import PIXEL, TOLERANCE
-from boxloop.core.types import SIMULATED, Corrections, ImageRef, Proposals
+from boxloop.core.edits import PIXEL
+from boxloop.core.types import SIMULATED, Corrections, ImageRef, ImageSet, Proposals
 from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
 from boxloop.files import require_writable, write_text
 from boxloop.params import ReviewParams
@@ -85,7 +85,7 @@ def collect(
         write_text(paths.pending, f"{offered.batch}\n")
         raise
     if corrected.by_person:
-        _check_places(corrected, table)
+        _check_places(corrected, image_set)
     else:
         require_fit(image_set, corrected.boxes, truth)
     if before is not None and before.by_person:
@@ -184,7 +184,7 @@ def _keep(
 
     leaving = [i for i in before.boxes if not of_these_pixels(corrected, i) and not is_held(i)]
     if leaving:
-        kept = submissions.part(before, leaving)
+        kept = before.part(leaving)
         if kept.finished is None:
             kept = replace(kept, finished="1970-01-01T00:00:00.000000+00:00")
         path = submissions.append(paths.reviews, kept, kept=True)
@@ -192,18 +192,11 @@ def _keep(
         say(f"{before.batch}: the labels of {images} that left it are kept in {path}")
 
 
-def _check_places(corrected: Corrections, images: dict[str, ImageRef]) -> None:
+def _check_places(corrected: Corrections, images: ImageSet) -> None:
     """Refuses labels that were made for other pixels."""
-    for image_id, boxes in corrected.boxes.items():
-        ref = images[image_id]
-        xyxy = boxes.xyxy
-        inside = (xyxy[:, :2] >= -TOLERANCE).all() and (
-            xyxy[:, 2:] <= (ref.width + TOLERANCE, ref.height + TOLERANCE)
-        ).all()
-        if not inside:
-            raise ArtifactError(
-                f"the labels of image {image_id} in reviews/ reach beyond its"
-                f" {ref.width}x{ref.height} pixels: is {ref.path} another image now? Bring the one"
-                f" that was labeled back, or label it anew ('boxloop review {corrected.batch}"
-                " --redo')"
-            )
+    if ref := find_outside(images, corrected.boxes):
+        raise ArtifactError(
+            f"the labels of image {ref.id} in reviews/ reach beyond its {ref.width}x{ref.height}"
+            f" pixels: is {ref.path} another image now? Bring the one that was labeled back, or"
+            f" label it anew ('boxloop review {corrected.batch} --redo')"
+        )
