@@ -34,12 +34,14 @@ def _area(boxes: Floats) -> Floats:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def match(iou: Floats, allowed: NDArray[np.bool_], minimum: float) -> list[tuple[int, int]]:
+def match(
+    iou: Floats, allowed: NDArray[np.bool_] | np.bool_, minimum: float
+) -> list[tuple[int, int]]:
     """Match rows with columns one to one, the highest IoU first.
 
     Args:
         iou: (n, m) of :func:`iou_matrix`, or what else is to rank the pairs.
-        allowed: (n, m) whether a pair may be matched.
+        allowed: (n, m) whether a pair may be matched, or ``np.True_`` for all.
         minimum: IoU that a pair must reach or exceed.
 
     Returns:

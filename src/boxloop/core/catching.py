@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from boxloop.core.boxes import iou_matrix
+from boxloop.core.boxes import iou_matrix, match
 from boxloop.core.planted import PlantedError, as_shown
 from boxloop.core.types import Boxes, Floats
 
@@ -39,10 +39,8 @@ def with_own_ids(final: Boxes, own: Boxes, errors: Sequence[PlantedError]) -> Bo
     before = set(as_shown(own, errors).ids.tolist())
     drawn = [row for row, box_id in enumerate(ids) if box_id not in before]
     overlap = iou_matrix(np.array([e.xyxy for e in hidden]).reshape(-1, 4), final.xyxy[drawn])
-    while overlap.size and overlap.max() >= FOUND_IOU:
-        row, column = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        name[ids[drawn[int(column)]]] = hidden[int(row)].box
-        overlap[row, :] = overlap[:, column] = 0
+    for row, column in match(overlap, np.True_, FOUND_IOU):
+        name[ids[drawn[column]]] = hidden[row].box
     if not name:
         return final
     return replace(final, ids=np.array([name.get(i, i) for i in ids], np.str_))

@@ -141,10 +141,7 @@ def margins(drawn: Floats, around: Floats, size: tuple[int, int]) -> Floats:
 
 
 def _match(boxes: Boxes, others: Boxes) -> list[tuple[int, int]]:
-    if not len(boxes) or not len(others):
-        return []
-    iou = iou_matrix(boxes.xyxy, others.xyxy)
-    return match(iou, np.ones(iou.shape, bool), SAME_OBJECT)
+    return match(iou_matrix(boxes.xyxy, others.xyxy), np.True_, SAME_OBJECT)
 
 
 def _same(boxes: Boxes, others: Boxes, pairs: list[tuple[int, int]]) -> int:

@@ -170,7 +170,7 @@ class SimulatedPerson:
         truth, size = self.truth[image.id], (image.width, image.height)
         rows: list[tuple[str, str, Floats]] = []
         iou = iou_matrix(shown.xyxy, truth.xyxy)
-        of = dict(match(iou, np.ones(iou.shape, bool), _SAME_OBJECT))
+        of = dict(match(iou, np.True_, _SAME_OBJECT))
         for row, (box_id, label) in enumerate(zip(shown.ids, shown.labels, strict=True)):
             place, attentive = shown.xyxy[row], rng.random() >= h.overlooks
             if row in of:
