@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +45,15 @@ def test_an_id_that_no_proposal_has_means_nothing():
     shown = proposed(("cat", 0, 0, 10, 10, 0.9))
     final = boxes(("cat", 0, 0, 10, 10))
     assert pair_by_id(shown, final, ["p9"]) == {}
+
+
+def test_named_proposals_need_room_for_the_boxes_not_for_all_their_pairs():
+    shown = Boxes.build(np.array([[0.0, 0.0, 10.0, 10.0]] * 1000), ["cat"] * 1000, np.ones(1000))
+    tracemalloc.start()
+    assert pair_by_id(shown, shown, shown.ids.tolist()) == {i: i for i in range(1000)}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6
 
 
 def test_a_drawn_box_never_takes_the_id_of_a_hidden_proposal():

@@ -13,7 +13,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from boxloop.core.boxes import iou_matrix, join
+from boxloop.core.boxes import join, paired_iou
 from boxloop.core.types import Boxes
 from boxloop.core.workload import pair
 from boxloop.review.validation import SAME_IOU
@@ -49,14 +49,15 @@ def pair_by_id(shown: Boxes, final: Boxes, said: Sequence[str | None]) -> dict[i
     Returns:
         Indices of proposals by indices of boxes.
     """
-    rows = {name: row for row, name in enumerate(shown.ids.tolist())}
-    iou = iou_matrix(shown.xyxy, final.xyxy)
-    best: dict[int, int] = {}
-    for column, name in enumerate(said):
-        row = rows.get(name) if name is not None else None
-        if row is not None and (row not in best or iou[row, column] > iou[row, best[row]]):
-            best[row] = column
-    return {column: row for row, column in best.items()}
+    place: dict[str | None, int] = {name: row for row, name in enumerate(shown.ids.tolist())}
+    columns = [column for column, name in enumerate(said) if name in place]
+    rows = [place[said[column]] for column in columns]
+    iou = paired_iou(shown.xyxy[rows], final.xyxy[columns]).tolist()
+    best: dict[int, tuple[int, float]] = {}
+    for row, column, overlap in zip(rows, columns, iou, strict=True):
+        if row not in best or overlap > best[row][1]:
+            best[row] = column, overlap
+    return {column: row for row, (column, _) in best.items()}
 
 
 def pair_by_place(shown: Boxes, final: Boxes) -> dict[int, int]:
