@@ -16,7 +16,7 @@ def iou_matrix(a: Floats, b: Floats) -> Floats:
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    union = _area(a)[:, None] + _area(b)[None, :] - intersection
+    union = area(a)[:, None] + area(b)[None, :] - intersection
     return np.asarray(intersection / union)
 
 
@@ -27,10 +27,11 @@ def paired_iou(a: Floats, b: Floats) -> Floats:
     """
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     intersection = np.prod(np.clip(sides, 0, None), axis=1)
-    return np.asarray(intersection / (_area(a) + _area(b) - intersection))
+    return np.asarray(intersection / (area(a) + area(b) - intersection))
 
 
-def _area(boxes: Floats) -> Floats:
+def area(boxes: Floats) -> Floats:
+    """Return (n,) the areas of boxes (n, 4)."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from boxloop.core.evidence import Evidence
-from boxloop.core.threshold import DECAY, PRIOR, STRENGTH
+from boxloop.core.threshold import DECAY, PRIOR, STRENGTH, common_scores
 from boxloop.core.types import NOTHING, Floats
 from boxloop.core.workload import PAPER, CostModel
 
@@ -70,9 +70,7 @@ def fit_classes(
         floor: of the scores that were stored; no threshold is below it.
     """
     known = [item for item in evidence if iou_threshold in item.iou_thresholds]
-    grids = [set(item.scores) for item in known]
-    common = set.intersection(*grids) if grids else set[float]()
-    scores = sorted(score for score in common if floor <= score < NOTHING)
+    scores = common_scores(known, floor)
     return tuple(_fit(known, label, iou_threshold, model, scores, floor) for label in classes)
 
 

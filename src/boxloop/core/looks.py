@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from boxloop.core.boxes import iou_matrix, match, paired_iou
+from boxloop.core.boxes import area, iou_matrix, match, paired_iou
 from boxloop.core.edits import Ledger
 from boxloop.core.types import Boxes, Floats
 
@@ -62,7 +62,7 @@ class Look:
 
 def small_area(looks: Iterable[Look]) -> float:
     """Return the area, in square pixels, below which an object counts as small; 0 without any."""
-    areas = [_area(look.final if look.truth is None else look.truth) for look in looks]
+    areas = [area((look.final if look.truth is None else look.truth).xyxy) for look in looks]
     everything = np.concatenate(areas) if areas else np.zeros(0)
     return float(np.quantile(everything, SMALL)) if len(everything) else 0.0
 
@@ -92,7 +92,7 @@ def count(look: Look, small: float) -> dict[str, tuple[float, float]]:
     """
     if look.truth is None:
         pairs = _match(look.final, look.proposed)
-        alone = np.delete(_area(look.final), [row for row, _ in pairs])
+        alone = np.delete(area(look.final.xyxy), [row for row, _ in pairs])
         return {
             "boxes": (len(look.final), 1),
             "drawn": (len(alone), 1),
@@ -105,8 +105,8 @@ def count(look: Look, small: float) -> dict[str, tuple[float, float]]:
     found = {column: row for row, column in pairs}
     covered = {column: row for row, column in _match(look.proposed, look.truth)}
     alone_at = [i for i in range(len(look.truth)) if i not in covered]
-    area = _area(look.truth)
-    small_at = [i for i in alone_at if area[i] < small]
+    areas = area(look.truth.xyxy)
+    small_at = [i for i in alone_at if areas[i] < small]
     wrong = [
         (str(look.proposed.labels[row]), found[i])
         for i, row in covered.items()
@@ -158,8 +158,3 @@ def _tight(
         "tightness": (float(paired_iou(own, yardstick).sum()), len(pairs)),
         "margin": (float(np.nansum(beyond)), int(np.isfinite(beyond).sum())),
     }
-
-
-def _area(boxes: Boxes) -> Floats:
-    sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
-    return np.asarray(sides.prod(axis=1))

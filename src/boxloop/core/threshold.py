@@ -81,7 +81,7 @@ def fit(
         held_out: which evidence is of a held-out part.
     """
     known = [item for item in evidence if iou_threshold in item.iou_thresholds]
-    scores = _common([item.scores for item in known], floor)
+    scores = common_scores(known, floor)
     if not known or len(scores) == 0:
         return FittedThreshold(iou_threshold, max(PRIOR, floor), None, FITTED_TO_NOTHING)
     if like is not None and like.batch not in [item.batch for item in known]:
@@ -138,8 +138,9 @@ def _beside(scores: Floats) -> Floats:
     return found
 
 
-def _common(grids: Sequence[Sequence[float]], floor: float) -> list[float]:
-    """Return the thresholds that all grids have, without that of showing nothing."""
+def common_scores(evidence: Sequence[Evidence], floor: float) -> list[float]:
+    """Return the thresholds that all evidence has, without that of showing nothing."""
+    grids = [item.scores for item in evidence]
     common = set.intersection(*map(set, grids)) if grids else set()
     return sorted(score for score in common if floor <= score < NOTHING)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from boxloop.core.boxes import iou_matrix, match
+from boxloop.core.boxes import area, iou_matrix, match
 from boxloop.core.catching import judge_errors, undo, with_own_ids
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.planted import as_shown
@@ -182,9 +182,9 @@ class SimulatedPerson:
             elif attentive:
                 continue
             rows.append((str(box_id), str(label), place))
-        area = (truth.xyxy[:, 2:] - truth.xyxy[:, :2]).prod(axis=1)
+        areas = area(truth.xyxy)
         for i in sorted(set(range(len(truth))) - set(of.values())):
-            overlooked = rng.random() < h.overlooks or (helped and area[i] < h.misses_below)
+            overlooked = rng.random() < h.overlooks or (helped and areas[i] < h.misses_below)
             label, place = self._name(rng, truth.labels[i]), self._draw(rng, truth.xyxy[i], size)
             if not overlooked:
                 rows.append((f"{self.name}-{i}", label, place))

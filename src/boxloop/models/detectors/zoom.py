@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from boxloop.core.boxes import area
 from boxloop.core.types import ImageRef, LabeledSet
 from boxloop.errors import ParamsError
 from boxloop.models.detectors.dataset import InputSize
@@ -82,7 +83,7 @@ def choose_zoom(
         if image is None or len(boxes) == 0:
             continue
         scale = size.scale(image.height, image.width)
-        own = np.sqrt(np.prod(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2], axis=1))
+        own = np.sqrt(area(boxes.xyxy))
         sides.append(own * scale)
         shares.append(own / math.sqrt(image.width * image.height))
         scales.append(np.full(len(boxes), scale))
