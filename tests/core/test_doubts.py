@@ -1,7 +1,11 @@
 """Planted label errors are found by the proposals of a detector that errs in its own ways."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import logistic
@@ -203,6 +207,42 @@ def test_the_chance_of_a_label_where_the_detector_sees_nothing():
     chances = {(d.image, d.label): d.chance for d in found if d.kind == "no object"}
     assert chances["a", 1] == pytest.approx(chance(0.002, (1 + 1) / (4 + 2) * (4 + 1) / (1 + 1)))
     assert chances["a", 0] == pytest.approx(chance(0.002, (0 + 1) / (4 + 2) * (4 + 1) / (4 + 1)))
+
+
+@given(st.lists(st.sampled_from((0.0, 0.1, 0.2, 0.3)), min_size=12, max_size=12))
+def test_ranks_of_labels_are_those_of_plain_loops_ties_included(scores):
+    """Each image has three labels, and what the detector sees there and at the other's three."""
+    places = [(20 * i, 20 * i + 10) for i in range(6)]
+    labels, proposals, seen, elsewhere = {}, {}, {}, []
+    for image, own, found in (("a", range(3), scores[:6]), ("b", range(3, 6), scores[6:])):
+        labels[image] = row(*((*places[i], "star", None) for i in own))
+        proposals[image] = Boxes.build([(a, 0, b, 10) for a, b in places], ["star"] * 6, found)
+        seen |= {(image, i - own[0]): found[i] for i in own}
+        elsewhere += [found[i] for i in range(6) if i not in own]
+    chances = {
+        key: chance(
+            0.002,
+            (sum(e >= score for e in elsewhere) + 1)
+            / (len(elsewhere) + 2)
+            * (len(seen) + 1)
+            / (sum(other <= score for other in seen.values()) + 1),
+        )
+        for key, score in seen.items()
+    }
+    found = [d for d in find(labels, proposals) if d.kind == "no object"]
+    assert {(d.image, d.label): d.chance for d in found} == pytest.approx(chances)
+
+
+def test_a_batch_takes_room_by_its_labels_not_by_all_their_pairs():
+    """Of 4,000 labels; each with each would be 16 MB."""
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]
+    labels = {f"i{k}": Boxes.build(places, ["star"] * 10) for k in range(400)}
+    offered = Boxes.build(places, ["star"] * 10, np.linspace(0.1, 0.9, 10))
+    tracemalloc.start()
+    assert len(find(labels, dict.fromkeys(labels, offered))) >= 4000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
 
 
 def test_the_chance_of_another_class_is_that_of_its_lead_seen_from_the_other_side():

@@ -206,8 +206,8 @@ def _unseen(pairs: Sequence[_Pairing]) -> Iterator[Doubt]:
     rows = [(pair, row, near) for pair in pairs for row, near in enumerate(pair.nearest)]
     seen = np.array([pair.scores[near] if near >= 0 else 0.0 for pair, _, near in rows])
     elsewhere = np.array([score for pair in pairs for score in pair.elsewhere])
-    here = (seen[None] <= seen[:, None]).sum(axis=1)
-    there = (elsewhere[None] >= seen[:, None]).sum(axis=1)
+    here = np.searchsorted(np.sort(seen), seen, side="right")
+    there = len(elsewhere) - np.searchsorted(np.sort(elsewhere), seen, side="left")
     odds = (there + 1) / (len(elsewhere) + 2) * (len(seen) + 1) / (here + 1)
     for (pair, row, near), ratio in zip(rows, odds, strict=True):
         yield _doubt(pair, "no object", ratio, row, near)
