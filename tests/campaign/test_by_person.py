@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -237,3 +238,12 @@ def test_the_same_boxes_are_the_same_in_any_order_and_by_any_id(item: Boxes, ran
         assert not same_boxes(item, other.select(np.arange(1, len(item))))
         moved = np.array([*other.xyxy[:1] + 0.5, *other.xyxy[1:]])
         assert not same_boxes(item, Boxes(moved, other.labels, other.ids))
+
+
+def test_same_boxes_take_room_by_their_number_not_by_all_their_pairs() -> None:
+    item = Boxes.build(np.array([[0.0, 0.0, 9.0, 9.0]] * 1000), ["cat"] * 1000)
+    tracemalloc.start()
+    assert same_boxes(item, item)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6

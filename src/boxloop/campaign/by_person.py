@@ -174,12 +174,10 @@ def same_boxes(a: Boxes, b: Boxes) -> bool:
     """Return whether two lists hold the same boxes, whatever their ids and their order."""
     if len(a) != len(b):
         return False
-    near = np.abs(a.xyxy[:, None] - b.xyxy[None]).max(axis=2, initial=0.0) <= TOLERANCE
-    near &= a.labels[:, None] == b.labels[None]
-    free = set(range(len(b)))
-    for row in near:
-        place = next((column for column in np.flatnonzero(row).tolist() if column in free), None)
-        if place is None:
+    free = np.ones(len(b), bool)
+    for xyxy, label in zip(a.xyxy, a.labels, strict=True):
+        near = free & (b.labels == label) & (np.abs(b.xyxy - xyxy).max(axis=1) <= TOLERANCE)
+        if not near.any():
             return False
-        free.remove(place)
+        free[near.argmax()] = False
     return True
