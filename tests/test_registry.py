@@ -107,6 +107,13 @@ def test_a_module_that_is_of_no_use_is_told_in_one_sentence(here, content, told)
     assert "\n" not in str(error.value)
 
 
+def test_code_that_is_away_stands_for_nothing(here):
+    assert registry().code_of("my_module:FACTORY") is None
+    assert registry().code_of("my_package.inner:FACTORY") is None
+    (here / "my_module.py").write_text("")
+    assert registry().code_of("my_module:FACTORY") == here / "my_module.py"
+
+
 @pytest.mark.parametrize("name", ["my module:X", "a:b:c", ":X", "x:", "1a:X", "a..b:X"])
 def test_what_only_resembles_a_module_is_a_misspelling(name):
     with pytest.raises(ValueError, match="there is no"):

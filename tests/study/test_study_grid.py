@@ -115,6 +115,68 @@ def test_the_bytes_of_a_weights_file_count_not_its_name(tmp_path):
     assert same(before, folders(tmp_path, detectors=detectors)) == set()
 
 
+def network(folder, content):
+    """A folder as save_pretrained of transformers writes it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def test_the_bytes_of_a_network_of_transformers_count(tmp_path):
+    first = {"set": changed("propose", first={"model": "net"})}
+    detectors = {"ssd": {}, "detr": {"detector": "transformers", "weights": "net"}}
+    network(tmp_path / "net", b"one")
+    before = folders(tmp_path, detectors=detectors)
+    asked = folders(tmp_path, **first)
+    assert folders(tmp_path, detectors=detectors) == before
+    network(tmp_path / "net", b"two")
+    after = folders(tmp_path, detectors=detectors)
+    assert same(before, after) == ALL  # those that take other weights
+    assert same(asked, folders(tmp_path, **first)) == set()
+
+
+def test_the_code_of_what_is_ones_own_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = tmp_path / "my_parts.py"
+    text = (
+        "from boxloop.core.ordering import Strategy\n"
+        "LAST = Strategy(lambda f, **_: f.image_ids[::-1], needs_features=False, seeded=False)\n"
+    )
+    mine.write_text(text)
+    own = {
+        "orderings": ["random", "my_parts:LAST"],
+        "detectors": {"ssd": {}, "mine": {"detector": "my_parts:FACTORY"}},
+        "set": changed("account", cost_model="my_parts:COSTS"),
+    }
+    before, counted = folders(tmp_path, **own), grid(tmp_path, **own)["random.ssd.seed0"].counted
+    assert folders(tmp_path, **own) == before
+    mine.write_text(f"{text}# other code\n")
+    assert same(before, folders(tmp_path, **own)) == RANDOM
+    # What edits cost trains nothing anew.
+    assert grid(tmp_path, **own)["random.ssd.seed0"].counted != counted
+
+
+def test_cells_without_such_things_are_called_what_they_always_were(tmp_path, monkeypatch):
+    """A key more in what a cell depends on would have all finished cells done again."""
+    monkeypatch.chdir(tmp_path)
+    taught = {"plain": {}, "sim": {"weights": "simnet"}}
+    (tmp_path / "start.pt").write_bytes(b"one")
+    detectors = {"ssd": {}, "own": {"weights": "start.pt"}}
+    before = grid(tmp_path, detectors=detectors, features=taught)
+    always = {"format", "dataset", "batch", "train", "propose", "weights", "strategy", "batches"}
+    assert before["random.own.seed0"].inputs.keys() == {*always, "seed"}
+    chosen = before["dissimilar-sim.ssd.seed0"].inputs
+    assert chosen.keys() == {*always, "seed", "order", "features"}
+    assert before["random.ssd.seed0"].counted.keys() == {"review", "account"}
+    # Folders that happen to be called as weights are none.
+    for name in ("none", "simnet"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "simnet.json").write_text("{}")
+    after = grid(tmp_path, detectors=detectors, features=taught)
+    assert {n: c.folder for n, c in after.items()} == {n: c.folder for n, c in before.items()}
+
+
 def test_one_class_at_a_time(tmp_path):
     found = grid(tmp_path, classes="each", seeds=[0], orderings=["random"])
     assert set(found) == {"cat.random.ssd.seed0", "dog.random.ssd.seed0"}

@@ -111,6 +111,21 @@ def test_paths_count_from_the_file_that_names_them(tmp_path):
     )
 
 
+def test_a_network_of_transformers_is_found_beside_the_file_that_names_it(tmp_path):
+    for name in ("net", "simnet"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "net" / "config.json").write_text("{}")
+    found = spec(
+        tmp_path,
+        set=changed("propose", first={"model": "net"}),
+        features={"sim": {"weights": "simnet"}},  # no folder of that name
+        detectors={"detr": {"detector": "transformers", "weights": "net"}},
+    ).params("dissimilar", "sim", "detr", 0)
+    net = str(tmp_path / "net")
+    assert (found.train.weights, found.propose.first.model) == (net, net)
+    assert found.features.weights == "simnet"
+
+
 def test_the_command_line_overrides_the_study(tmp_path):
     found = load_spec(study_file(tmp_path), ["train.steps=11"])
     assert found.params("random", None, "ssd", 0).train.steps == 11

@@ -6,6 +6,7 @@ than all else that the stage does, so its log says what it was made of.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
 from boxloop.files import EMPTY_DETECTOR, file_digest, open_regular
 from boxloop.params import TrainParams
-from boxloop.params.registry import DETECTORS
+from boxloop.params.registry import DETECTORS, Registry
 
 DETECTOR = "detector"
 _WEIGHTS = "weights"
@@ -44,10 +45,9 @@ def training_inputs(
     }
     if params.warm_start:
         made_of["previous"] = file_digest(previous)
-    code = DETECTORS.code_of(params.detector)
-    if code is not None:
-        made_of["code"] = file_digest(code) if isinstance(code, Path) else code
-    weights = None if _goes_on(params, previous) else _digest_of(Path(params.weights).expanduser())
+    if (code := code_digest(DETECTORS, params.detector)) is not None:
+        made_of["code"] = code
+    weights = None if _goes_on(params, previous) else weights_digest(params.weights)
     if weights is not None:
         made_of[_WEIGHTS] = weights
     return made_of
@@ -82,8 +82,23 @@ def _goes_on(params: TrainParams, previous: Path) -> bool:
         return file.read(len(EMPTY_DETECTOR)) != EMPTY_DETECTOR
 
 
-def _digest_of(weights: Path) -> str | None:
-    """Return the digest of a local file or folder; None where that is a name, or away."""
+def code_digest(registry: Registry, name: str) -> str | None:
+    """Return what stands for the code behind a name; None for boxloop's own, or where it is away.
+
+    Raises:
+        ArtifactError: its file cannot be read.
+    """
+    code = registry.code_of(name)
+    return file_digest(code) if isinstance(code, Path) else code
+
+
+def weights_digest(name: str) -> str | None:
+    """Return the digest of a local file or folder of weights; None where it is a name, or away.
+
+    Raises:
+        ArtifactError: a file cannot be read.
+    """
+    weights = Path(os.path.expanduser(name))  # which leaves what is nobody's home as it is
     if weights.is_file():
         return file_digest(weights)
     if not weights.is_dir():

@@ -132,15 +132,18 @@ class Registry:
     def code_of(self, name: str) -> Path | str | None:
         """Return what changes with the code behind a name: None for boxloop's own.
 
-        The file of a ``module:ATTRIBUTE``; the name and version of the package that offers an entry
-        point.
+        The file of a ``module:ATTRIBUTE``, None where it is away; the name and version of the
+        package that offers an entry point.
         """
         if name in self._entries:
             return None
         if _is_reference(name):
             _search_in(Path.cwd())
-            found = importlib.util.find_spec(name.partition(":")[0])
-            return Path(found.origin) if found is not None and found.origin else None
+            try:
+                found = importlib.util.find_spec(name.partition(":")[0])
+            except Exception:  # it imports the packages around a module; :meth:`get` says why
+                return None
+            return Path(found.origin) if found and found.has_location and found.origin else None
         point = self._installed.get(name)
         return f"{point.dist.name} {point.dist.version}" if point and point.dist else None
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boxloop.campaign import kept
 from boxloop.campaign.digests import digest
 from boxloop.core.ordering import find_strategy
 from boxloop.errors import ParamsError
-from boxloop.files import file_digest
 from boxloop.params import SIMNET, Params
+from boxloop.params.registry import COST_MODELS, DETECTORS, ORDERINGS, Registry
 from boxloop.study.datasets import AnnotatedDataset
-from boxloop.study.spec import BASELINE, Spec
+from boxloop.study.spec import BASELINE, Spec, are_local
 
 _FORMAT = 1
 """Incremented when cells are computed in another way, so that older ones are not used."""
@@ -141,6 +143,7 @@ def cells(
             )
         inputs = _inputs(params, approach, whole, part)
         counted = params.model_dump(mode="json", include={"review", "account"})
+        counted |= _code("cost_model_code", COST_MODELS, params.account.cost_model)
         result.append(Cell(approach, detector, seed, label, params, inputs, counted))
     return result
 
@@ -155,7 +158,12 @@ def _inputs(
         **params.model_dump(mode="json", include=sections),
         "weights": _weights_digest(params.train.weights),
         "strategy": approach.strategy,
+        **_code("detector_code", DETECTORS, params.train.detector),
+        **_code("strategy_code", ORDERINGS, approach.strategy),
     }
+    first = params.propose.first
+    if first is not None and (model := _weights_digest(first.model)) is not None:
+        content["first_model"] = model
     batch = params.batch
     if batch.size is None and batch.count is None and batch.sizes is None:
         content["batches"] = len(params.iterations)
@@ -199,6 +207,7 @@ def order_inputs(cell: Cell, whole: AnnotatedDataset, part: AnnotatedDataset) ->
         "format": _FORMAT,
         "images": part.images_digest,
         "order": cell.params.order.model_dump(mode="json"),
+        **_code("strategy_code", ORDERINGS, cell.approach.strategy),
     }
     if cell.approach.features is not None:
         content["features"] = features_inputs(cell.params, whole)
@@ -206,6 +215,12 @@ def order_inputs(cell: Cell, whole: AnnotatedDataset, part: AnnotatedDataset) ->
 
 
 def _weights_digest(weights: str) -> str | None:
-    """Return the digest of the file that ``weights`` names; None where it names none."""
-    path = Path(weights)
-    return file_digest(path) if path.is_file() else None
+    """Return the digest of the file or folder that ``weights`` names; None where it names none."""
+    local = are_local(Path(os.path.expanduser(weights)))
+    return kept.weights_digest(weights) if local else None
+
+
+def _code(key: str, registry: Registry, name: str) -> dict[str, str]:
+    """Return what stands for the code behind a name under a key; nothing for boxloop's own."""
+    code = kept.code_digest(registry, name)
+    return {} if code is None else {key: code}

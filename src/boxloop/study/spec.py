@@ -274,11 +274,22 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
         section = content.get(name)
         if isinstance(section, dict):
             _absolute_weights(section, folder)
+    propose = content.get("propose")
+    if isinstance(propose, dict) and isinstance(propose.get("first"), dict):
+        _absolute_weights(propose["first"], folder, "model")
 
 
-def _absolute_weights(section: dict[str, Any], folder: Path) -> None:
-    weights = section.get("weights")
+def _absolute_weights(section: dict[str, Any], folder: Path, key: str = "weights") -> None:
+    weights = section.get(key)
     if isinstance(weights, str):
         with contextlib.suppress(ValueError, OSError, RuntimeError):
-            if (folder / weights).is_file():
-                section["weights"] = str((folder / weights).resolve())
+            if are_local(folder / weights):
+                section[key] = str((folder / weights).resolve())
+
+
+def are_local(weights: Path) -> bool:
+    """Tell whether weights are a file, or a folder of a network of transformers.
+
+    Another folder may just be called as weights are: simnet, for example.
+    """
+    return weights.is_file() or (weights / "config.json").is_file()
