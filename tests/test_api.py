@@ -18,6 +18,7 @@ from builders import boxes, proposed
 from builders_zero_shot import tiny_zero_shot
 
 ROOT = Path(__file__).parents[1]
+ONE = boxes(("cat", 0, 0, 10, 10))
 SETTINGS = {
     "features": {"network": "resnet18", "weights": "none", "input_size": 64, "device": "cpu"},
     "order": {"strategy": "dissimilar", "seed": 1},
@@ -187,6 +188,17 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.order([[1.0]], "best"), ParamsError, "there is no 'best'"),
         (lambda d: boxloop.plan_batches("abc"), ValueError, "exactly one of size"),
         (lambda d: boxloop.plan_batches("abc", count=4), ValueError, "cannot fill 4"),
+        (lambda d: boxloop.plan_batches("abc", size=0), ValueError, "size must .* 1, got 0"),
+        (lambda d: boxloop.plan_batches("abc", size=-5), ValueError, "got -5"),
+        (lambda d: boxloop.plan_batches("abc", size=1.5), ValueError, "whole number .* got 1.5"),
+        (lambda d: boxloop.plan_batches("abc", count=0), ValueError, "count must .* 1, got 0"),
+        (lambda d: boxloop.plan_batches("abc", count=-1), ValueError, "got -1"),
+        (lambda d: boxloop.plan_batches("abc", sizes=[4, -2]), ValueError, "sizes .* got -2"),
+        (lambda d: boxloop.order([[1.0]], "random", linkage="x"), ValueError, "linkage 'x'"),
+        (lambda d: boxloop.order([[1.0]], "random", query_size=0), ValueError, "one image"),
+        (lambda d: boxloop.workload(counted(), iou_threshold=0.6), ValueError, "one of 0.5, 0.7"),
+        (lambda d: counted()[1].ledger(0.5, 0.3), ValueError, "threshold of 0.3: take one of 0.05"),
+        (lambda d: boxloop.compare({"a": ONE, "b": ONE}, {"a": ONE}), ValueError, "boxes of b"),
         (lambda d: boxloop.extract_features("photos"), ValueError, "images must be a dataset"),
         (lambda d: boxloop.extract_features(d, netwrk="x"), ParamsError, "did you mean 'network'"),
         (lambda d: boxloop.train_detector({}, d), ParamsError, "exactly one of steps and epochs"),
@@ -200,6 +212,22 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(dataset, call, error, word
     with pytest.raises(error, match=words):
         call(dataset)
     assert not Path("nowhere").exists()
+
+
+def counted():
+    """The workload of two batches, accounted at IoUs of 0.5 and 0.7."""
+    ledgers = {(0.05, iou): boxloop.Ledger(added=1) for iou in (0.5, 0.7)}
+    return [
+        boxloop.BatchWorkload(batch, "simulated", "empty", 1, 1, 0.05, ledgers, {})
+        for batch in ("b00", "b01")
+    ]
+
+
+def test_an_image_without_proposals_may_be_left_out_of_a_comparison():
+    empty = boxloop.Boxes.empty()
+    assert boxloop.compare({}, {"a": ONE}) == boxloop.Ledger(added=1)
+    assert boxloop.compare({"a": ONE, "b": empty}, {"a": ONE}) == boxloop.Ledger(kept=1)
+    assert boxloop.compare({"b": ONE}, {"b": empty}) == boxloop.Ledger(removed=1)
 
 
 def test_a_simulation_needs_annotations(tmp_path):

@@ -1,5 +1,6 @@
 import math
 import random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,13 +12,12 @@ import boxloop.core._distances
 import boxloop.core.greedy_ordering
 from boxloop.core._distances import FeatureVectors
 from boxloop.core.greedy_ordering import _FullRowSelection
-from boxloop.core.ordering import Strategy, order
+from boxloop.core.ordering import LINKAGES, Strategy, order
 from boxloop.core.types import FeatureTable, Ordering
 from boxloop.errors import ParamsError
 from boxloop.params import Params, check
 from boxloop.params.registry import ORDERINGS
-
-LINKAGES = ("single", "average", "complete")
+from boxloop.params.sections import Linkage
 
 
 def table(vectors, ids=None):
@@ -308,11 +308,16 @@ def test_an_ordering_from_outside():
         check(Params, {"order": {"strategy": "mine"}}, "params.yaml")
 
 
+def test_params_take_these_linkages():
+    assert get_args(Linkage) == LINKAGES == ("single", "average", "complete")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"strategy": "best"}, "there is no 'best'"),
         ({"strategy": "similar", "linkage": "ward"}, "unknown linkage"),
+        ({"strategy": "random", "linkage": "ward"}, "choose one of single, average, complete"),
         ({"strategy": "similar", "query_size": 0}, "at least one image"),
     ],
 )

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, islice
+from numbers import Integral
 
 from boxloop.core.types import Batch
 from boxloop.errors import ParamsError
 
 
 def sizes_by_size(total: int, size: int) -> list[int]:
-    """Return sizes of batches of ``size`` images; the last batch takes the rest."""
+    """Return sizes of batches of ``size`` images; the last batch takes the rest.
+
+    Raises:
+        ValueError: a batch would have no image.
+    """
+    _require_whole("size", size)
     whole, rest = divmod(total, size)
     return [size] * whole + ([rest] if rest else [])
 
@@ -19,8 +25,9 @@ def sizes_by_count(total: int, count: int) -> list[int]:
     """Return ``count`` sizes that differ by at most one, the larger ones first.
 
     Raises:
-        ValueError: there are fewer images than batches.
+        ValueError: there are fewer images than batches, or there would be no batch.
     """
+    _require_whole("count", count)
     if count > total:
         raise ValueError(f"{total} images cannot fill {count} batches")
     whole, rest = divmod(total, count)
@@ -31,8 +38,11 @@ def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) ->
     """Cut an order into named batches; images beyond the sum of the sizes stay unlabeled.
 
     Raises:
-        ValueError: the sizes add up to more than all images, or names and sizes differ in number.
+        ValueError: the sizes add up to more than all images, one of them is of no image, or names
+            and sizes differ in number.
     """
+    for size in sizes:
+        _require_whole("each of sizes", size)
     if len(sizes) != len(names):
         raise ValueError(f"{len(sizes)} batches need as many names, got {len(names)}")
     if sum(sizes) > len(image_ids):
@@ -44,6 +54,12 @@ def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) ->
     return [
         Batch(name, tuple(islice(remaining, size))) for name, size in zip(names, sizes, strict=True)
     ]
+
+
+def _require_whole(what: str, number: int) -> None:
+    """Refuse what is no number of images, or of batches."""
+    if not isinstance(number, Integral) or number < 1:
+        raise ValueError(f"{what} must be a whole number of at least 1, got {number!r:.100}")
 
 
 def plan(

@@ -66,12 +66,7 @@ def greedy_order(
 
     Returns:
         (N,) rows in the order of selection.
-
-    Raises:
-        ValueError: unknown linkage.
     """
-    if linkage not in ("single", "average", "complete"):
-        raise ValueError(f"unknown linkage '{linkage}'")
     n = len(vectors)
     # Below, an image is numbered by its place in the tie order: of equals the lowest wins.
     rows = np.arange(n) if tie_order is None else tie_order

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boxloop.core.ordering import require_linkage
 from boxloop.core.types import Floats
 
 _BLOCK = 512
@@ -34,8 +35,7 @@ def list_distances(vectors: NDArray[Any], query_size: int, linkage: str) -> Floa
     Raises:
         ValueError: unknown linkage.
     """
-    if linkage not in ("single", "average", "complete"):
-        raise ValueError(f"unknown linkage '{linkage}'")
+    require_linkage(linkage)
     n, first = len(vectors), max(query_size, 1)
     found = np.full(n, np.nan)
     # Products of centred vectors lose less: what is near is a difference of smaller numbers.

@@ -31,6 +31,9 @@ from boxloop.params.registry import ORDERINGS
 
 Progress = Callable[[int, int], None]
 
+LINKAGES = ("single", "average", "complete")
+"""How the distance to a list can be taken."""
+
 
 @dataclass(frozen=True)
 class Strategy:
@@ -75,10 +78,24 @@ def order(
         ParamsError: there is no such strategy.
         ValueError: unknown linkage, or a query list without images.
     """
-    chosen = find_strategy(strategy).order(
+    found = find_strategy(strategy)
+    require_linkage(linkage)
+    if query_size < 1:
+        raise ValueError(f"the query list needs at least one image: query_size is {query_size}")
+    chosen = found.order(
         features, seed=seed, query_size=query_size, linkage=linkage, progress=progress
     )
     return Ordering(tuple(chosen), strategy, seed, query_size, linkage)
+
+
+def require_linkage(name: str) -> None:
+    """Refuse a linkage that there is not.
+
+    Raises:
+        ValueError: it is none of :data:`LINKAGES`.
+    """
+    if name not in LINKAGES:
+        raise ValueError(f"unknown linkage {name!r:.100}: choose one of {', '.join(LINKAGES)}")
 
 
 def find_strategy(name: str) -> Strategy:
@@ -105,8 +122,6 @@ def _greedy(
     progress: Progress | None,
     farthest: bool,
 ) -> Sequence[str]:
-    if query_size < 1:
-        raise ValueError(f"the query list needs at least one image, got {query_size}")
     ids = np.array(features.image_ids)
     # Sorted by id, the first of equal candidates is the one with the smallest id.
     rows = np.argsort(ids)

@@ -188,9 +188,27 @@ class BatchWorkload:
         return self.score_threshold if fitted is None else fitted.score
 
     def ledger(self, iou_threshold: float, score_threshold: float | None = None) -> Ledger:
-        """Return the edits at these thresholds; see :meth:`counted_at` for the default."""
+        """Return the edits at these thresholds; see :meth:`counted_at` for the default.
+
+        Raises:
+            ValueError: they were not counted there; names the thresholds where they were.
+        """
         score = self.counted_at(iou_threshold) if score_threshold is None else score_threshold
-        return self.ledgers[(score, iou_threshold)]
+        found = self.ledgers.get((score, iou_threshold))
+        if found is None:
+            raise self._not_counted(iou_threshold, score)
+        return found
+
+    def _not_counted(self, iou_threshold: float, score_threshold: float) -> ValueError:
+        ious = sorted({iou for _, iou in self.ledgers})
+        scores = sorted({score for score, iou in self.ledgers if iou == iou_threshold})
+        kind, wanted, known = "a score threshold of", score_threshold, scores
+        if iou_threshold not in ious:
+            kind, wanted, known = "an IoU of", iou_threshold, ious
+        return ValueError(
+            f"the edits of {self.batch} were not counted at {kind} {wanted}: take one of"
+            f" {', '.join(map(str, known))}, or count them there as well"
+        )
 
     def has(self, iou_threshold: float) -> bool:
         """Return whether the edits were counted at an IoU."""

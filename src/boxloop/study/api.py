@@ -123,7 +123,8 @@ def order(
 
     Raises:
         ParamsError: there is no such strategy.
-        ValueError: the array has another shape or holds a number that is not finite.
+        ValueError: the array has another shape or holds a number that is not finite, there is no
+            such linkage, or no image in the query list.
     """
     table = _table(features, image_ids)
     return ordering.order(
@@ -152,7 +153,8 @@ def plan_batches(
         sizes: images of each batch; images beyond their sum are left out.
 
     Raises:
-        ValueError: not exactly one of the three is given, or there are too few images.
+        ValueError: not exactly one of the three is given, one is less than 1, or there are too few
+            images.
     """
     ids = order.image_ids if isinstance(order, Ordering) else tuple(order)
     if (size is not None) + (count is not None) + (sizes is not None) != 1:
@@ -245,14 +247,21 @@ def compare(
         iou_threshold: IoU from which a proposal counts as right.
 
     Raises:
-        ValueError: one is of one image and the other by image id.
+        ValueError: one is of one image and the other by image id, or there are proposals of images
+            without final boxes.
     """
     shown = shown.boxes if isinstance(shown, Proposals) else shown
-    if isinstance(shown, Boxes) != isinstance(final, Boxes):
+    if isinstance(shown, Boxes) or isinstance(final, Boxes):
+        if isinstance(shown, Boxes) and isinstance(final, Boxes):
+            return compare_image(shown, final, iou_threshold)
         raise ValueError("compare takes the boxes of one image twice, or boxes by image id twice")
-    if isinstance(shown, Boxes) and isinstance(final, Boxes):
-        return compare_image(shown, final, iou_threshold)
-    return compare_all(shown, final, lambda a, b: compare_image(a, b, iou_threshold))  # type: ignore[arg-type]
+    others = [image_id for image_id in shown if image_id not in final and len(shown[image_id])]
+    if others:
+        raise ValueError(
+            f"compare has no final boxes of {others[0]}, which has proposals: give those of all"
+            " images that are shown, Boxes.empty() where an image has none"
+        )
+    return compare_all(shown, final, lambda a, b: compare_image(a, b, iou_threshold))
 
 
 def workload(batches: Sequence[BatchWorkload], *, iou_threshold: float = 0.5) -> Totals:
@@ -262,6 +271,9 @@ def workload(batches: Sequence[BatchWorkload], *, iou_threshold: float = 0.5) ->
         batches: in the order in which they were labeled, the first one from scratch; those of a
             :class:`Simulation`, or of files that ``boxloop account`` wrote.
         iou_threshold: one of those that were accounted.
+
+    Raises:
+        ValueError: it is none of them.
     """
     return total(list(batches), iou_threshold)
 
