@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import textwrap
 from typing import Any
@@ -13,7 +14,12 @@ HEAD = """# The API
 
 What `import boxloop` offers to notebooks and scripts; [quickstart.ipynb](quickstart.ipynb) shows
 it at work. Each name is imported when it is first used. `boxloop.pipeline` has the stages of
-`dvc.yaml` as functions, for campaigns on disk; what is not listed here may change without notice.
+`dvc.yaml` as functions, for campaigns on disk, with their turns and files; `Corrections` are what
+its `review` returns. What is not listed here may change without notice.
+
+`progress` is called with how much is done, and how much there is in all; by `train_detector` also
+with `loss=...`, and by `simulate` first with what is being done.
+
 Made from the docstrings by `docs/make_api_docs.py`.
 """
 
@@ -25,6 +31,7 @@ FUNCTIONS = (
     "train_detector",
     "propose",
     "compare",
+    "account",
     "workload",
     "simulate",
     "load_model",
@@ -47,8 +54,13 @@ def _function(name: str) -> str:
 
 def _type(name: str) -> str:
     kind = getattr(boxloop, name)
-    lines = [f"### `{name}`\n", _prose(kind)]
-    for method, value in vars(kind).items():
+    bases = [base for base in kind.__mro__[1:] if base.__module__.startswith("boxloop")]
+    prose = _prose(kind)
+    lines = [f"### `{name}`\n", prose]
+    for base in bases:
+        if inherited := _prose(base).partition("*Attributes*\n")[2].lstrip():
+            lines.append(inherited if "*Attributes*" in prose else f"*Attributes*\n\n{inherited}")
+    for method, value in itertools.chain(*(vars(part).items() for part in (kind, *bases))):
         plain = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         if method.startswith("_") or method.startswith("model_"):
             continue

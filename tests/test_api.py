@@ -13,12 +13,15 @@ from boxloop import pipeline
 from boxloop.campaign import artifacts
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import FittedThreshold
 from boxloop.errors import DatasetError, ParamsError
 from builders import boxes, proposed
 from builders_zero_shot import tiny_zero_shot
 
 ROOT = Path(__file__).parents[1]
 ONE = boxes(("cat", 0, 0, 10, 10))
+SURE = proposed(("cat", 0, 0, 10, 10, 0.9))
+AT = {"iou_thresholds": [0.5, 0.7], "score_threshold": 0.05}
 SETTINGS = {
     "features": {"network": "resnet18", "weights": "none", "input_size": 64, "device": "cpu"},
     "order": {"strategy": "dissimilar", "seed": 1},
@@ -90,7 +93,7 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path, threshold):
         pipeline.merge(campaign, key)
         pipeline.account(campaign, key)
     workloads = tuple(artifacts.read_workload(paths.workload(key)) for key in params.iterations)
-    assert workloads == simulated.results.workloads
+    assert workloads == simulated.workloads
     assert artifacts.read_labeled(paths.labeled("b02")) == simulated.labeled
     # It did propose something.
     assert sum(w.ledger(0.5, 0.05).removals for w in workloads[1:]) > 0
@@ -101,6 +104,16 @@ def test_a_simulation_is_what_the_stages_write(dataset, tmp_path, threshold):
     assert judged_by == (wanted if threshold == "fitted" else set())
     assert simulated.savings(0.5)[-1] == (18, simulated.totals(0.5).wt_reduction)
     assert boxloop.workload(workloads, iou_threshold=0.7) == simulated.totals(0.7)
+    assert simulated.so_far(0.7)[-1] == simulated.totals(0.7)
+    if threshold == 0.05:
+        by_hand = [
+            boxloop.account(offered, {i: dataset.truth[i] for i in offered.boxes}, **AT)
+            for offered in simulated.proposals
+        ]
+        for made, one in zip(by_hand, simulated.workloads, strict=True):
+            assert made.ledgers.items() <= one.ledgers.items()
+            assert made.average_precision == one.average_precision
+        assert boxloop.workload(by_hand, iou_threshold=0.7) == simulated.totals(0.7)
     # Of each turn who labeled it, how many images are, and the edits at two IoUs.
     assert len(said) == 3 * 4
 
@@ -198,7 +211,14 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.order([[1.0]], "random", query_size=0), ValueError, "one image"),
         (lambda d: boxloop.workload(counted(), iou_threshold=0.6), ValueError, "one of 0.5, 0.7"),
         (lambda d: counted()[1].ledger(0.5, 0.3), ValueError, "threshold of 0.3: take one of 0.05"),
-        (lambda d: boxloop.compare({"a": ONE, "b": ONE}, {"a": ONE}), ValueError, "boxes of b"),
+        (lambda d: boxloop.account({"a": SURE}, {}), ValueError, "proposals of a, and no final"),
+        (lambda d: boxloop.account({"a": ONE}, {"a": ONE}), ValueError, "proposals need scores"),
+        (
+            lambda d: boxloop.account({}, {"a": ONE}, iou_thresholds=[50]),
+            ParamsError,
+            "account: iou_thresholds.0: ",
+        ),
+        (lambda d: boxloop.compare({"a": ONE, "b": ONE}, {"a": ONE}), ValueError, "of b, and no"),
         (lambda d: boxloop.extract_features("photos"), ValueError, "images must be a dataset"),
         (lambda d: boxloop.extract_features(d, netwrk="x"), ParamsError, "did you mean 'network'"),
         (lambda d: boxloop.train_detector({}, d), ParamsError, "exactly one of steps and epochs"),
@@ -228,6 +248,46 @@ def test_an_image_without_proposals_may_be_left_out_of_a_comparison():
     assert boxloop.compare({}, {"a": ONE}) == boxloop.Ledger(added=1)
     assert boxloop.compare({"a": ONE, "b": empty}, {"a": ONE}) == boxloop.Ledger(kept=1)
     assert boxloop.compare({"b": ONE}, {"b": empty}) == boxloop.Ledger(removed=1)
+
+
+def test_a_campaign_is_accounted_by_hand():
+    shown = proposed(("cat", 0, 0, 10, 10, 0.9), ("cat", 20, 0, 30, 10, 0.2))
+    first = boxloop.account({}, {"a": ONE, "b": ONE})
+    second = boxloop.account({"c": shown}, {"c": ONE, "d": ONE}, score_threshold=0.1)
+    assert (first.detector, second.images, second.objects) == ("empty", 2, 2)
+    assert second.ledger(0.5) == boxloop.Ledger(kept=1, removed=1, added=1)
+    fewer = boxloop.account({"c": shown}, {"c": ONE, "d": ONE}, score_threshold=0.5)
+    assert fewer.ledger(0.7) == boxloop.Ledger(kept=1, added=1)
+    totals = boxloop.workload([first, second])
+    assert (totals.wb, totals.wt) == (2 + 2, 2 + 1.5)
+    dear = boxloop.workload([first, second], cost_model=boxloop.CostModel(removed=3.0))
+    assert dear.wt == 2 + 4
+
+
+def test_a_threshold_that_was_fitted_gives_way_to_the_one_that_is_asked_for():
+    rows = (FittedThreshold(0.5, 0.95, None, "prior"),)
+    shown = {"c": proposed(("cat", 0, 0, 10, 10, 0.9))}
+    fitted = boxloop.Proposals("b01", "fcos", "", 0.05, shown, rows)
+    assert boxloop.account(fitted, {"c": ONE}).ledger(0.5) == boxloop.Ledger(kept=1)
+
+
+def test_one_callback_serves_all_steps(dataset, tmp_path):
+    told = []
+
+    def tell(done, total, **note):
+        told.append((done, total, *note))
+
+    scenes = {"images": 2, "size": [64, 64]}
+    boxloop.load_dataset(tmp_path, "demo", demo=scenes, progress=tell)
+    small = {"network": "resnet18", "weights": "none", "input_size": 32, "device": "cpu"}
+    table = boxloop.extract_features(dataset.images.images[:2], progress=tell, **small)
+    boxloop.order(table, progress=tell)
+    known = {ref.id: dataset.truth[ref.id] for ref in dataset.images.images[:2]}
+    short = {"weights": "none", "steps": 1, "input_size": (64, 64), "device": "cpu"}
+    detector, _ = boxloop.train_detector(known, dataset, progress=tell, **short)
+    boxloop.propose(detector, dataset.images.images[:2], progress=tell)
+    assert told.count((2, 2)) == 4
+    assert (1, 1, "loss") in told
 
 
 def test_a_simulation_needs_annotations(tmp_path):

@@ -1,4 +1,5 @@
 from .core.edits import Ledger
+from .core.training_log import TrainingLog
 from .core.types import (
     Batch,
     Boxes,
@@ -13,10 +14,10 @@ from .core.types import (
 from .core.workload import BatchWorkload, CostModel, Totals
 from .datasets import Dataset
 from .errors import BoxloopError
+from .models.detectors.base import Detector
 from .models.detectors.delivered import Model, load_model
 from .params import Params, load_params
 from .study.api import (
-    compare,
     extract_features,
     load_dataset,
     order,
@@ -24,8 +25,8 @@ from .study.api import (
     propose,
     simulate,
     train_detector,
-    workload,
 )
+from .study.counting import account, compare, workload
 from .study.simulate import Simulation
 from .study.zero_shot import load_zero_shot
 
@@ -38,6 +39,7 @@ __all__ = [
     "Corrections",
     "CostModel",
     "Dataset",
+    "Detector",
     "FeatureTable",
     "ImageRef",
     "ImageSet",
@@ -49,6 +51,8 @@ __all__ = [
     "Proposals",
     "Simulation",
     "Totals",
+    "TrainingLog",
+    "account",
     "compare",
     "extract_features",
     "load_dataset",

@@ -1,8 +1,8 @@
 """The functions of ``import boxloop``: the paper's steps in memory, for notebooks and scripts.
 
 They take arrays and lists as well as boxloop's own types, and refuse what they cannot use with one
-sentence: a :class:`~boxloop.errors.BoxloopError` or a ValueError. For campaigns on disk see
-``boxloop.pipeline``.
+sentence: a :class:`~boxloop.errors.BoxloopError` or a ValueError. What counts edits is in
+:mod:`boxloop.study.counting`. For campaigns on disk see ``boxloop.pipeline``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxloop.core import batching, ordering
-from boxloop.core.edits import Ledger
 from boxloop.core.types import (
     Batch,
-    Boxes,
     BoxesByImage,
     FeatureTable,
     ImageRef,
@@ -27,8 +25,6 @@ from boxloop.core.types import (
     Ordering,
     Proposals,
 )
-from boxloop.core.workload import BatchWorkload, Totals, compare_all, total
-from boxloop.core.workload import compare as compare_image
 from boxloop.params import (
     DatasetParams,
     FeaturesParams,
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def load_dataset(
-    path: str | Path, format: str, *, progress: Report = silent, **options: Any
+    path: str | Path, format: str, *, progress: Report | None = None, **options: Any
 ) -> Dataset:
     """Read a dataset from a folder.
 
@@ -75,7 +71,10 @@ def load_dataset(
 
 
 def extract_features(
-    images: Dataset | ImageSet | Sequence[ImageRef], *, progress: Report = silent, **options: Any
+    images: Dataset | ImageSet | Sequence[ImageRef],
+    *,
+    progress: Report | None = None,
+    **options: Any,
 ) -> FeatureTable:
     """Turn every image into a feature vector (paper, section 3.1).
 
@@ -108,7 +107,7 @@ def order(
     seed: int = 0,
     query_size: int = 3,
     linkage: str = "single",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> Ordering:
     """Order images before any training (paper, section 3.2).
 
@@ -172,7 +171,7 @@ def train_detector(
     images: Dataset | ImageSet | Sequence[ImageRef],
     *,
     classes: Sequence[str] | None = None,
-    progress: Report = silent,
+    progress: Report | None = None,
     **options: Any,
 ) -> tuple[Detector, TrainingLog]:
     """Train a detector on labeled images (paper, section 3.3).
@@ -199,8 +198,9 @@ def train_detector(
         labeled = LabeledSet(tuple(known), (), dict(labeled))
     table = {ref.id: ref for ref in _refs(images)}
     refs = [table[image_id] for image_id in labeled.boxes if image_id in table]
+    tell = silent if progress is None else progress
     return detectors.train(
-        params, labeled, refs, progress=lambda step, steps, loss: progress(step, steps, loss=loss)
+        params, labeled, refs, progress=lambda step, steps, loss: tell(step, steps, loss=loss)
     )
 
 
@@ -210,7 +210,7 @@ def propose(
     *,
     score_floor: float = 0.05,
     batch_size: int = 16,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> Proposals:
     """Let a detector offer boxes.
 
@@ -230,52 +230,6 @@ def propose(
         detector, _refs(images), score_floor=score_floor, batch_size=batch_size, progress=progress
     )
     return Proposals("proposed", detector.name, "", score_floor, boxes)
-
-
-def compare(
-    shown: Proposals | BoxesByImage | Boxes,
-    final: BoxesByImage | Boxes,
-    *,
-    iou_threshold: float = 0.5,
-) -> Ledger:
-    """Count the fewest edits that lead from proposals to the final boxes.
-
-    Args:
-        shown: proposals of one image, or by image id; as shown, so cut them at a score threshold
-            with :meth:`Boxes.above` first.
-        final: the right boxes of the same images.
-        iou_threshold: IoU from which a proposal counts as right.
-
-    Raises:
-        ValueError: one is of one image and the other by image id, or there are proposals of images
-            without final boxes.
-    """
-    shown = shown.boxes if isinstance(shown, Proposals) else shown
-    if isinstance(shown, Boxes) or isinstance(final, Boxes):
-        if isinstance(shown, Boxes) and isinstance(final, Boxes):
-            return compare_image(shown, final, iou_threshold)
-        raise ValueError("compare takes the boxes of one image twice, or boxes by image id twice")
-    others = [image_id for image_id in shown if image_id not in final and len(shown[image_id])]
-    if others:
-        raise ValueError(
-            f"compare has no final boxes of {others[0]}, which has proposals: give those of all"
-            " images that are shown, Boxes.empty() where an image has none"
-        )
-    return compare_all(shown, final, lambda a, b: compare_image(a, b, iou_threshold))
-
-
-def workload(batches: Sequence[BatchWorkload], *, iou_threshold: float = 0.5) -> Totals:
-    """Add up WB and WT over the batches of a campaign (paper, section 3.4).
-
-    Args:
-        batches: in the order in which they were labeled, the first one from scratch; those of a
-            :class:`Simulation`, or of files that ``boxloop account`` wrote.
-        iou_threshold: one of those that were accounted.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    return total(list(batches), iou_threshold)
 
 
 def simulate(

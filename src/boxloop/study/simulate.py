@@ -16,7 +16,7 @@ from boxloop.core.labeled_set import merge
 from boxloop.core.ordering import find_strategy, order
 from boxloop.core.overlap import first_part
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
-from boxloop.core.workload import Totals, account, find_cost_model
+from boxloop.core.workload import BatchWorkload, Totals, account, find_cost_model
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import FITTED, SIMNET, FeaturesParams, Params, SimNetParams
 from boxloop.review.simulated import SimulatedAnnotator
@@ -38,7 +38,8 @@ class Simulation:
         order: of all images.
         batches: in the order in which they were labeled.
         proposals: for each batch, down to the score floor.
-        results: the edits of each batch, and what they add up to.
+        results: what the reports of campaigns are made of, and no part of the API: the properties
+            and methods here have what it holds.
         labeled: everything labeled.
         detector: the last one, which proposed for the last batch.
     """
@@ -51,13 +52,22 @@ class Simulation:
     labeled: LabeledSet
     detector: Detector
 
+    @property
+    def workloads(self) -> tuple[BatchWorkload, ...]:
+        """The edits of each batch, in the order in which they were labeled."""
+        return self.results.workloads
+
+    def so_far(self, iou_threshold: float = 0.5) -> list[Totals]:
+        """Return WB and WT after the first, the second, ... batch."""
+        return self.results.so_far(iou_threshold)
+
     def totals(self, iou_threshold: float = 0.5) -> Totals:
         """Add up WB and WT of the whole campaign."""
         return self.results.totals(iou_threshold)
 
     def savings(self, iou_threshold: float = 0.5) -> list[tuple[int, float]]:
         """Return (images labeled, fraction of WT saved) after each batch."""
-        return [(t.images, t.wt_reduction) for t in self.results.so_far(iou_threshold)]
+        return [(t.images, t.wt_reduction) for t in self.so_far(iou_threshold)]
 
 
 def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
