@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from boxloop.core import training_log
 from boxloop.errors import DivergedError
-from boxloop.models import trainer
 from boxloop.models.trainer import build_optimizer, fit
 from boxloop.params import SimNetParams, TrainParams
 
@@ -216,7 +216,7 @@ def test_rows_have_the_sum_and_each_loss():
 
 def test_rows_of_a_long_training_are_means(monkeypatch):
     full = run(linear(), SimNetParams(), 10).losses
-    monkeypatch.setattr(trainer, "MAX_LOSS_ROWS", 4)
+    monkeypatch.setattr(training_log, "MAX_LOSS_ROWS", 4)
     short = run(linear(), SimNetParams(), 10).losses
     assert [row["step"] for row in short] == [3, 6, 9, 10]
     for row, begin in zip(short, (0, 3, 6, 9), strict=True):

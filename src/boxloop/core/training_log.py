@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,38 @@ class StepLoss(float):
         loss = super().__new__(cls, total)
         loss.parts = parts
         return loss
+
+
+StepProgress = Callable[[int, int, float], None]
+"""Called after an optimiser step with the steps done, the steps in all and the loss, which may be a
+:class:`StepLoss`."""
+
+
+class LossRows:
+    """Makes rows of losses out of steps, so that a training's log and its run agree to the digit.
+
+    A row is the mean over the steps since the row before it.
+    """
+
+    def __init__(self, steps: int) -> None:
+        """Begin the rows of a training of so many steps."""
+        self._steps, self._steps_per_row = steps, math.ceil(steps / MAX_LOSS_ROWS)
+        self._pending: dict[str, list[float]] = {}  # losses of the steps since the last row
+
+    def add(self, step: int, loss: float) -> dict[str, float] | None:
+        """Take down a step (1-based), and return the row that ends with it, if one does.
+
+        Returns:
+            The ``total``, and of a :class:`StepLoss` its parts by name.
+        """
+        parts = loss.parts if isinstance(loss, StepLoss) else {}
+        for name, value in {"total": float(loss), **parts}.items():
+            self._pending.setdefault(name, []).append(value)
+        if step % self._steps_per_row and step != self._steps:
+            return None
+        row = {name: round(sum(values) / len(values), 6) for name, values in self._pending.items()}
+        self._pending.clear()
+        return row
 
 
 _LOSS = re.compile(r"[\w :/.-]{1,200}", re.ASCII)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from boxloop import distributed
-from boxloop.core.training_log import MAX_LOSS_ROWS, StepLoss
+from boxloop.core.training_log import LossRows, StepLoss
 from boxloop.errors import DivergedError
 from boxloop.models import devices
 from boxloop.models.batch_norm import recalibrate_batch_norm
@@ -103,8 +103,7 @@ def fit(
     precision = devices.precision(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     rows: list[dict[str, float]] = []
-    pending: list[list[float]] = []  # losses of the steps since the last row
-    steps_per_row = math.ceil(steps / MAX_LOSS_ROWS)
+    loss_rows = LossRows(steps)
     world = distributed.world()
     waited, rate = 0.0, params.learning_rate
 
@@ -128,7 +127,8 @@ def fit(
                 parts = torch.stack([value.float() for value in losses.values()])
                 total = parts.sum()
             means = distributed.all_reduce_mean(parts.detach().clone()).tolist()
-            loss, rate = sum(means), float(optimizer.param_groups[0]["lr"])
+            loss = StepLoss(sum(means), dict(zip(losses, means, strict=True)))
+            rate = float(optimizer.param_groups[0]["lr"])
             if not math.isfinite(loss):
                 raise diverged(f"the loss became {loss}", step)
             optimizer.zero_grad(set_to_none=True)
@@ -138,15 +138,11 @@ def fit(
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
-            pending.append([loss, *means])
-            if step % steps_per_row == 0 or step == steps:
-                columns = zip(("total", *losses), zip(*pending, strict=True), strict=True)
-                row = {name: round(sum(values) / len(pending), 6) for name, values in columns}
+            if (row := loss_rows.add(step, loss)) is not None:
                 elapsed = round(time.perf_counter() - begin, 3)
                 rows.append({"step": step, **row, "learning_rate": rate, "time": elapsed})
-                pending.clear()
             if progress is not None:
-                progress(step, steps, StepLoss(loss, dict(zip(losses, means, strict=True))))
+                progress(step, steps, loss)
         if world.is_main:
             recalibrate_batch_norm(model, calibration, device)
         distributed.broadcast(model.buffers())

@@ -9,23 +9,18 @@ completed by the stage ``finish``.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from boxloop.campaign.digests import training_digest
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.training_log import MAX_LOSS_ROWS, StepLoss
+from boxloop.core.training_log import LossRows, StepProgress
 from boxloop.params import Params
-
-Step = Callable[[int, int, float], None]
-"""Called after an optimiser step with the steps done, the steps in all and the loss, which may be a
-:class:`~boxloop.core.training_log.StepLoss`."""
 
 _PATIENCE = 30.0
 """Seconds that a training runs before it is shown: importing MLflow takes three of one core, and
@@ -44,7 +39,7 @@ def following(
     *,
     enabled: bool = True,
     patience: float = _PATIENCE,
-) -> Iterator[Step]:
+) -> Iterator[StepProgress]:
     """Have MLflow show the training of a turn, which calls what is yielded after every step.
 
     Whatever fails in that is said once on standard error, and does not concern the training.
@@ -82,7 +77,7 @@ class _Follower:
     def __init__(self, told: dict[str, Any], patience: float) -> None:
         self._told, self._patience = told, patience
         self._began: float | None = None
-        self._pending: list[dict[str, float]] = []  # losses of the steps since the last row
+        self._rows: LossRows | None = None
         self._unsent = bytearray()
         self._process: subprocess.Popen[bytes] | None = None
         self._gone = False
@@ -90,18 +85,12 @@ class _Follower:
     def step(self, step: int, steps: int, loss: float) -> None:
         """Take down a step."""
         now = time.time()
-        if self._began is None:
-            self._began = now
+        if self._began is None or self._rows is None:
+            self._began, self._rows = now, LossRows(steps)
             self._say({**self._told, "began": round(1000 * now)})
-        self._pending.append({"total": loss, **(loss.parts if isinstance(loss, StepLoss) else {})})
-        # The rows are those of the training's log, to the digit: the run is completed by it.
-        if step % math.ceil(steps / MAX_LOSS_ROWS) == 0 or step == steps:
-            count = len(self._pending)
-            means = {
-                n: round(sum(r[n] for r in self._pending) / count, 6) for n in self._pending[0]
-            }
-            self._say({"step": step, "losses": means, "time": round(now - self._began, 3)})
-            self._pending.clear()
+        # The rows are those of the training's log: the run is completed by it.
+        if (row := self._rows.add(step, loss)) is not None:
+            self._say({"step": step, "losses": row, "time": round(now - self._began, 3)})
         if self._process is None and not self._gone and now - self._began >= self._patience:
             self._start()
         self._send()

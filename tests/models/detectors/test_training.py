@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from boxloop.core import training_log
 from boxloop.errors import DivergedError
-from boxloop.models import trainer
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
@@ -91,7 +91,7 @@ def test_batch_norm_is_recalibrated_after_training(samples):
 
 
 def test_long_trainings_log_means(samples, monkeypatch):
-    monkeypatch.setattr(trainer, "MAX_LOSS_ROWS", 4)
+    monkeypatch.setattr(training_log, "MAX_LOSS_ROWS", 4)
     full = train_model(Toy(), samples, params(steps=4), CPU).losses
     short = train_model(Toy(), samples, params(steps=10), CPU).losses
     assert [row["step"] for row in full] == [1, 2, 3, 4]
