@@ -1,5 +1,7 @@
 """``import boxloop`` as a notebook uses it, and that it does what the stages do."""
 
+import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,18 @@ def test_the_page_of_the_api_is_made_from_the_docstrings():
     assert page == api_docs(), "make it anew: python docs/make_api_docs.py > docs/api.md"
     for name in boxloop.__all__:
         assert f"\n### `{name}" in page
+
+
+def test_what_docstrings_refer_to_is_there():
+    reference = re.compile(r":(?:attr|class|data|func|meth|mod):`~?(boxloop[\w.]*)`")
+    files = Path(boxloop.__file__).parent.rglob("*.py")
+    named = {name: path for path in files for name in reference.findall(path.read_text())}
+    assert len(named) > 50
+    for name, path in named.items():
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError) as error:
+            pytest.fail(f"{path} refers to {name}: {error}")
 
 
 @pytest.mark.parametrize("threshold", [0.05, "fitted"])

@@ -31,7 +31,7 @@ def origin(model: FirstParams, classes: Sequence[str]) -> str:
     """Return what stands for a checkpoint's digest in the proposals of a model.
 
     It is made of the names of the model and the classes, and the prompts: another content of the
-    same folder is not seen, as for ``train.weights``.
+    same folder is not seen.
     """
     asked = digest(model.model_dump(mode="json", include={"model", "prompts"}))
     return asked[:_HALF] + digest(list(classes))[:_HALF]

@@ -2,7 +2,7 @@
 
 It lies in ``.boxloop/`` for the sessions that show it. What was shown goes into the submissions,
 among the proposals of the image's batch, told from them by its ids
-(:data:`boxloop.core.types.LATER`).
+(:data:`boxloop.core.box_set.LATER`).
 """
 
 from __future__ import annotations

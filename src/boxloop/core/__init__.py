@@ -1,1 +1,1 @@
-"""The method of the paper: pure computations on arrays, without files."""
+"""The method of the paper, and what follows from its numbers: types and computations, no files."""

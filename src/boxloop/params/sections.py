@@ -150,7 +150,7 @@ class TrainParams(Section):
         overlap: in a simulation, the share of the last batch that was labeled when the training
             began, as with ``boxloop run --overlap``; None has it begin after all of the batch.
         seed: of the random weights, the order of the images and their changes, the images held out.
-        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
         workers: processes that read and augment images beside the training.
     """
 

@@ -131,7 +131,7 @@ class DetectorFactory(Protocol):
 
         Args:
             checkpoint: of this architecture.
-            device: "auto", "cpu", "cuda" or "cuda:<index>".
+            device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
             params: where training goes on from the checkpoint; its input size then takes effect.
 
         Raises:

@@ -1,4 +1,4 @@
-"""SSDlite with MobileNetV3 Large: the quick default (Howard et al. 2019, arXiv:1905.02244).
+"""SSDlite with MobileNetV3 Large (Howard et al. 2019, arXiv:1905.02244).
 
 torchvision's ``ssdlite320_mobilenet_v3_large``, composed here of torchvision's own parts because
 its builder fixes the input size and the source of the weights.

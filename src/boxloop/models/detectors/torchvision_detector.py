@@ -320,7 +320,10 @@ class TorchvisionFactory:
         return replace(self.size, sides=sides)
 
     def _known(self) -> dict[str, tuple[Source, WeightsEnum]]:
-        """Return weights by name, with what they cover; DEFAULT are the best of the most."""
+        """Return weights by name, with what they cover.
+
+        DEFAULT is torchvision's choice: of a whole detector where it has one, else of the backbone.
+        """
         known: dict[str, tuple[Source, WeightsEnum]] = {}
         sources: tuple[Source, ...] = ("backbone", "detection")
         for source in sources:

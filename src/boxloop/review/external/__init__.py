@@ -1,1 +1,1 @@
-"""Import corrections that were made in other tools."""
+"""Import what other tools made: corrections, labels, proposals."""
