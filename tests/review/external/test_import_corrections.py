@@ -11,10 +11,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from boxloop import __version__
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.second_looks import SECOND_ID
 from boxloop.core.planted import PlantedError
-from boxloop.core.types import Boxes, Corrections, Recheck
+from boxloop.core.types import (
+    Boxes,
+    Corrections,
+    Decision,
+    ImageSet,
+    Neighbour,
+    NeighbourUse,
+    Recheck,
+)
+from boxloop.params import load_params
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
 from boxloop.review.fiftyone.session_registry import Session, claim
 
 FIFTYONE = {"annotator": "fiftyone"}
@@ -65,6 +77,7 @@ def test_a_tool_that_keeps_no_attributes(root, program):
     assert (taken.batch, taken.annotator, taken.reviewer) == ("b01", "import", "Ada")
     assert taken.proposals == artifacts.read_proposals(root / "data/proposals/b01.json")
     assert taken.score_threshold == 0.5
+    assert taken.versions == {"boxloop": __version__}
     assert taken.boxes["img02"].ids.tolist() == ["t0", "t1", "t2"]
     # img03's t2 was not shown: the box there was drawn.
     assert taken.boxes["img03"].ids.tolist() == ["t0", "t1", "i0"]
@@ -191,6 +204,13 @@ def test_a_drawn_box_gets_no_id_of_a_proposal_that_was_not_shown(root, program):
     assert submitted(root)[0].boxes["img03"].ids.tolist() == ["t0", "t1", "i1"]
 
 
+def test_a_drawn_box_gets_no_id_of_a_label_that_was_deleted(root, program):
+    program("import-corrections", write(root, TRUTH))
+    rows = [*TRUTH[:5], box(9, 1, [40, 30, 10, 10])]  # elsewhere than i0 was
+    assert program("import-corrections", write(root, rows), "--redo")[0] == 0
+    assert submitted(root)[1].boxes["img03"].ids.tolist() == ["t0", "t1", "i1"]
+
+
 def test_parts_add_up(root, program):
     first = write(root, TRUTH[:3], IMAGES[:1])
     _, said = program("import-corrections", first)
@@ -200,6 +220,30 @@ def test_parts_add_up(root, program):
     assert "b01: 1 image (1 without boxes)" in said
     assert "b01 is complete" in said
     assert len(submitted(root)) == 2
+
+
+def test_labels_are_those_of_the_pixels_that_the_images_have_now(root, program):
+    program("import-corrections", write(root, TRUTH))
+    images = artifacts.read_images(root / "data/images.json")
+    first, second = images.subset(["img02", "img03"])
+    assert submitted(root)[0].digests == {"img02": first.digest, "img03": second.digest}
+    painted = [replace(i, digest="0" * 64) if i == first else i for i in images.images]
+    artifacts.write_images(root / "data/images.json", ImageSet(tuple(painted), images.classes))
+    # Of img02 nothing is held now, so that nothing is replaced.
+    _, said = program("import-corrections", write(root, TRUTH))
+    assert "img03 of b01 was submitted before" in said
+    code, _ = program("import-corrections", write(root, TRUTH[:3], IMAGES[:1]))
+    assert (code, submitted(root)[1].digests) == (0, {"img02": "0" * 64})
+
+
+def test_a_class_that_is_added_later_opens_what_was_imported(root, program):
+    program("import-corrections", write(root, TRUTH))
+    images = artifacts.read_images(root / "data/images.json")
+    more = ImageSet(images.images, (*images.classes, "bird"))
+    artifacts.write_images(root / "data/images.json", more)
+    request = ReviewRequest("", "ada", wanted="bird")
+    opened = read_assignment(CampaignPaths(root), load_params(root / "params.yaml"), request)
+    assert [item.image.id for item in opened.items] == ["img02", "img03"]
 
 
 def test_a_second_time_only_on_request(root, program):
@@ -217,20 +261,50 @@ def test_a_second_time_only_on_request(root, program):
     assert newest["img03"].blind == ("img03",)
 
 
+def test_a_redo_of_a_blind_image_is_made_from_no_proposal(root, program):
+    """Nobody saw any, so what was drawn where one lies is no proposal that was kept."""
+    program("import-corrections", write(root, []))
+    (first,) = submitted(root)
+    submissions.append(root / "reviews", replace(first, blind=("img02",)))
+    _, said = program("import-corrections", write(root, TRUTH[:3]), "--redo")
+    assert said.startswith("b01: 2 images (1 without boxes); of the proposals 0 kept, 0 moved, 0 r")
+    assert submitted(root)[2].boxes["img02"].ids.tolist() == ["i0", "i1", "i2"]
+
+
+def test_a_redo_of_what_a_third_person_decided_has_the_ids_of_the_proposals(root, program):
+    """As in a session: what was kept of the second person's boxes was made from proposals."""
+    program("import-corrections", write(root, TRUTH))
+    (first,) = submitted(root)
+    label = first.boxes["img02"]
+    kept = replace(label, ids=np.array([f"{SECOND_ID}{name}" for name in label.ids]))
+    decision = Decision(label, kept, "eve", "ada", (first.finished, first.finished), 5.0)
+    boxes = {**first.boxes, "img02": kept}
+    decided = replace(first, boxes=boxes, decided={"img02": decision})
+    submissions.append(root / "reviews", decided)
+    code, said = program("import-corrections", write(root, TRUTH), "--redo")
+    assert (code, said.startswith(SAID)) == (0, True), said
+    assert submitted(root)[2].boxes == first.boxes
+
+
 def test_a_redo_counts_against_what_was_shown_first(root, program):
-    """Also once the detector proposes anew and shows less; each way of showing in its own file."""
+    """Also once the detector proposes anew and shows less; each way of showing in its own file.
+
+    Another order has moved the images here, and in their batch neighbours changed the proposals.
+    """
     offered = artifacts.read_proposals(root / "data/proposals/b01.json")
     drawn = Boxes.build([(20, 2, 30, 12), (41, 2, 51, 12)], ["cat", "cat"], prefix="d")
     error = PlantedError("relabeled", "t0", "t0", "cat", (2, 2, 12, 12), 0.9, "caught", "ann")
-    look = Recheck(drawn, "ann", "bob", 5.0)
+    look = Recheck(drawn, "ann", "bob", 0.2)
     first = {
         "img02": (0.5, {"blind": ("img02",), "rechecked": {"img02": look}}),
         "img03": (0.3, {"planted": {"img03": (error,)}}),
     }
     for image_id, (threshold, more) in first.items():
-        shown = replace(offered, boxes={image_id: offered.boxes[image_id]})
+        own = {image_id: offered.boxes[image_id]}
+        near = NeighbourUse(1.0, None, "prior", {image_id: Neighbour("img00", 0.5)}, 1, own)
+        shown = replace(offered, batch="b02", boxes=own, neighbours=near)
         made = Corrections(
-            shown, threshold, "fiftyone", {image_id: drawn}, seconds={image_id: 10.0}, **more
+            shown, threshold, "fiftyone", {image_id: drawn}, seconds={image_id: 0.1}, **more
         )
         submissions.append(root / "reviews", replace(made, finished=submissions.timestamp()))
     anew = {i: replace(b, xyxy=b.xyxy + 2.0) for i, b in offered.boxes.items()}
@@ -243,10 +317,10 @@ def test_a_redo_counts_against_what_was_shown_first(root, program):
     one, other = submitted(root)[2:]
     assert (one.score_threshold, other.score_threshold) == (0.5, 0.3)
     assert (one.blind, other.planted) == (("img02",), {"img03": (error,)})
-    assert (one.seconds, other.seconds) == ({"img02": 15.0}, {"img03": 10.0})
+    assert (one.seconds, other.seconds) == ({"img02": 0.3}, {"img03": 0.1})
     for made, image_id in ((one, "img02"), (other, "img03")):
-        assert made.proposals.checkpoint == offered.checkpoint
-        assert made.proposals.boxes == {image_id: offered.boxes[image_id]}
+        own = {image_id: offered.boxes[image_id]}
+        assert made.proposals == replace(offered, boxes=own)
         assert made.boxes == {image_id: drawn}
 
 
