@@ -108,10 +108,10 @@ def test_where_files_cannot_have_two_names(tmp_path, monkeypatch):
     assert len(read(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("second", [1, 2])
-def test_a_clock_that_was_set_back_cannot_hide_a_redo(tmp_path, second):
+@pytest.mark.parametrize(("ids", "second"), [("a", 1), ("a", 2), ("ac", 3)])
+def test_a_clock_that_was_set_back_cannot_hide_a_redo(tmp_path, ids, second):
     append(tmp_path, entry("ab", 2, x=1))
-    append(tmp_path, entry("a", second, x=7, submitted={"a": when(0)}))
+    append(tmp_path, entry(ids, second, x=7, submitted={"a": when(0)}))
     counts = latest(read(tmp_path))
     assert counts["a"].boxes["a"].xyxy[0, 0] == 7
     assert counts["b"].boxes["b"].xyxy[0, 0] == 1
@@ -267,6 +267,15 @@ def test_what_was_shown_stays_whatever_thresholds_the_parts_had():
     assert result.proposals.boxes["a"].scores.tolist() == [0.9]
     assert result.proposals.score_floor == 0.01
     assert result.proposals.detector == "faster, ssd"
+
+
+def test_labels_that_were_given_say_nothing_of_what_was_shown_elsewhere():
+    given_ = entry("b", 1, threshold=0.0, given=("b",), versions={"boxloop": "1"})
+    seen = entry("ac", 2, threshold=0.5, versions={"boxloop": "2"})
+    result = assemble([given_, seen], OFFERED)
+    assert (result.score_threshold, result.versions) == (0.5, {"boxloop": "2"})
+    assert result.shown()["a"].scores.tolist() == [0.9]
+    assert assemble([replace(given_, given=()), seen], OFFERED).score_threshold == 0.0
 
 
 def test_what_was_expected_stays_where_all_was_shown_by_that():

@@ -174,6 +174,19 @@ def test_images_that_are_numbered_anew_keep_their_labels(campaign, with_journal)
     assert left_edges(campaign.collect("b00")) == {"a": 3, "b": 3}
 
 
+def test_images_that_swap_places_across_batches_keep_their_labels(campaign):
+    """Each batch has the same names as before, but other pixels; the journal is not there."""
+    show(campaign, {i: i for i in IDS}, IDS)
+    for second, key in enumerate(("b00", "b01")):
+        submit_pixels(campaign, key, second, by=1.0 + 2 * second)
+        campaign.collect(key)
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()
+    show(campaign, {"a": "c", "b": "b", "c": "a", "d": "d"}, IDS)
+    assert left_edges(campaign.collect("b00")) == {"a": 5, "b": 3}
+    assert left_edges(campaign.collect("b01")) == {"c": 3, "d": 5}
+
+
 def test_a_redo_is_newer_than_what_dvc_brought_back(campaign):
     campaign.submit("b00", 30, by=1.0)
     campaign.collect("b00")
@@ -184,11 +197,13 @@ def test_a_redo_is_newer_than_what_dvc_brought_back(campaign):
     assert left_edges(campaign.collect("b00")) == {"a": 7, "b": 3}
 
 
-def test_labels_that_are_kept_become_no_newer(campaign):
+@pytest.mark.parametrize("finished", [when(0), None])  # older ones do not tell
+def test_labels_that_are_kept_become_no_newer(campaign, finished):
     made = {}
     for second, key in enumerate(("b00", "b09")):
         campaign.submit("b00", second, by=5.0 * second)
         made[key] = campaign.collect("b00")
+    made["b00"] = replace(made["b00"], finished=finished)
     for key, item in made.items():
         artifacts.write_corrections(campaign.paths.corrections(key), item)
     for path in campaign.paths.reviews.iterdir():
@@ -237,8 +252,9 @@ def test_labels_that_leave_a_batch_are_kept_where_nobody_else_holds_them(campaig
     assert left_edges(campaign.collect("b01")) == {"b": 3, "d": 2}
 
 
-def test_what_a_person_edited_in_the_file_by_hand_stays(campaign):
-    campaign.submit("b00", 1)
+@pytest.mark.parametrize("submit", [CampaignResults.submit, submit_pixels])
+def test_what_a_person_edited_in_the_file_by_hand_stays(campaign, submit):
+    submit(campaign, "b00", 1, by=0.0)
     made = campaign.collect("b00")
     moved = replace(made, boxes={**made.boxes, "a": shifted(TRUTH, 5.0)["a"]})
     artifacts.write_corrections(campaign.paths.corrections("b00"), moved)
