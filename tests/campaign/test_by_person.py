@@ -213,6 +213,23 @@ def test_what_the_journal_does_not_hold_is_of_whom_the_corrections_name(tmp_path
     assert (row.timed_images, row.seconds) == (4, 40.0)
 
 
+def test_what_the_journal_holds_an_older_submission_of_is_not_of_that_one_s_person(
+    tmp_path: Path,
+) -> None:
+    paths, results = campaign(
+        tmp_path,
+        {"key": "b00", "reviewer": "ada", "by": 1.0},
+        {"key": "b01", "reviewer": "ada"},
+        {"key": "b00", "reviewer": "bob"},
+    )
+    before = by_person(read_by_person(paths, results))
+    max((tmp_path / "reviews").glob("b00-*.json")).unlink()
+    ada, bob = by_person(read_by_person(paths, results))
+    assert [ada, bob] == list(before)
+    assert (ada.images, ada.first, ada.right) == (2, 4, 2)
+    assert (bob.images, bob.first, bob.timed_images) == (2, 0, 0)
+
+
 def test_labels_that_are_newer_than_the_corrections_wait(tmp_path: Path) -> None:
     paths, results = campaign(tmp_path, {"key": "b00"}, {"key": "b01"})
     before = read_by_person(paths, results)

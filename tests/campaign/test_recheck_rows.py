@@ -8,6 +8,7 @@ import pytest
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.class_changes import ClassChange
+from boxloop.core.edits import Ledger
 from boxloop.core.rechecking import as_reviewed, recheck_work
 from boxloop.core.types import Boxes, Corrections, Proposals, Recheck
 from boxloop.core.workload import account
@@ -65,6 +66,12 @@ def test_the_work_is_the_difference_to_the_labels_before():
     assert (work.seconds, work.people) == (6.0, ("bob", "eve"))
     assert recheck_work([corrections()]) is None
     assert as_reviewed(corrections()) == corrections()
+
+
+def test_an_image_of_which_a_box_was_only_moved_is_changed():
+    before = replace(DRAWN, xyxy=DRAWN.xyxy + 2.0)
+    work = recheck_work([corrections(rechecked={"x": replace(LOOK, before=before)})])
+    assert (work.changed, work.edits) == (1, Ledger(moved=1))
 
 
 def test_renamed_classes_reach_the_labels_before():

@@ -239,6 +239,27 @@ def test_a_redone_second_look_opens_what_was_decided(paths):
     assert (work.images, work.seconds) == (len(IDS), 2.0 * len(IDS))
 
 
+def test_status_counts_what_a_third_person_decided(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    assert second_looks.for_status(paths, BATCHES, IOU)[0].startswith(
+        "6 images have a second look; on 2 two people differ: "
+    )
+    person(paths, "eve", THIRD)
+    assert second_looks.for_status(paths, BATCHES, IOU)[0] == (
+        "6 images have a second look, 2 of them decided by a third person; no two people differ."
+    )
+
+
+def test_two_people_who_look_at_each_other_s_images_are_one_pair(paths):
+    (item,) = submissions.read(paths.reviews)
+    submissions.append(paths.reviews, replace(item.part(["img06"]), reviewer="kim"))
+    person(paths, "kim", ALSO)
+    person(paths, "ann", ALSO, remove=("img06",))
+    assert {look.people for look in read(paths).images} == {("ann", "kim"), ("kim", "ann")}
+    [(people, found)] = read(paths).agreements(IOU).items()
+    assert (people, found.images, found.differing) == (("ann", "kim"), 6, 2)
+
+
 def test_the_labels_of_a_redo_that_changes_nothing_stay_decided(paths):
     person(paths, "bob", ALSO, remove=("img02",))
     person(paths, "eve", THIRD, remove=("img02",))
