@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import json
 import os
@@ -188,3 +189,18 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_live_one_s_sta
             process.kill()
     write_text(path, "second")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_age_of_a_temporary_file_tells_where_its_lock_does_not(tmp_path):
+    """A writer locks its file just after making it, and some file systems know no locks."""
+    path = tmp_path / "b01.json"
+    young, held = (tmp_path / f".b01.json.abcd_12{number}.json" for number in (3, 4))
+    young.write_text("half")
+    os.utime(young, (time.time() + 60,) * 2)  # so that it stays young on a slow machine, too
+    with held.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_text(path, "first")
+        assert sorted(tmp_path.iterdir()) == sorted([path, young, held])
+        os.utime(held, (time.time() - 4000,) * 2)
+        write_text(path, "second")
+    assert sorted(tmp_path.iterdir()) == sorted([path, young])
