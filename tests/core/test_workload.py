@@ -263,7 +263,16 @@ def test_people_s_edits_count_at_what_they_were_shown():
     batch = fitted_batch("fiftyone")
     assert (batch.counted_at(0.5), batch.counted_at(0.7)) == (0.2, 0.2)
     assert {score for score, _ in batch.ledgers} == {0.2}
-    assert batch.fitted(0.7) == HALF
+
+
+def test_what_was_expected_of_what_people_were_shown_is_known_at_its_own_iou_alone():
+    batch = fitted_batch("fiftyone")
+    assert batch.fitted(0.5) == HALF
+    # Shown from 0.2, where 1.0 was fitted for 0.7.
+    assert batch.fitted(0.7) == FittedThreshold(0.7, 0.2, None, "b00")
+    alike = FittedThreshold(0.7, 0.2, 0.1, "b00")
+    assert replace(batch, thresholds=(HALF, alike)).fitted(0.7) == alike
+    assert replace(batch, score_threshold=0.3).fitted(0.5) is None
 
 
 def test_the_saving_of_a_batch_is_against_drawing_it_by_the_same_prices():

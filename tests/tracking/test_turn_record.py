@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_the_threshold_and_what_it_saved_are_metrics(tmp_path: Path) -> None:
     values = {point.name: point.value for point in record.points}
     assert values["proposals/score_threshold_iou_0.5"] == 0.5
     assert not any("judged_by" in name for name in record.params)
+
+
+def test_what_was_expected_is_logged_of_the_iou_that_it_was_expected_at(tmp_path: Path) -> None:
+    params = small_params(3, review={"score_threshold": "fitted"})
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
+    workload = artifacts.read_workload(paths.workload("b02"))
+    half, strict = workload.thresholds
+    assert half.expected_saving is not None
+    workload = replace(workload, thresholds=(half, replace(strict, score=1.0, expected_saving=0.0)))
+    artifacts.write_workload(paths.workload("b02"), workload)
+    values = {point.name: point.value for point in read_turn(paths, params, "b02").points}
+    assert values["proposals/expected_saving_iou_0.5"] == half.expected_saving
+    assert values["proposals/score_threshold_iou_0.7"] == half.score
+    assert "proposals/expected_saving_iou_0.7" not in values
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -176,11 +176,14 @@ class BatchWorkload:
         """Return the threshold that counts at an IoU, if it is one that was fitted.
 
         In a simulation each IoU has its own: the labels are the truth at any. People's edits are of
-        what they saw, so there it is the one that was shown.
+        what they saw, so there it is the one that was shown; what it was expected to save is known
+        at an IoU that it was fitted for.
         """
-        if self.edits is None:
-            return next((f for f in self.thresholds if f.iou_threshold == iou_threshold), None)
-        return next((f for f in self.thresholds if f.score == self.score_threshold), None)
+        own = next((f for f in self.thresholds if f.iou_threshold == iou_threshold), None)
+        if self.edits is None or (own is not None and own.score == self.score_threshold):
+            return own
+        shown = next((f for f in self.thresholds if f.score == self.score_threshold), None)
+        return shown and replace(shown, iou_threshold=iou_threshold, expected_saving=None)
 
     def counted_at(self, iou_threshold: float) -> float:
         """Return the score threshold that counts at an IoU: the fitted one, or the one shown."""

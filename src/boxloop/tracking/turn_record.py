@@ -18,7 +18,7 @@ from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten, measured_hours
 from boxloop.tracking.class_values import class_values
 
-_FORMAT = 3
+_FORMAT = 4
 """Incremented when other things are logged, so that runs of an older boxloop are replaced."""
 
 
