@@ -5,7 +5,7 @@ from boxloop.core.class_thresholds import PRIOR_BOXES, fit_classes
 from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
 from boxloop.core.threshold import DECAY, PRIOR, STRENGTH
 from boxloop.core.types import NOTHING, Boxes
-from boxloop.core.workload import PAPER, pair
+from boxloop.core.workload import PAPER, CostModel, pair
 from builders import boxes, proposed
 
 FINAL = {
@@ -44,6 +44,9 @@ def test_a_class_whose_boxes_cost_more_than_they_save_shows_none():
     (dog,) = fit_classes([sweep("b01", found, final, (0.5,), 0.05)], ("dog",), 0.5)
     assert (dog.least_wt, dog.saving) == (NOTHING, 0.0)
     assert dog.f1 < NOTHING
+    evidence = [sweep("b01", found, final, (0.5,), 0.05)]
+    (cheap,) = fit_classes(evidence, ("dog",), 0.5, CostModel(added=0.75))
+    assert (cheap.least_wt, cheap.saving) == (NOTHING, 0.25)
 
 
 def test_a_class_that_is_proposed_alone_has_no_f1_where_nothing_of_it_is_shown():

@@ -165,6 +165,13 @@ def test_the_cost_model_prices_the_edits():
     assert fit([CLEAR], 0.5, CostModel(removed=0.5, added=0.0)).score == NOTHING
 
 
+def test_what_is_expected_is_against_drawing_from_scratch_and_the_choice_against_additions():
+    # At 0.5 it costs 20 * 0.5 + 20 / 2; drawing in the batch costs 50, from scratch 100.
+    assert chosen(fit([CLEAR], 0.5, CostModel(added=0.5))) == (0.5, 0.5, 0.8, "b01")
+    dear = CostModel(kept=0.5, added=0.5)  # at 0.7 it would cost 30 + 20 + 1
+    assert fit([CLEAR], 0.5, dear) == FittedThreshold(0.5, NOTHING, 0.5, "b01")
+
+
 def test_without_evidence_it_is_the_prior():
     assert fit([], 0.5) == FittedThreshold(0.5, PRIOR, None, "prior")
     assert fit([CLEAR], 0.7) == FittedThreshold(0.7, PRIOR, None, "prior")

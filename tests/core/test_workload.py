@@ -275,9 +275,10 @@ def test_what_was_expected_of_what_people_were_shown_is_known_at_its_own_iou_alo
     assert replace(batch, score_threshold=0.3).fitted(0.5) is None
 
 
-def test_the_saving_of_a_batch_is_against_drawing_it_by_the_same_prices():
+def test_the_saving_of_a_batch_is_against_drawing_it_from_scratch_whatever_an_addition_costs():
     batch = fitted_batch("simulated")
-    assert batch.saving(0.5, CostModel(added=2.0, kept=1.0)) == pytest.approx(1 - 3 / 4)
-    assert batch.saving(0.5, CostModel(added=0.0)) == 0.0
+    assert batch.saving(0.5, CostModel(added=0.5, kept=0.25)) == pytest.approx(1 - 0.75 / 2)
+    assert batch.saving(0.7, CostModel(added=0.5)) == 0.5
+    assert batch.saving(0.5, CostModel(added=0.0)) == 1.0
     assert not batch.has(0.6)
     assert batch.has(0.7)

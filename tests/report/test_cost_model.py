@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from boxloop.campaign.image_rows import read_rows
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.workload import CostModel
@@ -16,6 +17,7 @@ from boxloop.params.registry import COST_MODELS
 from boxloop.report import tables
 from boxloop.report.build import write_report
 from boxloop.report.console import workload_text
+from boxloop.tracking.class_values import class_values
 from builders_campaign import build_campaign, small_params
 
 MINE = CostModel(kept=0.125, moved=0.25, relabeled=0.5, removed=0.25, added=2.0)
@@ -60,6 +62,21 @@ def test_totals_and_report_use_a_registered_cost_model(tmp_path: Path) -> None:
     assert "half of that to remove one" not in page
     assert saved in workload_text(results)
     assert f"{saved} of the time (WT)" in status_text(paths, params)
+
+
+@pytest.mark.usefixtures("mine")
+def test_what_batches_classes_and_images_saved_sums_up_to_what_wt_says(tmp_path: Path) -> None:
+    params = small_params(3, account={"cost_model": "mine"})
+    paths = build_campaign(tmp_path, params)
+    results = read_results(paths, params)
+    saved = 15 * results.totals(0.5).wt_reduction
+    alone = {w.batch: w.objects * w.saving(0.5, MINE) for w in results.workloads[1:]}
+    assert sum(alone.values()) == pytest.approx(saved)
+    assert sum(row.saved or 0 for row in read_rows(paths, params)) == pytest.approx(saved)
+    one = read_results(paths, params, through="b01")
+    classes = class_values(paths, one)  # four cats and two dogs
+    by_class = 4 * classes["class_saved/cat"] + 2 * classes["class_saved/dog"]
+    assert by_class == pytest.approx(alone["b01"])
 
 
 def test_the_page_of_the_paper_s_model_shows_its_formula(tmp_path: Path) -> None:

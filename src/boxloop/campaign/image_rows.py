@@ -180,7 +180,7 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     saved = None
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)
-        saved = model.cost(Ledger(added=len(reviewed))) - model.cost(edits)
+        saved = len(reviewed) - model.cost(edits)
     # Older files do not tell, and the simulation has no choice.
     choices = made.offered.get(image_id, made.classes) or classes
     return replace(

@@ -110,7 +110,7 @@ def _fit(
         scores[best],
         float(2 * kept[best] / counted) if counted else None,
         scores[least] if pays else NOTHING,
-        (float(1 - cost[least] / drawing) if pays else 0.0) if drawing else None,
+        (float(1 - cost[least] / objects) if pays else 1 - model.added) if objects else None,
         number,
     )
 

@@ -102,8 +102,10 @@ def fit(
     saved = drawing - float(cost[best])
     found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
     if round(saved - WORTH * drawing, 9) <= 0:
-        return FittedThreshold(iou_threshold, NOTHING, 0.0, found)
-    return FittedThreshold(iou_threshold, scores[best], saved / drawing, found)
+        return FittedThreshold(iou_threshold, NOTHING, 1 - model.added, found)
+    scratch = drawing / model.added  # what savings are told against
+    saving = (scratch - float(cost[best])) / scratch
+    return FittedThreshold(iou_threshold, scores[best], saving, found)
 
 
 def fit_all(

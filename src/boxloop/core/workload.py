@@ -33,8 +33,9 @@ from boxloop.params.registry import COST_MODELS
 class CostModel:
     """What the edits of a later batch cost, in units of T, the time to draw one box from scratch.
 
-    Every object of the first batch costs 1. The defaults are the paper's: a moved or a relabeled
-    box costs as much as a removal and an addition. The registry ``COST_MODELS`` names the models.
+    Every object of the first batch costs 1, and so does every object by hand, which savings are
+    told against. The defaults are the paper's: a moved or a relabeled box costs as much as a
+    removal and an addition. The registry ``COST_MODELS`` names the models.
 
     Each field is the price of one edit of that kind, see :class:`~boxloop.core.edits.Ledger`.
 
@@ -219,8 +220,8 @@ class BatchWorkload:
 
     def saving(self, iou_threshold: float, cost_model: CostModel = PAPER) -> float:
         """Return the fraction of the time to draw every box of the batch that was saved in it."""
-        drawing = cost_model.cost(Ledger(added=self.objects))
-        return 1 - cost_model.cost(self.ledger(iou_threshold)) / drawing if drawing else 0.0
+        wt = cost_model.cost(self.ledger(iou_threshold))
+        return 1 - wt / self.objects if self.objects else 0.0
 
 
 def account(

@@ -18,7 +18,7 @@ from boxloop.campaign.digests import dataset_digest
 from boxloop.campaign.export.folder import DELIVERY, export_folder, require_replaceable
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.threshold import in_words
-from boxloop.core.types import ImageRef
+from boxloop.core.types import NOTHING, ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, write_json, write_text
@@ -234,7 +234,7 @@ def model_text(campaign: Campaign, about: ModelFile) -> str:
         f" {counted(about.boxes, 'box')}",
         *(
             f"  {row.label}: f1 from {row.f1:g}, least-wt from {row.least_wt:g}"
-            + (f" (saves {percent(row.saving)})" if row.saving else "")
+            + (f" (saves {percent(row.saving)})" if row.saving and row.least_wt < NOTHING else "")
             for row in about.thresholds
         ),
     ]

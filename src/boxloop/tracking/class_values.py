@@ -45,9 +45,8 @@ def class_values(paths: CampaignPaths, campaign: CampaignResults) -> dict[str, f
     for label, name in names.items():
         own = edits.get(label, Ledger())
         values[f"class_edits/{name}"] = own.additions + own.removals
-        drawing = campaign.cost_model.cost(Ledger(added=objects.get(label, 0)))
-        if drawing:
-            values[f"class_saved/{name}"] = 1 - campaign.cost_model.cost(own) / drawing
+        if drawn := objects.get(label, 0):
+            values[f"class_saved/{name}"] = 1 - campaign.cost_model.cost(own) / drawn
         if label in batch.precision:
             values[f"class_ap_50/{name}"] = batch.precision[label]
     return values

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from boxloop.core.edits import Ledger
 from boxloop.core.workload import BatchWorkload, find_cost_model
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone import below
@@ -32,9 +31,8 @@ def panel_extras(
     """
     done = [image for image in images if image.reviewed]
     model = find_cost_model(account.cost_model)
-    by_hand = model.cost(Ledger(added=own.objects))
     cost = [
-        {"iou": iou, "wt": model.cost(ledger), "by_hand": by_hand}
+        {"iou": iou, "wt": model.cost(ledger), "by_hand": own.objects}
         for iou, ledger in own.judged.items()
         if own.objects
     ]
