@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dvc.parsing.context import Context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.edits import Ledger
 from boxloop.core.training_log import Seen
 from boxloop.core.workload import BatchWorkload
+from boxloop.params import read_yaml
 from boxloop.report import tables
 from builders_campaign import build_campaign, small_params
 
@@ -55,6 +57,20 @@ def test_metrics_of_a_batch_without_any_object() -> None:
     metrics = tables.metrics(CampaignResults((nothing,), ("b00",), (0.5,), 35.0))
     assert metrics["wt_reduction"] == {"0.5": 0.0}
     assert metrics["map"] == {}
+
+
+@pytest.mark.parametrize("spelled", ["1", "1.0", "1e0", ".50", "5e-1", "1e-5"])
+def test_dvc_finds_its_columns_however_the_iou_is_spelled(tmp_path: Path, spelled: str) -> None:
+    text = f"{{iou_thresholds: [{spelled}]}}"
+    params = small_params(3, account=read_yaml(text))
+    results = read_results(build_campaign(tmp_path, params), params)
+    written = tables.all_tables(results)
+    pipeline = read_yaml((Path(__file__).parents[2] / "dvc.yaml").read_text())
+    filled = Context({"account": read_yaml(text)})  # DVC's own words for what ${...} stands for
+    drawn = [plot for entry in pipeline["plots"] for plot in entry.values()]
+    wanted = {name: filled.resolve(ys) for plot in drawn for name, ys in plot["y"].items()}
+    for name in ("saving.csv", "edits.csv", "thresholds.csv"):
+        assert set(wanted[f"data/report/{name}"]) <= set(rows_of(written[name])[0])
 
 
 def test_saving_counts_images_along_its_x_axis(tmp_path: Path) -> None:

@@ -81,13 +81,22 @@ def measured_hours(campaign: CampaignResults) -> dict[str, float]:
     return {"measured_hours": sum(timed) / 3600} if timed and len(timed) == len(seconds) else {}
 
 
+def _at(iou: float, values: Row) -> Row:
+    """Return values by column at an IoU.
+
+    The plots of dvc.yaml name a column by params.yaml's own spelling, where 1 may be 1.0: a column
+    has each.
+    """
+    spellings = dict.fromkeys((f"{iou:g}", str(iou)))
+    return {f"{name}_iou_{text}": v for text in spellings for name, v in values.items()}
+
+
 def _reductions(totals: Mapping[float, Totals]) -> Row:
     """Return the savings in WT and WB, by column."""
-    return {
-        f"{measure}_reduction_iou_{iou:g}": getattr(t, f"{measure}_reduction")
-        for iou, t in totals.items()
-        for measure in ("wt", "wb")
-    }
+    row: Row = {}
+    for iou, t in totals.items():
+        row |= _at(iou, {"wt_reduction": t.wt_reduction, "wb_reduction": t.wb_reduction})
+    return row
 
 
 def saving(campaign: CampaignResults) -> list[Row]:
@@ -110,7 +119,7 @@ def edits(campaign: CampaignResults) -> list[Row]:
         row: Row = {"batch": workload.batch, "images": images}
         for iou in campaign.iou_thresholds:
             ledger = workload.ledger(iou)
-            row |= {f"{kind}_iou_{iou:g}": getattr(ledger, kind) for kind in EDITS}
+            row |= _at(iou, {kind: getattr(ledger, kind) for kind in EDITS})
         rows.append(row)
     return rows
 
