@@ -280,5 +280,6 @@ def test_the_saving_of_a_batch_is_against_drawing_it_from_scratch_whatever_an_ad
     assert batch.saving(0.5, CostModel(added=0.5, kept=0.25)) == pytest.approx(1 - 0.75 / 2)
     assert batch.saving(0.7, CostModel(added=0.5)) == 0.5
     assert batch.saving(0.5, CostModel(added=0.0)) == 1.0
+    assert replace(batch, objects=0).saving(0.5) is None
     assert not batch.has(0.6)
     assert batch.has(0.7)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
+from boxloop.campaign.status import status_text
 from boxloop.core.types import Boxes, Corrections, FittedThreshold, ImageRef, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json, write_text
@@ -333,6 +335,20 @@ def test_fitted_thresholds_stand_with_what_was_expected_and_what_came(tmp_path: 
     text = workload_text(results)
     assert "Proposals shown, from a score fitted to each batch" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_where_nothing_is_to_be_drawn_nothing_is_saved_or_lost(tmp_path: Path) -> None:
+    params = small_params(2, review={"score_threshold": "fitted"})
+    paths = build_campaign(tmp_path, params)
+    workload = artifacts.read_workload(paths.workload("b01"))
+    artifacts.write_workload(paths.workload("b01"), replace(workload, objects=0))
+    results = write_report(paths, params, paths.metrics, paths.report)
+    assert [row.saved for row in fitted_rows(results)] == [None, None]
+    assert re.search(r"b01 +0\.5 +0\.5 +unknown +- +prior", workload_text(results))
+    page = Page((paths.report / "report.html").read_text()).text
+    assert re.search(r"unknown\s*-\s*prior", page)
+    (line,) = (row for row in status_text(paths, params).splitlines() if "nothing is known" in row)
+    assert "it saved" not in line
 
 
 def test_a_batch_of_which_nothing_was_shown_says_why() -> None:

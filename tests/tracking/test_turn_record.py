@@ -69,6 +69,16 @@ def test_what_was_expected_is_logged_of_the_iou_that_it_was_expected_at(tmp_path
     assert "proposals/expected_saving_iou_0.7" not in values
 
 
+def test_a_batch_without_an_object_has_no_saving(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    workload = artifacts.read_workload(paths.workload("b02"))
+    artifacts.write_workload(paths.workload("b02"), replace(workload, objects=0))
+    names = {point.name for point in read_turn(paths, params, "b02").points}
+    assert "proposals/score_threshold_iou_0.5" in names
+    assert "proposals/saving_iou_0.5" not in names
+
+
 @pytest.mark.parametrize(
     "row",
     [

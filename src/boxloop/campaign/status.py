@@ -148,7 +148,7 @@ def _shown(turns: list[Turn], params: Params) -> str:
         if turn.workload is not None and turn.workload.has(iou):
             model = find_cost_model(params.account.cost_model)
             saved = turn.workload.saving(iou, model)
-            line += f"; it saved {percent(saved)}"
+            line += "" if saved is None else f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
 

@@ -218,10 +218,13 @@ class BatchWorkload:
         """Return whether the edits were counted at an IoU."""
         return (self.counted_at(iou_threshold), iou_threshold) in self.ledgers
 
-    def saving(self, iou_threshold: float, cost_model: CostModel = PAPER) -> float:
-        """Return the fraction of the time to draw every box of the batch that was saved in it."""
+    def saving(self, iou_threshold: float, cost_model: CostModel = PAPER) -> float | None:
+        """Return the fraction of the time to draw every box of the batch that was saved in it.
+
+        None where the batch holds no object: removals cost time, but there is none to compare with.
+        """
         wt = cost_model.cost(self.ledger(iou_threshold))
-        return 1 - wt / self.objects if self.objects else 0.0
+        return 1 - wt / self.objects if self.objects else None
 
 
 def account(

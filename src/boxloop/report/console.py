@@ -144,7 +144,7 @@ def _fitted_table(campaign: CampaignResults, rows: Iterable[FittedRow]) -> Table
     table.add_column("Judged by")
     shown = {workload.batch for workload in campaign.workloads[-MOST:]}
     for row in (row for row in rows if row.batch in shown):
-        saved = percent(row.saved)
+        saved = "-" if row.saved is None else percent(row.saved)
         values = (f"{row.iou:g}", row.shown, row.expected, saved, escape(row.fitted.found))
         table.add_row(row.batch, *values)
     return table

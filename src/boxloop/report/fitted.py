@@ -18,13 +18,14 @@ class FittedRow:
         batch: the batch's id.
         iou: from which a proposal counts as right.
         fitted: the threshold.
-        saved: fraction of the time to draw every box of the batch that was saved in it.
+        saved: fraction of the time to draw every box of the batch that was saved in it; None where
+            it holds no object.
     """
 
     batch: str
     iou: float
     fitted: FittedThreshold
-    saved: float
+    saved: float | None
 
     @property
     def shown(self) -> str:

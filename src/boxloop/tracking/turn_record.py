@@ -206,7 +206,8 @@ def _batch_values(campaign: CampaignResults) -> dict[str, float]:
     values: dict[str, float] = {"batch/images": workload.images, "batch/objects": workload.objects}
     for iou in campaign.iou_thresholds:
         values[f"proposals/score_threshold_iou_{iou:g}"] = workload.counted_at(iou)
-        values[f"proposals/saving_iou_{iou:g}"] = workload.saving(iou, campaign.cost_model)
+        if (saving := workload.saving(iou, campaign.cost_model)) is not None:
+            values[f"proposals/saving_iou_{iou:g}"] = saving
         fitted = workload.fitted(iou)
         if fitted is not None and fitted.expected_saving is not None:
             values[f"proposals/expected_saving_iou_{iou:g}"] = fitted.expected_saving
