@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,14 @@ def test_equal_images_have_equal_vectors_and_others_do_not(refs):
     vectors = extract((refs[0], refs[1], twin), params()).vectors
     np.testing.assert_allclose(vectors[0], vectors[2], rtol=1e-5)
     assert np.linalg.norm(vectors[0] - vectors[1]) > 1e-3
+
+
+def test_identical_files_have_one_vector_in_whatever_batch_they_are(refs):
+    twin = replace(refs[0], id="twin")
+    table = extract((*refs[:4], twin), params(batch_size=4))  # one batch of four, one of one
+    np.testing.assert_array_equal(table.vectors[0], table.vectors[4])
+    alone = extract((twin,), params(batch_size=4))
+    np.testing.assert_allclose(alone.vectors[0], table.vectors[4], rtol=1e-4, atol=1e-5)
 
 
 def test_weights_by_name_come_from_torchs_cache(refs, tmp_path, monkeypatch):

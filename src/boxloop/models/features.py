@@ -64,6 +64,7 @@ def extract(
     vectors = compute_vectors(backbone, mine, params, report)
     vectors = distributed.gather_rows(vectors, len(images), params.batch_size)
     held = images if world.is_main else mine
+    unite(held, vectors)
     return FeatureTable(tuple(image.id for image in held), vectors)
 
 
@@ -123,6 +124,19 @@ def compute_vectors(
         report(done)
     # More processes than batches leave some with nothing to do.
     return np.concatenate(rows) if rows else np.empty((0, 0), dtype=np.float32)
+
+
+def unite(images: Sequence[ImageRef], vectors: Vectors) -> None:
+    """Give identical files the vector of the first of them, in place.
+
+    A batch of another size is computed in another order, and differs in the last digits: files
+    that are the same would have a distance, and come in the order of these digits.
+    """
+    first: dict[str, int] = {}
+    for row, image in enumerate(images):
+        same = first.setdefault(image.digest, row)
+        if same != row:
+            vectors[row] = vectors[same]
 
 
 def _compute(

@@ -22,7 +22,7 @@ from boxloop.distributed.places import Place
 from boxloop.errors import BoxloopError
 from boxloop.files import file_digest
 from boxloop.models.backbone import Backbone
-from boxloop.models.features import Vectors, compute_vectors, load_network
+from boxloop.models.features import Vectors, compute_vectors, load_network, unite
 from boxloop.models.progress import ItemProgress
 from boxloop.params import SIMNET, FeaturesParams
 
@@ -94,9 +94,9 @@ def extract_on(
 
     Jobs(jobs, progressed, ended, lambda _: None).run(place, meanwhile)
     meanwhile()
-    return FeatureTable(
-        tuple(image.id for image in images), np.concatenate([found[name] for name in shards])
-    )
+    vectors = np.concatenate([found[name] for name in shards])
+    unite(images, vectors)
+    return FeatureTable(tuple(image.id for image in images), vectors)
 
 
 def embed(content: Mapping[str, Any], tell: Tell) -> Vectors:
