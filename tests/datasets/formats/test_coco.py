@@ -97,6 +97,32 @@ def test_an_image_that_two_files_list_counts_once(tmp_path):
     assert "instances.json and here (1 box dropped)" in fault.detail
 
 
+def _images(root, *rows):
+    """Entries of images, which are drawn, too: (id, name)."""
+    for _, name in rows:
+        image(root / "images" / name)
+    return [{"id": i, "file_name": name, "width": 40, "height": 30} for i, name in rows]
+
+
+def test_boxes_of_an_id_that_two_images_share_are_nobodys(tmp_path):
+    """As where files are merged that count their images alike: a box of b must not lie on a."""
+    entries = _images(
+        tmp_path, (1, "a.png"), (1, "b.png"), (2, "c.png"), (3, "d.png"), (3, "e.png")
+    )
+    boxes = [_box(), _box(2, bbox=(5, 5, 9, 9)), _box(3, image_id=2)]
+    found = _load(coco(tmp_path, images=entries, annotations=boxes))
+    assert ids(found) == ["c", "d", "e"]  # no box is of d's id, so it is known what they show
+    assert kinds(found) == [FaultKind.SHARED_ID, *[FaultKind.NO_USABLE_BOX] * 2]
+    assert "images[0], images[1]: share the id 1, and nothing tells whose" in found.faults[0].detail
+    assert [fault.image_id for fault in found.faults[1:]] == ["a", "b"]
+    assert found.left_out == {}
+    # Their boxes of classes that are not asked for are none that could be missing.
+    assert ids(_load(tmp_path, classes=["car"])) == ["a", "b", "c", "d", "e"]
+    coco(tmp_path, images=entries[:2], annotations=boxes[:2])
+    with pytest.raises(DatasetError, match=r"no usable image.* share the id 1, .*give each image"):
+        _load(tmp_path)
+
+
 def test_rotated_boxes_are_set_aside_and_images_that_are_not_listed_counted(tmp_path):
     boxes = [
         _box(attributes={"rotation": 90.0}),
@@ -202,7 +228,7 @@ def test_faults_of_images(tmp_path):
     root = tmp_path / "set"
     entries = [
         {"id": 1, "file_name": "a.png", "width": 30, "height": 40},
-        {"id": 1, "file_name": "b.png"},
+        {"id": 1, "file_name": "a.png"},
         {"id": 2, "file_name": "a.png"},
         {"id": 3, "file_name": "../../outside.png"},
         {"id": 4, "file_name": str(tmp_path / "outside.png")},

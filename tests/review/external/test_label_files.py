@@ -136,6 +136,22 @@ def test_labels_of_which_none_can_be_read_are_refused_with_the_reason(tmp_path, 
         read_label_file(tmp_path, IMAGES, CLASSES)
 
 
+def test_boxes_of_an_id_that_two_images_share_are_not_taken(tmp_path):
+    file = coco(tmp_path / "a.json", (64, 48))
+    content = json.loads(file.read_text())
+    content["images"] += [{"id": 1, "file_name": "two.png"}, {"id": 3, "file_name": "three.png"}]
+    content["annotations"].append({**content["annotations"][0], "image_id": 3})
+    file.write_text(json.dumps(content))
+    found = read_label_file(file, IMAGES, CLASSES)
+    assert list(found.boxes) == ["three"]
+    assert found.bare == []
+    assert [(f.kind.value, f.image_id) for f in found.log.faults] == [
+        ("shared_id", None),
+        ("no_usable_box", "one"),
+        ("no_usable_box", "two"),
+    ]
+
+
 CLIP = [ImageRef("clip2/001", "set/clip2/001.png", 64, 48, "2")]
 
 

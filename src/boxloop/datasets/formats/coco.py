@@ -22,30 +22,26 @@ have the same ids, and are other boxes.
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from boxloop import __version__
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.datasets.annotations import UPRIGHT, AnnotatedBox, Annotation, to_number, to_size
+from boxloop.datasets.annotations import Annotation
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
 from boxloop.datasets.coco_json import (
-    is_id,
     is_label_studio,
     read_categories,
     read_content,
     root_categories,
-    rotation,
-    values,
 )
 from boxloop.datasets.faults import UNLISTED, FaultKind, FaultLog
 from boxloop.datasets.file_listing import ids_of, list_files, natural_key, require_folder
 from boxloop.datasets.format_protocol import ExportContent
+from boxloop.datasets.formats.coco_lists import BoxesOfRows, Row, list_images, read_boxes
 from boxloop.datasets.image_places import ImageFolder, find_folder
 from boxloop.datasets.images import Progress
 from boxloop.errors import DatasetError
@@ -93,8 +89,8 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
 
 def read_listed(
     file: Path, log: FaultLog
-) -> dict[Hashable, tuple[str, Callable[[ImageRef], Annotation]]]:
-    """Return the name of each image that a file lists, and what makes its annotation, by its id.
+) -> dict[str, tuple[str, Callable[[ImageRef], Annotation]]]:
+    """Return the name of each image that a file lists, and what makes its annotation, by place.
 
     The images may be anywhere.
 
@@ -104,16 +100,12 @@ def read_listed(
     content = read_content(file)
     categories = read_categories(content["categories"], file)
     stored = is_label_studio(content)
-    listed = _list_images(content.pop("images"), file, log)
-    rows, rejected = _read_boxes(content.pop("annotations"), file, categories, listed, log)
+    listed = list_images(content.pop("images"), file, log)
+    rows, rejected = read_boxes(content.pop("annotations"), file, categories, listed, log)
     return {
-        key: (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
-        for key, (name, size) in listed.items()
+        place: (name, _Entry(file, size, stored, rows[key], rejected[key]).annotation)
+        for place, key, name, size in listed
     }
-
-
-_Row = tuple[int, str, list[Any]]
-"""An entry of the list ``annotations``: its number, class and ``bbox``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +115,7 @@ class _Entry:
     file: Path
     size: tuple[int, int] | None
     stored_size: bool
-    rows: list[_Row]
+    rows: list[Row]
     rejected: int
 
     def annotation(self, ref: ImageRef) -> Annotation:
@@ -131,7 +123,7 @@ class _Entry:
         size = self.size
         if self.stored_size and size == (ref.height, ref.width):
             size = ref.width, ref.height
-        return Annotation(self.file, _Boxes(self.rows), size, rejected=self.rejected)
+        return Annotation(self.file, BoxesOfRows(self.rows), size, rejected=self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +135,6 @@ class _Source:
     classes: tuple[str, ...]
     boxed: frozenset[str]
     roots: frozenset[str]
-
-
-class _Boxes(Sequence[AnnotatedBox]):
-    """The boxes of one image, made when they are asked for: there may be millions."""
-
-    def __init__(self, rows: list[_Row]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return _Boxes(self._rows[index])
-        number, label, bbox = self._rows[index]
-        x, y, width, height = map(to_number, bbox)
-        corners = (x, y, x + width, y + height)
-        return AnnotatedBox(label, corners, f"annotations[{number}]", _Said(bbox))
-
-
-class _Said:
-    """A ``bbox`` as the file has it, in words when they are asked for."""
-
-    __slots__ = ("_bbox",)
-
-    def __init__(self, bbox: list[Any]) -> None:
-        self._bbox = bbox
-
-    def __str__(self) -> str:
-        return f"bbox {json.dumps(self._bbox)}"
 
 
 def _annotation_files(params: DatasetParams, root: Path) -> list[Path]:
@@ -195,8 +157,8 @@ def _read_source(
     categories = read_categories(content["categories"], file)
     stored_size = is_label_studio(content)
     # Taken out, so that they are gone once read: they are the largest part of what is in memory.
-    listed = _list_images(content.pop("images"), file, log)
-    names = [name for name, _ in listed.values()]
+    listed = list_images(content.pop("images"), file, log)
+    names = [image.name for image in listed]
     if params.images is not None:
         usual = require_folder(root / params.images, "dataset.images")
     else:
@@ -206,9 +168,8 @@ def _read_source(
     else:
         folder = ImageFolder(usual)
     boxes = content.pop("annotations")
-    rows, rejected = _read_boxes(boxes, file, categories, listed, log, params.classes)
-    for number, (key, (name, size)) in enumerate(listed.items()):
-        place = f"images[{number}]"
+    rows, rejected = read_boxes(boxes, file, categories, listed, log, params.classes)
+    for place, key, name, size in listed:
         path = folder.find(name)
         if path is None:
             detail = f"{place}: '{name}' leads outside the dataset's folder"
@@ -226,78 +187,6 @@ def _read_source(
         name for key, name in categories.items() if key not in above
     }
     return _Source(file, folder, tuple(categories.values()), frozenset(boxed), frozenset(roots))
-
-
-def _list_images(
-    entries: list[Any], file: Path, log: FaultLog
-) -> dict[Hashable, tuple[str, tuple[int, int] | None]]:
-    """Read the list ``images``: name and declared size by id."""
-    found: dict[Hashable, tuple[str, tuple[int, int] | None]] = {}
-    for number, entry in enumerate(entries):
-        place = f"images[{number}]"
-        key, name, width, height = values(entry, "id", "file_name", "width", "height")
-        if not is_id(key, int, str) or not isinstance(name, str) or not name:
-            detail = f"{place}: needs an 'id' and a 'file_name'"
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
-        elif key in found:
-            log.add(FaultKind.DUPLICATE_ID, file, f"{place}: image id {key} occurs twice")
-        else:
-            found[key] = name, to_size(width, height)
-    return found
-
-
-def _read_boxes(
-    entries: list[Any],
-    file: Path,
-    categories: dict[Hashable, str],
-    images: dict[Hashable, tuple[str, tuple[int, int] | None]],
-    log: FaultLog,
-    wanted: Sequence[str] | None = None,
-) -> tuple[dict[Hashable, list[_Row]], Counter[Hashable]]:
-    """Read the boxes of every listed image, and count those of it that are none.
-
-    An image of nothing but a crowd of ``wanted`` classes is not one without objects.
-    """
-    boxes: dict[Hashable, list[_Row]] = {key: [] for key in images}
-    rejected = Counter[Hashable]()
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            detail = f"annotations[{number}]: is not an object"
-            log.add(FaultKind.MALFORMED_ANNOTATION, file, detail)
-            continue
-        image, category = entry.get("image_id"), entry.get("category_id")
-        bbox: Any = entry.get("bbox")
-        if not is_id(image, int, str) or image not in images:
-            detail = f"annotations[{number}]: there is no image {image!r}"
-            log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
-        elif entry.get("iscrowd") in (1, "1"):
-            log.left_out["crowd regions"] += 1
-            label = categories.get(category) if is_id(category, int) else None
-            rejected[image] += wanted is None or label is None or label in wanted
-        elif (fault := _fault(entry, category, bbox, categories)) is not None:
-            kind, why = fault
-            log.add(kind, file, f"annotations[{number}]: {why}")
-            rejected[image] += 1
-        else:
-            boxes[image].append((number, categories[category], bbox))
-    return boxes, rejected
-
-
-def _fault(
-    entry: dict[str, Any], category: Any, bbox: Any, categories: dict[Hashable, str]
-) -> tuple[FaultKind, str] | None:
-    """Return why an entry is no upright box of a known class."""
-    if not is_id(category, int) or category not in categories:
-        return FaultKind.UNKNOWN_CLASS, f"has no known category {category!r}"
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        return FaultKind.MALFORMED_ANNOTATION, "'bbox' is not four numbers"
-    # Asked for first, because most files have neither, and millions of boxes.
-    if "attributes" not in entry and "rotation" not in entry:
-        return None
-    turned = rotation(entry)
-    if turned > UPRIGHT:
-        return FaultKind.ROTATED_BOX, f"{categories[category]}, is rotated by {turned:g} degrees"
-    return None
 
 
 def _classes(sources: Sequence[_Source], wanted: Sequence[str], log: FaultLog) -> list[str]:

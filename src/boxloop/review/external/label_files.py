@@ -113,10 +113,9 @@ def _read_coco(
     file: Path, images: Sequence[ImageRef], found: LabelFile
 ) -> dict[ImageRef, Annotation]:
     known, listed = FileNames(images), coco.read_listed(file, found.log)
-    places = {f"id {printable(repr(key))}": row for key, row in listed.items()}
-    image_of = pair({place: known.match(name) for place, (name, _) in places.items()}, file)
+    image_of = pair({place: known.match(name) for place, (name, _) in listed.items()}, file)
     result: dict[ImageRef, Annotation] = {}
-    for place, (name, annotation) in places.items():
+    for place, (name, annotation) in listed.items():
         image = image_of[place]
         if image is None:
             found.unknown.add(printable(name))
