@@ -48,4 +48,4 @@ def test_label_files_have_their_places_counted_from_1(tmp_path):
     file.write_bytes(b"\xff\xfe")
     assert read_columns(file, "a", log) is None
     assert [(f.kind, f.image_id) for f in log.faults] == [(FaultKind.MALFORMED_ANNOTATION, "a")]
-    assert log.faults[0].detail == "is not UTF-8 text"
+    assert log.faults[0].detail == "is not UTF-8 text: save it as UTF-8"

@@ -12,6 +12,7 @@ from builders_datasets import (
     coco_content,
     image,
     kitti_item,
+    load,
     text,
     voc_item,
     voc_object,
@@ -147,6 +148,69 @@ def test_a_large_file_is_not_parsed_to_tell_what_it_is(tmp_path, monkeypatch):
     coco(tmp_path)
     text(tmp_path / "other.json", json.dumps({"images": ["x" * 20]}))
     assert _recognized(tmp_path) == ("coco", ".", {"annotations": "instances.json"})
+
+
+CONTENT = json.dumps(coco_content()).encode()
+BROKEN = {
+    "cut short": CONTENT[:150],
+    "empty": b"",
+    "UTF-16": CONTENT.decode().encode("utf-16"),
+    "Latin-1": CONTENT.replace(b"dog", b"\xfcber"),
+    "no JSON": b"<html>",
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "large"),
+    [(name, False) for name in BROKEN] + [("cut short", True), ("UTF-16", True)],
+)
+def test_a_file_of_annotations_that_cannot_be_read_is_not_passed_over(
+    tmp_path, content, large, monkeypatch
+):
+    if large:
+        monkeypatch.setattr("boxloop.datasets.coco_search._LARGE", 10)
+    image(tmp_path / "valid" / "b.png")
+    file = tmp_path / "valid" / "_annotations.coco.json"
+    file.write_bytes(BROKEN[content])
+    with pytest.raises(DatasetError, match=rf"{file} .*; put it right.*dataset.format=folder"):
+        recognize(tmp_path)
+    # Half of a set is no set, however good the other half is.
+    coco(tmp_path / "train")
+    with pytest.raises(DatasetError, match=rf"{file} .*; put it right, .*dataset.annotations=FILE"):
+        recognize(tmp_path)
+    file.unlink()
+    assert _recognized(tmp_path)[0] == "coco"
+
+
+def test_json_of_other_programs_is_passed_over_and_broken_one_beside_other_formats_named(tmp_path):
+    coco(tmp_path)
+    for number, content in enumerate(('{"a": 1, "a": 2}', "[]", "null", "NaN", '"\\ud800"')):
+        text(tmp_path / f"settings{number}.json", content)
+    assert recognize(tmp_path).also == ()
+    assert _recognized(tmp_path) == ("coco", ".", {"annotations": "instances.json"})
+    voc_item(tmp_path, "a", DOG)
+    text(tmp_path / "broken.json", "{")
+    found = recognize(tmp_path)
+    assert found.format == "voc"
+    assert "broken.json is not valid JSON (line 1, column 2)" in found.also[-1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_texts_in_utf_16_are_told_for_what_they_are(tmp_path, encoding):
+    _yolo(tmp_path, ".")
+    for name, content in (
+        ("data.yaml", "names: [cat]\ntrain: images\n"),
+        ("classes.txt", "cat\n"),
+        ("labels/a.txt", LINE),
+    ):
+        (tmp_path / name).write_bytes(content.encode(encoding))
+    for name in ("data.yaml", "classes.txt"):
+        assert _recognized(tmp_path)[0] == "yolo"
+        with pytest.raises(DatasetError, match=f"{name} is not UTF-8 text: save it as UTF-8"):
+            load(tmp_path, "yolo")
+        (tmp_path / name).unlink()
+    with pytest.raises(DatasetError, match="labels/a.txt.*write them into classes.txt"):
+        recognize(tmp_path)
 
 
 def test_a_set_may_lie_one_folder_below(tmp_path):

@@ -242,7 +242,10 @@ def read_text(path: Path) -> str:
     """
     if not regular(path):
         raise DatasetError(f"{path} {describe_irregular(path)}")
+    content = read_bytes(path)
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        if b"\0" not in content[:2]:  # as in UTF-16 without a mark
+            return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DatasetError(f"{path} is not UTF-8 text") from None
+        pass
+    raise DatasetError(f"{path} is not UTF-8 text: save it as UTF-8")

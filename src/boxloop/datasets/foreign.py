@@ -222,7 +222,19 @@ def _head(file: Path) -> bytes:
 
 def read_head(file: Path) -> str:
     """Return the beginning of a text file, and nothing where it cannot be read."""
-    return _head(file).decode("utf-8-sig", "replace")
+    return _decode(_head(file))
+
+
+def is_wide(head: bytes) -> bool:
+    """Return whether a text begins as in UTF-16, of which no format is read, but is told what."""
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:2]
+
+
+def _decode(head: bytes) -> str:
+    if not is_wide(head):
+        return head.decode("utf-8-sig", "replace")
+    big = head.startswith((b"\xfe\xff", b"\0"))
+    return head.decode("utf-16-be" if big else "utf-16-le", "replace").removeprefix("\ufeff")
 
 
 def name_file(file: Path) -> Foreign | None:
@@ -239,7 +251,7 @@ def name_file(file: Path) -> Foreign | None:
         return Foreign(f"{_BINARY[suffix]}, which boxloop does not read", _CONVERT)
     if suffix in SUFFIXES:
         return Foreign("a picture", "name the file of the annotations, or the folder")
-    text = head.decode("utf-8-sig", "replace").lstrip()
+    text = _decode(head).lstrip()
     if text.startswith("<"):
         return _name_xml(text)
     if text.startswith(("{", "[")):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from boxloop.datasets.coco_search import find_coco_files, parse_or_none, root_of
+from boxloop.datasets.coco_search import find_coco_files, look_into, root_of
 from boxloop.datasets.file_listing import absolute, exists, list_files
 from boxloop.datasets.foreign import VOC_XML, YOLO_LABELS, Foreign, name_file, name_json, read_head
 from boxloop.datasets.images import SUFFIXES
@@ -32,6 +32,10 @@ _NAMES = re.compile(r"^names\s*:", re.MULTILINE)
 _PARTS = re.compile(r"^(train|val|valid|validation|test)\s*:", re.MULTILINE)
 _DARKNET = re.compile(r"^\s*(names|train)\s*=", re.MULTILINE)
 _NO_LABELS = "the pictures alone can be read with --set dataset.format=folder"
+_REPAIR = "put it right, export it again, or move it away where it is no part of the set"
+_NAME_OTHERS = (
+    "or name the files to read by --set dataset.format=coco --set dataset.annotations=FILE"
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class _Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.broken: list[str] = []  # what the look for COCO finds: a sentence on each file
         self.files = list_files(root, ("",))
         self.images = self.of(*SUFFIXES)
         self.folders = {folder for path in self.files for folder in path.parents}
@@ -118,11 +123,18 @@ def _recognize_folder(root: Path) -> Recognized:
     if not tree.files:
         raise DatasetError(f"{root} holds no file")
     found = _find_labeled(tree)
+    if found is not None and found.format != "coco":
+        return replace(found, also=(*found.also, *tree.broken))
+    if found is not None and tree.broken:
+        raise DatasetError(f"{tree.broken[0]}; {_REPAIR}, {_NAME_OTHERS}")
     if found is not None:
         return found
     foreign = _find_foreign(tree)
     if foreign is not None:
         raise DatasetError(foreign)
+    if tree.broken:
+        rest = f"; {_NO_LABELS}" if tree.images else ""
+        raise DatasetError(f"{tree.broken[0]}; {_REPAIR}{rest}")
     if not tree.images:
         raise DatasetError(f"{root} holds no picture, and no annotations that boxloop reads")
     return Recognized("folder", root, "pictures without labels")
@@ -204,7 +216,7 @@ def _own_classes(tree: _Tree, files: Sequence[PurePosixPath]) -> dict[str, tuple
 
 
 def _look_for_coco(tree: _Tree) -> Recognized | None:
-    chosen, others = find_coco_files(tree.root, tree.of(".json"), tree.images)
+    chosen, others, tree.broken = find_coco_files(tree.root, tree.of(".json"), tree.images)
     if not chosen:
         return None
     names = tuple(path.as_posix() for path in chosen)
@@ -246,7 +258,7 @@ def _yolo_labels(tree: _Tree) -> list[PurePosixPath]:
 def _find_foreign(tree: _Tree) -> str | None:
     """Return a sentence on labels of another kind, with the way out."""
     for path in tree.of(".json")[:_LOOKS]:
-        kind = name_json(parse_or_none(tree.root / path))
+        kind = name_json(look_into(tree.root / path)[0])
         if kind is not None:
             return _sentence(tree, path, kind)
     texts = (".xml", ".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson", ".manifest")
