@@ -16,6 +16,7 @@ from boxloop.files import parse_json
 
 LISTS = ("images", "annotations", "categories")
 
+_WHOLE = re.compile(r"([+-]?[0-9]{1,30})(?:\.0*)?")
 _REST_OF_UUID = "[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UPLOADED = re.compile(rf"(^|[/\\])[0-9a-f]{{8}}-(?!{_REST_OF_UUID}\b)[^/\\]+$")
 """A name with Label Studio's prefix, which a UUID begins like."""
@@ -95,8 +96,19 @@ def values(entry: Any, *keys: str) -> list[Any]:
 
 
 def is_id(value: Any, *kinds: type) -> bool:
-    """Return whether a value is an id of one of these types; true and false are none."""
+    """Return whether a value is an id of one of these types; true and false are none.
+
+    A whole float is the number that it equals: pandas writes 1.0 in a column that has gaps.
+    """
+    if type(value) is float:
+        return int in kinds and value.is_integer()
     return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def bare_id(value: int | float | str) -> int | str:
+    """Return an id whatever its type and zeros: 1, "1", "1.0" and "001" are alike."""
+    found = _WHOLE.fullmatch(str(value).strip())
+    return str(value).strip() if found is None else int(found[1])
 
 
 def rotation(entry: dict[str, Any]) -> float:

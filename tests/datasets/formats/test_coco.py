@@ -161,6 +161,29 @@ def test_texts_are_no_numbers_and_booleans_no_ids(tmp_path):
         _load(coco(tmp_path, categories=[{"id": True, "name": "dog"}]))
 
 
+def test_whole_floats_are_the_numbers_that_they_equal(tmp_path):
+    """As pandas writes a column that has gaps."""
+    entries = _images(tmp_path, (1.0, "a.png"), (2, "b.png"))
+    boxes = [_box(), _box(2, image_id=2.0, category_id=18.0), _box(3, image_id=1.5)]
+    found = _load(coco(tmp_path, images=entries, annotations=boxes))
+    assert [len(found.truth[i]) for i in "ab"] == [1, 1]
+    assert kinds(found) == [FaultKind.UNKNOWN_IMAGE]
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"), [(2, "2"), ("2", 2), ("2", 2.0), ("002", 2), (2, " 2.0")]
+)
+def test_an_image_whose_boxes_give_its_id_in_another_type_is_not_one_without_objects(
+    tmp_path, listed, said
+):
+    entries = _images(tmp_path, (1, "a.png"), (listed, "b.png"), (30, "c.png"))
+    coco(tmp_path, images=entries, annotations=[_box(), _box(2, image_id=said)])
+    found = _load(tmp_path)
+    assert ids(found) == ["a", "c"]
+    assert kinds(found) == [FaultKind.UNKNOWN_IMAGE, FaultKind.NO_USABLE_BOX]
+    assert f"no image {said!r}, but {listed!r}: write both as numbers" in found.faults[0].detail
+
+
 @pytest.mark.parametrize("size", [[0.1, 0.2, 0.5, 0.5], [0, 0, 1, 0.5]])
 def test_boxes_in_fractions_are_refused(tmp_path, size):
     with pytest.raises(DatasetError, match=r"in fractions of the image \(annotations\[0\]: bbox"):

@@ -87,6 +87,13 @@ def test_a_tool_that_keeps_no_attributes(root, program):
         assert boxes.labels.tolist() == truth[name].labels.tolist()
 
 
+def test_ids_that_are_whole_floats_are_the_numbers_that_they_equal(root, program):
+    keys = ("image_id", "category_id")
+    floats = [{**row, **{key: float(row[key]) for key in keys}} for row in TRUTH]
+    code, said = program("import-corrections", write(root, floats))
+    assert (code, said.startswith(SAID)) == (0, True), said
+
+
 def cvat(root, edit):
     """What CVAT makes of our own export: two decimals, ids and order of its own, attributes."""
     path = root / "out" / "annotations" / "instances_default.json"

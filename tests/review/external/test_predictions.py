@@ -54,8 +54,10 @@ def test_coco_results_that_say_names(tmp_path):
 
 
 def test_a_whole_coco_file_with_scores(tmp_path):
-    content = {**LISTING, "annotations": [{"id": 1, "image_id": 5, "category_id": 3, **BOX}]}
-    assert rows(read(save(tmp_path / "coco.json", content))) == {**WANTED, "b/one": []}
+    box = {"id": 1, "image_id": 5, "category_id": 3, **BOX}
+    for row in (box, {**box, "image_id": 5.0, "category_id": 3.0}):
+        source = save(tmp_path / "coco.json", {**LISTING, "annotations": [row]})
+        assert rows(read(source)) == {**WANTED, "b/one": []}
 
 
 @pytest.mark.parametrize("folder", ["", "labels/", "exp/labels/"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boxloop.datasets.annotations import UPRIGHT, AnnotatedBox, to_number, to_size
-from boxloop.datasets.coco_json import is_id, rotation, values
+from boxloop.datasets.coco_json import bare_id, is_id, rotation, values
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.terminal import counted
 
@@ -20,7 +20,7 @@ class ListedImage(NamedTuple):
     """A usable entry of the list ``images``."""
 
     place: str  # in the file
-    key: Hashable  # its id, which other images may have too
+    key: int | str  # its id, which other images may have too
     name: str
     size: tuple[int, int] | None
 
@@ -85,8 +85,10 @@ def read_boxes(
 ) -> tuple[dict[Hashable, list[Row]], Counter[Hashable]]:
     """Read the boxes of every id of a listed image, and count those of it that cannot be used.
 
-    An image of nothing but a crowd of ``wanted`` classes is not one without objects.
+    An image of nothing but a crowd of ``wanted`` classes is not one without objects, nor is one
+    whose boxes give its id in another type.
     """
+    alike = {bare_id(image.key): image.key for image in images}
     boxes: dict[Hashable, list[Row]] = {image.key: [] for image in images}
     rejected = Counter[Hashable]()
     for number, entry in enumerate(entries):
@@ -98,6 +100,9 @@ def read_boxes(
         bbox: Any = entry.get("bbox")
         if not is_id(key, int, str) or key not in boxes:
             detail = f"annotations[{number}]: there is no image {key!r}"
+            if (like := _find_alike(key, alike)) is not None:
+                detail += f", but {like!r}: write both as numbers, or both as texts"
+                rejected[like] += 1
             log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
@@ -121,6 +126,11 @@ def read_boxes(
             rejected[key] += sum(wanted is None or label in wanted for _, label, _ in rows)
             boxes[key] = []
     return boxes, rejected
+
+
+def _find_alike(value: Any, alike: Mapping[int | str, int | str]) -> int | str | None:
+    """Return the id of a listed image that a value would be, were it of its type."""
+    return alike.get(bare_id(value)) if is_id(value, int, float, str) else None
 
 
 def _shared(images: Sequence[ListedImage]) -> Mapping[Hashable, Sequence[str]]:

@@ -116,7 +116,7 @@ def _add(
         reviewed.problems.append(Problem(reviewed.image.id, None, f"{place} {why}"))
         return
     x, y, width, height = (to_number(value) for value in bbox or ())
-    assert isinstance(category, int)
+    assert isinstance(category, int | float)
     corners = (x, y, x + width, y + height)
     reviewed.boxes.append(RawBox(place, categories[category], corners))
     proposal_id = attributes.get(ID_KEY, entry.get(ID_KEY))
