@@ -126,7 +126,15 @@ def test_names_that_are_as_good_as_each_other_are_refused(names, said):
         ("labels/clip2/001.txt", ["clip2/001"]),
         ("001.jpg.txt", ["clip2/001"]),
         ("001.png.txt", []),
+        # As Label Studio exports them.
+        ("labels/0a1b2c3d-001.txt", ["clip2/001"]),
+        ("labels/0a1b2c3d-my_image_1.txt", ["my image (1)"]),
+        ("labels/my_image_1.txt", []),
+        ("labels/deadbeef-x.txt", ["deadbeef-x"]),
+        ("labels/12345678-deadbeef-x.txt", ["deadbeef-x"]),
+        ("labels/0a1b2c3d-002.txt", []),
     ],
 )
 def test_a_text_is_called_after_its_image(path, ids):
-    assert [i.id for i in FileNames(CLIP).match_text(PurePosixPath(path)).images] == ids
+    images = [*CLIP, *(image for image in IMAGES if image.id in ("my image (1)", "deadbeef-x"))]
+    assert [i.id for i in FileNames(images).match_text(PurePosixPath(path)).images] == ids

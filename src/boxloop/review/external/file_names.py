@@ -89,21 +89,49 @@ class _Table:
         return groups.get("".join(folders[-1:])) or [known for g in groups.values() for known in g]
 
 
+class _Tables:
+    """Names as they are, and as Label Studio's uploads have them."""
+
+    def __init__(self) -> None:
+        self._exact, self._upload = _Table(), _Table()
+
+    def add(self, image: ImageRef, parts: _Parts) -> None:
+        self._exact.add(parts[-1], image, parts)
+        self._upload.add(_as_upload(parts[-1]), image, parts)
+
+    def match(self, name: str, parts: _Parts, *, text: bool = False) -> Match | None:
+        """Return the images that a name may mean; None if unknown."""
+        bare = _UPLOAD_PREFIX.sub("", parts[-1], count=1)
+        own = _folders(parts)
+        for key, table in (
+            (parts[-1], self._exact),
+            (bare, self._exact),
+            (_as_upload(bare), self._upload),
+        ):
+            # A text without the prefix is no upload's: it is called as its image is.
+            if text and table is self._upload and bare == parts[-1]:
+                continue
+            if known := table.find(key, own):
+                uploaded = parts[-1] not in (key, bare)
+                whole = (*parts[:-1], key)
+                return _closest(name, whole, known, uploaded=uploaded, text=text)
+        return None
+
+
 class FileNames:
     """Index the names that the images of a campaign may come back by."""
 
     def __init__(self, images: Sequence[ImageRef]) -> None:
         """Index all images of the campaign, to tell them apart."""
-        self._exact, self._upload, self._stems = _Table(), _Table(), _Table()
+        self._names, self._texts = _Tables(), _Tables()
         for image in images:
             path = PurePosixPath(image.path)
             for parts in {_parts(image.path), _parts(image.id + path.suffix)}:
-                self._exact.add(parts[-1], image, parts)
-                self._upload.add(_as_upload(parts[-1]), image, parts)
+                self._names.add(image, parts)
             # By the whole name where two images differ in their endings only.
             bare = path.with_suffix("").as_posix()
             for parts in {_parts(bare), _parts(image.id), _parts(image.path)}:
-                self._stems.add(parts[-1], image, parts)
+                self._texts.add(image, parts)
 
     def match(self, name: str) -> Match:
         """Return the images that a name may mean; none if unknown.
@@ -114,25 +142,14 @@ class FileNames:
         for plain in dict.fromkeys((name, unquote(name))):
             # Label Studio serves local files as /data/local-files/?d=folder/name.jpg
             parts = _parts(plain.rpartition("?d=")[2].replace("\\", "/"))
-            if not parts:
-                continue
-            bare = _UPLOAD_PREFIX.sub("", parts[-1], count=1)
-            own = _folders(parts)
-            for key, table in (
-                (parts[-1], self._exact),
-                (bare, self._exact),
-                (_as_upload(bare), self._upload),
-            ):
-                if known := table.find(key, own):
-                    uploaded = parts[-1] not in (key, bare)
-                    return _closest(name, (*parts[:-1], key), known, uploaded=uploaded)
+            if parts and (match := self._names.match(name, parts)):
+                return match
         return Match(name)
 
     def match_text(self, path: PurePosixPath) -> Match:
         """Return the images that a file of labels may be called after, whatever their endings."""
         name, parts = path.as_posix(), _parts(path.with_suffix("").as_posix())
-        known = self._stems.find(parts[-1], _folders(parts))
-        return _closest(name, parts, known, text=True) if known else Match(name, text=True)
+        return self._texts.match(name, parts, text=True) or Match(name, text=True)
 
     def match_beside(self, name: str, file: PurePosixPath) -> Match:
         """Return the images that a file's content may mean by a name, which may lack its folder."""
