@@ -1,7 +1,12 @@
+from pathlib import PurePosixPath
+
 import pytest
 from PIL import Image
 
+from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets import FaultKind
+from boxloop.datasets.format_protocol import ExportContent
+from boxloop.datasets.formats import yolo
 from boxloop.datasets.images import read_image
 from boxloop.errors import DatasetError
 from builders_datasets import coco_content, ids, kinds, load, text, voc_object, voc_xml
@@ -78,6 +83,19 @@ def test_fractions_are_of_the_image_as_it_was_labeled(tmp_path, orientation):
         load(tmp_path, "yolo")
     found = load(tmp_path, "yolo", exif="raw")
     assert found.truth["a"].xyxy[0] == pytest.approx(_red(tmp_path / "images" / "a.png"))
+
+
+def test_an_export_of_boxloop_says_for_which_pixels_its_boxes_are(tmp_path):
+    _photo(tmp_path / "photo.png", 6)
+    ref = ImageRef("a", (tmp_path / "photo.png").as_posix(), 30, 40, "0")
+    boxes = Boxes.build([[3, 4, 13, 24]], ["dog"], prefix="x")
+    content = ExportContent(("dog",), (ref,), {"a": PurePosixPath("a.png")}, {"a": boxes}, "")
+    yolo.write(tmp_path / "set", content)
+    _photo(tmp_path / "set" / "images" / "a.png", 6)
+    for said in (None, "upright"):
+        found = load(tmp_path / "set", "yolo", exif=said)
+        assert found.truth["a"].xyxy[0] == pytest.approx([3, 4, 13, 24])
+    assert load(tmp_path / "set", "yolo", exif="raw").truth["a"].xyxy[0][0] > 3
 
 
 def test_coco_tells_by_its_size(tmp_path):

@@ -140,6 +140,14 @@ def import_labels(
     names: Annotated[
         Path | None, typer.Option(help="data.yaml or classes.txt that YOLO's numbers count in.")
     ] = None,
+    exif: Annotated[
+        str | None,
+        typer.Option(
+            metavar="raw|upright",
+            help="For which pixels the boxes of photos are that EXIF data turn: as they are stored,"
+            " or as viewers show them.",
+        ),
+    ] = None,
     params: ParamsFile = PARAMS,
 ) -> None:
     """Use labels that images have already."""
@@ -152,5 +160,5 @@ def import_labels(
     with changing(paths, print):
         require_no_dvc(paths.root, _BEFORE)
         p = campaign_params(params, None)  # as another command has left it
-        taken = take(paths, p, params, file, use=use, names=names)
+        taken = take(paths, p, params, file, use=use, names=names, exif=exif)
     print(taken.summary())

@@ -22,7 +22,10 @@ _MIRRORED_Y = (3, 4, 7, 8)
 
 
 def turn_boxes(
-    annotations: Mapping[ImageRef, Annotation], turned: Mapping[str, int], said: str | None
+    annotations: Mapping[ImageRef, Annotation],
+    turned: Mapping[str, int],
+    said: str | None,
+    way: str = "set dataset.exif to",
 ) -> dict[ImageRef, Annotation]:
     """Return the annotations, all of them for the upright image.
 
@@ -30,6 +33,7 @@ def turn_boxes(
         annotations: by image.
         turned: EXIF orientation (2 to 8) by image id.
         said: ``dataset.exif``.
+        way: how one says it.
 
     Raises:
         DatasetError: nothing tells for which pixels some of the boxes are.
@@ -44,8 +48,8 @@ def turn_boxes(
         raise DatasetError(
             f"{len(open_)} images with boxes are turned by their EXIF data, {asking[0].path} for"
             " one, and no declared size tells whether their boxes are for the pixels before or"
-            " after that: set dataset.exif to raw (before: of tools that ignore EXIF data) or to"
-            " upright (after: as viewers and browsers show the image)"
+            f" after that: {way} raw (before: of tools that ignore EXIF data) or upright (after: as"
+            " viewers and browsers show the image)"
         )
     # One tool made them all: what sizes tell of some images holds for the others.
     others = next(iter(decided)) if len(decided) == 1 else UPRIGHT

@@ -198,6 +198,10 @@ def test_labels_of_people_are_never_replaced(root, program):
         (("nothing.json", "--as", "trusted"), "nothing.json does not exist"),
         (("data", "--as", "trusted"), "data holds neither VOC's XML files nor YOLO's texts"),
         (("labels.json", "--as", "done"), "--as 'done': labels are trusted or proposed"),
+        (
+            ("labels.json", "--as", "trusted", "--exif", "turned"),
+            "--exif 'turned': boxes are for raw or upright pixels",
+        ),
         (("strange.json", "--as", "trusted"), "has none of the campaign's images, but nobody.png"),
     ],
 )

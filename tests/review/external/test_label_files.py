@@ -108,6 +108,39 @@ def test_boxes_of_a_stored_photo_are_turned_with_it(tmp_path, monkeypatch):
     assert upright.boxes["one"].xyxy.tolist() == [[2, 2, 12, 12]]
 
 
+@pytest.mark.parametrize(
+    ("says", "options", "corners"),
+    [
+        (None, {"exif": "upright"}, [16, 12, 32, 36]),
+        (None, {"exif": "raw", "usual_exif": "upright"}, [16, 12, 48, 24]),
+        (None, {"usual_exif": "upright"}, [16, 12, 32, 36]),
+        ("upright", {}, [16, 12, 32, 36]),
+        ("upright", {"usual_exif": "raw"}, [16, 12, 32, 36]),
+        ("upright", {"exif": "raw"}, [16, 12, 48, 24]),
+        ("sideways", {}, None),
+        (None, {}, None),
+    ],
+)
+def test_fractions_of_a_turned_photo_are_of_the_pixels_that_are_said(
+    tmp_path, monkeypatch, says, options, corners
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 64)).save("photos/one.png", exif=exif)
+    (tmp_path / "set").mkdir()
+    said = f"exif: {says}\n" if says else ""
+    (tmp_path / "set/data.yaml").write_text(f"names: [cat]\ntrain: images\n{said}")
+    (tmp_path / "set/one.txt").write_text("0 0.375 0.5 0.25 0.5\n")
+    if corners is None:
+        with pytest.raises(DatasetError, match="say by --exif raw .* or upright"):
+            read_label_file(tmp_path / "set", IMAGES, CLASSES, **options)
+        return
+    found = read_label_file(tmp_path / "set", IMAGES, CLASSES, **options)
+    assert found.boxes["one"].xyxy.tolist() == [corners]
+
+
 def test_other_classes_altogether_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="has the classes cow, and the campaign has cat, dog"):
         read_label_file(coco(tmp_path / "a.json", (64, 48), label="cow"), IMAGES, CLASSES)

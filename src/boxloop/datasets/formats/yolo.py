@@ -29,7 +29,8 @@ these count, and a fault says so.
 
 An export has ``data.yaml``, ``images/`` and ``labels/``. Its numbers have 12 digits, which is less
 than a millionth of a pixel off; an image without objects has an empty label file. Where images come
-from folders that are called ``images``, ``ids_below`` has them keep their ids.
+from folders that are called ``images``, ``ids_below`` has them keep their ids. Where EXIF data
+turn an image, ``exif`` says that boxes are those of the upright one; ``dataset.exif`` goes before.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
+from boxloop.datasets.exif import UPRIGHT, read_orientation
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import exists, ids_of, natural_key, walk
 from boxloop.datasets.format_protocol import ExportContent
@@ -106,6 +108,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     for doubtful, detail in layout.doubts:
         log.add(FaultKind.CLASS_NUMBERS, doubtful, detail)
     known = list(dict.fromkeys(layout.classes.values()))
+    params = params.model_copy(update={"exif": params.exif or layout.exif})
     return build_dataset(params, refs, annotations, known, log)
 
 
@@ -152,7 +155,9 @@ def write(folder: Path, content: ExportContent) -> None:
         nested = any(_replace_images(IMAGES / name) != name for name in content.names.values())
         below = {"ids_below": IMAGES} if nested else {}
         # No `path`: readers then start from the folder of this file.
-        YAML().dump({**lists, **below, "names": names}, file)
+        turned = any(read_orientation(Path(image.path)) != 1 for image in content.images)
+        exif = {"exif": UPRIGHT} if turned else {}
+        YAML().dump({**lists, **below, **exif, "names": names}, file)
 
 
 def _lines(boxes: Boxes, image: ImageRef, numbers: dict[str, int]) -> str:

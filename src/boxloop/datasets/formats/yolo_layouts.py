@@ -30,18 +30,23 @@ from boxloop.datasets.formats.yolo_paths import (
     read_image_list,
     resolve,
 )
+from boxloop.datasets.formats.yolo_yaml import (
+    YAML_SUFFIXES,
+    keypoints_of,
+    read_exif,
+    read_keypoints,
+    read_names,
+)
 from boxloop.errors import DatasetError
 
 IMAGES = "images"
 
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_YAML = (".yaml", ".yml")
 _SPLITS = ("train", "val", "test")
 _ALIASES = {"validation": "val", "valid": "val"}
 _NO_SPLITS = ("names", "nc", "path", "kpt_shape", "flip_idx", "download")
 _MOST_FOLDERS = 5  # named in an error
 _LONGEST = 300  # characters of a path
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NAMES_KEY = re.compile(r"^(names|train)\s*:", re.MULTILINE)
 
 
@@ -58,6 +63,7 @@ class Layout:
         keypoints: how many numbers follow the four of a box, of poses.
         whole: whether all parts are read.
         ids_below: the folder of images that ids start below, where an export of boxloop says it.
+        exif: for which pixels the boxes of turned photos are, where it says that.
         doubts: files that contradict the classes, and what they say.
     """
 
@@ -69,6 +75,7 @@ class Layout:
     keypoints: int = 0
     whole: bool = True
     ids_below: str | None = None
+    exif: str | None = None
     doubts: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
@@ -112,7 +119,7 @@ def find_layout(root: Path, split: str | None, names: Sequence[str], log: FaultL
     Raises:
         DatasetError: the layout is not YOLO's, or the split does not exist.
     """
-    if not root.is_dir() and root.suffix.lower() in (*_YAML, ".data") and regular(root):
+    if not root.is_dir() and root.suffix.lower() in (*YAML_SUFFIXES, ".data") and regular(root):
         described, root = root, root.parent
     else:
         found = _find_description(require_folder(root), names)
@@ -142,23 +149,26 @@ def find_classes(
         DatasetError: a file that names them is at fault, or several differ.
     """
     found = _find_description(root, names)
-    described = found if found is not None and found.suffix.lower() in _YAML else None
+    described = found if found is not None and found.suffix.lower() in YAML_SUFFIXES else None
     if given is not None:
-        return read_class_file(given, log), _keypoints_of(given) or _keypoints_of(described)
+        return read_class_file(given, log), keypoints_of(given) or keypoints_of(described)
     if described is not None:
-        classes = _read_names(FlatYaml(described))
+        classes = read_names(FlatYaml(described))
         for file, detail in find_doubts(classes, described, root, names):
             log.add(FaultKind.CLASS_NUMBERS, file, detail)
-        return classes, _keypoints_of(described)
+        return classes, keypoints_of(described)
     lists = list_class_files(root, names)
     return (read_class_lists(lists, log), 0) if lists else None
 
 
-def _keypoints_of(file: Path | None) -> int:
-    """Return the numbers behind each box of a pose, where a file may say it."""
-    if file is None or file.suffix.lower() not in _YAML:
-        return 0
-    return _read_keypoints(FlatYaml(file))
+def find_exif(root: Path, names: Sequence[str]) -> str | None:
+    """Return for which pixels the boxes of turned photos are, where a folder's data.yaml says it.
+
+    The arguments are those of :func:`find_classes`.
+    """
+    found = _find_description(root, names)
+    described = found is not None and found.suffix.lower() in YAML_SUFFIXES
+    return read_exif(FlatYaml(found)) if found is not None and described else None
 
 
 def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
@@ -167,8 +177,8 @@ def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
     Raises:
         DatasetError: the file cannot be read, or names no class.
     """
-    if file.suffix.lower() in _YAML:
-        return _read_names(FlatYaml(file))
+    if file.suffix.lower() in YAML_SUFFIXES:
+        return read_names(FlatYaml(file))
     return read_class_list(file, log)
 
 
@@ -178,9 +188,9 @@ def _find_description(root: Path, names: Sequence[str]) -> Path | None:
     for name in _YAML_NAMES:
         if name in top:
             return root / name
-    for endings in (_YAML, (".data",)):
+    for endings in (YAML_SUFFIXES, (".data",)):
         files = [root / name for name in top if name.lower().endswith(endings)]
-        found = [file for file in files if _has_keys(file, endings == _YAML)]
+        found = [file for file in files if _has_keys(file, endings == YAML_SUFFIXES)]
         if len(found) > 1:
             several = ", ".join(file.name for file in found[:_MOST_FOLDERS])
             raise DatasetError(
@@ -206,8 +216,9 @@ def _has_keys(file: Path, yaml: bool) -> bool:
 
 def _from_data_yaml(data_yaml: Path, root: Path, split: str | None, log: FaultLog) -> Layout:
     content = FlatYaml(data_yaml)
-    layout = Layout(root, printable(data_yaml.name), _read_names(content), whole=split is None)
-    layout.keypoints, layout.ids_below = _read_keypoints(content), content.text("ids_below")
+    layout = Layout(root, printable(data_yaml.name), read_names(content), whole=split is None)
+    layout.keypoints, layout.ids_below = read_keypoints(content), content.text("ids_below")
+    layout.exif = read_exif(content)
     keys = _find_splits(content)
     if split is not None:
         keys = _pick_split(split, keys, content)
@@ -264,30 +275,6 @@ def _pick_split(split: str, keys: dict[str, str], content: FlatYaml) -> dict[str
         known = ", ".join(keys) or "none"
         raise DatasetError(f"dataset.split '{split}' is not in {content.file} (known: {known})")
     return {split: split}
-
-
-def _read_names(content: FlatYaml) -> dict[int, str]:
-    pairs = content.pairs("names")
-    if not pairs:
-        raise DatasetError(f"{content.file} needs 'names', a list of the classes")
-    names = {
-        int(key): name.strip() for key, name in pairs.items() if name and _NUMBER.fullmatch(key)
-    }
-    if len(names) < len(pairs) or not all(names.values()):
-        raise DatasetError(f"{content.file}: 'names' must map numbers to names")
-    return dict(sorted(names.items()))
-
-
-def _read_keypoints(content: FlatYaml) -> int:
-    if content.is_empty("kpt_shape"):
-        return 0
-    values = content.items("kpt_shape") or []
-    if len(values) != 2 or not all(map(_NUMBER.fullmatch, values)) or values[1] not in ("2", "3"):
-        raise DatasetError(
-            f"{content.file}: kpt_shape must be [keypoints, 2 or 3], the numbers that each box has"
-            " behind its four"
-        )
-    return int(values[0]) * int(values[1])
 
 
 # --- Darknet --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from boxloop.campaign import artifacts, class_changes, existing, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.existing import SURE, as_proposals
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageSet, Proposals
+from boxloop.datasets.exif import RAW, UPRIGHT
 from boxloop.datasets.faults import Fault
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
 from boxloop.files import file_digest
@@ -111,6 +112,7 @@ def import_labels(
     *,
     use: str,
     names: Path | None = None,
+    exif: str | None = None,
 ) -> ImportedLabels:
     """Take labels of images that nobody has labeled here yet.
 
@@ -125,9 +127,11 @@ def import_labels(
         source: see :func:`~boxloop.review.external.label_files.read_label_file`.
         use: "trusted" or "proposed".
         names: what YOLO's numbers count.
+        exif: "raw" or "upright": for which pixels boxes are where EXIF data turn a photo. None
+            takes what the source says, else ``dataset.exif``, else its sizes.
 
     Raises:
-        ParamsError: the use is neither, or the campaign is simulated.
+        ParamsError: the use or ``exif`` is neither, or the campaign is simulated.
         DatasetError: the labels cannot be read, or none of them is to be taken; nothing was
             written.
         SessionError: an image to trust is open in a review session.
@@ -135,6 +139,8 @@ def import_labels(
     """
     if use not in (TRUSTED, PROPOSED):
         raise ParamsError(f"--as {use!a:.50}: labels are {TRUSTED} or {PROPOSED}")
+    if exif not in (None, RAW, UPRIGHT):
+        raise ParamsError(f"--exif {exif!a:.50}: boxes are for {RAW} or {UPRIGHT} pixels")
     if params.review.annotator == SIMULATED:
         raise ParamsError(
             "review.annotator is 'simulated', which has the labels of all images: set it to"
@@ -147,7 +153,12 @@ def import_labels(
         )
     images = artifacts.read_images(paths.images)
     found = read_label_file(
-        source, images.images, images.classes, names=names, exif=params.dataset.exif
+        source,
+        images.images,
+        images.classes,
+        names=names,
+        exif=exif,
+        usual_exif=params.dataset.exif,
     )
     labeled = set(submissions.latest(read_submissions(paths, params.iterations)))
     labeled |= existing.of_dataset(params, paths.truth, "trusted").keys()

@@ -19,7 +19,7 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats import coco, voc
 from boxloop.datasets.formats.yolo_labels import read_labels as read_yolo
-from boxloop.datasets.formats.yolo_layouts import find_classes
+from boxloop.datasets.formats.yolo_layouts import find_classes, find_exif
 from boxloop.datasets.images import read_orientation
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames, Match, pair
@@ -36,6 +36,7 @@ class LabelFile:
         bare: images that it lists without any box: nobody may have looked at them.
         unknown: names of images that are not the campaign's.
         left_out: number of boxes or images that were not taken, by reason.
+        exif: for which pixels the boxes of photos are that EXIF data turn, where it says that.
         log: faults of single boxes and files.
     """
 
@@ -43,6 +44,7 @@ class LabelFile:
     bare: list[str] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
+    exif: str | None = None
     log: FaultLog = field(default_factory=FaultLog)
 
 
@@ -53,6 +55,7 @@ def read_label_file(
     *,
     names: Path | None = None,
     exif: str | None = None,
+    usual_exif: str | None = None,
 ) -> LabelFile:
     """Read labels, by the images of the campaign.
 
@@ -61,7 +64,8 @@ def read_label_file(
         images: all images of the campaign.
         classes: its classes; boxes of others are left out, and counted.
         names: a data.yaml or classes.txt that YOLO's numbers count, whatever the folder says.
-        exif: as ``dataset.exif``, for photos that EXIF data turn.
+        exif: for which pixels the boxes of photos are that EXIF data turn, whatever else says it.
+        usual_exif: the same where the source does not say it, as ``dataset.exif``.
 
     Raises:
         DatasetError: it cannot be read, holds no labels of these images or classes, or does not say
@@ -85,7 +89,7 @@ def read_label_file(
             f" campaign has {list_names(classes)}: rename them in the file, or say by --names which"
             " classes a YOLO folder's numbers count"
         )
-    boxes = _clean(_turned(listed, found.log, exif), classes, found)
+    boxes = _clean(_turned(listed, found.log, exif or found.exif or usual_exif), classes, found)
     found.bare = [ref.id for ref in images if ref.id in boxes and not len(boxes[ref.id])]
     found.boxes = {ref.id: boxes[ref.id] for ref in images if len(boxes.get(ref.id, ()))}
     return found
@@ -164,6 +168,7 @@ def _read_yolo(
             f"{folder} says nowhere which classes its numbers count: say so by --names, with a"
             " data.yaml or a classes.txt"
         )
+    found.exif = find_exif(folder, files)
     known, result = FileNames(images), dict[ImageRef, Annotation]()
     texts = list_files(folder, (".txt",))
     for place, image in pair({t.as_posix(): known.match_text(t) for t in texts}, folder).items():
@@ -191,7 +196,7 @@ def _turned(
     for image, annotation in listed.items():
         if len(annotation.boxes) and (orientation := read_orientation(Path(image.path))) != 1:
             log.turned[image.id] = orientation
-    return turn_boxes(listed, log.turned, exif)
+    return turn_boxes(listed, log.turned, exif, "say by --exif")
 
 
 def _clean(
