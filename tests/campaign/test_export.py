@@ -240,6 +240,14 @@ def test_labels_older_than_their_corrections_are_not_exported(tmp_path, program)
         (["--format", "voc", "--proposals", "b02"], "--proposals needs --format coco"),
         (["--format", "coco", "--proposals", "b9"], "there is no batch 'b9'"),
         (["--format", "coco", "--proposals", "b02"], "data/proposals/b02.json does not exist"),
+        (
+            ["--format", "yolo", "--val", "0.3"],
+            "--val 0.3 splits nothing by itself: add --split random",
+        ),
+        (
+            ["--format", "coco", "--seed", "0"],
+            "--seed 0 splits nothing by itself: add --split random",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(tmp_path, program, arguments, message):

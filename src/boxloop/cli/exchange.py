@@ -37,16 +37,27 @@ def export(
         str | None,
         typer.Option(help="by-batch, random or group: train and val apart, and no clip cut."),
     ] = None,
-    val: Annotated[float, typer.Option(help="Fraction of the images for val.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Of --split random and group.")] = 0,
+    val: Annotated[
+        float | None,
+        typer.Option(help="With --split: fraction of the images for val, 0.2 unless given."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of --split random and group, 0 unless given."),
+    ] = None,
     params: ParamsFile = PARAMS,
     override: Overrides = None,
 ) -> None:
     """Write the labels for other tools: COCO, VOC, YOLO or FiftyOne."""
     from boxloop.campaign import export
     from boxloop.campaign.paths import CampaignPaths
+    from boxloop.errors import ParamsError
     from boxloop.terminal import reporting
 
+    for option, value in (("--val", val), ("--seed", seed)):
+        if split is None and value is not None:
+            raise ParamsError(f"{option} {value:g} splits nothing by itself: add --split random")
+    way = None if split is None else export.Split(split, 0.2 if val is None else val, seed or 0)
     p = campaign_params(params, override)
     with reporting("images") as report:
         said = export.export(
@@ -57,7 +68,7 @@ def export(
             images=images,
             proposals=proposals,
             incomplete=incomplete,
-            split=None if split is None else export.Split(split, val, seed),
+            split=way,
             progress=report,
         )
     print(said)
