@@ -10,7 +10,17 @@ from boxloop.datasets.faults import FaultLog
 from boxloop.errors import DatasetError
 from boxloop.files import write_json
 from boxloop.params import DatasetParams
-from builders_datasets import coco, image, load, text, voc_item, voc_object
+from builders_datasets import (
+    KITTI_CAR,
+    coco,
+    ids,
+    image,
+    kitti_item,
+    load,
+    text,
+    voc_item,
+    voc_object,
+)
 
 
 def _with_faults(root):
@@ -133,3 +143,60 @@ def test_a_set_of_the_right_format_gets_no_advice(tmp_path):
     with pytest.raises(DatasetError) as caught:
         load(tmp_path, "voc", classes=["cat"])
     assert str(caught.value).endswith("(known: dog)")
+
+
+ROTATED = "0.5 0.2 0.8 0.5 0.5 0.8 0.2 0.5"
+
+
+def _coco_of_damages(root):
+    boxes = [{"bbox": [1, 2, 10, 20]}, {"bbox": None}, {"bbox": [1, 2, 9, 9], "rotation": 30}]
+    rows = [
+        {"image_id": i, "category_id": category, **box}
+        for i, category, box in zip(
+            range(5), (18, 3, 3, 18, 99), (*boxes, boxes[1], boxes[0]), strict=True
+        )
+    ]
+    entries = [{"id": i, "file_name": f"i{i}.png", "width": 40, "height": 30} for i in range(5)]
+    for entry in entries:
+        image(root / "images" / entry["file_name"])
+    coco(root, images=entries, annotations=rows)
+    (root / "images" / "a.png").unlink()
+    return {"format_": "coco", "annotations": "instances.json", "classes": ["dog"]}
+
+
+def _voc_of_damages(root):
+    good, rotation = voc_object("dog", 5, 5, 15, 15), "<attributes><attribute><name>rotation"
+    turned = voc_object("car", 5, 5, 15, 15).replace(
+        "<difficult>",
+        f"{rotation}</name><value>30</value></attribute></attributes><difficult>",
+    )
+    bare = "<object><name>{}</name></object>"
+    objects = (good, bare.format("car"), turned, bare.format("dog"), bare.format(""))
+    for number, item in enumerate(objects):
+        voc_item(root, f"i{number}", item)
+    return {"format_": "voc", "classes": ["dog"]}
+
+
+def _yolo_of_damages(root):
+    lines = ("1 0.5 0.5 0.2 0.2", f"0 {ROTATED}", f"0 {ROTATED}", f"1 {ROTATED}", "0 0.5 0.5")
+    for number, line in enumerate(lines):
+        image(root / "images" / f"i{number}.png", 40, 40)
+        text(root / "labels" / f"i{number}.txt", line)
+    text(root / "classes.txt", "car\ndog\n")
+    return {"format_": "yolo", "classes": ["dog"]}
+
+
+def _kitti_of_damages(root):
+    for number, line in enumerate((KITTI_CAR, "Van 0.00 0", "Tram 0.00", "Car 0", "0 0 0")):
+        kitti_item(root, f"i{number}", line)
+    return {"format_": "kitti", "classes": ["Car"]}
+
+
+@pytest.mark.parametrize(
+    "make", [_coco_of_damages, _voc_of_damages, _yolo_of_damages, _kitti_of_damages]
+)
+def test_damages_of_classes_that_are_not_asked_for_cost_no_image(tmp_path, make):
+    """Image i0 has a box of the class; i1, i2 damages of others, i3 of it, i4 of none known."""
+    options = make(tmp_path)
+    assert ids(load(tmp_path, **options)) == ["i0", "i1", "i2"]
+    assert ids(load(tmp_path, **{**options, "classes": None})) == ["i0"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxloop.datasets.faults import FaultKind, FaultLog
@@ -43,7 +43,8 @@ class Annotation:
         first_pixel: number of the first pixel; where it is 1 (VOC), the edges are inclusive.
         relative: whether the file gives fractions of the image, which were taken of the upright
             one.
-        rejected: how many more boxes the file has, which cannot be read and are logged.
+        rejected: classes of the further boxes that the file has, which cannot be read and are
+            logged; None for a class that is not known.
     """
 
     file: Path
@@ -51,7 +52,14 @@ class Annotation:
     size: tuple[int, int] | None = None
     first_pixel: int = 0
     relative: bool = False
-    rejected: int = 0
+    rejected: Sequence[str | None] = ()
+
+    def of_classes(self, wanted: Collection[str]) -> Annotation:
+        """Return it without boxes that cannot be read and are of other classes than these."""
+        if not self.rejected:
+            return self
+        mine = tuple(label for label in self.rejected if label is None or label in wanted)
+        return replace(self, rejected=mine)
 
 
 def to_float(value: object) -> float:

@@ -111,7 +111,7 @@ def _clean_some(
                 log.add(kind, annotation.file, detail, image.id)
         counts.append(sum(usable[begin : begin + size]))
         begin += size
-        if not counts[-1] and (rejected := size + annotation.rejected):
+        if not counts[-1] and (rejected := size + len(annotation.rejected)):
             detail = f"none of its boxes can be used ({rejected}), so it is not known what it shows"
             log.add(FaultKind.NO_USABLE_BOX, image.path, detail, image.id)
             unknown.append(image.id)
@@ -236,6 +236,9 @@ def build_dataset(
     usable = {ref: a for ref in refs if (a := annotations.get(ref.id)) is not None}
     require_images(list(usable), params.path, log)
     classes = select_classes(params, known)
+    if params.classes is not None:
+        # What is wrong with boxes of other classes says nothing of these.
+        usable = {ref: annotation.of_classes(classes) for ref, annotation in usable.items()}
     upright = turn_boxes(usable, log.turned, params.exif)
     truth = clean(list(upright.items()), log, known=known, wanted=classes)
     images = [image for image in usable if image.id in truth]

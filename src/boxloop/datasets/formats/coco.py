@@ -75,7 +75,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     ]
     unlisted = _unlisted(sources, entries)
     if params.takes_unlabeled:
-        entries |= {path: _Entry(Path(path), None, False, [], 0) for path in unlisted}
+        entries |= {path: _Entry(Path(path), None, False, [], ()) for path in unlisted}
     elif unlisted:
         log.left_out[UNLISTED] = len(unlisted)
     start = f"{_common(sources).as_posix()}/"
@@ -116,7 +116,7 @@ class _Entry:
     size: tuple[int, int] | None
     stored_size: bool
     rows: list[Row]
-    rejected: int
+    rejected: Sequence[str | None]
 
     def annotation(self, ref: ImageRef) -> Annotation:
         """Return the boxes of the image, and the size that they are meant for."""
@@ -168,7 +168,7 @@ def _read_source(
     else:
         folder = ImageFolder(usual)
     boxes = content.pop("annotations")
-    rows, rejected = read_boxes(boxes, file, categories, listed, log, params.classes)
+    rows, rejected = read_boxes(boxes, file, categories, listed, log)
     for place, key, name, size in listed:
         path = folder.find(name)
         if path is None:

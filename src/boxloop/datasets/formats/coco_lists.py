@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,16 +81,15 @@ def read_boxes(
     categories: dict[Hashable, str],
     images: Sequence[ListedImage],
     log: FaultLog,
-    wanted: Sequence[str] | None = None,
-) -> tuple[dict[Hashable, list[Row]], Counter[Hashable]]:
-    """Read the boxes of every id of a listed image, and count those of it that cannot be used.
+) -> tuple[dict[Hashable, list[Row]], Mapping[Hashable, Sequence[str | None]]]:
+    """Read the boxes of every id of a listed image, and the classes of those that cannot be used.
 
-    An image of nothing but a crowd of ``wanted`` classes is not one without objects, nor is one
-    whose boxes give its id in another type.
+    An image of nothing but a crowd is not one without objects, nor is one whose boxes give its id
+    in another type.
     """
     alike = {bare_id(image.key): image.key for image in images}
     boxes: dict[Hashable, list[Row]] = {image.key: [] for image in images}
-    rejected = Counter[Hashable]()
+    rejected: dict[Hashable, list[str | None]] = {image.key: [] for image in images}
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
             detail = f"annotations[{number}]: is not an object"
@@ -102,16 +101,15 @@ def read_boxes(
             detail = f"annotations[{number}]: there is no image {key!r}"
             if (like := _find_alike(key, alike)) is not None:
                 detail += f", but {like!r}: write both as numbers, or both as texts"
-                rejected[like] += 1
+                rejected[like].append(_label(category, categories))
             log.add(FaultKind.UNKNOWN_IMAGE, file, detail)
         elif entry.get("iscrowd") in (1, "1"):
             log.left_out["crowd regions"] += 1
-            label = categories.get(category) if is_id(category, int) else None
-            rejected[key] += wanted is None or label is None or label in wanted
+            rejected[key].append(_label(category, categories))
         elif (fault := _fault(entry, category, bbox, categories)) is not None:
             kind, why = fault
             log.add(kind, file, f"annotations[{number}]: {why}")
-            rejected[key] += 1
+            rejected[key].append(_label(category, categories))
         else:
             boxes[key].append((number, categories[category], bbox))
     for key, places in _shared(images).items():
@@ -123,9 +121,13 @@ def read_boxes(
                 " an id of its own, in its boxes too"
             )
             log.add(FaultKind.SHARED_ID, file, detail)
-            rejected[key] += sum(wanted is None or label in wanted for _, label, _ in rows)
+            rejected[key] += [label for _, label, _ in rows]
             boxes[key] = []
     return boxes, rejected
+
+
+def _label(category: Any, categories: Mapping[Hashable, str]) -> str | None:
+    return categories.get(category) if is_id(category, int) else None
 
 
 def _find_alike(value: Any, alike: Mapping[int | str, int | str]) -> int | str | None:

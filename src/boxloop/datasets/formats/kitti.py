@@ -135,14 +135,14 @@ def _read(file: Path, image_id: str, log: FaultLog) -> Annotation | None:
     lines = read_columns(file, image_id, log)
     if lines is None:
         return None
-    boxes, rejected = [], 0
+    boxes, rejected = [], list[str | None]()
     for place, columns in lines:
         if columns[0] == "DontCare":
             log.left_out["DontCare regions"] += 1
         elif len(columns) not in _COLUMNS:
             detail = f"{place}: has {len(columns)} columns instead of 15"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
-            rejected += 1
+            rejected.append(columns[0] if columns[0] in CLASSES else None)
         else:
             x1, y1, x2, y2 = (to_float(column) for column in columns[4:8])
             said = " ".join(columns[4:8])

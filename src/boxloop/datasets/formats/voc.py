@@ -225,14 +225,14 @@ def _parse(file: Path, image_id: str, log: FaultLog) -> Element | None:
 
 
 def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotation:
-    boxes = []
-    number = 0
+    boxes, rejected = [], list[str | None]()
     for number, item in enumerate(element.findall("object"), start=1):
         label = (item.findtext("name") or "").strip()
         bounds = item.findall("bndbox")
         if not label or len(bounds) != 1 or len(item.findall("name")) != 1:
             detail = f"object {number}: {_misfit(item, label, len(bounds))}"
             log.add(FaultKind.MALFORMED_ANNOTATION, file, detail, image_id)
+            rejected.append(label if len(item.findall("name")) == 1 and label else None)
             continue
         if degrees := _rotation(item):
             detail = (
@@ -240,13 +240,14 @@ def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotat
                 " are upright"
             )
             log.add(FaultKind.ROTATED_BOX, file, detail, image_id)
+            rejected.append(label)
             continue
         texts = [(bounds[0].findtext(edge) or "").strip() for edge in _EDGES]
         x1, y1, x2, y2 = (to_float(text) for text in texts)
         said = " ".join(f"{edge}={text}" for edge, text in zip(_EDGES, texts, strict=True))
         boxes.append(AnnotatedBox(label, (x1, y1, x2, y2), f"object {number}", said))
     size = to_size(element.findtext("size/width"), element.findtext("size/height"))
-    return Annotation(file, boxes, size, first_pixel=1, rejected=number - len(boxes))
+    return Annotation(file, boxes, size, first_pixel=1, rejected=rejected)
 
 
 def _misfit(item: Element, label: str, bounds: int) -> str:

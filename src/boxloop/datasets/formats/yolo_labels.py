@@ -180,22 +180,26 @@ def read_labels(
     if lines is None:
         return None
     boxes: list[AnnotatedBox] = []
+    rejected: list[str | None] = []
     for place, columns in lines:
         numbers = [to_float(column) for column in columns]
         label = classes.get(int(numbers[0])) if numbers[0].is_integer() else None
         if not _fits(len(columns), keypoints):
+            rejected.append(None)  # where columns are missing, the first one may be any
             log.add(FaultKind.MALFORMED_ANNOTATION, file, f"{place}: {_misfit(columns)}", image.id)
         elif label is None:
+            rejected.append(None)
             detail = f"{place}: has no known class {columns[0]!r} (there are {len(classes)})"
             log.add(FaultKind.UNKNOWN_CLASS, file, detail, image.id)
         elif not keypoints and len(columns) == 9 and _is_rotated(numbers[1:], image):
+            rejected.append(label)
             detail = f"{place} ({label}): is a rotated box, and boxloop's boxes are upright"
             log.add(FaultKind.ROTATED_BOX, file, detail, image.id)
         else:
             x1, y1, x2, y2 = _corners(numbers[1:5] if keypoints else numbers[1:])
             corners = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
             boxes.append(AnnotatedBox(label, corners, place, " ".join(columns[1:])))
-    return Annotation(file, boxes, relative=True, rejected=len(lines) - len(boxes))
+    return Annotation(file, boxes, relative=True, rejected=rejected)
 
 
 def _fits(columns: int, keypoints: int) -> bool:

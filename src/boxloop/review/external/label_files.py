@@ -222,7 +222,7 @@ def _clean(
             else:
                 name = printable(box.label)
                 found.left_out[f"boxes of class {name}, which the campaign does not have"] += 1
-        rows.append((image, replace(annotation, boxes=kept)))
+        rows.append((image, replace(annotation, boxes=kept).of_classes(classes)))
     boxes = clean(rows, found.log, known=classes, wanted=classes)
     # Counted as what the file left out on purpose, such as crowd regions.
     found.left_out.update(found.log.left_out)
