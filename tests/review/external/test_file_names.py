@@ -57,6 +57,25 @@ def test_names_as_tools_give_them_back(name, ids):
     assert [image.id for image in FileNames(IMAGES).match(name).images] == ids
 
 
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        (r"back\slash.jpg", [r"back\slash"]),
+        (r"set/0a1b2c3d-back\slash.jpg", [r"back\slash"]),
+        (r"cam1\001.jpg", ["cam1/001"]),
+        (r"D:\set\cam1\001.jpg", ["cam1/001"]),
+        # The literal name goes before a folder's, and no backslash is left out of a name.
+        (r"cam2\001.jpg", [r"cam2\001"]),
+        (r"cam3\001.jpg", ["cam1/001", "cam2/001"]),
+        ("cam2/001.jpg", ["cam2/001"]),
+    ],
+)
+def test_a_backslash_may_be_a_part_of_a_name(name, ids):
+    names = (r"back\slash", "cam1/001", "cam2/001", r"cam2\001", "cam3001")
+    images = [image(image_id) for image_id in names]
+    assert [image.id for image in FileNames(images).match(name).images] == ids
+
+
 def image(image_id, path=None):
     return ImageRef(image_id, path or f"/sets/ours/{image_id}.jpg", 4, 4, "0")
 

@@ -99,8 +99,17 @@ class _Tables:
         self._exact.add(parts[-1], image, parts)
         self._upload.add(_as_upload(parts[-1]), image, parts)
 
-    def match(self, name: str, parts: _Parts, *, text: bool = False) -> Match | None:
-        """Return the images that a name may mean; None if unknown."""
+    def match(
+        self, name: str, parts: _Parts, *, uploads: bool = True, text: bool = False
+    ) -> Match | None:
+        """Return the images that a name may mean; None if unknown.
+
+        Args:
+            name: as the file has it.
+            parts: of it.
+            uploads: whether it may be one that Label Studio has changed.
+            text: whether it is that of a text, without its ending.
+        """
         bare = _UPLOAD_PREFIX.sub("", parts[-1], count=1)
         own = _folders(parts)
         for key, table in (
@@ -109,7 +118,7 @@ class _Tables:
             (_as_upload(bare), self._upload),
         ):
             # A text without the prefix is no upload's: it is called as its image is.
-            if text and table is self._upload and bare == parts[-1]:
+            if table is self._upload and (not uploads or (text and bare == parts[-1])):
                 continue
             if known := table.find(key, own):
                 uploaded = parts[-1] not in (key, bare)
@@ -141,9 +150,12 @@ class FileNames:
         """
         for plain in dict.fromkeys((name, unquote(name))):
             # Label Studio serves local files as /data/local-files/?d=folder/name.jpg
-            parts = _parts(plain.rpartition("?d=")[2].replace("\\", "/"))
-            if parts and (match := self._names.match(name, parts)):
-                return match
+            path = plain.rpartition("?d=")[2]
+            # On Linux a name may have a backslash, which elsewhere ends a folder's.
+            for spelled in dict.fromkeys((path, path.replace("\\", "/"))):
+                parts, known = _parts(spelled), self._names
+                if parts and (match := known.match(name, parts, uploads="\\" not in spelled)):
+                    return match
         return Match(name)
 
     def match_text(self, path: PurePosixPath) -> Match:
