@@ -38,6 +38,7 @@ IMAGES = [
         ("my%20image%20%281%29.jpg", ["my image (1)"]),
         ("0a1b2c3d-my_image_1.jpg", ["my image (1)"]),
         ("deadbeef-x.jpg", ["deadbeef-x"]),
+        ("Blood20240101-Image_00001.jpg", []),
         ("12345678-deadbeef-x.jpg", ["deadbeef-x"]),
         ("\u00f1.jpg", ["café/ñ"]),
         ("n\u0303.jpg", ["café/ñ"]),

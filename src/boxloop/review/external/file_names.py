@@ -22,7 +22,7 @@ from boxloop.core.types import ImageRef
 from boxloop.errors import DatasetError
 from boxloop.review.validation import printable
 
-_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
+_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _NOT_IN_UPLOADS = re.compile(r"[^-\w.]")  # what Django, below Label Studio, takes out of a name
 _OF_LAYOUT = re.compile(
     r"/|\.\.|images?|imgs?|jpegimages|labels?|annotations?|xmls?|data|obj_\w+_data", re.IGNORECASE
