@@ -169,6 +169,20 @@ def test_labels_of_which_none_can_be_read_are_refused_with_the_reason(tmp_path, 
         read_label_file(tmp_path, IMAGES, CLASSES)
 
 
+def test_exact_doubles_of_a_class_are_left_out_and_counted(tmp_path):
+    (tmp_path / "one.xml").write_text(
+        voc(
+            "one.png",
+            *[("cat", 3, 3, 12, 12), ("dog", 3, 3, 12, 12), ("cat", 3, 3, 12, 12)],
+            *[("cat", 3, 3, 12, 13), ("cat", 3, 3, 12, 12)],
+        )
+    )
+    found = read_label_file(tmp_path, IMAGES, CLASSES)
+    assert found.boxes["one"].labels.tolist() == ["cat", "dog", "cat"]
+    assert found.boxes["one"].xyxy[:, 3].tolist() == [12, 12, 13]
+    assert found.left_out == {"boxes that are another one's double, of its class": 2}
+
+
 def test_boxes_of_an_id_that_two_images_share_are_not_taken(tmp_path):
     file = coco(tmp_path / "a.json", (64, 48))
     content = json.loads(file.read_text())

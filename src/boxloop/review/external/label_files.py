@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation, to_float
 from boxloop.datasets.cleaning import clean
@@ -226,4 +228,15 @@ def _clean(
     boxes = clean(rows, found.log, known=classes, wanted=classes)
     # Counted as what the file left out on purpose, such as crowd regions.
     found.left_out.update(found.log.left_out)
-    return boxes
+    return {image_id: _without_doubles(some, found) for image_id, some in boxes.items()}
+
+
+def _without_doubles(boxes: Boxes, found: LabelFile) -> Boxes:
+    """Return the boxes without exact doubles of one class, which no person could submit."""
+    first: dict[tuple[object, ...], int] = {}
+    for i, (label, xyxy) in enumerate(zip(boxes.labels.tolist(), boxes.xyxy.tolist(), strict=True)):
+        first.setdefault((label, *xyxy), i)
+    if len(first) == len(boxes):
+        return boxes
+    found.left_out["boxes that are another one's double, of its class"] += len(boxes) - len(first)
+    return boxes.select(np.array(list(first.values())))
