@@ -43,13 +43,13 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import Annotation
 from boxloop.datasets.cleaning import Dataset, build_dataset, probe_refs
-from boxloop.datasets.exif import UPRIGHT, read_orientation
+from boxloop.datasets.exif import UPRIGHT
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import exists, ids_of, natural_key, walk
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.formats.yolo_labels import Labels, drop_without_labels, read_labels
 from boxloop.datasets.formats.yolo_layouts import IMAGES, find_layout
-from boxloop.datasets.images import SUFFIXES, Progress
+from boxloop.datasets.images import SUFFIXES, Progress, read_orientation
 from boxloop.errors import DatasetError
 from boxloop.params import DatasetParams
 
