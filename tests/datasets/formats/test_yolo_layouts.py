@@ -211,9 +211,9 @@ def test_rotated_boxes_are_set_aside_and_upright_corners_and_outlines_are_read(t
         ("a: &a [x,x]\nb: {<<: [*a,*a]}\n<<: {c: d}", "merge keys"),
         ("names: {010: cat}\ntrain: images", "'names' must map numbers"),
         ("names: {1_0: cat}\ntrain: images", "'names' must map numbers"),
-        ('names: ["a\\nb"]\ntrain: images', "one line of valid text"),
-        ('names: ["\\u200b"]\ntrain: images', "must show something"),
-        ('names: ["?"]\ntrain: images', "still to be chosen"),
+        ('names: ["a\\nb"]\ntrain: images', "holds a line break, a control"),
+        ('names: ["\\u200b"]\ntrain: images', "that shows nothing"),
+        ('names: ["?"]\ntrain: images', "not chosen yet"),
     ],
 )
 def test_what_a_description_must_not_say(tmp_path, yaml, message):
