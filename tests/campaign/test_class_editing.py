@@ -22,13 +22,14 @@ from boxloop.campaign.status import status_text
 from boxloop.core.completeness import find_incomplete
 from boxloop.core.labeled_set import split
 from boxloop.core.types import Batch, Boxes, Corrections, LabeledSet
+from boxloop.core.workload import Ledger
 from boxloop.errors import UserError
 from boxloop.files import file_digest, read_json
 from boxloop.params import load_params
 from boxloop.review.collect import collect
 from boxloop.review.external.corrections import import_file
 from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
-from builders import proposals, proposed
+from builders import boxes, proposals, proposed
 
 PARAMS = """\
 dataset:
@@ -402,6 +403,22 @@ def test_a_session_before_the_images_are_read_anew_says_nothing_of_changes(campa
     campaign.rename("cat", "kitten")
     campaign.paths.images.write_bytes(stale)
     assert campaign.open("b00") == 0
+
+
+def test_proposals_of_a_class_that_could_not_be_chosen_count_neither_for_nor_against(campaign):
+    campaign.add("bird")
+    bird = ("bird", 0, 0, 9, 9)
+    offered = proposals(dict.fromkeys(BATCHES["b01"], proposed((*bird, 0.9))))
+    final = {"img2": Boxes.empty(), "img3": boxes(bird)}
+    before, today = ("cat", "dog"), {"img3": campaign.classes}
+    made = Corrections(offered, 0.5, "fiftyone", final, classes=before, offered=today)
+    artifacts.write_corrections(campaign.paths.corrections("b01"), made)
+    artifacts.write_evidence(campaign.paths.evidence("b00"), ())
+    params = load_params(campaign.file)
+    counted = pipeline.account(Campaign(campaign.paths, params, say=lambda text: None), "b01")
+    assert counted.average_precision["map_50"] == pytest.approx(1)
+    (evidence,) = artifacts.read_evidence(campaign.paths.evidence("b01"))
+    assert evidence.ledger(0.5, evidence.scores[0]) == Ledger(kept=1)
 
 
 def called(boxes):
