@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -229,6 +230,18 @@ def test_labels_older_than_their_corrections_are_not_exported(tmp_path, program)
     assert (
         "data/labeled/b01.parquet is older than data/corrections/b00.json: run 'dvc repro'" in said
     )
+    assert not (root / "out").exists()
+
+
+def test_labels_of_other_classes_than_the_images_are_not_exported(tmp_path, program):
+    """As between the change of a class and ``dvc repro``."""
+    root = campaign(tmp_path / "c")
+    images = artifacts.read_images(root / "data/images.json")
+    renamed = replace(images, classes=("lynx", "dog"))
+    artifacts.write_images(root / "data/images.json", renamed)
+    code, said = program(root, "export", "out", "--format", "voc")
+    assert code == 2
+    assert "data/labeled/b01.parquet has other classes than data/images.json: 'dvc repro'" in said
     assert not (root / "out").exists()
 
 

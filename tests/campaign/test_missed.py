@@ -21,6 +21,8 @@ OFFERED = proposals({name: proposed(A, B) for name in "abc"})
 SHIFTED = PlantedError("shifted", "p0", "p0", "cat", (19.0, 10.0, 39.0, 30.0), 0.9, "missed", "ann")
 HIDDEN = PlantedError("hidden", "p1", "", "dog", (50.0, 50.0, 70.0, 70.0), 0.8, "caught", "ann")
 
+DOUBLED = replace(SHIFTED, kind="doubled", shown="double")
+
 
 def entry(ids="abc", second=1, planted=None, blind=("b",), batch="b01"):
     """A submission of the detector's boxes; those of blind images are drawn."""
@@ -77,6 +79,8 @@ def test_people_saw_one_thing_and_their_work_counts_against_another():
         ({"blind": ("x",)}, "x is not among the images corrected"),
         ({"planted": {"a": (replace(SHIFTED, box="p7", shown="p7"),)}}, "p7, which is no proposal"),
         ({"planted": {"a": (SHIFTED, SHIFTED)}}, "two errors were planted on p0"),
+        ({"planted": {"a": (replace(DOUBLED, shown="p1"),)}}, "of p0 has another proposal's id"),
+        ({"planted": {"a": (DOUBLED, replace(DOUBLED, box="p1"))}}, "of p1 has another proposal's"),
     ],
 )
 def test_what_cannot_have_been_tried_is_refused(wrong, message):
@@ -91,6 +95,7 @@ def test_what_cannot_have_been_tried_is_refused(wrong, message):
         ("state", "forgotten", "Input should be"),
         ("score", 2.0, "needs a score in"),
         ("xyxy", [30, 10, 20, 30], "needs x2 > x1"),
+        ("xyxy", [10, 30, 20, 30], "and y2 > y1"),
         ("xyxy", [float("nan"), 10, 20, 30], "planted"),
         ("shown", "p1", "cannot be shifted and shown as"),
         ("label", "", "is blank"),

@@ -159,6 +159,8 @@ def test_trusted_labels_need_no_review_and_count_apart(root, program):
 def test_a_batch_of_trusted_labels_alone_is_done_without_anybody(root, program):
     program("import-labels", save(root, {1: "img02", 2: "img03"}), "--as", "trusted")
     state = campaign()
+    # Asked for all the same, its proposals are those of all images.
+    assert len(collect_proposals(state.paths, state.params, "b01").images) == 2
     corrections = pipeline.review(state, "b01")
     assert corrections.annotator == "given"
     pipeline.merge(state, "b01")
