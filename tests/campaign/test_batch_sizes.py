@@ -144,6 +144,13 @@ def test_nothing_is_said_before_anything_is_labeled(tmp_path):
     assert advise(paths, [], params()) == ""
 
 
+def test_nothing_is_said_where_a_batch_was_not_accounted_at_the_iou_threshold(tmp_path):
+    """As where ``account`` has been changed, and ``dvc repro`` has not followed."""
+    other = {"account": {"iou_thresholds": [0.3]}, **params().model_dump(exclude={"account"})}
+    paths = campaign(tmp_path, 60.0)
+    assert advise(paths, turns([2000]), check(Params, other, "p.yaml")) == ""
+
+
 def test_sizes_in_words():
     assert listed([30]) == "30"
     assert listed([20, 20, 20, 30, 20]) == "3 x 20, 30, 20"

@@ -396,6 +396,14 @@ def test_a_change_that_git_brings_from_a_branch_is_followed_too(campaign):
         assert today.boxes["img0"].labels.tolist() == ["lynx", "wolf"]
 
 
+def test_what_follows_a_change_of_another_branch_keeps_saying_so(campaign):
+    there = "20990101T000000-rename.classes.json"
+    campaign.submit("b00", "dog", changes=(there,))
+    campaign.rename("cat", "lynx")
+    (entry,) = class_changes.files(campaign.paths.reviews)
+    assert campaign.collect("b00").changes == (entry.name, there)
+
+
 def test_a_session_before_the_images_are_read_anew_says_nothing_of_changes(campaign):
     """Another person's change came with git, and its classes wait for ``dvc repro``."""
     stale = campaign.paths.images.read_bytes()

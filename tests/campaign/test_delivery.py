@@ -40,3 +40,15 @@ def test_what_was_held_out_says_nothing_of_a_class_that_could_not_be_chosen(
     assert first.batch == "held-out part of b00"
     assert first.objects == 3
     assert {row.label for row in first.edits} == {"cat"}
+
+
+def test_a_held_out_image_that_is_labeled_no_more_says_nothing(tmp_path: Path) -> None:
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    labeled = artifacts.read_labeled(paths.labeled("b01"))
+    offered = artifacts.read_proposals(paths.proposals("b01"))
+    some = next(iter(offered.boxes.values()))
+    held = replace(offered, batch="held-out", boxes={"img00": some, "gone": some})
+    artifacts.write_training(paths.training("b01"), replace(training_log(1, params), held_out=held))
+    first, *_ = read_labels(paths, params).evidence
+    assert (first.images, first.objects) == (1, len(labeled.boxes["img00"]))

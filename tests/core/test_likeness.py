@@ -84,6 +84,14 @@ def test_the_highest_scores_alone_are_no_sign_of_anything():
     assert likeness(judged, held, images(0.9, 0.5, 0.5, copies=100)).share < 0.6
 
 
+def test_scores_count_from_half_of_what_is_usual_on():
+    held = images(0.7, 0.6, copies=20)
+    judged = sweep("b00", held, dict.fromkeys(held, boxes(("cat", 0, 0, 10, 10))), (0.5,), 0.05)
+    assert likeness(judged, held, images(0.6, copies=300)).share < 0.1
+    more = held | {"more": offered(0.6)}  # a little less than half has 0.7
+    assert likeness(judged, more, images(0.6, copies=300)).share == 1
+
+
 def test_what_chance_explains_changes_nothing():
     few = images(0.8, 0.4, 0.4, copies=2)  # 2 of 6 are sure, of 40 it were 20
     assert likeness(JUDGED, HELD, few).share == 1

@@ -125,6 +125,47 @@ def test_other_labels_and_other_code_train_again(begun):
     assert done()[0] == "trained"
 
 
+def test_another_detector_before_and_other_images_train_again(begun):
+    campaign = begun()
+    paths = campaign.paths
+    pipeline.learn(campaign, "b01")
+    done()
+    paths.detector("b00").write_bytes(paths.detector("b01").read_bytes())
+    pipeline.learn(campaign, "b01")
+    assert done() == ["trained", "proposed"]
+    images = artifacts.read_images(paths.images)
+    repainted = replace(images.images[0], digest="0" * 64)
+    artifacts.write_images(paths.images, replace(images, images=(repainted, *images.images[1:])))
+    pipeline.learn(campaign, "b01")
+    assert done()[0] == "trained"
+
+
+def test_other_images_of_a_batch_are_proposed_for_without_a_training(begun):
+    campaign = begun()
+    place = campaign.paths.batch("b01")
+    batch = artifacts.read_batch(place)
+    pipeline.learn(campaign, "b01")
+    done()
+    artifacts.write_batch(place, replace(batch, image_ids=batch.image_ids[::-1]))
+    _, found = pipeline.learn(campaign, "b01")
+    assert done() == ["proposed"]
+    assert tuple(found.boxes) == batch.image_ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("made_of", "same"),
+    [
+        ({"labeled": "1", "previous": "2"}, True),
+        ({"labeled": "1", "previous": "2", "weights": "3"}, True),  # which need not lie here
+        ({"labeled": "1", "previous": "3"}, False),
+        ({"labeled": "1"}, False),
+        ({"labeled": "1", "previous": "2", "code": "3"}, False),
+    ],
+)
+def test_a_training_is_the_same_where_all_it_is_made_of_is(made_of, same):
+    assert kept.is_made_of(made_of, {"labeled": "1", "previous": "2"}) == same
+
+
 @pytest.mark.parametrize("name", ["own.pt", "network"])
 @pytest.mark.parametrize("warm_start", [True, False])  # b00's detector is the empty one
 def test_another_file_of_weights_under_the_same_name_trains_again(begun, name, warm_start):

@@ -122,7 +122,7 @@ class Foreign:
         self.classes, self.seen = classes, None
 
     def train(self, labeled, images, params, progress=None):
-        self.seen = list(labeled.boxes)
+        self.given, self.seen = labeled, list(labeled.boxes)
         return TrainingLog.of_nothing()
 
 
@@ -133,6 +133,7 @@ def test_a_detector_that_cannot_leave_a_class_out_is_trained_on_the_others(tmp_p
     foreign: Detector = Foreign(CLASSES)
     monkeypatch.setattr(detectors, "create", lambda *arguments: foreign)
     detectors.train(train_params("fcos_efficientnet_lite0"), labels, ())
+    assert (foreign.given.classes, foreign.given.batches) == (CLASSES, ("b00",))
     assert foreign.seen == others == list(complete_images(labels).boxes)
     assert detectors.left_out(foreign, labels) == 1
     params = train_params("fcos_efficientnet_lite0")
