@@ -89,11 +89,20 @@ def test_deep_pgm_is_scaled_over_its_full_range(tmp_path):
     assert read_image(path)[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_32_bit_integers(tmp_path):
-    deep = _save(tmp_path / "deep.tif", np.array([[0, 65535]], np.int32))
-    assert read_image(deep)[0, :, 0].tolist() == [0, 255]
-    wide = _save(tmp_path / "wide.tif", np.array([[-(2**31), 0, 2**31 - 1]], np.int32))
-    assert read_image(wide)[0, :, 0].tolist() == [0, 128, 255]
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 65535], [0, 255]),
+        ([0, 65536], [0, 255]),
+        ([0, 50000, 100000], [0, 128, 255]),
+        ([-1000, 0, 1000], [0, 128, 255]),
+        ([-(2**31), 0, 2**31 - 1], [0, 128, 255]),
+        ([0, 255], [0, 1]),  # of 65535
+    ],
+)
+def test_32_bit_integers(tmp_path, values, expected):
+    deep = _save(tmp_path / "deep.tif", np.array([values], np.int32))
+    assert read_image(deep)[0, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -102,6 +111,7 @@ def test_32_bit_integers(tmp_path):
         ([0.0, 0.5, 1.0], [0, 128, 255]),
         ([0.0, 17.2, 255.0], [0, 17, 255]),
         ([-1000.0, 0.0, 1000.0], [0, 128, 255]),
+        ([0.0, 300.0, 600.0], [0, 128, 255]),
         ([-3e38, 0.0, 3e38], [0, 128, 255]),
         ([float("nan"), 40.0, 80.0], [0, 40, 80]),
         ([-5.0, -5.0, -5.0], [0, 0, 0]),

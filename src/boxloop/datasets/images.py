@@ -246,7 +246,7 @@ def _from_32_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         return _from_16_bit(values)
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         numbers = numbers * 255
-    elif values.dtype.kind != "f" or low < 0 or high > 255:
+    elif low < 0 or high > 255:
         # Halved first: the difference of two large numbers must not overflow.
         span = high / 2 - low / 2
         numbers = (numbers / 2 - low / 2) / (span or 1.0) * 255
