@@ -67,6 +67,8 @@ def test_places_of_any_characters_are_read_back_from_dvc_yaml(tmp_path, campaign
 def test_a_file_stands_for_its_folder(tmp_path, campaign):
     text(tmp_path / "set" / "data.yaml", "names: [a]\n")
     assert _unwatched(campaign, format="yolo", path="../set/data.yaml") == ["../set"]
+    text(tmp_path / "loud" / "DATA.YAML", "names: [a]\n")
+    assert _unwatched(campaign, format="yolo", path="../loud/DATA.YAML") == ["../loud"]
     # Not for one that holds the campaign itself, whose outputs would be its own dependency.
     for name in ("data.yaml", "images/a.txt", "labels/a.txt"):
         text(tmp_path / name, "")
@@ -84,6 +86,19 @@ def test_links_to_folders_lead_on(tmp_path, campaign):
     real = tmp_path.resolve()
     found = _unwatched(campaign, format="voc", path="../set")
     assert found == [str(real / "real"), str(real / "far")]
+    # Also from what lies elsewhere.
+    text(tmp_path / "labels" / "l.json", "")
+    given = {"format": "coco", "path": "../labels", "annotations": "l.json", "images": "../set"}
+    assert _unwatched(campaign, **given) == ["../set", *found]
+
+
+def test_what_dvc_would_take_for_a_parameter_is_left_out(tmp_path, campaign):
+    for name in ("${labels}", "labels"):
+        text(tmp_path / name / "l.json", "")
+    (tmp_path / "set").mkdir()
+    annotations = ["../${labels}/l.json", "../labels/l.json"]
+    given = {"format": "coco", "path": "../set", "annotations": annotations}
+    assert _unwatched(campaign, **given) == ["../labels/l.json"]
 
 
 def test_dvc_yaml_is_changed_once_and_keeps_what_it_says(tmp_path, campaign):
