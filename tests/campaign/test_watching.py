@@ -50,6 +50,8 @@ def test_annotations_and_images_that_lie_elsewhere(tmp_path, campaign):
     absolute = str(tmp_path / "labels" / "m.json")
     several = {**given, "annotations": ["../labels/l.json", absolute], "images": "../labels"}
     assert _unwatched(campaign, **several) == ["../labels/l.json", absolute, "../labels"]
+    twice = {**given, "annotations": ["../labels", "../set/../labels"], "images": "../gone"}
+    assert _unwatched(campaign, **twice) == ["../labels"]
 
 
 @pytest.mark.parametrize("name", ["häuser", "\U0001f600", "\U00020000", 'a "b"', "a\\b", "no"])
