@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from boxloop.study.statistics import mean, paired
+from boxloop.study.statistics import Paired, mean, paired
 
 VALUES = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=7)
 
@@ -75,6 +75,11 @@ def test_differences_that_are_equal_but_for_rounding_decide_nothing():
     found = paired(ours, theirs)
     assert (found.mean, found.low, found.high, found.p) == (10.0, 10.0, 10.0, None)
     assert not found.decided
+
+
+def test_an_interval_that_touches_zero_decides_nothing():
+    found = [Paired(3, 1.0, low, 2.0, 0.05).decided for low in (-0.1, 0.0, 0.1)]
+    assert found == [False, False, True]
 
 
 def test_no_common_seed():
