@@ -52,6 +52,22 @@ def test_a_persons_seconds_become_measured_hours(tmp_path: Path) -> None:
     assert metrics["measured_hours"] == pytest.approx(6 * 10 / 3600)
 
 
+def test_hours_are_measured_where_every_batch_was_timed(tmp_path: Path) -> None:
+    campaign = campaign_in(tmp_path, annotator="person")
+    first, *rest = campaign.workloads
+    untimed = replace(campaign, workloads=(replace(first, seconds=None), *rest))
+    assert "measured_hours" not in tables.metrics(untimed)
+
+
+def test_labels_that_were_given_and_imported_count_together(tmp_path: Path) -> None:
+    campaign = campaign_in(tmp_path)
+    first, *rest = campaign.workloads
+    imported = replace(first, given_images=20, given_objects=50)
+    trusted = replace(campaign, workloads=(imported, *rest), given=(200, 400))
+    assert tables.metrics(trusted)["given"] == {"images": 220, "objects": 450}
+    assert "given" not in tables.metrics(campaign)
+
+
 def test_metrics_of_a_batch_without_any_object() -> None:
     nothing = BatchWorkload("b00", "simulated", "empty", 2, 0, 0.5, {(0.5, 0.5): Ledger()}, {})
     metrics = tables.metrics(CampaignResults((nothing,), ("b00",), (0.5,), 35.0))
@@ -167,3 +183,5 @@ def test_saving_ends_where_metrics_are(batches: list[tuple[Ledger, int]]) -> Non
 def test_flatten_joins_nested_names() -> None:
     content = {"a": {"b": 1, "c": None}, "d": [1, 2], "e": []}
     assert tables.flatten(content) == {"a.b": "1", "a.c": "none", "d": "1, 2", "e": "none"}
+    prompts = {"a": {"prompts": {"x.y": "z", "w": None}}, "prompts": {}}
+    assert tables.flatten(prompts) == {"a.prompts": "x.y: z, w: none", "prompts": "none"}

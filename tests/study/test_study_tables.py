@@ -123,6 +123,7 @@ def test_of_one_class_at_a_time_the_best_of_each_class_and_measure_is_marked(pap
     assert bold(table) == {f"{best} ± 0.00" for best in ("50.00", "25.00", "75.00", "37.50")}
     assert table.head.count("paper") == (6 if paper else 0)
     assert table.note.endswith(" The paper's values are means of five runs.") == bool(paper)
+    assert table.note.startswith("Mean of 2 seeds")
     assert differences.rows[0][1:3] == ("-25.00 [-25.00, -25.00]", "-12.50 [-12.50, -12.50]")
 
 
