@@ -17,6 +17,7 @@ from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.edits import EDITS, Ledger
 from boxloop.core.own_costs import price
+from boxloop.core.types import NOTHING
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ParamsError
 from boxloop.files import read_json
@@ -77,6 +78,53 @@ def test_of_a_class_without_objects_no_saving_is_told(tmp_path: Path) -> None:
     metrics = class_tables.to_metrics(found)["by_class"]
     assert set(metrics["cat"]) - set(metrics["bird"]) >= {"wt_reduction", "wb_reduction"}
     assert metrics["bird"]["wb"] == {"0.5": 0, "0.7": 0}
+
+
+def test_every_number_of_a_class_is_its_own(tmp_path: Path) -> None:
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params)
+    found = read_by_class(paths, params, read_results(paths, params))
+    never = replace(found.thresholds["dog"], least_wt=NOTHING)
+    found = replace(found, classes=(*found.classes, "bird"))
+    found = replace(found, thresholds={**found.thresholds, "dog": never})
+    # Objects, kept, moved, relabeled, removed, added; saved of WB and WT; AP and threshold.
+    assert [" ".join(row) for row in class_tables.class_rows(found, 0.7)] == [
+        "cat 9 4 1 0 0 4 33.3 % 38.9 % 1.00 0.5",
+        "dog 6 3 0 1 1 2 16.7 % 33.3 % 1.00 none",
+        "bird 0 0 0 0 0 0 - - - -",
+    ]
+    text = class_tables.class_text(found)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "all 15 8 0 1 1 6 40.0 % 46.7 % 1.00" in lines
+    assert "AP is that of the proposals for b02 at IoU 0.5" in text
+    columns = ("images", "objects", "first_batch_objects", "ap_50", "pays_from")
+    cat, dog, _ = rows_of(class_tables.class_table(found))
+    assert [cat[name] for name in columns] == ["6", "9", "3", "1.0", "0.5"]
+    assert [dog[name] for name in columns] == ["6", "6", "2", "1.0", str(NOTHING)]
+    batches = rows_of(class_tables.class_batch_table(found))
+    assert [(row["images"], row["objects"]) for row in batches[3:6]] == [
+        ("2", "4"), ("2", "2"), ("0", "0")
+    ]  # fmt: skip
+    precision = [float(row["ap_50"]) for row in batches[::3]]
+    assert precision == pytest.approx([0.0, 91 / 101, 1.0])  # of the cats; of 101 recalls
+
+
+def test_the_pairs_that_are_mistaken_most_are_named(tmp_path: Path) -> None:
+    params = small_params(1)
+    paths = build_campaign(tmp_path, params)
+    found = read_by_class(paths, params, read_results(paths, params))
+    assert class_tables.mistaken_line(found, 0.5) == ""
+    (batch,) = found.batches
+    mistaken = {("cat", name): n for n, name in enumerate("abcdefg", start=1)}
+    for pairs, end in ((5, "a (1)"), (7, "c (3), 2 more pairs")):
+        some = dict(list(mistaken.items())[:pairs])
+        ledgers = {0.5: replace(batch.ledgers[0.5], mistaken=some)}
+        line = class_tables.mistaken_line(
+            replace(found, batches=(replace(batch, ledgers=ledgers),)), 0.5
+        )
+        assert line.startswith("Relabeled most: cat to ")
+        assert line.count(" to ") == 5
+        assert line.endswith(f" to {end}")
 
 
 def test_long_names_of_classes_and_people_fold(tmp_path: Path) -> None:
