@@ -203,6 +203,29 @@ def test_what_people_did_as_text_and_csv(tmp_path: Path) -> None:
     assert person_tables.person_text(()) == "No batch that people reviewed is done yet."
 
 
+def test_people_batch_by_batch() -> None:
+    edits = Ledger(kept=1, moved=2, relabeled=3, removed=4, added=5)
+    ada = PersonBatch("ada", "b00", 2, 9, edits, 30.0, 1, 3, 4, 2, kept_below=1)
+    bob = PersonBatch("bob", "b01", 7, 8, Ledger(added=1))
+    assert "Batch by batch" not in person_tables.person_text([ada, bob])
+    text = person_tables.person_text([ada, bob, replace(ada, batch="b02")])
+    over_time = text.partition("Batch by batch")[2].splitlines()
+    cells = [line.split() for line in over_time]
+    ours = ["2", "9", "14", "30.0", "10.0", "360", "2/4"]
+    assert [row for row in cells if row[:1] in (["ada"], ["bob"])] == [
+        ["ada", "b00", *ours],
+        ["ada", "b02", *ours],
+        ["bob", "b01", "7", "8", "1", "-", "-", "-", "-"],
+    ]
+    (sentence,) = person_tables.below_lines([ada])
+    assert sentence.startswith("Of 5 boxes added, 1 was taken from proposals below")
+    (row,) = rows_of(person_tables.person_table([ada]))
+    assert " ".join(f"{name}={value}" for name, value in row.items()) == (
+        "reviewer=ada batch=b00 images=2 objects=9 kept=1 moved=2 relabeled=3 removed=4 added=5"
+        " kept_below=1 timed_images=1 timed_edits=3 seconds=30.0 first=4 right=2"
+    )
+
+
 @pytest.mark.parametrize(
     ("costs", "sentence"),
     [

@@ -24,6 +24,22 @@ def test_the_trainings_follow_one_another(tmp_path: Path) -> None:
     ]
 
 
+def test_steps_go_on_after_all_trainings_before(tmp_path: Path) -> None:
+    """Also where not every step was logged, one of them without a total, or a log is gone."""
+    params = small_params(5)
+    paths = build_campaign(tmp_path, params)
+    losses = ({"step": 2, "total": 3.0, "time": 1.0}, {"step": 4, "boxes": 1.0, "time": 2.0})
+    log = replace(training_log(1, params), losses=losses)
+    artifacts.write_training(paths.training("b01"), log)
+    paths.training("b02").unlink()
+    rows = list(csv.DictReader(io.StringIO(losses_table(paths, read_results(paths, params)))))
+    assert [(r["batch"], r["step"], r["steps_so_far"]) for r in rows] == [
+        ("b01", "2", "2"),
+        *(("b03", str(i), str(4 + i)) for i in range(1, 5)),
+        *(("b04", str(i), str(8 + i)) for i in range(1, 5)),
+    ]
+
+
 def test_a_long_training_is_thinned_to_means(tmp_path: Path) -> None:
     params = small_params(2)
     paths = build_campaign(tmp_path, params)

@@ -13,6 +13,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.campaign.status import status_text
+from boxloop.core.threshold import LABELS_ALONE
 from boxloop.core.types import Boxes, Corrections, FittedThreshold, ImageRef, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.files import read_json, write_json, write_text
@@ -356,6 +357,8 @@ def test_a_batch_of_which_nothing_was_shown_says_why() -> None:
     assert (nothing.shown, nothing.expected) == ("nothing", "too little")
     some = FittedRow("b01", 0.5, FittedThreshold(0.5, 0.4, 0.25, "b00"), 0.0)
     assert (some.shown, some.expected) == ("0.4", "25.0 %")
+    labels = FittedRow("b01", 0.5, FittedThreshold(0.5, 1.0, 0.0, LABELS_ALONE), 0.0)
+    assert labels.shown == "labels"
 
 
 def test_a_number_needs_no_table_of_thresholds(tmp_path: Path) -> None:
