@@ -121,7 +121,7 @@ def test_the_house_stays_small():
     assert lengths[len(lengths) // 2] <= 150
 
 
-_PARTS = ("types", "box_set", "decision", "feature_table", "planted", "recheck")
+_PARTS = ("types", "box_set", "decision", "feature_table", "planted", "recheck", "uses")
 TYPES = [f"boxloop.core.{name}" for name in _PARTS]
 """The modules that :mod:`boxloop.core.types` offers from one place."""
 

@@ -14,6 +14,7 @@ from boxloop.campaign.box_rows import boxes_in, boxes_out
 from boxloop.campaign.decided_rows import decided_in, decided_out
 from boxloop.campaign.feature_files import read_features as read_features
 from boxloop.campaign.feature_files import write_features as write_features
+from boxloop.campaign.finding_schemas import FaultsFile, PrecisionFile
 from boxloop.campaign.labeled_files import labeled_batches as labeled_batches
 from boxloop.campaign.labeled_files import own_images as own_images
 from boxloop.campaign.labeled_files import read_labeled as read_labeled
@@ -23,8 +24,6 @@ from boxloop.campaign.schemas import (
     BatchFile,
     CorrectionsFile,
     EvidenceFile,
-    FaultsFile,
-    PrecisionFile,
     ProposalsFile,
     TrainingFile,
     TruthFile,
@@ -42,6 +41,7 @@ from boxloop.core.types import (
     Boxes,
     BoxesByImage,
     Corrections,
+    CropUse,
     ImageRef,
     ImageSet,
     NeighbourUse,
@@ -180,10 +180,10 @@ def write_batches(folder: Path, batches: Sequence[Batch]) -> None:
         stale.unlink()
 
 
-def _proposals_out(proposals: Proposals) -> dict[str, Any]:
+def _proposals_out(proposals: Proposals, *, shown: bool = False) -> dict[str, Any]:
     content = vars(proposals) | {"boxes": boxes_out(proposals.boxes)}
     fitted = [asdict(threshold) for threshold in content.pop("thresholds")]
-    used = content.pop("neighbours")
+    used, crops = content.pop("neighbours"), content.pop("crops")
     if proposals.changes is None:
         del content["changes"]
     if fitted:
@@ -191,6 +191,8 @@ def _proposals_out(proposals: Proposals) -> dict[str, Any]:
     if used is not None:
         near = {image_id: vars(item) for image_id, item in used.images.items()}
         content["neighbours"] = vars(used) | {"images": near, "own": boxes_out(used.own)}
+    if crops is not None and not shown:
+        content["crops"] = vars(crops) | {"other": boxes_out(crops.other)}
     return content
 
 
@@ -200,11 +202,16 @@ def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
         raise ArtifactError(f"{path} has proposals for no image: 'dvc repro' makes it anew")
     used = file.neighbours
     own = {} if used is None else boxes_in(path, used.own, scored=True)
+    crops = file.crops
+    other = {} if crops is None else boxes_in(path, crops.other, scored=True)
     with name_file(path):
         use = None if used is None else NeighbourUse(**{**vars(used), "own": own})
         if not own.keys() <= boxes.keys():
             raise ValueError("neighbours changed images that are not of the batch")
-        return Proposals(**{**vars(file), "boxes": boxes, "neighbours": use})
+        if not other.keys() <= boxes.keys():
+            raise ValueError("crops were looked at on images that are not of the batch")
+        by = None if crops is None else CropUse(**{**vars(crops), "other": other})
+        return Proposals(**{**vars(file), "boxes": boxes, "neighbours": use, "crops": by})
 
 
 def write_proposals(path: Path, proposals: Proposals) -> None:
@@ -230,7 +237,7 @@ def write_corrections(
     own = CorrectionsFile.model_fields.keys() - {"edits", "look", "decided"}
     content = {k: getattr(corrections, k) for k in CorrectionsFile.model_fields if k in own}
     content["boxes"] = boxes_out(corrections.boxes)
-    content["proposals"] = _proposals_out(corrections.proposals)
+    content["proposals"] = _proposals_out(corrections.proposals, shown=True)
     planted = corrections.planted.items()
     content["planted"] = {k: [asdict(error) for error in errors] for k, errors in planted}
     if corrections.by_person:
@@ -350,7 +357,9 @@ def write_evidence(path: Path, batches: Sequence[Evidence]) -> None:
     for item in batches:
         row = vars(item) | {"edits": [vars(edits) for edits in item.edits]}
         near = [asdict(edits) for edits in row.pop("neighbours")]
-        rows.append(row | {"neighbours": near} if near else row)
+        row |= {"neighbours": near} if near else {}
+        crops = [vars(edits) for edits in row.pop("crops")]
+        rows.append(row | {"crops": crops} if crops else row)
     write(path, "evidence", {"batches": rows})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -168,5 +169,10 @@ def add(batch: Batch, others: Proposals) -> Proposals:
     }
     detector = f"{LABELS}, {others.detector}" if batch.unlabeled else LABELS
     found = checkpoint(batch, others.checkpoint)
-    near = others.neighbours
-    return Proposals(batch.id, detector, found, others.score_floor, boxes, neighbours=near)
+    near, crops = others.neighbours, others.crops
+    if crops is not None:
+        rest = {i: b for i, b in crops.other.items() if i not in batch.labels}
+        below = {image_id: existing.below_labels(boxes) for image_id, boxes in rest.items()}
+        crops = replace(crops, other=below)
+    floor = others.score_floor
+    return Proposals(batch.id, detector, found, floor, boxes, neighbours=near, crops=crops)

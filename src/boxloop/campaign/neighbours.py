@@ -11,6 +11,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import name_file
 from boxloop.core import existing, neighbours
+from boxloop.core.crop_classes import crop_boxes, own_boxes
 from boxloop.core.evidence import Evidence
 from boxloop.core.threshold import PRIOR
 from boxloop.core.types import (
@@ -89,7 +90,9 @@ def mend_by_files(
     if held is not None and set(held.boxes) <= set(labels):
         final = {image_id: labels[image_id] for image_id in held.boxes}
         shown = dict.fromkeys(params.judged_ious, _fixed(params, held.score_floor))
-        rows = neighbours.judge(held.boxes, labels, near, final, shown, held.score_floor)
+        crops = proposals.crops is not None and proposals.crops.used
+        offered = (crop_boxes if crops else own_boxes)(held) or {}
+        rows = neighbours.judge(offered, labels, near, final, shown, held.score_floor)
         known.insert(0, Evidence(held.batch, 0, 0, (1.0,), (), rows))
     model = find_cost_model(params.account.cost_model)
     return mend(proposals, labels, near, neighbours.choose(known, params.judged_ious, model))

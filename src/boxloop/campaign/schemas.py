@@ -57,11 +57,13 @@ Text = Annotated[str, AfterValidator(_plain)]
 _Names = Annotated[tuple[str, ...], AfterValidator(_ids)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What holds nothing but its fields, and no number that is not finite."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class TruthFile(_Record):
+class TruthFile(Record):
     """``truth.json``, and imported labels."""
 
     boxes: BoxTable | None
@@ -69,7 +71,7 @@ class TruthFile(_Record):
     changes: Count | _Names | None = None
 
 
-class BatchFile(_Record):
+class BatchFile(Record):
     """One file of ``batches/``."""
 
     id: str
@@ -81,16 +83,24 @@ class BatchFile(_Record):
     neighbours: dict[Text, Neighbour] = {}
 
 
-class _NeighboursFile(_Record):
-    limit: Annotated[float, Field(ge=0)]
+class _Choice(Record):
     expected_saving: float | None
     found: Text
+
+
+class _NeighboursFile(_Choice):
+    limit: Annotated[float, Field(ge=0)]
     images: dict[Text, Neighbour]
     confirmed: Count
     own: BoxTable
 
 
-class ProposalsFile(_Record):
+class _CropsFile(_Choice):
+    used: bool
+    other: BoxTable
+
+
+class ProposalsFile(Record):
     """One file of ``proposals/``; also a part of corrections."""
 
     batch: Text
@@ -102,11 +112,13 @@ class ProposalsFile(_Record):
     thresholds: tuple[FittedThreshold, ...] = ()
     # Only where labels of other images changed them.
     neighbours: _NeighboursFile | None = None
+    # Only where classes of labeled crops were looked at.
+    crops: _CropsFile | None = None
     # Only where they were imported; not in older files.
     changes: Count | _Names | None = None
 
 
-class SeenFile(_Record):
+class SeenFile(Record):
     """What a training had seen of the last batch."""
 
     batch: Text
@@ -114,7 +126,7 @@ class SeenFile(_Record):
     of: Count
 
 
-class TrainingFile(_Record):
+class TrainingFile(Record):
     """One file of ``training/``."""
 
     steps: Count
@@ -140,7 +152,7 @@ class TrainingFile(_Record):
     zoom: Annotated[float, Field(ge=1)] = 1.0
 
 
-class _Counts(_Record):
+class _Counts(Record):
     kept: Count
     moved: Count
     relabeled: Count
@@ -148,7 +160,7 @@ class _Counts(_Record):
     added: Count
 
 
-class RecheckFile(_Record):
+class RecheckFile(Record):
     """Second looks, a part of corrections: what the review had ended with, and who looked."""
 
     before: BoxTable
@@ -157,14 +169,14 @@ class RecheckFile(_Record):
     seconds: dict[Text, Seconds]
 
 
-class _DecidedImage(_Record):
+class _DecidedImage(Record):
     reviewer: Text
     first_reviewer: Text | None
     looks: tuple[Text, Text]
     seconds: Seconds | None
 
 
-class DecidedFile(_Record):
+class DecidedFile(Record):
     """A part of corrections: how third looks came to their boxes."""
 
     images: dict[Text, _DecidedImage]
@@ -176,7 +188,7 @@ class _ImageEdits(_Counts):
     kept_below: Count = 0  # of the added, those taken from proposals below the threshold
 
 
-class CorrectionsFile(_Record):
+class CorrectionsFile(Record):
     """One file of ``corrections/``."""
 
     batch: Text
@@ -210,7 +222,7 @@ class CorrectionsFile(_Record):
     rechecked: RecheckFile | None = None
 
 
-class LabeledFile(_Record):
+class LabeledFile(Record):
     """The metadata of one file of ``labeled/``: what it holds, and the file before it."""
 
     classes: Annotated[tuple[str, ...], AfterValidator(_classes)]
@@ -226,7 +238,7 @@ class _Ledger(_Counts):
     iou_threshold: Fraction
 
 
-class WorkloadFile(_Record):
+class WorkloadFile(Record):
     """One file of ``workload/``."""
 
     batch: Text
@@ -249,38 +261,10 @@ class WorkloadFile(_Record):
     given_objects: Count = 0
 
 
-class EvidenceFile(_Record):
+class EvidenceFile(Record):
     """One file of ``evidence/``: of all batches up to its own, the oldest first."""
 
     batches: tuple[Evidence, ...]
-
-
-class _Fault(_Record):
-    kind: str
-    file: str
-    image: str | None
-    detail: str
-
-
-class FaultsFile(_Record):
-    """``faults.json``."""
-
-    images: Count
-    boxes: Count
-    left_out: dict[str, Count]
-    counts: dict[str, Count]
-    faults: list[_Fault]
-
-
-class PrecisionFile(_Record):
-    """How good the detector of a study's turn is on the held-out set."""
-
-    trained_on_images: Count
-    map: float | None = None
-    map_50: float | None = None
-    map_75: float | None = None
-    voc07_map: float | None = None
-    voc_map: float | None = None
 
 
 SECOND_FORMAT = "boxloop/corrections@2"
@@ -289,7 +273,7 @@ SECOND_FORMAT = "boxloop/corrections@2"
 _T = TypeVar("_T")
 
 
-class _Content(_Record, Generic[_T]):
+class _Content(Record, Generic[_T]):
     """Anything to be checked: a dataclass, too, is checked by the rules of its record."""
 
     content: _T

@@ -14,6 +14,7 @@ from boxloop.campaign import (
     artifacts,
     class_changes,
     class_names,
+    crop_classes,
     labeled_files,
     neighbours,
     screening,
@@ -60,6 +61,7 @@ class Turn:
         damaged: whether one of its files cannot be read.
         submitted: images of it that people have submitted.
         mended: what neighbours' labels changed in its proposals, in words.
+        classes: why they have the classes of labeled crops, in words.
         missed: images of it with planted errors that were missed, and are not looked at again.
         rechecked: whether images of it had a second look.
     """
@@ -74,6 +76,7 @@ class Turn:
     submitted: int = 0
     detector: str = ""
     mended: str = ""
+    classes: str = ""
     missed: int = 0
     rechecked: bool = False
 
@@ -220,6 +223,7 @@ class Standing:
             submitted,
             "" if offered is None else str(offered.get("detector", "")),
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
+            crop_classes.recorded(None if offered is None else offered.get("crops")),
             sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
             rechecked=made is not None and bool(made.rechecked),
         )

@@ -56,7 +56,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _mended(turns), _saved(turns, params)]
+    parts += [_shown(turns, params), _by_crops(turns), _mended(turns), _saved(turns, params)]
     parts.append(_ahead(turns, params, found.given))
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
@@ -151,6 +151,11 @@ def _shown(turns: list[Turn], params: Params) -> str:
             line += "" if saved is None else f"; it saved {percent(saved)}"
         lines.append(line)
     return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
+
+
+def _by_crops(turns: list[Turn]) -> str:
+    lines = [f"  {turn.key}: {turn.classes}" for turn in turns if turn.classes]
+    return "\n".join(["Proposals, by labeled crops:", *lines]) if lines else ""
 
 
 def _mended(turns: list[Turn]) -> str:

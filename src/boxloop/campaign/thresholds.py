@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, first_model, neighbours
+from boxloop.campaign import artifacts, crop_classes, first_model, neighbours
+from boxloop.campaign.crop_classes import judge_held_out
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import existing
 from boxloop.core.completeness import known_only
+from boxloop.core.crop_classes import by_crops as evidence_by_crops
+from boxloop.core.crop_classes import crop_boxes, own_boxes
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.likeness import likeness
 from boxloop.core.threshold import (
@@ -76,23 +79,17 @@ def with_thresholds(
         for e in evidence
         if (e.batch in given) == imported and first_model.of_turn(params, e.batch) is None
     ]
-    like = None
+    like, by_crops = None, proposals.crops is not None and proposals.crops.used
     if held_out is not None and not imported:
         labels = labels or LabeledSet((), (), {})
-        absent = set(held_out.boxes) - set(labels.boxes)
-        if absent:
-            raise ArtifactError(
-                f"the detector of {proposals.batch} was trained on other labels than there are now"
-                f" (image {min(absent)}, which was held out, has none): train it again"
-            )
-        offered = known_only(held_out.boxes, labels.incomplete)
-        final = {i: labels.boxes[i] for i in held_out.boxes}
-        final = dict(known_only(final, labels.incomplete))
-        judged = sweep(held_out.batch, offered, final, ious, held_out.score_floor)
+        judged = judge_held_out(params, held_out, labels)
         if not is_spread(params):
             # Later evidence is of other detectors, whose scores are not to be compared with these.
-            like = likeness(judged, offered, proposals.boxes)
+            offered = (crop_boxes if by_crops else own_boxes)(held_out) or {}
+            like = likeness(judged, known_only(offered, labels.incomplete), proposals.boxes)
         known.insert(0, judged)
+    if by_crops:
+        known = evidence_by_crops(known)
     model = find_cost_model(params.account.cost_model)
     held = None if held_out is None else held_out.batch
     fitted = fit_all(known, ious, model, floor=floor, like=like, held_out=held)
@@ -139,7 +136,7 @@ def fit_to_files(
 def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     """Fit the thresholds of a turn anew, without proposing again; keep the file if they stay.
 
-    What neighbours' labels change is chosen anew, too.
+    Whose classes are shown, and what neighbours' labels change, is chosen anew, too.
     """
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
@@ -147,9 +144,10 @@ def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     off = params.propose.neighbours != FITTED
     batch = Batch(key, tuple(made.boxes)) if off else artifacts.read_batch(paths.batch(key))
     names = {"evidence": files[0], "labeled": files[1], "training": files[2]}
-    found = neighbours.mend_by_files(params, made, {**names, "images": paths.images}, batch)
+    found = crop_classes.choose_by_files(params, neighbours.as_proposed(made), *files)
+    found = neighbours.mend_by_files(params, found, {**names, "images": paths.images}, batch)
     found = fit_to_files(params, found, *files)
-    if (found.thresholds, found.neighbours) != (made.thresholds, made.neighbours):
+    if found != made:
         artifacts.write_proposals(out, found)
     return found
 

@@ -251,7 +251,7 @@ def train(campaign: Campaign, turn: str, log: Any) -> None:
 )
 def propose(campaign: Campaign, turn: str, found: Any) -> None:
     """Propose boxes for a batch."""
-    from boxloop.campaign import neighbours
+    from boxloop.campaign import crop_classes, neighbours
     from boxloop.campaign.thresholds import in_words
 
     if found is not None:
@@ -262,6 +262,8 @@ def propose(campaign: Campaign, turn: str, found: Any) -> None:
             print(
                 f"{found.batch} at IoU {fitted.iou_threshold:g}: {in_words(fitted, found.detector)}"
             )
+        if words := crop_classes.in_words(found.crops):
+            print(f"{found.batch}: {words}")
         if found.neighbours is not None:
             print(f"{found.batch}: {neighbours.in_words(found.neighbours)}")
 

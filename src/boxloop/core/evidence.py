@@ -74,6 +74,8 @@ class Evidence:
         scores: thresholds, ascending; the last one is ``NOTHING``.
         edits: per IoU threshold and class.
         neighbours: per IoU threshold and limit, where neighbours were looked for.
+        crops: as ``edits``, of the same boxes with the classes of labeled crops; none where those
+            were not looked at.
     """
 
     batch: str
@@ -82,12 +84,13 @@ class Evidence:
     scores: tuple[float, ...]
     edits: tuple[SweptEdits, ...]
     neighbours: tuple[NeighbourEdits, ...] = ()
+    crops: tuple[SweptEdits, ...] = ()
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in itertools.pairwise(self.scores))
         if not self.scores or self.scores[-1] != NOTHING or not rising:
             raise ValueError(f"scores of {self.batch} must rise to {NOTHING:g}")
-        if any(len(row.kept) != len(self.scores) for row in self.edits):
+        if any(len(row.kept) != len(self.scores) for row in (*self.edits, *self.crops)):
             raise ValueError(f"edits of {self.batch} need a count per score threshold")
 
     @property

@@ -26,6 +26,9 @@ from boxloop.core.feature_table import FeatureTable as FeatureTable
 from boxloop.core.planted import PlantedError as PlantedError
 from boxloop.core.planted import as_shown, check_planted
 from boxloop.core.recheck import Recheck as Recheck
+from boxloop.core.uses import CropUse as CropUse
+from boxloop.core.uses import Neighbour as Neighbour
+from boxloop.core.uses import NeighbourUse as NeighbourUse
 
 BoxesByImage = Mapping[str, Boxes]
 
@@ -116,22 +119,6 @@ class Ordering:
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """The nearest image that is labeled before another one.
-
-    Attributes:
-        image: its id.
-        distance: between their features, where 1 is the median distance of two images of the set.
-    """
-
-    image: str
-    distance: float
-
-    def __post_init__(self) -> None:
-        _require(self.distance >= 0, f"the distance to {self.image} cannot be negative")
-
-
-@dataclass(frozen=True)
 class Batch:
     """Images that are labeled together, in their order.
 
@@ -190,30 +177,6 @@ class FittedThreshold:
 
 
 @dataclass(frozen=True)
-class NeighbourUse:
-    """What neighbours' labels changed in a batch's proposals.
-
-    Attributes:
-        limit: distance up to which a neighbour was near enough.
-        expected_saving: fraction of what correcting such images costs; None where not known.
-        found: what it was judged by, in words: "b01, b02", "prior".
-        images: the neighbour of each image that was changed.
-        confirmed: how many boxes had one of a neighbour's at their place.
-        own: the detector's boxes of these images, as they were.
-    """
-
-    limit: float
-    expected_saving: float | None
-    found: str
-    images: Mapping[str, Neighbour]
-    confirmed: int
-    own: BoxesByImage
-
-    def __post_init__(self) -> None:
-        _require(set(self.images) == set(self.own), "own boxes are needed of what was changed")
-
-
-@dataclass(frozen=True)
 class Proposals:
     """A detector's boxes on one batch, to be reviewed.
 
@@ -227,6 +190,7 @@ class Proposals:
         boxes: by image id, in the batch's order, every image of the batch; all scored.
         thresholds: those fitted for the batch, one per IoU; none where the threshold is a number.
         neighbours: what other images' labels changed in them; None where they are as they came.
+        crops: the same boxes with classes by labeled crops; None where those were not looked at.
         changes: of imported ones, the entries of the renamed and merged classes that their names
             follow, or in older files how many; None where that is not known.
     """
@@ -238,6 +202,7 @@ class Proposals:
     boxes: BoxesByImage
     thresholds: tuple[FittedThreshold, ...] = ()
     neighbours: NeighbourUse | None = None
+    crops: CropUse | None = None
     changes: int | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -192,6 +192,8 @@ class ProposeParams(Section):
         device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
         neighbours: "fitted" mends the boxes of frames and near-duplicates by the labels of the
             nearest labeled image, where that pays on the batches before; "off" does not.
+        crops: "fitted" gives boxes the classes of the labeled crops most like them, where the score
+            threshold is fitted, too, and that pays on the batches before; "off" does not.
         first: a foundation model that offers boxes for the first batch; None has it drawn.
     """
 
@@ -200,6 +202,7 @@ class ProposeParams(Section):
     device: str = "auto"
     # These are left out where they are not set, so that digests of parameters stay as they were.
     neighbours: Literal["off", "fitted"] = Field("off", exclude_if=lambda value: value == "off")
+    crops: Literal["off", "fitted"] = Field("fitted", exclude_if=lambda value: value == "fitted")
     first: FirstParams | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from boxloop.campaign import (
     ahead,
     artifacts,
+    crop_classes,
     existing,
     first_model,
     given,
@@ -26,6 +27,7 @@ from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
 from boxloop.pipeline import first_batch
+from boxloop.pipeline.detecting import detect, require_classes, with_crops_of_held_out
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import TrainingLog
@@ -107,7 +109,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
         log=campaign.paths.training(turn),
     )
     labeled_set, image_set = artifacts.read_labeled(labeled), artifacts.read_images(images)
-    _require_classes(image_set.classes, images, labeled_set.classes, labeled)
+    require_classes(image_set.classes, images, labeled_set.classes, labeled)
     labeled_set, seen = ahead.as_seen(campaign.params, labeled_set, labeled)
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
     require_fit(image_set, labeled_set.boxes, labeled)
@@ -143,6 +145,8 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
                 known = held_out.propose_for_held_out(
                     p, labeled_set, refs, previous=previous, progress=_steps(progress)
                 )
+            if known is not None:
+                known = with_crops_of_held_out(campaign.params, known, labeled_set, refs)
         with (
             campaign.reporting(f"training {turn} ({p.detector})") as progress,
             following(
@@ -195,52 +199,19 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
         _require_turn(turn, item.id, batch)
         asked = first_model.of_turn(campaign.params, turn)
         if asked is None:
-            offered = _detect(campaign, turn, detector, refs, images, image_set.classes)
+            files = {"evidence": evidence, "labeled": labeled, "training": training}
+            offered = detect(campaign, turn, detector, refs, image_set, images, files)
         else:
             offered = first_batch.propose(campaign, turn, asked, refs, image_set.classes)
     if offered is None:
         return None
     files = {"images": images, "evidence": evidence, "labeled": labeled, "training": training}
     found = existing.add(item, offered)
+    found = crop_classes.choose_by_files(campaign.params, found, evidence, labeled, training)
     found = neighbours.mend_by_files(campaign.params, found, files, item)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     artifacts.write_proposals(out, found)
     return found
-
-
-def _detect(
-    campaign: Campaign,
-    turn: str,
-    detector: Path,
-    refs: Sequence[t.ImageRef],
-    images: Path,
-    classes: Sequence[str],
-) -> t.Proposals | None:
-    """Return what a detector proposes for images; None where other processes did the work."""
-    p = campaign.params.propose
-    from boxloop.models import detectors
-    from boxloop.models.detectors.empty import read_empty
-
-    empty = read_empty(detector)  # which does without torch
-    # One batch is no work to share.
-    if empty is None and len(refs) > p.batch_size and campaign.share_out():
-        return None
-    model = empty or detectors.load(detector, p.device)
-    _require_classes(classes, images, model.classes, detector)
-    boxes: dict[str, t.Boxes] | None
-    if empty is not None:
-        boxes = empty.propose(refs, score_floor=p.score_floor, batch_size=p.batch_size)
-    else:
-        from boxloop import distributed
-        from boxloop.models.detectors.held_out import propose_together
-
-        with distributed.join(), campaign.reporting(f"proposing {turn}") as progress:
-            boxes = propose_together(
-                model, refs, score_floor=p.score_floor, batch_size=p.batch_size, progress=progress
-            )
-    if boxes is None:
-        return None
-    return t.Proposals(turn, model.name, file_digest(detector), p.score_floor, boxes)
 
 
 def review(campaign: Campaign, turn: str) -> t.Corrections:
@@ -282,7 +253,7 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     corrected, before = artifacts.read_corrections(corrections), artifacts.read_labeled(labeled)
     _require_turn(turn, corrected.batch, corrections)
     image_set = artifacts.read_images(images)
-    _require_classes(image_set.classes, images, before.classes, labeled)
+    require_classes(image_set.classes, images, before.classes, labeled)
     require_fit(image_set, corrected.boxes, corrections)
     result = labeled_set.merge(before, corrected)
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
@@ -332,7 +303,9 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     evident = thresholds.with_batch(campaign.params, known, judgeable)
     if len(evident) > len(known):
         files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
-        own = neighbours.judge_by_files(campaign.params, judgeable, files, evident[-1])
+        today = artifacts.read_proposals(proposals)
+        judged_own = crop_classes.judge(campaign.params, judgeable, today, evident[-1])
+        own = neighbours.judge_by_files(campaign.params, judgeable, files, judged_own)
         evident = (*evident[:-1], own)
     artifacts.write_evidence(judged, evident)
     artifacts.write_workload(out, result)
@@ -385,13 +358,4 @@ def _require_turn(turn: str, batch: str, source: Path) -> None:
         raise ArtifactError(
             f"{source} is of batch {batch}, where one of {turn} is needed: name the file of {turn},"
             " or run 'boxloop batch' and what follows it again"
-        )
-
-
-def _require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:
-    """Refuse to bring together what was made for different classes."""
-    if tuple(own) != tuple(others):
-        raise ArtifactError(
-            f"{source} is for the classes {', '.join(others)}, but {file} has {', '.join(own)}: run"
-            " the stages after 'dataset' again"
         )

@@ -12,6 +12,7 @@ import numpy as np
 from boxloop.campaign import artifacts, second_looks
 from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.by_person import by_person, read_by_person
+from boxloop.campaign.crop_classes import by_crops
 from boxloop.campaign.neighbours import mended
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
@@ -80,7 +81,8 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         numbers |= class_tables.to_metrics(classes)
     if people := read_by_person(paths, campaign):
         texts["by_reviewer.csv"] = person_tables.person_table(people)
-    trust = read_trust(paths, params, [workload.batch for workload in campaign.workloads])
+    done = [workload.batch for workload in campaign.workloads]
+    trust = read_trust(paths, params, done)
     if trust is not None:
         numbers |= trust_metrics(trust)
     looks = second_looks.read(paths, params.iterations)
@@ -98,7 +100,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         kinds=EDITS,
         paper_costs=campaign.cost_model == PAPER,
         fitted=fitted_rows(campaign),
-        mended=mended(paths, params, [workload.batch for workload in campaign.workloads]),
+        mended=[*by_crops(paths, done).items(), *mended(paths, params, done).items()],
         beginning=beginning_lines(campaign),
         forecast=[] if campaign.complete else forecast_rows(campaign),
         forecast_columns=FORECAST_COLUMNS,

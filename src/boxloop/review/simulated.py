@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ class SimulatedAnnotator:
             if image_id not in self.truth:
                 raise DatasetError(f"the truth does not cover image {image_id}")
             final[image_id] = self._correct(proposed.above(score_threshold), self.truth[image_id])
+        proposals = replace(proposals, crops=None)  # what is not shown is no part of the work
         return Corrections(proposals, score_threshold, self.kind, final)
 
     def _correct(self, shown: Boxes, truth: Boxes) -> Boxes:

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxloop.campaign import first_model
+from boxloop.campaign import crop_classes, first_model
 from boxloop.campaign.results import CampaignResults
 from boxloop.campaign.thresholds import shown_from, with_batch, with_thresholds
 from boxloop.core import batching
 from boxloop.core.evidence import Evidence
 from boxloop.core.labeled_set import merge
+from boxloop.core.one_per_place import at_one_place, one_per_place
 from boxloop.core.ordering import find_strategy, order
 from boxloop.core.overlap import first_part
 from boxloop.core.types import Batch, FeatureTable, ImageRef, LabeledSet, Ordering, Proposals
 from boxloop.core.workload import BatchWorkload, Totals, account, find_cost_model
 from boxloop.errors import DatasetError, ParamsError
 from boxloop.params import FITTED, SIMNET, FeaturesParams, Params, SimNetParams
+from boxloop.pipeline.detecting import with_crops_of_held_out
 from boxloop.review.simulated import SimulatedAnnotator
 
 if TYPE_CHECKING:
@@ -124,6 +126,7 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         fitted = params.review.score_threshold == FITTED
         if fitted and held_out.holds_out(params.train, known):
             held = held_out.propose_for_held_out(params.train, known, refs)
+            held = held and with_crops_of_held_out(params, held, known, refs)
         if detector is None or isinstance(detector, EmptyDetector) or not params.train.warm_start:
             detector, _ = detectors.train(params.train, known, refs)
         else:
@@ -138,13 +141,22 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         else:
             name, floor, at_once = detector.name, p.score_floor, p.batch_size
             boxes = promises.propose(detector, wanted, score_floor=floor, batch_size=at_once)
+            boxes = one_per_place(boxes, at_one_place(labeled.boxes.values()))
         offered = Proposals(batch.id, name, "", floor, boxes)
+        if asked is None and crop_classes.are_worth_trying(params, evidence, held):
+            from boxloop.models.crop_classifier import with_crops
+
+            refs = images.subset(list(labeled.boxes))
+            offered = with_crops(offered, labeled.boxes, refs, wanted, p.device)
+        offered = crop_classes.choose(params, offered, evidence, held, labeled)
         offered = with_thresholds(params, offered, evidence, held, labeled)
         threshold = shown_from(params.review, offered, Path(batch.id))
         corrected = annotator.review(offered, images.by_id(), threshold)
-        evidence = with_batch(params, evidence, corrected)
+        before, evidence = evidence, with_batch(params, evidence, corrected)
+        if len(evidence) > len(before):
+            evidence = (*before, crop_classes.judge(params, corrected, offered, evidence[-1]))
         a = params.account
-        precision = average_precision(boxes, corrected.boxes)
+        precision = average_precision(offered.boxes, corrected.boxes)
         workloads.append(account(corrected, a.iou_thresholds, a.score_thresholds, precision))
         proposed.append(offered)
         labeled = merge(labeled, corrected)

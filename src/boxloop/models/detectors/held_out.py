@@ -8,6 +8,7 @@ from pathlib import Path
 from boxloop import distributed
 from boxloop.core.evidence import CANDIDATES
 from boxloop.core.labeled_set import split
+from boxloop.core.one_per_place import at_one_place, one_per_place
 from boxloop.core.types import Boxes, ImageRef, LabeledSet, Proposals
 from boxloop.errors import DivergedError, IncompleteError
 from boxloop.models import detectors
@@ -89,5 +90,6 @@ def propose_for_held_out(
     boxes = propose_together(detector, refs, score_floor=floor, batch_size=params.batch_size)
     if boxes is None:
         return None
+    boxes = one_per_place(boxes, at_one_place(rest.boxes.values()))
     name = f"held-out part of {', '.join(labeled.batches)}"
     return Proposals(name, detector.name, "", floor, boxes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, neighbours, submissions
+from boxloop.campaign import artifacts, class_changes, crop_classes, neighbours, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.planting import choose
@@ -157,6 +157,8 @@ def _assign(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Ass
     if params.review.score_threshold == FITTED and fitted is not None and not request.redo:
         used = proposals.neighbours
         more = "" if used is None else f"; {neighbours.in_words(used)}"
+        if whose := crop_classes.in_words(proposals.crops):
+            more = f"; {whose}{more}"
         return replace(assignment, shown=in_words(fitted, proposals.detector) + more)
     return assignment
 

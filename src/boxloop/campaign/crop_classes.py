@@ -1,0 +1,197 @@
+"""Choose whose classes a batch's proposals have, judge that, and say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core import crop_classes, existing
+from boxloop.core.completeness import known_only
+from boxloop.core.evidence import Evidence, sweep
+from boxloop.core.types import Corrections, CropUse, LabeledSet, Proposals
+from boxloop.core.workload import find_cost_model
+from boxloop.errors import ArtifactError
+from boxloop.params import FITTED, Params
+from boxloop.terminal import percent
+
+
+def are_fitted(params: Params) -> bool:
+    """Return whether crops may be looked at; they are judged by fitted thresholds alone."""
+    return params.propose.crops == FITTED == params.review.score_threshold
+
+
+def are_worth_trying(
+    params: Params, evidence: Sequence[Evidence], held_out: Proposals | None
+) -> bool:
+    """Return whether labeled crops are to be looked at for the next batch.
+
+    Args:
+        params: of the campaign.
+        evidence: of the batches before it, the oldest first.
+        held_out: proposals for a part of the first batch, before all other evidence.
+    """
+    if not are_fitted(params):
+        return False
+    if held_out is not None:
+        return held_out.crops is not None
+    model, iou = find_cost_model(params.account.cost_model), params.review.iou_threshold
+    known = [item for item in evidence if iou in item.iou_thresholds]
+    gain = crop_classes.could_save(known[-1], iou, model) if known else 0.0
+    return gain >= crop_classes.WORTH_TRYING
+
+
+def judge_held_out(params: Params, held_out: Proposals, labels: LabeledSet) -> Evidence:
+    """Return the evidence of a part of the first batch that was held out of a training.
+
+    Args:
+        params: of the campaign.
+        held_out: proposals for it.
+        labels: of at least its images.
+
+    Raises:
+        ArtifactError: one of its images has no labels.
+    """
+    absent = set(held_out.boxes) - set(labels.boxes)
+    if absent:
+        raise ArtifactError(
+            "the detector was trained on other labels than there are now"
+            f" (image {min(absent)}, which was held out, has none): train it again"
+        )
+    final = {i: labels.boxes[i] for i in held_out.boxes}
+    final = dict(known_only(final, labels.incomplete))
+    own = known_only(crop_classes.own_boxes(held_out), labels.incomplete)
+    judged = sweep(held_out.batch, own, final, params.judged_ious, held_out.score_floor)
+    other = crop_classes.crop_boxes(held_out)
+    if other is None:
+        return judged
+    other = known_only(other, labels.incomplete)
+    found = sweep(held_out.batch, other, final, params.judged_ious, held_out.score_floor)
+    return replace(judged, crops=found.edits)
+
+
+def choose(
+    params: Params,
+    proposals: Proposals,
+    evidence: Sequence[Evidence],
+    held_out: Proposals | None,
+    labels: LabeledSet | None,
+) -> Proposals:
+    """Return proposals with the detector's classes or those of crops, whichever should cost less.
+
+    Args:
+        params: of the campaign.
+        proposals: of the batch that comes next; without crops they are returned as they are.
+        evidence: of the batches before it, the oldest first.
+        held_out: proposals for a part of the first batch, where there are any.
+        labels: of at least its images.
+
+    Raises:
+        ArtifactError: an image that was held out has no labels.
+    """
+    if proposals.crops is None:
+        return proposals
+    if not are_fitted(params):
+        return crop_classes.with_choice(proposals, crop_classes.NOT_ASKED)
+    known, name = list(evidence), None
+    if held_out is not None and held_out.crops is not None:
+        known.insert(0, judge_held_out(params, held_out, labels or LabeledSet((), (), {})))
+        name = held_out.batch
+    model, floor = find_cost_model(params.account.cost_model), proposals.score_floor
+    choice = crop_classes.choose(known, params.judged_ious, model, floor=floor, held_out=name)
+    return crop_classes.with_choice(proposals, choice)
+
+
+def choose_by_files(
+    params: Params, proposals: Proposals, evidence: Path, labeled: Path, training: Path
+) -> Proposals:
+    """Return :func:`choose` by files; none is read where crops were not looked at.
+
+    Args:
+        params: of the campaign.
+        proposals: of the batch that comes next.
+        evidence: of the batches before it.
+        labeled: everything labeled before it.
+        training: of its detector.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or does not fit the others.
+    """
+    if proposals.crops is None or not are_fitted(params):
+        return choose(params, proposals, (), None, None)
+    held_out = artifacts.read_training(training).held_out
+    labels = None if held_out is None else artifacts.read_labeled(labeled)
+    return choose(params, proposals, artifacts.read_evidence(evidence), held_out, labels)
+
+
+def judge(
+    params: Params, corrections: Corrections, offered: Proposals, evidence: Evidence
+) -> Evidence:
+    """Return a batch's evidence by both kinds of classes, where both are known.
+
+    Args:
+        params: of the campaign.
+        corrections: of the batch.
+        offered: its proposals of today; people may have corrected others, which tell nothing here.
+        evidence: of the batch, by what was shown.
+    """
+    other = crop_classes.crop_boxes(offered)
+    if other is None or offered.checkpoint != corrections.proposals.checkpoint:
+        return evidence
+    judged = existing.without_labels(corrections)
+    final = {i: corrections.boxes[i] for i in judged}
+
+    def edits(boxes: Any) -> Any:
+        part = {i: boxes[i] for i in judged}
+        found = sweep(offered.batch, part, final, params.judged_ious, offered.score_floor)
+        return found.edits
+
+    return replace(evidence, edits=edits(crop_classes.own_boxes(offered)), crops=edits(other))
+
+
+def in_words(use: CropUse | None) -> str:
+    """Say in half a sentence whose classes are shown; "" where it is the detector's."""
+    return "" if use is None else _say(use.used, use.expected_saving, use.found)
+
+
+def recorded(content: Any) -> str:
+    """Return :func:`in_words` of what a file of proposals records; "" of nothing."""
+    try:
+        return "" if content is None else _say(*map(content.get, _NAMES))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def by_crops(paths: CampaignPaths, done: Sequence[str]) -> dict[str, str]:
+    """Return :func:`in_words` for those of these batches that had the classes of crops.
+
+    Args:
+        paths: of the campaign.
+        done: the batches that are finished, in their order.
+
+    Raises:
+        ArtifactError: a file is damaged.
+    """
+    judged = paths.evidence(done[-1]) if done else None
+    if judged is None or not judged.exists():
+        return {}
+    # Proposals are large files: those that crops were looked at for are known without them.
+    asked = [e.batch for e in artifacts.read_evidence(judged) if e.crops]
+    files = {key: paths.proposals(key) for key in done if key in asked}
+    uses = {key: artifacts.read_proposals(p).crops for key, p in files.items() if p.exists()}
+    return {key: words for key, use in uses.items() if (words := in_words(use))}
+
+
+_NAMES = ("used", "expected_saving", "found")
+
+
+def _say(used: Any, saved: Any, found: Any) -> str:
+    if not used:
+        return ""
+    return (
+        "classes are those of the labeled crops most alike, which would have saved"
+        f" {percent(saved)} of the time beside the detector's own on {found}"
+    )

@@ -1,0 +1,66 @@
+"""Keep one proposal of several for one place: a detector may offer an object under two classes.
+
+Detectors suppress doubles class by class, so an object that could be one of two is offered twice,
+and one of the boxes is to be removed. Across classes the lower score goes as well, unless labels
+have shown objects of the two classes at one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from boxloop.core.boxes import iou_matrix
+from boxloop.core.types import Boxes
+
+OVERLAP = 0.6
+"""IoU from which two boxes are at one place. From 0.4 to 0.7 as much was saved on every set tried
+(docs/results/detectors.md)."""
+
+Pairs = frozenset[frozenset[str]]
+"""Classes, two by two."""
+
+
+def at_one_place(labels: Iterable[Boxes]) -> Pairs:
+    """Return the pairs of different classes of which labels have objects at one place.
+
+    Args:
+        labels: boxes of a person, image by image.
+    """
+    found: set[frozenset[str]] = set()
+    for boxes in labels:
+        if len(set(boxes.labels.tolist())) < 2:
+            continue
+        first, second = np.nonzero(np.triu(iou_matrix(boxes.xyxy, boxes.xyxy) >= OVERLAP, k=1))
+        names = zip(boxes.labels[first].tolist(), boxes.labels[second].tolist(), strict=True)
+        found |= {frozenset(pair) for pair in names if len(set(pair)) == 2}
+    return frozenset(found)
+
+
+def one_per_place(proposals: Mapping[str, Boxes], apart: Pairs) -> dict[str, Boxes]:
+    """Return proposals without boxes that lie where one of another class scores higher.
+
+    Boxes are kept in the order of their scores, and each that is kept suppresses those of other
+    classes from an IoU of ``OVERLAP`` on (greedy suppression, as within a class). Of equal scores
+    the first is kept.
+
+    Args:
+        proposals: scored boxes by image id.
+        apart: pairs of classes that may be at one place, and do not suppress each other.
+    """
+    return {image_id: _of_image(boxes, apart) for image_id, boxes in proposals.items()}
+
+
+def _of_image(boxes: Boxes, apart: Pairs) -> Boxes:
+    assert boxes.scores is not None
+    names, codes = np.unique(boxes.labels, return_inverse=True)
+    if len(names) < 2:
+        return boxes
+    rivals = ~np.array([[a == b or frozenset((a, b)) in apart for b in names] for a in names])
+    beaten = (iou_matrix(boxes.xyxy, boxes.xyxy) >= OVERLAP) & rivals[codes][:, codes]
+    kept = np.ones(len(boxes), bool)
+    for row in np.argsort(-boxes.scores, kind="stable"):
+        if kept[row]:
+            kept &= ~beaten[row]
+    return boxes if kept.all() else boxes.select(kept)

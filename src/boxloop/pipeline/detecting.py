@@ -1,0 +1,112 @@
+"""Propose by the detector of a turn: a part of the steps ``train`` and ``propose``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from boxloop.campaign import artifacts, crop_classes
+from boxloop.campaign.campaign import Campaign
+from boxloop.core.one_per_place import at_one_place, one_per_place
+from boxloop.core.types import Boxes, ImageRef, ImageSet, LabeledSet, Proposals
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest
+from boxloop.params import Params
+
+
+def detect(
+    campaign: Campaign,
+    turn: str,
+    detector: Path,
+    refs: Sequence[ImageRef],
+    image_set: ImageSet,
+    images: Path,
+    files: Mapping[str, Path],
+) -> Proposals | None:
+    """Return what a detector proposes for images; None where other processes did the work.
+
+    Of boxes of different classes at one place the best is kept, and where that may pay the same
+    boxes come with the classes of labeled crops.
+
+    Args:
+        campaign: of the turn.
+        turn: whose batch it is.
+        detector: the checkpoint.
+        refs: the images to propose for.
+        image_set: all images.
+        images: their file.
+        files: ``evidence`` and ``labeled``, of the turn before, and ``training``.
+    """
+    p = campaign.params.propose
+    from boxloop.models import detectors
+    from boxloop.models.detectors.empty import read_empty
+
+    empty = read_empty(detector)  # which does without torch
+    # One batch is no work to share.
+    if empty is None and len(refs) > p.batch_size and campaign.share_out():
+        return None
+    model = empty or detectors.load(detector, p.device)
+    require_classes(image_set.classes, images, model.classes, detector)
+    made_by = file_digest(detector)
+    if empty is not None:
+        nothing = empty.propose(refs, score_floor=p.score_floor, batch_size=p.batch_size)
+        return Proposals(turn, model.name, made_by, p.score_floor, nothing)
+    from boxloop import distributed
+    from boxloop.models.detectors.held_out import propose_together
+
+    boxes: dict[str, Boxes] | None
+    with distributed.join(), campaign.reporting(f"proposing {turn}") as progress:
+        boxes = propose_together(
+            model, refs, score_floor=p.score_floor, batch_size=p.batch_size, progress=progress
+        )
+    if boxes is None:
+        return None
+    labeled = artifacts.read_labeled(files["labeled"])
+    boxes = one_per_place(boxes, at_one_place(labeled.boxes.values()))
+    found = Proposals(turn, model.name, made_by, p.score_floor, boxes)
+    if not crop_classes.are_fitted(campaign.params):
+        return found
+    evidence = artifacts.read_evidence(files["evidence"])
+    held_out = artifacts.read_training(files["training"]).held_out
+    if not crop_classes.are_worth_trying(campaign.params, evidence, held_out):
+        return found
+    known = artifacts.subset_of(image_set, list(labeled.boxes), files["labeled"])
+    from boxloop.models.crop_classifier import with_crops
+
+    with campaign.reporting(f"looking at labeled crops for {turn}") as progress:
+        return with_crops(found, labeled.boxes, known, refs, p.device, progress)
+
+
+def with_crops_of_held_out(
+    params: Params, held_out: Proposals, labeled: LabeledSet, refs: Sequence[ImageRef]
+) -> Proposals:
+    """Return proposals for a part of the first batch, where it may pay with classes of crops.
+
+    The crops are those of the other part, so that both kinds of classes are of what they have not
+    seen.
+
+    Args:
+        params: of the campaign.
+        held_out: the detector's proposals for it.
+        labeled: the first batch.
+        refs: covers every image of ``labeled``.
+    """
+    if not crop_classes.are_fitted(params):
+        return held_out
+    judged = crop_classes.judge_held_out(params, held_out, labeled)
+    if not crop_classes.are_worth_trying(params, [judged], None):
+        return held_out
+    from boxloop.models.crop_classifier import with_crops
+
+    rest = {i: boxes for i, boxes in labeled.boxes.items() if i not in held_out.boxes}
+    part = [ref for ref in refs if ref.id in held_out.boxes]
+    return with_crops(held_out, rest, refs, part, params.propose.device)
+
+
+def require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:
+    """Refuse to bring together what was made for different classes."""
+    if tuple(own) != tuple(others):
+        raise ArtifactError(
+            f"{source} is for the classes {', '.join(others)}, but {file} has {', '.join(own)}: run"
+            " the stages after 'dataset' again"
+        )

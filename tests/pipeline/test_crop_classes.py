@@ -1,0 +1,232 @@
+"""Classes of labeled crops, through the stages of a turn."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from boxloop import pipeline
+from boxloop.campaign import artifacts, crop_classes, thresholds
+from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.status import status_text
+from boxloop.core.crop_classes import crop_boxes, own_boxes
+from boxloop.core.types import Boxes, ImageSet
+from boxloop.params import Params, chain
+from boxloop.study.simulate import run as simulate
+from builders_detectors import CLASSES, drawn
+
+KEYS = ("b00", "b01", "b02")
+OFF = {"propose": {"crops": "off"}}
+
+CONFUSED = '''
+"""Finds every object, and calls all of them squares."""
+import json
+from dataclasses import replace
+
+from boxloop.core.training_log import TrainingLog
+from boxloop.core.types import Boxes
+from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
+
+class Detector:
+    name = "confused"
+    def __init__(self, classes):
+        self.classes = classes
+    def train(self, labeled, images, params, progress=None):
+        with open("trained.txt", "a") as file:
+            print(len(labeled), file=file)
+        return replace(TrainingLog.of_nothing(), steps=1, images=len(labeled))
+    def propose(self, images, *, score_floor, batch_size, progress=None):
+        with open("places.json") as file:
+            places = json.load(file)
+        return {
+            i.id: Boxes.build(places[i.id], ["square"] * 2, [0.9] * 2, prefix="p")
+            for i in images
+        }
+    def save(self, path, *, labeled_digest):
+        content = (self.name, self.classes, (0, 0), labeled_digest, "none", 1)
+        write_detector(path, DetectorCheckpoint(*content))
+
+class Factory:
+    name = "confused"
+    def create(self, params, classes):
+        return Detector(classes)
+    def restore(self, checkpoint, device, params=None):
+        return Detector(checkpoint.classes)
+
+FACTORY = Factory()
+'''
+
+
+def params(**sections):
+    content = {
+        "order": {"strategy": "random"},
+        "batch": {"size": 8},
+        "train": {"detector": "confused_detector:FACTORY", "steps": 1},
+        "track": {"enabled": False},
+        "iterations": chain(3),
+        **sections,
+    }
+    return Params.model_validate(content)
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "confused_detector", raising=False)
+    (tmp_path / "confused_detector.py").write_text(CONFUSED)
+    refs, truth = drawn(tmp_path / "scenes", 24)
+    places = {i: boxes.xyxy.tolist() for i, boxes in truth.items()}
+    (tmp_path / "places.json").write_text(json.dumps(places))
+    return ImageSet(refs, CLASSES), truth
+
+
+@pytest.fixture
+def campaign(tmp_path, scene):
+    images, truth = scene
+
+    def run(name, **sections):
+        paths = CampaignPaths(tmp_path / name)
+        if not paths.images.exists():
+            artifacts.write_images(paths.images, images)
+            artifacts.write_truth(paths.truth, truth)
+        made = Campaign(paths, params(**sections), say=lambda _: None)
+        pipeline.order(made, [ref.id for ref in images.images])
+        pipeline.batch(made)
+        pipeline.start(made)
+        for key in KEYS:
+            pipeline.learn(made, key)
+            pipeline.finish(made, key)
+        return made
+
+    return run
+
+
+def names(boxes):
+    return {name for found in labels(boxes).values() for name in found}
+
+
+def labels(boxes):
+    return {i: b.labels.tolist() for i, b in boxes.items()}
+
+
+def test_classes_of_crops_are_shown_where_the_detector_errs(campaign, scene):
+    made = campaign("on")
+    paths, (_, truth) = made.paths, scene
+    first = artifacts.read_proposals(paths.proposals("b00"))
+    assert first.crops is None
+    for key, judges in (("b01", "held-out part of b00"), ("b02", "b01")):
+        offered = artifacts.read_proposals(paths.proposals(key))
+        assert offered.crops.used
+        assert offered.crops.found == judges
+        assert offered.crops.expected_saving > 0.5
+        assert labels(offered.boxes) == labels({i: truth[i] for i in offered.boxes})
+        assert names(own_boxes(offered)) == {"square"}
+        # What people had before them is all that the work is counted against.
+        corrected = artifacts.read_corrections(paths.corrections(key))
+        assert corrected.proposals == replace(offered, crops=None)
+        ledger = artifacts.read_workload(paths.workload(key)).ledger(0.5)
+        assert (ledger.kept, ledger.relabeled) == (16, 0)
+
+
+def test_evidence_is_of_both_kinds_of_classes(campaign):
+    made = campaign("on")
+    first, second = artifacts.read_evidence(made.paths.evidence("b02"))
+    for item in (first, second):
+        assert item.ledger(0.5, 0.9).relabeled == 8
+        assert replace(item, edits=item.crops).ledger(0.5, 0.9).kept == 16
+
+
+def test_off_shows_the_detectors_classes_without_training_again(campaign, tmp_path):
+    campaign("one")
+    trained = (tmp_path / "trained.txt").read_text()
+    off = campaign("one", **OFF)
+    for key in KEYS[1:]:
+        offered = artifacts.read_proposals(off.paths.proposals(key))
+        assert not offered.crops.used
+        assert names(offered.boxes) == {"square"}
+    assert (tmp_path / "trained.txt").read_text() == trained
+    again = campaign("one")
+    offered = artifacts.read_proposals(again.paths.proposals("b02"))
+    assert offered.crops.used
+    assert (tmp_path / "trained.txt").read_text() == trained
+
+
+def test_a_campaign_that_was_off_from_the_start_looks_at_no_crops(campaign, monkeypatch):
+    monkeypatch.setattr("boxloop.models.crop_classifier.with_crops", None)
+    off = campaign("off", **OFF)
+    fixed = campaign("fixed", review={"score_threshold": 0.5})
+    for made in (off, fixed):
+        assert artifacts.read_proposals(made.paths.proposals("b02")).crops is None
+        assert artifacts.read_training(made.paths.training("b01")).held_out.crops is None
+        assert not any(item.crops for item in artifacts.read_evidence(made.paths.evidence("b02")))
+
+
+def test_where_right_classes_could_save_little_no_crops_are_looked_at(
+    campaign, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("boxloop.models.crop_classifier.with_crops", None)
+    module = tmp_path / "confused_detector.py"
+    module.write_text(CONFUSED.replace('["square"] * 2', '["square", "disc"]'))
+    made = campaign("right")
+    assert artifacts.read_proposals(made.paths.proposals("b02")).crops is None
+
+
+def test_crops_are_judged_before_they_are_used(campaign):
+    """Where nothing was held out, they are only counted in the first batch that could need them."""
+    made = campaign("unheld", train={**params().train.model_dump(), "held_out": 0.0})
+    offered = [artifacts.read_proposals(made.paths.proposals(key)) for key in KEYS]
+    assert offered[1].crops is None  # nothing is known yet
+    assert (offered[2].crops.used, offered[2].crops.found) == (False, "prior")
+    assert artifacts.read_evidence(made.paths.evidence("b02"))[1].crops
+
+
+def test_fitting_anew_gives_what_proposing_gave(campaign):
+    made = campaign("on")
+    path = made.paths.proposals("b02")
+    text, offered = path.read_bytes(), artifacts.read_proposals(path)
+    assert thresholds.refit(made.paths, made.params, "b02") == offered
+    assert path.read_bytes() == text
+
+
+def test_labels_that_exist_stay_a_persons(campaign):
+    made = campaign("on")
+    batch = artifacts.read_batch(made.paths.batch("b02"))
+    image_id = batch.image_ids[3]
+    given = Boxes.build([(5, 5, 30, 30)], ["disc"])
+    artifacts.write_batch(made.paths.batch("b02"), replace(batch, labels={image_id: given}))
+    offered = pipeline.propose(made, "b02")
+    assert offered.crops.used
+    assert image_id not in offered.crops.other
+    assert offered.boxes[image_id].labels.tolist() == ["disc"]
+    assert offered.boxes[image_id].scores.tolist() == [1.0]
+    rest = [b for i, b in crop_boxes(offered).items() if i != image_id]
+    assert max(float(b.scores.max()) for b in rest) < 1.0
+
+
+def test_status_and_report_say_whose_classes_were_shown(campaign):
+    made = campaign("on")
+    words = crop_classes.by_crops(made.paths, KEYS)
+    assert list(words) == ["b01", "b02"]
+    assert words["b02"].startswith("classes are those of the labeled crops most alike, which would")
+    assert words["b02"].endswith("% of the time beside the detector's own on b01")
+    text = status_text(made.paths, made.params)
+    assert f"Proposals, by labeled crops:\n  b01: {words['b01']}" in text
+    pipeline.report(made)
+    page = (made.paths.report / "index.html").read_text()
+    assert f"b02, before it was shown: {words['b02']}".replace("'", "&#39;") in page
+
+
+def test_a_simulation_in_memory_does_the_same(campaign, scene):
+    from boxloop.datasets import Dataset
+
+    images, truth = scene
+    made = campaign("files")
+    found = simulate(Dataset(images=images, truth=truth), made.params)
+    for offered in found.proposals:
+        stored = artifacts.read_proposals(made.paths.proposals(offered.batch))
+        assert offered.boxes == stored.boxes
+        assert offered.crops == stored.crops
+        assert offered.thresholds == stored.thresholds
