@@ -215,7 +215,7 @@ def test_status_and_report_say_whose_classes_were_shown(campaign):
     text = status_text(made.paths, made.params)
     assert f"Proposals, by labeled crops:\n  b01: {words['b01']}" in text
     pipeline.report(made)
-    page = (made.paths.report / "index.html").read_text()
+    page = (made.paths.report / "report.html").read_text()
     assert f"b02, before it was shown: {words['b02']}".replace("'", "&#39;") in page
 
 

@@ -175,14 +175,42 @@ def by_crops(paths: CampaignPaths, done: Sequence[str]) -> dict[str, str]:
     Raises:
         ArtifactError: a file is damaged.
     """
+    uses = {key: offered.crops for key, offered in _offered(paths, done).items()}
+    return {key: words for key, use in uses.items() if (words := in_words(use))}
+
+
+def as_detected(paths: CampaignPaths, batches: Sequence[Corrections]) -> list[Corrections]:
+    """Return batches with the proposals that their detectors made, whatever classes were shown.
+
+    Args:
+        paths: of the campaign.
+        batches: those that are finished, in their order.
+
+    Raises:
+        ArtifactError: a file is damaged.
+    """
+    offered = _offered(paths, [item.batch for item in batches])
+    result = []
+    for item in batches:
+        today = offered.get(item.batch)
+        if today is not None and today.checkpoint == item.proposals.checkpoint:
+            own = crop_classes.own_boxes(today)
+            boxes = {image_id: own[image_id] for image_id in item.proposals.boxes}
+            # Errors were planted among those that were shown.
+            item = replace(item, proposals=replace(item.proposals, boxes=boxes), planted={})
+        result.append(item)
+    return result
+
+
+def _offered(paths: CampaignPaths, done: Sequence[str]) -> dict[str, Proposals]:
+    """Return the proposals of those of these batches that crops were looked at for."""
     judged = paths.evidence(done[-1]) if done else None
     if judged is None or not judged.exists():
         return {}
-    # Proposals are large files: those that crops were looked at for are known without them.
+    # Proposals are large files, and the evidence tells which are needed.
     asked = [e.batch for e in artifacts.read_evidence(judged) if e.crops]
     files = {key: paths.proposals(key) for key in done if key in asked}
-    uses = {key: artifacts.read_proposals(p).crops for key, p in files.items() if p.exists()}
-    return {key: words for key, use in uses.items() if (words := in_words(use))}
+    return {key: artifacts.read_proposals(p) for key, p in files.items() if p.exists()}
 
 
 _NAMES = ("used", "expected_saving", "found")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, crop_classes
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core.completeness import known_only, only_judgeable
@@ -61,7 +61,8 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             f" {', '.join(keys)} are done: 'dvc repro' brings them together"
         )
     evidence, last, trained_on = [], None, {}
-    for key in keys:
+    made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
+    for key, corrections in zip(keys, crop_classes.as_detected(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images
         if log.held_out is not None:
@@ -70,7 +71,6 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             final = {i: labeled.boxes[i] for i in held.boxes if i in labeled.boxes}
             final = dict(known_only(final, labeled.incomplete))
             evidence.append(sweep(held.batch, held_out, final, ious, held.score_floor))
-        corrections = artifacts.read_corrections(paths.corrections(key))
         corrections = only_judgeable(corrections, labeled.classes)
         offered = corrections.proposals
         judged = without_labels(corrections)

@@ -38,6 +38,11 @@ def at_one_place(labels: Iterable[Boxes]) -> Pairs:
     return frozenset(found)
 
 
+def sorted_pairs(pairs: Pairs) -> tuple[tuple[str, str], ...]:
+    """Return pairs of classes in the order of their names."""
+    return tuple(sorted((min(pair), max(pair)) for pair in pairs))
+
+
 def one_per_place(proposals: Mapping[str, Boxes], apart: Pairs) -> dict[str, Boxes]:
     """Return proposals without boxes that lie where one of another class scores higher.
 

@@ -17,6 +17,7 @@ from boxloop.campaign.delivery import Labels, read_labels
 from boxloop.campaign.digests import dataset_digest
 from boxloop.campaign.export.folder import DELIVERY, export_folder, require_replaceable
 from boxloop.core.completeness import only_judgeable
+from boxloop.core.one_per_place import at_one_place, sorted_pairs
 from boxloop.core.threshold import in_words
 from boxloop.core.types import NOTHING, ImageRef
 from boxloop.core.workload import find_cost_model
@@ -102,6 +103,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
             onnx=onnx,
             onnx_missing=missing,
             made_of=made_of,
+            apart=sorted_pairs(at_one_place(labels.labeled.boxes.values())),
         )
         _write_card(campaign, folder, labels, thresholds, image_set.by_id(), about)
         write_text(folder / "classes.txt", "".join(f"{name}\n" for name in about.classes))

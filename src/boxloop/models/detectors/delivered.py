@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from boxloop.core.class_thresholds import ClassThreshold
 from boxloop.core.names import require_classes
+from boxloop.core.one_per_place import one_per_place
 from boxloop.core.types import NOTHING, Boxes, ImageRef
 from boxloop.datasets.images import Probe, or_error, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
@@ -61,6 +62,8 @@ class ModelFile(BaseModel):
         onnx: SHA-256 of ``model.onnx``; None where there is none.
         onnx_missing: why there is none.
         made_of: digests of all that the training depends on, by name.
+        apart: pairs of classes whose objects may be at one place; of other boxes at one place the
+            best is kept. None, as in older files, keeps them all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -81,6 +84,7 @@ class ModelFile(BaseModel):
     onnx: str | None = None
     onnx_missing: str | None = None
     made_of: Mapping[str, str] = {}
+    apart: tuple[tuple[str, str], ...] | None = None
 
     @model_validator(mode="after")
     def _a_threshold_per_class(self) -> ModelFile:
@@ -244,6 +248,8 @@ class Model:
         if not refs:
             return {}
         boxes = promises.propose(self._detector, refs, score_floor=floor, batch_size=batch_size)
+        if self.about.apart is not None:
+            boxes = one_per_place(boxes, frozenset(map(frozenset, self.about.apart)))
         return {int(key): value for key, value in boxes.items()}
 
 
