@@ -9,10 +9,12 @@ import pytest
 from boxloop import pipeline
 from boxloop.campaign import artifacts, crop_classes, thresholds
 from boxloop.campaign.campaign import Campaign
+from boxloop.campaign.delivery import read_labels
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
 from boxloop.core.crop_classes import crop_boxes, own_boxes
 from boxloop.core.types import Boxes, ImageSet
+from boxloop.models.detectors.delivered import load_model
 from boxloop.params import Params, chain
 from boxloop.study.simulate import run as simulate
 from builders_detectors import CLASSES, drawn
@@ -230,3 +232,34 @@ def test_a_simulation_in_memory_does_the_same(campaign, scene):
         assert offered.boxes == stored.boxes
         assert offered.crops == stored.crops
         assert offered.thresholds == stored.thresholds
+
+
+def test_a_delivered_model_is_judged_by_the_detectors_own_classes(campaign):
+    made = campaign("on")
+    labels = read_labels(made.paths, made.params)
+    # Of what was held out, and of b01 and b02: half of all that the detector calls squares.
+    wrong = [item.ledger(0.5, 0.9).relabeled for item in labels.evidence]
+    assert [row * 2 for row in wrong] == [item.objects for item in labels.evidence]
+    assert names(labels.last.proposals.boxes) == {"square"}
+
+
+def test_a_delivered_model_keeps_one_box_per_place(campaign, tmp_path):
+    module = tmp_path / "confused_detector.py"
+    twice = 'Boxes.build([(1, 1, 20, 20)] * 2, ["square", "disc"], [0.9, 0.8], prefix="p")'
+    begin = CONFUSED.index("Boxes.build(places")
+    module.write_text(CONFUSED[:begin] + twice + CONFUSED[CONFUSED.index(")\n", begin) + 1 :])
+    made = campaign("twice", **OFF)
+    offered = artifacts.read_proposals(made.paths.proposals("b02"))
+    assert {tuple(b.labels) for b in offered.boxes.values()} == {("square",)}
+    about = pipeline.deliver(made)
+    assert about.apart == ()
+    image = tmp_path / "scenes" / "image0.png"
+    [found] = load_model(made.paths.root / "model").predict([image], threshold=0.0)
+    assert found.labels.tolist() == ["square"]
+    # One that was delivered before says nothing of it, and keeps both.
+    description = made.paths.root / "model" / "model.json"
+    older = json.loads(description.read_text())
+    del older["apart"]
+    description.write_text(json.dumps(older))
+    [found] = load_model(made.paths.root / "model").predict([image], threshold=0.0)
+    assert found.labels.tolist() == ["square", "disc"]
