@@ -1,12 +1,15 @@
 """The ONNX file finds what torch finds, or there is none."""
 
 import dataclasses
+import warnings
 
 import pytest
+import torch
 
 from boxloop.models import detectors
 from boxloop.models.detectors import onnx_export
 from boxloop.models.detectors.empty import EmptyDetector
+from boxloop.models.detectors.torchvision_detector import choosing_stage
 from builders import proposed
 from builders_detectors import CLASSES, drawn, labeled, train_params
 
@@ -47,6 +50,28 @@ def test_a_missing_box_another_class_place_or_score_is_no_agreement(other):
 def test_an_architecture_without_export_is_said(tmp_path):
     reason = onnx_export.export(EmptyDetector(CLASSES), tmp_path / "m.onnx", (), score_floor=0.1)
     assert reason == "the architecture empty has no export"
+
+
+@pytest.mark.parametrize("name", ["fcos_efficientnet_lite0", "ssdlite320_mobilenet_v3_large"])
+def test_the_graph_that_is_traced_finds_what_the_detector_finds(tmp_path, name):
+    """On an image of the traced size and, where the size is open, on another one."""
+    refs, truth = drawn(tmp_path, 3, (96, 80))
+    params = train_params(name, weights="in1k" if name.startswith("fcos") else "none", steps=4)
+    detector, _ = detectors.train(params, labeled(truth), refs)
+    model = detector.model.eval()
+    choosing_stage(model).score_thresh = 0.01  # after four steps no score is high
+    shapes = [(64, 80), (96, 64)] if detector.size.keep_aspect else [(64, 64)]
+    images = [torch.randint(0, 256, (3, *shape)).byte() for shape in shapes]
+    with onnx_export._one_image(model), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = torch.jit.trace(onnx_export._Graph(model), (images[0],), check_trace=False)
+        found = [graph(image) for image in images]
+    with torch.no_grad():
+        wanted = [model([image])[0] for image in images]
+    for mine, other in zip(found, wanted, strict=True):
+        assert len(other["boxes"]) > 0
+        for values, name in zip(mine, ("boxes", "labels", "scores"), strict=True):
+            torch.testing.assert_close(values, other[name], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.slow

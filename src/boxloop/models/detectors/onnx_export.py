@@ -159,9 +159,14 @@ class _OneImage(nn.Module):
         [image] = images
         height, width = image.shape[-2:]
         pixels = (image.float() - self.mean) / self.std
-        padding = [0, (-width) % self.unit, 0, (-height) % self.unit]
+        lower, right = self.canvas(height, width)
+        padding = [0, right - width, 0, lower - height]
         batch = functional.pad(pixels, padding)[None] if self.unit > 1 else pixels[None]
         return ImageList(batch, [(height, width)]), targets
+
+    def canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) of the batch, as this image is alone in it."""
+        return height + (-height) % self.unit, width + (-width) % self.unit
 
     def postprocess(self, found: Any, *_: Any) -> Any:
         return found
