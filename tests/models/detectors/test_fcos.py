@@ -5,6 +5,7 @@ import torch
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from boxloop.models import detectors
@@ -133,3 +134,61 @@ def test_boxes_can_be_learned_from_the_first_step_whatever_the_seed(seed):
     with torch.no_grad():
         distances = model.head(list(model.backbone(batch.tensors).values()))["bbox_regression"]
     assert (distances > 1).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("canvas", [(320, 480), (160, 160), (256, 384), (32, 1056)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_positions_lie_in_the_middle_of_their_strides_whatever_the_canvas(canvas, precision):
+    """torchvision's stride is the canvas by the positions: 60 in place of 64 for eight in 480."""
+    positions, batch, maps = default_positions(canvas, precision)
+    [anchors, again] = positions(ImageList(batch, [canvas, (20, 20)]), maps)
+    wanted = [
+        (stride * (column + 0.5), stride * (row + 0.5), stride)
+        for stride in (8, 16, 32, 64, 128)
+        for row in range(-(-canvas[0] // stride))
+        for column in range(-(-canvas[1] // stride))
+    ]
+    middle, sides = (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2:] - anchors[:, :2]
+    assert middle.tolist() == [[x, y] for x, y, _ in wanted]
+    assert sides.tolist() == [[stride] * 2 for _, _, stride in wanted]
+    assert torch.equal(anchors, again)
+
+
+def test_a_smaller_image_s_positions_are_the_same_in_company():
+    """So that training on images of many shapes learns what is asked of each alone."""
+    (model, seen), batch = detector_s_positions(), images((160, 224), (320, 480))
+    with torch.inference_mode():
+        model(batch[:1])
+        model(batch)
+    alone, both = ({tuple(row) for row in anchors.tolist()} for anchors in seen)
+    assert alone < both
+
+
+def test_positions_of_a_traced_graph_follow_the_size_of_its_image():
+    positions, batch, maps = default_positions((160, 224), torch.float32)
+
+    class Traced(torch.nn.Module):
+        def forward(self, batch, *maps):
+            return positions(ImageList(batch, [(1, 1)]), list(maps))[0]
+
+    traced = torch.jit.trace(Traced(), (batch, *maps))
+    _, batch, maps = default_positions((320, 480), torch.float32)
+    assert torch.equal(traced(batch, *maps), Traced()(batch, *maps))
+
+
+def default_positions(canvas, precision):
+    """The default detector's maker of positions, a batch of this canvas, and its feature maps."""
+    model = detectors.create(TrainParams(steps=1, weights="none", device="cpu"), ("disc",)).model
+    maps = [
+        torch.zeros(2, 1, -(-canvas[0] // stride), -(-canvas[1] // stride), dtype=precision)
+        for stride in (8, 16, 32, 64, 128)
+    ]
+    return model.anchor_generator, torch.zeros(2, 3, *canvas), maps
+
+
+def detector_s_positions():
+    """The default detector, and a list that grows by its positions each time that it is called."""
+    model = detectors.create(TrainParams(steps=1, weights="none", device="cpu"), ("disc",)).model
+    seen = []
+    model.anchor_generator.register_forward_hook(lambda _, given, made: seen.append(made[0]))
+    return model.eval(), seen

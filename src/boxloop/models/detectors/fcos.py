@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS
 from torchvision.models.detection._utils import _topk_min
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from boxloop.models.detectors.canvas_norm import canvas_masks, norms_within
@@ -25,14 +27,44 @@ _DISTANCE = 3.0
 those of 4 to 8 to the farthest side."""
 
 
+class StridePositions(AnchorGenerator):  # type: ignore[misc]
+    """Positions in the middle of their strides, as squares that are a stride wide.
+
+    torchvision takes a batch's side by the number of positions as their distance: 60 pixels in
+    place of 64 for eight positions in 480, another one where the batch is padded further.
+    """
+
+    def __init__(self, strides: tuple[int, ...]) -> None:
+        """Set the pixels of the input per position of each feature map."""
+        super().__init__(tuple((s,) for s in strides), ((1.0,),) * len(strides))
+        self.strides = strides
+
+    def forward(self, images: ImageList, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return for each image (A, 4) squares, those of the first map first, row by row.
+
+        They are float32 whatever the maps are: bfloat16 cannot tell positions beyond 1024 pixels.
+        """
+        squares = []
+        for stride, features in zip(self.strides, maps, strict=True):
+            height, width = features.shape[-2:]
+            y, x = torch.meshgrid(
+                torch.arange(height, device=features.device, dtype=torch.float32) * stride,
+                torch.arange(width, device=features.device, dtype=torch.float32) * stride,
+                indexing="ij",
+            )
+            squares.append(torch.stack([x, y, x + stride, y + stride], dim=-1).view(-1, 4))
+        return [torch.cat(squares)] * len(images.image_sizes)
+
+
 class BatchFCOS(FCOS):  # type: ignore[misc]
     """torchvision's FCOS, but for how a batch is computed.
 
     - Matching, losses and the choice of detections are computed for all images of a batch
       together, not image by image: with one suppression, and without asking the device for a
       number per image and level.
-    - Images of different shapes do not change each other's boxes, where the head's norms are
-      :class:`~boxloop.models.detectors.canvas_norm.CanvasGroupNorm`.
+    - Images of different shapes hardly change each other's boxes, where the head's norms are
+      :class:`~boxloop.models.detectors.canvas_norm.CanvasGroupNorm` and the positions
+      :class:`StridePositions`: only what lies at the border of an image sees the padding beside it.
     - ``score_thresh``, ``nms_thresh``, ``topk_candidates`` and ``detections_per_img`` mean the
       same, the third for an image instead of for one of its feature maps.
     """
@@ -57,7 +89,8 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
             image_mean: of colours in [0, 1].
             image_std: likewise.
             size_divisible: what divides the sides of a batch.
-            **settings: of torchvision's ``FCOS``.
+            **settings: of torchvision's ``FCOS``, whose own positions without an
+                ``anchor_generator`` depend on a batch's sides: see :class:`StridePositions`.
         """
         super().__init__(backbone, outputs, **settings)
         # Distances are what ReLU leaves of these outputs. With torchvision's bias of 0 half of them

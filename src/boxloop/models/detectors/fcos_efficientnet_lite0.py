@@ -12,7 +12,6 @@ from functools import partial
 
 import timm
 from torch import nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.fcos import (
     FCOSClassificationHead,
@@ -24,7 +23,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from boxloop.models import bundled
 from boxloop.models.detectors.canvas_norm import CanvasGroupNorm
 from boxloop.models.detectors.dataset import InputSize
-from boxloop.models.detectors.fcos import BatchFCOS
+from boxloop.models.detectors.fcos import BatchFCOS, StridePositions
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
 from boxloop.models.folding import fold_batch_norm
 
@@ -71,16 +70,12 @@ def _assemble(
         _WIDTH,
         extra_blocks=LastLevelP6P7(_WIDTH, _WIDTH),
     )
-    positions = AnchorGenerator(tuple((s,) for s in _STRIDES), ((1.0,),) * len(_STRIDES))
     # Each output sees the pixels that begin at its place, not those around it: with the "same"
     # padding of this network the middle of what it sees lies half a stride further on.
-    positions.cell_anchors = [
-        cell + stride / 2 for cell, stride in zip(positions.cell_anchors, _STRIDES, strict=True)
-    ]
     return BatchFCOS(
         pyramid,
         outputs,
-        anchor_generator=positions,
+        anchor_generator=StridePositions(_STRIDES),
         head=_head(outputs),
         image_mean=list(bundled.MEAN),
         image_std=list(bundled.STD),

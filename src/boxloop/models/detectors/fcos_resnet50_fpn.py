@@ -1,6 +1,8 @@
 """FCOS with ResNet50 and a feature pyramid (Tian et al. 2019, arXiv:1904.01355).
 
-torchvision's ``fcos_resnet50_fpn``. Needs a GPU to be practical.
+torchvision's ``fcos_resnet50_fpn``. Needs a GPU to be practical. Its positions are torchvision's,
+too, as its COCO weights were trained with them: those of strides 64 and 128 lie nearer together
+where a side of a batch is no multiple of that.
 """
 
 from __future__ import annotations
