@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
 
 from boxloop.models import detectors
 from boxloop.models.detectors.ssd300_vgg16 import FACTORY as VGG
+from boxloop.params.registry import DETECTORS
 from builders_detectors import CLASSES, drawn, train_params
 
 
@@ -27,3 +30,20 @@ def test_vgg_has_six_maps_of_images_of_any_size(sides):
         maps = model.backbone(torch.zeros(1, 3, *sides))
     assert len(maps) == 6
     assert all(min(one.shape[-2:]) >= 1 for one in maps.values())
+
+
+@pytest.mark.parametrize("name", sorted({*DETECTORS} - {"transformers", "empty"}))
+def test_what_boxes_are_measured_from_is_exact_within_autocast(name):
+    """In bfloat16 strides of 8 beyond 1024 pixels would be 0 or 16: half of them found nothing."""
+    model = detectors.create(train_params(name), CLASSES).model
+    kinds = AnchorGenerator | DefaultBoxGenerator
+    [generator] = [module for module in model.modules() if isinstance(module, kinds)]
+    levels = len(generator.num_anchors_per_location())
+    canvas = (64, 1344)
+    shapes = [(-(-64 // stride), -(-1344 // stride)) for stride in (8, 16, 32, 64, 128, 256)]
+    images = ImageList(torch.zeros(1, 3, *canvas), [canvas])
+    found, wanted = (
+        generator(images, [torch.zeros(1, 2, *shape, dtype=kind) for shape in shapes[:levels]])
+        for kind in (torch.bfloat16, torch.float32)
+    )
+    assert torch.equal(found[0], wanted[0])

@@ -19,7 +19,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from boxloop.models.detectors.targets import ignored_classes, mask_softmax
 from boxloop.models.detectors.torchvision_detector import Options
-from boxloop.models.detectors.torchvision_parts import full_precision, sized
+from boxloop.models.detectors.torchvision_parts import exact_anchors, full_precision, sized
 
 _PYRAMID_CHANNELS = 256
 
@@ -99,6 +99,7 @@ def build(
     # torchvision makes these two itself, and takes others only whole.
     model.roi_heads.__class__ = _RoIHeads
     model.roi_heads.box_predictor.__class__ = _Predictor
+    exact_anchors(model.rpn.anchor_generator)
     full_precision(model.rpn.head)
     full_precision(model.roi_heads.box_predictor)
     return sized(model)

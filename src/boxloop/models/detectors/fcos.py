@@ -20,6 +20,7 @@ from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 from boxloop.models.detectors.canvas_norm import canvas_masks, norms_within
 from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, pad_targets
+from boxloop.models.detectors.torchvision_parts import exact_anchors
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 _DISTANCE = 3.0
@@ -40,10 +41,7 @@ class StridePositions(AnchorGenerator):  # type: ignore[misc]
         self.strides = strides
 
     def forward(self, images: ImageList, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Return for each image (A, 4) squares, those of the first map first, row by row.
-
-        They are float32 whatever the maps are: bfloat16 cannot tell positions beyond 1024 pixels.
-        """
+        """Return for each image (A, 4) squares, those of the first map first, row by row."""
         squares = []
         for stride, features in zip(self.strides, maps, strict=True):
             height, width = features.shape[-2:]
@@ -96,6 +94,7 @@ class BatchFCOS(FCOS):  # type: ignore[misc]
         # Distances are what ReLU leaves of these outputs. With torchvision's bias of 0 half of them
         # are negative at first, where nothing flows back, and some trainings never found a box.
         nn.init.constant_(self.head.regression_head.bbox_reg.bias, _DISTANCE)
+        exact_anchors(self.anchor_generator)
         self.transform = NormalizeBatch(image_mean, image_std, size_divisible=size_divisible)
 
     def forward(

@@ -23,6 +23,7 @@ from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFa
 from boxloop.models.detectors.torchvision_parts import (
     FROZEN_STEM,
     WithoutBackground,
+    exact_anchors,
     freeze,
     full_precision,
     resnet_pyramid,
@@ -63,6 +64,7 @@ def _assemble(
     freeze([network.conv1, network.bn1, network.layer1], options)  # type: ignore[list-item]
     pyramid = resnet_pyramid(network, LastLevelP6P7(2048, 256))
     anchors = AnchorGenerator(_ANCHORS, ((0.5, 1.0, 2.0),) * len(_ANCHORS))
+    exact_anchors(anchors)
     head = RetinaNetHead(
         pyramid.out_channels,
         anchors.num_anchors_per_location()[0],

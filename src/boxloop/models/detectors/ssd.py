@@ -14,6 +14,7 @@ from torchvision.models.detection.ssd import SSD
 
 from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, mask_softmax, pad_targets
+from boxloop.models.detectors.torchvision_parts import exact_anchors
 from boxloop.models.detectors.transforms import NormalizeBatch
 
 HARD_NEGATIVES = 3
@@ -54,6 +55,7 @@ class BatchSSD(SSD):  # type: ignore[misc]
         channels = retrieve_out_channels(extractor, sides)
         head = make_head(channels, anchors.num_anchors_per_location(), outputs)
         super().__init__(extractor, anchors, sides, outputs, head=head, **settings)
+        exact_anchors(self.anchor_generator)
         self.transform = NormalizeBatch(image_mean, image_std)
 
     def forward(

@@ -69,6 +69,21 @@ def full_precision(head: nn.Module) -> nn.Module:
     return head
 
 
+def exact_anchors(generator: nn.Module) -> nn.Module:
+    """Have a maker of anchors answer in float32, whatever the feature maps are in.
+
+    torchvision places anchors in the type of the maps. In bfloat16 squares of 8 pixels would be 0
+    or 16 wide beyond 1024 pixels, and training on a GPU would teach other ones than a CPU asks.
+    """
+    generator.register_forward_pre_hook(_with_float_maps)
+    return generator
+
+
+def _with_float_maps(generator: nn.Module, inputs: tuple[Any, list[torch.Tensor]]) -> Any:
+    images, maps = inputs
+    return images, [features[:, :1].float() for features in maps]  # only their sides are asked for
+
+
 def _as_floats(answer: Any) -> Any:
     if isinstance(answer, torch.Tensor):
         return answer.float()
