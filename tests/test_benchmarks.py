@@ -21,6 +21,11 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
             " --set train.steps=1 --set dataset.demo.images=40",
             "seed 1 zoom 2        2: ",
         ),
+        (
+            "many_classes.py params.yaml --learn 6 --judge 6 --seeds 1"
+            " --set train.steps=1 --set dataset.demo.images=40",
+            "seed 1, 4 classes: as they come ",
+        ),
     ],
 )
 def test_a_benchmark_runs_to_its_end(command, said):

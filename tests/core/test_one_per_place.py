@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from boxloop.core import one_per_place as one_per_place_module
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.one_per_place import OVERLAP, at_one_place, one_per_place
 from boxloop.core.types import Boxes
@@ -82,6 +83,26 @@ def test_classes_whose_objects_share_places_stay():
     place = [(0, 0, 10, 10)] * 3
     found = Boxes.build(place, ["person", "rider", "bike"], [0.5, 0.6, 0.4])
     assert one_per_place({"a": found}, apart)["a"].labels.tolist() == ["person", "rider"]
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 200_000])
+@given(st.lists(scored, max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_classes_at_one_place_by_plain_loops(monkeypatch, at_once, images):
+    monkeypatch.setattr(one_per_place_module, "_AT_ONCE", at_once)
+    labels = [
+        Boxes.build([(x, y, x + 12, y + 12) for x, y, *_ in rows], [row[2] for row in rows])
+        for rows in images
+    ]
+    expected = {
+        frozenset((str(item.labels[i]), str(item.labels[j])))
+        for item in labels
+        for i in range(len(item))
+        for j in range(i)
+        if item.labels[i] != item.labels[j]
+        and iou_matrix(item.xyxy[[i]], item.xyxy[[j]])[0, 0] >= OVERLAP
+    }
+    assert at_one_place(labels) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1])

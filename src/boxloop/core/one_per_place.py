@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from boxloop.core.boxes import iou_matrix
+from boxloop.core.boxes import iou_matrix, paired_iou
 from boxloop.core.types import Boxes
 
 OVERLAP = 0.6
 """IoU from which two boxes are at one place. From 0.4 to 0.7 as much was saved on every set tried
 (docs/results/detectors.md)."""
+
+_AT_ONCE = 200_000
+"""Pairs of labeled boxes whose overlap is computed together, unless a single image has more."""
 
 Pairs = frozenset[frozenset[str]]
 """Classes, two by two."""
@@ -28,13 +31,27 @@ def at_one_place(labels: Iterable[Boxes]) -> Pairs:
     Args:
         labels: boxes of a person, image by image.
     """
-    found: set[frozenset[str]] = set()
+    by_count: dict[int, list[Boxes]] = {}
     for boxes in labels:
-        if len(set(boxes.labels.tolist())) < 2:
-            continue
-        first, second = np.nonzero(np.triu(iou_matrix(boxes.xyxy, boxes.xyxy) >= OVERLAP, k=1))
-        names = zip(boxes.labels[first].tolist(), boxes.labels[second].tolist(), strict=True)
-        found |= {frozenset(pair) for pair in names if len(set(pair)) == 2}
+        if len(boxes) > 1:
+            by_count.setdefault(len(boxes), []).append(boxes)
+    found: set[frozenset[str]] = set()
+    for count, images in by_count.items():
+        first, second = np.triu_indices(count, k=1)
+        at_once = max(1, _AT_ONCE // len(first))
+        for begin in range(0, len(images), at_once):
+            part = images[begin : begin + at_once]
+            xyxy = np.stack([boxes.xyxy for boxes in part])
+            names = np.stack([boxes.labels for boxes in part])
+            a, b = names[:, first].ravel(), names[:, second].ravel()
+            other = a != b
+            overlap = paired_iou(
+                xyxy[:, first].reshape(-1, 4)[other], xyxy[:, second].reshape(-1, 4)[other]
+            )
+            near = np.flatnonzero(other)[overlap >= OVERLAP]
+            found |= {
+                frozenset(pair) for pair in zip(a[near].tolist(), b[near].tolist(), strict=True)
+            }
     return frozenset(found)
 
 
