@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from boxloop.core import one_per_place as one_per_place_module
 from boxloop.core.boxes import iou_matrix
-from boxloop.core.one_per_place import OVERLAP, at_one_place, one_per_place
+from boxloop.core.one_per_place import OVERLAP, SHARE, at_one_place, one_per_place
 from boxloop.core.types import Boxes
 from builders import boxes
 
@@ -94,15 +94,26 @@ def test_classes_at_one_place_by_plain_loops(monkeypatch, at_once, images):
         Boxes.build([(x, y, x + 12, y + 12) for x, y, *_ in rows], [row[2] for row in rows])
         for rows in images
     ]
-    expected = {
+    shared = [
         frozenset((str(item.labels[i]), str(item.labels[j])))
         for item in labels
         for i in range(len(item))
         for j in range(i)
         if item.labels[i] != item.labels[j]
         and iou_matrix(item.xyxy[[i]], item.xyxy[[j]])[0, 0] >= OVERLAP
-    }
+    ]
+    count = {name: sum((item.labels == name).sum() for item in labels) for name in CLASSES}
+    expected = {p for p in shared if shared.count(p) >= SHARE * min(count[n] for n in p)}
     assert at_one_place(labels) == expected
+
+
+@pytest.mark.parametrize(("others", "apart"), [(49, True), (50, False)])
+def test_objects_that_hide_each_other_by_chance_say_nothing(others, apart):
+    chance = boxes(("ball", 0, 0, 10, 10), ("cup", 0, 0, 10, 10))
+    rest = [boxes(("ball", 0, 0, 9, 9), ("cup", 20, 20, 30, 30)) for _ in range(others)]
+    assert at_one_place([chance, *rest]) == (
+        frozenset({frozenset({"ball", "cup"})}) if apart else frozenset()
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -2,11 +2,12 @@
 
 Detectors suppress doubles class by class, so an object that could be one of two is offered twice,
 and one of the boxes is to be removed. Across classes the lower score goes as well, unless labels
-have shown objects of the two classes at one place.
+have objects of the two classes at one place.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -18,6 +19,10 @@ OVERLAP = 0.6
 """IoU from which two boxes are at one place. From 0.4 to 0.7 as much was saved on every set tried
 (docs/results/detectors.md)."""
 
+SHARE = 0.02
+"""Fraction of a class's objects that lie at the place of one of another class, from which on the
+two are taken to do so: a box that is suppressed by mistake costs twice what a double does."""
+
 _AT_ONCE = 200_000
 """Pairs of labeled boxes whose overlap is computed together, unless a single image has more."""
 
@@ -28,14 +33,19 @@ Pairs = frozenset[frozenset[str]]
 def at_one_place(labels: Iterable[Boxes]) -> Pairs:
     """Return the pairs of different classes of which labels have objects at one place.
 
+    They have them where that is so of at least :data:`SHARE` of the rarer class: two objects may
+    also hide each other by chance.
+
     Args:
         labels: boxes of a person, image by image.
     """
     by_count: dict[int, list[Boxes]] = {}
+    objects: Counter[str] = Counter()
     for boxes in labels:
+        objects.update(boxes.labels.tolist())
         if len(boxes) > 1:
             by_count.setdefault(len(boxes), []).append(boxes)
-    found: set[frozenset[str]] = set()
+    found: Counter[frozenset[str]] = Counter()
     for count, images in by_count.items():
         first, second = np.triu_indices(count, k=1)
         at_once = max(1, _AT_ONCE // len(first))
@@ -49,10 +59,9 @@ def at_one_place(labels: Iterable[Boxes]) -> Pairs:
                 xyxy[:, first].reshape(-1, 4)[other], xyxy[:, second].reshape(-1, 4)[other]
             )
             near = np.flatnonzero(other)[overlap >= OVERLAP]
-            found |= {
-                frozenset(pair) for pair in zip(a[near].tolist(), b[near].tolist(), strict=True)
-            }
-    return frozenset(found)
+            found.update(map(frozenset, zip(a[near].tolist(), b[near].tolist(), strict=True)))
+    rarer = {pair: min(objects[name] for name in pair) for pair in found}
+    return frozenset(pair for pair, count in found.items() if count >= SHARE * rarer[pair])
 
 
 def sorted_pairs(pairs: Pairs) -> tuple[tuple[str, str], ...]:
