@@ -212,8 +212,11 @@ def test_status_and_report_say_whose_classes_were_shown(campaign):
     made = campaign("on")
     words = crop_classes.by_crops(made.paths, KEYS)
     assert list(words) == ["b01", "b02"]
-    assert words["b02"].startswith("classes are those of the labeled crops most alike, which would")
-    assert words["b02"].endswith("% of the time beside the detector's own on b01")
+    saves = (
+        "classes by the labeled crops most alike, which should save 75.0 % of the time more than"
+    )
+    assert words["b01"] == f"{saves} the detector's own, judged by the held-out part of b00"
+    assert words["b02"] == f"{saves} the detector's own, judged by b01"
     text = status_text(made.paths, made.params)
     assert f"Proposals, by labeled crops:\n  b01: {words['b01']}" in text
     pipeline.report(made)

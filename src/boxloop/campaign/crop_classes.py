@@ -219,7 +219,8 @@ _NAMES = ("used", "expected_saving", "found")
 def _say(used: Any, saved: Any, found: Any) -> str:
     if not used:
         return ""
+    judges = f"the {found}" if str(found).startswith("held-out") else found
     return (
-        "classes are those of the labeled crops most alike, which would have saved"
-        f" {percent(saved)} of the time beside the detector's own on {found}"
+        f"classes by the labeled crops most alike, which should save {percent(saved)} of the time"
+        f" more than the detector's own, judged by {judges}"
     )
