@@ -8,24 +8,27 @@ the final boxes. Percent of WT saved over all batches, the first one drawn, at I
 fixed thresholds; as fitted, batch by batch, to the batches before, once without asking how much of
 the second batch is like what was held out of the first, where a campaign asks; with the best single
 threshold in hindsight; and with the best one of each batch. What was held out of the first training
-is used where ``data/training`` has it. ``core/threshold.py`` has the constants that may be tuned
-with this.
+is used where ``data/training`` has it. A batch that was shown with the classes of labeled crops is
+fitted to what those would have cost on the batches before. ``core/threshold.py`` has the constants
+that may be tuned with this.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.thresholds import is_spread
+from boxloop.core.crop_classes import by_crops, crop_boxes, own_boxes
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.likeness import likeness
 from boxloop.core.threshold import fit
-from boxloop.core.types import BoxesByImage, Corrections, FittedThreshold, Floats
+from boxloop.core.types import BoxesByImage, Corrections, FittedThreshold, Floats, Proposals
 from boxloop.core.workload import PAPER
 from boxloop.params import EMPTY, load_params
 
@@ -33,14 +36,33 @@ IOUS = (0.5, 0.7)
 FIXED = (0.3, 0.5)
 
 
-Held = tuple[Evidence, BoxesByImage]
+Held = tuple[Evidence, Proposals]
 """What was held out of a first training: how it was judged, and its proposals."""
 
 
+def by_both(offered: Proposals, final: BoxesByImage) -> Evidence:
+    """Judge proposals by the detector's own classes and, where there are any, by those of crops."""
+    judged = sweep(offered.batch, own_boxes(offered), final, IOUS, offered.score_floor)
+    crops = crop_boxes(offered)
+    if crops is None:
+        return judged
+    other = sweep(offered.batch, crops, final, IOUS, offered.score_floor)
+    return replace(judged, crops=other.edits)
+
+
 def read(folder: Path) -> tuple[list[Corrections], list[Held]]:
-    """Read the batches of a campaign, and what was held out of its first training."""
+    """Read the batches of a campaign, and what was held out of its first training.
+
+    The proposals of the batches are those of ``data/proposals``, with both kinds of classes.
+    """
     paths = sorted((folder / "data" / "corrections").glob("*.json"))
-    batches = [artifacts.read_corrections(path) for path in paths]
+    batches = []
+    for path in paths:
+        made = artifacts.read_corrections(path)
+        offered = folder / "data" / "proposals" / path.name
+        if offered.exists():
+            made = replace(made, proposals=artifacts.read_proposals(offered))
+        batches.append(made)
     if len(batches) < 2:
         raise SystemExit(f"{folder}/data/corrections has no batch after the first")
     labels = batches[0].boxes
@@ -49,8 +71,7 @@ def read(folder: Path) -> tuple[list[Corrections], list[Held]]:
         found = artifacts.read_training(path).held_out
         if found is not None and set(found.boxes) <= set(labels):
             final = {image_id: labels[image_id] for image_id in found.boxes}
-            evidence = sweep(found.batch, found.boxes, final, IOUS, found.score_floor)
-            held.append((evidence, found.boxes))
+            held.append((by_both(found, final), found))
     return batches, held
 
 
@@ -75,16 +96,19 @@ def row(
     for batch, item, cost in zip(batches[1:], judged, costs, strict=True):
         # What was held out counts, as in a campaign, only while no batch was judged.
         evidence, floor = known or [evidence for evidence, _ in held], batch.proposals.score_floor
+        crops = batch.proposals.crops is not None and batch.proposals.crops.used
+        evidence = by_crops(evidence) if crops else evidence
         like = None
         if held and not known and not spread:
-            like = likeness(*held[0], batch.proposals.boxes)
+            boxes = (crop_boxes if crops else own_boxes)(held[0][1]) or {}
+            like = likeness(held[0][0], boxes, batch.proposals.boxes)
         part = None if known or not held else held[0][0].batch
         found = fit(evidence, iou, floor=floor, like=like, held_out=part)
         uncompared += cost_at(fit(evidence, iou, floor=floor, held_out=part), item, cost)
         fitted += cost_at(found, item, cost)
         chosen.append(found.score)
         if batch.proposals.detector != EMPTY:
-            known.append(item)
+            known.append(by_both(batch.proposals, batch.boxes))
     common = set.intersection(*(set(item.scores) for item in judged))
     single = min(
         sum(c[i.scores.index(score)] for c, i in zip(costs, judged, strict=True))

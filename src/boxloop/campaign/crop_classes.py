@@ -11,8 +11,8 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import crop_classes, existing
 from boxloop.core.completeness import known_only
-from boxloop.core.evidence import Evidence, sweep
-from boxloop.core.types import Corrections, CropUse, LabeledSet, Proposals
+from boxloop.core.evidence import Evidence, SweptEdits, sweep
+from boxloop.core.types import BoxesByImage, Corrections, CropUse, LabeledSet, Proposals
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
 from boxloop.params import FITTED, Params
@@ -144,7 +144,7 @@ def judge(
     judged = existing.without_labels(corrections)
     final = {i: corrections.boxes[i] for i in judged}
 
-    def edits(boxes: Any) -> Any:
+    def edits(boxes: BoxesByImage) -> tuple[SweptEdits, ...]:
         part = {i: boxes[i] for i in judged}
         found = sweep(offered.batch, part, final, params.judged_ious, offered.score_floor)
         return found.edits
