@@ -196,6 +196,11 @@ def test_nothing_labeled_gives_a_detector_that_proposes_nothing(dataset):
     assert not any(map(len, boxloop.propose(detector, dataset).boxes.values()))
 
 
+def nothing(dataset):
+    """The detector that proposes nothing."""
+    return boxloop.train_detector({}, dataset, steps=1)[0]
+
+
 @pytest.mark.parametrize("kind", [list, np.array, np.float64, tuple])
 def test_arrays_and_lists_are_taken_as_features(kind):
     rows = [[0.0], [5.0], [1.0], [9.0]]
@@ -236,6 +241,9 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.extract_features("photos"), ValueError, "images must be a dataset"),
         (lambda d: boxloop.extract_features(d, netwrk="x"), ParamsError, "did you mean 'network'"),
         (lambda d: boxloop.train_detector({}, d), ParamsError, "exactly one of steps and epochs"),
+        (lambda d: boxloop.propose(nothing(d), d, batch_size=0), ParamsError, "batch_size"),
+        (lambda d: boxloop.propose(nothing(d), d, batch_size=2.5), ParamsError, "batch_size"),
+        (lambda d: boxloop.propose(nothing(d), d, score_floor=None), ParamsError, "score_floor"),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         (lambda d: boxloop.load_dataset("x", "vok"), ParamsError, "did you mean 'voc'"),
         (lambda d: boxloop.load_dataset("nowhere", "voc"), DatasetError, "nowhere"),

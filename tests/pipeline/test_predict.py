@@ -343,6 +343,20 @@ def test_in_memory_it_takes_paths_and_bytes(scene):
         model.predict([path, b"no image"])
 
 
+@pytest.mark.parametrize("count", [0, -1, 2.5, True, "4", None])
+def test_no_number_of_images_at_once_is_refused(scene, count):
+    model, path = Model(ABOUT, Corner()), scene / "photos" / "i2.png"
+    for ask in (
+        lambda: model.predict([path], batch_size=count),
+        lambda: list(model.find([path], batch_size=count)),
+        lambda: model.at_once(count),
+        lambda: run(scene, batch_size=count),
+    ):
+        with pytest.raises(ParamsError, match="batch_size must be a whole number of at least 1, g"):
+            ask()
+    assert len(model.predict([path], batch_size=np.int64(3))) == 1
+
+
 def test_two_at_once_do_not_mix_their_lines(scene):
     """The second would go on from what the first has done, and both would add the rest."""
     said = []

@@ -29,6 +29,7 @@ from boxloop.params import (
     DatasetParams,
     FeaturesParams,
     Params,
+    ProposeParams,
     SimNetParams,
     TrainParams,
     chain,
@@ -222,14 +223,21 @@ def propose(
         progress: called with (images done, images in all).
 
     Raises:
+        ParamsError: ``score_floor`` or ``batch_size`` cannot be used.
         DetectorError: it is of one's own, and what it returns is not what detectors promise.
     """
     from boxloop.models.detectors import promises
 
+    given = {"score_floor": score_floor, "batch_size": batch_size}
+    params = check(ProposeParams, _plain(given), "propose")
     boxes = promises.propose(
-        detector, _refs(images), score_floor=score_floor, batch_size=batch_size, progress=progress
+        detector,
+        _refs(images),
+        score_floor=params.score_floor,
+        batch_size=params.batch_size,
+        progress=progress,
     )
-    return Proposals("proposed", detector.name, "", score_floor, boxes)
+    return Proposals("proposed", detector.name, "", params.score_floor, boxes)
 
 
 def simulate(

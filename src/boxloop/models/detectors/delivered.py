@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -175,7 +176,8 @@ class Model:
 
         Raises:
             DatasetError: an image is missing or damaged.
-            ParamsError: there is no such threshold.
+            ParamsError: there is no such threshold, or ``batch_size`` is no whole number of at
+                least 1.
         """
         with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
             paths = []
@@ -202,14 +204,23 @@ class Model:
             Each path, in order, with size and boxes, or what is wrong with the file.
 
         Raises:
-            ParamsError: there is no such threshold.
+            ParamsError: as :meth:`predict` does.
         """
         scores, source = self.about.scores(threshold), iter(paths)
         while some := list(islice(source, self.at_once(batch_size))):
             yield from zip(some, self._find(some, scores, batch_size), strict=True)
 
     def at_once(self, batch_size: int) -> int:
-        """Return how many images :meth:`find` works on together."""
+        """Return how many images :meth:`find` works on together.
+
+        Raises:
+            ParamsError: ``batch_size`` is no whole number of at least 1.
+        """
+        whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+        if not whole or batch_size < 1:
+            raise ParamsError(
+                f"batch_size must be a whole number of at least 1, got {batch_size!r:.100}"
+            )
         device = getattr(getattr(self._detector, "device", None), "type", "cpu")
         return batch_size * _AT_ONCE.get(device, 4)
 
