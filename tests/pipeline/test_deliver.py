@@ -111,6 +111,20 @@ def test_in_the_middle_it_takes_what_is_there(campaign):
         pipeline.deliver(campaign)
 
 
+def test_a_class_that_came_since_is_not_left_out_of_the_model(campaign):
+    image_set = artifacts.read_images(campaign.paths.images)
+    more = replace(image_set, classes=(*image_set.classes, "box"))
+    artifacts.write_images(campaign.paths.images, more)
+    said = []
+    for stage in (lambda: pipeline.deliver(campaign), lambda: pipeline.train(campaign, "b02")):
+        with pytest.raises(ArtifactError, match="images.json has cat, dog, box: run") as error:
+            stage()
+        said.append(str(error.value))
+    assert said[0] == said[1].replace("b01.parquet", "b02.parquet")  # each names the newest labels
+    assert done() == []
+    assert not campaign.paths.model.exists()
+
+
 def test_a_folder_of_others_is_refused_before_anything_is_trained(campaign):
     folder = campaign.paths.model
     folder.mkdir()

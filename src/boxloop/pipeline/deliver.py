@@ -23,6 +23,7 @@ from boxloop.core.types import NOTHING, ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, write_json, write_text
+from boxloop.pipeline.turn import _require_classes as require_classes
 from boxloop.terminal import counted, percent
 
 if TYPE_CHECKING:
@@ -44,15 +45,18 @@ def deliver(campaign: Campaign) -> ModelFile | None:
 
     Raises:
         UserError: nothing is labeled yet, or the folder holds what no delivery made.
+        ArtifactError: what is labeled is for other classes than images.json has.
         TrackingError: MLflow cannot be written to; the folder is written then.
     """
     paths, params = campaign.paths, campaign.params
     [out] = campaign.choose("model")
     require_replaceable(out, DELIVERY)
     labels, image_set = read_labels(paths, params), artifacts.read_images(paths.images)
-    refs = artifacts.subset_of(image_set, list(labels.labeled.boxes), paths.labeled(labels.newest))
+    source = paths.labeled(labels.newest)
+    require_classes(image_set.classes, paths.images, labels.labeled.classes, source)
+    refs = artifacts.subset_of(image_set, list(labels.labeled.boxes), source)
     made_of = kept.training_inputs(
-        params.train, paths.images, paths.labeled(labels.newest), paths.detector(labels.newest)
+        params.train, paths.images, source, paths.detector(labels.newest)
     )
     from boxloop import distributed
     from boxloop.models import detectors
