@@ -1,5 +1,8 @@
 """Images read ahead of their use, and kept in memory where they fit."""
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
-from boxloop.errors import DatasetError
+from boxloop.errors import DatasetError, ProcessError
 from boxloop.models.image_loader import ImageCache, prefetch, read_resized, resized_batches
 from builders_detectors import drawn
 
@@ -78,3 +81,13 @@ def test_a_missing_image_is_told_in_one_sentence(refs, tmp_path, device):
     assert len(next(batches)) == len(next(batches)) == 2
     with pytest.raises(DatasetError, match=r"^[^\n]*gone\.png does not exist$"):
         next(batches)
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+def test_a_killed_reader_is_told_in_one_sentence(refs):
+    batches = resized_batches(refs * 20, lambda _: (20, 24), 2, torch.device("cuda"))
+    next(batches)
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(ProcessError, match="^a process that reads images was killed, probably"):
+        list(batches)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice, tee
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import functional
@@ -16,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from boxloop import distributed
 from boxloop.core.types import ImageRef
 from boxloop.datasets.images import read_image
-from boxloop.errors import DatasetError
+from boxloop.errors import DatasetError, ProcessError
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes of decoded images to keep in memory, on one machine."""
@@ -101,6 +103,7 @@ def resized_batches(
 
     Raises:
         DatasetError: an image is missing or damaged, or is not what it was in the dataset.
+        ProcessError: a process that reads was killed.
     """
     if device.type != "cuda":
         decoded = prefetch(lambda i: read_resized(i, size(i)), images, depth=2 * batch_size)
@@ -110,11 +113,58 @@ def resized_batches(
         return
     batches = _Batches(images, size, batch_size)
     workers = min(reading_processes(), len(batches))
-    # Batches are made by the dataset, so that a worker's fault comes back as it is.
-    for batch in DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=True):
-        if isinstance(batch, DatasetError):
-            raise batch
-        yield batch
+    loader = DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=True)
+    yield from read_by_workers(loader, "free some, or lower the batch_size")
+
+
+def read_by_workers(loader: DataLoader[Any], way: str) -> Iterator[Any]:
+    """Read the batches of a loader, whose dataset returns what is wrong with an image.
+
+    What a worker raises would come back with its traceback as the message.
+
+    Args:
+        loader: a batch of its is a DatasetError where an image of it cannot be read.
+        way: what helps where a worker is killed, for the error.
+
+    Raises:
+        DatasetError: it is one.
+        ProcessError: a worker was killed.
+    """
+    gone = (ConnectionError, EOFError, FileNotFoundError) if loader.num_workers else ()
+    with told_if_killed(way):
+        try:
+            for batch in loader:
+                if isinstance(batch, DatasetError):
+                    raise batch
+                yield batch
+        except gone as error:
+            if "Caught" in str(error):  # by a worker that lives
+                raise
+            # A process closes its sockets first, then torch is told of its end and raises as well:
+            # here, not where that would be in nobody's hands.
+            time.sleep(1)
+            raise _killed(way) from None
+
+
+@contextmanager
+def told_if_killed(way: str) -> Iterator[None]:
+    """Say it in one sentence where torch tells, at any place, that a loader's worker was killed.
+
+    Raises:
+        ProcessError: one was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise _killed(way) from None
+
+
+def _killed(way: str) -> ProcessError:
+    return ProcessError(
+        f"a process that reads images was killed, probably for memory; nothing was written: {way}"
+    )
 
 
 def reading_processes() -> int:

@@ -1,11 +1,17 @@
 """The training of detectors on a model small enough to be followed by hand."""
 
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from boxloop.core import training_log
-from boxloop.errors import DivergedError
+from boxloop.errors import DatasetError, DivergedError, ProcessError
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples
 from boxloop.models.detectors.training import train_model
 from boxloop.models.detectors.transforms import Augment
@@ -121,3 +127,36 @@ def test_weights_that_are_not_finite_are_noticed_at_the_end(samples):
         model.frozen[0] = torch.inf
     with pytest.raises(DivergedError, match="weights became NaN or infinite"):
         train_model(model, samples, params(steps=1), CPU)
+
+
+# --- processes that read images ---
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_one_sentence_whoever_reads_it(tmp_path, workers):
+    refs, truth = drawn(tmp_path, 6, (40, 40))
+    size = InputSize((40, 40), keep_aspect=False)
+    streamed = LabeledSamples(labeled(truth), refs, CLASSES, size, Augment((), 0), budget=0)
+    Path(refs[2].path).unlink()
+    with pytest.raises(DatasetError, match=r"^[^\n]*image2\.png does not exist$"):
+        train_model(Toy(), streamed, params(workers=workers), CPU)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.5])
+def test_a_killed_reader_is_one_sentence(samples, wait):
+    """Noticed while its batch is waited for, and while the model computes."""
+
+    def kill(step, steps, loss):
+        if step == 3:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+            time.sleep(wait)
+
+    sentence = (
+        "^a process that reads images was killed, probably for memory; nothing was written: lower"
+        r" train.workers \(now 2\)$"
+    )
+    with pytest.raises(ProcessError, match=sentence):
+        train_model(Toy(), samples, params(workers=2, steps=400), CPU, progress=kill)
+    assert multiprocessing.active_children() == []
+    train_model(Toy(), samples, params(workers=2), CPU)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from boxloop import distributed
 from boxloop.core.training_log import TrainingLog
-from boxloop.errors import ParamsError
+from boxloop.errors import DatasetError, ParamsError
 from boxloop.models.batch_norm import CALIBRATION_IMAGES, calibration_batches
 from boxloop.models.detectors.dataset import LabeledSamples, Sample, draw_shared_batches
-from boxloop.models.image_loader import reading_processes
+from boxloop.models.image_loader import read_by_workers, reading_processes, told_if_killed
 from boxloop.models.progress import StepProgress
 from boxloop.models.trainer import Batch, fit
 from boxloop.params import TrainParams
@@ -58,7 +58,9 @@ def train_model(
         progress: called after every step.
 
     Raises:
+        DatasetError: an image cannot be read.
         DivergedError: the loss became NaN or infinite; the model is of no use.
+        ProcessError: a process that reads images was killed.
         ParamsError: the processes cannot share a batch.
     """
     batch = max(params.batch_size, min_batch)
@@ -73,29 +75,34 @@ def train_model(
     draws = draw_shared_batches(
         len(samples), steps * batch, params.seed, batch=batch, rank=world.rank, size=world.size
     )
+    count = workers(device, params.workers)
     loader = DataLoader(
-        samples,
+        _Told(samples),
         batch_size=batch // world.size,
         sampler=draws,
-        num_workers=workers(device, params.workers),
+        num_workers=count,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
     )
-    result = fit(
-        model,
-        _losses,
-        loader,
-        params,
-        device,
-        steps=steps,
-        seed=params.seed + world.rank,
-        calibration=_without_augmentation(samples, batch, steps * batch // 4),
-        decay_vectors=False,
-        unused_parameters=bool(getattr(model, "unused_parameters", False)),
-        remedy=f"lower train.learning_rate (now {params.learning_rate:g}), or raise"
-        f" train.batch_size (now {params.batch_size})",
-        progress=progress,
-    )
+    way = "lower train.input_size, or train.batch_size"
+    if count == params.workers:
+        way = f"lower train.workers (now {count})"
+    with told_if_killed(way):
+        result = fit(
+            model,
+            _losses,
+            read_by_workers(loader, way),
+            params,
+            device,
+            steps=steps,
+            seed=params.seed + world.rank,
+            calibration=_without_augmentation(samples, batch, steps * batch // 4),
+            decay_vectors=False,
+            unused_parameters=bool(getattr(model, "unused_parameters", False)),
+            remedy=f"lower train.learning_rate (now {params.learning_rate:g}), or raise"
+            f" train.batch_size (now {params.batch_size})",
+            progress=progress,
+        )
     return TrainingLog(
         steps=steps,
         epochs=steps * batch / len(samples),
@@ -119,7 +126,25 @@ def _losses(model: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
     return losses
 
 
-def _collate(samples: list[Sample]) -> Batch:
+class _Told(Dataset[Sample | DatasetError]):
+    """Samples, or what is wrong with the image of one."""
+
+    def __init__(self, samples: LabeledSamples) -> None:
+        self._samples = samples
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | DatasetError:
+        try:
+            return self._samples[key]
+        except DatasetError as error:
+            return error
+
+
+def _collate(found: Sequence[Sample | DatasetError]) -> Batch | DatasetError:
+    fault = next((item for item in found if isinstance(item, DatasetError)), None)
+    return _batch([item for item in found if isinstance(item, Sample)]) if fault is None else fault
+
+
+def _batch(samples: list[Sample]) -> Batch:
     targets = [{"boxes": sample.boxes, "labels": sample.labels} for sample in samples]
     for target, sample in zip(targets, samples, strict=True):
         if sample.ignored is not None:
@@ -131,4 +156,4 @@ def _without_augmentation(samples: LabeledSamples, batch_size: int, limit: int) 
     """Draw batches to recalibrate batch norm with, from at most ``limit`` images."""
     # A quarter of the images that were trained on, so that the time does not show.
     for batch in calibration_batches(len(samples), batch_size, min(CALIBRATION_IMAGES, limit)):
-        yield _collate([samples.plain(index) for index in batch])
+        yield _batch([samples.plain(index) for index in batch])
