@@ -16,8 +16,9 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import FittedThreshold
-from boxloop.errors import DatasetError, ParamsError
+from boxloop.errors import ArtifactError, DatasetError, ParamsError
 from builders import boxes, proposed
+from builders_transformers import tiny
 from builders_zero_shot import tiny_zero_shot
 
 ROOT = Path(__file__).parents[1]
@@ -310,6 +311,16 @@ def test_one_callback_serves_all_steps(dataset, tmp_path):
     boxloop.propose(detector, dataset.images.images[:2], progress=tell)
     assert told.count((2, 2)) == 4
     assert (1, 1, "loss") in told
+
+
+@pytest.mark.parametrize("detector", ["fasterrcnn_mobilenet_v3_large_320_fpn", "transformers"])
+def test_a_box_that_no_detector_can_learn_is_named(dataset, detector):
+    ref = dataset.images.images[0]
+    known = {ref.id: boxes((dataset.images.classes[0], 1, 1, 1 + 1e-9, 9))}
+    short = {"steps": 1, "input_size": (64, 64), "device": "cpu"}
+    weights = str(tiny()) if detector == "transformers" else "none"
+    with pytest.raises(ArtifactError, match=f"box .* of image '{ref.id}' .* has no area"):
+        boxloop.train_detector(known, dataset, detector=detector, weights=weights, **short)
 
 
 def test_a_simulation_needs_annotations(tmp_path):

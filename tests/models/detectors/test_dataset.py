@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.errors import DatasetError
+from boxloop.errors import ArtifactError, DatasetError
 from boxloop.files import file_digest
 from boxloop.models.detectors.dataset import InputSize, LabeledSamples, draw_shared_batches
 from boxloop.models.detectors.postprocess import to_boxes
@@ -119,6 +119,34 @@ def test_a_missing_image_is_named(scenes, tmp_path):
     refs = [ImageRef(name, str(tmp_path / f"{name}.png"), 96, 80, "0") for name in truth]
     with pytest.raises(DatasetError, match=r"image\d\.png does not exist"):
         samples((refs, truth))
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "said"),
+    [
+        ((10, 10, 10 + 1e-9, 30), (96, 80), "has no area to speak of"),
+        ((10, 10, 10.009, 30), (96, 80), "has no area to speak of"),
+        ((100, 10, 120, 30), (96, 80), "lies outside"),
+        ((96, 10, 96.5, 30), (96, 80), "lies outside"),
+        ((95.995, 10, 96.5, 30), (96, 80), "lies outside"),
+        # As the numbers of a model it has none, once it is scaled to its input.
+        ((150000.008, 10, 150000.02, 30), (200000, 80), "has no area to speak of"),
+    ],
+)
+def test_a_box_that_nothing_can_be_learned_from_is_refused_by_name(tmp_path, box, size, said):
+    path = tmp_path / "a.png"
+    Image.new("RGB", size).save(path)
+    ref = ImageRef("a", str(path), *size, file_digest(path))
+    truth = {"a": Boxes.build([(1, 1, 9, 9), box], ["disc", "disc"])}
+    sentence = rf"box t1 of image 'a' \(.*\) {said} .*its {size[0]}x{size[1]} pixels: put it right"
+    with pytest.raises(ArtifactError, match=sentence):
+        samples(([ref], truth))
+
+
+def test_a_box_that_overshoots_is_trained_on(scenes):
+    refs, _ = scenes
+    truth = {refs[0].id: Boxes.build([(-1, 0, 99, 80.5), (5, 5, 5.02, 5.02)], ["disc", "disc"])}
+    assert len(samples((refs, truth))[0, 0].boxes) == 2
 
 
 # --- windows of enlarged images ---

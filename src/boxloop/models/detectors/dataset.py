@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Dataset
 
-from boxloop.core.types import ImageRef, LabeledSet
+from boxloop.core.box_validation import REPAIR, Defect, inspect
+from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
 from boxloop.models.detectors.transforms import Augment, cut_window
 from boxloop.models.image_loader import ImageCache, resize
@@ -83,8 +84,8 @@ class LabeledSamples(Dataset[Sample]):
         window of it, of ``size``.
 
         Raises:
-            ArtifactError: an image of ``labeled`` is not among ``images``, or a label is not among
-                ``classes``.
+            ArtifactError: an image of ``labeled`` is not among ``images``, a label is not among
+                ``classes``, or a box has no area inside its image.
             DatasetError: an image cannot be read.
         """
         by_id = {image.id: image for image in images}
@@ -102,6 +103,7 @@ class LabeledSamples(Dataset[Sample]):
                     f"the labeled set has a box of class '{unknown[0]}' in image '{image_id}', but"
                     f" the classes are {', '.join(classes)}"
                 )
+            self._require_learnable(by_id[image_id], boxes)
             self.refs.append(by_id[image_id])
             self.boxes.append(torch.tensor(boxes.xyxy, dtype=torch.float32).reshape(-1, 4))
             self.labels.append(
@@ -127,6 +129,27 @@ class LabeledSamples(Dataset[Sample]):
     def plain(self, index: int) -> Sample:
         """Return the image at an index, or its first window, unchanged."""
         return self._at_input_size(self._kept(index, 0))
+
+    def _require_learnable(self, image: ImageRef, boxes: Boxes) -> None:
+        """Refuse boxes that the models of some libraries cannot be trained on, and others learn."""
+        found = inspect(boxes.xyxy, image.width, image.height, REPAIR)
+        before = (image.height, image.width)
+        sized = _rescale(
+            torch.tensor(boxes.xyxy, dtype=torch.float32).reshape(-1, 4),
+            before,
+            self.size.zoomed(self.zoom).of(*before),
+        )
+        vanish = (sized[:, 2:] <= sized[:, :2]).any(dim=1).tolist()
+        for row, (defect, usable) in enumerate(zip(found.defects, found.usable, strict=True)):
+            if usable and not vanish[row]:
+                continue
+            outside = defect in (Defect.OUTSIDE, Defect.ON_RIM)
+            fault = "lies outside" if outside else "has no area to speak of in"
+            corners = ", ".join(f"{side:g}" for side in boxes.xyxy[row].tolist())
+            raise ArtifactError(
+                f"the labeled set: the box {boxes.ids[row]} of image '{image.id}' ({corners})"
+                f" {fault} its {image.width}x{image.height} pixels: put it right, or leave it out"
+            )
 
     def _kept(self, index: int, draw: int) -> Sample:
         ref, pixels = self.refs[index], self.images[index]
