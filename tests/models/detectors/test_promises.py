@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef
@@ -155,6 +156,33 @@ def test_a_detector_that_saves_nothing_is_not_taken_for_the_one_before(tmp_path)
             path.write_bytes(b"the detector before")
         with pytest.raises(DetectorError, match=rf"save\(\) wrote nothing to {path}"):
             promises.save(Own(), path, labeled_digest="")
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "said"),
+    [
+        ({"scale": np.float32(2)}, {}, "it holds something other than tensors and plain values"),
+        ({"scale": [2.0]}, {}, "at options: must hold plain values by name"),
+        ({}, {"layer": torch.tensor([1.0, torch.nan])}, "at state_dict, 'layer': must be finite"),
+    ],
+)
+def test_a_detector_saves_what_can_be_loaded(tmp_path, options, state, said):
+    path = tmp_path / "b01.pt"
+    own = Own()
+    content = DetectorCheckpoint("own", CLASSES, (0, 0), "", "none", 1, options, state)
+    own.save = lambda to, labeled_digest: write_detector(to, content)
+    with pytest.raises(
+        DetectorError, match=rf"^the detector own .* save\(\) .*{said}.*put its code"
+    ):
+        promises.save(own, path, labeled_digest="")
+    assert not path.exists()
+    own.save = lambda to, labeled_digest: to.write_bytes(b"my own format")
+    with pytest.raises(DetectorError, match=r"save\(\) wrote what cannot be loaded"):
+        promises.save(own, path, labeled_digest="")
+    sound = DetectorCheckpoint("own", CLASSES, (0, 0), "", "none", 1, {"scale": 2.0})
+    own.save = lambda to, labeled_digest: write_detector(to, sound)
+    promises.save(own, path, labeled_digest="")
+    assert path.exists()
 
 
 def test_all_who_ask_go_through_it(register, tmp_path):

@@ -18,7 +18,8 @@ from boxloop.core.edits import PIXEL
 from boxloop.core.names import fault_of_id, require_ids
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
-from boxloop.errors import DetectorError
+from boxloop.errors import ArtifactError, DetectorError
+from boxloop.models.detectors.empty import read_empty
 from boxloop.models.progress import ItemProgress, StepProgress
 from boxloop.params import TrainParams
 
@@ -161,12 +162,22 @@ def save(detector: Detector, path: Path, *, labeled_digest: str) -> None:
     """Save a detector; see :meth:`boxloop.models.detectors.base.Detector.save`.
 
     Raises:
-        DetectorError: it wrote nothing: the file is missing, or that of an older detector.
+        DetectorError: it wrote nothing (the file is missing, or that of an older detector), or what
+            cannot be loaded.
     """
     before = _state(path)
     detector.save(path, labeled_digest=labeled_digest)
     if _state(path) in (None, before):
         _refuse(detector.name, "save", f"wrote nothing to {path}")
+    try:
+        if read_empty(path) is None:
+            from boxloop.models.checkpoint import read_detector  # torch takes seconds to import
+
+            read_detector(path)
+    except ArtifactError as error:
+        path.unlink()  # or it would be taken for a training that is done
+        why = str(error).rpartition(": ")[0] or str(error)  # without its way out
+        _refuse(detector.name, "save", f"wrote what cannot be loaded ({why})")
 
 
 def _fault(
