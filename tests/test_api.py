@@ -202,6 +202,10 @@ def nothing(dataset):
     return boxloop.train_detector({}, dataset, steps=1)[0]
 
 
+def twice(dataset):
+    return [dataset.images.images[0], *dataset.images.images[:2]]
+
+
 @pytest.mark.parametrize("kind", [list, np.array, np.float64, tuple])
 def test_arrays_and_lists_are_taken_as_features(kind):
     rows = [[0.0], [5.0], [1.0], [9.0]]
@@ -245,6 +249,8 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.propose(nothing(d), d, batch_size=0), ParamsError, "batch_size"),
         (lambda d: boxloop.propose(nothing(d), d, batch_size=2.5), ParamsError, "batch_size"),
         (lambda d: boxloop.propose(nothing(d), d, score_floor=None), ParamsError, "score_floor"),
+        (lambda d: boxloop.propose(nothing(d), twice(d)), ValueError, "^images .* one image twice"),
+        (lambda d: boxloop.extract_features(twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         (lambda d: boxloop.load_dataset("x", "vok"), ParamsError, "did you mean 'voc'"),
         (lambda d: boxloop.load_dataset("nowhere", "voc"), DatasetError, "nowhere"),

@@ -8,6 +8,7 @@ sentence: a :class:`~boxloop.errors.BoxloopError` or a ValueError. What counts e
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def extract_features(
     own = _plain(options)
     simnet = check(SimNetParams, own.pop("simnet", {}), "extract_features, simnet")
     params = check(FeaturesParams, own, "extract_features")
-    return extract_in_memory(_refs(images), params, simnet, progress)
+    return extract_in_memory(_different(images), params, simnet, progress)
 
 
 def order(
@@ -224,6 +225,7 @@ def propose(
 
     Raises:
         ParamsError: ``score_floor`` or ``batch_size`` cannot be used.
+        ValueError: an image occurs twice.
         DetectorError: it is of one's own, and what it returns is not what detectors promise.
     """
     from boxloop.models.detectors import promises
@@ -232,7 +234,7 @@ def propose(
     params = check(ProposeParams, _plain(given), "propose")
     boxes = promises.propose(
         detector,
-        _refs(images),
+        _different(images),
         score_floor=params.score_floor,
         batch_size=params.batch_size,
         progress=progress,
@@ -299,6 +301,14 @@ def _refs(images: Any) -> Sequence[ImageRef]:
             "images must be a dataset of load_dataset, its images, or a list of ImageRef"
         )
     return tuple(refs)
+
+
+def _different(images: Any) -> Sequence[ImageRef]:
+    refs = _refs(images)
+    repeated = next((key for key, n in Counter(ref.id for ref in refs).items() if n > 1), None)
+    if repeated is not None:
+        raise ValueError(f"images hold one image twice: {repeated}: name each of them once")
+    return refs
 
 
 def _classes(images: Any) -> tuple[str, ...]:
