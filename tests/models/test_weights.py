@@ -231,6 +231,22 @@ def test_nothing_fits(tmp_path):
         create(SSDLITE, path)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_numbers_that_are_none_are_found_in_the_file_not_in_the_training(tmp_path, value):
+    broken = mobilenet_v3_large(weights=None).state_dict()
+    broken["features.2.block.0.0.weight"][0] = value
+    broken["foreign.weight"] = torch.tensor([value])
+    path = saved(broken, tmp_path / "w.pth")
+    sentence = r"w\.pth .* tensor 'features.2.block.0.0.weight' .* not finite"
+    with pytest.raises(WeightsError, match=sentence):
+        create(SSDLITE, path)
+    del broken["features.2.block.0.0.weight"]
+    broken["features.2.block.0.0.weight"] = torch.zeros_like(
+        mobilenet_v3_large(weights=None).state_dict()["features.2.block.0.0.weight"]
+    )
+    create(SSDLITE, saved(broken, tmp_path / "w.pth"))  # what fits nothing, harms nothing
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"text", b"PK\x03\x04" + bytes(40)], ids=["empty", "text", "zip"]
 )

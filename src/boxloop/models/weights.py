@@ -159,7 +159,7 @@ def load_matching(
         origin: the file or name they came from, for messages.
 
     Raises:
-        WeightsError: not one of them fits.
+        WeightsError: not one of them fits, or one that does holds NaN or infinity.
     """
     own = model.state_dict()
     fitting = {
@@ -175,5 +175,20 @@ def load_matching(
             f"weights: none of the {len(tensors)} tensors of {origin} fits the model (the first is"
             f" '{example}', the model begins with '{counted[0]}')"
         )
+    require_finite(fitting, origin)
     model.load_state_dict(fitting, strict=False)
     return LoadedTensors(len(counted), left)
+
+
+def require_finite(tensors: Mapping[str, torch.Tensor], origin: str) -> None:
+    """Refuse weights that no training comes back from, whatever its learning rate.
+
+    Raises:
+        WeightsError: a tensor holds NaN or infinity; names it and the ``origin``.
+    """
+    odd = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if odd is not None:
+        raise WeightsError(
+            f"weights: {origin} cannot be used, because its tensor '{odd}' holds numbers that are"
+            " not finite: name another file, or where it is one of your own, train it anew"
+        )

@@ -17,7 +17,7 @@ from torch import nn
 from boxloop.errors import ParamsError, WeightsError
 from boxloop.files import parse_json, read_bytes
 from boxloop.models.detectors.transformers.settings import check_settings
-from boxloop.models.weights import LoadedTensors, load_matching
+from boxloop.models.weights import LoadedTensors, load_matching, require_finite
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SMALL_FILES = ["config.json", "preprocessor_config.json"]
@@ -192,7 +192,7 @@ def load_network(folder: Path, config: Any) -> tuple[nn.Module, LoadedTensors]:
     """Build a network with the tensors of a folder that fit it.
 
     Raises:
-        WeightsError: there are none, or the file is damaged.
+        WeightsError: there are none, one is not finite, or the file is damaged.
     """
     transformers = library()
     try:
@@ -216,6 +216,8 @@ def load_network(folder: Path, config: Any) -> tuple[nn.Module, LoadedTensors]:
         raise WeightsError(
             f"train.weights: no tensor of {folder} fits a {config.model_type}: {_WAYS_OUT}"
         )
+    own = network.state_dict()
+    require_finite({name: own[name] for name in counted if name not in left}, str(folder))
     return network, LoadedTensors(len(counted), left)
 
 
