@@ -357,6 +357,25 @@ def test_no_number_of_images_at_once_is_refused(scene, count):
     assert len(model.predict([path], batch_size=np.int64(3))) == 1
 
 
+@pytest.mark.parametrize("wrap", [str, Path, lambda path: path.read_bytes(), lambda path: None])
+def test_one_image_in_place_of_a_list_is_refused(scene, wrap):
+    with pytest.raises(ParamsError, match="^predict takes a list of images"):
+        Model(ABOUT, Corner()).predict(wrap(scene / "photos" / "i2.png"))
+
+
+@pytest.mark.parametrize("images", [[3], [None], [[1, 2]]])
+def test_what_is_no_image_is_refused_by_its_place(scene, images):
+    path = scene / "photos" / "i2.png"
+    with pytest.raises(ParamsError, match="image 1 is neither a path nor the bytes of a file"):
+        Model(ABOUT, Corner()).predict([path, *images])
+
+
+@pytest.mark.parametrize("threshold", [None, [0.5], {}])
+def test_what_is_no_threshold_is_refused(scene, threshold):
+    with pytest.raises(ParamsError, match="--threshold must be f1, least-wt or a number"):
+        Model(ABOUT, Corner()).predict([scene / "photos" / "i2.png"], threshold=threshold)
+
+
 def test_two_at_once_do_not_mix_their_lines(scene):
     """The second would go on from what the first has done, and both would add the rest."""
     said = []

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -108,7 +109,7 @@ class ModelFile(BaseModel):
             return {row.label: float(getattr(row, name)) for row in self.thresholds}
         try:
             number = float(threshold)
-        except ValueError:
+        except (TypeError, ValueError):
             number = -1.0
         if not 0 <= number <= 1:
             raise ParamsError(
@@ -176,12 +177,21 @@ class Model:
 
         Raises:
             DatasetError: an image is missing or damaged.
-            ParamsError: there is no such threshold, or ``batch_size`` is no whole number of at
-                least 1.
+            ParamsError: ``images`` is no list of images, there is no such threshold, or
+                ``batch_size`` is no whole number of at least 1.
         """
+        if isinstance(images, str | bytes | Path) or not isinstance(images, Iterable):
+            raise ParamsError(
+                f"predict takes a list of images, got {images!r:.100}: write [image] for one"
+            )
         with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
             paths = []
             for number, image in enumerate(images):
+                if not isinstance(image, str | bytes | PathLike):
+                    raise ParamsError(
+                        f"image {number} is neither a path nor the bytes of a file, but"
+                        f" {image!r:.100}: name its file"
+                    )
                 path = Path(folder, str(number)) if isinstance(image, bytes) else Path(image)
                 if isinstance(image, bytes):
                     path.write_bytes(image)
