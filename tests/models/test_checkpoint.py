@@ -251,3 +251,11 @@ def test_files_that_are_not_simnets(tmp_path):
 def test_a_damaged_field_of_simnet_is_named(simnet, key, value, message):
     with pytest.raises(ArtifactError, match=f"{message}.*: train SimNet anew"):
         read_simnet(edited(simnet, **{key: value}), "resnet18")
+
+
+def test_simnet_of_another_input_size_is_told(simnet):
+    size = read_simnet(simnet, "resnet18").input_size
+    assert read_simnet(simnet, "resnet18", size).input_size == size
+    sentence = rf"trained at an input_size of {size}, but features.input_size is 96: run 'boxloop s"
+    with pytest.raises(ArtifactError, match=sentence):
+        read_simnet(simnet, "resnet18", 96)

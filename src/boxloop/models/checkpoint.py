@@ -123,12 +123,17 @@ def read_detector(path: Path) -> DetectorCheckpoint:
     return parse_detector(path, _read(path, "a detector checkpoint", missing))
 
 
-def read_simnet(path: Path, network: str) -> SimNetCheckpoint:
+def read_simnet(path: Path, network: str, input_size: int | None = None) -> SimNetCheckpoint:
     """Read SimNet's checkpoint of a ``network``, without executing anything that it may hold.
+
+    Args:
+        path: the file.
+        network: that it must be of.
+        input_size: that it must have been trained at; any unless given.
 
     Raises:
         ArtifactError: the file is missing, empty (SimNet was not asked for when the stage ran),
-            damaged, or of another network; names the way out.
+            damaged, or of another network or input size; names the way out.
     """
     again = "run 'boxloop simnet' with 'features.weights: simnet' first"
     content = _read(
@@ -143,6 +148,11 @@ def read_simnet(path: Path, network: str) -> SimNetCheckpoint:
     if checkpoint.network != network:
         raise ArtifactError(
             f"{path} is a trained {checkpoint.network}, but features.network is {network}: {again}"
+        )
+    if input_size not in (None, checkpoint.input_size):
+        raise ArtifactError(
+            f"{path} was trained at an input_size of {checkpoint.input_size}, but"
+            f" features.input_size is {input_size}: {again}"
         )
     return checkpoint
 

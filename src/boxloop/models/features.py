@@ -49,7 +49,8 @@ def extract(
     Raises:
         ParamsError: there is no such network, or it cannot take images of this size.
         WeightsError: the weights cannot be had, do not fit, or give numbers that are not finite.
-        ArtifactError: SimNet is not trained, or its file is damaged or of another network.
+        ArtifactError: SimNet is not trained, or its file is damaged, or of another network or input
+            size.
         DatasetError: an image cannot be read.
     """
     backbone = load_network(params, simnet)
@@ -81,8 +82,9 @@ def load_network(params: FeaturesParams, simnet: SimNetCheckpoint | Path | None)
                 "features.weights is simnet: name the file that 'boxloop simnet' wrote, as in"
                 " --simnet data/simnet.pt"
             )
-        trained = read_simnet(simnet, params.network) if isinstance(simnet, Path) else simnet
-        start = Start(trained.origin, trained.state, trained.mean, trained.std)
+        if isinstance(simnet, Path):
+            simnet = read_simnet(simnet, params.network, params.input_size)
+        start = Start(simnet.origin, simnet.state, simnet.mean, simnet.std)
     else:
         start = backbones.start(params.network, params.weights, section="features")
     backbone = backbones.build(params.network, start, [size], seed=params.seed)
