@@ -143,6 +143,15 @@ def test_a_checkpoint_of_ones_own_is_a_weights_file(tmp_path):
         create(SSD, tmp_path / "own.pt")
 
 
+def test_a_detector_that_was_trained_on_nothing_is_called_that(tmp_path):
+    empty, _ = detectors.train(train_params(SSDLITE), labeled({}), ())
+    empty.save(tmp_path / "b00.pt", labeled_digest="x")
+    sentence = r"b00\.pt is a detector that was trained on nothing: name that of a later batch"
+    for name in (SSDLITE, "transformers"):
+        with pytest.raises(WeightsError, match=sentence):
+            create(name, tmp_path / "b00.pt")
+
+
 # --- torchvision's weights by name ---
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from boxloop.errors import WeightsError
+from boxloop.files import EMPTY_DETECTOR
 from boxloop.models.tensor_files import read_tensors
 
 NONE = "none"
@@ -53,7 +54,18 @@ def read_weights_file(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"weights: {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
+        refuse_empty(path)
         raise WeightsError(f"weights: {path} cannot be used: {error}") from None
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise WeightsError for a checkpoint of the empty detector, which has no tensors."""
+    with path.open("rb") as file:
+        if file.read(len(EMPTY_DETECTOR)) == EMPTY_DETECTOR:
+            raise WeightsError(
+                f"weights: {path} is a detector that was trained on nothing: name that of a later"
+                " batch, or other weights"
+            ) from None
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, torch.Tensor]:

@@ -150,6 +150,8 @@ def _own_checkpoint(path: Path) -> DetectorCheckpoint:
     try:
         checkpoint = read_detector(path)
     except ArtifactError:
+        if path.is_file():
+            weights.refuse_empty(path)
         raise WeightsError(
             f"train.weights: {path} is neither a folder of transformers nor a checkpoint of boxloop"
         ) from None
