@@ -23,7 +23,7 @@ from boxloop.core.types import NOTHING, ImageRef
 from boxloop.core.workload import find_cost_model
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest, write_json, write_text
-from boxloop.pipeline.turn import _require_classes as require_classes
+from boxloop.pipeline.detecting import require_classes
 from boxloop.terminal import counted, percent
 
 if TYPE_CHECKING:
