@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import termios
+import urllib.error
 from dataclasses import replace
 
 import pytest
@@ -261,6 +262,33 @@ def test_two_people_side_by_side_and_another_campaign(make_campaign):
         stranger.mark()
         stranger.submit()
         assert elsewhere.ends() == 0
+
+
+def test_what_another_window_drew_is_not_taken_away_by_an_older_edit(make_campaign):
+    paths = make_campaign()
+    with review(paths.root, "--reviewer", "ann") as terminal:
+        here, there = terminal.app(), terminal.app()
+        shown, version = there.record("img00")
+        drawn = here.draw("img00", (40, 45, 60, 65), "dog")
+        here.move("img00", "p1", (20, 60, 44, 84))
+
+        # The other window removes a box of those that it shows, and tries until it is taken.
+        kept = shown["boxes"]["detections"][1:]
+        edit = [{"op": "replace", "path": "/boxes/detections", "value": kept}]
+        for _ in range(3):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                there._patch("img00", edit, version)
+            answer = refused.value
+            assert answer.code == 412
+            assert answer.read() == b""
+            version = answer.headers["ETag"] or version  # as FiftyOne's App goes on
+
+        now, _ = there.record("img00")
+        boxes = {box["_id"]["$oid"]: box for box in now["boxes"]["detections"]}
+        assert len(boxes) == 4
+        assert boxes[drawn]["label"] == "dog"
+        there.delete("img00", "p0")  # of the newest version
+        assert len(here.record("img00")[0]["boxes"]["detections"]) == 3
 
 
 def gather(paths):

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -116,6 +117,8 @@ class AppRequests:
             else:
                 body = await self._checked_body(scope, receive)
                 receive = _replay(body, receive)
+                if scope["method"] == "PATCH" and json.loads(body):
+                    send = _without_newest(send)
         except NotForReview as problem:
             await _refuse(send, problem)
             return
@@ -268,6 +271,28 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def _without_newest(send: Send) -> Send:
+    """Return a ``send`` that keeps an image's newest version from who edited an older one.
+
+    The App would take it for the version of the boxes that it shows, and send its edit again as the
+    difference between the two: what another window drew would be gone. The panel starts the page
+    anew instead.
+    """
+    outdated = False
+
+    async def guarded(message: Message) -> None:
+        nonlocal outdated
+        if message["type"] == "http.response.start":
+            outdated = message["status"] == HTTPStatus.PRECONDITION_FAILED
+            if outdated:
+                message = {**message, "headers": [(b"content-length", b"0")]}
+        elif outdated:
+            message = {**message, "body": b""}
+        await send(message)
+
+    return guarded
 
 
 async def _refuse(send: Send, problem: NotForReview) -> None:

@@ -42,18 +42,33 @@
   const saves = new Set();
   window.fetch = (input, init) => {
     if (init?.method !== "PATCH") return originalFetch(input, init);
+    if (outdated) return Promise.resolve(new Response(null, { status: 412 }));
     const small = typeof init.body === "string" && init.body.length < 50_000;
     const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
     const ended = save.then(() => {}, () => {}).then(() => saves.delete(ended));
     saves.add(ended);
+    if (init.body !== "[]") save.then(({ status }) => { if (status === 412) startAnew(); }, () => {});
     return save;
   };
+
+  // An edit of an older version changed nothing. The App would go on from the boxes that it has, which
+  // are not those that are stored: the page begins anew with these, and says so (below).
+  const ANEW = "boxloop-began-anew";
+  let outdated = false;
+  async function startAnew() {
+    if (outdated) return;
+    outdated = true;
+    sessionStorage.setItem(ANEW, nameOf(openSample()) ?? "This image");
+    await boxloop.sendSeconds?.();
+    location.reload();
+  }
 
   // Ask for a save until one has nothing left to do: it would begin at once.
   async function settle() {
     for (let round = 0; round < 20; round += 1) {
       requestSave();
       await sleep(SAVE_STARTS_MS);
+      if (outdated) await new Promise(() => {}); // the page is about to go
       if (!saves.size) return;
       await Promise.all(saves);
     }
@@ -91,6 +106,13 @@
   // --- the server --------------------------------------------------------------------------------
   // An error is gone once the server answers; a failure of what a person did stays until dismissed.
   const store = { overview: null, error: null, failure: null, busy: null, listeners: new Set() };
+  const nameOf = (id) => store.overview?.samples.find(([sample]) => sample === id)?.[1];
+  const anew = sessionStorage.getItem(ANEW);
+  sessionStorage.removeItem(ANEW);
+  if (anew) {
+    store.failure = `${anew} was edited in another window meanwhile, so your last edit of it here was not`
+      + " saved. It is shown as it is stored now: look at its boxes once more.";
+  }
   const set = (change) => {
     Object.assign(store, change);
     store.listeners.forEach((listener) => listener({}));

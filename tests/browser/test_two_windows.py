@@ -1,0 +1,71 @@
+"""One session in two windows of the browser: what is drawn in one is not lost by the other."""
+
+import pytest
+from app import App, browser
+from playwright.sync_api import expect
+
+from builders_database import require_mongod
+from builders_sessions import cut
+from builders_terminals import review
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SIZE = (128, 128)
+A, B, C = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110)
+FREE = (75, 75, 115, 118)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    require_mongod()
+    rows = (("cat", A, 0.9), ("dog", B, 0.8), ("cat", C, 0.7))
+    root = tmp_path / "my campaign"
+    cut(root, {"b00": dict.fromkeys(("one", "two"), rows)}, size=SIZE)
+    return root
+
+
+def another_window(app):
+    page = app.page.context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(app.page.url)
+    page.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
+    return App(page)
+
+
+def listed(app):
+    return app.page.locator("[data-cy^=annotate-label-]")
+
+
+def test_an_edit_of_older_boxes_is_said_and_takes_none_away(folder):
+    with review(folder, "--reviewer", "ann") as terminal, browser(terminal.address()) as here:
+        here.start()
+        there = another_window(here)
+        there.wait_for_image()
+        here.page.bring_to_front()
+        here.draw(FREE, SIZE, "dog")
+        here.move(B, SIZE, (6, 5))
+        here.page.wait_for_timeout(1500)
+        stored = terminal.app().record("one")[0]["boxes"]
+
+        there.page.bring_to_front()
+        there.delete(A, SIZE)
+        said = there.piece("failure")
+        said.wait_for(timeout=60_000)
+        assert said.inner_text().startswith("one was edited in another window meanwhile, so your")
+        there.wait_for_image()
+        expect(listed(there)).to_have_count(4)
+        assert there.labels() == ["cat", "cat", "dog", "dog"]
+        there.page.wait_for_timeout(3000)
+        assert terminal.app().record("one")[0]["boxes"] == stored
+
+        # The window goes on from there, and the other one is told in its turn.
+        there.delete(A, SIZE)
+        expect(listed(there)).to_have_count(3)
+        there.page.wait_for_timeout(1500)
+        after = [box["label"] for box in terminal.app().record("one")[0]["boxes"]["detections"]]
+        assert sorted(after) == ["cat", "dog", "dog"]
+        here.page.bring_to_front()
+        here.delete(C, SIZE)
+        here.piece("failure").wait_for(timeout=60_000)
+        here.wait_for_image()
+        assert here.labels() == ["cat", "dog", "dog"]
