@@ -18,6 +18,7 @@ from boxloop.review.fiftyone.session_inputs import (
     read_assignment,
     require_same_pixels,
 )
+from boxloop.review.fiftyone.session_registry import Session, claim
 from boxloop.review.fiftyone.shown_proposals import ShownProposals, dumps, loads
 from boxloop.review.people import submission_notes
 from builders_reviews import submission
@@ -244,3 +245,23 @@ def test_without_a_campaign_it_says_so(tmp_path):
     assert done.returncode == 2
     assert "go to a campaign's folder" in done.stderr
     assert CampaignPaths(tmp_path).state.exists() is False
+
+
+def test_a_part_that_is_taken_or_submitted_is_not_named_as_free(paths):
+    folder = paths.state / "sessions"
+
+    def held(part, reviewer):
+        items = read_assignment(
+            paths, load_params(paths.root / "params.yaml"), ReviewRequest("b00", reviewer, part)
+        ).items
+        ids = tuple(item.image.id for item in items)
+        return claim(folder, Session("b00", part, reviewer, None, ids))
+
+    with held("2/2", "bob"):
+        with pytest.raises(SessionError, match=r"part \(boxloop review b00 --part 1/2\)$"):
+            review(paths, "b00", part="2/2", reviewer="eve")
+        with held("1/2", "ann"), pytest.raises(SessionError, match="no other part of it is free$"):
+            review(paths, "b00", part="2/2", reviewer="eve")
+        submit(paths, "b00", ["img00"])
+        with pytest.raises(SessionError, match="no other part of it is free$"):
+            review(paths, "b00", part="2/2", reviewer="eve")

@@ -23,6 +23,17 @@ def session(*images, batch="b00", part=None, reviewer="ann"):
     return Session(batch, part, reviewer, None, images)
 
 
+def thirds(images):
+    """What names a part that can be opened: of so many, none of whose images is taken."""
+
+    def free(of, taken):
+        parts = {f"{i + 1}/{of}": image for i, image in enumerate(images)}
+        found = next((part for part, image in parts.items() if image not in taken), None)
+        return found and f"boxloop review b00 --part {found}"
+
+    return free
+
+
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds images a and b of b00."""
@@ -63,17 +74,17 @@ def test_the_second_one_is_told_who_and_where_and_what_to_do(tmp_path):
     folder = tmp_path / "locks"
     with claim(folder, session("a", part="1/3")) as publish:
         with pytest.raises(SessionError, match="ann is reviewing part 1/3 of batch b00: "):
-            claim(folder, session("a", part="1/3")).__enter__()
+            claim(folder, session("a", part="1/3"), thirds("abc")).__enter__()
         publish("http://127.0.0.1:5151/datasets/b00")
         with pytest.raises(
             SessionError, match=r"at http://127.0.0.1:5151/datasets/b00: .* b00 --part 2/3\)"
         ):
-            claim(folder, session("a", part="1/3")).__enter__()
+            claim(folder, session("a", part="1/3"), thirds("abc")).__enter__()
     with (
-        claim(folder, session("a", part="3/3")),
+        claim(folder, session("c", part="3/3")),
         pytest.raises(SessionError, match=r"b00 --part 1/3\)"),
     ):
-        claim(folder, session("a", part="3/3")).__enter__()
+        claim(folder, session("c", part="3/3"), thirds("abc")).__enter__()
     with (
         claim(folder, session("a")),
         pytest.raises(
@@ -81,6 +92,19 @@ def test_the_second_one_is_told_who_and_where_and_what_to_do(tmp_path):
         ),
     ):
         claim(folder, session("a")).__enter__()
+
+
+def test_no_part_is_named_that_is_taken_too(tmp_path):
+    folder = tmp_path / "locks"
+    with claim(folder, session("a", part="1/2")), claim(folder, session("b", part="2/2")):
+        for wanted in (session("b", part="2/2"), session("a", "b")):
+            with pytest.raises(SessionError, match="no other part of it is free$") as refused:
+                claim(folder, wanted, thirds("ab")).__enter__()
+            assert "--part" not in str(refused.value)
+    with claim(folder, session("a", part="1/3")), claim(folder, session("b", part="2/3")):
+        for wanted in (session("a", part="1/3"), session("b", "c")):
+            with pytest.raises(SessionError, match=r"part \(boxloop review b00 --part 3/3\)$"):
+                claim(folder, wanted, thirds("abc")).__enter__()
 
 
 def test_an_image_that_another_order_moved_is_still_the_same_image(tmp_path):

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from boxloop.review.fiftyone.session_inputs import (
     ALSO,
     ReviewRequest,
     display_files,
+    free_part,
     read_assignment,
     require_same_pixels,
 )
@@ -244,9 +245,14 @@ def _run_session(
         "request": vars(request),
         "host": host,
     }
+
+    def free(of: int, taken: Collection[str]) -> str | None:
+        other = free_part(paths, params, request, of, taken)
+        return None if other is None else review_command(other)
+
     app = None
     try:
-        with stopped_by_signals(), claim(paths.state / "sessions", session) as publish:
+        with stopped_by_signals(), claim(paths.state / "sessions", session, free) as publish:
             say(_greeting(assignment))
             display_files(paths, assignment)  # an image that is gone is reported without a wait
             require_same_pixels(paths, assignment)

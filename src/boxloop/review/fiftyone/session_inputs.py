@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,8 @@ ALSO, DISAGREEMENTS = "also", "disagreements"
 """What a request for a second, or a third, look is called."""
 
 SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
+
+_MOST_PARTS = 100  # that are looked at for a free one
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,24 @@ def _assign(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Ass
             more = f"; {whose}{more}"
         return replace(assignment, shown=in_words(fitted, proposals.detector) + more)
     return assignment
+
+
+def free_part(
+    paths: CampaignPaths, params: Params, request: ReviewRequest, of: int, taken: Collection[str]
+) -> ReviewRequest | None:
+    """Return the request with the first of so many parts that can be opened; None where none can.
+
+    That has images which wait, and none of those that are taken.
+    """
+    for number in range(1, min(of, _MOST_PARTS) + 1):
+        other = replace(request, part=f"{number}/{of}")
+        try:
+            items = read_assignment(paths, params, other).items
+        except UserError:
+            continue  # it is submitted
+        if not any(item.image.id in taken for item in items):
+            return other
+    return None
 
 
 def _why_empty(assignment: Assignment) -> str:

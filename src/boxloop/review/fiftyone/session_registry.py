@@ -32,11 +32,18 @@ class Session:
     images: tuple[str, ...]
 
 
+FreePart = Callable[[int, Collection[str]], str | None]
+"""From (number of parts, images that are open elsewhere), the command that opens a free part."""
+
+
 @contextmanager
-def claim(folder: Path, session: Session) -> Iterator[Callable[[str], None]]:
+def claim(
+    folder: Path, session: Session, free_part: FreePart = lambda of, taken: None
+) -> Iterator[Callable[[str], None]]:
     """Claim the images of a session as long as it lasts.
 
-    The folder of the locks is made where it is missing.
+    The folder of the locks is made where it is missing. ``free_part`` finds what a person who is
+    refused can do instead.
 
     Yields:
         A function that lets other sessions know the App's address.
@@ -53,10 +60,13 @@ def claim(folder: Path, session: Session) -> Iterator[Callable[[str], None]]:
     with open_lock(path.with_suffix(".lock")) as own:
         try:
             with _registering(folder):
-                for other in open_sessions(folder):
+                others = open_sessions(folder)
+                for other in others:
                     shared = set(other.images) & set(session.images)
                     if shared:
-                        raise SessionError(_refusal(other, session, len(shared)))
+                        taken = {image_id for each in others for image_id in each.images}
+                        way = _way_out(other, session, taken, free_part)
+                        raise SessionError(_refusal(other, session, len(shared), way))
                 try_lock(own)
                 publish(None)
             yield publish
@@ -113,20 +123,27 @@ def _remove(path: Path) -> None:
     path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _refusal(other: Session, wanted: Session, shared: int) -> str:
+def _refusal(other: Session, wanted: Session, shared: int, way: str) -> str:
     part = f"part {other.part} of " if other.part else ""
     place = f" at {other.url}" if other.url else ""
     few = f"{shared} of the {len(wanted.images)} images that you want to open are open there"
     return (
         f"{other.reviewer} is reviewing {part}batch {other.batch}{place}: {few}; wait until that"
-        f" session is over, or {_way_to_share(other, wanted)}"
+        f" session is over{way}"
     )
 
 
-def _way_to_share(other: Session, wanted: Session) -> str:
-    """Return how two people can share the batch, in words."""
-    number, _, of = (other.part or "").partition("/")
-    if of and int(of) > 1 and other.batch == wanted.batch:
-        free = int(number) % int(of) + 1
-        return f"take another part (boxloop review {wanted.batch} --part {free}/{of})"
-    return "share the batch: one opens it with --part 1/2, the other with --part 2/2"
+def _way_out(other: Session, wanted: Session, taken: Collection[str], free_part: FreePart) -> str:
+    """Return what can be done but wait, in words."""
+    sizes = [of for of in map(_parts, (wanted, other)) if of > 1]
+    for of in dict.fromkeys(sizes):
+        command = free_part(of, taken)
+        if command is not None:
+            return f", or take another part ({command})"
+    if sizes:
+        return ": no other part of it is free"
+    return ", or share the batch: one opens it with --part 1/2, the other with --part 2/2"
+
+
+def _parts(session: Session) -> int:
+    return int((session.part or "").partition("/")[2] or 1)
