@@ -81,6 +81,14 @@
   // A first visit would cover the panel with an advertisement.
   localStorage.setItem("fiftyone-enterprise-tooltip-seen", "true");
 
+  // What the server only refuses (guard/app_requests.py) is not offered: the App would show an error,
+  // in place of the grid or in a panel that is there still after a reload.
+  const REFUSED = ["action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches",
+    "saved-views-create-new", "new-panel-btn"];
+  const style = document.createElement("style");
+  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }`;
+  document.head.append(style);
+
   function prepareModal() {
     // Straight into the Annotate tab, with the panel beside the image.
     const mode = `${dataset()}_modalMode`;
