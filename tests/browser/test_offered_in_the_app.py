@@ -1,4 +1,4 @@
-"""What the App offers in a review is what works."""
+"""What the App offers in a review is what works; what the panel counts, it says."""
 
 import pytest
 from app import browser
@@ -18,7 +18,7 @@ REFUSED = (
 )
 
 
-def test_only_buttons_that_work(tmp_path):
+def test_buttons_that_work_and_images_that_count(tmp_path):
     require_mongod()
     folder = tmp_path / "my campaign"
     rows = (("cat", A, 0.9), ("dog", B, 0.8))
@@ -28,3 +28,13 @@ def test_only_buttons_that_work(tmp_path):
         for name in REFUSED:  # they are of this version of the App, and not to be seen
             expect(app.page.locator(f"[data-cy={name}]")).not_to_have_count(0)
             expect(app.page.locator(f"[data-cy={name}]:visible")).to_have_count(0)
+
+        person = terminal.app()
+        person.move("two", "p0", (-20, 8, 40, 40), SIZE)
+        person.mark()
+        expect(app.piece("not-counted")).to_have_text("1 image with a fault is not counted")
+        assert app.progress() == (2, 2)
+        assert app.counts()["boxes"] == 2
+        person.move("two", "p0", A, SIZE)
+        expect(app.piece("not-counted")).to_be_hidden(timeout=20_000)
+        assert app.counts()["boxes"] == 4

@@ -131,6 +131,28 @@ def test_faults_of_marked_images_show_at_once_the_others_when_it_is_submitted(op
 # --- time -----------------------------------------------------------------------------------------
 
 
+def test_a_marked_image_with_a_fault_is_counted_nowhere_and_said(open_session):
+    first = draw_first_batch(open_session)
+    first.app.add_seconds(img00=4.0)
+    first.finish()
+    session = open_session("b01")
+    session.app.mark("img02")
+    session.app.add_seconds(img02=2.0)
+    whole = session.app.overview()
+    assert whole["not_counted"] == 0
+    session.app.move("img03", "p0", (-30, 10, 10, 30))
+    session.app.add_seconds(img03=3.0)
+    session.app.mark("img03")
+    view = session.app.overview()
+    assert (view["reviewed"], view["not_counted"]) == (2, 1)
+    assert view["cost_seconds"]["spent"] == 2.0
+    for counted in ("objects", "edits", "cost", "cost_seconds", "saved", "kept_below"):
+        assert view[counted] == whole[counted]
+    session.app.move("img03", "p0", MOVED)
+    assert session.app.overview()["not_counted"] == 0
+    assert session.app.overview()["objects"] == 6
+
+
 def test_no_more_seconds_count_than_have_passed(open_session):
     session = open_session("b01")
     session.app.add_seconds(img02=2.0, img03=1.5)

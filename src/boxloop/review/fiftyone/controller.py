@@ -176,7 +176,7 @@ class ReviewController:
             "notes": _listed(noted(assignment), images),
             "notes_title": assignment.notes_title,
             "submitted": self.submitted,
-            **panel_extras(images, own, self._others, self._account),
+            **panel_extras(images, workloads, own, self._others, self._account),
         }
 
     # --- the submission ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from boxloop.core.workload import BatchWorkload, find_cost_model
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def panel_extras(
     images: Sequence[ReviewedImage],
+    counted: Collection[str],
     own: ReviewedWorkload,
     others: OtherBatches,
     account: AccountParams,
@@ -25,11 +26,12 @@ def panel_extras(
 
     Args:
         images: of the session, as they are now.
-        own: the workload of those that are reviewed.
+        counted: ids of those that are reviewed and without a fault.
+        own: the workload of these.
         others: workloads of the other batches; none before the session's own where it is the first.
         account: prices the edits.
     """
-    done = [image for image in images if image.reviewed]
+    done = [image for image in images if image.image_id in counted]
     model = find_cost_model(account.cost_model)
     cost = [
         {"iou": iou, "wt": model.cost(ledger), "by_hand": own.objects}
@@ -43,6 +45,7 @@ def panel_extras(
         "cost_seconds": {"spent": spent, "by_hand": a_box * own.objects, "a_box": a_box}
         if a_box is not None and own.objects and not others.first
         else None,
+        "not_counted": sum(image.reviewed for image in images) - len(done),
         "kept_below": below.count_kept(done),
         "doubtful": below.doubtful_below(images),
         "shown_from": min(image.shown.item.score_threshold for image in images),

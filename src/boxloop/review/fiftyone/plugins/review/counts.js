@@ -29,6 +29,9 @@
     const below = overview.kept_below;
     return h("div", null,
       h("div", { style: { fontWeight: 600, marginTop: 14 } }, "So far, on the reviewed images"),
+      overview.not_counted > 0 && h("div", { "data-boxloop": "not-counted", style: muted },
+        overview.not_counted === 1 ? "1 image with a fault is not counted"
+          : `${overview.not_counted} images with faults are not counted`),
       h("table", null, h("tbody", null,
         row("boxes", overview.objects),
         ...KINDS.map((kind) => row(kind, overview.edits[kind])),
