@@ -47,7 +47,7 @@
     const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
     const ended = save.then(() => {}, () => {}).then(() => saves.delete(ended));
     saves.add(ended);
-    if (init.body !== "[]") save.then(({ status }) => { if (status === 412) startAnew(); }, () => {});
+    if (init.body !== "[]") save.then(({ status }) => { if (status === 412) startAnew(input); }, () => {});
     return save;
   };
 
@@ -55,10 +55,11 @@
   // are not those that are stored: the page begins anew with these, and says so (below).
   const ANEW = "boxloop-began-anew";
   let outdated = false;
-  async function startAnew() {
+  async function startAnew(address) {
     if (outdated) return;
     outdated = true;
-    sessionStorage.setItem(ANEW, nameOf(openSample()) ?? "This image");
+    const edited = String(address).match(/\/sample\/([^/?]+)/)?.[1]; // it may be closed by now
+    sessionStorage.setItem(ANEW, nameOf(edited) ?? "This image");
     await boxloop.sendSeconds?.();
     location.reload();
   }
