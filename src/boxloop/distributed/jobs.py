@@ -8,9 +8,10 @@ given out ahead, and one that was lost with its worker is counted by itself.
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ TRIES = 3
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_WITHOUT_WORKERS = 600.0
+
+_SECONDS_TO_END = 60.0
+"""For the connection to be closed after a stop."""
 
 
 @dataclass(frozen=True)
@@ -113,24 +117,33 @@ class Jobs:
         Raises:
             ProcessError: there are no workers, or no scheduler any more.
         """
-        with ThreadPoolExecutor(1) as executor:
-            ended = executor.submit(self._run, place)
+        ended: Future[None] = Future()
+
+        def go() -> None:
             try:
-                while not ended.done():
-                    # A wait without a timeout would block Ctrl-C.
-                    wait([ended], 0.2)
-                    meanwhile()
-                ended.result()
-                return self._state.failed
-            finally:
-                self._stopped = True
-                self._messages.put(None)
-                wait([ended])
+                self._run(place)
+                ended.set_result(None)
+            except BaseException as error:
+                ended.set_exception(error)
+
+        # No thread that Python waits for: a scheduler may keep silent for good.
+        threading.Thread(target=go, daemon=True).start()
+        try:
+            while not ended.done():
+                # A wait without a timeout would block Ctrl-C.
+                wait([ended], 0.2)
+                meanwhile()
+            ended.result()
+            return self._state.failed
+        finally:
+            self._stopped = True
+            self._messages.put(None)
+            wait([ended], _SECONDS_TO_END)
 
     def _run(self, place: Place) -> None:
         """Give each free worker the next job that can start, until none is left."""
         state = self._state
-        with place() as connection:
+        with place(lambda: self._stopped) as connection:
             connection.client.subscribe_topic(
                 self._topic, lambda event: self._messages.put(event[1])
             )

@@ -6,19 +6,28 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from boxloop.distributed import addresses
 from boxloop.distributed.performing import LOG, LogFile
 from boxloop.errors import ProcessError
 
 _SECONDS_FOR_FIRST = 60
 """To wait for a first worker of a scheduler."""
+
+_SECONDS_TO_CONNECT = 30
+"""Until a scheduler has answered."""
+
+_SECONDS_TO_TELL = 5
+"""More for Dask, to say why it has not."""
 
 _SECONDS_UNTIL_SEEN = 10.0
 """To wait for a new file to appear on another machine."""
@@ -60,8 +69,18 @@ class Connection:
             ) from None
 
 
-Place = Callable[[], AbstractContextManager[Connection]]
-"""Opens a connection, and closes it at the end."""
+class Place(Protocol):
+    """Opens a connection, and closes it at the end.
+
+    It is asked meanwhile whether it shall give up.
+    """
+
+    def __call__(self, stopped: Callable[[], bool] = ...) -> AbstractContextManager[Connection]:
+        """Open the connection."""
+
+
+def _never() -> bool:
+    return False
 
 
 def here(size: int, *, gpus: Sequence[str], logs: Path) -> Place:
@@ -72,7 +91,7 @@ def here(size: int, *, gpus: Sequence[str], logs: Path) -> Place:
         gpus: values for CUDA_VISIBLE_DEVICES, assigned to the workers in turn.
         logs: folder of the workers' output.
     """
-    return lambda: _here(size, list(gpus), logs)
+    return lambda stopped=_never: _here(size, list(gpus), logs)
 
 
 @contextmanager
@@ -189,39 +208,87 @@ def at(address: str, folder: Path) -> Place:
     Args:
         address: "tcp://host:8786", or the scheduler's file on the shared file system.
         folder: that all workers must see.
+
+    Raises:
+        ParamsError: it is neither an address nor the file of a scheduler.
+        ProcessError: the file is not there yet.
     """
-    return lambda: _at(address, folder.absolute())
+    addresses.find(address)
+    return lambda stopped=_never: _at(address, folder.absolute(), stopped)
 
 
 @contextmanager
-def _at(address: str, folder: Path) -> Iterator[Connection]:
-    from distributed import Client
-
+def _at(address: str, folder: Path, stopped: Callable[[], bool]) -> Iterator[Connection]:
     _silence_dask()
     where = f"the scheduler {address}"
-    is_file = "://" not in address and (os.sep in address or Path(address).exists())
-    if is_file and not Path(address).exists():
-        raise ProcessError(f"{where} has not written its file: start it, or name another")
-    how = {"scheduler_file": address} if is_file else {"address": address}
-    try:
-        client = Client(**how, timeout=30, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ProcessError(
-            f"{where} cannot be reached ({error}): give its tcp:// address, or its file"
-        ) from None
+    client = _connect(addresses.find(address), where, stopped)
     token = folder / f".seen-{uuid.uuid4().hex}"
     try:
         token.touch()
-        found = Connection(client, lambda addresses: _unfit(client, addresses, token), where)
-        _require_workers(found)
+        found = Connection(client, lambda workers: _unfit(client, workers, token), where)
+        _require_workers(found, stopped)
         yield found
     finally:
         token.unlink(missing_ok=True)
         with contextlib.suppress(OSError, TimeoutError):
-            client.close(timeout=5)  # type: ignore[no-untyped-call]
+            client.close(timeout=5)
 
 
-def _require_workers(found: Connection) -> None:
+def _connect(address: str, where: str, stopped: Callable[[], bool]) -> Any:
+    """Open a connection to a scheduler.
+
+    Dask's own limit ends where somebody answers, who may say nothing or anything. So it is opened
+    in a thread of its own.
+
+    Raises:
+        ProcessError: nobody answers in time, or somebody else; or it is not wanted any more.
+    """
+    from distributed import Client
+
+    client: Any = Client.__new__(Client)
+    opened: Future[str] = Future()  # of why it failed: the error itself would keep the client alive
+
+    def open_() -> None:
+        try:
+            client.__init__(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+            why = ""
+        except (OSError, ValueError, TimeoutError) as error:
+            why = f"{where} cannot be reached ({error}): give its tcp:// address, or its file"
+        except Exception as error:
+            # Foreign bytes, read as the length of a message or as a message, can be any error.
+            why = (
+                f"what answers at {address} is no scheduler of Dask ({type(error).__name__}): give"
+                " its tcp:// address, or its file"
+            )
+            if "ssl_context" in str(error):
+                why = (
+                    f"{where} needs certificates: name them in Dask's configuration"
+                    " (distributed.comm.tls)"
+                )
+        opened.set_result(why)
+
+    threading.Thread(target=open_, daemon=True).start()
+    limit = time.monotonic() + _SECONDS_TO_CONNECT + _SECONDS_TO_TELL
+    why = None
+    while why is None:
+        with contextlib.suppress(TimeoutError):
+            why = opened.result(0.1)
+        if why is None and stopped():
+            why = f"{where} is not needed any more"
+        elif why is None and time.monotonic() > limit:
+            why = (
+                f"{where} cannot be reached (no answer for {_SECONDS_TO_CONNECT} s): give its"
+                " tcp:// address, or its file"
+            )
+    if why:
+        # Else Dask would close it when this process ends, and wait for a minute.
+        with contextlib.suppress(Exception):
+            client.close(timeout=5)
+        raise ProcessError(why)
+    return client
+
+
+def _require_workers(found: Connection, stopped: Callable[[], bool]) -> None:
     """Wait for a worker; refuse those that cannot take part.
 
     Raises:
@@ -229,6 +296,8 @@ def _require_workers(found: Connection) -> None:
     """
     limit = time.monotonic() + _SECONDS_FOR_FIRST
     while not (addresses := found.workers()):
+        if stopped():
+            return
         if time.monotonic() > limit:
             raise ProcessError(
                 f"{found.where} has had no worker for {_SECONDS_FOR_FIRST} s: start some, by"

@@ -115,6 +115,10 @@ def features(campaign: Campaign) -> t.FeatureTable | None:
     Reads ``images``, and ``simnet`` where ``features.weights`` is simnet; writes ``out``.
     """
     images, simnet, out = campaign.choose("images", "simnet", out=campaign.paths.features)
+    if campaign.on is not None:
+        from boxloop.distributed import addresses
+
+        addresses.find(campaign.on)
     p, image_set = campaign.params.features, artifacts.read_images(images)
     require_writable(out, files.FEATURES)
     job = f"features by {p.network}"

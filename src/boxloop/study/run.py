@@ -10,6 +10,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
+from boxloop.distributed import addresses
 from boxloop.errors import StudyError, StudyStopped
 from boxloop.files import write_json
 from boxloop.report.tables import Row
@@ -40,6 +41,8 @@ def run(
         StudyError: some cells failed; the others are done, and in the tables.
         StudyStopped: it was stopped by Ctrl-C or SIGTERM; no process is left.
     """
+    if on is not None:
+        addresses.find(on)  # before the dataset is read
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / ".lock", timeout=0), _stoppable():
