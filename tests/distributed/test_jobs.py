@@ -190,7 +190,8 @@ def start(folder, *address):
     tests = str(Path(__file__).parents[1])
     # A test run in the background may ignore Ctrl-C, and hand that on.
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    environment = {**os.environ, "PYTHONPATH": tests}
+    path = f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen(command, env=environment, preexec_fn=hear)
     wait_for(lambda: all((folder / n).exists() and (folder / n).read_text() for n in "01"))
     return process, [psutil.Process(int((folder / n).read_text())) for n in "01"]
@@ -205,6 +206,18 @@ def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
     process.wait(20)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_local_workers_do_not_hear_the_terminal(tmp_path):
+    process, workers = start(tmp_path)
+    try:
+        for worker in workers:
+            worker.send_signal(signal.SIGINT)
+        gone, _ = psutil.wait_procs(workers, timeout=3)
+        assert not gone
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 LATE = """

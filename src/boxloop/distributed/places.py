@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -195,6 +196,8 @@ def _environment_kept() -> Iterator[None]:
 def _deaf_to_the_terminal() -> Iterator[None]:
     """Have threads and processes that start meanwhile never see Ctrl-C: it is for the command."""
     signals = {signal.SIGINT, signal.SIGHUP}
+    # Python starts it before the first process, and then lets that thread hear Ctrl-C again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
