@@ -77,20 +77,23 @@ def test_classes_and_scores_by_plain_loops(scene):
     known, asked = refs[:5], refs[5:]
     classifier = CropClassifier({r.id: truth[r.id] for r in known}, known, "cpu")
     # One box reaches beyond the border with its margin; another is of no object.
-    places = {r.id: [(0, 0, 30, 30), (40.5, 3.2, 70, 77), (80, 60, 96, 80)] for r in asked}
+    places = {
+        r.id: [(0, 0, 30, 30), (40.5, 3.2, 70, 77), (80, 60, 96, 80), (2, 2, 9, 9)] for r in asked
+    }
     boxes = {
-        i: Boxes.build(p, ["disc"] * 3, [0.9, 0.5, 0.2], prefix="p") for i, p in places.items()
+        i: Boxes.build(p, ["disc"] * 4, [0.9, 0.5, 0.15, 0.14], prefix="p")
+        for i, p in places.items()
     }
     found = classifier.classify(asked, boxes)
     for ref in asked:
-        expected = plain(truth, known, boxes[ref.id], ref)
-        assert found[ref.id].labels.tolist() == [name for name, _ in expected]
+        expected = plain(truth, known, boxes[ref.id].select(np.arange(3)), ref)
+        assert found[ref.id].labels.tolist() == [*(name for name, _ in expected), "disc"]
         scores = [
-            np.sqrt(s * share) for s, (_, share) in zip((0.9, 0.5, 0.2), expected, strict=True)
+            np.sqrt(s * share) for s, (_, share) in zip((0.9, 0.5, 0.15), expected, strict=True)
         ]
-        np.testing.assert_allclose(found[ref.id].scores, scores, atol=2e-4)
+        np.testing.assert_allclose(found[ref.id].scores, [*scores, 0.14], atol=2e-4)
         np.testing.assert_array_equal(found[ref.id].xyxy, boxes[ref.id].xyxy)
-        assert found[ref.id].ids.tolist() == ["p0", "p1", "p2"]
+        assert found[ref.id].ids.tolist() == ["p0", "p1", "p2", "p3"]
 
 
 def test_true_places_get_their_classes(scene):

@@ -38,6 +38,10 @@ _NEAREST = 10
 _TEMPERATURE = 0.05
 """By what similarity fades: a crop that is less alike by this counts 1 / e of the other."""
 
+LEAST = 0.15
+"""Score from which a detector's box is looked at. Most boxes score less, and are not shown in the
+end whatever they are."""
+
 MOST = 200
 """Labeled crops of a class that are looked at; of more a part is drawn."""
 
@@ -117,7 +121,8 @@ class CropClassifier:
         """Return boxes with the classes of the labeled crops most like them.
 
         The score becomes the root of its product with the share of the votes for that class, so
-        that it still tells how sure it is that a box is right as a whole.
+        that it still tells how sure it is that a box is right as a whole. Boxes that score less
+        than :data:`LEAST` are left as they are.
 
         Args:
             images: of ``boxes``.
@@ -128,13 +133,16 @@ class CropClassifier:
             DatasetError: an image cannot be read.
         """
         found = dict(boxes)
-        refs = [ref for ref in images if len(boxes[ref.id])]
-        for done, (ref, vectors) in enumerate(self._vectors(refs, boxes), 1):
-            own = boxes[ref.id]
+        chosen = {image_id: own.select(_looked_at(own)) for image_id, own in boxes.items()}
+        refs = [ref for ref in images if len(chosen[ref.id])]
+        for done, (ref, vectors) in enumerate(self._vectors(refs, chosen), 1):
+            own, part = boxes[ref.id], _looked_at(boxes[ref.id])
             assert own.scores is not None
-            labels, shares = self._vote(_unit(vectors - self._mean))
-            scores = np.round(np.sqrt(own.scores * shares), 5).astype(np.float64)
-            found[ref.id] = Boxes(own.xyxy, labels, own.ids, scores)
+            named, shares = self._vote(_unit(vectors - self._mean))
+            labels, scores = own.labels.astype(object), own.scores.copy()
+            labels[part] = named
+            scores[part] = np.round(np.sqrt(own.scores[part] * shares), 5)
+            found[ref.id] = Boxes(own.xyxy, labels.astype(np.str_), own.ids, scores)
             if progress is not None:
                 progress(done, len(refs))
         return found
@@ -165,6 +173,11 @@ class CropClassifier:
                 with torch.inference_mode(), half:
                     parts.append(self._backbone(part.to(self._device)).float().cpu())
             yield ref, torch.cat(parts).numpy()
+
+
+def _looked_at(boxes: Boxes) -> NDArray[np.bool_]:
+    assert boxes.scores is not None
+    return np.asarray(boxes.scores >= LEAST)
 
 
 def _some_of_each_class(labeled: BoxesByImage) -> dict[str, Boxes]:
