@@ -1,6 +1,7 @@
 """Classes of labeled crops, through the stages of a turn."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 
@@ -73,37 +74,61 @@ def params(**sections):
     return Params.model_validate(content)
 
 
-@pytest.fixture
-def scene(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "confused_detector", raising=False)
-    (tmp_path / "confused_detector.py").write_text(CONFUSED)
-    refs, truth = drawn(tmp_path / "scenes", 24)
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with the scenes, and one finished campaign, which tests take copies of."""
+    folder = tmp_path_factory.mktemp("workshop")
+    refs, truth = drawn(folder / "scenes", 24)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, truth, patch)
+        run(folder / "finished", ImageSet(refs, CLASSES), truth)
+    return folder, ImageSet(refs, CLASSES), truth
+
+
+def enter(folder, truth, patch):
+    """Work in a folder with the detector's module, and with the places that it finds."""
+    patch.chdir(folder)
+    patch.setattr(sys, "path", [*sys.path])
+    patch.delitem(sys.modules, "confused_detector", raising=False)
+    (folder / "confused_detector.py").write_text(CONFUSED)
+    (folder / "trained.txt").touch()
     places = {i: boxes.xyxy.tolist() for i, boxes in truth.items()}
-    (tmp_path / "places.json").write_text(json.dumps(places))
-    return ImageSet(refs, CLASSES), truth
+    (folder / "places.json").write_text(json.dumps(places))
+
+
+def run(folder, images, truth, **sections):
+    paths = CampaignPaths(folder)
+    if not paths.images.exists():
+        artifacts.write_images(paths.images, images)
+        artifacts.write_truth(paths.truth, truth)
+    made = Campaign(paths, params(**sections), say=lambda _: None)
+    pipeline.order(made, [ref.id for ref in images.images])
+    pipeline.batch(made)
+    pipeline.start(made)
+    for key in KEYS:
+        pipeline.learn(made, key)
+        pipeline.finish(made, key)
+    return made
+
+
+@pytest.fixture
+def scene(tmp_path, workshop, monkeypatch):
+    _, images, truth = workshop
+    enter(tmp_path, truth, monkeypatch)
+    return images, truth
+
+
+@pytest.fixture
+def finished(tmp_path, workshop, scene):
+    """A copy of the finished campaign."""
+    shutil.copytree(workshop[0] / "finished", tmp_path / "finished")
+    return Campaign(CampaignPaths(tmp_path / "finished"), params(), say=lambda _: None)
 
 
 @pytest.fixture
 def campaign(tmp_path, scene):
-    images, truth = scene
-
-    def run(name, **sections):
-        paths = CampaignPaths(tmp_path / name)
-        if not paths.images.exists():
-            artifacts.write_images(paths.images, images)
-            artifacts.write_truth(paths.truth, truth)
-        made = Campaign(paths, params(**sections), say=lambda _: None)
-        pipeline.order(made, [ref.id for ref in images.images])
-        pipeline.batch(made)
-        pipeline.start(made)
-        for key in KEYS:
-            pipeline.learn(made, key)
-            pipeline.finish(made, key)
-        return made
-
-    return run
+    """Runs a campaign from its beginning, or again."""
+    return lambda name, **sections: run(tmp_path / name, *scene, **sections)
 
 
 def names(boxes):
@@ -114,8 +139,8 @@ def labels(boxes):
     return {i: b.labels.tolist() for i, b in boxes.items()}
 
 
-def test_classes_of_crops_are_shown_where_the_detector_errs(campaign, scene):
-    made = campaign("on")
+def test_classes_of_crops_are_shown_where_the_detector_errs(finished, scene):
+    made = finished
     paths, (_, truth) = made.paths, scene
     first = artifacts.read_proposals(paths.proposals("b00"))
     assert first.crops is None
@@ -133,27 +158,24 @@ def test_classes_of_crops_are_shown_where_the_detector_errs(campaign, scene):
         assert (ledger.kept, ledger.relabeled) == (16, 0)
 
 
-def test_evidence_is_of_both_kinds_of_classes(campaign):
-    made = campaign("on")
+def test_evidence_is_of_both_kinds_of_classes(finished):
+    made = finished
     first, second = artifacts.read_evidence(made.paths.evidence("b02"))
     for item in (first, second):
         assert item.ledger(0.5, 0.9).relabeled == 8
         assert replace(item, edits=item.crops).ledger(0.5, 0.9).kept == 16
 
 
-def test_off_shows_the_detectors_classes_without_training_again(campaign, tmp_path):
-    campaign("one")
-    trained = (tmp_path / "trained.txt").read_text()
-    off = campaign("one", **OFF)
+def test_off_shows_the_detectors_classes_without_training_again(finished, campaign, tmp_path):
+    off = campaign("finished", **OFF)
     for key in KEYS[1:]:
         offered = artifacts.read_proposals(off.paths.proposals(key))
         assert not offered.crops.used
         assert names(offered.boxes) == {"square"}
-    assert (tmp_path / "trained.txt").read_text() == trained
-    again = campaign("one")
+    again = campaign("finished")
     offered = artifacts.read_proposals(again.paths.proposals("b02"))
     assert offered.crops.used
-    assert (tmp_path / "trained.txt").read_text() == trained
+    assert (tmp_path / "trained.txt").read_text() == ""
 
 
 def test_a_campaign_that_was_off_from_the_start_looks_at_no_crops(campaign, monkeypatch):
@@ -185,16 +207,16 @@ def test_crops_are_judged_before_they_are_used(campaign):
     assert artifacts.read_evidence(made.paths.evidence("b02"))[1].crops
 
 
-def test_fitting_anew_gives_what_proposing_gave(campaign):
-    made = campaign("on")
+def test_fitting_anew_gives_what_proposing_gave(finished):
+    made = finished
     path = made.paths.proposals("b02")
     text, offered = path.read_bytes(), artifacts.read_proposals(path)
     assert thresholds.refit(made.paths, made.params, "b02") == offered
     assert path.read_bytes() == text
 
 
-def test_labels_that_exist_stay_a_persons(campaign):
-    made = campaign("on")
+def test_labels_that_exist_stay_a_persons(finished):
+    made = finished
     batch = artifacts.read_batch(made.paths.batch("b02"))
     image_id = batch.image_ids[3]
     given = Boxes.build([(5, 5, 30, 30)], ["disc"])
@@ -208,8 +230,8 @@ def test_labels_that_exist_stay_a_persons(campaign):
     assert max(float(b.scores.max()) for b in rest) < 1.0
 
 
-def test_status_and_report_say_whose_classes_were_shown(campaign):
-    made = campaign("on")
+def test_status_and_report_say_whose_classes_were_shown(finished):
+    made = finished
     words = crop_classes.by_crops(made.paths, KEYS)
     assert list(words) == ["b01", "b02"]
     saves = (
@@ -224,11 +246,11 @@ def test_status_and_report_say_whose_classes_were_shown(campaign):
     assert f"b02, before it was shown: {words['b02']}".replace("'", "&#39;") in page
 
 
-def test_a_simulation_in_memory_does_the_same(campaign, scene):
+def test_a_simulation_in_memory_does_the_same(finished, scene):
     from boxloop.datasets import Dataset
 
     images, truth = scene
-    made = campaign("files")
+    made = finished
     found = simulate(Dataset(images=images, truth=truth), made.params)
     for offered in found.proposals:
         stored = artifacts.read_proposals(made.paths.proposals(offered.batch))
@@ -237,8 +259,8 @@ def test_a_simulation_in_memory_does_the_same(campaign, scene):
         assert offered.thresholds == stored.thresholds
 
 
-def test_a_delivered_model_is_judged_by_the_detectors_own_classes(campaign):
-    made = campaign("on")
+def test_a_delivered_model_is_judged_by_the_detectors_own_classes(finished):
+    made = finished
     labels = read_labels(made.paths, made.params)
     # Of what was held out, and of b01 and b02: half of all that the detector calls squares.
     wrong = [item.ledger(0.5, 0.9).relabeled for item in labels.evidence]
@@ -246,7 +268,7 @@ def test_a_delivered_model_is_judged_by_the_detectors_own_classes(campaign):
     assert names(labels.last.proposals.boxes) == {"square"}
 
 
-def test_a_delivered_model_keeps_one_box_per_place(campaign, tmp_path):
+def test_a_delivered_model_keeps_one_box_per_place(campaign, scene, tmp_path):
     module = tmp_path / "confused_detector.py"
     twice = 'Boxes.build([(1, 1, 20, 20)] * 2, ["square", "disc"], [0.9, 0.8], prefix="p")'
     begin = CONFUSED.index("Boxes.build(places")
@@ -256,7 +278,7 @@ def test_a_delivered_model_keeps_one_box_per_place(campaign, tmp_path):
     assert {tuple(b.labels) for b in offered.boxes.values()} == {("square",)}
     about = pipeline.deliver(made)
     assert about.apart == ()
-    image = tmp_path / "scenes" / "image0.png"
+    image = scene[0].images[0].path
     [found] = load_model(made.paths.root / "model").predict([image], threshold=0.0)
     assert found.labels.tolist() == ["square"]
     # One that was delivered before says nothing of it, and keeps both.
