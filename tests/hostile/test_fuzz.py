@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.submissions import read as read_journal
 from boxloop.core.evidence import sweep
 from boxloop.core.names import has_control
-from boxloop.core.types import FeatureTable, FittedThreshold, LabeledSet
+from boxloop.core.types import CropUse, FeatureTable, FittedThreshold, LabeledSet
 from boxloop.params import load_params
 from builders_campaign import CLASSES, build_campaign, small_params
 from builders_hostile import RAW, contents, damaged, often, read_or_refuse, run
@@ -52,9 +53,11 @@ def whole():
     (root / "params.yaml").write_text(PARAMS)
     made = artifacts.read_proposals(paths.proposals("b01"))
     final = artifacts.read_corrections(paths.corrections("b01")).boxes
-    artifacts.write_evidence(
-        paths.evidence("b01"), [sweep("b01", made.boxes, final, (0.5, 0.7), 0.05)]
-    )
+    judged = sweep("b01", made.boxes, final, (0.5, 0.7), 0.05)
+    artifacts.write_evidence(paths.evidence("b01"), [replace(judged, crops=judged.edits)])
+    newest = artifacts.read_proposals(paths.proposals("b02"))
+    crops = CropUse(True, 0.1, "b01", dict(newest.boxes))
+    artifacts.write_proposals(paths.proposals("b02"), replace(newest, crops=crops))
     assert made.thresholds == () or isinstance(made.thresholds[0], FittedThreshold)
     return paths
 
@@ -201,7 +204,7 @@ def require_allowed(name, text, found, folder):
     again.unlink()
     for key in OWN.get(name, ()):
         content.pop(key, None)
-    optional = {"thresholds": [], "submitted": {}, "revision": 1, "held_out": None}
+    optional = {"thresholds": [], "submitted": {}, "revision": 1, "held_out": None, "crops": None}
     if content.get("annotator") == "simulated" or content.get("edits", 1) is None:
         for key in ("submitted", "revision", "edits", "timed_images", "reviewer"):
             content.pop(key, None)
@@ -209,6 +212,9 @@ def require_allowed(name, text, found, folder):
         for key, default in optional.items():
             if isinstance(inner, dict) and key in inner and inner[key] == default:
                 del inner[key]
+    for row in content.get("batches", []) if name == "evidence" else []:
+        if row.get("crops") == []:
+            del row["crops"]
     assert same(content, written), (content, written)
 
 
