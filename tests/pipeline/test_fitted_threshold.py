@@ -1,11 +1,13 @@
 """A tiny campaign with a fitted score threshold, through the real dvc."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from campaigns import TINY, init, repro, run, snapshot
 
 from boxloop.campaign import artifacts
+from boxloop.core.crop_classes import by_crops, crop_boxes, own_boxes
 from boxloop.core.edits import Ledger
 from boxloop.core.evidence import sweep
 from boxloop.core.likeness import likeness
@@ -35,6 +37,11 @@ def proposals(folder, key):
     return artifacts.read_proposals(folder / f"data/proposals/{key}.json")
 
 
+def as_shown(offered):
+    """What takes the boxes with the classes that a batch was shown with out of proposals."""
+    return crop_boxes if offered.crops is not None and offered.crops.used else own_boxes
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campaign):
@@ -44,10 +51,10 @@ def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campa
     assert len(held.boxes) == 3  # a third of 8
     assert set(held.boxes) < set(first)
     final = {image_id: first[image_id] for image_id in held.boxes}
-    judged = sweep(held.batch, held.boxes, final, (0.5, 0.3, 0.7), 0.05)
-    offered = proposals(campaign, "b01")
-    like = likeness(judged, held.boxes, offered.boxes)
-    ious, given = (0.5, 0.3, 0.7), {"floor": 0.01, "like": like, "held_out": held.batch}
+    offered, ious = proposals(campaign, "b01"), (0.5, 0.3, 0.7)
+    shown = as_shown(offered)(held)
+    judged = sweep(held.batch, shown, final, ious, 0.05)
+    given = {"floor": 0.01, "like": likeness(judged, shown, offered.boxes), "held_out": held.batch}
     wanted = tuple(fit([judged], iou, **given) for iou in ious)
     assert offered.thresholds == wanted
     log = (campaign / "repro.log").read_text()
@@ -60,9 +67,15 @@ def test_b02_is_judged_by_b01(campaign):
     assert artifacts.read_evidence(campaign / "data/evidence/b00.json") == ()
     known = artifacts.read_evidence(campaign / "data/evidence/b01.json")
     made = artifacts.read_corrections(campaign / "data/corrections/b01.json")
-    assert known == (sweep("b01", made.proposals.boxes, made.boxes, (0.5, 0.3, 0.7), 0.01),)
-    wanted = tuple(fit(known, iou, floor=0.01) for iou in (0.5, 0.3, 0.7))
-    assert proposals(campaign, "b02").thresholds == wanted
+    first, second, ious = proposals(campaign, "b01"), proposals(campaign, "b02"), (0.5, 0.3, 0.7)
+    judged = [
+        sweep("b01", boxes, made.boxes, ious, 0.01)
+        for boxes in (own_boxes(first), crop_boxes(first))
+        if boxes is not None
+    ]
+    assert known == (replace(judged[0], crops=sum((item.edits for item in judged[1:]), ())),)
+    by_these = by_crops(known) if as_shown(second) is crop_boxes else known
+    assert second.thresholds == tuple(fit(by_these, iou, floor=0.01) for iou in ious)
     assert artifacts.read_training(campaign / "data/training/b02.json").held_out is None
     both = artifacts.read_evidence(campaign / "data/evidence/b02.json")
     assert both[:1] == known
@@ -77,6 +90,8 @@ def test_each_iou_is_accounted_at_its_own_threshold(campaign):
         assert made.score_threshold == offered.fitted(0.5).score
         workload = artifacts.read_workload(campaign / f"data/workload/{key}.json")
         known = artifacts.read_evidence(campaign / f"data/evidence/{key}.json")[-1]
+        if as_shown(offered) is crop_boxes:
+            [known] = by_crops([known])
         for iou in (0.3, 0.7):
             score = offered.fitted(iou).score
             assert workload.ledger(iou) == known.ledger(iou, score)

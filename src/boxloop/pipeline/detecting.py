@@ -61,7 +61,11 @@ def detect(
         )
     if boxes is None:
         return None
-    labeled = artifacts.read_labeled(files["labeled"])
+    # By hand, a step may be given files of a campaign that has nothing else.
+    known = files["labeled"].exists()
+    labeled = (
+        artifacts.read_labeled(files["labeled"]) if known else LabeledSet(model.classes, (), {})
+    )
     boxes = one_per_place(boxes, at_one_place(labeled.boxes.values()))
     found = Proposals(turn, model.name, made_by, p.score_floor, boxes)
     if not crop_classes.are_fitted(campaign.params):
@@ -70,11 +74,11 @@ def detect(
     held_out = artifacts.read_training(files["training"]).held_out
     if not crop_classes.are_worth_trying(campaign.params, evidence, held_out):
         return found
-    known = artifacts.subset_of(image_set, list(labeled.boxes), files["labeled"])
+    with_labels = artifacts.subset_of(image_set, list(labeled.boxes), files["labeled"])
     from boxloop.models.crop_classifier import with_crops
 
     with campaign.reporting(f"looking at labeled crops for {turn}") as progress:
-        return with_crops(found, labeled.boxes, known, refs, p.device, progress)
+        return with_crops(found, labeled.boxes, with_labels, refs, p.device, progress)
 
 
 def with_crops_of_held_out(
