@@ -20,7 +20,7 @@ from boxloop.core.workload import CostModel
 
 WORTH_TRYING = 0.05
 """Fraction of the time (WT) that right classes must be able to save before crops are looked at:
-their vectors take about as long as proposing does."""
+their vectors take one to two times as long as proposing does."""
 
 
 @dataclass(frozen=True)
