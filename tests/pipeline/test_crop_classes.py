@@ -9,9 +9,11 @@ import pytest
 
 from boxloop import pipeline
 from boxloop.campaign import artifacts, crop_classes, thresholds
+from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.delivery import read_labels
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.crop_classes import crop_boxes, own_boxes
 from boxloop.core.types import Boxes, ImageSet
@@ -244,6 +246,15 @@ def test_status_and_report_say_whose_classes_were_shown(finished):
     pipeline.report(made)
     page = (made.paths.report / "report.html").read_text()
     assert f"b02, before it was shown: {words['b02']}".replace("'", "&#39;") in page
+
+
+def test_thresholds_by_class_are_of_the_classes_that_were_shown(finished, campaign):
+    """No disc was ever proposed by the detector itself."""
+    found = read_by_class(finished.paths, finished.params, read_results(finished.paths, params()))
+    assert found.thresholds["disc"].least_wt < 1.0
+    off = campaign("finished", **OFF)
+    found = read_by_class(off.paths, off.params, read_results(off.paths, off.params))
+    assert found.thresholds["disc"].least_wt == 1.0
 
 
 def test_a_simulation_in_memory_does_the_same(finished, scene):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, crop_classes
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.campaign.thresholds import read_known
@@ -143,7 +143,7 @@ def _thresholds(
     path = paths.evidence(results.workloads[-1].batch) if results.workloads else None
     if path is None or not path.exists():
         return {}
-    evidence = read_known(params, path)
+    evidence = crop_classes.as_shown(paths, read_known(params, path))
     floor, iou = params.propose.score_floor, params.review.iou_threshold
     fitted = fit_classes(evidence, classes, iou, results.cost_model, floor=floor)
     return {item.label: item for item in fitted if item.best_f1 is not None}

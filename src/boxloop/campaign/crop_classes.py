@@ -202,6 +202,23 @@ def as_detected(paths: CampaignPaths, batches: Sequence[Corrections]) -> list[Co
     return result
 
 
+def as_shown(paths: CampaignPaths, evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """Return evidence by the classes that the newest of its batches was shown with.
+
+    Args:
+        paths: of the campaign.
+        evidence: of its batches, the oldest first.
+
+    Raises:
+        ArtifactError: the proposals are damaged.
+    """
+    path = paths.proposals(evidence[-1].batch) if evidence and evidence[-1].crops else None
+    if path is None or not path.exists():
+        return evidence
+    crops = artifacts.read_proposals(path).crops
+    return crop_classes.by_crops(evidence) if crops is not None and crops.used else evidence
+
+
 def _offered(paths: CampaignPaths, done: Sequence[str]) -> dict[str, Proposals]:
     """Return the proposals of those of these batches that crops were looked at for."""
     judged = paths.evidence(done[-1]) if done else None
