@@ -107,9 +107,10 @@ def own_boxes(proposals: Proposals) -> BoxesByImage:
 
 def crop_boxes(proposals: Proposals) -> BoxesByImage | None:
     """Return the boxes of a batch with the classes of crops; None where there are none."""
-    if proposals.crops is None or proposals.crops.used:
-        return None if proposals.crops is None else proposals.boxes
-    return {**proposals.boxes, **proposals.crops.other}
+    crops = proposals.crops
+    if crops is None:
+        return None
+    return proposals.boxes if crops.used else {**proposals.boxes, **crops.other}
 
 
 def with_choice(proposals: Proposals, choice: Choice) -> Proposals:

@@ -17,7 +17,7 @@ from boxloop.core.types import Boxes
 
 OVERLAP = 0.6
 """IoU from which two boxes are at one place. From 0.4 to 0.7 as much was saved on every set tried
-(docs/results/detectors.md)."""
+(docs/results/many-classes.md)."""
 
 SHARE = 0.02
 """Fraction of a class's objects that lie at the place of one of another class, from which on the
