@@ -89,16 +89,35 @@ def test_a_model_is_judged_by_what_its_own_detector_proposed(tmp_path):
     batches = [corrected(made), corrected(unused), corrected(other, checkpoint="1" * 64)]
     for item in (made, unused, other):
         artifacts.write_proposals(paths.proposals(item.batch), item)
-    assert crop_classes.as_detected(paths, batches) == batches  # without evidence none had crops
+    # Without evidence none had crops.
+    assert crop_classes.both_kinds(paths, batches) == [(item, None) for item in batches]
     judged = [
         crop_classes.judge(params(), corrected(item), item, sweep(item.batch, {}, {}, IOUS, 0.05))
         for item in (made, unused, other)
     ]
     artifacts.write_evidence(paths.evidence("b03"), judged)
-    found = crop_classes.as_detected(paths, batches)
-    assert found[0].proposals.boxes == made.crops.other
-    assert found[0].boxes == batches[0].boxes
-    assert found[1:] == batches[1:]
+    (own, crops), (own_of_unused, crops_of_unused), others = crop_classes.both_kinds(paths, batches)
+    assert own.proposals.boxes == made.crops.other
+    assert crops.proposals.boxes == made.boxes
+    assert own.boxes == crops.boxes == batches[0].boxes
+    assert own_of_unused == batches[1]
+    assert crops_of_unused.proposals.boxes == unused.crops.other
+    assert others == (batches[2], None)
+
+
+def test_a_model_has_classes_of_crops_where_the_last_batch_was_judged_by_them():
+    made = offered()
+    final = corrected(made).boxes
+    own = sweep("b01", made.boxes, final, IOUS, 0.05)
+    right = sweep("b01", made.crops.other, final, IOUS, 0.05)
+    both, turned = replace(own, crops=right.edits), replace(right, crops=own.edits)
+    assert crop_classes.for_a_model(params(), [both], None).used
+    assert crop_classes.for_a_model(params(), [own, both], None).used
+    assert not crop_classes.for_a_model(params(), [both, own], None).used
+    assert not crop_classes.for_a_model(params(), [turned], None).used
+    assert not crop_classes.for_a_model(params(), [], None).used
+    fixed = {"review": {"score_threshold": 0.5}}
+    assert not crop_classes.for_a_model(params(**fixed), [both], None).used
 
 
 def test_files_keep_both_kinds_of_boxes(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from boxloop.core.threshold import FITTED_TO_NOTHING
 from boxloop.core.types import Boxes, ImageRef, Proposals
 from boxloop.datasets.images import read_image
-from boxloop.errors import DatasetError
+from boxloop.errors import ArtifactError, DatasetError
 from boxloop.files import file_digest
 from boxloop.models import crop_classifier
 from boxloop.models.crop_classifier import CropClassifier, with_crops
@@ -116,6 +116,56 @@ def test_what_an_image_gets_depends_on_no_other(scene):
     together = classifier.classify(refs[4:], boxes)
     alone = classifier.classify(refs[6:7], {refs[6].id: boxes[refs[6].id]})
     assert together[refs[6].id] == alone[refs[6].id]
+
+
+def test_what_was_saved_tells_the_same(scene, tmp_path):
+    refs, truth = scene
+    classifier = CropClassifier({r.id: truth[r.id] for r in refs[:4]}, refs[:4])
+    path = tmp_path / "crops.npz"
+    classifier.save(path)
+    first = path.read_bytes()
+    classifier.save(path)
+    assert path.read_bytes() == first
+    loaded = CropClassifier.load(path, ("square", "disc"))
+    boxes = unnamed(truth, [r.id for r in refs[4:]])
+    made, again = (c.classify(refs[4:], boxes) for c in (classifier, loaded))
+    for image_id in boxes:
+        assert made[image_id].labels.tolist() == again[image_id].labels.tolist()
+        np.testing.assert_allclose(made[image_id].scores, again[image_id].scores, atol=2e-3)
+
+
+def test_files_that_hold_something_else_are_told(scene, tmp_path, monkeypatch):
+    refs, truth = scene
+    path = tmp_path / "crops.npz"
+    with pytest.raises(ArtifactError, match=r"crops.npz is missing: 'boxloop deliver' writes"):
+        CropClassifier.load(path, ("square", "disc"))
+    path.write_bytes(b"not an archive")
+    with pytest.raises(ArtifactError, match=r"crops.npz is damaged: 'boxloop deliver' writes"):
+        CropClassifier.load(path, ("square", "disc"))
+    np.savez(path, vectors=np.zeros((2, 3)))
+    with pytest.raises(ArtifactError, match="is damaged"):
+        CropClassifier.load(path, ("square", "disc"))
+    CropClassifier({r.id: truth[r.id] for r in refs[:4]}, refs[:4]).save(path)
+    with pytest.raises(ArtifactError, match="has the class disc, which the model has not"):
+        CropClassifier.load(path, ("square",))
+    with np.load(path) as content:
+        rows = dict(content)
+    np.savez(path, **{**rows, "labels": rows["labels"][1:]})
+    with pytest.raises(ArtifactError, match="tables that do not fit each other"):
+        CropClassifier.load(path, ("square", "disc"))
+    np.savez(path, **rows)
+    monkeypatch.setattr(crop_classifier, "_MADE_BY", "another network")
+    with pytest.raises(ArtifactError, match="where another network is at hand"):
+        CropClassifier.load(path, ("square", "disc"))
+
+
+@pytest.mark.parametrize("score", [0.05, 0.15, 0.3, 0.5, 0.9, 1.0])
+def test_no_box_that_could_reach_a_score_is_left_out(score):
+    least = crop_classifier.least_score(score)
+    for own in np.linspace(0.01, 1.0, 100):
+        reached = np.sqrt(own) if own >= crop_classifier.LEAST else own
+        if reached >= score:
+            assert own >= least - 1e-9
 
 
 def test_images_without_boxes_are_left_as_they_are(scene):

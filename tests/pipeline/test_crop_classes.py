@@ -4,7 +4,9 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from boxloop import pipeline
@@ -17,6 +19,10 @@ from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.crop_classes import crop_boxes, own_boxes
 from boxloop.core.types import Boxes, ImageSet
+from boxloop.errors import ArtifactError
+from boxloop.files import file_digest
+from boxloop.models.crop_classifier import CropClassifier
+from boxloop.models.detectors import load
 from boxloop.models.detectors.delivered import load_model
 from boxloop.params import Params, chain
 from boxloop.study.simulate import run as simulate
@@ -29,6 +35,7 @@ CONFUSED = '''
 """Finds every object, and calls all of them squares."""
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from boxloop.core.training_log import TrainingLog
 from boxloop.core.types import Boxes
@@ -46,7 +53,7 @@ class Detector:
         with open("places.json") as file:
             places = json.load(file)
         return {
-            i.id: Boxes.build(places[i.id], ["square"] * 2, [0.9] * 2, prefix="p")
+            i.id: Boxes.build(places[Path(i.path).stem], ["square"] * 2, [0.9] * 2, prefix="p")
             for i in images
         }
     def save(self, path, *, labeled_digest):
@@ -270,13 +277,80 @@ def test_a_simulation_in_memory_does_the_same(finished, scene):
         assert offered.thresholds == stored.thresholds
 
 
-def test_a_delivered_model_is_judged_by_the_detectors_own_classes(finished):
-    made = finished
+def test_a_delivered_model_has_the_classes_that_save_most(finished, scene):
+    made, (images, truth) = finished, scene
     labels = read_labels(made.paths, made.params)
+    assert labels.crops.used
+    # Of what was held out, and of b01 and b02: by crops all are right.
+    assert len(labels.evidence) == 3
+    assert [item.ledger(0.5, 0.05).relabeled for item in labels.evidence] == [0, 0, 0]
+    assert [item.ledger(0.5, 0.05).kept for item in labels.evidence] == [
+        item.objects for item in labels.evidence
+    ]
+    assert names(labels.last.proposals.boxes) == {"square", "disc"}
+    about = pipeline.deliver(made)
+    folder = made.paths.root / "model"
+    assert about.crops == file_digest(folder / "crops.npz")
+    assert {row.label: row.least_wt < 1 for row in about.thresholds} == dict.fromkeys(CLASSES, True)
+    card = (folder / "README.md").read_text()
+    assert "those of the labeled crops most like a box" in card
+    assert about.crops in card
+    assert "labeled crops most like a box" in pipeline.model_text(made, about)
+    model = load_model(folder)
+    refs = list(images.images)
+    found = model.predict([ref.path for ref in refs], batch_size=3)
+    for ref, boxes in zip(refs, found, strict=True):
+        assert sorted(boxes.labels) == sorted(truth[ref.id].labels)
+    # The same boxes and scores as the classifier gives that was made of the same labels.
+    classifier = CropClassifier(labels.labeled.boxes, refs)
+    proposed = load(folder / "detector.pt", "cpu").propose(refs, score_floor=0.05, batch_size=4)
+    expected = classifier.classify(refs, proposed)
+    for ref, boxes in zip(refs, found, strict=True):
+        np.testing.assert_allclose(sorted(boxes.scores), sorted(expected[ref.id].scores), atol=2e-3)
+
+
+def test_a_model_of_crops_finds_what_its_threshold_asks_for(finished, scene):
+    """The score with a class of crops is higher than the detector's own."""
+    made, (images, _) = finished, scene
+    module = Path("confused_detector.py")
+    low = '[0.36] * 2, prefix="p").select(np.array([score_floor <= 0.36] * 2))'
+    text = CONFUSED.replace('[0.9] * 2, prefix="p")', low)
+    module.write_text(text.replace("import json\n", "import json\nimport numpy as np\n"))
+    sys.modules.pop("confused_detector", None)
+    pipeline.deliver(made)
+    model = load_model(made.paths.root / "model")
+    [found] = model.predict([images.images[0].path], threshold=0.55)
+    assert len(found) == 2
+    assert min(found.scores) > 0.55
+    [found] = model.predict([images.images[0].path], threshold=0.65)
+    assert len(found) == 0
+
+
+def test_a_model_has_the_detectors_own_classes_where_crops_are_off(campaign):
+    made = campaign("off", **OFF)
+    labels = read_labels(made.paths, made.params)
+    assert not labels.crops.used
     # Of what was held out, and of b01 and b02: half of all that the detector calls squares.
     wrong = [item.ledger(0.5, 0.9).relabeled for item in labels.evidence]
     assert [row * 2 for row in wrong] == [item.objects for item in labels.evidence]
     assert names(labels.last.proposals.boxes) == {"square"}
+    assert pipeline.deliver(made).crops is None
+    assert not (made.paths.root / "model" / "crops.npz").exists()
+
+
+def test_a_damaged_file_of_crops_is_told(finished):
+    pipeline.deliver(finished)
+    folder = finished.paths.root / "model"
+    path = folder / "crops.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(
+        ArtifactError, match=r"crops.npz is not the file of crops that model.json .* anew"
+    ):
+        load_model(folder)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"crops.npz"):
+        load_model(folder)
 
 
 def test_a_delivered_model_keeps_one_box_per_place(campaign, scene, tmp_path):

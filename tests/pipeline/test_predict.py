@@ -245,6 +245,12 @@ def test_a_journal_without_the_state_of_files_is_gone_on_from(scene):
     assert run(scene).resumed == 8
 
 
+def test_what_a_model_found_by_other_crops_is_not_gone_on_from(scene, monkeypatch):
+    run_and_kill(scene, after=9)
+    monkeypatch.setitem(globals(), "ABOUT", ABOUT.model_copy(update={"crops": "1" * 64}))
+    assert run(scene).resumed == 0
+
+
 def test_a_full_disk_is_one_sentence_and_what_was_done_is_kept(scene):
     run(scene)
     wanted = (scene / "found.json").read_bytes()

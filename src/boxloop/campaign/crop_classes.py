@@ -11,6 +11,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import crop_classes, existing
 from boxloop.core.completeness import known_only
+from boxloop.core.crop_classes import Choice
 from boxloop.core.evidence import Evidence, SweptEdits, sweep
 from boxloop.core.types import BoxesByImage, Corrections, CropUse, LabeledSet, Proposals
 from boxloop.core.workload import find_cost_model
@@ -44,24 +45,27 @@ def are_worth_trying(
     return gain >= crop_classes.WORTH_TRYING
 
 
-def judge_held_out(params: Params, held_out: Proposals, labels: LabeledSet) -> Evidence:
+def judge_held_out(
+    params: Params, held_out: Proposals, labels: LabeledSet, *, whole: bool = True
+) -> Evidence:
     """Return the evidence of a part of the first batch that was held out of a training.
 
     Args:
         params: of the campaign.
         held_out: proposals for it.
-        labels: of at least its images.
+        labels: of its images.
+        whole: whether all of them must have some; else those without tell nothing.
 
     Raises:
-        ArtifactError: one of its images has no labels.
+        ArtifactError: one of its images has no labels, and must have.
     """
     absent = set(held_out.boxes) - set(labels.boxes)
-    if absent:
+    if whole and absent:
         raise ArtifactError(
             "the detector was trained on other labels than there are now"
             f" (image {min(absent)}, which was held out, has none): train it again"
         )
-    final = {i: labels.boxes[i] for i in held_out.boxes}
+    final = {i: labels.boxes[i] for i in held_out.boxes if i not in absent}
     final = dict(known_only(final, labels.incomplete))
     own = known_only(crop_classes.own_boxes(held_out), labels.incomplete)
     judged = sweep(held_out.batch, own, final, params.judged_ious, held_out.score_floor)
@@ -179,27 +183,51 @@ def by_crops(paths: CampaignPaths, done: Sequence[str]) -> dict[str, str]:
     return {key: words for key, use in uses.items() if (words := in_words(use))}
 
 
-def as_detected(paths: CampaignPaths, batches: Sequence[Corrections]) -> list[Corrections]:
-    """Return batches with the proposals that their detectors made, whatever classes were shown.
+def both_kinds(
+    paths: CampaignPaths, batches: Sequence[Corrections]
+) -> list[tuple[Corrections, Corrections | None]]:
+    """Return batches with their detectors' own classes and with those of crops, whatever was shown.
 
     Args:
         paths: of the campaign.
         batches: those that are finished, in their order.
 
+    Returns:
+        None in place of the second where crops were not looked at.
+
     Raises:
         ArtifactError: a file is damaged.
     """
     offered = _offered(paths, [item.batch for item in batches])
-    result = []
+
+    def proposing(item: Corrections, boxes: BoxesByImage) -> Corrections:
+        part = {image_id: boxes[image_id] for image_id in item.proposals.boxes}
+        # Errors were planted among those that were shown.
+        return replace(item, proposals=replace(item.proposals, boxes=part), planted={})
+
+    result: list[tuple[Corrections, Corrections | None]] = []
     for item in batches:
-        today = offered.get(item.batch)
+        today, other = offered.get(item.batch), None
         if today is not None and today.checkpoint == item.proposals.checkpoint:
-            own = crop_classes.own_boxes(today)
-            boxes = {image_id: own[image_id] for image_id in item.proposals.boxes}
-            # Errors were planted among those that were shown.
-            item = replace(item, proposals=replace(item.proposals, boxes=boxes), planted={})
-        result.append(item)
+            by_crops = crop_classes.crop_boxes(today)
+            other = None if by_crops is None else proposing(item, by_crops)
+            item = proposing(item, crop_classes.own_boxes(today))
+        result.append((item, other))
     return result
+
+
+def for_a_model(params: Params, evidence: Sequence[Evidence], held_out: str | None) -> Choice:
+    """Choose whose classes a delivered model has; crops count if the last batch was judged by them.
+
+    Args:
+        params: of the campaign.
+        evidence: of all its batches, the oldest first.
+        held_out: which evidence is of a held-out part.
+    """
+    if not (are_fitted(params) and evidence and evidence[-1].crops):
+        return crop_classes.NOT_ASKED
+    model, floor = find_cost_model(params.account.cost_model), params.propose.score_floor
+    return crop_classes.choose(evidence, params.judged_ious, model, floor=floor, held_out=held_out)
 
 
 def as_shown(paths: CampaignPaths, evidence: Sequence[Evidence]) -> Sequence[Evidence]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from boxloop.campaign import artifacts, crop_classes
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
-from boxloop.core.completeness import known_only, only_judgeable
+from boxloop.core import crop_classes as core
+from boxloop.core.completeness import only_judgeable
+from boxloop.core.crop_classes import Choice
 from boxloop.core.evidence import Evidence, sweep
 from boxloop.core.existing import of_turns, without_labels
 from boxloop.core.labeled_set import turns_of
@@ -27,6 +30,7 @@ class Labels:
             detector had seen the images that it is judged by.
         last: the newest batch that a detector proposed for; None where there is none.
         trained_on: images that the detector of each turn was trained on, by batch.
+        crops: whether classes are those of labeled crops, as in ``evidence`` and ``last``.
     """
 
     results: CampaignResults
@@ -34,6 +38,7 @@ class Labels:
     evidence: tuple[Evidence, ...]
     last: Corrections | None
     trained_on: dict[str, int]
+    crops: Choice
 
     @property
     def newest(self) -> str:
@@ -60,22 +65,39 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             f"{paths.labeled(keys[-1])} is made of {', '.join(turns_of(labeled.batches))}, but"
             f" {', '.join(keys)} are done: 'dvc repro' brings them together"
         )
-    evidence, last, trained_on = [], None, {}
+    evidence: list[Evidence] = []
+    last: Corrections | None = None
+    last_by_crops: Corrections | None = None
+    trained_on, held_out = {}, None
     made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
-    for key, corrections in zip(keys, crop_classes.as_detected(paths, made), strict=True):
+    for key, (own, other) in zip(keys, crop_classes.both_kinds(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images
         if log.held_out is not None:
-            held, ious = log.held_out, params.judged_ious
-            held_out = known_only(held.boxes, labeled.incomplete)
-            final = {i: labeled.boxes[i] for i in held.boxes if i in labeled.boxes}
-            final = dict(known_only(final, labeled.incomplete))
-            evidence.append(sweep(held.batch, held_out, final, ious, held.score_floor))
-        corrections = only_judgeable(corrections, labeled.classes)
-        offered = corrections.proposals
-        judged = without_labels(corrections)
-        if judged and of_turns(offered.detector):
-            last = corrections.part(judged)
-            proposed, final = last.proposals.boxes, dict(last.boxes)
-            evidence.append(sweep(key, proposed, final, params.judged_ious, offered.score_floor))
-    return Labels(results, labeled, tuple(evidence), last, trained_on)
+            held_out = log.held_out.batch
+            judged = crop_classes.judge_held_out(params, log.held_out, labeled, whole=False)
+            evidence.append(judged)
+        found = _judge(params, key, own, labeled.classes)
+        if found is not None:
+            item, last = found
+            by_crops = None if other is None else _judge(params, key, other, labeled.classes)
+            last_by_crops = None if by_crops is None else by_crops[1]
+            crops = () if by_crops is None else by_crops[0].edits
+            evidence.append(replace(item, crops=crops))
+    choice = crop_classes.for_a_model(params, evidence, held_out)
+    if choice.used:
+        evidence, last = core.by_crops(evidence), last_by_crops
+    return Labels(results, labeled, tuple(evidence), last, trained_on, choice)
+
+
+def _judge(
+    params: Params, key: str, corrections: Corrections, classes: Sequence[str]
+) -> tuple[Evidence, Corrections] | None:
+    """Judge a batch, and return what it was judged by; None where no turn's detector proposed."""
+    corrections = only_judgeable(corrections, classes)
+    offered, images = corrections.proposals, without_labels(corrections)
+    if not (images and of_turns(offered.detector)):
+        return None
+    part = corrections.part(images)
+    proposed, final = part.proposals.boxes, dict(part.boxes)
+    return sweep(key, proposed, final, params.judged_ious, offered.score_floor), part

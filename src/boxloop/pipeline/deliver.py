@@ -90,6 +90,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
         else:  # saved again, the same weights may lie otherwise in memory and in the file
             shutil.copyfile(out / delivered.CHECKPOINT, checkpoint)
         onnx, missing = _onnx(detector, folder, refs, params.propose.score_floor)
+        crops = _crops(campaign, folder, labels, refs) if labels.crops.used else None
         about = delivered.ModelFile(
             format="boxloop/model@1",
             boxloop=__version__,
@@ -108,6 +109,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
             onnx_missing=missing,
             made_of=made_of,
             apart=sorted_pairs(at_one_place(labels.labeled.boxes.values())),
+            crops=crops,
         )
         _write_card(campaign, folder, labels, thresholds, image_set.by_id(), about)
         write_text(folder / "classes.txt", "".join(f"{name}\n" for name in about.classes))
@@ -159,6 +161,17 @@ def _onnx(
     return (file_digest(path), None) if missing is None else (None, missing)
 
 
+def _crops(campaign: Campaign, folder: Path, labels: Labels, refs: Sequence[ImageRef]) -> str:
+    """Write what the labeled crops look like; return the file's digest."""
+    from boxloop.models.crop_classifier import CropClassifier
+    from boxloop.models.detectors.delivered import CROPS
+
+    campaign.say("looking at labeled crops")
+    device = campaign.params.propose.device
+    CropClassifier(labels.labeled.boxes, refs, device).save(folder / CROPS)
+    return file_digest(folder / CROPS)
+
+
 def _write_card(
     campaign: Campaign,
     folder: Path,
@@ -192,6 +205,7 @@ def _write_card(
             "labels": about.made_of["labeled"],
             "checkpoint": about.checkpoint,
             "boxloop": about.boxloop,
+            **({"labeled crops": about.crops} if about.crops is not None else {}),
         },
         about.onnx_missing,
     )
@@ -244,6 +258,8 @@ def model_text(campaign: Campaign, about: ModelFile) -> str:
             for row in about.thresholds
         ),
     ]
+    if about.crops is not None:
+        lines.append("classes are those of the labeled crops most like a box, which saved more")
     if about.onnx_missing is not None:
         lines.append(f"no model.onnx, because {about.onnx_missing}")
     model = "" if str(out) == "model" else f" --model {shlex.quote(str(out))}"

@@ -107,6 +107,8 @@ def predict(
         "batch": model.at_once(batch_size),
         "root": os.path.abspath(root),
     }
+    if model.about.crops is not None:
+        head["crops"] = model.about.crops
     journal = _Journal(out.with_name(f".{out.name}.journal"), json.dumps(head), head["batch"])
     with journal.alone():
         resumed = journal.begin(names, root)

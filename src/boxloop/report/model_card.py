@@ -64,6 +64,7 @@ def write_card(
         "ONNX: `model.onnx`, which onnxruntime was seen to find the same boxes with as torch."
         if onnx is None
         else f"ONNX: none, because {_plain(onnx)}.",
+        *(_BY_CROPS if labels.crops.used else ()),
         "",
         "## Classes",
         "",
@@ -183,6 +184,13 @@ def _pictures(
             lines += ["", f"## {title}", "", _LEGEND, "", *drawn]
     return lines
 
+
+_BY_CROPS = (
+    "",
+    "Classes: those of the labeled crops most like a box (`crops.npz`), which would have saved more"
+    " of the time than the detector's own; so are thresholds and AP below. The ONNX file has the"
+    " detector's own.",
+)
 
 _LEGEND = "Solid: the final boxes. Dashed: what the last turn's detector proposed, from `f1` on."
 

@@ -14,7 +14,7 @@ from itertools import islice
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +30,11 @@ from boxloop.models import detectors
 from boxloop.models.detectors import promises
 from boxloop.models.detectors.base import Detector
 
+if TYPE_CHECKING:
+    from boxloop.models.crop_classifier import CropClassifier
+
 DESCRIPTION, CHECKPOINT, ONNX, CARD = "model.json", "detector.pt", "model.onnx", "README.md"
+CROPS = "crops.npz"
 """Names of the files in the folder."""
 
 KINDS = ("f1", "least-wt")
@@ -66,6 +70,8 @@ class ModelFile(BaseModel):
         made_of: digests of all that the training depends on, by name.
         apart: pairs of classes whose objects may be at one place; of other boxes at one place the
             best is kept. None, as in older files, keeps them all.
+        crops: SHA-256 of ``crops.npz``, by which boxes get the classes of the labeled crops most
+            like them; None where they have the detector's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -87,6 +93,7 @@ class ModelFile(BaseModel):
     onnx_missing: str | None = None
     made_of: Mapping[str, str] = {}
     apart: tuple[tuple[str, str], ...] | None = None
+    crops: str | None = None
 
     @model_validator(mode="after")
     def _a_threshold_per_class(self) -> ModelFile:
@@ -147,10 +154,12 @@ class Model:
         about: the content of its ``model.json``.
     """
 
-    def __init__(self, about: ModelFile, detector: Detector) -> None:
+    def __init__(
+        self, about: ModelFile, detector: Detector, crops: CropClassifier | None = None
+    ) -> None:
         """Take over what :func:`load_model` read."""
         self.about = about
-        self._detector = detector
+        self._detector, self._crops = detector, crops
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -268,9 +277,15 @@ class Model:
         ]
         if not refs:
             return {}
+        if self._crops is not None:
+            from boxloop.models.crop_classifier import least_score
+
+            floor = least_score(floor)
         boxes = promises.propose(self._detector, refs, score_floor=floor, batch_size=batch_size)
         if self.about.apart is not None:
             boxes = one_per_place(boxes, frozenset(map(frozenset, self.about.apart)))
+        if self._crops is not None:
+            boxes = self._crops.classify(refs, boxes)
         return {int(key): value for key, value in boxes.items()}
 
 
@@ -286,12 +301,16 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
         ParamsError: this machine has no such device.
     """
     about = read_description(Path(folder))
-    checkpoint = Path(folder) / CHECKPOINT
-    if file_digest(checkpoint) != about.checkpoint:
-        raise ArtifactError(
-            f"{checkpoint} is not the checkpoint that {DESCRIPTION} beside it describes: 'boxloop"
-            " deliver' writes both anew"
-        )
+    checkpoint, crops = Path(folder) / CHECKPOINT, Path(folder) / CROPS
+    for path, digest, what in (
+        (checkpoint, about.checkpoint, "checkpoint"),
+        (crops, about.crops, "file of crops"),
+    ):
+        if digest is not None and file_digest(path) != digest:
+            raise ArtifactError(
+                f"{path} is not the {what} that {DESCRIPTION} beside it describes: 'boxloop"
+                " deliver' writes both anew"
+            )
     detector = detectors.load(checkpoint, device)
     if tuple(detector.classes) != about.classes:
         raise ArtifactError(
@@ -299,7 +318,11 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
             f" {CHECKPOINT} beside it for {', '.join(detector.classes)}: 'boxloop deliver' writes"
             " both anew"
         )
-    return Model(about, detector)
+    if about.crops is None:
+        return Model(about, detector)
+    from boxloop.models.crop_classifier import CropClassifier
+
+    return Model(about, detector, CropClassifier.load(crops, about.classes, device))
 
 
 def _reach(boxes: Boxes, scores: Mapping[str, float]) -> Boxes:
