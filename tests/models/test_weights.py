@@ -240,6 +240,19 @@ def test_nothing_fits(tmp_path):
         create(SSDLITE, path)
 
 
+@pytest.mark.parametrize("source", ["detector", "backbone"])
+def test_a_file_of_another_network_is_refused_though_some_of_it_fits(source, coco, tmp_path):
+    whole = coco if source == "detector" else mobilenet_v3_large(weights=None)
+    tensors = {n: t for n, t in whole.state_dict().items() if not n.endswith("_tracked")}
+    half = (len(tensors) + 1) // 2
+    path = saved(dict(list(tensors.items())[:half]), tmp_path / "half.pth")
+    assert f"({half} of {len(tensors)} tensors" in create(SSDLITE, path).initial_weights
+    path = saved(dict(list(tensors.items())[: half - 1]), tmp_path / "less.pth")
+    few = rf"less.pth has only {half - 1} of the {len(tensors)} tensors of the model \(not '"
+    with pytest.raises(WeightsError, match=few):
+        create(SSDLITE, path)
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_numbers_that_are_none_are_found_in_the_file_not_in_the_training(tmp_path, value):
     broken = mobilenet_v3_large(weights=None).state_dict()

@@ -171,7 +171,8 @@ def load_matching(
         origin: the file or name they came from, for messages.
 
     Raises:
-        WeightsError: not one of them fits, or one that does holds NaN or infinity.
+        WeightsError: fewer fit than half of what the model has, or one that does holds NaN or
+            infinity.
     """
     own = model.state_dict()
     fitting = {
@@ -186,6 +187,13 @@ def load_matching(
         raise WeightsError(
             f"weights: none of the {len(tensors)} tensors of {origin} fits the model (the first is"
             f" '{example}', the model begins with '{counted[0]}')"
+        )
+    # Layers that depend on the classes may differ; with more missing it is another network's file.
+    if 2 * len(left) > len(counted):
+        some = len(counted) - len(left)
+        raise WeightsError(
+            f"weights: {origin} has only {some} of the {len(counted)} tensors of the model (not"
+            f" '{left[0]}', in its shape): name weights of this network, or 'none'"
         )
     require_finite(fitting, origin)
     model.load_state_dict(fitting, strict=False)
