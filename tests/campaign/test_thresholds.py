@@ -60,7 +60,8 @@ def test_a_threshold_is_fitted_per_iou_by_the_batches_before(tmp_path):
     assert [(f.iou_threshold, f.score, f.found) for f in found] == [
         (iou, 0.175, "b01") for iou in IOUS
     ]
-    assert [f.expected_saving for f in found] == pytest.approx([0.9392] * 2, abs=1e-4)
+    # A step lower would have saved the most; the prior keeps the choice from following it.
+    assert [f.expected_saving for f in found] == pytest.approx([0.9662] * 2, abs=1e-4)
 
 
 LABELS = LabeledSet(("cat",), ("b00",), {f"h{n}": FINAL["a"] for n in range(12)})

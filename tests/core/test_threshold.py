@@ -8,6 +8,7 @@ from boxloop.core.evidence import CANDIDATES, Evidence, SweptEdits, sweep
 from boxloop.core.threshold import (
     DECAY,
     FIRMNESS,
+    FIRMNESS_ABOVE,
     FIRMNESS_HELD_OUT,
     PRIOR,
     SHIFT,
@@ -88,6 +89,22 @@ def test_the_prior_holds_more_firmly_beside_a_held_out_part():
     assert fit(both, 0.5, held_out=part.batch).score == 0.5
 
 
+def test_the_prior_holds_more_firmly_above_itself():
+    # (20 + 2 * 100) * 0.2**2 = 8.8 boxes to 0.7, against (20 + 100/2) * 0.2**2 = 2.8 to 0.3
+    higher = evidence((60, 60, 60, 100), (60, 40, 20, 0))
+    assert fit([higher], 0.5).score == 0.7  # saves ten more
+    assert fit([evidence((60, 60, 60, 100), (60, 40, 24, 0))], 0.5).score == 0.5  # eight
+    assert fit([evidence((54, 60, 60, 100), (40, 40, 40, 0))], 0.5).score == 0.3  # six
+
+
+def test_what_one_threshold_would_have_saved_is_worth_showing_from_a_lower_one():
+    """The next detector errs less than the one that only its surest boxes paid of."""
+    weak = evidence((60, 70, 96, 100), (300, 70, 2, 0))
+    found = fit([weak], 0.5)
+    assert found.score == 0.5  # 70 + 70/2 = 105, against 96 + 2/2 = 97 and 8.8 boxes
+    assert found.expected_saving == pytest.approx(0.03)
+
+
 def test_a_threshold_is_judged_together_with_those_beside_it():
     scores = (0.45, 0.475, 0.5, 0.525, 0.55, NOTHING)
     # 0.5 itself would have cost least, but a detector whose scores are a little lower loses much.
@@ -103,6 +120,7 @@ COUNTS = st.lists(st.integers(0, 40), min_size=len(CANDIDATES), max_size=len(CAN
 def plain_fit(items, held_out=None):
     """The score and the saving of the evidence, in loops over plain numbers."""
     best, drawing = None, sum(DECAY**age * item.objects for age, item in enumerate(items[::-1]))
+    saved = -math.inf
     for score in CANDIDATES:
         mean = total = 0.0
         for place, other in enumerate(CANDIDATES):
@@ -114,12 +132,14 @@ def plain_fit(items, held_out=None):
             mean, total = mean + weight * cost, total + weight
         firm = STRENGTH
         for age, item in enumerate(items[::-1]):
-            share = FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS
+            share = FIRMNESS_ABOVE if score > PRIOR else FIRMNESS
+            share = FIRMNESS_HELD_OUT if item.batch == held_out else share
             firm += share * DECAY**age * item.objects / len(items)
         found = mean / total + firm * (score - PRIOR) ** 2
         if best is None or found <= best[0] + 1e-9:
-            best = found, score, drawing - mean / total
-    return (NOTHING, 0.0) if best[2] <= 0.005 * drawing + 1e-9 else (best[1], best[2] / drawing)
+            best = found, score
+        saved = max(saved, drawing - mean / total)
+    return (NOTHING, 0.0) if saved <= 0.005 * drawing + 1e-9 else (best[1], saved / drawing)
 
 
 @given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3), st.booleans())
@@ -142,8 +162,9 @@ def test_the_choice_is_that_of_plain_loops(batches, first_is_held_out):
 
 def test_of_thresholds_that_cost_the_same_the_one_near_the_prior_is_chosen():
     scores = (0.1, 0.3, 0.7, 0.9, NOTHING)
-    found = fit([evidence((2, 2, 2, 2, 9), (0,) * 5, scores=scores)], 0.5)
-    assert found.score == 0.7  # as near as 0.3, and shows less
+    same = evidence((2, 2, 2, 2, 9), (0,) * 5, scores=scores)
+    assert fit([same], 0.5, held_out="b01").score == 0.7  # as near as 0.3, and shows less
+    assert fit([same], 0.5).score == 0.3  # beside a batch it is nearer
 
 
 def test_nothing_is_shown_where_that_is_expected_to_save_next_to_nothing_or_lose():

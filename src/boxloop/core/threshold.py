@@ -30,6 +30,10 @@ Of what costs the same, the one nearer to the prior is chosen."""
 FIRMNESS = 0.5
 """How firmly that of the threshold holds beside, as a fraction of the batches judged on average."""
 
+FIRMNESS_ABOVE = 2.0
+"""The same for thresholds above it. Where a detector errs much only what it is surest of pays; the
+next one, which was trained on more, errs less."""
+
 FIRMNESS_HELD_OUT = 3.0
 """The same for a held-out part: it is small, and its detector was trained on what is left."""
 
@@ -67,9 +71,10 @@ def fit(
     With ``cost`` and ``drawing`` summed over the n batches judged, each weighed by ``DECAY**age``,
     it minimises ``mean(cost) + (STRENGTH + FIRMNESS * drawing / n) * (threshold - PRIOR)**2`` in
     units of T over the thresholds that all evidence has; of equal ones the higher, which shows
-    less. The drawing of a held-out part counts with ``FIRMNESS_HELD_OUT`` there. The mean is that
-    over all thresholds, weighed by a normal density of standard deviation ``SHIFT`` around this
-    one. Nothing is shown where that mean saves no more than ``WORTH`` of the time.
+    less. Above ``PRIOR`` that is ``FIRMNESS_ABOVE``, and the drawing of a held-out part counts with
+    ``FIRMNESS_HELD_OUT``. The mean is that over all thresholds, weighed by a normal density of
+    standard deviation ``SHIFT`` around this one. Nothing is shown where no threshold's mean saves
+    more than ``WORTH`` of the time; what the best saves is the expected saving.
 
     Args:
         evidence: of the batches so far, the oldest first.
@@ -86,7 +91,7 @@ def fit(
         return FittedThreshold(iou_threshold, max(PRIOR, floor), None, FITTED_TO_NOTHING)
     if like is not None and like.batch not in [item.batch for item in known]:
         like = None  # it compares with what is not judged by
-    cost, drawing, firm = np.zeros(len(scores)), 0.0, 0.0
+    cost, drawing, below, above = np.zeros(len(scores)), 0.0, 0.0, 0.0
     for age, item in enumerate(reversed(known)):
         costs = item.costs(iou_threshold, model)
         if like is not None and like.batch == item.batch:
@@ -94,17 +99,20 @@ def fit(
         cost += DECAY**age * costs[[item.scores.index(score) for score in scores]]
         drawn = DECAY**age * float(costs[-1])
         drawing += drawn
-        firm += drawn * (FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS)
+        below += drawn * (FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS)
+        above += drawn * (FIRMNESS_HELD_OUT if item.batch == held_out else FIRMNESS_ABOVE)
     cost = _beside(np.array(scores)) @ cost
-    off = (np.array(scores) - PRIOR) ** 2
-    total = np.round(cost + (STRENGTH + firm / len(known)) * off, 9)
+    off = np.array(scores) - PRIOR
+    firm = np.where(off > 0, above, below) / len(known)
+    total = np.round(cost + (STRENGTH + firm) * off**2, 9)
     best = int(np.flatnonzero(total == total.min())[-1])
-    saved = drawing - float(cost[best])
+    least = float(cost.min())
+    saved = drawing - least
     found = in_words([item.batch for item in known]) + ("" if like is None else like.in_words())
     if round(saved - WORTH * drawing, 9) <= 0:
         return FittedThreshold(iou_threshold, NOTHING, 1 - model.added, found)
     scratch = drawing / model.added  # what savings are told against
-    saving = (scratch - float(cost[best])) / scratch
+    saving = (scratch - least) / scratch
     return FittedThreshold(iou_threshold, scores[best], saving, found)
 
 

@@ -159,8 +159,9 @@ class FittedThreshold:
     Attributes:
         iou_threshold: IoU from which a proposal counts as right.
         score: proposals that score less are not shown; ``NOTHING`` shows none.
-        expected_saving: fraction of the time (WT) to draw every box of the batch from scratch; 0
-            where nothing is shown (1 less the price of an added box), None where nothing was known.
+        expected_saving: fraction of the time (WT) to draw every box of the batch from scratch that
+            the best threshold would have saved on what was judged; 0 where nothing is shown (1 less
+            the price of an added box), None where nothing was known.
         found: what it was judged by, in words: "held-out part of b00", "b01, b02", "prior".
     """
 
