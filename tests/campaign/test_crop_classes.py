@@ -76,6 +76,16 @@ def test_crops_are_looked_at_where_the_newest_batch_had_wrong_classes(sections, 
     assert not crop_classes.are_worth_trying(settings, [wrong], replace(held, crops=None))
 
 
+@pytest.mark.parametrize("sections", [{}, {"propose": {"crops": "off"}}])
+def test_a_corrected_batch_is_looked_at_where_its_classes_were_wrong(sections):
+    settings, made = params(**sections), replace(offered(), crops=None)
+    wrong = sweep("b01", made.boxes, corrected(made).boxes, IOUS, 0.05)
+    right = sweep("b01", offered(used=True).boxes, corrected(made).boxes, IOUS, 0.05)
+    assert crop_classes.are_worth_judging(settings, made, wrong) is (not sections)
+    assert not crop_classes.are_worth_judging(settings, made, right)
+    assert not crop_classes.are_worth_judging(settings, offered(), wrong)  # it was
+
+
 def test_a_held_out_image_without_labels_is_named():
     held = replace(offered(), batch="held-out part of b00")
     known = LabeledSet(("cat", "dog"), ("b00",), {"img0": boxes()})

@@ -207,13 +207,34 @@ def test_where_right_classes_could_save_little_no_crops_are_looked_at(
     assert artifacts.read_proposals(made.paths.proposals("b02")).crops is None
 
 
-def test_crops_are_judged_before_they_are_used(campaign):
-    """Where nothing was held out, they are only counted in the first batch that could need them."""
+def test_crops_of_a_corrected_batch_are_judged_for_the_next_one(campaign, scene):
+    """Where nothing was held out, the second batch is shown before anything is known."""
+    from boxloop.datasets import Dataset
+
     made = campaign("unheld", train={**params().train.model_dump(), "held_out": 0.0})
     offered = [artifacts.read_proposals(made.paths.proposals(key)) for key in KEYS]
-    assert offered[1].crops is None  # nothing is known yet
-    assert (offered[2].crops.used, offered[2].crops.found) == (False, "prior")
-    assert artifacts.read_evidence(made.paths.evidence("b02"))[1].crops
+    assert offered[1].crops is None
+    [first] = artifacts.read_evidence(made.paths.evidence("b01"))
+    assert first.ledger(0.5, 0.05).relabeled == 8
+    assert replace(first, edits=first.crops).ledger(0.5, 0.05).kept == 16
+    assert (offered[2].crops.used, offered[2].crops.found) == (True, "b01")
+    images, truth = scene
+    found = simulate(Dataset(images=images, truth=truth), made.params)
+    assert found.proposals[2].boxes == offered[2].boxes
+    assert found.proposals[2].crops == offered[2].crops
+    # The words of a batch tell how it was shown, and a model is judged by what was looked at then.
+    assert list(crop_classes.by_crops(made.paths, KEYS)) == ["b02"]
+    assert [item.batch for item in read_labels(made.paths, made.params).evidence] == ["b02"]
+
+
+def test_a_batch_of_which_right_classes_could_save_little_is_not_looked_at(
+    campaign, monkeypatch, tmp_path
+):
+    module = tmp_path / "confused_detector.py"
+    module.write_text(CONFUSED.replace('["square"] * 2', '["square", "disc"]'))
+    monkeypatch.setattr("boxloop.models.crop_classifier.with_crops", None)
+    made = campaign("right", train={**params().train.model_dump(), "held_out": 0.0})
+    assert not any(item.crops for item in artifacts.read_evidence(made.paths.evidence("b02")))
 
 
 def test_fitting_anew_gives_what_proposing_gave(finished):

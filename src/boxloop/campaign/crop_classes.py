@@ -45,6 +45,20 @@ def are_worth_trying(
     return gain >= crop_classes.WORTH_TRYING
 
 
+def are_worth_judging(params: Params, offered: Proposals, own: Evidence) -> bool:
+    """Return whether labeled crops are to be looked at for a batch that is corrected already.
+
+    They may pay for the batch after it, and were not looked at for this one. Without that, they
+    could be used a batch later only.
+
+    Args:
+        params: of the campaign.
+        offered: proposals of the batch.
+        own: its evidence, by the detector's own classes.
+    """
+    return offered.crops is None and are_worth_trying(params, [own], None)
+
+
 def judge_held_out(
     params: Params, held_out: Proposals, labels: LabeledSet, *, whole: bool = True
 ) -> Evidence:

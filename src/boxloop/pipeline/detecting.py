@@ -7,6 +7,7 @@ from pathlib import Path
 
 from boxloop.campaign import artifacts, crop_classes
 from boxloop.campaign.campaign import Campaign
+from boxloop.core.evidence import Evidence
 from boxloop.core.one_per_place import at_one_place, one_per_place
 from boxloop.core.types import Boxes, ImageRef, ImageSet, LabeledSet, Proposals
 from boxloop.errors import ArtifactError
@@ -105,6 +106,30 @@ def with_crops_of_held_out(
     rest = {i: boxes for i, boxes in labeled.boxes.items() if i not in held_out.boxes}
     part = [ref for ref in refs if ref.id in held_out.boxes]
     return with_crops(held_out, rest, refs, part, params.propose.device)
+
+
+def with_crops_to_judge(
+    campaign: Campaign, offered: Proposals, own: Evidence, image_set: ImageSet, labeled: Path
+) -> Proposals:
+    """Return a corrected batch's proposals, where it may pay for the next with classes of crops.
+
+    Args:
+        campaign: of the batch.
+        offered: its proposals.
+        own: its evidence, by the detector's own classes.
+        image_set: all images.
+        labeled: the file of everything labeled before it.
+    """
+    if not (crop_classes.are_worth_judging(campaign.params, offered, own) and labeled.exists()):
+        return offered
+    known = artifacts.read_labeled(labeled)
+    refs = artifacts.subset_of(image_set, list(known.boxes), labeled)
+    from boxloop.models.crop_classifier import with_crops
+
+    with campaign.reporting(f"looking at labeled crops for {offered.batch}") as progress:
+        device = campaign.params.propose.device
+        images = image_set.subset(list(offered.boxes))
+        return with_crops(offered, known.boxes, refs, images, device, progress)
 
 
 def require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:

@@ -27,7 +27,12 @@ from boxloop.errors import ArtifactError
 from boxloop.files import DETECTOR, file_digest, require_writable
 from boxloop.params import EMPTY
 from boxloop.pipeline import first_batch
-from boxloop.pipeline.detecting import detect, require_classes, with_crops_of_held_out
+from boxloop.pipeline.detecting import (
+    detect,
+    require_classes,
+    with_crops_of_held_out,
+    with_crops_to_judge,
+)
 
 if TYPE_CHECKING:
     from boxloop.core.training_log import TrainingLog
@@ -268,8 +273,9 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     """Count the edits of a batch at every threshold (paper, section 3.4).
 
     Reads ``images``, ``corrections`` and ``evidence``, of the turn before; writes ``out``, with the
-    mAP of the proposals, and ``judged``, the evidence with that of this batch. Where
-    ``propose.neighbours`` is fitted, reads ``batch``, ``proposals`` and ``labeled``, too.
+    mAP of the proposals, and ``judged``, the evidence with that of this batch. Where the batch was
+    proposed for, reads ``proposals`` and, as it may pay, ``labeled`` and images, and where
+    ``propose.neighbours`` is fitted ``batch`` and ``labeled``.
     """
     from boxloop.core import workload
     from boxloop.core.existing import without_labels
@@ -304,6 +310,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     if len(evident) > len(known):
         files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
         today = artifacts.read_proposals(proposals)
+        today = with_crops_to_judge(campaign, today, evident[-1], image_set, labeled)
         judged_own = crop_classes.judge(campaign.params, judgeable, today, evident[-1])
         own = neighbours.judge_by_files(campaign.params, judgeable, files, judged_own)
         evident = (*evident[:-1], own)
