@@ -16,7 +16,7 @@ that may be tuned with this.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,12 @@ def by_both(offered: Proposals, final: BoxesByImage) -> Evidence:
     return replace(judged, crops=other.edits)
 
 
+def judged_later(folder: Path) -> dict[str, Evidence]:
+    """Return by batch the evidence that a campaign stored, with what crops were looked at for."""
+    paths = sorted((folder / "data" / "evidence").glob("*.json"))
+    return {item.batch: item for path in paths for item in artifacts.read_evidence(path)}
+
+
 def read(folder: Path) -> tuple[list[Corrections], list[Held]]:
     """Read the batches of a campaign, and what was held out of its first training.
 
@@ -81,7 +87,12 @@ def cost_at(found: FittedThreshold, item: Evidence, cost: Floats) -> float:
 
 
 def row(
-    batches: Sequence[Corrections], held: Sequence[Held], iou: float, *, spread: bool
+    batches: Sequence[Corrections],
+    held: Sequence[Held],
+    stored: Mapping[str, Evidence],
+    iou: float,
+    *,
+    spread: bool,
 ) -> list[float]:
     """Return percent saved: fixed, fitted in two ways, best in hindsight, best of each batch."""
     first = sum(map(len, batches[0].boxes.values()))
@@ -108,7 +119,10 @@ def row(
         fitted += cost_at(found, item, cost)
         chosen.append(found.score)
         if batch.proposals.detector != EMPTY:
-            known.append(by_both(batch.proposals, batch.boxes))
+            both = by_both(batch.proposals, batch.boxes)
+            later = stored.get(batch.batch)
+            crops_later = () if later is None else later.crops
+            known.append(replace(both, crops=both.crops or crops_later))
     common = set.intersection(*(set(item.scores) for item in judged))
     single = min(
         sum(c[i.scores.index(score)] for c, i in zip(costs, judged, strict=True))
@@ -136,10 +150,11 @@ def main(folders: Sequence[str]) -> None:
     worst = np.inf
     for folder in folders:
         batches, held = read(Path(folder))
+        stored = judged_later(Path(folder))
         spread = is_spread(load_params(Path(folder, "params.yaml")))
         print(folder, "(with images held out)" if held else "")
         for iou in IOUS:
-            values = row(batches, held, iou, spread=spread)
+            values = row(batches, held, stored, iou, spread=spread)
             less = values[names.index("fitted")] - values[names.index("best single")]
             worst = min(worst, less)
             cells = ", ".join(f"{n} {v:.1f}" for n, v in zip(names, values, strict=True))

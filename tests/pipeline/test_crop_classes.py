@@ -227,6 +227,32 @@ def test_crops_of_a_corrected_batch_are_judged_for_the_next_one(campaign, scene)
     assert [item.batch for item in read_labels(made.paths, made.params).evidence] == ["b02"]
 
 
+def test_an_image_that_is_gone_keeps_nobody_from_going_on(scene, tmp_path):
+    images, truth = scene
+    copies = []
+    for ref in images.images:
+        path = tmp_path / Path(ref.path).name
+        shutil.copyfile(ref.path, path)
+        copies.append(replace(ref, path=path.as_posix()))
+    paths, said = CampaignPaths(tmp_path / "gone"), []
+    artifacts.write_images(paths.images, ImageSet(tuple(copies), CLASSES))
+    artifacts.write_truth(paths.truth, truth)
+    unheld = params(train={**params().train.model_dump(), "held_out": 0.0})
+    made = Campaign(paths, unheld, say=said.append)
+    pipeline.order(made, [ref.id for ref in copies])
+    pipeline.batch(made)
+    pipeline.start(made)
+    for key in KEYS[:2]:
+        pipeline.learn(made, key)
+        if key == "b01":
+            (tmp_path / Path(artifacts.read_batch(paths.batch(key)).image_ids[0] + ".png")).unlink()
+        pipeline.finish(made, key)
+    assert any("labeled crops were not looked at for b01: " in str(line) for line in said)
+    [first] = artifacts.read_evidence(paths.evidence("b01"))
+    assert not first.crops
+    assert artifacts.read_workload(paths.workload("b01")).objects == 16
+
+
 def test_a_batch_of_which_right_classes_could_save_little_is_not_looked_at(
     campaign, monkeypatch, tmp_path
 ):

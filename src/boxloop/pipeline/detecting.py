@@ -10,7 +10,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.core.evidence import Evidence
 from boxloop.core.one_per_place import at_one_place, one_per_place
 from boxloop.core.types import Boxes, ImageRef, ImageSet, LabeledSet, Proposals
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, DatasetError
 from boxloop.files import file_digest
 from boxloop.params import Params
 
@@ -113,6 +113,8 @@ def with_crops_to_judge(
 ) -> Proposals:
     """Return a corrected batch's proposals, where it may pay for the next with classes of crops.
 
+    An image that cannot be read any more is said, and keeps nobody from going on.
+
     Args:
         campaign: of the batch.
         offered: its proposals.
@@ -126,10 +128,13 @@ def with_crops_to_judge(
     refs = artifacts.subset_of(image_set, list(known.boxes), labeled)
     from boxloop.models.crop_classifier import with_crops
 
-    with campaign.reporting(f"looking at labeled crops for {offered.batch}") as progress:
-        device = campaign.params.propose.device
-        images = image_set.subset(list(offered.boxes))
-        return with_crops(offered, known.boxes, refs, images, device, progress)
+    device, images = campaign.params.propose.device, image_set.subset(list(offered.boxes))
+    try:
+        with campaign.reporting(f"looking at labeled crops for {offered.batch}") as progress:
+            return with_crops(offered, known.boxes, refs, images, device, progress)
+    except DatasetError as error:
+        campaign.say(f"labeled crops were not looked at for {offered.batch}: {error}")
+        return offered
 
 
 def require_classes(own: Sequence[str], file: Path, others: Sequence[str], source: Path) -> None:
