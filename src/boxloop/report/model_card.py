@@ -189,7 +189,7 @@ _BY_CROPS = (
     "",
     "Classes: those of the labeled crops most like a box (`crops.npz`), which would have saved more"
     " of the time than the detector's own; so are thresholds and AP below. The ONNX file has the"
-    " detector's own.",
+    " detector's own, for which these thresholds are not meant.",
 )
 
 _LEGEND = "Solid: the final boxes. Dashed: what the last turn's detector proposed, from `f1` on."
