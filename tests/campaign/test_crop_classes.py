@@ -86,6 +86,29 @@ def test_a_corrected_batch_is_looked_at_where_its_classes_were_wrong(sections):
     assert not crop_classes.are_worth_judging(settings, offered(), wrong)  # it was
 
 
+@pytest.mark.parametrize("of", ["file", "first"])
+def test_what_others_proposed_tells_nothing_of_the_detectors_classes(of):
+    """A batch that was imported, or the first one of a foundation model."""
+    if of == "file":
+        rows = {key: dict(row) for key, row in chain(3).items()}
+        rows["b01"]["proposals"] = "given.json"
+        settings, theirs, maker = params(iterations=rows), "b01", "file"
+    else:
+        settings = params(propose={"first": {"model": "folder", "prompts": {"cat": "a cat"}}})
+        theirs, maker = "b00", "zero-shot tiny"
+    made = offered()
+    final = corrected(made).boxes
+    own, crops = (sweep(theirs, b, final, IOUS, 0.05) for b in (made.boxes, made.crops.other))
+    evidence = [replace(own, crops=crops.edits)]
+    assert not crop_classes.are_worth_trying(settings, evidence, None)
+    assert not crop_classes.choose(settings, made, evidence, None, None).crops.used
+    given = replace(made, crops=None, detector=maker, batch=theirs)
+    assert not crop_classes.are_worth_judging(settings, given, own)
+    evidence = [replace(evidence[0], batch="b02")]
+    assert crop_classes.are_worth_trying(settings, evidence, None)
+    assert crop_classes.choose(settings, made, evidence, None, None).crops.used
+
+
 def test_a_held_out_image_without_labels_is_named():
     held = replace(offered(), batch="held-out part of b00")
     known = LabeledSet(("cat", "dog"), ("b00",), {"img0": boxes()})

@@ -9,7 +9,7 @@ from boxloop.core import one_per_place as one_per_place_module
 from boxloop.core.boxes import iou_matrix
 from boxloop.core.one_per_place import OVERLAP, SHARE, at_one_place, one_per_place
 from boxloop.core.types import Boxes
-from builders import boxes
+from builders import boxes, proposed
 
 CLASSES = "abc"
 
@@ -120,3 +120,16 @@ def test_objects_that_hide_each_other_by_chance_say_nothing(others, apart):
 def test_where_there_is_nothing_to_choose_the_very_boxes_come_back(count):
     found = Boxes.build([(0, 0, 9, 9)] * count, ["a"] * count, [0.5] * count, prefix="p")
     assert one_per_place({"a": found}, frozenset())["a"] == found
+
+
+def test_doubles_of_a_class_go_where_that_is_asked_for():
+    found = {
+        "a": proposed(
+            ("cat", 0, 0, 10, 10, 0.5), ("cat", 0, 0, 10, 10, 0.9), ("cat", 50, 50, 60, 60, 0.1)
+        )
+    }
+    assert one_per_place(found, frozenset())["a"].scores.tolist() == [0.5, 0.9, 0.1]
+    assert one_per_place(found, frozenset(), own=True)["a"].scores.tolist() == [0.9, 0.1]
+    both = {"a": proposed(("cat", 0, 0, 10, 10, 0.5), ("dog", 0, 0, 10, 10, 0.9))}
+    apart = frozenset({frozenset({"cat", "dog"})})
+    assert len(one_per_place(both, apart, own=True)["a"]) == 2

@@ -1,5 +1,6 @@
 """Classes of labeled crops, through the stages of a turn."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -227,6 +228,46 @@ def test_crops_of_a_corrected_batch_are_judged_for_the_next_one(campaign, scene)
     assert [item.batch for item in read_labels(made.paths, made.params).evidence] == ["b02"]
 
 
+def test_a_corrected_batch_is_judged_by_the_labels_before_it(scene, tmp_path):
+    """Of the first batch only squares are labeled, so crops of it can name nothing else."""
+    images, truth = scene
+    paths = CampaignPaths(tmp_path / "squares")
+    unheld = params(train={**params().train.model_dump(), "held_out": 0.0})
+    made = Campaign(paths, unheld, say=lambda _: None)
+    artifacts.write_images(paths.images, images)
+    artifacts.write_truth(paths.truth, truth)
+    pipeline.order(made, [ref.id for ref in images.images])
+    pipeline.batch(made)
+    first = artifacts.read_batch(paths.batch("b00")).image_ids
+    squares = {i: truth[i].select(truth[i].labels == "square") for i in first}
+    artifacts.write_truth(paths.truth, {**truth, **squares})
+    pipeline.start(made)
+    for key in KEYS[:2]:
+        pipeline.learn(made, key)
+        pipeline.finish(made, key)
+    [judged] = artifacts.read_evidence(paths.evidence("b01"))
+    assert replace(judged, edits=judged.crops).ledger(0.5, 0.05).relabeled == 8
+
+
+@pytest.mark.parametrize("fault", ["device", "weights"])
+def test_a_machine_without_device_or_weights_finishes_a_batch(scene, tmp_path, monkeypatch, fault):
+    images, truth = scene
+    made = run(
+        tmp_path / "first", images, truth, train={**params().train.model_dump(), "held_out": 0.0}
+    )
+    said = []
+    unable = params(
+        train={**params().train.model_dump(), "held_out": 0.0},
+        propose={"device": "mps" if fault == "device" else "auto"},
+    )
+    if fault == "weights":
+        monkeypatch.setattr("boxloop.models.bundled._PACKAGE", "no_such_package")
+    again = Campaign(made.paths, unable, say=said.append)
+    pipeline.finish(again, "b01")
+    assert any("labeled crops were not looked at for b01: " in str(line) for line in said)
+    assert not any(item.crops for item in artifacts.read_evidence(made.paths.evidence("b01")))
+
+
 def test_an_image_that_is_gone_keeps_nobody_from_going_on(scene, tmp_path):
     images, truth = scene
     copies = []
@@ -383,6 +424,55 @@ def test_a_model_has_the_detectors_own_classes_where_crops_are_off(campaign):
     assert names(labels.last.proposals.boxes) == {"square"}
     assert pipeline.deliver(made).crops is None
     assert not (made.paths.root / "model" / "crops.npz").exists()
+
+
+def test_the_best_box_comes_first_and_none_is_given_twice(finished, scene):
+    """The detector offers one box around both objects, and each object under both classes."""
+    made, (images, truth) = finished, scene
+    module = Path("confused_detector.py")
+    offers = """Boxes.build(
+                [(0, 0, 96, 80), *places[Path(i.path).stem], *places[Path(i.path).stem]],
+                ["square"] * 3 + ["disc"] * 2, [0.95, 0.9, 0.6, 0.5, 0.4], prefix="p",
+            )"""
+    begin = CONFUSED.index("Boxes.build(places")
+    module.write_text(
+        CONFUSED[:begin] + offers + CONFUSED[CONFUSED.index('prefix="p")', begin) + 11 :]
+    )
+    sys.modules.pop("confused_detector", None)
+    pipeline.deliver(made)
+    description = made.paths.root / "model" / "model.json"
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps({**content, "apart": [["disc", "square"]]}))
+    model = load_model(made.paths.root / "model")
+    for ref in images.images:
+        [found] = model.predict([ref.path], threshold=0.3)
+        assert found.scores.tolist() == sorted(found.scores, reverse=True)
+        own = [box in truth[ref.id].xyxy.tolist() for box in found.xyxy.tolist()]
+        assert sum(own) == 2
+        assert sorted(found.labels[own]) == ["disc", "square"]
+
+
+def test_the_same_labels_are_delivered_again_without_their_images(finished, scene, tmp_path):
+    pipeline.deliver(finished)
+    folder = finished.paths.root / "model"
+    before = (folder / "crops.npz").read_bytes()
+    away = tmp_path / "away"
+    files = [Path(ref.path) for ref in scene[0].images]
+    try:
+        away.mkdir()
+        for path in files[1:]:  # of the first one the example for MLflow is made
+            path.rename(away / path.name)
+        assert pipeline.deliver(finished).crops == hashlib.sha256(before).hexdigest()
+    finally:
+        for path in files[1:]:
+            (away / path.name).rename(path)
+    assert (folder / "crops.npz").read_bytes() == before
+
+
+def test_proposals_that_are_gone_are_asked_for_before_a_model_is_made_without_them(finished):
+    finished.paths.proposals("b02").unlink()
+    with pytest.raises(ArtifactError, match=r"proposals/b02.json"):
+        pipeline.deliver(finished)
 
 
 def test_a_damaged_file_of_crops_is_told(finished):

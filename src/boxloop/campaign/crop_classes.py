@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, first_model
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import crop_classes, existing
 from boxloop.core.completeness import known_only
@@ -40,9 +40,23 @@ def are_worth_trying(
     if held_out is not None:
         return held_out.crops is not None
     model, iou = find_cost_model(params.account.cost_model), params.review.iou_threshold
-    known = [item for item in evidence if iou in item.iou_thresholds]
+    known = [item for item in of_detectors(params, evidence) if iou in item.iou_thresholds]
     gain = crop_classes.could_save(known[-1], iou, model) if known else 0.0
     return gain >= crop_classes.WORTH_TRYING
+
+
+def of_detectors(params: Params, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return the evidence of batches that the detectors of turns proposed for.
+
+    Those of imported proposals and of a foundation model tell nothing of a detector's classes.
+    """
+    turns = params.iterations
+    return [
+        item
+        for item in evidence
+        if (item.batch not in turns or turns[item.batch].proposals is None)
+        and first_model.of_turn(params, item.batch) is None
+    ]
 
 
 def are_worth_judging(params: Params, offered: Proposals, own: Evidence) -> bool:
@@ -56,7 +70,8 @@ def are_worth_judging(params: Params, offered: Proposals, own: Evidence) -> bool
         offered: proposals of the batch.
         own: its evidence, by the detector's own classes.
     """
-    return offered.crops is None and are_worth_trying(params, [own], None)
+    its_detectors = offered.crops is None and existing.of_turns(offered.detector)
+    return its_detectors and are_worth_trying(params, [own], None)
 
 
 def judge_held_out(
@@ -114,7 +129,7 @@ def choose(
         return proposals
     if not are_fitted(params):
         return crop_classes.with_choice(proposals, crop_classes.NOT_ASKED)
-    known, name = list(evidence), None
+    known, name = of_detectors(params, evidence), None
     if held_out is not None and held_out.crops is not None:
         known.insert(0, judge_held_out(params, held_out, labels or LabeledSet((), (), {})))
         name = held_out.batch
@@ -210,9 +225,9 @@ def both_kinds(
         None in place of the second where crops were not looked at.
 
     Raises:
-        ArtifactError: a file is damaged.
+        ArtifactError: a file is damaged, or missing where crops were looked at.
     """
-    offered = _offered(paths, [item.batch for item in batches])
+    offered = _offered(paths, [item.batch for item in batches], whole=True)
 
     def proposing(item: Corrections, boxes: BoxesByImage) -> Corrections:
         part = {image_id: boxes[image_id] for image_id in item.proposals.boxes}
@@ -231,7 +246,10 @@ def both_kinds(
 
 
 def for_a_model(params: Params, evidence: Sequence[Evidence], held_out: str | None) -> Choice:
-    """Choose whose classes a delivered model has; crops count if the last batch was judged by them.
+    """Choose whose classes a delivered model has.
+
+    Crops count where they were looked at for the last batch before it was shown: where right
+    classes could save little by then, the detector has learned them.
 
     Args:
         params: of the campaign.
@@ -261,15 +279,20 @@ def as_shown(paths: CampaignPaths, evidence: Sequence[Evidence]) -> Sequence[Evi
     return crop_classes.by_crops(evidence) if crops is not None and crops.used else evidence
 
 
-def _offered(paths: CampaignPaths, done: Sequence[str]) -> dict[str, Proposals]:
-    """Return the proposals of those of these batches that crops were looked at for."""
+def _offered(
+    paths: CampaignPaths, done: Sequence[str], *, whole: bool = False
+) -> dict[str, Proposals]:
+    """Return the proposals of those of these batches that crops were looked at for.
+
+    With ``whole`` none of their files may be missing.
+    """
     judged = paths.evidence(done[-1]) if done else None
     if judged is None or not judged.exists():
         return {}
     # Proposals are large files, and the evidence tells which are needed.
     asked = [e.batch for e in artifacts.read_evidence(judged) if e.crops]
     files = {key: paths.proposals(key) for key in done if key in asked}
-    return {key: artifacts.read_proposals(p) for key, p in files.items() if p.exists()}
+    return {key: artifacts.read_proposals(p) for key, p in files.items() if whole or p.exists()}
 
 
 _NAMES = ("used", "expected_saving", "found")

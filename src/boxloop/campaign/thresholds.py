@@ -74,11 +74,8 @@ def with_thresholds(
     # Another program's scores say nothing about a detector's, nor the other way round.
     imported = FILE in existing.makers(proposals.detector)
     given = {key for key, turn in params.iterations.items() if turn.proposals is not None}
-    known = [
-        e
-        for e in evidence
-        if (e.batch in given) == imported and first_model.of_turn(params, e.batch) is None
-    ]
+    of_files = [item for item in evidence if item.batch in given]
+    known = of_files if imported else crop_classes.of_detectors(params, evidence)
     like, by_crops = None, proposals.crops is not None and proposals.crops.used
     if held_out is not None and not imported:
         labels = labels or LabeledSet((), (), {})

@@ -286,7 +286,7 @@ def merge(campaign: Campaign, turn: str, _: Any) -> None:
     panel=STEPS,
     corrections=CORRECTIONS,
     batch="Read: the batch, for propose.neighbours [data/batches/TURN.json].",
-    proposals="Read: its proposals, for propose.neighbours [data/proposals/TURN.json].",
+    proposals="Read: its proposals, for what is fitted [data/proposals/TURN.json].",
     labeled=LABELED,
     evidence=EVIDENCE,
     judged="Written: the same with this batch [data/evidence/TURN.json].",

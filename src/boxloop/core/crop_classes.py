@@ -70,8 +70,8 @@ def choose(
     """Choose whose classes the next batch is shown with.
 
     Those of crops are, where they are expected to save more than the detector's at the first IoU,
-    by more than :data:`boxloop.core.threshold.WORTH`, and no less at the others; both with the
-    threshold that would be fitted to them.
+    by more than :data:`boxloop.core.threshold.WORTH`, and no less at the others; both with what
+    :func:`boxloop.core.threshold.fit` expects of them, by the best threshold of each.
 
     Args:
         evidence: of the batches so far, the oldest first; those without crops are left out.

@@ -69,7 +69,9 @@ def sorted_pairs(pairs: Pairs) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((min(pair), max(pair)) for pair in pairs))
 
 
-def one_per_place(proposals: Mapping[str, Boxes], apart: Pairs) -> dict[str, Boxes]:
+def one_per_place(
+    proposals: Mapping[str, Boxes], apart: Pairs, *, own: bool = False
+) -> dict[str, Boxes]:
     """Return proposals without boxes that lie where one of another class scores higher.
 
     Boxes are kept in the order of their scores, and each that is kept suppresses those of other
@@ -79,17 +81,20 @@ def one_per_place(proposals: Mapping[str, Boxes], apart: Pairs) -> dict[str, Box
     Args:
         proposals: scored boxes by image id.
         apart: pairs of classes that may be at one place, and do not suppress each other.
+        own: whether boxes suppress those of their own class, too, which a detector has done for the
+            classes that it gave them.
     """
-    return {image_id: _of_image(boxes, apart) for image_id, boxes in proposals.items()}
+    return {image_id: _of_image(boxes, apart, own) for image_id, boxes in proposals.items()}
 
 
-def _of_image(boxes: Boxes, apart: Pairs) -> Boxes:
+def _of_image(boxes: Boxes, apart: Pairs, own: bool) -> Boxes:
     assert boxes.scores is not None
     names, codes = np.unique(boxes.labels, return_inverse=True)
-    if len(names) < 2:
+    if len(boxes) < 2 or (len(names) < 2 and not own):
         return boxes
-    rivals = ~np.array([[a == b or frozenset((a, b)) in apart for b in names] for a in names])
-    beaten = (iou_matrix(boxes.xyxy, boxes.xyxy) >= OVERLAP) & rivals[codes][:, codes]
+    friends = [[not own if a == b else frozenset((a, b)) in apart for b in names] for a in names]
+    beaten = (iou_matrix(boxes.xyxy, boxes.xyxy) >= OVERLAP) & ~np.array(friends)[codes][:, codes]
+    np.fill_diagonal(beaten, val=False)
     kept = np.ones(len(boxes), bool)
     for row in np.argsort(-boxes.scores, kind="stable"):
         if kept[row]:

@@ -90,7 +90,9 @@ def deliver(campaign: Campaign) -> ModelFile | None:
         else:  # saved again, the same weights may lie otherwise in memory and in the file
             shutil.copyfile(out / delivered.CHECKPOINT, checkpoint)
         onnx, missing = _onnx(detector, folder, refs, params.propose.score_floor)
-        crops = _crops(campaign, folder, labels, refs) if labels.crops.used else None
+        crops = None
+        if labels.crops.used:
+            crops = _crops(campaign, folder, labels, refs, None if before is None else out)
         about = delivered.ModelFile(
             format="boxloop/model@1",
             boxloop=__version__,
@@ -161,15 +163,32 @@ def _onnx(
     return (file_digest(path), None) if missing is None else (None, missing)
 
 
-def _crops(campaign: Campaign, folder: Path, labels: Labels, refs: Sequence[ImageRef]) -> str:
-    """Write what the labeled crops look like; return the file's digest."""
-    from boxloop.models.crop_classifier import CropClassifier
-    from boxloop.models.detectors.delivered import CROPS
+def _crops(
+    campaign: Campaign,
+    folder: Path,
+    labels: Labels,
+    refs: Sequence[ImageRef],
+    before: Path | None,
+) -> str:
+    """Write what the labeled crops look like; return the file's digest.
 
+    Where the same labels were delivered ``before``, the file of then is kept.
+    """
+    from boxloop.models.crop_classifier import CropClassifier
+    from boxloop.models.detectors.delivered import CROPS, read_description
+
+    device, path = campaign.params.propose.device, folder / CROPS
+    try:
+        digest = None if before is None else read_description(before).crops
+        if before is not None and digest is not None and file_digest(before / CROPS) == digest:
+            CropClassifier.load(before / CROPS, labels.labeled.classes, device)
+            shutil.copyfile(before / CROPS, path)
+            return digest
+    except ArtifactError:
+        pass  # it is damaged, or of another version
     campaign.say("looking at labeled crops")
-    device = campaign.params.propose.device
-    CropClassifier(labels.labeled.boxes, refs, device).save(folder / CROPS)
-    return file_digest(folder / CROPS)
+    CropClassifier(labels.labeled.boxes, refs, device).save(path)
+    return file_digest(path)
 
 
 def _write_card(

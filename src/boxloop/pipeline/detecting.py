@@ -9,8 +9,15 @@ from boxloop.campaign import artifacts, crop_classes
 from boxloop.campaign.campaign import Campaign
 from boxloop.core.evidence import Evidence
 from boxloop.core.one_per_place import at_one_place, one_per_place
-from boxloop.core.types import Boxes, ImageRef, ImageSet, LabeledSet, Proposals
-from boxloop.errors import ArtifactError, DatasetError
+from boxloop.core.types import (
+    Boxes,
+    Corrections,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+    Proposals,
+)
+from boxloop.errors import ArtifactError, DatasetError, ParamsError, WeightsError
 from boxloop.files import file_digest
 from boxloop.params import Params
 
@@ -109,30 +116,40 @@ def with_crops_of_held_out(
 
 
 def with_crops_to_judge(
-    campaign: Campaign, offered: Proposals, own: Evidence, image_set: ImageSet, labeled: Path
+    campaign: Campaign,
+    corrections: Corrections,
+    offered: Proposals,
+    own: Evidence,
+    image_set: ImageSet,
+    labeled: Path,
 ) -> Proposals:
     """Return a corrected batch's proposals, where it may pay for the next with classes of crops.
 
-    An image that cannot be read any more is said, and keeps nobody from going on.
+    An image that cannot be read any more, or a machine that has no such device or weights, is said,
+    and keeps nobody from going on.
 
     Args:
         campaign: of the batch.
-        offered: its proposals.
+        corrections: of the batch.
+        offered: its proposals of today; where people corrected others, they are left as they are.
         own: its evidence, by the detector's own classes.
         image_set: all images.
         labeled: the file of everything labeled before it.
     """
-    if not (crop_classes.are_worth_judging(campaign.params, offered, own) and labeled.exists()):
+    same = offered.checkpoint == corrections.proposals.checkpoint
+    worth = same and crop_classes.are_worth_judging(campaign.params, offered, own)
+    if not (worth and labeled.exists()):
         return offered
     known = artifacts.read_labeled(labeled)
     refs = artifacts.subset_of(image_set, list(known.boxes), labeled)
     from boxloop.models.crop_classifier import with_crops
 
-    device, images = campaign.params.propose.device, image_set.subset(list(offered.boxes))
+    device = campaign.params.propose.device
+    images = image_set.subset([i for i in offered.boxes if i in corrections.boxes])
     try:
         with campaign.reporting(f"looking at labeled crops for {offered.batch}") as progress:
             return with_crops(offered, known.boxes, refs, images, device, progress)
-    except DatasetError as error:
+    except (DatasetError, ParamsError, WeightsError) as error:
         campaign.say(f"labeled crops were not looked at for {offered.batch}: {error}")
         return offered
 

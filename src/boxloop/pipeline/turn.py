@@ -310,9 +310,10 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     if len(evident) > len(known):
         files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
         today = artifacts.read_proposals(proposals)
-        today = with_crops_to_judge(campaign, today, evident[-1], image_set, labeled)
-        judged_own = crop_classes.judge(campaign.params, judgeable, today, evident[-1])
-        own = neighbours.judge_by_files(campaign.params, judgeable, files, judged_own)
+        own = evident[-1]
+        today = with_crops_to_judge(campaign, judgeable, today, own, image_set, labeled)
+        own = crop_classes.judge(campaign.params, judgeable, today, own)
+        own = neighbours.judge_by_files(campaign.params, judgeable, files, own)
         evident = (*evident[:-1], own)
     artifacts.write_evidence(judged, evident)
     artifacts.write_workload(out, result)

@@ -282,10 +282,14 @@ class Model:
 
             floor = least_score(floor)
         boxes = promises.propose(self._detector, refs, score_floor=floor, batch_size=batch_size)
-        if self.about.apart is not None:
-            boxes = one_per_place(boxes, frozenset(map(frozenset, self.about.apart)))
+        apart = None if self.about.apart is None else frozenset(map(frozenset, self.about.apart))
+        if apart is not None:
+            boxes = one_per_place(boxes, apart)
         if self._crops is not None:
             boxes = self._crops.classify(refs, boxes)
+            # Classes that may be at one place may have become the same.
+            boxes = one_per_place(boxes, apart or frozenset(), own=True)
+            boxes = {key: _best_first(value) for key, value in boxes.items()}
         return {int(key): value for key, value in boxes.items()}
 
 
@@ -323,6 +327,11 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     from boxloop.models.crop_classifier import CropClassifier
 
     return Model(about, detector, CropClassifier.load(crops, about.classes, device))
+
+
+def _best_first(boxes: Boxes) -> Boxes:
+    assert boxes.scores is not None
+    return boxes.select(np.argsort(-boxes.scores, kind="stable"))
 
 
 def _reach(boxes: Boxes, scores: Mapping[str, float]) -> Boxes:
