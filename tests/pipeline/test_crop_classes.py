@@ -258,7 +258,7 @@ def test_a_machine_without_device_or_weights_finishes_a_batch(scene, tmp_path, m
     said = []
     unable = params(
         train={**params().train.model_dump(), "held_out": 0.0},
-        propose={"device": "mps" if fault == "device" else "auto"},
+        propose={"device": "cuda:99" if fault == "device" else "auto"},
     )
     if fault == "weights":
         monkeypatch.setattr("boxloop.models.bundled._PACKAGE", "no_such_package")
@@ -467,6 +467,15 @@ def test_the_same_labels_are_delivered_again_without_their_images(finished, scen
         for path in files[1:]:
             (away / path.name).rename(path)
     assert (folder / "crops.npz").read_bytes() == before
+
+
+def test_a_file_of_crops_by_another_version_is_made_anew(finished, monkeypatch):
+    pipeline.deliver(finished)
+    monkeypatch.setattr("boxloop.models.crop_classifier._MADE_BY", "a later version")
+    pipeline.deliver(finished)
+    with np.load(finished.paths.root / "model" / "crops.npz") as content:
+        assert str(content["made_by"]) == "a later version"
+    load_model(finished.paths.root / "model")
 
 
 def test_proposals_that_are_gone_are_asked_for_before_a_model_is_made_without_them(finished):

@@ -90,9 +90,8 @@ def deliver(campaign: Campaign) -> ModelFile | None:
         else:  # saved again, the same weights may lie otherwise in memory and in the file
             shutil.copyfile(out / delivered.CHECKPOINT, checkpoint)
         onnx, missing = _onnx(detector, folder, refs, params.propose.score_floor)
-        crops = None
-        if labels.crops.used:
-            crops = _crops(campaign, folder, labels, refs, None if before is None else out)
+        old = None if before is None or before.crops is None else out / delivered.CROPS
+        crops = _crops(campaign, folder, labels, refs, old) if labels.crops.used else None
         about = delivered.ModelFile(
             format="boxloop/model@1",
             boxloop=__version__,
@@ -168,22 +167,21 @@ def _crops(
     folder: Path,
     labels: Labels,
     refs: Sequence[ImageRef],
-    before: Path | None,
+    old: Path | None,
 ) -> str:
     """Write what the labeled crops look like; return the file's digest.
 
-    Where the same labels were delivered ``before``, the file of then is kept.
+    The ``old`` file, which was made of the same labels, is kept where it can be used.
     """
     from boxloop.models.crop_classifier import CropClassifier
-    from boxloop.models.detectors.delivered import CROPS, read_description
+    from boxloop.models.detectors.delivered import CROPS
 
     device, path = campaign.params.propose.device, folder / CROPS
     try:
-        digest = None if before is None else read_description(before).crops
-        if before is not None and digest is not None and file_digest(before / CROPS) == digest:
-            CropClassifier.load(before / CROPS, labels.labeled.classes, device)
-            shutil.copyfile(before / CROPS, path)
-            return digest
+        if old is not None:
+            CropClassifier.load(old, labels.labeled.classes, device)
+            shutil.copyfile(old, path)
+            return file_digest(path)
     except ArtifactError:
         pass  # it is damaged, or of another version
     campaign.say("looking at labeled crops")

@@ -154,13 +154,12 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
         corrected = annotator.review(offered, images.by_id(), threshold)
         before, evidence = evidence, with_batch(params, evidence, corrected)
         if len(evidence) > len(before):
+            judged = offered
             if crop_classes.are_worth_judging(params, offered, evidence[-1]):
                 from boxloop.models.crop_classifier import with_crops
 
                 refs = images.subset(list(labeled.boxes))
                 judged = with_crops(offered, labeled.boxes, refs, wanted, p.device)
-            else:
-                judged = offered
             evidence = (*before, crop_classes.judge(params, corrected, judged, evidence[-1]))
         a = params.account
         precision = average_precision(offered.boxes, corrected.boxes)
