@@ -5,8 +5,8 @@ listed, and ``dvc repro`` is timed. Training takes one step, on a handful of ima
 
     python benchmarks/turns.py --turns 5 20 60 --beside /path/to/another/checkout
 
-With ``--beside`` the same is done by the code of another checkout, in turn, in this environment.
-Prints wall and CPU seconds, their ratio, and how the time grows with the number of turns.
+With ``--beside`` the same is done by the code of another checkout, in turn: in the environment that
+was set up there (`.venv`, by its own locked packages), or in this one where it has none. Prints wall and CPU seconds, their ratio, and how the time grows with the number of turns.
 """
 
 from __future__ import annotations
@@ -63,19 +63,25 @@ with repo.lock:
 """
 
 
+def python_of(source: Path) -> Path:
+    """Return the Python of a checkout's own environment, or this one."""
+    own = source / ".venv" / "bin" / "python"
+    return own if own.exists() else Path(sys.executable)
+
+
 def make(folder: Path, source: Path, turns: int) -> dict[str, str]:
     """Make a campaign with all turns but the last; return the environment of its version."""
+    python = python_of(source)
     tools = folder.with_name(f"{folder.name}-bin")
     tools.mkdir()
-    (tools / "boxloop").write_text(f'#!/bin/sh\nexec {sys.executable} -m boxloop "$@"\n')
+    (tools / "boxloop").write_text(f'#!/bin/sh\nexec {python} -m boxloop "$@"\n')
     (tools / "boxloop").chmod(0o755)
-    places = (str(tools), str(Path(sys.executable).parent), os.environ["PATH"])
-    path = os.pathsep.join(places)
+    path = os.pathsep.join((str(tools), str(python.parent), os.environ["PATH"]))
     environment = {**os.environ, "PYTHONPATH": str(source / "src"), "PATH": path}
     overrides = [f"--set={line}" for line in (*SETTINGS, f"dataset.demo.images={BATCH * turns}")]
     command = ["boxloop", "init", str(folder), "--params", str(source / "params.yaml")]
     run([*command, "--batches", str(turns - 1), *overrides], HERE, environment)
-    run([sys.executable, "-c", ALL_AT_ONCE], folder, environment)
+    run([str(python), "-c", ALL_AT_ONCE], folder, environment)
     with (folder / "params.yaml").open("a") as file:
         file.write(f"  b{turns - 1:02d}: {{previous: b{turns - 2:02d}}}\n")
     return environment
