@@ -5,8 +5,9 @@ listed, and ``dvc repro`` is timed. Training takes one step, on a handful of ima
 
     python benchmarks/turns.py --turns 5 20 60 --beside /path/to/another/checkout
 
-With ``--beside`` the same is done by the code of another checkout, in turn: in the environment that
-was set up there (`.venv`, by its own locked packages), or in this one where it has none. Prints wall and CPU seconds, their ratio, and how the time grows with the number of turns.
+With ``--beside`` the same is done by the code of another checkout, in turn: in the environment
+that was set up there (``.venv``, by its own locked packages), or in this one where it has none.
+Prints wall and CPU seconds, their ratio, and how the time grows with the number of turns.
 """
 
 from __future__ import annotations
