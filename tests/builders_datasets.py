@@ -30,7 +30,7 @@ def text(path: Path, content: str) -> Path:
 
 def voc_object(name: object, xmin: object, ymin: object, xmax: object, ymax: object) -> str:
     return (
-        f"<object><name>{name}</name><difficult>1</difficult><part><name>head</name>"
+        f"<object><name>{name}</name><difficult>0</difficult><part><name>head</name>"
         "<bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
         f"<bndbox><xmax>{xmax}</xmax><xmin>{xmin}</xmin><ymax>{ymax}</ymax><ymin>{ymin}</ymin>"
         "</bndbox></object>"

@@ -193,6 +193,15 @@ def test_the_first_frame_of_an_animation(tmp_path):
     assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [10, 10, 10]
 
 
+@pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.webp", "a.png"])
+def test_further_pages_or_frames_are_noticed(tmp_path, name):
+    pages = [Image.new("RGB", (9, 7), color) for color in ("red", "blue")]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    assert probe_image(tmp_path / name).more
+    pages[0].save(tmp_path / name)
+    assert not probe_image(tmp_path / name).more
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "a.gif", "a.webp"])
 def test_truncation_is_found_when_probing(tmp_path, name):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

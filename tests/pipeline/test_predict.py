@@ -285,6 +285,22 @@ def test_another_question_begins_anew(scene):
         assert run(scene, **change).resumed == 0
 
 
+def test_a_file_that_somebody_corrected_is_left_alone(scene):
+    run(scene)
+    run(scene)  # as it was written it is replaced
+    out = scene / "found.json"
+    content = json.loads(out.read_text())
+    content["annotations"][0]["bbox"] = [1.0, 2.0, 3.0, 4.0]
+    out.write_text(corrected := json.dumps(content))
+    with pytest.raises(ArtifactError, match="found.json was changed since 'boxloop predict'"):
+        run(scene)
+    assert out.read_text() == corrected
+    del content["sha256"], content["annotations"][0]
+    out.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="was changed since"):
+        run(scene)
+
+
 def test_what_others_wrote_is_left_alone(scene):
     (scene / "found.json").write_text('{"of": "mine"}')
     with pytest.raises(ArtifactError, match="found.json was not made by 'boxloop predict'"):

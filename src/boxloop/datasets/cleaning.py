@@ -177,6 +177,11 @@ def probe_refs(
             refs.append(ImageRef(image_id, place, probe.width, probe.height, probe.digest))
             if probe.orientation != 1:
                 log.turned[image_id] = probe.orientation
+            if probe.more:
+                detail = (
+                    "holds several pages or frames: those after the first need files of their own"
+                )
+                log.add(FaultKind.FURTHER_PAGES, path, detail, image_id)
         else:
             detail = str(probe).removeprefix(f"{path} ")
             log.add(FaultKind.UNREADABLE_IMAGE, path, detail, image_id)

@@ -49,6 +49,7 @@ class FaultKind(StrEnum):
     UNKNOWN_IMAGE = "unknown_image", "box dropped"
     DUPLICATE_ID = "duplicate_id", "the first one kept"
     SHARED_ID = "shared_id", "boxes dropped"
+    FURTHER_PAGES = "further_pages", "the first one read"
     IDENTICAL_IMAGE = "identical_image", "all kept"
     SIZE_MISMATCH = "size_mismatch", "boxes kept as they are"
     CLASS_NUMBERS = "class_numbers", "those of the set's description used"

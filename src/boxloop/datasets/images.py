@@ -32,6 +32,7 @@ SUFFIXES = (
 
 # Pillow looks at the content, not at the ending, and some of its other decoders start programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "DIB")
+_PAGED = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # what may hold several
 
 SIDEWAYS = 5
 """From this EXIF orientation on, width and height change places."""
@@ -52,12 +53,14 @@ class Probe:
         height: pixels of the upright image.
         digest: SHA-256 of the file's bytes.
         orientation: by EXIF: 1 where the pixels lie as they are shown, up to 8.
+        more: the file holds further pages or frames, which are not read.
     """
 
     width: int
     height: int
     digest: str
     orientation: int = 1
+    more: bool = False
 
 
 def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
@@ -113,7 +116,8 @@ def probe_image(path: Path) -> Probe:
     """
     data = read_bytes(path)
     image, orientation = _decode(data, path)
-    return Probe(image.width, image.height, hashlib.sha256(data).hexdigest(), orientation)
+    digest = hashlib.sha256(data).hexdigest()
+    return Probe(image.width, image.height, digest, orientation, _holds_more(data))
 
 
 def peek_image(path: Path) -> Probe:
@@ -213,6 +217,15 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
     except Exception:  # damaged EXIF data: the pixels are fine as they are
         return image, 1
     return image, max(orientation, stored)
+
+
+def _holds_more(data: bytes) -> bool:
+    """Return whether an image file that could be decoded holds further pages or frames."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_PAGED) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # another format, or what follows the first page is damaged
+        return False
 
 
 def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from boxloop.datasets.file_listing import list_images
 from boxloop.datasets.formats.predictions import (
     FORMATS,
     Prediction,
+    is_as_written,
     write_coco,
     write_voc,
     write_yolo,
@@ -37,6 +38,8 @@ _HEAD = f'{{"format": "{_FORMAT}"'.encode()
 
 _KIND = b'"description": "found by boxloop'
 """By which a file of predictions is told from those of others."""
+
+_FOREIGN = "was not made by 'boxloop predict'"
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ def _require_own(out: Path, format_: str) -> None:
     """Refuse to write over what no prediction made.
 
     Raises:
-        ArtifactError: the file is of something else.
+        ArtifactError: the file is of something else, or somebody changed it.
         UserError: the folder is.
     """
     if format_ != "coco":
@@ -202,11 +205,12 @@ def _require_own(out: Path, format_: str) -> None:
     require_writable(out)
     if out.exists() and out.stat().st_size:
         with out.open("rb") as file:
-            if _KIND not in file.read(100):
-                raise ArtifactError(
-                    f"{out} was not made by 'boxloop predict' and was not replaced: name another"
-                    " file to write, or move that away"
-                )
+            made = _KIND in file.read(100)
+        if not made or not is_as_written(out):
+            was = "was changed since 'boxloop predict' made it" if made else _FOREIGN
+            raise ArtifactError(
+                f"{out} {was}, and was not replaced: name another file to write, or move that away"
+            )
 
 
 class _Journal:

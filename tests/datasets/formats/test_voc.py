@@ -52,6 +52,15 @@ def test_voc2007_with_its_splits(tmp_path):
     assert len(everything.truth["000007"]) == 0
 
 
+def test_marks_that_are_not_kept_are_counted_and_their_objects_kept(tmp_path):
+    plain, zero, one = _dog(), "<difficult>0</difficult>", "<difficult>1</difficult>"
+    cut = f"{zero}<truncated>1</truncated>"
+    voc_item(tmp_path, "a", plain, _dog(15).replace(zero, one), _dog(25).replace(zero, cut))
+    found = load(tmp_path, "voc")
+    assert len(found.truth["a"]) == 3
+    assert found.left_out == {"'difficult' or 'truncated' marks; their objects are kept": 2}
+
+
 def test_the_path_stays_relative_where_it_was(tmp_path, monkeypatch):
     voc_item(tmp_path / "set", "a", _dog())
     monkeypatch.chdir(tmp_path)

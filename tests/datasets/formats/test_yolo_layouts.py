@@ -205,6 +205,21 @@ def test_rotated_boxes_are_set_aside_and_upright_corners_and_outlines_are_read(t
     assert len(found.truth["a"]) == 2
 
 
+def test_a_rotated_rectangle_among_outlines_is_an_outline(tmp_path):
+    """Of a set's outlines some are rectangles by chance, also where a file has no other line."""
+    root = _yaml(tmp_path, "train: images", "images/a", "images/b", "images/c")
+    square = "0 0.5 0.2 0.65 0.4 0.5 0.6 0.35 0.4\n"  # stands on its corner
+    text(root / "labels" / "a.txt", square)
+    text(root / "labels" / "b.txt", "0 0.2 0.2 0.6 0.25 0.9 0.7 0.2 0.6\n")
+    text(root / "labels" / "c.txt", "0 0.2 0.2 0.6 0.25 0.9 0.7\n0 0.1 0.1 0.7\n")
+    found = load(root, "yolo")
+    assert kinds(found) == [FaultKind.MALFORMED_ANNOTATION]  # named once
+    assert found.truth["a"].xyxy[0] == pytest.approx([14, 6, 26, 18])
+    assert list(map(len, found.truth.values())) == [1, 1, 1]
+    text(root / "labels" / "c.txt", square * 2)
+    assert kinds(load(root, "yolo")) == [FaultKind.ROTATED_BOX] * 3 + [FaultKind.NO_USABLE_BOX] * 2
+
+
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [

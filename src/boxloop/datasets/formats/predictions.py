@@ -6,6 +6,7 @@ They are written image by image from a stream that can be read more than once, s
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,6 +81,9 @@ class Prediction:
             raise ValueError(f"no prediction: {error}") from None
 
 
+_END = ',\n"sha256": "{}"}}\n'
+_AT_ONCE = 1 << 20
+
 Stream = Callable[[], Iterable[Prediction]]
 """Reads all predictions once more."""
 
@@ -88,7 +92,8 @@ def write_coco(path: Path, stream: Stream, classes: Sequence[str], about: str) -
     """Write one JSON file: images, categories, and scored annotations.
 
     ``annotations`` alone is a COCO results list, as pycocotools' ``loadRes`` takes it; ``skipped``
-    lists the images that could not be read.
+    lists the images that could not be read, and ``sha256`` is of all that stands before it, by
+    which :func:`is_as_written` tells whether somebody changed the file.
     """
     categories = {name: number for number, name in enumerate(classes, start=1)}
     rows = [{"id": number, "name": name} for name, number in categories.items()]
@@ -101,7 +106,34 @@ def write_coco(path: Path, stream: Stream, classes: Sequence[str], about: str) -
         file.write(",\n")
         faults = ({"file_name": p.name, "reason": p.fault} for p in stream() if p.fault is not None)
         _write_list(file, "skipped", faults)
-        file.write("}\n")
+        file.flush()
+        file.write(_END.format(_digest(path)))
+
+
+def is_as_written(path: Path) -> bool:
+    """Return whether a JSON file is as :func:`write_coco` wrote it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    written = path.stat().st_size - len(_END.format("0" * 64))
+    if written <= 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(written)
+        end = file.read()
+    return end == _END.format(_digest(path, written)).encode()
+
+
+def _digest(path: Path, size: int | None = None) -> str:
+    """Return the SHA-256 of a file's first bytes, or of all."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        left = path.stat().st_size if size is None else size
+        while left and (some := file.read(min(left, _AT_ONCE))):
+            found.update(some)
+            left -= len(some)
+    return found.hexdigest()
 
 
 def write_yolo(folder: Path, stream: Stream, classes: Sequence[str], about: str) -> None:

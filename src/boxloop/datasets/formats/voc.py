@@ -66,6 +66,7 @@ __all__ = ["IMAGES", "KEYS", "SPLITS", "load", "write"]
 
 _LISTS = Path("ImageSets") / "Main"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_MARKS = "'difficult' or 'truncated' marks; their objects are kept"
 _LEAST_SIDE = 2  # pixels, of an exported box
 
 
@@ -242,6 +243,8 @@ def _read(element: Element, file: Path, image_id: str, log: FaultLog) -> Annotat
             log.add(FaultKind.ROTATED_BOX, file, detail, image_id)
             rejected.append(label)
             continue
+        if any((item.findtext(mark) or "0").strip() != "0" for mark in ("difficult", "truncated")):
+            log.left_out[_MARKS] += 1
         texts = [(bounds[0].findtext(edge) or "").strip() for edge in _EDGES]
         x1, y1, x2, y2 = (to_float(text) for text in texts)
         said = " ".join(f"{edge}={text}" for edge, text in zip(_EDGES, texts, strict=True))

@@ -13,7 +13,8 @@ A line is ``class cx cy width height``, the numbers in fractions of the image's 
 The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``, else ``images/a/b.txt``; an image
 without one has no objects, which is the format's own convention. A line with more than five columns
 is the outline of an object, of which the bounding box is taken, or a box with keypoints where
-data.yaml has ``kpt_shape``. Four corners that are a rotated rectangle are set aside.
+data.yaml has ``kpt_shape``. Four corners that are a rotated rectangle are set aside, unless most
+of the set's outlines have another shape.
 ``dataset.split`` picks one of the splits; without it all are read. Temporal order is the natural
 order of the paths. An id is the path without the folder ``images`` and without the ending; of
 several such folders without the last one, or without that which ``ids_below`` in data.yaml names.
@@ -97,14 +98,10 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
             f"none of the {len(refs)} images of {root} has a label file: {first.path} needs"
             f" {place}; format 'folder' reads images without labels"
         )
-    annotations = {}
-    for ref in refs:
-        file = files[image_of[ref.id]]
-        annotations[ref.id] = (
-            read_labels(root / file, ref, layout.classes, layout.keypoints, log)
-            if file is not None
-            else Annotation(root, [])
-        )
+    annotations: dict[str, Annotation | None] = {ref.id: Annotation(root, []) for ref in refs}
+    described = [(root / file, ref) for ref in refs if (file := files[image_of[ref.id]])]
+    found_in = read_labels(described, layout.classes, layout.keypoints, log)
+    annotations |= {ref.id: annotation for ref, annotation in found_in.items()}
     for doubtful, detail in layout.doubts:
         log.add(FaultKind.CLASS_NUMBERS, doubtful, detail)
     known = list(dict.fromkeys(layout.classes.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +21,8 @@ IMAGES, LABELS = "images", "labels"
 _IMAGE_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
 _LABEL_FOLDERS = ("labels", "Labels", "LABELS", "label")
 _NO_LABELS = ("classes", "train", "val", "valid", "validation", "test", "trainval", "notes")
-_UPRIGHT = 0.01  # of its diagonal a corner may be off
+_SLACK = 0.01  # of its diagonal a corner may be off
+_UPRIGHT, _ROTATED, _OUTLINE = "upright box", "rotated box", "outline"
 
 
 class Labels:
@@ -164,18 +166,56 @@ def drop_without_labels(
 
 
 def read_labels(
-    file: Path, image: ImageRef, classes: Mapping[int, str], keypoints: int, log: FaultLog
-) -> Annotation | None:
-    """Read a label file; None where it cannot be read, which is logged.
+    files: Sequence[tuple[Path, ImageRef]],
+    classes: Mapping[int, str],
+    keypoints: int,
+    log: FaultLog,
+) -> dict[ImageRef, Annotation | None]:
+    """Read label files, in which four corners mean the same throughout.
+
+    A rectangle that does not stand upright is a rotated box, and set aside, or by chance the
+    outline of an object, of which the enclosing box is taken: as it is an outline where most lines
+    that are no upright boxes have another shape. (Boxes cut off by the image are no rectangles.)
 
     Args:
-        file: the label file.
-        image: the image that it describes.
+        files: each label file and the image that it describes.
         classes: name by number.
         keypoints: how many numbers follow the four of each box; where there are none, a line of
             more than five columns is an outline.
         log: where faults are named.
+
+    Returns:
+        What is read of each image; None where its file cannot be read, which is logged.
     """
+    before = len(log.faults)
+
+    def read(outlines: bool) -> dict[ImageRef, Annotation | None]:
+        return {
+            image: _read(file, image, classes, keypoints, outlines, log) for file, image in files
+        }
+
+    found = read(outlines=False)
+    if any(fault.kind is FaultKind.ROTATED_BOX for fault in log.faults[before:]):
+        shapes = Counter(
+            _shape([to_float(column) for column in columns[1:]], image)
+            for file, image in files
+            for _, columns in read_columns(file, image.id, FaultLog()) or ()
+            if _fits(len(columns), keypoints)
+        )
+        if shapes[_OUTLINE] > shapes[_ROTATED]:
+            del log.faults[before:]
+            found = read(outlines=True)
+    return found
+
+
+def _read(
+    file: Path,
+    image: ImageRef,
+    classes: Mapping[int, str],
+    keypoints: int,
+    outlines: bool,
+    log: FaultLog,
+) -> Annotation | None:
     lines = read_columns(file, image.id, log)
     if lines is None:
         return None
@@ -191,7 +231,7 @@ def read_labels(
             rejected.append(None)
             detail = f"{place}: has no known class {columns[0]!r} (there are {len(classes)})"
             log.add(FaultKind.UNKNOWN_CLASS, file, detail, image.id)
-        elif not keypoints and len(columns) == 9 and _is_rotated(numbers[1:], image):
+        elif not keypoints and not outlines and _shape(numbers[1:], image) == _ROTATED:
             rejected.append(label)
             detail = f"{place} ({label}): is a rotated box, and boxloop's boxes are upright"
             log.add(FaultKind.ROTATED_BOX, file, detail, image.id)
@@ -217,22 +257,22 @@ def _misfit(columns: Sequence[str]) -> str:
     return f"{text}; poses need kpt_shape in data.yaml" if len(columns) > 6 else text
 
 
-def _is_rotated(numbers: Sequence[float], image: ImageRef) -> bool:
-    """Return whether four corners are a rectangle that does not stand upright."""
+def _shape(numbers: Sequence[float], image: ImageRef) -> str:
+    """Return which shape corners have, where they are four: an upright box, a rotated one, ..."""
+    if len(numbers) != 8:
+        return _UPRIGHT if len(numbers) == 4 else _OUTLINE
     corners = np.reshape(numbers, (4, 2)) * (image.width, image.height)
     if not np.isfinite(corners).all():
-        return False
+        return _OUTLINE
     diagonals = corners[2] - corners[0], corners[3] - corners[1]
-    longest = max(math.hypot(*diagonal) for diagonal in diagonals)
-    slack = _UPRIGHT * longest
+    slack = _SLACK * max(math.hypot(*diagonal) for diagonal in diagonals)
     middles = (corners[0] + corners[2]) / 2 - (corners[1] + corners[3]) / 2
     lengths = math.hypot(*diagonals[0]) - math.hypot(*diagonals[1])
+    if math.hypot(*middles) > slack or abs(lengths) > slack:
+        return _OUTLINE
     sides = corners[1] - corners[0], corners[3] - corners[0]
     thin = min(math.hypot(*side) for side in sides) <= slack
-    upright = min(abs(sides[0])) <= slack
-    return bool(
-        not thin and not upright and math.hypot(*middles) <= slack and abs(lengths) <= slack
-    )
+    return _UPRIGHT if thin or min(abs(sides[0])) <= slack else _ROTATED
 
 
 def _corners(numbers: Sequence[float]) -> tuple[float, float, float, float]:

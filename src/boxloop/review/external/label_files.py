@@ -171,17 +171,16 @@ def _read_yolo(
             " data.yaml or a classes.txt"
         )
     found.exif = find_exif(folder, files)
-    known, result = FileNames(images), dict[ImageRef, Annotation]()
+    known, described = FileNames(images), list[tuple[Path, ImageRef]]()
     texts = list_files(folder, (".txt",))
     for place, image in pair({t.as_posix(): known.match_text(t) for t in texts}, folder).items():
         if image is None:
             if _is_label(folder / place):
                 found.unknown.add(printable(place))
             continue
-        annotation = read_yolo(folder / place, image, *numbered, found.log)
-        if annotation is not None:
-            result[image] = annotation
-    return result
+        described.append((folder / place, image))
+    read = read_yolo(described, *numbered, found.log)
+    return {image: annotation for image, annotation in read.items() if annotation is not None}
 
 
 def _is_label(file: Path) -> bool:
