@@ -80,7 +80,9 @@ def test_jobs_wait_for_what_they_need_and_fail_with_it(tmp_path):
 @pytest.mark.parametrize("asked", [None, "5"])
 def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch, asked):
     """Who names a number of threads for OpenMP alone gets no other number from MKL."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    for variable in threads:
+        monkeypatch.delenv(variable, raising=False)
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
     wanted = asked or str(max(1, (os.cpu_count() or 1) // 3))
@@ -101,7 +103,6 @@ def test_gpus_are_given_out_in_turn_and_cores_shared(tmp_path, monkeypatch, aske
         environment = ended[name][1]
         slot = int(environment["BOXLOOP_WORKER_LOG"][-5])
         assert environment["CUDA_VISIBLE_DEVICES"] == ["4", "7", "4"][slot]
-        threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         assert {environment[variable] for variable in threads} == {wanted}
     assert dict(os.environ) == before
 

@@ -48,11 +48,8 @@ def table(paths: CampaignPaths, params: Params) -> list[ClassRow]:
         ArtifactError: a file is damaged.
     """
     _known(paths, params)
-    images, corrections = (
-        artifacts.read_images(paths.images),
-        map(paths.corrections, params.iterations),
-    )
-    files = list(corrections)
+    images = artifacts.read_images(paths.images)
+    files = [paths.corrections(key) for key in params.iterations]
     found = screening.read(paths.journals, files, images)
     labels = [
         boxes

@@ -24,8 +24,8 @@ _NAMES = ("Experiment", "rev", "typ")
 """Of DVC's own columns, those that name a row; they stay also where all rows have the same."""
 _SHOWN = rf"{_SAVING.pattern}|{re.escape(_PRECISION)}$"
 _KEPT = f"{_SHOWN}|({'|'.join(_NAMES)})$"
-_PARAMETER = re.compile(rf"({'|'.join(Params.model_fields)})\.")
 """What other metrics there are follows from these, or matters less."""
+_PARAMETER = re.compile(rf"({'|'.join(Params.model_fields)})\.")
 
 _OTHER_OUTPUT = ("--csv", "--json", "--md", "-q", "--quiet")
 _LONGEST = 24

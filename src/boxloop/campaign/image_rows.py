@@ -12,6 +12,7 @@ import numpy as np
 from boxloop.campaign import artifacts, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
+from boxloop.core.completeness import unseen
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import (
@@ -181,8 +182,6 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     if offered.detector != EMPTY:
         model = find_cost_model(p.account.cost_model)
         saved = len(reviewed) - model.cost(edits)
-    # Older files do not tell, and the simulation has no choice.
-    choices = made.offered.get(image_id, made.classes) or classes
     return replace(
         row,
         status=REVIEWED,
@@ -193,7 +192,7 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
         saved=saved,
         seconds=made.seconds.get(image_id),
         reviewer=submissions.first_reviewer(made, image_id) or made.annotator,
-        missing_classes=tuple(name for name in classes if name not in choices),
+        missing_classes=unseen(classes, made.offered.get(image_id, made.classes)),
     )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, first_model, screening
+from boxloop.campaign import artifacts, screening
+from boxloop.campaign.crop_classes import of_detectors
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.box_set import LATER
 from boxloop.core.boxes import iou_matrix, same_label
@@ -105,15 +106,7 @@ def _threshold(paths: CampaignPaths, params: Params, wanted: str) -> float:
     found = (paths.evidence(turn) for turn in reversed(params.iterations))
     path = next((path for path in found if path.exists()), None)
     evidence = () if path is None else artifacts.read_evidence(path)
-    own = [
-        item
-        for item in evidence
-        if item.batch not in params.iterations
-        or (
-            params.iterations[item.batch].proposals is None
-            and first_model.of_turn(params, item.batch) is None
-        )
-    ]
+    own = of_detectors(params, evidence)
     model, floor = find_cost_model(params.account.cost_model), params.propose.score_floor
     [row] = fit_classes(own, (wanted,), params.review.iou_threshold, model, floor=floor)
     return row.least_wt

@@ -226,17 +226,15 @@ def _sum(look: str, rows: dict[str, list[tuple[float | None, Ledger]]]) -> list[
 
 
 def for_status(
-    paths: CampaignPaths, batches: Iterable[str], iou_threshold: float, *, skip: bool = False
+    paths: CampaignPaths, batches: Iterable[str], iou_threshold: float
 ) -> tuple[str, tuple[str, ...]]:
     """Say how many images have a second look and how many differ, and what does not count.
 
-    Nothing is said where nobody took one, or where that is to be skipped.
+    Nothing is said where nobody took one.
 
     Raises:
         ArtifactError: a file of the journal is damaged; names it and the way out.
     """
-    if skip:
-        return "", ()
     found = read(paths, batches)
     if not found.images:
         return "", found.notes

@@ -23,7 +23,6 @@ from boxloop.campaign.standing import Standing, Step, Turn
 from boxloop.campaign.thresholds import in_words
 from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
-from boxloop.core.types import SIMULATED
 from boxloop.core.workload import find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused
@@ -81,7 +80,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append(_UP_TO_DATE)
     else:
         stale = found.stale or known is None
-        people = params.review.annotator != SIMULATED
+        people = params.review.asks_people
         parts.append(_next(paths, turns, known, stale=stale, people=people))
     return "\n\n".join(part for part in parts if part)
 
@@ -89,9 +88,10 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
 def _second_looks(
     paths: CampaignPaths, params: Params, found: Standing
 ) -> tuple[str, tuple[str, ...]]:
-    iou, skip = params.review.iou_threshold, bool(found.damaged)
+    if found.damaged:
+        return "", ()
     try:
-        return second_looks.for_status(paths, params.iterations, iou, skip=skip)
+        return second_looks.for_status(paths, params.iterations, params.review.iou_threshold)
     except ArtifactError as error:
         found.note_damage(paths.reviews, error)
         return "", ()

@@ -302,14 +302,13 @@ def _findings(
         margin = margins.get(who)
         if margin is not None and (by_truth or len(margins) > 2):
             value, low, high = (v - usual for v in (margin.value, margin.low, margin.high))
-            beyond = "" if by_truth else " than the others"
             if low > LEAST_MARGIN:
-                words = f"draws boxes {value:.1f} pixels too wide on each side"
-                words = words if by_truth else f"draws boxes {value:.1f} pixels wider{beyond}"
+                how = "too wide on each side" if by_truth else "wider than the others"
+                words = f"draws boxes {value:.1f} pixels {how}"
                 yield Finding(who, "draws_wide", value, low, high, words)
             if high < -LEAST_MARGIN:
-                words = f"draws boxes {-value:.1f} pixels too narrow on each side"
-                words = words if by_truth else f"draws boxes {-value:.1f} pixels narrower{beyond}"
+                how = "too narrow on each side" if by_truth else "narrower than the others"
+                words = f"draws boxes {-value:.1f} pixels {how}"
                 yield Finding(who, "draws_narrow", value, low, high, words)
         trend = table.pace(who, confidence)
         if trend is not None and trend.low > LEAST_PACE:

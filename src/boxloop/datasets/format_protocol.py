@@ -29,7 +29,7 @@ class Format(Protocol):
     KEYS: Sequence[str]
 
     def load(self, params: DatasetParams, root: Path, progress: Progress | None) -> Dataset:
-        """Read the dataset at ``root``; its faults are logged, see :mod:`..cleaning`.
+        """Read the dataset at ``root``; its faults are logged, see :mod:`.cleaning`.
 
         Raises:
             DatasetError: it cannot be used.

@@ -23,8 +23,8 @@ from boxloop.errors import DatasetError
 _SAMPLE = 200
 """So many names decide about a folder."""
 
-_DRIVE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-"""A Windows drive, or the scheme of a URL."""
+_DRIVE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(?=/)")
+"""A Windows drive, or the scheme of a URL; names of files may have a colon, too."""
 
 
 class ImageFolder:
@@ -122,15 +122,14 @@ def find_folder(
 def _vote(names: Sequence[str], base: Path) -> Counter[_Place]:
     """Count how many names each place would lead to a file for."""
     by_name: dict[str, list[PurePosixPath]] = {}
-    wanted = {_key(re.split(r"[/\\\\]", unquote(name))[-1]) for name in names}
+    listed = [parts for name in names if (parts := _parts(name, base)) is not None]
+    wanted = {_key(parts[-1]) for parts in listed}
     for image in _images(base):
         if (key := _key(image.rpartition("/")[2])) in wanted:
             by_name.setdefault(key, []).append(PurePosixPath(image))
     votes = Counter[_Place]()
-    for name in names:
-        parts = _parts(name, base)
-        for path in by_name.get(_key(parts[-1]), []) if parts else []:
-            assert parts is not None
+    for parts in listed:
+        for path in by_name.get(_key(parts[-1]), []):
             pairs = zip(reversed(path.parts), reversed(parts), strict=False)
             for equal, (ours, theirs) in enumerate(pairs, start=1):
                 if _key(ours) != _key(theirs):

@@ -71,7 +71,6 @@ class _Running:
 class _State:
     waiting: list[Job]
     running: dict[str, _Running] = field(default_factory=dict)
-    finished: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
 
@@ -245,9 +244,7 @@ class Jobs:
             self._on_end(job, why, outcome)
         except (BoxloopError, OSError) as error:
             why = str(error)
-        if why is None:
-            self._state.finished.add(job.name)
-        else:
+        if why is not None:
             self._state.failed[job.name] = why
 
     def _fail_those_in_need(self) -> None:

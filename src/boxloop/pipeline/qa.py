@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from boxloop.campaign.doubts import find_suspects
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import SIMULATED
 from boxloop.params import Params
 from boxloop.report.doubts import write_page
 
@@ -31,6 +30,6 @@ def qa_text(paths: CampaignPaths, params: Params, count: int) -> str:
         lines.append(f"     {suspect.reason}")
     write_page(paths.doubts, suspects, paths.root)
     lines.append(f"\nPictures: {paths.doubts}")
-    if params.review.annotator != SIMULATED:
+    if params.review.asks_people:
         lines.append(f"Next: boxloop review --qa {len(suspects)}   (opens exactly these)")
     return "\n".join(lines)

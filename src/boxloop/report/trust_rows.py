@@ -50,9 +50,7 @@ def _interval(value: Estimate | Difference, measure: Measure, *, signed: bool = 
     if measure.kind == "share":
         return _share(value, signed=signed)
     digits = 3 if measure.name == "tightness" else 2
-    sign = "+" if signed else ""
-    middle, low, high = (f"{v:{sign}.{digits}f}" for v in (value.value, value.low, value.high))
-    return f"{middle} ({low} to {high})"
+    return _plain(value, digits, "+" if signed else "")
 
 
 def _share(value: Estimate | Difference, *, signed: bool = False) -> str:
@@ -61,10 +59,10 @@ def _share(value: Estimate | Difference, *, signed: bool = False) -> str:
     return f"{middle} {unit} ({low} to {high})"
 
 
-def _plain(value: Estimate | None, digits: int) -> str:
+def _plain(value: Estimate | Difference | None, digits: int, sign: str = "") -> str:
     if value is None:
         return "-"
-    middle, low, high = (f"{v:.{digits}f}" for v in (value.value, value.low, value.high))
+    middle, low, high = (f"{v:{sign}.{digits}f}" for v in (value.value, value.low, value.high))
     return f"{middle} ({low} to {high})"
 
 

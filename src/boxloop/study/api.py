@@ -217,7 +217,7 @@ def propose(
     """Let a detector offer boxes.
 
     Args:
-        detector: of :func:`train_detector`, or of :func:`load_zero_shot`.
+        detector: of :func:`train_detector`, or of :func:`boxloop.load_zero_shot`.
         images: to find objects on.
         score_floor: boxes that score less are dropped.
         batch_size: images at once.

@@ -47,11 +47,11 @@ def account(
     iou_thresholds: Sequence[float] = (0.5, 0.7),
     score_threshold: float = 0.0,
 ) -> BatchWorkload:
-    """Count the fewest edits of one batch, as :func:`simulate` does.
+    """Count the fewest edits of one batch, as :func:`boxloop.simulate` does.
 
     Args:
-        proposals: of :func:`propose`, or scored boxes by image id; none for a batch that was
-            labeled from scratch.
+        proposals: of :func:`boxloop.propose`, or scored boxes by image id; none for a batch that
+            was labeled from scratch.
         final: the right boxes of all images of the batch.
         iou_thresholds: IoU from which a proposal counts as right.
         score_threshold: proposals that score less were not shown.
@@ -87,7 +87,8 @@ def workload(
 
     Args:
         batches: in the order in which they were labeled, the first one from scratch; of
-            :func:`account`, of ``boxloop.pipeline.account``, or those of a :class:`Simulation`.
+            :func:`account`, of ``boxloop.pipeline.account``, or those of a
+            :class:`boxloop.Simulation`.
         iou_threshold: one of those that were accounted.
         cost_model: prices the edits of all batches after the first; the paper's unless given.
 

@@ -28,7 +28,7 @@ def load_zero_shot(
         device: "auto", "cpu", "cuda", "cuda:<index>" or "mps".
 
     Returns:
-        What :func:`propose` takes.
+        What :func:`boxloop.propose` takes.
 
     Raises:
         ParamsError: transformers is not installed, the prompts cannot be used, or there is no such

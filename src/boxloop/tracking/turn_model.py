@@ -132,12 +132,13 @@ def _write_mlmodel(folder: Path, place: str, model_id: str, run_id: str, example
     """Write what :func:`mlflow.pyfunc.log_model` writes, which takes seconds to try the model."""
     from mlflow.models import Model
 
-    inputs = {"image": [base64.b64encode(example).decode()]}
-    params = {"threshold": "f1"}
-    served = {"inputs": inputs, "params": params}
+    served = {
+        "inputs": {"image": [base64.b64encode(example).decode()]},
+        "params": {"threshold": "f1"},
+    }
     names = ("input_example.json", "serving_input_example.json")
     files = {
-        names[0]: json.dumps({"inputs": inputs, "params": params}),
+        names[0]: json.dumps(served),
         names[1]: json.dumps(served, indent=2),
         "requirements.txt": "\n".join(requirements()) + "\n",
         "python_env.yaml": f"python: {platform.python_version()}\n"

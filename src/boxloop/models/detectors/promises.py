@@ -6,7 +6,7 @@ written anywhere: later it would be blamed on the images or the files.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _ROUNDED = 1e-5
 """By which a score may lie below the floor: 0.7 is 0.69999999 as float32."""
+
+_LARGEST = sys.float_info.max
+"""Some int are larger, and no file holds them."""
 
 _COUNTS = ("steps", "images", "boxes", "batch_size", "parameters")
 _SECONDS = ("seconds", "preparing_seconds")
@@ -227,9 +230,9 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"a{'n' * (name[0] in 'aeiouAEIOU')} {name}"
 
 
-def _is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
+def _is_number(value: Any, least: float = -_LARGEST, most: float = _LARGEST) -> bool:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value) and least <= value <= most
+    return plain and least <= value <= most  # NaN is within nothing
 
 
 def _is_count(value: Any) -> bool:

@@ -15,7 +15,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import Ledger, diff
 from boxloop.core.names import fault_of_reviewer
-from boxloop.core.types import SIMULATED, Boxes, Corrections, ImageSet, Proposals
+from boxloop.core.types import Boxes, Corrections, ImageSet, Proposals
 from boxloop.datasets.formats.coco import tag_id
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, ProtectedLabelsError, UserError
 from boxloop.params import Params
@@ -102,7 +102,7 @@ def import_file(
         SessionError: an image is open in a review session.
         ArtifactError: a file of the campaign is missing or damaged.
     """
-    if params.review.annotator == SIMULATED:
+    if not params.review.asks_people:
         raise ParamsError(
             "review.annotator is 'simulated', which takes no person's labels: set it to 'fiftyone'"
             " in params.yaml first"

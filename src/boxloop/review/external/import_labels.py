@@ -11,7 +11,7 @@ from boxloop import __version__
 from boxloop.campaign import artifacts, class_changes, existing, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.existing import SURE, as_proposals
-from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageSet, Proposals
+from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageSet, Proposals
 from boxloop.datasets.exif import RAW, UPRIGHT
 from boxloop.datasets.faults import Fault
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
@@ -141,7 +141,7 @@ def import_labels(
         raise ParamsError(f"--as {use!a:.50}: labels are {TRUSTED} or {PROPOSED}")
     if exif not in (None, RAW, UPRIGHT):
         raise ParamsError(f"--exif {exif!a:.50}: boxes are for {RAW} or {UPRIGHT} pixels")
-    if params.review.annotator == SIMULATED:
+    if not params.review.asks_people:
         raise ParamsError(
             "review.annotator is 'simulated', which has the labels of all images: set it to"
             " 'fiftyone' in params.yaml first"
