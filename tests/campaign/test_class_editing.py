@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -182,6 +183,32 @@ def test_a_dataset_that_cannot_be_read_changes_nothing(campaign):
         campaign.rename("cat", "kitten")
     assert campaign.file.read_bytes() == before
     assert campaign.journal().keys() == {journal.name}
+
+
+@pytest.mark.parametrize("command", ["rename", "add"])
+def test_a_disk_that_fills_up_meanwhile_leaves_no_label_behind(campaign, command):
+    """What params.yaml says already stays in the journal; the way out is to read the dataset."""
+    campaign.submit("b00", "dog")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(params):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        campaign.read(params)
+
+    try:
+        with pytest.raises(
+            UserError, match="It lists the new classes already.*'dvc repro dataset'"
+        ):
+            if command == "add":
+                add(campaign.paths, campaign.file, "car", full)
+            else:
+                change(campaign.paths, campaign.file, "rename", "cat", "kitten", full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    first = "kitten" if command == "rename" else "cat"
+    campaign.read(load_params(campaign.file))
+    assert campaign.classes[0] == first
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == [first, "dog"]
 
 
 def test_labels_are_read_by_the_new_name_and_none_is_rewritten(campaign):

@@ -144,10 +144,11 @@ def change(
         entry = class_changes.append(paths.reviews, made, after, by=_account())
     else:
         entry = paths.reviews / stopped.entry
+    before = params_file.read_bytes()
     try:
         _apply(params_file, after, edit, reread)
     except BaseException:
-        if stopped is None:
+        if stopped is None and params_file.read_bytes() == before:
             entry.unlink(missing_ok=True)  # nobody has read it yet
         raise
     what = f"is called '{new}'" if kind == "rename" else f"is a part of '{new}'"
@@ -191,13 +192,23 @@ def _apply(
     edit: Callable[[list[str]], object],
     reread: Callable[[Params], object],
 ) -> None:
-    """Edit params.yaml, and read the dataset by it; where that fails, the file is as before."""
+    """Edit params.yaml, and read the dataset by it; where that fails, the file is as before.
+
+    Raises:
+        UserError: neither could be written, so that the new classes stand in params.yaml alone.
+    """
     text = params_file.read_text(encoding="utf-8")
     edit_classes(params_file, classes, edit)
     try:
         reread(load_params(params_file))
     except BaseException as error:
-        write_text(params_file, text)
+        try:
+            write_text(params_file, text)
+        except UserError as left:
+            raise UserError(
+                f"{left}. It lists the new classes already, which stay: as soon as it can be"
+                " written, run 'dvc repro dataset', and they count"
+            ) from None
         if isinstance(error, BoxloopError):
             raise ParamsError(f"params.yaml stays as it was: {error}") from None
         raise
