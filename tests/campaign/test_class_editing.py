@@ -195,14 +195,14 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_label_behind(campaign, command
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
         campaign.read(params)
 
+    edit = (
+        partial(add, name="car")
+        if command == "add"
+        else partial(change, kind="rename", old="cat", new="kitten")
+    )
     try:
-        with pytest.raises(
-            UserError, match="It lists the new classes already.*'dvc repro dataset'"
-        ):
-            if command == "add":
-                add(campaign.paths, campaign.file, "car", full)
-            else:
-                change(campaign.paths, campaign.file, "rename", "cat", "kitten", full)
+        with pytest.raises(UserError, match="the new classes already.*'dvc repro dataset'"):
+            edit(campaign.paths, campaign.file, reread=full)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     first = "kitten" if command == "rename" else "cat"
