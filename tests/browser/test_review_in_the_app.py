@@ -193,6 +193,46 @@ def test_leaving_right_after_an_edit_loses_nothing(blank):
         assert text.count("has no class chosen yet") == len(places)
 
 
+def test_a_mistyped_height_keeps_nobody_from_the_image(tmp_path):
+    """The App draws the dashes of a side one by one: a million of them took the tab down."""
+    rows = (("ball", A, 0.9), ("box", B, 0.8), ("cup", C, 0.7), ("star", D, 0.6))
+    batches = {"b00": images(1, ()), "b01": images(1, rows, first=1)}
+    folder = cut(tmp_path / "c", batches, classes=("ball", "box", "cup", "star"), size=SIZE).root
+    with review(folder, "b01", "--reviewer", "ann") as terminal:
+        with browser(terminal.address()) as app:
+            app.open(0)
+            app.pick(D, SIZE)  # the least sure one, which is dashed
+            sides = app.page.locator("input[type=number]")
+            *_, height = sides.all()
+            assert float(height.input_value()) == pytest.approx((D[3] - D[1]) / SIZE[1])
+            height.fill("1000000")
+            app.page.keyboard.press("Tab")
+            app.leave_box()
+            app.close_image()
+        with browser(terminal.address()) as app:
+            app.open(0)
+            assert app.labels() == ["ball", "box", "cup", "star"]
+            app.done()
+            outcome, text = app.submit()
+            assert (outcome, "star" in text) == ("faults", True)
+
+
+def test_the_summary_stays_when_the_session_has_ended(tmp_path):
+    """The App would welcome whoever looks up from the last image, and say that it is alone."""
+    folder = cut(tmp_path / "c", {"b00": images(1, ())}, classes=("ball", "cup"), size=SIZE).root
+    with review(folder, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.open(0)
+        app.draw(A, SIZE, "cup")
+        app.done(key=True)
+        assert app.submit()[0] == "submitted"
+        assert terminal.ends() == 0
+        kept = app.page.locator("[data-boxloop=kept]")
+        expect(kept).to_be_visible(timeout=20_000)
+        expect(kept).to_contain_text("0 kept, 0 moved, 0 relabeled, 0 removed, 1 added")
+        app.page.wait_for_timeout(3000)
+        expect(kept).to_be_visible()
+
+
 def test_keys_after_a_choice_and_a_submission_that_fails(blank):
     """D right after a class was chosen; a folder that takes no submission, said until dismissed."""
     reviews = blank / "reviews"

@@ -189,7 +189,7 @@ def _note(params: Params, campaign: CampaignResults) -> str:
         "",
         f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
         "",
-        "| IoU | time saved (WT) | boxes saved (WB) | added | removed |",
+        "| IoU | time saved (WT) | boxes saved (WB) | additions (An) | removals (Rn) |",
         "|---|---|---|---|---|",
     ]
     for iou in campaign.iou_thresholds:

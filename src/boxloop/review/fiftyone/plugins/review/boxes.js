@@ -55,6 +55,7 @@
     const original = kind.executeOverlayRender;
     kind.boxloop = true;
     kind.executeOverlayRender = function (id, overlay) {
+      clipDashes(this);
       original.call(this, id, overlay);
       try {
         if (!overlay.relativeBounds || !isDoubtful(overlay) || overlay.isSelected?.()) return;
@@ -62,6 +63,26 @@
         this.config.renderer.drawRect(overlay.bounds, style, overlay.containerId);
       } catch { /* it looks like the others */ }
     };
+  }
+
+  // The App draws each dash of a side, so a mistyped height would keep it busy until the tab dies: a
+  // side is dashed for as long as the image, and as much again at both ends.
+  function clipDashes(scene) {
+    const { renderer } = scene.config;
+    renderer.boxloop = scene;
+    if (Object.hasOwn(renderer, "drawRect")) return;
+    renderer.drawRect = function (bounds, style, containerId) {
+      const kind = Object.getPrototypeOf(this);
+      kind.drawRect.call(this, style.dashPattern ? near(bounds, this.boxloop) : bounds, style, containerId);
+    };
+  }
+
+  function near({ x, y, width, height }, scene) {
+    const area = scene.coordinateSystem.relativeToAbsolute({ x: -1, y: -1, width: 3, height: 3 });
+    const within = (v, start, length) => Math.min(Math.max(v, start), start + length);
+    const [left, right] = [x, x + width].map((v) => within(v, area.x, area.width));
+    const [top, bottom] = [y, y + height].map((v) => within(v, area.y, area.height));
+    return { x: left, y: top, width: right - left, height: bottom - top };
   }
 
   let drawn = null;

@@ -140,6 +140,9 @@
     return answer.result;
   }
 
+  const THANKS = "Submitted. Thank you!";
+  const GOODBYE = "You can close this window; the terminal has the same summary, and 'dvc repro' goes on.";
+
   const take = (result) => set({ overview: result, error: null });
 
   // While the App opens an image, nothing else keeps the server from it.
@@ -231,9 +234,25 @@
   const submit = () => act("submit", async () => {
     await boxloop.sendSeconds?.();
     const result = await call("submit");
-    if (result.summary) set({ overview: { ...store.overview, submitted: result.summary } });
-    else set({ overview: { ...store.overview, faults: result.faults } });
+    if (result.summary) {
+      set({ overview: { ...store.overview, submitted: result.summary } });
+      keepOnPage(`${THANKS}\n\n${result.summary}\n\n${GOODBYE}`);
+    } else set({ overview: { ...store.overview, faults: result.faults } });
   });
+
+  // Once its server has ended, the App shows its own welcome in place of the panel.
+  function keepOnPage(text) {
+    const page = document.createElement("div");
+    page.dataset.boxloop = "kept";
+    page.textContent = text;
+    page.style.cssText = "position:fixed;inset:0;z-index:2000;overflow:auto;padding:48px;background:#1a1a1a;color:#fff;"
+      + "font:15px/1.6 sans-serif;white-space:pre-wrap;overflow-wrap:anywhere";
+    const waiting = originalSetInterval(() => {
+      if (document.querySelector("[data-boxloop=submitted]")) return;
+      clearInterval(waiting);
+      document.body.append(page);
+    }, 100);
+  }
 
   let wasOpen = null;
   originalSetInterval(() => {
@@ -380,7 +399,7 @@
         "No object there: click the box, then delete it.",
         "Undo and redo: the arrows beside Create.",
       ]),
-      h("div", { style: muted }, "Classes: ", overview.classes.map((name, i) => (
+      h("div", { style: { ...muted, overflowWrap: "anywhere" } }, "Classes: ", overview.classes.map((name, i) => (
         i < 10 ? `${(i + 1) % 10} ${name}` : name)).join(", ")),
       part("Counts", { overview }));
   }
@@ -397,11 +416,11 @@
     let body = h("div", null, "One moment ...");
     if (overview?.submitted) {
       body = h("div", { "data-boxloop": "submitted" },
-        h("div", { style: { fontWeight: 700, fontSize: 16, color: "#3fa34d" } }, "Submitted. Thank you!"),
+        h("div", { style: { fontWeight: 700, fontSize: 16, color: "#3fa34d" } }, THANKS),
         overview.submitted.split("\n").map((line, i) => h("div", {
           key: i, style: { margin: "8px 0", paddingLeft: line.startsWith("  ") ? 14 : 0 },
         }, line.trim())),
-        h("div", null, "You can close this window; the terminal has the same summary, and 'dvc repro' goes on."));
+        h("div", null, GOODBYE));
     } else if (overview) {
       body = current ? h(Modal, { overview, current }) : h(Grid, { overview });
     }
