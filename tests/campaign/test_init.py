@@ -3,6 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from boxloop import cli
@@ -191,6 +193,32 @@ def test_keys_that_dvc_watches_are_written_where_a_recipe_lacks_them(tmp_path):
     content = YAML(typ="safe").load((folder / "params.yaml").read_text())
     assert content["review"] == {"score_threshold": 0.3, "iou_threshold": 0.5}
     assert content["account"] == {"iou_thresholds": [0.5, 0.7], "cost_model": "paper"}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "dataset: {format: demo}  # mine\ntrain: {steps: 1}\ntrack: {enabled: false}\n"
+        "batch: {size: 2}\niterations: {b00: {previous: empty}}\n",
+        "order: {seed: 5}  # mine\n",
+        "features: {seed: 3}  # mine\ndataset: {demo: {images: 4}}\n",
+    ],
+)
+def test_dvc_finds_all_that_it_wants_in_a_short_recipe(tmp_path, recipe):
+    own = tmp_path / "own.yaml"
+    own.write_text(recipe)
+    folder = create(tmp_path / "c", params=own)
+    with Repo(str(folder)) as repo:
+        stages = {stage.name: stage for stage in repo.index.stages}
+        for stage in stages.values():
+            for dependency in stage.deps:
+                if isinstance(dependency, ParamsDependency):
+                    dependency.get_hash()  # as 'dvc repro' does; raises where one is missing
+    assert {"simnet", "learn@b00", "report"} <= stages.keys()
+    assert "# mine" in (folder / "params.yaml").read_text()
+    given, made = load_params(own), load_params(folder / "params.yaml")
+    assert made.dataset.path.endswith("demo_scenes.py")
+    assert made.model_copy(update={"dataset": given.dataset}) == given
 
 
 @pytest.mark.parametrize(

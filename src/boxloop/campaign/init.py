@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -41,11 +42,8 @@ from boxloop.params.loading import read_sections
 
 _FILES = ("dvc.yaml", ".gitignore", ".dvcignore")
 _DEMO = Path(__file__).parents[1] / "datasets" / "demo_scenes.py"
-_WATCHED = {
-    "review": ("score_threshold", "iou_threshold"),
-    "account": ("iou_thresholds", "cost_model"),
-}
-"""Single keys that a stage of dvc.yaml names: DVC wants them in params.yaml."""
+_FILLED_IN = re.compile(r"\$\{(\w+(?:\.\w+)?)")
+"""Parameters that dvc.yaml has in its own texts, such as ``${dataset.path}``."""
 
 _TRIALS = (
     ("blind_fraction", 0.05, "of the images, shown without proposals: what do people find alone?"),
@@ -144,13 +142,7 @@ def renew(folder: Path, say: Callable[[str], object]) -> None:
     old, source = folder / "dvc.yaml", _pipeline()
     params = folder / "params.yaml"
     content, made = read_sections(params), load_params(params)
-    defaults = Params().model_dump(mode="json")
-    wanted = [
-        f"{section}.{name}={json.dumps(defaults[section][name])}"
-        for section, names in _WATCHED.items()
-        for name in names
-        if name not in (content.get(section) or {})
-    ]
+    wanted = _watched_and_missing(content)
     if made.dataset.format == "demo" and not (folder / made.dataset.path).exists():
         wanted.append(f"dataset.path={json.dumps(_DEMO.as_posix())}")
     if wanted:
@@ -327,8 +319,13 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
     content: Any = _load(path, editor)
     for override in overrides:
         apply_override(content, override)
+    if batches is not None:
+        content["iterations"] = chain(batches)
+    for missing in _watched_and_missing(content):
+        apply_override(content, missing)
     dataset, review = content.get("dataset"), content.get("review")
-    format_ = dataset.get("format") if isinstance(dataset, dict) else None
+    default = DatasetParams().format
+    format_ = dataset.get("format", default) if isinstance(dataset, dict) else None
     if isinstance(dataset, dict) and format_ == "demo":
         # The demo's source is the code that draws it, wherever boxloop is installed.
         dataset["path"] = str(_DEMO)
@@ -338,16 +335,36 @@ def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
         review["annotator"] = "fiftyone"
     if isinstance(review, CommentedMap) and review.get("annotator", SIMULATED) != SIMULATED:
         _offer_trials(review)
-    defaults = Params().model_dump(mode="json")
-    for section, names in _WATCHED.items():
-        values = content.setdefault(section, {})
-        for name in names if isinstance(values, dict) else ():
-            values.setdefault(name, defaults[section][name])
-    if batches is not None:
-        content["iterations"] = chain(batches)
     out = io.StringIO()
     editor.dump(content, out)
     return out.getvalue()
+
+
+def _watched_and_missing(content: dict[str, Any]) -> list[str]:
+    """Return overrides for what dvc.yaml names and a params.yaml lacks, by its defaults.
+
+    DVC itself knows no defaults, and stops where params.yaml lacks one of these.
+    """
+    text = read_text(_pipeline() / "dvc.yaml")
+    stages = [stage.get("do", stage) for stage in read_yaml(text)["stages"].values()]
+    named = [name for stage in stages for name in stage.get("params", ())]
+    made = Params()
+    defaults = made.model_dump(mode="json")
+    # Of a whole section only what it cannot do without: the rest stays boxloop's to say.
+    bare = made.model_copy(update={name: getattr(made, name) for name in defaults})
+    needed = bare.model_dump(mode="json", exclude_unset=True)
+    wanted = []
+    for name in dict.fromkeys([*named, *_FILLED_IN.findall(text)]):
+        section, _, key = name.partition(".")
+        values = content.get(section, {})
+        if section not in defaults or not isinstance(values, dict):
+            continue
+        if key and key not in values:
+            wanted.append(f"{name}={json.dumps(defaults[section][key])}")
+        elif not key and section not in content:
+            wanted.append(f"{name}={json.dumps(needed[section])}")
+    # A section goes first: written after one of its keys it would replace that.
+    return sorted(wanted, key=lambda override: "." in override.partition("=")[0])
 
 
 def _offer_trials(review: CommentedMap) -> None:
