@@ -254,6 +254,14 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         (lambda d: boxloop.load_dataset("x", "vok"), ParamsError, "did you mean 'voc'"),
         (lambda d: boxloop.load_dataset("nowhere", "voc"), DatasetError, "nowhere"),
+        *(
+            (
+                lambda d, iou=iou: boxloop.compare({}, {}, iou_threshold=iou),
+                ParamsError,
+                "^compare: iou_threshold: .* got ",
+            )
+            for iou in (0, -1, 50, np.float32(50), np.nan, None, "x")
+        ),
         (lambda d: boxloop.compare({}, proposed()), ValueError, "one image twice"),
     ],
 )
@@ -275,6 +283,7 @@ def counted():
 def test_an_image_without_proposals_may_be_left_out_of_a_comparison():
     empty = boxloop.Boxes.empty()
     assert boxloop.compare({}, {"a": ONE}) == boxloop.Ledger(added=1)
+    assert boxloop.compare(ONE, ONE, iou_threshold=np.float32(1)) == boxloop.Ledger(kept=1)
     assert boxloop.compare({"a": ONE, "b": empty}, {"a": ONE}) == boxloop.Ledger(kept=1)
     assert boxloop.compare({"b": ONE}, {"b": empty}) == boxloop.Ledger(removed=1)
 

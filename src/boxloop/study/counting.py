@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from boxloop.core.edits import Ledger
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, Proposals
 from boxloop.core.workload import PAPER, BatchWorkload, CostModel, Totals, compare_all, total
 from boxloop.core.workload import account as account_batch
 from boxloop.core.workload import compare as compare_image
-from boxloop.params import EMPTY, FILE, AccountParams, check
+from boxloop.params import EMPTY, FILE, AccountParams, ReviewParams, check
 
 
 def compare(
@@ -28,9 +30,12 @@ def compare(
         iou_threshold: IoU from which a proposal counts as right.
 
     Raises:
+        ParamsError: ``iou_threshold`` cannot be used.
         ValueError: one is of one image and the other by image id, or there are proposals of images
             without final boxes.
     """
+    given = iou_threshold.item() if isinstance(iou_threshold, np.generic) else iou_threshold
+    iou_threshold = check(ReviewParams, {"iou_threshold": given}, "compare").iou_threshold
     shown = shown.boxes if isinstance(shown, Proposals) else shown
     if isinstance(shown, Boxes) or isinstance(final, Boxes):
         if isinstance(shown, Boxes) and isinstance(final, Boxes):
