@@ -234,6 +234,9 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.order([[1.0]], "random", linkage="x"), ValueError, "linkage 'x'"),
         (lambda d: boxloop.order([[1.0]], "random", query_size=0), ValueError, "one image"),
         (lambda d: boxloop.workload(counted(), iou_threshold=0.6), ValueError, "one of 0.5, 0.7"),
+        (lambda d: boxloop.workload(counted()[:1], iou_threshold=0.6), ValueError, "0.5, 0.7"),
+        (lambda d: boxloop.workload([], cost_model="papr"), ParamsError, "mean 'paper'"),
+        (lambda d: boxloop.workload([], cost_model=3), ValueError, "CostModel .* name .* got 3"),
         (lambda d: counted()[1].ledger(0.5, 0.3), ValueError, "threshold of 0.3: take one of 0.05"),
         (lambda d: boxloop.account({"a": SURE}, {}), ValueError, "proposals of a, and no final"),
         (lambda d: boxloop.account({"a": ONE}, {"a": ONE}), ValueError, "proposals need scores"),
@@ -298,6 +301,7 @@ def test_a_campaign_is_accounted_by_hand():
     assert fewer.ledger(0.7) == boxloop.Ledger(kept=1, added=1)
     totals = boxloop.workload([first, second])
     assert (totals.wb, totals.wt) == (2 + 2, 2 + 1.5)
+    assert boxloop.workload([first, second], cost_model="paper") == totals
     dear = boxloop.workload([first, second], cost_model=boxloop.CostModel(removed=3.0))
     assert dear.wt == 2 + 4
 

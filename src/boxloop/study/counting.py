@@ -9,7 +9,15 @@ import numpy as np
 
 from boxloop.core.edits import Ledger
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, Proposals
-from boxloop.core.workload import PAPER, BatchWorkload, CostModel, Totals, compare_all, total
+from boxloop.core.workload import (
+    PAPER,
+    BatchWorkload,
+    CostModel,
+    Totals,
+    compare_all,
+    find_cost_model,
+    total,
+)
 from boxloop.core.workload import account as account_batch
 from boxloop.core.workload import compare as compare_image
 from boxloop.params import EMPTY, FILE, AccountParams, ReviewParams, check
@@ -86,7 +94,7 @@ def workload(
     batches: Sequence[BatchWorkload],
     *,
     iou_threshold: float = 0.5,
-    cost_model: CostModel | None = None,
+    cost_model: CostModel | str | None = None,
 ) -> Totals:
     """Add up WB and WT over the batches of a campaign (paper, section 3.4).
 
@@ -95,12 +103,22 @@ def workload(
             :func:`account`, of ``boxloop.pipeline.account``, or those of a
             :class:`boxloop.Simulation`.
         iou_threshold: one of those that were accounted.
-        cost_model: prices the edits of all batches after the first; the paper's unless given.
+        cost_model: prices the edits of all batches after the first, or the name of one that does,
+            as for ``account.cost_model`` of params.yaml; the paper's unless given.
 
     Raises:
-        ValueError: ``iou_threshold`` is none of them.
+        ParamsError: there is no cost model of that name.
+        ValueError: ``iou_threshold`` is none of them, or ``cost_model`` is no cost model.
     """
-    return total(list(batches), iou_threshold, cost_model=cost_model or PAPER)
+    model = PAPER if cost_model is None else cost_model
+    if isinstance(model, str):
+        model = find_cost_model(model)
+    if not isinstance(model, CostModel):
+        raise ValueError(f"cost_model must be a CostModel or the name of one, got {model!r:.100}")
+    listed = list(batches)
+    for first in listed[:1]:
+        first.ledger(iou_threshold)  # nobody adds up its edits, which would refuse the threshold
+    return total(listed, iou_threshold, cost_model=model)
 
 
 def _require_final(shown: BoxesByImage, final: BoxesByImage) -> None:
