@@ -212,6 +212,7 @@ def test_arrays_and_lists_are_taken_as_features(kind):
     vectors = np.array(rows, dtype=kind) if kind is np.float64 else kind(rows)
     order = boxloop.order(vectors, "temporal")
     assert order.image_ids == ("0", "1", "2", "3")
+    assert boxloop.order(vectors, seed=np.int64(3)) == boxloop.order(vectors, seed=3)
     named = boxloop.order(vectors, "similar", image_ids=["a", "b", "c", "d"], query_size=1)
     assert set(named.image_ids) == set("abcd")
 
@@ -233,6 +234,17 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.plan_batches("abc", sizes=[4, -2]), ValueError, "sizes .* got -2"),
         (lambda d: boxloop.order([[1.0]], "random", linkage="x"), ValueError, "linkage 'x'"),
         (lambda d: boxloop.order([[1.0]], "random", query_size=0), ValueError, "one image"),
+        *(
+            (lambda d, given=given: boxloop.order([[1.0]], "random", **given), error, words)
+            for given, error, words in (
+                ({"seed": None}, ParamsError, "^order: seed: .* got nothing"),
+                ({"seed": "x"}, ParamsError, "^order: seed: .* got 'x'"),
+                ({"seed": -1}, ParamsError, "^order: seed: .* got -1"),
+                ({"query_size": 1.5}, ParamsError, "^order: query_size: .* got 1.5"),
+                ({"query_size": None}, ParamsError, "^order: query_size: .* got nothing"),
+                ({"query_size": np.int64(-1)}, ValueError, "query_size is -1"),
+            )
+        ),
         (lambda d: boxloop.workload(counted(), iou_threshold=0.6), ValueError, "one of 0.5, 0.7"),
         (lambda d: boxloop.workload(counted()[:1], iou_threshold=0.6), ValueError, "0.5, 0.7"),
         (lambda d: boxloop.workload([], cost_model="papr"), ParamsError, "mean 'paper'"),

@@ -29,6 +29,7 @@ from boxloop.core.types import (
 from boxloop.params import (
     DatasetParams,
     FeaturesParams,
+    OrderParams,
     Params,
     ProposeParams,
     SimNetParams,
@@ -123,16 +124,20 @@ def order(
         progress: called with (images ordered, N).
 
     Raises:
-        ParamsError: there is no such strategy.
+        ParamsError: there is no such strategy, or ``seed`` or ``query_size`` cannot be used.
         ValueError: the array has another shape or holds a number that is not finite, there is no
             such linkage, or no image in the query list.
     """
     table = _table(features, image_ids)
+    given = _plain({"seed": seed, "query_size": query_size})
+    if isinstance(given["query_size"], int) and given["query_size"] < 1:
+        given.pop("query_size")  # ordering.order refuses it
+    params = check(OrderParams, given, "order")
     return ordering.order(
         table,
         strategy,
-        seed=seed,
-        query_size=query_size,
+        seed=params.seed,
+        query_size=given.get("query_size", query_size),
         linkage=linkage,
         progress=progress,
     )
