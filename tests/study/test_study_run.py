@@ -12,14 +12,16 @@ from PIL import Image
 from scipy import stats
 
 from boxloop.campaign import artifacts
-from boxloop.errors import ParamsError, StudyError
+from boxloop.errors import DatasetError, ParamsError, StudyError
 from boxloop.files import file_digest
 from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
+from builders_datasets import coco
 from builders_jobs import wait_for
 from builders_study import TINY, bytes_of, changed, finish, start, study_file, table
 
+COCO = {"format": "coco", "annotations": "instances.json", "images": "images"}
 TEST_SET = {"demo": {"images": 4, "seed": 7}}
 
 
@@ -319,6 +321,31 @@ def test_faults_are_told_before_anything_is_computed(tmp_path):
         with pytest.raises(ParamsError, match=words):
             run(load_spec(study_file(tmp_path, **changes)), tmp_path / "out", jobs=1)
     assert not (tmp_path / "out" / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        ({"format": "voc", "path": "nowhere"}, "nowhere"),
+        ({"split": "val"}, "split means nothing to format 'demo'"),
+        ({"exif": "raw"}, "exif"),
+    ],
+)
+def test_a_fault_of_the_test_set_names_the_file_and_its_key(tmp_path, test, words):
+    path = study_file(tmp_path, test=test)
+    with pytest.raises(DatasetError) as caught:
+        run(load_spec(path), tmp_path / "out", jobs=1)
+    message = str(caught.value)
+    assert message.startswith(f"{path}, test: ")
+    assert message.count("test: ") == 1
+    assert words in message
+
+
+def test_a_test_set_of_other_classes_names_the_file(tmp_path):
+    coco(tmp_path / "other", categories=[{"id": 18, "name": "unicorn"}])
+    path = study_file(tmp_path, test={**COCO, "path": "other"})
+    with pytest.raises(DatasetError, match=r"study\.yaml, test: .* none of .*, but unicorn$"):
+        run(load_spec(path), tmp_path / "out", jobs=1)
 
 
 @pytest.mark.slow

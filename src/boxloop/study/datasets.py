@@ -118,13 +118,13 @@ def load_test_set(
     classes = whole.images.classes
     dataset = params.dataset.model_copy(update={"classes": None})
     if params.dataset.format == "folder":
-        raise DatasetError("test: a dataset of format 'folder' has no truth to evaluate by")
+        raise DatasetError("a dataset of format 'folder' has no truth to evaluate by")
     found = load_annotated(params.model_copy(update={"dataset": dataset}), drawn, progress)
     strange = [label for label in found.images.classes if label not in classes]
     truth = {k: b.select(np.isin(b.labels, classes)) for k, b in found.truth.items()}
     if not any(map(len, truth.values())):
         raise DatasetError(
-            f"test: {params.dataset.path} has none of the classes {', '.join(classes)}, but"
+            f"{params.dataset.path} has none of the classes {', '.join(classes)}, but"
             f" {', '.join(strange)}"
         )
     return AnnotatedDataset.of(ImageSet(found.images.images, classes), truth)

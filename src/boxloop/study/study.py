@@ -6,7 +6,7 @@ from pathlib import Path
 
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import batching
-from boxloop.errors import ParamsError
+from boxloop.errors import DatasetError, ParamsError
 from boxloop.files import read_json
 from boxloop.study.cell_files import Held, expected
 from boxloop.study.datasets import (
@@ -46,8 +46,12 @@ class Study:
         self.test: AnnotatedDataset | None = None
         test = spec.test_dataset(any_params)
         if test is not None:
-            with reporting("reading the test set") as report:
-                self.test = load_test_set(test, self.shared / "drawn-test", self.whole, report)
+            drawn = self.shared / "drawn-test"
+            try:
+                with reporting("reading the test set") as report:
+                    self.test = load_test_set(test, drawn, self.whole, report)
+            except DatasetError as error:
+                raise DatasetError(f"{spec.path}, test: {error}") from None
             self.held = Held(CampaignPaths(self.shared / "test"), self.test.digest)
             if count := count_shared_images(self.whole, self.test):
                 self.notes.append(
