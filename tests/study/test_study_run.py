@@ -348,6 +348,17 @@ def test_a_test_set_of_other_classes_names_the_file(tmp_path):
         run(load_spec(path), tmp_path / "out", jobs=1)
 
 
+@pytest.mark.parametrize("classes", [["dog", "car"], "each"])
+def test_a_class_that_does_not_occur_is_told_with_those_that_do(tmp_path, classes):
+    coco(tmp_path / "photos")
+    mine = {**TINY["set"], "dataset": {**COCO, "path": "photos"}}
+    path = study_file(tmp_path, set=mine, classes=classes)
+    with pytest.raises(ParamsError) as caught:
+        run(load_spec(path), tmp_path / "out", jobs=1)
+    told = f"{path}: classes: no image contains a car: list classes that occur, of dog"
+    assert str(caught.value) == told
+
+
 @pytest.mark.slow
 def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsys):
     path = study_file(

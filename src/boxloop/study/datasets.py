@@ -98,7 +98,10 @@ def split_by_class(spec: Spec, whole: AnnotatedDataset) -> dict[str | None, Anno
         if spec.axes.class_images == "containing":
             truth = {k: b for k, b in truth.items() if len(b)}
         if not any(map(len, truth.values())):
-            raise ParamsError(f"{spec.path}: classes: no image contains a {label}")
+            occurring = {str(name) for boxes in whole.truth.values() for name in boxes.labels}
+            known = [name for name in whole.images.classes if name in occurring]
+            way = f"list classes that occur, of {', '.join(known)}" if known else "there is no box"
+            raise ParamsError(f"{spec.path}: classes: no image contains a {label}: {way}")
         kept = tuple(image for image in whole.images.images if image.id in truth)
         parts[label] = AnnotatedDataset.of(ImageSet(kept, (label,)), truth)
     return parts
