@@ -193,7 +193,9 @@ def test_more_work_than_from_scratch_is_not_called_a_saving(tmp_path: Path) -> N
     write_json(paths.workload("b01"), workload)
     reported(paths, params)
     # N = 11, WT = 5 + 2 + 22 / 2 = 18 at IoU 0.5.
-    assert "63.6 % more work than drawing every box" in page_of(tmp_path)[1].text
+    text = " ".join(page_of(tmp_path)[1].text.split())
+    assert "63.6 % more work than drawing every box" in text
+    assert re.search(r"at IoU 0\.5, and [0-9.]+ % more work at IoU 0\.7, against", text)
 
 
 def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Path) -> None:
