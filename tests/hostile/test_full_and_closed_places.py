@@ -8,12 +8,16 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from boxloop import pipeline
 from boxloop.campaign import mending
+from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.export.folder import export_folder
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import TrackingError, UserError, told
 from boxloop.files import atomic_path, write_json
 from boxloop.tracking.mlflow_store import open_store
+from builders_campaign import build_campaign, small_params
+from builders_counting import done, install
 from builders_hostile import build, contents
 from builders_program import run_program
 
@@ -160,6 +164,44 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_that_is_written(tmp
         (tmp_path / "gone.json").read_text()
     assert told(caught.value)[0] == f"{tmp_path / 'gone.json'}: No such file or directory"
     assert list(tmp_path.iterdir()) == []
+
+
+DELIVERED = {
+    "track": {"enabled": False},
+    "train": {"detector": "counting_detector:FACTORY", "steps": 1, "warm_start": False},
+}
+
+
+def refuse_to_deliver(folder, monkeypatch, model):
+    """Try to deliver to ``model``; return what is said. Nothing was trained for it."""
+    monkeypatch.chdir(folder)
+    install(folder, monkeypatch)
+    params = small_params(3, **DELIVERED)
+    build_campaign(folder, params)
+    campaign = Campaign(CampaignPaths(), params, say=lambda _: None, files={"model": model})
+    with pytest.raises(UserError) as caught:
+        pipeline.deliver(campaign)
+    assert done() == []
+    return str(caught.value)
+
+
+def test_a_model_for_a_read_only_place_is_not_trained(tmp_path, monkeypatch):
+    place, root = tmp_path / "place", tmp_path / "c"
+    place.mkdir()
+    root.mkdir()
+    with read_only(place):
+        said = refuse_to_deliver(root, monkeypatch, place / "model")
+    assert said.startswith(f"{place / 'model'} cannot be written: ")
+    assert list(place.iterdir()) == []
+
+
+def test_a_model_for_a_full_disk_is_not_trained(disk, tmp_path, monkeypatch):
+    (tmp_path / "c").mkdir()
+    with full(disk):
+        said = refuse_to_deliver(tmp_path / "c", monkeypatch, disk / "model")
+        assert [path.name for path in disk.iterdir()] == ["fill"]
+    way = "No space left on device: free some, then try again"
+    assert said == f"{disk / 'model'} cannot be written: {way}"
 
 
 @contextmanager

@@ -15,7 +15,12 @@ from boxloop.campaign import artifacts, kept
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.delivery import Labels, read_labels
 from boxloop.campaign.digests import dataset_digest
-from boxloop.campaign.export.folder import DELIVERY, export_folder, require_replaceable
+from boxloop.campaign.export.folder import (
+    DELIVERY,
+    export_folder,
+    require_replaceable,
+    require_room,
+)
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.one_per_place import at_one_place, sorted_pairs
 from boxloop.core.threshold import in_words
@@ -44,13 +49,15 @@ def deliver(campaign: Campaign) -> ModelFile | None:
     where ``track`` says that checkpoints do.
 
     Raises:
-        UserError: nothing is labeled yet, or the folder holds what no delivery made.
+        UserError: nothing is labeled yet, or the folder cannot be written or holds what no delivery
+            made.
         ArtifactError: what is labeled is for other classes than images.json has.
         TrackingError: MLflow cannot be written to; the folder is written then.
     """
     paths, params = campaign.paths, campaign.params
     [out] = campaign.choose("model")
     require_replaceable(out, DELIVERY)
+    require_room(out)
     labels, image_set = read_labels(paths, params), artifacts.read_images(paths.images)
     source = paths.labeled(labels.newest)
     require_classes(image_set.classes, paths.images, labels.labeled.classes, source)

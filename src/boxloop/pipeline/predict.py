@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boxloop import __version__
-from boxloop.campaign.export.folder import PREDICTION, export_folder, require_replaceable
+from boxloop.campaign.export.folder import (
+    PREDICTION,
+    export_folder,
+    require_replaceable,
+    require_room,
+)
 from boxloop.core.names import has_control
 from boxloop.datasets.file_listing import list_images
 from boxloop.datasets.formats.predictions import (
@@ -201,6 +206,7 @@ def _require_own(out: Path, format_: str) -> None:
     """
     if format_ != "coco":
         require_replaceable(out, PREDICTION)
+        require_room(out)
         return
     require_writable(out)
     if out.exists() and out.stat().st_size:

@@ -31,6 +31,7 @@ DELIVERY, PREDICTION = "delivery", "prediction"
 
 _LEFTOVER_SECONDS = 3600
 _LOCK = "lock"
+_TRIED = 2**16  # bytes, of which every such folder holds more
 
 _DISPOSABLE = ("labels.cache",)
 """What readers leave in a folder and make again: here, Ultralytics."""
@@ -154,6 +155,22 @@ def require_replaceable(out: Path, what: str = "export") -> None:
                 f"{out / names[0]} {fault}{more}, and would be lost: move it away, or name a new"
                 " folder"
             )
+
+
+def require_room(out: Path) -> None:
+    """Refuse a folder that cannot be written, before minutes of work for it.
+
+    Raises:
+        UserError: nothing can be made beside it: the place is read-only, or full.
+    """
+    place = Path(os.path.realpath(out)).parent
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        # Some full disks still take an empty file or folder.
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_TRIED))
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {why(error)}") from None
 
 
 def _marker(what: str) -> str:
