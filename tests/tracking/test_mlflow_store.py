@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -139,6 +141,25 @@ def test_a_store_that_is_no_database_is_one_sentence_soon(
     with pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to"):
         track_all(paths, params)
     assert time.monotonic() - begun < 30
+
+
+def read_while_held(holder: sqlite3.Connection, other: sqlite3.Connection) -> None:
+    holder.execute("begin exclusive")
+    other.execute("select count(*) from sqlite_master")
+
+
+def test_a_store_that_another_program_holds_is_not_called_broken(workspace: Path) -> None:
+    holder = sqlite3.connect(workspace / "mlflow.db", isolation_level=None)
+    with (
+        closing(holder),
+        closing(sqlite3.connect(workspace / "mlflow.db", timeout=0)) as other,
+        pytest.raises(TrackingError, match="database is locked") as caught,
+        open_store(workspace, "x", lambda _: None),
+    ):
+        read_while_held(holder, other)
+    said = str(caught.value)
+    assert "another program uses it ('mlflow ui' or another 'dvc repro'): let it end" in said
+    assert "repair" not in said
 
 
 def test_a_folder_that_no_address_can_name_is_said(

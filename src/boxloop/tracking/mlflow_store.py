@@ -291,6 +291,11 @@ def _sentence(uri: str, error: Exception) -> str:
     if _UNKNOWN_HOST in str(error):
         hosts = f"'{urlsplit(shown).netloc},localhost:*'"
         way_out = f"start the server with --allowed-hosts {hosts}"
+    elif "database is locked" in reason:
+        way_out = (
+            "another program uses it ('mlflow ui' or another 'dvc repro'): let it end, then type"
+            " this again"
+        )
     elif uri.startswith("http"):
         way_out = f"start the server, or set {URI_VARIABLE} to another"
     elif any(full in reason for full in ("disk is full", "No space left")):
