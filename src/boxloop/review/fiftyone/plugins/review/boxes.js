@@ -68,12 +68,13 @@
   // The App draws each dash of a side, so a mistyped height would keep it busy until the tab dies: a
   // side is dashed for as long as the image, and as much again at both ends.
   function clipDashes(scene) {
-    const { renderer } = scene.config;
+    const renderer = scene.config?.renderer;
+    if (typeof renderer?.drawRect !== "function" || !scene.coordinateSystem) return;
     renderer.boxloop = scene;
     if (Object.hasOwn(renderer, "drawRect")) return;
     renderer.drawRect = function (bounds, style, containerId) {
       const kind = Object.getPrototypeOf(this);
-      kind.drawRect.call(this, style.dashPattern ? near(bounds, this.boxloop) : bounds, style, containerId);
+      kind.drawRect.call(this, style?.dashPattern ? near(bounds, this.boxloop) : bounds, style, containerId);
     };
   }
 
