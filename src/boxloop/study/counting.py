@@ -116,8 +116,8 @@ def workload(
     if not isinstance(model, CostModel):
         raise ValueError(f"cost_model must be a CostModel or the name of one, got {model!r:.100}")
     listed = list(batches)
-    for first in listed[:1]:
-        first.ledger(iou_threshold)  # nobody adds up its edits, which would refuse the threshold
+    if listed:
+        listed[0].ledger(iou_threshold)  # refuses a threshold that was not counted
     return total(listed, iou_threshold, cost_model=model)
 
 
