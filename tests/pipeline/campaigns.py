@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from boxloop.campaign import mending
+from boxloop.campaign.paths import CampaignPaths
 from builders_datasets import text, voc_object, voc_xml
 
 BIN = Path(sys.executable).parent
@@ -69,6 +71,9 @@ def repro(folder, *arguments):
 def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=True):
     """Starts `dvc repro` and hits it, with what it started, once ``stage`` runs.
 
+    Where the stage ended too early and DVC was hit as it wrote its lock in place, the campaign is
+    mended as the README says.
+
     Returns:
         Whether it was hit in time.
     """
@@ -84,10 +89,14 @@ def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=Tr
         )
     while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
         time.sleep(0.05)
-    if process.poll() is None:
-        time.sleep(after)
+    time.sleep(after)
+    hit = process.poll() is None
+    if hit:
         (os.killpg if whole_group else os.kill)(process.pid, how)
-    return process.wait(timeout=120) != 0
+    process.wait(timeout=120)
+    if mending.find(CampaignPaths(folder)):
+        run(folder, "boxloop", "mend")
+    return hit
 
 
 def snapshot(folder):
