@@ -1,18 +1,21 @@
 """Folders that cannot be written to and disks that are full: one sentence, nothing lost, and on."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import mending
+from boxloop.campaign import artifacts, mending, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.export.folder import export_folder
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import Corrections
 from boxloop.errors import TrackingError, UserError, told
 from boxloop.files import atomic_path, write_json
 from boxloop.tracking.mlflow_store import open_store
@@ -64,10 +67,11 @@ def disk(tmp_path):
 
 
 @contextmanager
-def full(disk):
+def full(disk, left=0):
     with (disk / "fill").open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 1024):
             pass
+    os.truncate(disk / "fill", (disk / "fill").stat().st_size - left)
     try:
         yield
     finally:
@@ -250,3 +254,51 @@ def test_a_report_does_not_take_numbers_that_it_may_not_read_for_another_s(
         code, said = run_program(monkeypatch, capsys, "report")
     assert code == 2
     assert "metrics.json cannot be read: Permission denied" in said
+
+
+def test_a_file_of_corrections_for_which_a_disk_is_too_small_leaves_nothing(
+    disk, monkeypatch, capsys
+):
+    """Its images were shown in two ways, so that they are two submissions, of which one fits."""
+    root = disk / "c"
+    root.mkdir()
+    params = small_params(2, review={"annotator": "fiftyone"})
+    build_campaign(root, params, done=1, through="proposals", annotator="fiftyone")
+    (root / "params.yaml").write_text(json.dumps(params.model_dump(mode="json")))
+    offered = artifacts.read_proposals(root / "data/proposals/b01.json")
+    for image_id, threshold in (("img02", 0.5), ("img03", 0.3)):
+        own = {image_id: offered.boxes[image_id]}
+        made = Corrections(
+            replace(offered, boxes=own),
+            threshold,
+            "fiftyone",
+            {image_id: replace(own[image_id], scores=None)},
+            finished=submissions.timestamp(),
+        )
+        submissions.append(root / "reviews", made)
+    many = [[x, y, 2, 2] for x in range(60) for y in range(0, 45, 4)]
+    content = {
+        "categories": [{"id": 1, "name": "cat"}],
+        "images": [
+            {"id": 1, "file_name": "img02.png", "width": 64, "height": 48},
+            {"id": 2, "file_name": "img03.png", "width": 64, "height": 48},
+        ],
+        "annotations": [
+            {"id": i, "image_id": 2 if i else 1, "category_id": 1, "bbox": bbox, "iscrowd": 0}
+            for i, bbox in enumerate(many)
+        ],
+    }
+    (root / "back.json").write_text(json.dumps(content))
+    monkeypatch.chdir(root)
+    (root / ".boxloop").mkdir()
+    (root / ".boxloop" / "change.lock").touch()
+    kept, command = contents(root), ("import-corrections", "back.json", "--redo")
+    with full(disk, left=24 * 1024):
+        code, said = run_program(monkeypatch, capsys, *command)
+        assert (code, said.count("\n")) == (2, 1), said
+        assert said.endswith("No space left on device: free some, then try again\n")
+        assert contents(root) == kept
+    code, said = run_program(monkeypatch, capsys, *command)
+    assert code == 0, said
+    known = submissions.read(root / "reviews")
+    assert submissions.assemble(known, offered).revision == 3

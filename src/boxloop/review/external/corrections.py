@@ -101,6 +101,7 @@ def import_file(
             error is in its labels.
         SessionError: an image is open in a review session.
         ArtifactError: a file of the campaign is missing or damaged.
+        UserError: the journal cannot be written to; nothing was submitted.
     """
     if not params.review.asks_people:
         raise ParamsError(
@@ -169,11 +170,31 @@ def import_file(
     ]
     return ImportResult(
         tuple(made),
-        tuple(submissions.append(paths.reviews, item) for item in made),
+        _submit(paths.reviews, made, file),
         len(submissions.missing([*known, *made], offered.boxes)),
         bool(redone) and paths.corrections(key).exists(),
         tuple(notes),
     )
+
+
+def _submit(folder: Path, made: Sequence[Corrections], file: Path) -> tuple[Path, ...]:
+    """Add submissions to the journal: all of them, or none."""
+    written: list[Path] = []
+    try:
+        for item in made:
+            written.append(submissions.append(folder, item))
+    except BaseException as error:
+        # Nobody was told of them yet, and ``file`` has what they say.
+        try:
+            for path in written:
+                path.unlink(missing_ok=True)
+        except OSError:
+            raise UserError(
+                f"a part of {file} is in {folder} and could not be taken back: import the file"
+                f" once more ({str(error) or type(error).__name__})"
+            ) from None
+        raise
+    return tuple(written)
 
 
 def _select_batch(
