@@ -237,3 +237,30 @@ def test_another_content_of_dvc_s_list_is_nobody_at_work(folder, content):
     rwlock(folder, 1).write_text(content)
     assert dvc_at_work(folder) is None
     wait_for_dvc(folder, pytest.fail)
+
+
+def put_in_the_way(place, what):
+    place.symlink_to("nowhere") if what == "link" else place.write_text("")
+
+
+WAYS = {
+    "file": ".boxloop is a file, not a folder: move it away, or use another place",
+    "link": ".boxloop is a link to no folder: remove it, or make what it names",
+}
+
+
+@pytest.mark.parametrize("what", WAYS)
+@pytest.mark.parametrize("command", ["run", "review b01", "classes rename cat lion"])
+def test_what_lies_where_the_folder_of_the_locks_belongs_is_named(
+    tmp_path, monkeypatch, capsys, what, command
+):
+    params = small_params(2, review={"annotator": "fiftyone"})
+    build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    (tmp_path / "params.yaml").write_text(json.dumps(params.model_dump(mode="json")))
+    put_in_the_way(tmp_path / ".boxloop", what)
+    monkeypatch.chdir(tmp_path)
+    code, said = run_program(monkeypatch, capsys, *command.split())
+    assert code == 2
+    last = said.splitlines()[-1]
+    assert last.startswith("boxloop: .boxloop"), said
+    assert last.endswith(f" cannot be written: {WAYS[what]}"), said

@@ -432,3 +432,15 @@ def test_a_journal_that_cannot_be_looked_into_is_no_empty_one(campaign):
     for params in (PEOPLE, SIMULATED):
         with pytest.raises(ArtifactError, match="reviews cannot be looked into"):
             campaign.collect("b00", params)
+
+
+def test_a_batch_is_said_to_wait_also_where_that_cannot_be_noted(tmp_path):
+    results = CampaignResults(tmp_path)
+    (tmp_path / ".boxloop").write_text("")
+    with pytest.raises(ReviewPending) as caught:
+        results.collect("b01")
+    waits, _, why = str(caught.value).partition("; but ")
+    assert waits.startswith("batch b01 waits for its review, 2 images: ")
+    place = tmp_path / ".boxloop"
+    way = "is a file, not a folder: move it away, or use another place"
+    assert why == f"{place / 'pending'} cannot be written: {place} {way}"

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from boxloop.campaign.mending import dvc_is_writing, running_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
+from boxloop.files import make_folder
 
 _POLL_SECONDS = 1.0
 _SECONDS_TO_SAY = 2.0
@@ -107,7 +108,7 @@ def in_turn(
 @contextmanager
 def _held(paths: CampaignPaths, name: str) -> Iterator[Callable[[float], object]]:
     """Yield what takes a lock within some seconds, which is given back at the end."""
-    paths.state.mkdir(exist_ok=True)
+    make_folder(paths.state)
     lock = FileLock(paths.state / name)
 
     def take(seconds: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from boxloop.campaign.ahead import following, is_current
 from boxloop.campaign.dvc import environment, reason_of
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.files import read_text
+from boxloop.files import make_folder, read_text
 from boxloop.params import Params
 
 _SECONDS_TO_END = 10.0
@@ -36,7 +36,7 @@ def training_ahead(
         yield
         return
     log = paths.state / "ahead.log"
-    paths.state.mkdir(exist_ok=True)
+    make_folder(paths.state)
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "boxloop", "ahead", key, "--wait"],

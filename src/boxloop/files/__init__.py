@@ -18,6 +18,7 @@ from boxloop.files.writing import FEATURES as FEATURES
 from boxloop.files.writing import SIMNET as SIMNET
 from boxloop.files.writing import atomic_path as atomic_path
 from boxloop.files.writing import is_elsewhere as is_elsewhere
+from boxloop.files.writing import make_folder as make_folder
 from boxloop.files.writing import remove_leftovers as remove_leftovers
 from boxloop.files.writing import require_writable as require_writable
 from boxloop.files.writing import write_json as write_json

@@ -35,6 +35,12 @@ DETECTOR, SIMNET, FEATURES = "boxloop/detector", "boxloop/simnet", "boxloop/feat
 EMPTY_DETECTOR = b'{"architecture": "empty"'
 """How the checkpoint of the empty detector begins."""
 
+_IN_THE_WAY = {
+    True: "is a file, not a folder: move it away, or use another place",
+    False: "is a link to no folder: remove it, or make what it names",
+}
+"""What is said of something where a folder belongs, by whether it is there."""
+
 _KIND = re.compile(rb'\s*\{\s*"format":\s*"(boxloop/[a-z]+)@')
 _NAMED = re.compile(rb"(boxloop/[a-z]+)@")
 _LONGEST_HEADER = 2**24
@@ -173,9 +179,7 @@ def require_writable(path: Path, kind: str | None = None) -> None:
             without a kind may replace what is not of boxloop's.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from None
+        make_folder(path.parent, path)
     except ValueError:
         raise UserError(f"{str(path)!a} cannot be written: no file can have this name") from None
     if path.is_dir():
@@ -199,6 +203,26 @@ def require_writable(path: Path, kind: str | None = None) -> None:
         raise ArtifactError(
             f"{path} is {what} and was not replaced: name another file to write, or move that away"
         )
+
+
+def make_folder(folder: Path, file: Path | None = None) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Args:
+        folder: to make.
+        file: what is to be written there, which is named where that cannot be; else the folder.
+
+    Raises:
+        UserError: it cannot be made; names what is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = why(error)
+        for place in (folder, *folder.parents):
+            if os.path.lexists(place) and not place.is_dir():
+                reason = f"{place} {_IN_THE_WAY[place.exists()]}"
+        raise UserError(f"{file or folder} cannot be written: {reason}") from None
 
 
 def _kind_of(path: Path) -> tuple[bool, str | None]:

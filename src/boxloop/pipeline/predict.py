@@ -31,7 +31,7 @@ from boxloop.datasets.formats.predictions import (
     write_yolo,
 )
 from boxloop.errors import ArtifactError, DatasetError, ParamsError, UserError, why
-from boxloop.files import atomic_path, open_regular, require_writable
+from boxloop.files import atomic_path, make_folder, open_regular, require_writable
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class _Journal:
             if file is not None:
                 return os.dup(file.fileno())
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent, self.path)
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {why(error)}") from None

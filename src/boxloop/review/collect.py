@@ -19,7 +19,7 @@ from boxloop.campaign.schemas import name_file
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.edits import PIXEL
 from boxloop.core.types import SIMULATED, Corrections, ImageRef, ImageSet, Proposals
-from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending
+from boxloop.errors import ArtifactError, ProtectedLabelsError, ReviewPending, UserError
 from boxloop.files import require_writable, write_text
 from boxloop.params import ReviewParams
 from boxloop.review import annotators
@@ -81,8 +81,11 @@ def collect(
     try:
         with name_file(proposals):
             corrected = annotator.review(offered, table, threshold)
-    except ReviewPending:
-        write_text(paths.pending, f"{offered.batch}\n")
+    except ReviewPending as waiting:
+        try:
+            write_text(paths.pending, f"{offered.batch}\n")
+        except UserError as error:
+            raise ReviewPending(f"{waiting}; but {error}") from None
         raise
     if corrected.by_person:
         _check_places(corrected, image_set)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
 from boxloop.errors import ArtifactError, DatasetError, UserError, why
-from boxloop.files import file_digest, is_elsewhere, read_json
+from boxloop.files import file_digest, is_elsewhere, make_folder, read_json
 
 MODES = ("link", "copy", "none")
 """What an export can do with the images."""
@@ -53,7 +53,7 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
     target, marker_name = Path(os.path.realpath(out)), _marker(what)
     require_replaceable(out, what)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, out)
         _remove_leftovers(target)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
@@ -165,7 +165,7 @@ def require_room(out: Path) -> None:
     """
     place = Path(os.path.realpath(out)).parent
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place, out)
         # Some full disks still take an empty file or folder.
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(_TRIED))

@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from boxloop.errors import ArtifactError, SessionError
-from boxloop.files import read_json, write_text
+from boxloop.files import make_folder, read_json, write_text
 from boxloop.review.fiftyone.file_lock import lock, open_lock, try_lock
 from boxloop.terminal import counted
 
@@ -51,7 +51,7 @@ def claim(
     Raises:
         SessionError: one of the images is open in another session.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{session.batch}-{uuid4().hex[:8]}.json"
 
     def publish(url: str | None) -> None:
