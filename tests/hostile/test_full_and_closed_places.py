@@ -21,7 +21,7 @@ from boxloop.files import atomic_path, write_json
 from boxloop.tracking.mlflow_store import open_store
 from builders_campaign import build_campaign, small_params
 from builders_counting import done, install
-from builders_hostile import build, contents
+from builders_hostile import build, contents, soon
 from builders_program import run_program
 
 PARAMS = """dataset: {format: demo, demo: {images: 4, size: [64, 64]}}
@@ -238,6 +238,20 @@ def test_a_database_that_may_not_be_written_is_told_at_once(tmp_path, capsys):
     with (
         unreadable(tmp_path / "mlflow.db", 0o444),
         pytest.raises(TrackingError, match=r"Permission denied: '.*mlflow.db'"),
+        open_store(tmp_path, "boxloop", lambda _: None),
+    ):
+        pass
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+def test_a_database_that_is_a_link_into_a_closed_folder_is_told_at_once(tmp_path, capsys):
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "mlflow.db").symlink_to(place / "mlflow.db")
+    with (
+        read_only(place),
+        soon(30),
+        pytest.raises(TrackingError, match=r"Permission denied: '.*/place'"),
         open_store(tmp_path, "boxloop", lambda _: None),
     ):
         pass

@@ -143,6 +143,37 @@ def test_a_store_that_is_no_database_is_one_sentence_soon(
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.parametrize("target", ["gone/mlflow.db", "mlflow.db"])
+def test_a_link_at_which_no_store_can_be_made_is_told_at_once(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    (tmp_path / "mlflow.db").symlink_to(tmp_path / target)
+    begun, said = time.monotonic(), list[str]()
+    with (
+        pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to") as caught,
+        open_store(tmp_path, "x", said.append),
+    ):
+        pass
+    assert time.monotonic() - begun < 20
+    assert "remove the link, or have it name a file in a folder that is there" in str(caught.value)
+    why = "No such file or directory" if "gone" in target else "Too many levels of symbolic links"
+    assert why in str(caught.value)
+    assert said == []
+
+
+def test_a_link_into_a_folder_that_is_there_makes_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mlflow.db").symlink_to(tmp_path / "elsewhere" / "runs.db")
+    for _ in range(2):
+        with open_store(tmp_path, "x", lambda _: None):
+            pass
+    assert (tmp_path / "elsewhere" / "runs.db").is_file()
+
+
 def read_while_held(holder: sqlite3.Connection, other: sqlite3.Connection) -> None:
     holder.execute("begin exclusive")
     other.execute("select count(*) from sqlite_master")

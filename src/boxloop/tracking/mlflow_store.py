@@ -44,6 +44,7 @@ _RUNS_AT_ONCE = 1000
 _LONGEST_REASON = 300
 _UNKNOWN_HOST = "Invalid Host header"  # how MLflow's server refuses a name that it does not know
 _WHERE_IT_ROSE = "(raised as a result of"  # how SQLAlchemy may begin, before the reason
+_RELINK = "remove the link, or have it name a file in a folder that is there"
 
 
 class Store:
@@ -202,10 +203,12 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
             f" it: rename the folder, set {URI_VARIABLE} to another store, or turn tracking off"
             " with track.enabled: false"
         )
-    if own and not (workspace / "mlflow.db").exists():
-        say("creating mlflow.db (a few seconds, once)")
-    elif own:
-        _require_database(workspace / "mlflow.db", uri)
+    if own:
+        _require_place(workspace / "mlflow.db", uri)
+        if (workspace / "mlflow.db").exists():
+            _require_database(workspace / "mlflow.db", uri)
+        else:
+            say("creating mlflow.db (a few seconds, once)")
     from alembic.util.exc import CommandError
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -244,12 +247,26 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         raise TrackingError(_sentence(uri, error)) from error
 
 
+def _require_place(path: Path, uri: str) -> None:
+    """Refuse at once where sqlite can make no file; MLflow tries for a hundred seconds."""
+    real = Path(os.path.realpath(path))  # beside it sqlite writes its journal
+    number = None
+    if real.is_symlink():
+        number, place = errno.ELOOP, path
+    elif not real.parent.is_dir():
+        number, place = errno.ENOENT, real.parent
+    elif not os.access(real.parent, os.W_OK):
+        number, place = errno.EACCES, real.parent
+    elif real.exists() and not os.access(real, os.W_OK):
+        number, place = errno.EACCES, real
+    if number is not None:
+        way_out = _RELINK if path.is_symlink() and number != errno.EACCES else None
+        fault = OSError(number, os.strerror(number), str(place))
+        raise TrackingError(_sentence(uri, fault, way_out))
+
+
 def _require_database(path: Path, uri: str) -> None:
     """Refuse at once what sqlite cannot open; MLflow tries for a hundred seconds."""
-    for place in (path, path.parent):  # beside the database sqlite writes its journal
-        if not os.access(place, os.W_OK):
-            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
-            raise TrackingError(_sentence(uri, denied))
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=60)
         with closing(connection):
@@ -281,14 +298,16 @@ def _experiment(client: Any, name: str, uri: str, workspace: Path) -> Any:
     return found
 
 
-def _sentence(uri: str, error: Exception) -> str:
+def _sentence(uri: str, error: Exception, way_out: str | None = None) -> str:
     shown = shown_uri(uri)
     lines = [line for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(_WHERE_IT_ROSE)] or lines
     reason = (told or [type(error).__name__])[0].strip().replace(uri, shown)
     # MLflow's connection errors repeat themselves in layers.
     reason = reason.partition(" with url: ")[0][:_LONGEST_REASON]
-    if _UNKNOWN_HOST in str(error):
+    if way_out is not None:
+        pass
+    elif _UNKNOWN_HOST in str(error):
         hosts = f"'{urlsplit(shown).netloc},localhost:*'"
         way_out = f"start the server with --allowed-hosts {hosts}"
     elif "database is locked" in reason:
