@@ -27,6 +27,7 @@ BoxloopError
 from __future__ import annotations
 
 import errno
+import os
 
 _AWAY = "get access to it (chmod, chown), or use another place"
 _WAYS = {
@@ -127,8 +128,19 @@ def told(error: BoxloopError | OSError) -> tuple[str, int]:
     """What the terminal is told of an error, and the exit code."""
     if isinstance(error, BoxloopError):
         return str(error), error.exit_code
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{why(error)}", UserError.exit_code
+    place = written(error)
+    return f"{f'{place}: ' if place else ''}{why(error)}", UserError.exit_code
+
+
+def written(error: OSError) -> str | None:
+    """The file that an error is of, where it tells: of a copy the new one, which may lack room."""
+    place = error.filename
+    if place is None or isinstance(place, int):
+        return None
+    # Where the old one is there, the fault is the new one's.
+    if error.filename2 is not None and os.path.lexists(place):
+        place = error.filename2
+    return os.fsdecode(place)
 
 
 def why(error: OSError) -> str:

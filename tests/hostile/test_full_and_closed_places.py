@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 from contextlib import contextmanager, suppress
@@ -160,6 +161,29 @@ def test_what_the_system_says_comes_with_what_helps(tmp_path, number, way):
         raise fault
     assert str(caught.value) == f"{tmp_path / 'out'} cannot be written: {way}"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_campaign_for_which_a_disk_is_too_small_is_what_is_named(disk, monkeypatch, capsys):
+    monkeypatch.chdir(disk)
+    with full(disk, left=8 * 1024):  # enough for params.yaml, not for dvc.yaml
+        code, said = run_program(monkeypatch, capsys, "init", "new", "--set", "dataset.format=demo")
+        assert [path.name for path in disk.iterdir()] == ["fill"]
+    way = "No space left on device: free some, then try again"
+    assert (code, said) == (2, f"boxloop: new/dvc.yaml: {way}\n")
+
+
+def test_a_copy_for_which_a_disk_is_too_small_is_what_is_named(disk, tmp_path):
+    source = tmp_path / "detector.pt"
+    source.write_bytes(bytes(100_000))
+    way = "No space left on device: free some, then try again"
+    with full(disk, left=8 * 1024):
+        for write, name in ((atomic_path, ""), (export_folder, "copy.pt")):
+            with pytest.raises(UserError) as caught, write(disk / "out") as place:
+                shutil.copyfile(source, place / name)
+            assert str(caught.value) == f"{disk / 'out'} cannot be written: {way}"
+        with pytest.raises(OSError, match="No space left") as caught:
+            shutil.copyfile(source, disk / "copy.pt")
+    assert told(caught.value) == (f"{disk / 'copy.pt'}: {way}", 2)
 
 
 @pytest.mark.parametrize("write", [atomic_path, export_folder])

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from boxloop.errors import ArtifactError, UserError, why
+from boxloop.errors import ArtifactError, UserError, why, written
 from boxloop.files.reading import BAD_ARCHIVE, open_regular
 
 _LEFTOVER_SECONDS = 3600
@@ -104,10 +104,9 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
 
 def is_elsewhere(error: OSError, folder: Path) -> bool:
     """Tell whether an error is of another file than ``folder``, and of none in it."""
-    if not isinstance(error.filename, str | bytes):
-        return False
-    place = Path(os.path.abspath(os.fsdecode(error.filename)))
-    return not place.is_relative_to(os.path.abspath(folder))
+    place = written(error)
+    inside = place is None or Path(os.path.abspath(place)).is_relative_to(os.path.abspath(folder))
+    return not inside
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
