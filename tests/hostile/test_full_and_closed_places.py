@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -20,10 +21,13 @@ from boxloop.core.types import Corrections
 from boxloop.errors import TrackingError, UserError, told
 from boxloop.files import atomic_path, write_json
 from boxloop.tracking.mlflow_store import open_store
+from boxloop.tracking.referred_model import _load_pyfunc
+from boxloop.tracking.track_model import track_model
 from builders_campaign import build_campaign, small_params
 from builders_counting import done, install
 from builders_hostile import build, contents, soon
 from builders_program import run_program
+from builders_tracking import track_all
 
 PARAMS = """dataset: {format: demo, demo: {images: 4, size: [64, 64]}}
 batch: {size: 2}
@@ -230,6 +234,47 @@ def test_a_model_for_a_full_disk_is_not_trained(disk, tmp_path, monkeypatch):
         assert [path.name for path in disk.iterdir()] == ["fill"]
     way = "No space left on device: free some, then try again"
     assert said == f"{disk / 'model'} cannot be written: {way}"
+
+
+@pytest.fixture
+def temporary(disk, monkeypatch):
+    """A disk of a megabyte for temporary files alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    return disk
+
+
+@contextmanager
+def told_of_temporary(place, why="cannot be written: No space left on device: free some, then try"):
+    with pytest.raises(UserError) as caught:
+        yield
+    said = str(caught.value)
+    assert said.startswith(f"{place}, where temporary files go, {why}"), said
+    assert said.endswith("again; or set TMPDIR to a folder with more room")
+
+
+def test_a_turn_s_model_for_which_the_temporary_folder_is_full(temporary, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = small_params(2, track={"models": "full"})
+    paths = build_campaign(tmp_path, params)
+    for left in (0, 4 * 1024, 12 * 1024):
+        with full(temporary, left), told_of_temporary(temporary):
+            track_all(paths, params)
+    track_all(paths, small_params(2, track={"models": "reference"}))
+    [model] = tmp_path.glob("mlartifacts/models/*/artifacts/data")
+    for left in (0, 4 * 1024):
+        with full(temporary, left), told_of_temporary(temporary):
+            _load_pyfunc(str(model))
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_delivered_model_for_which_the_temporary_folder_is_too_small(temporary, tmp_path):
+    params = small_params(2)
+    paths = build_campaign(tmp_path, params)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "detector.pt").write_bytes(bytes(100_000))
+    with full(temporary, 50_000), told_of_temporary(temporary, "has "):
+        track_model(paths, params, "b01", model, thresholds={}, example=b"", say=str)
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from boxloop.files.reading import open_regular as open_regular
 from boxloop.files.reading import read_bytes as read_bytes
 from boxloop.files.reading import read_text as read_text
 from boxloop.files.reading import require_regular as require_regular
+from boxloop.files.temporary import require_temporary_room as require_temporary_room
+from boxloop.files.temporary import temporary_folder as temporary_folder
+from boxloop.files.temporary import writing_temporary as writing_temporary
 from boxloop.files.writing import DETECTOR as DETECTOR
 from boxloop.files.writing import EMPTY_DETECTOR as EMPTY_DETECTOR
 from boxloop.files.writing import FEATURES as FEATURES

@@ -7,14 +7,15 @@ that this runs in.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest
+from boxloop.files import file_digest, temporary_folder, writing_temporary
 from boxloop.tracking.served_model import THRESHOLD, decode_all, rows
 from boxloop.tracking.turn_model import CHECKPOINT, DESCRIPTION, REFERENCE
 
@@ -42,18 +43,21 @@ def _load_pyfunc(path: str) -> ReferredModel:
 
     Raises:
         ArtifactError: the checkpoint is nowhere to be found.
+        UserError: there is no room for temporary files.
     """
     from boxloop import load_model
 
     folder = Path(path)
     if (folder / CHECKPOINT).exists():
         return ReferredModel(load_model(folder))
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as name:
-        whole = Path(name)
-        shutil.copyfile(folder / DESCRIPTION, whole / DESCRIPTION)
+    with temporary_folder() as whole:
+        with writing_temporary():
+            shutil.copyfile(folder / DESCRIPTION, whole / DESCRIPTION)
         about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         reference = json.loads((folder / REFERENCE).read_text(encoding="utf-8"))
-        shutil.copyfile(_find(reference, about["checkpoint"], whole), whole / CHECKPOINT)
+        checkpoint = _find(reference, about["checkpoint"], whole)
+        with writing_temporary():
+            shutil.copyfile(checkpoint, whole / CHECKPOINT)
         return ReferredModel(load_model(whole))
 
 
@@ -65,7 +69,8 @@ def _find(reference: dict[str, Any], digest: str, folder: Path) -> Path:
         from mlflow.exceptions import MlflowException
 
         target = folder / "download"
-        target.mkdir()
+        with writing_temporary():
+            target.mkdir()
         try:
             return Path(
                 mlflow.artifacts.download_artifacts(
@@ -75,6 +80,10 @@ def _find(reference: dict[str, Any], digest: str, folder: Path) -> Path:
                 )
             )
         except (MlflowException, OSError) as error:
+            full = os.strerror(errno.ENOSPC)
+            if full in str(error):  # MLflow may have put the system's words into its own
+                with writing_temporary():
+                    raise OSError(errno.ENOSPC, full) from None
             reason = f"run {reference['run']} has none: {str(error).splitlines()[0][:200]}"
     here = Path(reference["dvc"])
     if here.exists() and file_digest(here) == digest:

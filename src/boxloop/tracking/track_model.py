@@ -8,7 +8,7 @@ from typing import Any
 
 from boxloop.campaign.digests import campaign_fingerprint, dataset_digest, digest
 from boxloop.campaign.paths import CampaignPaths, workspace_of
-from boxloop.files import file_digest
+from boxloop.files import file_digest, require_temporary_room
 from boxloop.params import Params
 from boxloop.tracking.logged_model import log_model, register
 from boxloop.tracking.mlflow_store import PARENT, open_store
@@ -51,6 +51,7 @@ def track_model(
 
     Raises:
         TrackingError: MLflow cannot be written to.
+        UserError: there is no room for temporary files.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = digest([[path.relative_to(folder).as_posix(), file_digest(path)] for path in files])
@@ -67,6 +68,7 @@ def track_model(
         if complete is not None:
             run_id, model_id = complete.info.run_id, complete.data.tags[MODEL_TAG]
         else:
+            require_temporary_room(sum(path.stat().st_size for path in files))  # MLflow copies all
             tags = {PARENT: parent, DELIVERED_TAG: "true", **origin_tags(paths.root)}
             run_id = store.create("delivered", tags, record.ended)
             store.log_params(run_id, _texts(thresholds, turn, params))

@@ -12,7 +12,6 @@ import io
 import json
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import NOTHING
-from boxloop.files import open_regular
+from boxloop.files import open_regular, temporary_folder, writing_temporary
 from boxloop.params import Params
 from boxloop.tracking.logged_model import model_signature, requirements
 from boxloop.tracking.mlflow_store import Store
@@ -67,12 +66,13 @@ def keep_model(
         shown = {name: turn.params[name] for name in ("batch", "detector.digest")}
         shown |= {"detector": about["detector"], "classes": ", ".join(about["classes"])}
         model_id, place = store.create_model(run_id, f"detector-{turn.key}", tags, shown)
-        with tempfile.TemporaryDirectory(prefix="boxloop-") as name:
-            folder = Path(name)
-            _write(folder, about, _reference(turn, paths, params, run_id))
-            if wanted == "full":
-                shutil.copyfile(paths.detector(turn.key), folder / DATA / CHECKPOINT)
-            _write_mlmodel(folder, place, model_id, run_id, _example(turn, paths))
+        example = _example(turn, paths)
+        with temporary_folder() as folder:
+            with writing_temporary():
+                _write(folder, about, _reference(turn, paths, params, run_id))
+                if wanted == "full":
+                    shutil.copyfile(paths.detector(turn.key), folder / DATA / CHECKPOINT)
+                _write_mlmodel(folder, place, model_id, run_id, example)
             store.finish_model(model_id, folder)
     store.link_model(run_id, model_id, turn.images)
 
