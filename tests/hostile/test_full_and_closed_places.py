@@ -190,6 +190,23 @@ def test_a_copy_for_which_a_disk_is_too_small_is_what_is_named(disk, tmp_path):
     assert told(caught.value) == (f"{disk / 'copy.pt'}: {way}", 2)
 
 
+@pytest.mark.parametrize("left", [0, 4, 8, 12])
+@pytest.mark.parametrize("format_", ["coco", "fiftyone", "voc", "yolo"])
+def test_an_export_for_which_a_disk_is_too_small_is_named_as_it_was_asked_for(
+    disk, tmp_path, monkeypatch, capsys, format_, left
+):
+    monkeypatch.chdir(campaign(tmp_path / "c"))
+    (tmp_path / "c" / "out").symlink_to(disk / "out")
+    with full(disk, left * 1024):
+        command = ("export", "out", "--format", format_, "--images", "copy")
+        code, said = run_program(monkeypatch, capsys, *command)
+        assert [path.name for path in disk.iterdir()] == ["fill"]
+    assert code == 2
+    assert said.splitlines()[-1].startswith("boxloop: out")
+    assert " cannot be written: No space left on device" in said
+    assert ".out." not in said
+
+
 @pytest.mark.parametrize("write", [atomic_path, export_folder])
 def test_a_file_that_cannot_be_read_is_not_blamed_on_the_one_that_is_written(tmp_path, write):
     with pytest.raises(FileNotFoundError) as caught, write(tmp_path / "out"):

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from boxloop.datasets.format_protocol import ExportContent
 from boxloop.datasets.images import Progress, read_bytes
-from boxloop.errors import ArtifactError, DatasetError, UserError, why
+from boxloop.errors import ArtifactError, BoxloopError, DatasetError, UserError, why
 from boxloop.files import file_digest, is_elsewhere, make_folder, read_json
 
 MODES = ("link", "copy", "none")
@@ -30,7 +30,7 @@ DELIVERY, PREDICTION = "delivery", "prediction"
 """What else is written as such a folder, each with a list of its own."""
 
 _LEFTOVER_SECONDS = 3600
-_LOCK = "lock"
+_CONTENT, _LOCK = "content", "lock"
 _TRIED = 2**16  # bytes, of which every such folder holds more
 
 _DISPOSABLE = ("labels.cache",)
@@ -62,7 +62,7 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
     try:
         with contextlib.suppress(NotImplementedError):  # some file systems know no locks
             lock.acquire()
-        content = temporary / "content"
+        content = temporary / _CONTENT
         content.mkdir()
         yield content
         made = {name: _digest(content / name) for name in _files(content)}
@@ -75,6 +75,12 @@ def export_folder(out: Path, what: str = "export") -> Iterator[Path]:
         if is_elsewhere(error, temporary) and is_elsewhere(error, target):
             raise
         raise UserError(f"{out} cannot be written: {why(error)}") from None
+    except BoxloopError as error:
+        # What is written there is named as it would be in the end.
+        said = str(error).replace(str(temporary / _CONTENT), str(out))
+        if said == str(error):
+            raise
+        raise type(error)(said) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         lock.release()
@@ -181,7 +187,7 @@ def _remove_leftovers(target: Path) -> None:
     """Remove what killed writers left beside a folder."""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????"):
         with contextlib.suppress(OSError):
-            own = {path.name for path in leftover.iterdir()} <= {"content", "replaced", _LOCK}
+            own = {path.name for path in leftover.iterdir()} <= {_CONTENT, "replaced", _LOCK}
             old = time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS
             if own and old and not _is_being_written(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
