@@ -147,12 +147,14 @@ def test_bad_parameters_make_nothing(tmp_path, overrides, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "must hold sections"),
-        (b"- a", "must hold sections"),
-        (b"order: [", "not valid YAML"),
-        (b"\xff\xfe", "not valid YAML"),
-        (b"order: {seed: 1}\norder: {seed: 2}", "duplicate key"),
-        (None, "own.yaml cannot be read: No such file"),
+        (b"", "own.yaml is empty: it must hold sections such as 'order:'"),
+        (b"# nothing\n", "own.yaml is empty: it must hold sections such as 'order:'"),
+        (b"- a", "own.yaml must hold sections such as 'order:', not a plain value"),
+        (b"order: [", "own.yaml is not valid YAML"),
+        (b"\xff\xfe", "own.yaml is not UTF-8 text: save it as UTF-8"),
+        (b"order: {seed: 1}\norder: {seed: 2}", "own.yaml is not valid YAML: .*duplicate key"),
+        (b"<<<<<<< a\norder: 1\n", "own.yaml is not valid YAML: a merge left a conflict in line 1"),
+        (None, "own.yaml does not exist: name a file that does"),
     ],
 )
 def test_a_bad_params_file_makes_nothing(tmp_path, text, message):

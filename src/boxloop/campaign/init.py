@@ -16,7 +16,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from boxloop.campaign import watching
 from boxloop.campaign.at_work import require_no_dvc
@@ -221,7 +220,7 @@ def _prepare(
         notes.append(f"{data}: {found.what}; 'boxloop check {data}' tells what is in it")
         overrides = [*as_overrides(section), *overrides]
     overrides = _by_people(overrides)
-    check_overridden(_read(recipe), overrides, str(recipe))
+    check_overridden(read_sections(recipe), overrides, str(recipe))
     named = _named(folder) if params is None else []
     text = _edit(recipe, batches, [*named, *overrides])
     made = check(Params, read_yaml(text), str(recipe))
@@ -294,29 +293,13 @@ def _pipeline() -> Path:
     return inside if inside.exists() else package.parents[1]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a params.yaml, plain."""
-    return _load(path, YAML(typ="safe", pure=True))
-
-
-def _load(path: Path, reader: YAML) -> dict[str, Any]:
-    try:
-        text = read_text(path)
-        read_yaml(text)
-        content: Any = reader.load(text)
-    except OSError as error:
-        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, YAMLError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ParamsError(f"{path} must hold sections such as 'order:'")
-    return content
-
-
 def _edit(path: Path, batches: int | None, overrides: Sequence[str]) -> str:
+    """Return the text of a params.yaml with overrides, its comments kept; it was checked before."""
     editor = YAML()
     editor.width = 100
-    content: Any = _load(path, editor)
+    content: Any = editor.load(read_text(path))
+    if content is None:
+        raise ParamsError(f"{path} is empty: it must hold sections such as 'order:'")
     for override in overrides:
         apply_override(content, override)
     if batches is not None:

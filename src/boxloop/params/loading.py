@@ -52,9 +52,9 @@ def read_sections(path: Path) -> dict[str, Any]:
     try:
         content = read_yaml(read_text(path))
     except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist") from None
+        raise ParamsError(f"{path} does not exist: name a file that does, or make it") from None
     except UnicodeDecodeError:
-        raise ParamsError(f"{path} is not UTF-8 text") from None
+        raise ParamsError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except ValueError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     except OSError as error:
