@@ -12,6 +12,7 @@ from boxloop.campaign import init
 from boxloop.errors import DatasetError, ParamsError, UserError
 from boxloop.params import load_params
 from builders_datasets import coco, image, text
+from builders_program import run_program
 
 DEMO = ("dataset.format=demo", "train.weights=none", "features.weights=none")
 
@@ -165,6 +166,30 @@ def test_a_bad_params_file_makes_nothing(tmp_path, text, message):
         create(tmp_path / "c", "order.seed=1", params=own)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "caf\udce9/below"])
+def test_a_folder_whose_name_is_not_utf_8_makes_nothing(tmp_path, name):
+    with pytest.raises(UserError, match="is not UTF-8, where DVC cannot work: name a folder"):
+        create(tmp_path / name, *DEMO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_dvc_says_of_itself_is_no_reason(tmp_path):
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    with pytest.raises(UserError, match="'dvc init --quiet' failed in .*: it does not say why$"):
+        init._init_repositories(folder)
+
+
+def test_a_folder_that_looks_like_an_option_can_be_gone_into(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, said = run_program(
+        monkeypatch, capsys, "init", "--set", "dataset.format=demo", "--", "-a b"
+    )
+    assert code == 0, said
+    assert said.endswith("-a b is ready. Next:\n  cd './-a b'\n  dvc repro\n")
+    subprocess.run(["sh", "-c", "cd './-a b'"], check=True)
 
 
 @pytest.mark.parametrize("existed", [False, True])

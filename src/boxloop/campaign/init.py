@@ -50,6 +50,9 @@ _TRIALS = (
 )
 """What people are tried by, unless params.yaml says otherwise."""
 
+_FOOTER = "Having any troubles?"
+"""How what DVC adds to each error begins."""
+
 _ANNOTATOR = {"review", "review.annotator"}
 
 
@@ -202,6 +205,13 @@ def _prepare(
             f"{folder.absolute()} has a brace in its path, where DVC cannot work: name a folder"
             " without one"
         )
+    try:
+        os.fspath(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{folder.absolute()} is not UTF-8, where DVC cannot work: name a folder whose whole"
+            " path is"
+        ) from None
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder for the campaign")
     if folder.exists():
@@ -374,7 +384,7 @@ def _run(command: list[str], folder: Path) -> None:
     quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, cwd=folder, env=quiet, capture_output=True, text=True)
     if done.returncode != 0:
-        reason = (done.stderr or done.stdout).strip().splitlines()
-        raise UserError(
-            f"'{' '.join(command[-3:])}' failed in {folder}: {reason[-1] if reason else ''}"
-        )
+        lines = (done.stderr or done.stdout).splitlines()
+        reason = [line for line in lines if line.strip() and not line.startswith(_FOOTER)]
+        last = reason[-1] if reason else "it does not say why"
+        raise UserError(f"'{' '.join(command[-3:])}' failed in {folder}: {last}")

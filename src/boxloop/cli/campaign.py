@@ -102,7 +102,8 @@ def init(
     )
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{folder} is ready. Next:\n  cd {shlex.quote(str(folder))}\n  dvc repro")
+    place = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    print(f"{folder} is ready. Next:\n  cd {shlex.quote(place)}\n  dvc repro")
 
 
 @app.command(rich_help_panel=PEOPLE)
