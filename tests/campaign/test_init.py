@@ -206,6 +206,28 @@ def test_what_fails_half_way_leaves_nothing(tmp_path, monkeypatch, existed):
     assert not existed or list(folder.iterdir()) == []
 
 
+def test_what_fails_half_way_leaves_no_folder_above_it(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "no" / "git"))
+    (tmp_path / "no").write_text("x")
+    with pytest.raises(UserError, match="git init --quiet' failed in"):
+        create(tmp_path / "there" / "a" / "b", *DEMO)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_what_is_in_the_way_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for folder, why in (
+        ("file/c", "file is a file, not a folder: move it away, or use another place"),
+        ("link", "link is a link to no folder: remove it, or make what it names"),
+        ("link/c", "link is a link to no folder: remove it, or make what it names"),
+    ):
+        with pytest.raises(UserError) as caught:
+            create(tmp_path / folder, *DEMO)
+        assert str(caught.value) == f"{tmp_path / folder} cannot be written: {tmp_path / why}"
+
+
 def test_without_git_nothing_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="git is not installed"):

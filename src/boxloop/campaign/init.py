@@ -26,7 +26,7 @@ from boxloop.campaign.places import check_places
 from boxloop.core.types import SIMULATED
 from boxloop.datasets.check import as_overrides, find_settings
 from boxloop.errors import ParamsError, UserError
-from boxloop.files import read_text, write_text
+from boxloop.files import make_folder, read_text, write_text
 from boxloop.params import (
     DatasetParams,
     Params,
@@ -86,8 +86,8 @@ def create(
     """
     text, made, notes = _prepare(folder, params, batches, overrides, data, planned)
     source = _pipeline()
-    existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_folder(folder)
     _require_empty(folder)  # still: a large dataset is looked at for minutes
     try:
         # It tells another process that makes a campaign here to keep away.
@@ -95,7 +95,7 @@ def create(
     except FileExistsError:
         raise UserError(_not_empty(folder)) from None
     except BaseException:
-        _remove(folder, existed)
+        _remove(new)
         raise
     try:
         for name in _FILES:
@@ -108,7 +108,7 @@ def create(
             (folder / name).unlink(missing_ok=True)
         for name in (".git", ".dvc"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        _remove(folder, existed)
+        _remove(new)
         raise
     return notes
 
@@ -122,10 +122,10 @@ def _not_empty(folder: Path) -> str:
     return f"{folder} is not empty: name a new folder for the campaign"
 
 
-def _remove(folder: Path, existed: bool) -> None:
-    """Remove a new folder, unless somebody has put something there meanwhile."""
-    if not existed:
-        with contextlib.suppress(OSError):
+def _remove(new: Sequence[Path]) -> None:
+    """Remove new folders, unless somebody has put something there meanwhile."""
+    with contextlib.suppress(OSError):
+        for folder in new:
             folder.rmdir()
 
 
