@@ -13,6 +13,26 @@ from boxloop.review.fiftyone.sample_documents import FIELD
 WORKSPACE = "review"
 PANEL = "boxloop_review"
 
+COLORS = {
+    "constructor": "#b8377f",
+    "hasOwnProperty": "#00796b",
+    "isPrototypeOf": "#8d6e00",
+    "propertyIsEnumerable": "#558b2f",
+    "toLocaleString": "#0288d1",
+    "toString": "#d84f2a",
+    "valueOf": "#7e57c2",
+    "__defineGetter__": "#827717",
+    "__defineSetter__": "#546e7a",
+    "__lookupGetter__": "#ad1457",
+    "__lookupSetter__": "#2e7d32",
+    "__proto__": "#bf6f00",
+}
+"""Of the classes that the App finds no color for, and would draw no box of.
+
+It keeps the colors of classes in a JavaScript object, and every such object has something of these
+names already. The colors are none of those that it gives to the other classes.
+"""
+
 
 def configure_app(dataset: Any, assignment: Assignment) -> None:
     """Configure classes, sidebar and workspace: the grid beside the review panel."""
@@ -32,7 +52,9 @@ def configure_app(dataset: Any, assignment: Assignment) -> None:
         group.expanded = group.name in ("labels", "tags")
     config.sidebar_groups = sorted(groups, key=lambda group: group.name != "labels")
     config.active_fields = fo.ActiveFields(exclude=False, paths=["tags", FIELD])
-    config.color_scheme = fo.ColorScheme(color_by="value")
+    colors = [{"value": name, "color": color} for name, color in COLORS.items()]
+    boxes = {"path": FIELD, "colorByAttribute": "label", "valueColors": colors}
+    config.color_scheme = fo.ColorScheme(color_by="value", fields=[boxes])
     dataset.save()
     samples = fo.Panel(type="Samples", pinned=True)
     review = fo.Panel(type=PANEL, pinned=True)
