@@ -69,3 +69,29 @@ def test_an_edit_of_older_boxes_is_said_and_takes_none_away(folder):
         here.piece("failure").wait_for(timeout=60_000)
         here.wait_for_image()
         assert here.labels() == ["cat", "dog", "dog"]
+
+
+def test_every_window_keeps_that_the_batch_was_submitted(folder):
+    with review(folder, "--reviewer", "ann") as terminal, browser(terminal.address()) as here:
+        beside = another_window(here).page
+        elsewhere = here.page.context.browser.new_context().new_page()
+        elsewhere.goto(terminal.address())
+        elsewhere.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
+        here.page.bring_to_front()
+        terminal.app().mark()
+        put_out_of_sight(beside)
+        outcome, _ = here.submit()
+        assert outcome == "submitted"
+        assert terminal.ends() == 0
+        for page in (here.page, beside, elsewhere):
+            kept = page.locator("[data-boxloop=kept]")
+            expect(kept).to_be_visible(timeout=20_000)
+            expect(kept).to_contain_text("Submitted. Thank you!")
+            expect(kept).to_contain_text("6 kept, 0 moved, 0 relabeled, 0 removed, 0 added")
+            page.wait_for_timeout(3000)
+            expect(kept).to_be_visible()
+
+
+def put_out_of_sight(page):
+    """What a page is told of its tab when another one is looked at; no tab of a test is hidden."""
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'})")

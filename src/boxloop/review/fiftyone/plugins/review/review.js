@@ -124,6 +124,7 @@
   }
   const set = (change) => {
     Object.assign(store, change);
+    if (store.overview?.submitted) keepOnPage(store.overview.submitted);
     store.listeners.forEach((listener) => listener({}));
   };
 
@@ -231,20 +232,32 @@
     }
   });
 
+  const submitted = (summary) => set({ overview: { ...store.overview, submitted: summary } });
   const submit = () => act("submit", async () => {
     await boxloop.sendSeconds?.();
     const result = await call("submit");
     if (result.summary) {
-      set({ overview: { ...store.overview, submitted: result.summary } });
-      keepOnPage(`${THANKS}\n\n${result.summary}\n\n${GOODBYE}`);
+      submitted(result.summary);
+      otherTabs.postMessage([dataset(), result.summary]);
     } else set({ overview: { ...store.overview, faults: result.faults } });
   });
 
+  // A tab that is out of sight asks the server for nothing, and it ends in a moment.
+  const otherTabs = new BroadcastChannel("boxloop-submitted");
+  otherTabs.addEventListener("message", ({ data: [name, summary] }) => {
+    if (name !== dataset() || keeps) return;
+    if (store.overview) submitted(summary);
+    else keepOnPage(summary);
+  });
+
   // Once its server has ended, the App shows its own welcome in place of the panel.
-  function keepOnPage(text) {
+  let keeps = false;
+  function keepOnPage(summary) {
+    if (keeps) return;
+    keeps = true;
     const page = document.createElement("div");
     page.dataset.boxloop = "kept";
-    page.textContent = text;
+    page.textContent = `${THANKS}\n\n${summary}\n\n${GOODBYE}`;
     page.style.cssText = "position:fixed;inset:0;z-index:2000;overflow:auto;padding:48px;background:#1a1a1a;color:#fff;"
       + "font:15px/1.6 sans-serif;white-space:pre-wrap;overflow-wrap:anywhere";
     const waiting = originalSetInterval(() => {
