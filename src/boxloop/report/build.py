@@ -255,12 +255,14 @@ def _figures(campaign: CampaignResults, params: Params) -> list[Picture]:
         if fixed is None:
             used = "Each batch was shown from a threshold of its own, see the table above."
         best = max(rows, key=lambda r: r[f"wt_reduction_iou_{ious[0]:g}"])
+        lowest = figures.what_if_cut(campaign)
+        cut = "" if lowest is None else f"; losses beyond {-100 * lowest:.0f} % are cut off"
         result.append(
             Picture(
                 "thresholds.svg",
                 figures.what_if(campaign, fixed),
                 "Time that the whole campaign would have saved, had the review shown the proposals"
-                f" of every batch from one score on; losses beyond 100 % are cut off. {used}",
+                f" of every batch from one score on{cut}. {used}",
                 "Line chart of the time saved against the review's score threshold; at IoU"
                 f" {ious[0]:g} it is highest at {best['score_threshold']:g}.",
                 title="What if other proposals had been shown?",

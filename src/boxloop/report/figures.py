@@ -7,6 +7,7 @@ and dashes too.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -121,10 +122,23 @@ def what_if(axes: Axes, campaign: CampaignResults, shown_at: float | None) -> No
         axes.axvline(shown_at, color="#555555", linestyle=":", label="review.score_threshold")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="score threshold of the review", ylabel="work saved")
-    # A low threshold can cost ten times the drawing, beside which all else would be one flat line.
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], -1))
+    if (lowest := what_if_cut(campaign)) is not None:
+        axes.set_ylim(bottom=lowest)
     percent_axis(axes)
     axes.legend()
+
+
+def what_if_cut(campaign: CampaignResults) -> float | None:
+    """Return the saving below which :func:`what_if` draws nothing; None where it draws all.
+
+    A low threshold can cost ten times the drawing, beside which all else would be one flat line: so
+    losses beyond 100 % are left out, but the best of each line is always seen.
+    """
+    rows = tables.what_if(campaign)
+    lines = [[row[f"wt_reduction_iou_{iou:g}"] for row in rows] for iou in campaign.iou_thresholds]
+    best = min(max(line) for line in lines)
+    lowest = -1.0 if best > -1 else math.floor(11 * best) / 10
+    return lowest if min(map(min, lines)) < lowest else None
 
 
 def _stack(axes: Axes, names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> None:
