@@ -185,7 +185,8 @@ def test_faults_of_the_dataset_are_counted_and_listed(tmp_path: Path) -> None:
 
 
 def test_more_work_than_from_scratch_is_not_called_a_saving(tmp_path: Path) -> None:
-    params = small_params(2)
+    costs = {"kept": 1.0, "moved": 6.0, "relabeled": 4.0, "removed": 9.0, "added": 10.0, "image": 3}
+    params = small_params(2, account={"costs": costs})
     paths = build_campaign(tmp_path, params)
     workload = read_json(paths.workload("b01"))
     for ledger in workload["ledgers"]:
@@ -196,6 +197,7 @@ def test_more_work_than_from_scratch_is_not_called_a_saving(tmp_path: Path) -> N
     text = " ".join(page_of(tmp_path)[1].text.split())
     assert "63.6 % more work than drawing every box" in text
     assert re.search(r"at IoU 0\.5, and [0-9.]+ % more work at IoU 0\.7, against", text)
+    assert re.search(r"at IoU 0\.5, where drawing takes [^:]+: [0-9.]+ % more work; it is", text)
 
 
 def test_the_terminal_table_fits_80_columns_and_has_no_colour_codes(tmp_path: Path) -> None:
