@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+from filelock import FileLock
 from PIL import Image
 from scipy import stats
 
@@ -320,7 +321,51 @@ def test_faults_are_told_before_anything_is_computed(tmp_path):
     ):
         with pytest.raises(ParamsError, match=words):
             run(load_spec(study_file(tmp_path, **changes)), tmp_path / "out", jobs=1)
-    assert not (tmp_path / "out" / "cells").exists()
+    assert not (tmp_path / "out").exists()
+
+
+REFUSED = (
+    {"classes": ["unicorn"]},
+    {"set": changed("batch", size=8), "turns": 3},
+    {"set": changed("dataset", format="voc", path="nowhere")},
+    {"test": {"format": "voc", "path": "nowhere"}},
+)
+
+
+@pytest.mark.parametrize("changes", REFUSED)
+def test_a_study_that_is_refused_leaves_nothing_behind(tmp_path, changes):
+    path = study_file(tmp_path / "study", **changes)
+    there = tmp_path / "there"
+    there.mkdir()
+    for out in (tmp_path / "new" / "below" / "out", there):
+        with pytest.raises((ParamsError, DatasetError)):
+            run(load_spec(path), out, jobs=1)
+    assert not (tmp_path / "new").exists()
+    assert not list(there.iterdir())
+    (there / "mine.txt").write_text("mine")
+    (there / "shared").mkdir()
+    (there / "shared" / "mine.txt").write_text("mine")
+    with pytest.raises((ParamsError, DatasetError)):
+        run(load_spec(path), there, jobs=1)
+    found = sorted(p.relative_to(there).as_posix() for p in there.rglob("*") if p.is_file())
+    assert found == ["mine.txt", "shared/mine.txt"]
+
+
+def test_a_study_that_is_refused_while_another_is_at_work_touches_nothing_of_it(tmp_path):
+    out, path = tmp_path / "out", study_file(tmp_path, **REFUSED[0])
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(StudyError, match="another boxloop is at work"):
+        run(load_spec(path), out, jobs=1)
+    assert (out / ".lock").exists()
+
+
+def test_a_study_that_fails_before_it_has_begun_leaves_no_empty_folder(tmp_path):
+    def closed(said):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run(load_spec(study_file(tmp_path)), tmp_path / "out", jobs=1, say=closed)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

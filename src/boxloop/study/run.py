@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,11 +18,15 @@ from boxloop.report.tables import Row
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
-from boxloop.study.study import Study
+from boxloop.study.study import DRAWN, DRAWN_TEST, SHARED, Study
 from boxloop.study.tracking import StudyTracker
 from boxloop.terminal import counted
 
 Print = Callable[[str], object]
+
+LOCK = ".lock"
+CONTENT = "study.json"
+"""What is written once nothing can be refused any more."""
 
 
 def run(
@@ -43,9 +48,11 @@ def run(
     """
     if on is not None:
         addresses.find(on)  # before the dataset is read
+    root = root.absolute()
+    new = [place for place in _places(root) if not place.exists()]
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / ".lock", timeout=0), _stoppable():
+        with FileLock(root / LOCK, timeout=0), _stoppable(), _begun_or_gone(root, new):
             _run(Study(spec, root), jobs, on, say)
     except Timeout:
         raise StudyError(f"another boxloop is at work in {root}: wait for it") from None
@@ -62,7 +69,7 @@ def _run(study: Study, jobs: int | None, on: str | None, say: Print) -> None:
     say(f"{cells}: {len(done)} done before, {len(left)} to run, in {study.root}")
     axes = study.spec.axes.model_dump(mode="json")
     # Documents the folder, and becomes an artifact in MLflow.
-    write_json(study.root / "study.json", {"study": axes, "params": study.spec.content})
+    write_json(study.root / CONTENT, {"study": axes, "params": study.spec.content})
     tracker = StudyTracker(study, say)
     failed: dict[str, str] = {}
     if left:
@@ -75,7 +82,7 @@ def _run(study: Study, jobs: int | None, on: str | None, say: Print) -> None:
     outcome = _collect(study, failed)
     text, points, files = write_outputs(outcome)
     say("\n" + text)
-    tracker.track_all(outcome.finished, points, [*files, study.root / "study.json"])
+    tracker.track_all(outcome.finished, points, [*files, study.root / CONTENT])
     if failed:
         # Below the tables, where they are not overlooked.
         for name, why in failed.items():
@@ -97,6 +104,29 @@ def _collect(study: Study, failed: Mapping[str, str]) -> Outcome:
         why = next(iter(failed.values()), "none was run")
         raise StudyError(f"no cell is finished, so there is no table: {why}")
     return Outcome(study, rows, precision, finished, failed)
+
+
+def _places(root: Path) -> list[Path]:
+    """Return what is made before a study's parameters are checked, the innermost first."""
+    shared = root / SHARED
+    return [shared / DRAWN, shared / DRAWN_TEST, shared, root / LOCK, root, *root.parents]
+
+
+@contextmanager
+def _begun_or_gone(root: Path, new: Sequence[Path]) -> Iterator[None]:
+    """Take away the new folders where a study ends before it has begun: it was refused, say."""
+    try:
+        yield
+    finally:
+        if not (root / CONTENT).exists():
+            for place in new:
+                with suppress(OSError):  # another boxloop may be at work there by now
+                    if place.name in (DRAWN, DRAWN_TEST):
+                        shutil.rmtree(place)
+                    elif place.is_dir():
+                        place.rmdir()
+                    else:
+                        place.unlink()
 
 
 @contextmanager
