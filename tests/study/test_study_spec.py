@@ -22,7 +22,8 @@ def faults(folder, **changes):
             {"orderings": ["alphabetic"]},
             "orderings.0: there is no 'alphabetic' (known: similar, dissimilar, random, temporal)",
         ),
-        ({"orderings": []}, "orderings"),
+        ({"orderings": []}, "orderings must list at least one value or be left out, got []"),
+        ({"seeds": []}, "seeds must list at least one value or be left out, got []"),
         ({"orderings": ["random", "random"]}, "orderings must not repeat a value"),
         ({"seeds": [1, 1]}, "seeds must not repeat a value"),
         ({"seeds": [-1]}, "seeds.0"),
@@ -31,7 +32,19 @@ def faults(folder, **changes):
         ({"detectors": {"ssd": {"stepz": 3}}}, "'train.stepz' is not a known key"),
         ({"features": {"x": {"network": 3}}}, "features.network"),
         ({"seeded": ["train.steps"]}, "got 'train.steps'"),
-        ({"classes": []}, "at least one class"),
+        *(
+            (
+                {"classes": given},
+                f"yaml: classes: must be 'each' or a list of at least one class, got {shown}",
+            )
+            for given, shown in (
+                ([], "[]"),
+                ("car", "'car'"),
+                (["car", 3], "['car', 3]"),
+                ({"car": 1}, "{'car': 1}"),
+            )
+        ),
+        ({"set": changed("propose", first={"model": ""})}, "propose.first.model must not be empty"),
         ({"classes": "each", "test": {}}, "test is for a study of all classes"),
         ({"test": {"images": 3}}, "dataset.images"),
         ({"paper": "coco"}, "'voc2007', 'kitti' or 'indoor'"),

@@ -172,6 +172,8 @@ _KINDS = {
     "dict_type": "must be a section with keys",
     "tuple_type": "must be a list",
     "too_long": "has too many values",
+    "too_short": "must list at least one value or be left out",
+    "string_too_short": "must not be empty",
 }
 """Pydantic's words are about Python."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from boxloop.core.types import SIMULATED
 from boxloop.errors import ParamsError
@@ -34,6 +34,17 @@ BASELINE: Strategy = "random"
 
 _WEIGHTS = ("simnet", "features", "train")
 """Sections whose ``weights`` may name a file."""
+
+
+def _each_or_some(value: Any) -> Any:
+    names = isinstance(value, tuple) and value and all(isinstance(name, str) for name in value)
+    if value not in (None, "each") and not names:
+        shown = list(value) if isinstance(value, tuple) else value
+        raise ValueError(f"must be 'each' or a list of at least one class, got {shown!r:.200}")
+    return value
+
+
+_EACH_OR_SOME = BeforeValidator(_each_or_some)
 
 
 class Axes(Section):
@@ -68,7 +79,7 @@ class Axes(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     seeded: tuple[str, ...] = ("order.seed", "train.seed")
     turns: Turns | None = None
-    classes: Literal["each"] | tuple[str, ...] | None = None
+    classes: Annotated[Literal["each"] | tuple[str, ...] | None, _EACH_OR_SOME] = None
     class_images: Literal["containing", "all"] = "containing"
     test: dict[str, Any] | None = None
     paper: Literal["voc2007", "kitti", "indoor"] | None = None
@@ -84,8 +95,6 @@ class Axes(Section):
         ):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} must not repeat a value")
-        if self.classes == ():
-            raise ValueError("classes must list at least one class, or be 'each'")
         if self.classes is not None and self.test is not None:
             raise ValueError("test is for a study of all classes: take it out, or take out classes")
         for axis, names in (("features", self.features), ("detectors", self.detectors)):
