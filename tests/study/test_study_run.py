@@ -393,6 +393,19 @@ def test_a_test_set_of_other_classes_names_the_file(tmp_path):
         run(load_spec(path), tmp_path / "out", jobs=1)
 
 
+@pytest.mark.parametrize("known", [["unicorn"], ["dog", "cup"]])
+def test_a_test_set_without_a_box_says_so(tmp_path, known):
+    categories = [{"id": i, "name": name} for i, name in enumerate(known, 1)]
+    coco(tmp_path / "other", categories=categories, annotations=[])
+    path = study_file(tmp_path, test={**COCO, "path": "other"})
+    with pytest.raises(DatasetError) as caught:
+        run(load_spec(path), tmp_path / "out", jobs=1)
+    assert str(caught.value) == (
+        f"{path}, test: {tmp_path / 'other'} holds no box to evaluate by: name a set whose images"
+        " are labeled, or take out test"
+    )
+
+
 @pytest.mark.parametrize("classes", [["dog", "car"], "each"])
 def test_a_class_that_does_not_occur_is_told_with_those_that_do(tmp_path, classes):
     coco(tmp_path / "photos")

@@ -56,6 +56,22 @@ def test_a_fault_is_one_sentence_that_names_the_place(tmp_path, changes, words):
     assert words in faults(tmp_path, **changes)
 
 
+def test_a_folder_of_images_alone_is_no_test_set(tmp_path):
+    for test in ({"path": "x"}, {"path": "x", "classes": ["cup"]}, {}):
+        told = faults(tmp_path, test={"format": "folder", **test})
+        assert told == (
+            f"{tmp_path / 'study.yaml'}, test: images of format 'folder' have no boxes to evaluate"
+            " by: name a format whose images are labeled (known: demo, voc, coco, yolo, kitti)"
+        )
+
+
+def test_a_study_of_images_alone_is_told_before_its_test_set(tmp_path):
+    alone = changed("dataset", format="folder", classes=["a"], path="x")
+    del alone["dataset"]["demo"]
+    told = faults(tmp_path, set=alone, test={"path": "y"})
+    assert "a study corrects by the truth" in told
+
+
 def test_a_base_that_is_not_there(tmp_path):
     with pytest.raises(ParamsError, match=r"nowhere\.yaml does not exist"):
         spec(tmp_path, params="nowhere.yaml")

@@ -120,15 +120,18 @@ def load_test_set(
     """
     classes = whole.images.classes
     dataset = params.dataset.model_copy(update={"classes": None})
-    if params.dataset.format == "folder":
-        raise DatasetError("a dataset of format 'folder' has no truth to evaluate by")
     found = load_annotated(params.model_copy(update={"dataset": dataset}), drawn, progress)
-    strange = [label for label in found.images.classes if label not in classes]
+    occurring = {str(label) for boxes in found.truth.values() for label in boxes.labels}
+    if not occurring:
+        raise DatasetError(
+            f"{params.dataset.path} holds no box to evaluate by: name a set whose images are"
+            " labeled, or take out test"
+        )
     truth = {k: b.select(np.isin(b.labels, classes)) for k, b in found.truth.items()}
     if not any(map(len, truth.values())):
         raise DatasetError(
             f"{params.dataset.path} has none of the classes {', '.join(classes)}, but"
-            f" {', '.join(strange)}"
+            f" {', '.join(sorted(occurring))}"
         )
     return AnnotatedDataset.of(ImageSet(found.images.images, classes), truth)
 

@@ -27,6 +27,7 @@ from boxloop.params import (
     check,
     read_sections,
 )
+from boxloop.params.registry import FORMATS
 from boxloop.params.section import Turns
 
 BASELINE: Strategy = "random"
@@ -183,6 +184,12 @@ class Spec:
         test = self.axes.test
         if test is None:
             return None
+        if test.get("format") == "folder":
+            known = ", ".join(name for name in FORMATS if name != "folder")
+            raise ParamsError(
+                f"{self.path}, test: images of format 'folder' have no boxes to evaluate by: name a"
+                f" format whose images are labeled (known: {known})"
+            )
         dataset = {} if "format" in test else params.dataset.model_dump(mode="json")
         content = {"dataset": dataset}
         _nest(content, {"dataset": test})
@@ -233,13 +240,11 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     for name in features:
         for detector in detectors:
             spec.params("dissimilar", name, detector, axes.seeds[0])
-    tested = spec.test_dataset(base_params)
-    if tested is not None and tested.dataset.format == "folder":
-        raise ParamsError(f"{path}, test: a dataset of format 'folder' has no truth to evaluate by")
     if base_params.dataset.format == "folder":
         raise ParamsError(
             f"{path}: a study corrects by the truth, and a dataset of format 'folder' has none"
         )
+    spec.test_dataset(base_params)
     return spec
 
 
