@@ -18,7 +18,8 @@ it at work. Each name is imported when it is first used. `boxloop.pipeline` has 
 its `review` returns. What is not listed here may change without notice.
 
 `progress` is called with how much is done, and how much there is in all; by `train_detector` also
-with `loss=...`, and by `simulate` first with what is being done.
+with `loss=...`, and by `simulate` first with what is being done. An argument of another kind than
+is said here is a `ValueError` with one sentence, or the `ParamsError` of a parameter.
 
 Made from the docstrings by `docs/make_api_docs.py`.
 """

@@ -16,7 +16,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import FittedThreshold
-from boxloop.errors import ArtifactError, DatasetError, ParamsError
+from boxloop.errors import ArtifactError, BoxloopError, DatasetError, ParamsError
 from builders import boxes, proposed
 from builders_transformers import tiny
 from builders_zero_shot import tiny_zero_shot
@@ -232,8 +232,6 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.plan_batches("abc", count=0), ValueError, "count must .* 1, got 0"),
         (lambda d: boxloop.plan_batches("abc", count=-1), ValueError, "got -1"),
         (lambda d: boxloop.plan_batches("abc", sizes=[4, -2]), ValueError, "sizes .* got -2"),
-        (lambda d: boxloop.order([[1.0]], "random", linkage="x"), ValueError, "linkage 'x'"),
-        (lambda d: boxloop.order([[1.0]], "random", query_size=0), ValueError, "one image"),
         *(
             (lambda d, given=given: boxloop.order([[1.0]], "random", **given), error, words)
             for given, error, words in (
@@ -242,7 +240,9 @@ def test_arrays_and_lists_are_taken_as_features(kind):
                 ({"seed": -1}, ParamsError, "^order: seed: .* got -1"),
                 ({"query_size": 1.5}, ParamsError, "^order: query_size: .* got 1.5"),
                 ({"query_size": None}, ParamsError, "^order: query_size: .* got nothing"),
-                ({"query_size": np.int64(-1)}, ValueError, "query_size is -1"),
+                ({"query_size": 0}, ParamsError, "^order: query_size: .* got 0"),
+                ({"query_size": np.int64(-1)}, ParamsError, "^order: query_size: .* got -1"),
+                ({"linkage": "x"}, ParamsError, "^order: linkage must be 'single', .* got 'x'"),
             )
         ),
         (lambda d: boxloop.workload(counted(), iou_threshold=0.6), ValueError, "one of 0.5, 0.7"),
@@ -284,6 +284,96 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(dataset, call, error, word
     with pytest.raises(error, match=words):
         call(dataset)
     assert not Path("nowhere").exists()
+
+
+ANY = (3, 1.5, object(), [None], [[1]], {1: 2}, np.array([[1], [2]]), b"x")
+ONE_KEY = {"a": ONE}
+NO_MODEL = ("nowhere", ["cat"])
+
+
+@pytest.mark.parametrize(
+    ("named", "call"),
+    [
+        ("iou_thresholds", lambda d, v: boxloop.account({}, ONE_KEY, iou_thresholds=v)),
+        ("score_threshold", lambda d, v: boxloop.account({}, ONE_KEY, score_threshold=v)),
+        ("proposals", lambda d, v: boxloop.account(v, ONE_KEY)),
+        ("proposals", lambda d, v: boxloop.account({"a": v}, ONE_KEY)),
+        ("final", lambda d, v: boxloop.account({}, v)),
+        ("final", lambda d, v: boxloop.account({}, {"a": v})),
+        ("shown", lambda d, v: boxloop.compare(v, ONE_KEY)),
+        ("shown", lambda d, v: boxloop.compare({"a": v}, ONE_KEY)),
+        ("final", lambda d, v: boxloop.compare(ONE_KEY, v)),
+        ("final", lambda d, v: boxloop.compare(ONE_KEY, {"a": v})),
+        ("iou_threshold", lambda d, v: boxloop.compare(ONE, ONE, iou_threshold=v)),
+        ("batches", lambda d, v: boxloop.workload(v)),
+        ("iou_threshold", lambda d, v: boxloop.workload(counted(), iou_threshold=v)),
+        ("cost_model", lambda d, v: boxloop.workload(counted(), cost_model=v)),
+        ("order", lambda d, v: boxloop.plan_batches(v, size=1)),
+        ("size", lambda d, v: boxloop.plan_batches("ab", size=[v])),
+        ("count", lambda d, v: boxloop.plan_batches("ab", count=[v])),
+        ("sizes", lambda d, v: boxloop.plan_batches("abc", sizes=v)),
+        ("features", lambda d, v: boxloop.order({"a": v})),
+        ("strategy", lambda d, v: boxloop.order([[1.0]], v)),
+        ("image_ids", lambda d, v: boxloop.order([[1.0]], image_ids=v)),
+        ("seed", lambda d, v: boxloop.order([[1.0]], seed=[v])),
+        ("query_size", lambda d, v: boxloop.order([[1.0]], query_size=[v])),
+        ("linkage", lambda d, v: boxloop.order([[1.0]], linkage=v)),
+        ("progress", lambda d, v: boxloop.order([[1.0]], progress=v)),
+        ("path", lambda d, v: boxloop.load_dataset(v, "demo")),
+        ("format", lambda d, v: boxloop.load_dataset("nowhere", v)),
+        ("progress", lambda d, v: boxloop.load_dataset("nowhere", "demo", progress=v)),
+        ("images", lambda d, v: boxloop.extract_features(v)),
+        ("simnet", lambda d, v: boxloop.extract_features(d, simnet=v)),
+        ("progress", lambda d, v: boxloop.extract_features(d, progress=v)),
+        ("labeled", lambda d, v: boxloop.train_detector(v, d, steps=1)),
+        ("labeled", lambda d, v: boxloop.train_detector({"a": v}, d, steps=1)),
+        ("images", lambda d, v: boxloop.train_detector({}, v, steps=1)),
+        ("classes", lambda d, v: boxloop.train_detector({}, d, classes=v, steps=1)),
+        ("progress", lambda d, v: boxloop.train_detector({}, d, progress=v, steps=1)),
+        ("detector", lambda d, v: boxloop.propose(v, d)),
+        ("images", lambda d, v: boxloop.propose(nothing(d), v)),
+        ("score_floor", lambda d, v: boxloop.propose(nothing(d), d, score_floor=[v])),
+        ("progress", lambda d, v: boxloop.propose(nothing(d), d, progress=v)),
+        ("dataset", lambda d, v: boxloop.simulate(v)),
+        ("turns", lambda d, v: boxloop.simulate(d, turns=[v])),
+        ("params", lambda d, v: boxloop.simulate(d, params=v)),
+        ("order", lambda d, v: boxloop.simulate(d, order=v)),
+        ("progress", lambda d, v: boxloop.simulate(d, progress=v)),
+        ("folder", lambda d, v: boxloop.load_model(v)),
+        ("device", lambda d, v: boxloop.load_model("nowhere", device=v)),
+        ("path", lambda d, v: boxloop.load_params(v)),
+        ("overrides", lambda d, v: boxloop.load_params("nowhere", v)),
+        ("model", lambda d, v: boxloop.load_zero_shot(v, ["cat"])),
+        ("classes", lambda d, v: boxloop.load_zero_shot("nowhere", v)),
+        ("prompts", lambda d, v: boxloop.load_zero_shot(*NO_MODEL, prompts=v)),
+        ("device", lambda d, v: boxloop.load_zero_shot(*NO_MODEL, device=v)),
+    ],
+)
+def test_an_argument_of_another_kind_is_named_in_a_sentence(dataset, named, call):
+    for value in ANY:
+        with pytest.raises((ValueError, BoxloopError)) as caught:
+            call(dataset, value)
+        said = str(caught.value)
+        assert "\n" not in said
+        assert len(said) < 300
+        assert re.search(rf"(^|\W){named}(\.\w+)*:? .*must|{named}(\.\w+)*: .*should", said), said
+
+
+def test_numbers_of_numpy_and_lists_of_them_are_taken():
+    given = {"iou_thresholds": np.array([0.5, 0.75]), "score_threshold": np.float64(0.25)}
+    made = boxloop.account({}, {"a": ONE}, **given)
+    assert set(made.ledgers) == {(0.25, 0.5), (0.25, 0.75)}
+    assert boxloop.workload([made], iou_threshold=np.float64(0.75)).objects == 1
+    assert len(boxloop.plan_batches(np.array(["a", "b"]), sizes=np.array([1, 1]))) == 2
+    few = boxloop.account({}, {"a": ONE}, iou_thresholds=(np.float64(0.5), 1))
+    assert set(few.ledgers) == {(0.0, 0.5), (0.0, 1.0)}
+
+
+def test_parameters_are_read_from_a_path_that_is_text(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("batch: {size: 7}\n")
+    assert boxloop.load_params(str(path)) == boxloop.load_params(path)
+    assert boxloop.load_params(str(path)).batch.size == 7
 
 
 def counted():

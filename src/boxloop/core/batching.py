@@ -8,6 +8,7 @@ from numbers import Integral
 
 from boxloop.core.types import Batch
 from boxloop.errors import ParamsError
+from boxloop.params.arguments import require
 
 
 def sizes_by_size(total: int, size: int) -> list[int]:
@@ -58,8 +59,8 @@ def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) ->
 
 def _require_whole(what: str, number: int) -> None:
     """Refuse what is no number of images, or of batches."""
-    if not isinstance(number, Integral) or number < 1:
-        raise ValueError(f"{what} must be a whole number of at least 1, got {number!r:.100}")
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    require(whole and number >= 1, what, number, "a whole number of at least 1")
 
 
 def plan(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import re
-import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -17,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from boxloop.errors import ParamsError
 from boxloop.files import read_text
+from boxloop.params.arguments import require_list, require_path, shown
 from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
 from boxloop.params.yaml_text import find_conflict as find_conflict
@@ -29,7 +29,7 @@ _MOST_PROBLEMS = 20
 """That one message lists."""
 
 
-def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
+def load_params(path: str | Path, overrides: Sequence[str] = ()) -> Params:
     """Read params.yaml, and apply ``section.key=value`` overrides (values are YAML).
 
     Args:
@@ -39,6 +39,9 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     Raises:
         ParamsError: one sentence per problem, each naming the key.
     """
+    require_path("path", path)
+    require_list("overrides", overrides, str, "texts")
+    path = Path(path)
     content = read_sections(path) if path.exists() else {}
     return check_overridden(content, overrides, str(path))
 
@@ -185,32 +188,17 @@ def _sentence(detail: ErrorDetails, model: type[Section]) -> str:
     if kind == "extra_forbidden":
         return f"'{place}' is not a known key{_did_you_mean(detail['loc'], model)}"
     if kind == "literal_error":
-        return f"{place} must be {context['expected']}, got {_shown(detail['input'])}"
+        return f"{place} must be {context['expected']}, got {shown(detail['input'])}"
     if kind == "value_error":
         return f"{place}: {context['error']}" if place != "the file" else str(context["error"])
     if kind == "missing":
         return f"{place} is missing"
     value = detail["input"]
-    got = "nothing" if value is None else _shown(value)
+    got = "nothing" if value is None else shown(value)
     if kind in _KINDS:
         return f"{place} {_KINDS[kind]}, got {got}"
     message = detail["msg"]
     return f"{place}: {message[0].lower()}{message[1:]}, got {got}"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as params.yaml might have it, cut short: it can be of any size and depth."""
-    try:
-        text = _SHORT.repr(list(value) if isinstance(value, tuple) else value)
-    except (ValueError, RecursionError):  # a number of thousands of digits
-        text = "something too large to show"
-    return text
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 200
-_SHORT.maxlong = 40
-_SHORT.maxlevel = 4
 
 
 def _did_you_mean(place: tuple[int | str, ...], root: type[Section]) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from boxloop.core import batching, ordering
 from boxloop.core.types import (
     Batch,
+    Boxes,
     BoxesByImage,
     FeatureTable,
     ImageRef,
@@ -37,6 +38,16 @@ from boxloop.params import (
     chain,
     check,
 )
+from boxloop.params.arguments import (
+    is_list,
+    plain,
+    require,
+    require_list,
+    require_mapping,
+    require_path,
+    require_progress,
+)
+from boxloop.study.spec import Axes
 from boxloop.terminal import Report, silent
 
 if TYPE_CHECKING:
@@ -67,7 +78,9 @@ def load_dataset(
     """
     from boxloop import datasets
 
-    content = {"path": str(path), "format": format, **_plain(options)}
+    require_path("path", path)
+    require_progress(progress)
+    content = {"path": str(path), "format": format, **plain(options)}
     params = check(DatasetParams, content, "load_dataset")
     with tempfile.TemporaryDirectory(prefix="boxloop-") as empty:
         return datasets.load(params, Path(path) if format == "demo" else Path(empty), progress)
@@ -96,7 +109,8 @@ def extract_features(
     """
     from boxloop.study.simulate import extract_in_memory
 
-    own = _plain(options)
+    require_progress(progress)
+    own = plain(options)
     simnet = check(SimNetParams, own.pop("simnet", {}), "extract_features, simnet")
     params = check(FeaturesParams, own, "extract_features")
     return extract_in_memory(_different(images), params, simnet, progress)
@@ -124,23 +138,14 @@ def order(
         progress: called with (images ordered, N).
 
     Raises:
-        ParamsError: there is no such strategy, or ``seed`` or ``query_size`` cannot be used.
-        ValueError: the array has another shape or holds a number that is not finite, there is no
-            such linkage, or no image in the query list.
+        ParamsError: there is no such strategy or linkage, or ``seed`` or ``query_size`` cannot be
+            used.
+        ValueError: the array has another shape or holds a number that is not finite.
     """
-    table = _table(features, image_ids)
-    given = _plain({"seed": seed, "query_size": query_size})
-    if isinstance(given["query_size"], int) and given["query_size"] < 1:
-        given.pop("query_size")  # ordering.order refuses it
-    params = check(OrderParams, given, "order")
-    return ordering.order(
-        table,
-        strategy,
-        seed=params.seed,
-        query_size=given.get("query_size", query_size),
-        linkage=linkage,
-        progress=progress,
-    )
+    require_progress(progress)
+    given = {"strategy": strategy, "seed": seed, "query_size": query_size, "linkage": linkage}
+    params = check(OrderParams, plain(given), "order")
+    return ordering.order(_table(features, image_ids), **params.model_dump(), progress=progress)
 
 
 def plan_batches(
@@ -162,13 +167,15 @@ def plan_batches(
         ValueError: not exactly one of the three is given, one is less than 1, or there are too few
             images.
     """
-    ids = order.image_ids if isinstance(order, Ordering) else tuple(order)
+    ids = order.image_ids if isinstance(order, Ordering) else order
+    require_list("order", ids, str, "image ids")
     if (size is not None) + (count is not None) + (sizes is not None) != 1:
         raise ValueError("give exactly one of size, count and sizes")
     if size is not None:
         sizes = batching.sizes_by_size(len(ids), size)
     elif count is not None:
         sizes = batching.sizes_by_count(len(ids), count)
+    require_list("sizes", sizes, object, "whole numbers")
     assert sizes is not None
     return batching.cut(ids, list(sizes), [f"b{i:02d}" for i in range(len(sizes))])
 
@@ -199,8 +206,12 @@ def train_detector(
     """
     from boxloop.models import detectors
 
-    params = check(TrainParams, _plain(options), "train_detector")
+    params = check(TrainParams, plain(options), "train_detector")
+    require_progress(progress)
+    if classes is not None:
+        require_list("classes", classes, str, "texts")
     if not isinstance(labeled, LabeledSet):
+        require_mapping("labeled", labeled, Boxes, "boxes by image id")
         known = classes or _classes(images) or sorted(_labels(labeled))
         labeled = LabeledSet(tuple(known), (), dict(labeled))
     table = {ref.id: ref for ref in _refs(images)}
@@ -235,8 +246,11 @@ def propose(
     """
     from boxloop.models.detectors import promises
 
+    found = callable(getattr(detector, "propose", None))
+    require(found, "detector", detector, "a detector, with propose()")
+    require_progress(progress)
     given = {"score_floor": score_floor, "batch_size": batch_size}
-    params = check(ProposeParams, _plain(given), "propose")
+    params = check(ProposeParams, plain(given), "propose")
     boxes = promises.propose(
         detector,
         _different(images),
@@ -273,38 +287,27 @@ def simulate(
         ParamsError: a section cannot be used.
         DatasetError: the dataset has no annotations.
     """
+    from boxloop.datasets import Dataset
     from boxloop.study.simulate import run
 
+    require(isinstance(dataset, Dataset), "dataset", dataset, "a dataset of load_dataset")
+    require(isinstance(params, Params | None), "params", params, "Params or None")
+    require_progress(progress)
     content = (params or Params()).model_dump(mode="json", exclude_unset=True)
     for name, changes in sections.items():
-        content[name] = {**content.get(name, {}), **_plain(changes)}
+        require(isinstance(changes, Mapping), name, changes, "a dict with keys of that section")
+        content[name] = {**content.get(name, {}), **plain(changes)}
     if turns is not None:
-        content["iterations"] = chain(turns)
+        turns = check(Axes, plain({"turns": turns}), "simulate").turns
+        content["iterations"] = chain(turns or 1)
     return run(dataset, check(Params, content, "simulate"), progress)
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as YAML would give them: paths as text, tuples as lists."""
-    found: dict[str, Any] = {}
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            found[name] = _plain(value)
-        elif isinstance(value, Path):
-            found[name] = str(value)
-        elif isinstance(value, np.generic):
-            found[name] = value.item()
-        else:
-            found[name] = value
-    return found
 
 
 def _refs(images: Any) -> Sequence[ImageRef]:
     refs = getattr(images, "images", images)
     refs = getattr(refs, "images", refs)
-    if isinstance(refs, str | Path) or not all(isinstance(ref, ImageRef) for ref in refs):
-        raise ValueError(
-            "images must be a dataset of load_dataset, its images, or a list of ImageRef"
-        )
+    what = "a dataset of load_dataset, its images, or a list of ImageRef"
+    require(is_list(refs, ImageRef), "images", images, what)
     return tuple(refs)
 
 
@@ -326,6 +329,8 @@ def _labels(boxes: BoxesByImage) -> set[str]:
 
 
 def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
+    if image_ids is not None:
+        require_list("image_ids", image_ids, str, "texts")
     if isinstance(features, FeatureTable):
         return features if image_ids is None else features.subset(image_ids)
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from boxloop.core.edits import Ledger
 from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, Proposals
 from boxloop.core.workload import (
@@ -21,6 +19,8 @@ from boxloop.core.workload import (
 from boxloop.core.workload import account as account_batch
 from boxloop.core.workload import compare as compare_image
 from boxloop.params import EMPTY, FILE, AccountParams, ReviewParams, check
+from boxloop.params.arguments import plain, require, require_list, require_mapping
+from boxloop.params.section import Fraction
 
 
 def compare(
@@ -42,13 +42,13 @@ def compare(
         ValueError: one is of one image and the other by image id, or there are proposals of images
             without final boxes.
     """
-    given = iou_threshold.item() if isinstance(iou_threshold, np.generic) else iou_threshold
-    iou_threshold = check(ReviewParams, {"iou_threshold": given}, "compare").iou_threshold
+    iou_threshold = _iou(iou_threshold, "compare")
     shown = shown.boxes if isinstance(shown, Proposals) else shown
     if isinstance(shown, Boxes) or isinstance(final, Boxes):
         if isinstance(shown, Boxes) and isinstance(final, Boxes):
             return compare_image(shown, final, iou_threshold)
         raise ValueError("compare takes the boxes of one image twice, or boxes by image id twice")
+    _require_boxes("shown", shown)
     _require_final(shown, final)
     return compare_all(shown, final, lambda a, b: compare_image(a, b, iou_threshold))
 
@@ -73,21 +73,23 @@ def account(
         What :func:`workload` adds up.
 
     Raises:
-        ParamsError: an IoU threshold cannot be used.
+        ParamsError: a threshold cannot be used.
         ValueError: there are proposals of images without final boxes, or without scores.
     """
     from boxloop.models.average_precision import average_precision
 
-    ious = check(AccountParams, {"iou_thresholds": list(map(float, iou_thresholds))}, "account")
+    given = {"iou_thresholds": iou_thresholds, "score_threshold": score_threshold}
+    params = check(_AccountParams, plain(given), "account")
     if not isinstance(proposals, Proposals):
+        _require_boxes("proposals", proposals)
         detector = FILE if any(map(len, proposals.values())) else EMPTY
         proposals = Proposals("proposed", detector, "", 0.0, proposals)
     _require_final(proposals.boxes, final)
     empty = Boxes.empty(scored=True)
     shown = {image_id: proposals.boxes.get(image_id, empty) for image_id in final}
     offered = replace(proposals, boxes=shown, thresholds=(), neighbours=None)
-    made = Corrections(offered, score_threshold, SIMULATED, final)
-    return account_batch(made, ious.iou_thresholds, (), average_precision(shown, final))
+    made = Corrections(offered, params.score_threshold, SIMULATED, final)
+    return account_batch(made, params.iou_thresholds, (), average_precision(shown, final))
 
 
 def workload(
@@ -107,22 +109,36 @@ def workload(
             as for ``account.cost_model`` of params.yaml; the paper's unless given.
 
     Raises:
-        ParamsError: there is no cost model of that name.
+        ParamsError: ``iou_threshold`` is not one, or there is no cost model of that name.
         ValueError: ``iou_threshold`` is none of them, or ``cost_model`` is no cost model.
     """
     model = PAPER if cost_model is None else cost_model
     if isinstance(model, str):
         model = find_cost_model(model)
-    if not isinstance(model, CostModel):
-        raise ValueError(f"cost_model must be a CostModel or the name of one, got {model!r:.100}")
-    listed = list(batches)
+    known = isinstance(model, CostModel)
+    require(known, "cost_model", model, "a CostModel or the name of one")
+    require_list("batches", batches, BatchWorkload, "workloads of account")
+    iou_threshold, listed = _iou(iou_threshold, "workload"), list(batches)
     if listed:
         listed[0].ledger(iou_threshold)  # refuses a threshold that was not counted
     return total(listed, iou_threshold, cost_model=model)
 
 
+class _AccountParams(AccountParams):
+    score_threshold: Fraction = 0.0
+
+
+def _iou(threshold: float, name: str) -> float:
+    return check(ReviewParams, plain({"iou_threshold": threshold}), name).iou_threshold
+
+
+def _require_boxes(name: str, boxes: BoxesByImage) -> None:
+    require_mapping(name, boxes, Boxes, "boxes by image id")
+
+
 def _require_final(shown: BoxesByImage, final: BoxesByImage) -> None:
     """Refuse proposals that no final boxes are there for: they would not be counted."""
+    _require_boxes("final", final)
     for image_id, boxes in shown.items():
         if len(boxes) and image_id not in final:
             raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from boxloop.params import FirstParams, check
+from boxloop.params.arguments import require_list, require_mapping, require_path, require_text
 
 if TYPE_CHECKING:
     from boxloop.models.detectors.transformers.zero_shot import ZeroShotDetector
@@ -37,5 +38,10 @@ def load_zero_shot(
     """
     from boxloop.models.detectors.transformers.zero_shot import load
 
+    require_path("model", model)
+    require_list("classes", classes, str, "texts")
+    if prompts is not None:
+        require_mapping("prompts", prompts, str | None, "a dict of texts by class")
+    require_text("device", device)
     content = {"model": str(model), "prompts": dict(prompts or {})}
     return load(check(FirstParams, content, "load_zero_shot"), tuple(classes), device)

@@ -29,6 +29,7 @@ from boxloop.files import file_digest, read_json
 from boxloop.models import detectors
 from boxloop.models.detectors import promises
 from boxloop.models.detectors.base import Detector
+from boxloop.params.arguments import require_path, require_text
 
 if TYPE_CHECKING:
     from boxloop.models.crop_classifier import CropClassifier
@@ -304,6 +305,8 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
         ArtifactError: it holds no delivered model, or a damaged one.
         ParamsError: this machine has no such device.
     """
+    require_path("folder", folder)
+    require_text("device", device)
     about = read_description(Path(folder))
     checkpoint, crops = Path(folder) / CHECKPOINT, Path(folder) / CROPS
     for path, digest, what in (
