@@ -133,8 +133,17 @@ def test_a_gain_is_that_over_the_same_courses():
     there, back = (gain(a, b, PRICES, follow()) for a, b in (([100], [40, 60]), ([40, 60], [100])))
     assert there.median == pytest.approx(-back.median)
     assert there.low == pytest.approx(-back.high)
-    never = gain([100], [40, 60], Prices(105.0, 0.0), follow())
-    assert never.low >= 0  # corrections never cost more than drawing
+
+
+def test_corrections_never_cost_more_than_drawing():
+    """Whoever corrects may draw instead, however bad proposals are."""
+    bad = follow([(30 * k, 1.0, 1e-6) for k in range(1, 40)])
+    never = gain([100], [40, 60], Prices(105.0, 0.0), bad)
+    assert never.low == never.median == 0 <= never.high
+    told = expect([50, 20], Prices(105.0, 0.0), bad, 1170)
+    assert (told.saved.low, told.saved.high) == pytest.approx((0, 0), abs=1e-9)
+    assert (expected_share(bad, [40, 900]) <= 1).all()
+    assert expected_share(bad, [900]) == pytest.approx([1], abs=1e-3)
 
 
 def test_a_plan_from_nothing_is_no_worse_than_others_by_its_own_measure():
