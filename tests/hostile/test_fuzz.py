@@ -281,11 +281,13 @@ def test_members_of_an_archive(folder, data):
         assert not any(map(has_control, found.image_ids))
 
 
+JOURNALED = JSON["corrections"][0]
+
+
 @often(40)
 @given(data=st.data())
 def test_the_journal(folder, data):
-    file = JSON["corrections"][0]
-    content = json.loads((whole().root / file).read_text())
+    content = json.loads((whole().root / JOURNALED).read_text())
     key = data.draw(st.sampled_from(["finished", "submitted", "seconds", "reviewer", "boxes"]))
     if key == "submitted":
         content[key] = {"img00": data.draw(HOSTILE)}
@@ -293,12 +295,25 @@ def test_the_journal(folder, data):
         content = data.draw(altered(content))
     else:
         content[key] = data.draw(HOSTILE)
+    read_entry(folder, content)
+
+
+def read_entry(folder, content):
+    """Read a journal of one file."""
     place = folder / "reviews"
     place.mkdir(exist_ok=True)
-    (place / Path(file).name).write_text(as_text(content))
+    (place / Path(JOURNALED).name).write_text(as_text(content))
     found = read_or_refuse(read_journal, place)
     if found is not None:
         assert all(item.by_person and item.finished for item in found)
+    return found
+
+
+@pytest.mark.parametrize("change", [{"finished": None}, {"annotator": "simulated"}])
+def test_what_is_no_persons_submission_is_not_taken_from_the_journal(folder, change):
+    content = json.loads((whole().root / JOURNALED).read_text())
+    assert len(read_entry(folder, content)) == 1
+    assert read_entry(folder, {**content, **change}) is None
 
 
 STAGES = {

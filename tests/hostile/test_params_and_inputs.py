@@ -9,6 +9,7 @@ import pytest
 from boxloop import cli
 from boxloop.datasets.faults import FaultKind
 from boxloop.params import load_params, read_yaml
+from boxloop.params.loading import read_long_yaml
 from builders_datasets import coco, image, kinds, load, text, voc_item, voc_object
 from builders_hostile import LONG, TEXT, build, refusal, soon
 
@@ -86,6 +87,14 @@ def test_an_override_is_refused(tmp_path, value):
     message = refusal(lambda: load_params(tmp_path / "none.yaml", [f"order.seed={value}"]))
     assert "--set order.seed" in message or "order.seed" in message
     assert len(message) < 1500
+
+
+@pytest.mark.parametrize("read", [read_yaml, read_long_yaml])
+@pytest.mark.parametrize("name", ["aliases", "merge-keys", "itself", "nested"])
+def test_every_reader_of_yaml_counts_before_it_unfolds(read, name):
+    content, words = PARAMS[name]
+    with soon(), pytest.raises(ValueError, match=words):
+        read(content)
 
 
 def test_what_is_usual_stays_as_it_was():
