@@ -144,13 +144,26 @@ def test_a_model_has_classes_of_crops_where_the_last_batch_was_judged_by_them():
     own = sweep("b01", made.boxes, final, IOUS, 0.05)
     right = sweep("b01", made.crops.other, final, IOUS, 0.05)
     both, turned = replace(own, crops=right.edits), replace(right, crops=own.edits)
-    assert crop_classes.for_a_model(params(), [both], None).used
-    assert crop_classes.for_a_model(params(), [own, both], None).used
-    assert not crop_classes.for_a_model(params(), [both, own], None).used
-    assert not crop_classes.for_a_model(params(), [turned], None).used
-    assert not crop_classes.for_a_model(params(), [], None).used
+    assert crop_classes.for_a_model(params(), [both]).used
+    assert crop_classes.for_a_model(params(), [own, both]).used
+    assert not crop_classes.for_a_model(params(), [both, own]).used
+    assert not crop_classes.for_a_model(params(), [turned]).used
+    assert not crop_classes.for_a_model(params(), []).used
     fixed = {"review": {"score_threshold": 0.5}}
-    assert not crop_classes.for_a_model(params(**fixed), [both], None).used
+    assert not crop_classes.for_a_model(params(**fixed), [both]).used
+
+
+def test_a_model_is_judged_by_what_its_floor_lets_through():
+    """Crops are right about boxes of low scores alone, which a higher floor leaves out."""
+    final = corrected(offered()).boxes
+    wrong, right = (
+        {f"img{k}": proposed((name, *PLACE, 0.2)) for k in range(2)} for name in ("dog", "cat")
+    )
+    own, other = (sweep("b01", shown, final, IOUS, 0.05) for shown in (wrong, right))
+    both = replace(own, crops=other.edits)
+    assert crop_classes.for_a_model(params(), [both]).used
+    strict = params(propose={"score_floor": 0.5})
+    assert not crop_classes.for_a_model(strict, [both]).used
 
 
 def test_files_keep_both_kinds_of_boxes(tmp_path):

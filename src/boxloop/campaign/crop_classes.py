@@ -129,12 +129,11 @@ def choose(
         return proposals
     if not are_fitted(params):
         return crop_classes.with_choice(proposals, crop_classes.NOT_ASKED)
-    known, name = of_detectors(params, evidence), None
+    known = of_detectors(params, evidence)
     if held_out is not None and held_out.crops is not None:
         known.insert(0, judge_held_out(params, held_out, labels or LabeledSet((), (), {})))
-        name = held_out.batch
     model, floor = find_cost_model(params.account.cost_model), proposals.score_floor
-    choice = crop_classes.choose(known, params.judged_ious, model, floor=floor, held_out=name)
+    choice = crop_classes.choose(known, params.judged_ious, model, floor=floor)
     return crop_classes.with_choice(proposals, choice)
 
 
@@ -245,7 +244,7 @@ def both_kinds(
     return result
 
 
-def for_a_model(params: Params, evidence: Sequence[Evidence], held_out: str | None) -> Choice:
+def for_a_model(params: Params, evidence: Sequence[Evidence]) -> Choice:
     """Choose whose classes a delivered model has.
 
     Crops count where they were looked at for the last batch before it was shown: where right
@@ -254,12 +253,11 @@ def for_a_model(params: Params, evidence: Sequence[Evidence], held_out: str | No
     Args:
         params: of the campaign.
         evidence: of all its batches, the oldest first.
-        held_out: which evidence is of a held-out part.
     """
     if not (are_fitted(params) and evidence and evidence[-1].crops):
         return crop_classes.NOT_ASKED
     model, floor = find_cost_model(params.account.cost_model), params.propose.score_floor
-    return crop_classes.choose(evidence, params.judged_ious, model, floor=floor, held_out=held_out)
+    return crop_classes.choose(evidence, params.judged_ious, model, floor=floor)
 
 
 def as_shown(paths: CampaignPaths, evidence: Sequence[Evidence]) -> Sequence[Evidence]:

@@ -68,13 +68,12 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
     evidence: list[Evidence] = []
     last: Corrections | None = None
     last_by_crops: Corrections | None = None
-    trained_on, held_out = {}, None
+    trained_on = {}
     made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
     for key, (own, other) in zip(keys, crop_classes.both_kinds(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images
         if log.held_out is not None:
-            held_out = log.held_out.batch
             judged = crop_classes.judge_held_out(params, log.held_out, labeled, whole=False)
             evidence.append(judged)
         found = _judge(params, key, own, labeled.classes)
@@ -84,7 +83,7 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
             last_by_crops = None if by_crops is None else by_crops[1]
             crops = () if by_crops is None else by_crops[0].edits
             evidence.append(replace(item, crops=crops))
-    choice = crop_classes.for_a_model(params, evidence, held_out)
+    choice = crop_classes.for_a_model(params, evidence)
     if choice.used:
         evidence, last = core.by_crops(evidence), last_by_crops
     return Labels(results, labeled, tuple(evidence), last, trained_on, choice)

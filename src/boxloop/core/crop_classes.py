@@ -65,7 +65,6 @@ def choose(
     model: CostModel,
     *,
     floor: float = 0.0,
-    held_out: str | None = None,
 ) -> Choice:
     """Choose whose classes the next batch is shown with.
 
@@ -78,7 +77,6 @@ def choose(
         ious: IoU from which a proposal counts as right: the review's, then others.
         model: what edits cost.
         floor: of the scores that were stored.
-        held_out: which evidence is of a held-out part.
     """
     known = [item for item in evidence if item.crops]
     if not known:
@@ -86,7 +84,7 @@ def choose(
     gains = []
     for iou in ious:
         own, other = (
-            fit(items, iou, model, floor=floor, held_out=held_out).expected_saving or 0.0
+            fit(items, iou, model, floor=floor).expected_saving or 0.0
             for items in (known, by_crops(known))
         )
         gains.append(round(other - own, 9))
