@@ -91,7 +91,7 @@ def keep(
     name = _name(labels, changes)
     path = paths.imported_labels(name)
     listed = params.iterations[key].labels
-    with listing(path, "boxloop/truth"):
+    with listing(path):
         artifacts.write_imported_labels(path, labels, changes)
         if name not in listed:
             # In quotes: digits alone, or around one e, would be a number.

@@ -34,7 +34,7 @@ def keep(paths: CampaignPaths, params_file: Path, batch: Batch, boxes: Mapping[s
     path = paths.given(batch.id)
     changes = class_changes.entries_of(class_changes.read(*paths.journals))
     made = Proposals(batch.id, FILE, FILE, 0.0, boxes, changes=changes)
-    with listing(path, "boxloop/proposals"):
+    with listing(path):
         artifacts.write_proposals(path, made)
         edit_params(params_file, [f"iterations.{batch.id}.proposals='{file_digest(path)}'"])
     return path

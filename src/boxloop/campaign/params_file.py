@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from boxloop.files import atomic_path, read_bytes, write_text
+from boxloop.files import atomic_path, write_text
 from boxloop.params import Params
 from boxloop.params.loading import apply_override, check, read_sections, read_yaml
 
@@ -57,25 +59,36 @@ def edit_classes(path: Path, classes: Sequence[str], change: Callable[[list[str]
 
 
 @contextmanager
-def listing(path: Path, kind: str) -> Iterator[None]:
+def listing(path: Path) -> Iterator[None]:
     """Put a file back where what is done meanwhile fails: it is written, then listed.
 
-    A file that params.yaml names by its digest would be another one otherwise.
+    A file that params.yaml names by its digest would be another one otherwise. It is kept beside
+    it meanwhile, as a full disk has no room to write it anew.
 
     Args:
         path: the file; one that was not there is deleted again.
-        kind: of it, such as "boxloop/truth".
     """
-    before = read_bytes(path) if path.is_file() else None
+    before = path.with_name(f".{path.name}.before")
+    before.unlink(missing_ok=True)  # of one who was killed
+    if path.is_file():
+        _keep(path, before)
     try:
         yield
     except BaseException:
-        if before is not None:
-            with atomic_path(path, kind) as temporary:
-                temporary.write_bytes(before)
+        if before.exists():
+            before.replace(path)
         elif path.is_file():
             path.unlink()
         raise
+    before.unlink(missing_ok=True)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    try:
+        os.link(path, kept)
+    except OSError:  # some network and USB file systems have no hard links
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _edit(path: Path, edit: Callable[[Any], None]) -> None:
