@@ -3,8 +3,8 @@
     python benchmarks/people_with_faults.py [--times 4] [--campaigns 20] [--innocent 60]
 
 Three people share every batch of the demo's 300 images, or so many times as many. The proposals are
-the truth with a detector's mistakes (``boxloop.review.simulated_campaign``), so that one takes
-a second. Each is judged twice: by the truth, and as if nobody knew it. The tables are those of
+the truth with a detector's mistakes (``simulated_campaign.py``), so that one takes a second. Each
+is judged twice: by the truth, and as if nobody knew it. The tables are those of
 docs/results/people.md.
 """
 
@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from simulated_campaign import play
 
 from boxloop.campaign.trust import first_looks, plants
 from boxloop.core.intervals import Difference, Estimate
@@ -21,7 +22,6 @@ from boxloop.core.trust import Trust, judge_trust
 from boxloop.core.types import Boxes, ImageRef, ImageSet
 from boxloop.datasets.demo_scenes import CLASSES, draw_scenes
 from boxloop.params import DemoParams
-from boxloop.review.simulated_campaign import play
 
 BATCHES = (30, 40, 60, 80, 90)
 BLIND, PLANTED = 0.15, 0.1

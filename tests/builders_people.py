@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from simulated_campaign import play
 
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import NOTHING, Batch, Boxes, Corrections, ImageRef, ImageSet, Proposals
 from boxloop.core.workload import account
 from boxloop.params import Params
-from boxloop.review.simulated_campaign import play
 
 CLASSES = ("cup", "ball", "box")
 

@@ -36,7 +36,8 @@ def declared(*extras):
 def imported(folder):
     """The third-party packages that a folder's modules import, by name."""
     files = list((ROOT / folder).rglob("*.py"))
-    own = {"boxloop", *(path.stem for path in [*files, *(ROOT / "docs").glob("*.py")])}
+    beside = [path for place in ("docs", "benchmarks") for path in (ROOT / place).glob("*.py")]
+    own = {"boxloop", *(path.stem for path in [*files, *beside])}
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from simulated_people import SimulatedPerson
 
 from boxloop.core.planting import Trials, choose
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageRef, ImageSet, Proposals
 from boxloop.params import EMPTY
-from boxloop.review.simulated_people import SimulatedPerson
 
 _BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 _FLOOR = 0.05
@@ -37,7 +37,7 @@ def play(
     Args:
         images: of which the first are labeled.
         truth: of these, by id.
-        people: fields of :class:`~boxloop.review.simulated_people.Habits` by name: their faults.
+        people: fields of :class:`~simulated_people.Habits` by name: their faults.
         batches: number of images of each; nothing is proposed on the first.
         blind_fraction: of the images of a batch.
         plant_fraction: of the proposals that are shown.

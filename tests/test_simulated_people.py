@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_people import SimulatedPerson
 
 from boxloop.campaign import submissions
 from boxloop.core.types import Boxes, ImageRef
-from boxloop.review.simulated_people import SimulatedPerson
 from builders import boxes, proposed
 from builders_people import played
 
@@ -90,7 +90,8 @@ def test_what_they_submit_is_as_peoples(tmp_path: Path) -> None:
 
 
 def test_more_images_than_there_are_is_refused() -> None:
-    from boxloop.review.simulated_campaign import play
+    from simulated_campaign import play
+
     from builders_people import scenes
 
     with pytest.raises(ValueError, match="7 images are needed, and there are 5"):
