@@ -334,14 +334,6 @@ def _rename(boxes: Boxes, changes: Sequence[ClassChange]) -> Boxes:
     return boxes if labels == before else replace(boxes, labels=np.array(labels, dtype=np.str_))
 
 
-def names_of(changes: Iterable[ClassChange], offered: Iterable[str]) -> tuple[str, ...]:
-    """Return which classes could be chosen, by the names after some changes."""
-    names = tuple(offered)
-    for change in changes:
-        names = change.names(names)
-    return names
-
-
 def names_before(changes: Sequence[ClassChange], classes: Iterable[str]) -> tuple[str, ...]:
     """Return what classes are called in a dataset's own files, which no change touches."""
     names = list(classes)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign import artifacts
-from boxloop.campaign.class_changes import ClassChange, applying, names_after, names_of
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.schemas import read_content
-from boxloop.campaign.screening import Claim
-from boxloop.campaign.submissions import parse_time, require_submission
+from boxloop.campaign.screening import Claim, claims_of
+from boxloop.campaign.submissions import named_as_today, parse_time, require_submission
 from boxloop.core.types import Corrections
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused
@@ -45,20 +45,4 @@ def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
     """Read what a submission labels, by the names after some changes of classes."""
     made = artifacts.read_corrections(path)
     require_submission(path, made)
-    finished, missed = parse_time(made.finished or ""), set(made.missed)
-    followed = applying(changes, made.classes, finished, made.changes)
-    return [
-        Claim(
-            path,
-            image_id,
-            made.batch,
-            parse_time(made.submitted.get(image_id) or made.finished or ""),
-            set(names_after(followed, set(boxes.labels.tolist()))),
-            boxes,
-            made.digests.get(image_id, ""),
-            names_of(followed, made.offered.get(image_id, made.classes)),
-            made.versions.get("boxloop", ""),
-            missed=image_id in missed,
-        )
-        for image_id, boxes in made.boxes.items()
-    ]
+    return list(claims_of(path, named_as_today(made, changes)))

@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 from boxloop import __version__
@@ -128,10 +127,8 @@ def screen(
 
     With an ``option`` of ``boxloop review`` they are second looks, and the notes name it.
     """
-    claims = [
-        *chain.from_iterable(_claims(file, item, True) for file, item in journal),
-        *chain.from_iterable(_claims(file, item, False) for file, item in restored),
-    ]
+    claims = [c for file, item in journal for c in claims_of(file, item)]
+    claims += [c for file, item in restored for c in claims_of(file, item, in_journal=False)]
     verdict = judge(claims, images, batch, option)
     dropped = verdict.hidden if all_ else verdict.dropped
     found = [
@@ -359,7 +356,9 @@ def _is_newer(version: str) -> bool:
     return bool(numbers) and [int(part) for part in numbers] > own
 
 
-def _claims(file: Path, item: Corrections, in_journal: bool) -> Iterable[Claim]:
+def claims_of(file: Path, item: Corrections, *, in_journal: bool = True) -> Iterable[Claim]:
+    """Yield what a submission labels, one claim for each image."""
+    missed = set(item.missed)
     for image_id, boxes in item.boxes.items():
         yield Claim(
             file,
@@ -372,6 +371,7 @@ def _claims(file: Path, item: Corrections, in_journal: bool) -> Iterable[Claim]:
             item.offered.get(image_id, item.classes),
             item.versions.get("boxloop", ""),
             in_journal,
+            image_id in missed,
         )
 
 
