@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.datasets.annotations import from_upright, to_float, to_number
+from boxloop.datasets.faults import printable
 from boxloop.datasets.file_listing import exists, read_text
 from boxloop.datasets.foreign import name_file, name_json
 from boxloop.errors import DatasetError
@@ -16,6 +17,7 @@ from boxloop.files import parse_json
 
 LISTS = ("images", "annotations", "categories")
 
+_LONGEST_ID = 60  # characters of it in a message
 _WHOLE = re.compile(r"([+-]?[0-9]{1,30})(?:\.0*)?")
 _REST_OF_UUID = "[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UPLOADED = re.compile(rf"(^|[/\\])[0-9a-f]{{8}}-(?!{_REST_OF_UUID}\b)[^/\\]+$")
@@ -34,10 +36,7 @@ def read_content(file: Path) -> dict[str, Any]:
     foreign = name_file(file)
     if foreign is not None:
         raise DatasetError(foreign.sentence(file))
-    try:
-        content = parse_json(read_text(file), halves=True)
-    except ValueError as error:
-        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
+    content = parse_file(file)
     foreign = name_json(content)
     if foreign is not None:
         raise DatasetError(foreign.sentence(file))
@@ -53,6 +52,39 @@ def read_content(file: Path) -> dict[str, Any]:
             " height"
         )
     return {**{key: content[key] for key in LISTS}, "info": content.get("info")}
+
+
+def parse_file(file: Path) -> Any:
+    """Return what a JSON file of another program holds, which may be anything.
+
+    Raises:
+        DatasetError: it cannot be read, or is no JSON.
+    """
+    try:
+        return parse_json(read_text(file), halves=True)
+    except ValueError as error:
+        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
+
+
+def read_images(entries: list[Any], file: Path) -> dict[str, tuple[Hashable, str, Any]]:
+    """Return the id, the file name and the entry of each image, by its place in the file.
+
+    Raises:
+        DatasetError: an entry has no id or no file name, or two have one id.
+    """
+    found: dict[str, tuple[Hashable, str, Any]] = {}
+    keys: set[Hashable] = set()
+    for number, entry in enumerate(entries):
+        place = f"images[{number}]"
+        key, name = values(entry, "id", "file_name")
+        if not is_id(key, int, str) or not isinstance(name, str) or not name:
+            raise DatasetError(f"{file}, {place}: needs an 'id' and a 'file_name'")
+        if key in keys:
+            said = printable(str(key), _LONGEST_ID)
+            raise DatasetError(f"{file}, {place}: the image id {said} occurs twice")
+        keys.add(key)
+        found[place] = key, name, entry
+    return found
 
 
 def read_categories(entries: list[Any], file: Path) -> dict[Hashable, str]:

@@ -19,6 +19,7 @@ from boxloop.datasets.coco_json import (
     is_label_studio,
     read_categories,
     read_content,
+    read_images,
     rotation,
 )
 from boxloop.datasets.formats.coco import ID_KEY
@@ -65,18 +66,7 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
 
 
 def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, ReviewedImage]:
-    rows: dict[str, tuple[Hashable, str, Any]] = {}
-    keys: set[Hashable] = set()
-    for number, entry in enumerate(entries):
-        place = f"images[{number}]"
-        key = entry.get("id") if isinstance(entry, dict) else None
-        name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not is_id(key, int, str) or not isinstance(name, str) or not name:
-            raise DatasetError(f"{path}, {place}: needs an 'id' and a 'file_name'")
-        if key in keys:
-            raise DatasetError(f"{path}, {place}: the image id {printable(str(key))} occurs twice")
-        keys.add(key)
-        rows[place] = key, name, entry
+    rows = read_images(entries, path)
     image_of = pair({place: names.match(name) for place, (_, name, _) in rows.items()}, path)
     found: dict[Hashable, ReviewedImage] = {}
     unknown: list[str] = []

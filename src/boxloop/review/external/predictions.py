@@ -14,13 +14,12 @@ from typing import Any
 
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import to_float, to_number
-from boxloop.datasets.coco_json import is_id, read_categories
+from boxloop.datasets.coco_json import is_id, parse_file, read_categories, read_images
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats.yolo_layouts import find_classes
 from boxloop.datasets.formats.yolo_paths import CLASS_LISTS
 from boxloop.errors import DatasetError
-from boxloop.files import parse_json
 from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.validation import printable
 
@@ -132,20 +131,13 @@ def _score(
 # --- COCO -----------------------------------------------------------------------------------------
 
 
-def _read_json(file: Path) -> Any:
-    try:
-        return parse_json(read_text(file), halves=True)
-    except ValueError as error:
-        raise DatasetError(f"{file} {error}: export it again, or put it right") from None
-
-
 def _read_coco(file: Path, known: FileNames, found: Predictions, listing: Path | None) -> None:
-    content = _read_json(file)
+    content = parse_file(file)
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-        listed = content if listing is None else _read_json(listing)
+        listed = content if listing is None else parse_file(listing)
         rows, key = content["annotations"], "annotations"
     elif isinstance(content, list):
-        listed, rows, key = {} if listing is None else _read_json(listing), content, ""
+        listed, rows, key = {} if listing is None else parse_file(listing), content, ""
     else:
         raise DatasetError(
             f"{file} is no file of predictions: it must be COCO's list of results, or a COCO file"
@@ -194,18 +186,7 @@ def _listed_images(
     entries: list[Any], file: Path, known: FileNames, found: Predictions
 ) -> dict[Hashable, ImageRef | None]:
     """Return the images of a COCO file by their ids in it; None for those of others."""
-    rows: dict[str, tuple[Hashable, str, Any]] = {}
-    keys: set[Hashable] = set()
-    for number, entry in enumerate(entries):
-        place = f"{file}, images[{number}]"
-        key = entry.get("id") if isinstance(entry, dict) else None
-        name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not is_id(key, int, str) or not isinstance(name, str) or not name:
-            raise DatasetError(f"{place}: needs an 'id' and a 'file_name'")
-        if key in keys:
-            raise DatasetError(f"{place}: the image id {printable(str(key))} occurs twice")
-        keys.add(key)
-        rows[f"images[{number}]"] = key, name, entry
+    rows = read_images(entries, file)
     matches = {place: known.match(name) for place, (_, name, _) in rows.items()}
     refs: dict[Hashable, ImageRef | None] = {}
     for place, image in _pair(matches, file, found).items():
@@ -301,7 +282,7 @@ def _yolo_box(
 
 
 def _read_fiftyone(file: Path, known: FileNames, found: Predictions, name: str) -> None:
-    content = _read_json(file)
+    content = parse_file(file)
     samples = content.get("samples") if isinstance(content, dict) else None
     if not isinstance(samples, list):
         raise DatasetError(f"{file} has no list 'samples': export it as a FiftyOneDataset")
