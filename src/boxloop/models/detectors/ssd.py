@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchvision.models.detection._utils import retrieve_out_channels
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
+from torchvision.ops import box_iou
 
 from boxloop.models.detectors.suppression import detections
 from boxloop.models.detectors.targets import ignored_classes, mask_softmax, pad_targets
@@ -171,7 +172,8 @@ class BatchSSD(SSD):  # type: ignore[misc]
             (N, A) int64, -1 for background.
         """
         boxes, _, real = pad_targets(targets, anchors)
-        iou = _iou(boxes, anchors).masked_fill(~real[:, :, None], -1.0)  # (N, most, A)
+        iou = box_iou(boxes, anchors.expand(len(boxes), -1, -1))  # (N, most, A)
+        iou = iou.masked_fill(~real[:, :, None], -1.0)
         best, matched = iou.max(dim=1)
         matched[best < self.proposal_matcher.low_threshold] = -1
         number = torch.arange(real.shape[1], device=anchors.device).expand_as(real)
@@ -179,13 +181,3 @@ class BatchSSD(SSD):  # type: ignore[misc]
             1, iou.argmax(dim=2), torch.where(real, number, -1), reduce="amax"
         )
         return torch.where(claims >= 0, claims, matched)
-
-
-def _iou(boxes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """Compute the IoU (N, n, A) of boxes (N, n, 4) with anchors (A, 4)."""
-    upper = torch.maximum(boxes[:, :, None, :2], anchors[:, :2])
-    lower = torch.minimum(boxes[:, :, None, 2:], anchors[:, 2:])
-    common = (lower - upper).clamp(min=0).prod(dim=-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
-    union = area[:, :, None] + (anchors[:, 2:] - anchors[:, :2]).prod(dim=-1) - common
-    return common / union
