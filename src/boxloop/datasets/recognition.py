@@ -15,6 +15,7 @@ from boxloop.datasets.coco_search import find_coco_files, look_into, root_of
 from boxloop.datasets.file_listing import absolute, exists, list_files
 from boxloop.datasets.foreign import VOC_XML, YOLO_LABELS, Foreign, name_file, name_json, read_head
 from boxloop.datasets.images import SUFFIXES
+from boxloop.datasets.yolo_names import CLASS_LISTS, DARKNET_KEYS, YAML_NAMES, YAML_SUFFIXES
 from boxloop.errors import DatasetError
 from boxloop.params.registry import FORMATS
 
@@ -24,13 +25,9 @@ _LOOKS = 5
 _LOOKS_FOR_CLASSES = 50
 """KITTI's files that are looked into before its own classes are taken for all."""
 
-_CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 _MOST_SETS = 20
-_YAML = (".yaml", ".yml")
-_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAMES = re.compile(r"^names\s*:", re.MULTILINE)
 _PARTS = re.compile(r"^(train|val|valid|validation|test)\s*:", re.MULTILINE)
-_DARKNET = re.compile(r"^\s*(names|train)\s*=", re.MULTILINE)
 _NO_LABELS = "the pictures alone can be read with --set dataset.format=folder"
 _REPAIR = "put it right, export it again, or move it away where it is no part of the set"
 _NAME_OTHERS = (
@@ -80,7 +77,7 @@ def name_foreign(path: Path) -> str | None:
 
 def _recognize_file(file: Path) -> Recognized:
     text = read_head(file)
-    if file.suffix.lower() in _YAML and _NAMES.search(text):
+    if file.suffix.lower() in YAML_SUFFIXES and _NAMES.search(text):
         return _described(file, file.parent)
     if file.suffix.lower() == ".data":
         return Recognized("yolo", file.parent, f"a YOLO set that {file.name} describes")
@@ -161,12 +158,12 @@ def _find_labeled(tree: _Tree) -> Recognized | None:
 
 
 def _described(file: Path, root: Path) -> Recognized:
-    path = root if file.name in _YAML_NAMES else file
+    path = root if file.name in YAML_NAMES else file
     return Recognized("yolo", path, f"a YOLO set that {file.name} describes")
 
 
 def _look_for_yaml(tree: _Tree) -> Recognized | None:
-    for path in sorted(tree.top(*_YAML), key=lambda path: path.name not in _YAML_NAMES):
+    for path in sorted(tree.top(*YAML_SUFFIXES), key=lambda path: path.name not in YAML_NAMES):
         text = tree.head(path)
         if _NAMES.search(text) and _PARTS.search(text):
             return _described(tree.root / path, tree.root)
@@ -175,7 +172,7 @@ def _look_for_yaml(tree: _Tree) -> Recognized | None:
 
 def _look_for_darknet(tree: _Tree) -> Recognized | None:
     for path in tree.top(".data"):
-        if {match[1] for match in _DARKNET.finditer(tree.head(path))} == {"names", "train"}:
+        if {match[1] for match in DARKNET_KEYS.finditer(tree.head(path))} == {"names", "train"}:
             return Recognized("yolo", tree.root, f"a YOLO set that {path} describes")
     return None
 
@@ -227,7 +224,7 @@ def _look_for_coco(tree: _Tree) -> Recognized | None:
 
 
 def _look_for_yolo(tree: _Tree) -> Recognized | None:
-    lists = [path for path in tree.of(".txt", ".names", ".labels") if path.name in _CLASS_LISTS]
+    lists = [path for path in tree.of(".txt", ".names", ".labels") if path.name in CLASS_LISTS]
     near = [path for path in lists if path.parent.as_posix() in (".", "labels")]
     if not near or not _yolo_labels(tree):
         return None

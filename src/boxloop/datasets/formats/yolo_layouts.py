@@ -30,18 +30,12 @@ from boxloop.datasets.formats.yolo_paths import (
     read_image_list,
     resolve,
 )
-from boxloop.datasets.formats.yolo_yaml import (
-    YAML_SUFFIXES,
-    keypoints_of,
-    read_exif,
-    read_keypoints,
-    read_names,
-)
+from boxloop.datasets.formats.yolo_yaml import keypoints_of, read_exif, read_keypoints, read_names
+from boxloop.datasets.yolo_names import DARKNET_KEYS, YAML_NAMES, YAML_SUFFIXES
 from boxloop.errors import DatasetError
 
 IMAGES = "images"
 
-_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _SPLITS = ("train", "val", "test")
 _ALIASES = {"validation": "val", "valid": "val"}
 _NO_SPLITS = ("names", "nc", "path", "kpt_shape", "flip_idx", "download")
@@ -185,7 +179,7 @@ def read_class_file(file: Path, log: FaultLog) -> dict[int, str]:
 def _find_description(root: Path, names: Sequence[str]) -> Path | None:
     """Find data.yaml by its name or content, else Darknet's obj.data."""
     top = sorted(name for name in names if "/" not in name and regular(root / name))
-    for name in _YAML_NAMES:
+    for name in YAML_NAMES:
         if name in top:
             return root / name
     for endings in (YAML_SUFFIXES, (".data",)):
@@ -207,7 +201,7 @@ def _has_keys(file: Path, yaml: bool) -> bool:
         text = read_text(file)
     except DatasetError:
         return False
-    pattern = _NAMES_KEY if yaml else re.compile(r"^\s*(names|train)\s*=", re.MULTILINE)
+    pattern = _NAMES_KEY if yaml else DARKNET_KEYS
     return {match[1] for match in pattern.finditer(text)} == {"names", "train"}
 
 

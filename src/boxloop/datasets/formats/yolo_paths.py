@@ -15,11 +15,9 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import Spellings, exists, read_text, regular, within
 from boxloop.datasets.flat_yaml import FlatYaml
 from boxloop.datasets.images import SUFFIXES
+from boxloop.datasets.yolo_names import CLASS_LISTS
 from boxloop.errors import DatasetError
 from boxloop.terminal import counted
-
-CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names", "predefined_classes.txt")
-"""What files are called that have a class on each line."""
 
 _SAMPLE = 50  # entries of a list that show where they start from
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from boxloop.datasets.exif import RAW, UPRIGHT
 from boxloop.datasets.flat_yaml import FlatYaml
+from boxloop.datasets.yolo_names import YAML_SUFFIXES
 from boxloop.errors import DatasetError
-
-YAML_SUFFIXES = (".yaml", ".yml")
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 

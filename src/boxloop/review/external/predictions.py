@@ -18,7 +18,7 @@ from boxloop.datasets.coco_json import is_id, parse_file, read_categories, read_
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import list_files, read_text
 from boxloop.datasets.formats.yolo_layouts import find_classes
-from boxloop.datasets.formats.yolo_paths import CLASS_LISTS
+from boxloop.datasets.yolo_names import CLASS_LISTS
 from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames, Match, pair
 from boxloop.review.validation import printable
