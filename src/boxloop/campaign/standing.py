@@ -271,7 +271,7 @@ class Standing:
             if not workload.has(iou):
                 self._note(f"{name} was not accounted at IoU {iou:g}: 'dvc repro' does that")
                 return False
-        counted = (workload.batch, workload.images + workload.given_images)
+        counted = (workload.batch, workload.labeled_images)
         total_objects = workload.objects + workload.given_objects
         if counted == (batch.id, len(batch.image_ids)) and objects in (None, total_objects):
             return True

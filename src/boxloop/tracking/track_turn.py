@@ -107,7 +107,7 @@ def _parent_points(turn: TurnRecord) -> list[Point]:
     """Return the parent's curves: the totals of the first one, two, ... batches."""
     points, images = [], 0
     for i, workload in enumerate(turn.campaign.workloads):
-        images += workload.images + workload.given_images  # else two batches could share a step
+        images += workload.labeled_images  # else two batches could share a step
         part = replace(turn.campaign, workloads=turn.campaign.workloads[: i + 1])
         points += [Point(n, v, images, turn.ended) for n, v in progress_values(part).items()]
     return [*points, *turn.simnet]

@@ -130,7 +130,7 @@ def read_turn(paths: CampaignPaths, params: Params, key: str) -> TurnRecord:
     campaign = read_results(paths, params, through=key)
     training = read_training(paths.training(key))
     previous = params.iterations[key].previous
-    images = sum(w.images + w.given_images for w in campaign.workloads)
+    images = sum(w.labeled_images for w in campaign.workloads)
     # The log counts seconds from the training's beginning, and was written at its end.
     began = paths.training(key).stat().st_mtime - training.seconds
     started = round(1000 * began)
@@ -259,10 +259,10 @@ def _inputs(
     *before, own = campaign.workloads
     given = campaign.given or (0, 0)
     labeled = {
-        "images": given[0] + sum(w.images + w.given_images for w in before),
+        "images": given[0] + sum(w.labeled_images for w in before),
         "objects": given[1] + sum(w.objects + w.given_objects for w in before),
     }
-    batch = {"images": own.images + own.given_images}
+    batch = {"images": own.labeled_images}
 
     def data(
         name: str, path: Path, context: str, columns: Mapping[str, str], counts: Mapping[str, int]
