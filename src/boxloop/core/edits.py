@@ -76,15 +76,15 @@ Pairs = list[tuple[int, int]]
 """(index of a proposal, index of a final box) of one image."""
 
 
-def diff(shown: Boxes, final: Boxes, tolerance: float = TOLERANCE) -> Ledger:
+def diff(shown: Boxes, final: Boxes) -> Ledger:
     """Count the exact edits from the proposals of one image to its final boxes.
 
     A box that was dragged and got another label counts once, as relabeled: a wrong label is the
-    graver fault. A box whose coordinates differ by at most ``tolerance`` pixels was not moved.
+    graver fault. A box whose coordinates differ by at most :data:`TOLERANCE` pixels was not moved.
     """
 
     def unmoved(a: Floats, b: Floats) -> NDArray[np.bool_]:
-        return np.asarray(np.abs(a - b).max(axis=1, initial=0.0) <= tolerance)
+        return np.asarray(np.abs(a - b).max(axis=1, initial=0.0) <= TOLERANCE)
 
     return tally(shown, final, *_pair(shown, final, unmoved))
 

@@ -190,22 +190,18 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def index_by_name(names: Iterable[str], suffix: str) -> tuple[dict[str, str], list[str]]:
-    """Index files by their names, composed and with the ending in lower case.
-
-    Args:
-        names: of any files.
-        suffix: the ending of those that are meant, in lower case.
+def index_texts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Index the ``.txt`` among files by their names, composed and with the ending in lower case.
 
     Returns:
         The files by name, and those that another file of the same name goes before.
     """
     found: dict[str, str] = {}
     others = []
-    meant = (name for name in names if name.lower().endswith(suffix))
+    texts = (name for name in names if name.lower().endswith(".txt"))
     # What is spelled as usual goes first.
-    for name in sorted(meant, key=lambda name: (not name.endswith(suffix), name)):
-        if found.setdefault(composed(name[: -len(suffix)]) + suffix, name) != name:
+    for name in sorted(texts, key=lambda name: (not name.endswith(".txt"), name)):
+        if found.setdefault(composed(name[:-4]) + ".txt", name) != name:
             others.append(name)
     return found, others
 

@@ -80,8 +80,8 @@ def _is_label_studio(content: Any) -> bool:
     )
 
 
-def _entries(content: Any, key: str) -> Any:
-    return content.get(key) if isinstance(content, dict) else None
+def _annotations(content: Any) -> Any:
+    return content.get("annotations") if isinstance(content, dict) else None
 
 
 _JSON_KINDS: tuple[tuple[Callable[[Any], bool], Foreign], ...] = (
@@ -147,14 +147,14 @@ _JSON_KINDS: tuple[tuple[Callable[[Any], bool], Foreign], ...] = (
         Foreign("Labelbox's JSON, which boxloop does not read", _CONVERT),
     ),
     (
-        lambda c: _all_have(_entries(c, "annotations"), "segments_info"),
+        lambda c: _all_have(_annotations(c), "segments_info"),
         Foreign(
             "COCO's panoptic JSON, which has masks and no boxes",
             "name the file of the instances (instances_*.json)",
         ),
     ),
     (
-        lambda c: _all_have(_entries(c, "annotations"), "caption"),
+        lambda c: _all_have(_annotations(c), "caption"),
         Foreign(
             "COCO's JSON of captions, which has no boxes",
             "name the file of the instances (instances_*.json)",

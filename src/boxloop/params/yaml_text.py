@@ -7,7 +7,7 @@ before they are unfolded.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -31,21 +31,17 @@ _MARK = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def read_yaml(text: str, kind: Literal["safe", "base"] = "safe") -> Any:
+def read_yaml(text: str) -> Any:
     """Return the content of a YAML text, by version 1.2 of YAML, as DVC reads params.yaml.
 
     In 1.1, which PyYAML reads, 1e-3 is a text and ``no`` is false.
-
-    Args:
-        text: of the file, or of a value.
-        kind: "base" leaves every value a text.
 
     Raises:
         ValueError: the text is not YAML, repeats a key, or stands for too much.
     """
     try:
         _require_bounded(text)
-        return YAML(typ=kind, pure=True).load(text)
+        return YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         if conflict := find_conflict(text):
             raise ValueError(f"{conflict}: keep one side of it, without the marks") from None

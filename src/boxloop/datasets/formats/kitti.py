@@ -21,7 +21,7 @@ from boxloop.datasets.faults import FaultKind, FaultLog, has_control
 from boxloop.datasets.file_listing import (
     composed,
     ids_of,
-    index_by_name,
+    index_texts,
     list_images,
     natural_key,
     require_folder,
@@ -61,7 +61,7 @@ def load(params: DatasetParams, root: Path, progress: Progress | None = None) ->
     images = list_images(image_folder, log)
     if not images and not log.faults:
         raise DatasetError(f"{image_folder} holds no image file")
-    texts, twins = index_by_name(walk(label_folder), ".txt")
+    texts, twins = index_texts(walk(label_folder))
     labels: dict[str, Path] = {}
     owner: dict[str, PurePosixPath] = {}
     candidates = []

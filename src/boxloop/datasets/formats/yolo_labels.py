@@ -13,7 +13,7 @@ import numpy as np
 from boxloop.core.types import ImageRef
 from boxloop.datasets.annotations import AnnotatedBox, Annotation, read_columns, to_float
 from boxloop.datasets.faults import FaultKind, FaultLog
-from boxloop.datasets.file_listing import composed, index_by_name, read_text
+from boxloop.datasets.file_listing import composed, index_texts, read_text
 from boxloop.errors import DatasetError
 
 IMAGES, LABELS = "images", "labels"
@@ -35,7 +35,7 @@ class Labels:
     def __init__(self, root: Path, names: Iterable[str]) -> None:
         """Index the texts among all files of a set, which are relative to ``root``."""
         self._root = root
-        self._texts, self._twins = index_by_name(names, ".txt")
+        self._texts, self._twins = index_texts(names)
         self._folders: dict[str, list[str]] = {}
         self._real: dict[str, str] = {}
 
