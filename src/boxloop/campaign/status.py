@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Mapping
 from itertools import takewhile
 
 from boxloop.campaign import (
@@ -55,7 +55,10 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given), _table(turns)]
-    parts += [_shown(turns, params), _by_crops(turns), _mended(turns), _saved(turns, params)]
+    parts.append(_shown(turns, params))
+    parts.append(_listed("Proposals, by labeled crops:", {t.key: t.classes for t in turns}))
+    parts.append(_listed("Proposals, by labels of neighbours:", {t.key: t.mended for t in turns}))
+    parts.append(_saved(turns, params))
     parts.append(_ahead(turns, params, found.given))
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
@@ -139,33 +142,28 @@ def _table(turns: list[Turn]) -> str:
 
 def _shown(turns: list[Turn], params: Params) -> str:
     """Say from where on each batch's proposals are shown, and what that was expected to save."""
-    lines = []
+    words = {}
     for turn in turns:
         if turn.fitted is None or turn.fitted.found == NO_PROPOSALS:
             continue
-        line = f"  {turn.key}: {in_words(turn.fitted, turn.detector)}"
+        line = in_words(turn.fitted, turn.detector)
         iou = params.review.iou_threshold
         if turn.workload is not None and turn.workload.has(iou):
             model = find_cost_model(params.account.cost_model)
             saved = turn.workload.saving(iou, model)
             line += "" if saved is None else f"; it saved {percent(saved)}"
-        lines.append(line)
-    return "\n".join(["Proposals, by the fitted score threshold:", *lines]) if lines else ""
+        words[turn.key] = line
+    return _listed("Proposals, by the fitted score threshold:", words)
 
 
-def _by_crops(turns: list[Turn]) -> str:
-    lines = [f"  {turn.key}: {turn.classes}" for turn in turns if turn.classes]
-    return "\n".join(["Proposals, by labeled crops:", *lines]) if lines else ""
-
-
-def _mended(turns: list[Turn]) -> str:
-    lines = [f"  {turn.key}: {turn.mended}" for turn in turns if turn.mended]
-    return "\n".join(["Proposals, by labels of neighbours:", *lines]) if lines else ""
+def _listed(title: str, by_turn: Mapping[str, str]) -> str:
+    lines = [f"  {key}: {words}" for key, words in by_turn.items() if words]
+    return "\n".join([title, *lines]) if lines else ""
 
 
 def _newest(turns: list[Turn]) -> str | None:
     """Return the last of the finished turns, which are the leading ones."""
-    done = [turn.key for turn in itertools.takewhile(lambda t: t.step is Step.DONE, turns)]
+    done = [turn.key for turn in takewhile(lambda t: t.step is Step.DONE, turns)]
     return done[-1] if done else None
 
 
