@@ -189,7 +189,7 @@ class AppRequests:
             if not isinstance(query, str):
                 raise ValueError
             try:
-                values += queries.read(query).values
+                values += queries.read(query)
             except queries.NotAllowed as problem:
                 raise NotForReview(str(problem)) from None
         self._check_datasets(values)

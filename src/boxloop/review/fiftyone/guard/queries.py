@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -35,16 +34,9 @@ class NotAllowed(ValueError):
     """A document asks for what a review has no use for, or is none."""
 
 
-@dataclass(frozen=True)
-class Document:
-    """What a GraphQL document holds: ``values`` are all literal arguments and defaults."""
-
-    values: tuple[Any, ...]
-
-
 @lru_cache(maxsize=256)
-def read(text: str) -> Document:
-    """Read a document, and check the fields that it asks for.
+def read(text: str) -> tuple[Any, ...]:
+    """Return all literal arguments and defaults of a document; check the fields that it asks for.
 
     Raises:
         NotAllowed: one is not among :data:`QUERIES` or :data:`MUTATIONS`, or it is no document.
@@ -68,7 +60,7 @@ def read(text: str) -> Document:
         for name in _root_fields(node.selection_set, fragments, set()):
             if name not in allowed:
                 raise NotAllowed(f"a review does not need {node.operation.value} {name}")
-    return Document(values)
+    return values
 
 
 def _root_fields(
