@@ -13,7 +13,7 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import build, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-from boxloop.models.detectors.torchvision_parts import freeze
+from boxloop.models.detectors.torchvision_parts import FROZEN_NORM, freeze
 
 
 def _assemble(
@@ -44,11 +44,7 @@ FACTORY = TorchvisionFactory(
     size=InputSize((320, 640), keep_aspect=True),
     backbone=lambda options: mobilenet_v3_large(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,
-    options={
-        "scratch": {"frozen_norm": False},
-        "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
-        "detection": {"frozen_norm": True, "norm_eps": 1e-5},
-    },
+    options=FROZEN_NORM,
     pretrained={
         "backbone": MobileNet_V3_Large_Weights,
         "detection": FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,

@@ -12,7 +12,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import build, norm_layer
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-from boxloop.models.detectors.torchvision_parts import freeze
+from boxloop.models.detectors.torchvision_parts import FROZEN_NORM, freeze
 
 
 def _assemble(
@@ -30,10 +30,6 @@ FACTORY = TorchvisionFactory(
     backbone=lambda options: resnet50(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,
     # torchvision's COCO weights were trained with batch norm's epsilon at 0.
-    options={
-        "scratch": {"frozen_norm": False},
-        "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
-        "detection": {"frozen_norm": True, "norm_eps": 0.0},
-    },
+    options={**FROZEN_NORM, "detection": {"frozen_norm": True, "norm_eps": 0.0}},
     pretrained={"backbone": ResNet50_Weights, "detection": FasterRCNN_ResNet50_FPN_Weights},
 )

@@ -17,7 +17,7 @@ from boxloop.models.detectors.dataset import InputSize
 from boxloop.models.detectors.faster_rcnn import norm_layer
 from boxloop.models.detectors.fcos import BatchFCOS
 from boxloop.models.detectors.torchvision_detector import Options, TorchvisionFactory
-from boxloop.models.detectors.torchvision_parts import freeze, resnet_pyramid
+from boxloop.models.detectors.torchvision_parts import FROZEN_NORM, freeze, resnet_pyramid
 
 
 def _assemble(
@@ -35,10 +35,6 @@ FACTORY = TorchvisionFactory(
     size=InputSize((800, 1333), keep_aspect=True),
     backbone=lambda options: resnet50(weights=None, norm_layer=norm_layer(options)),
     assemble=_assemble,
-    options={
-        "scratch": {"frozen_norm": False},
-        "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
-        "detection": {"frozen_norm": True, "norm_eps": 1e-5},
-    },
+    options=FROZEN_NORM,
     pretrained={"backbone": ResNet50_Weights, "detection": FCOS_ResNet50_FPN_Weights},
 )

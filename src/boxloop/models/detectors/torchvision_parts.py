@@ -23,6 +23,13 @@ FROZEN_STEM: dict[Source, Options] = {
 }
 """Options of detectors whose batch norm is trained, and whose first layers are frozen."""
 
+FROZEN_NORM: dict[Source, Options] = {
+    "scratch": {"frozen_norm": False},
+    "backbone": {"frozen_norm": True, "norm_eps": 1e-5},
+    "detection": {"frozen_norm": True, "norm_eps": 1e-5},
+}
+"""Options of detectors whose batch norm is frozen, and so are their first layers."""
+
 
 def freeze(modules: Sequence[nn.Module], options: Options) -> None:
     """Freeze the first layers where they have pretrained weights."""
