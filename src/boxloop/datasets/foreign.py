@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from boxloop.datasets.faults import printable
 from boxloop.datasets.images import SUFFIXES
 from boxloop.files import open_regular
 
 _HEAD = 4096
 """Bytes at the start of a file that are enough to tell what it is."""
+
+_LONGEST = 60  # characters of a file in a sentence
 
 _CONVERT = "write it as COCO's JSON (docs/datasets.md shows how in a few lines of Python)"
 
@@ -258,7 +261,7 @@ def name_file(file: Path) -> Foreign | None:
         return _name_lines(text) if suffix in (".jsonl", ".ndjson", ".manifest") else None
     line = text.partition("\n")[0].strip()
     if suffix in _TABLES or (suffix != ".json" and _looks_like_table(line)):
-        return _table(f"a table (CSV) that begins with '{_short(line)}'")
+        return _table(f"a table (CSV) that begins with '{printable(line, _LONGEST)}'")
     if suffix in (".yaml", ".yml"):
         return Foreign(
             "a YAML file, as YOLO sets have one", "set dataset.format to yolo, or name a JSON file"
@@ -277,11 +280,6 @@ def _looks_like_table(line: str) -> bool:
     return len(columns) >= 4 and not line.startswith(("#", "//"))
 
 
-def _short(line: str) -> str:
-    shown = "".join(char if char.isprintable() else " " for char in line)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."
-
-
 def _name_xml(text: str) -> Foreign:
     tags = _ROOT_TAG.findall(text)
     root = tags[0] if tags else "?"
@@ -291,7 +289,9 @@ def _name_xml(text: str) -> Foreign:
         return VOC_XML
     if root.lower() == "html":
         return Foreign("a web page", "download the file itself, for which one may have to log in")
-    return Foreign(f"XML (<{_short(root)}>) of a kind that boxloop does not read", _CONVERT)
+    return Foreign(
+        f"XML (<{printable(root, _LONGEST)}>) of a kind that boxloop does not read", _CONVERT
+    )
 
 
 def _name_lines(text: str) -> Foreign:

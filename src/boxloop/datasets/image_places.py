@@ -8,7 +8,6 @@ compared with what lies in the dataset's folder, and nothing outside of it is ev
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from boxloop.datasets.file_listing import exists, walk, within
+from boxloop.datasets.faults import printable
+from boxloop.datasets.file_listing import composed, exists, walk, within
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError
 
@@ -108,8 +108,8 @@ def find_folder(
         if not any(_is_there(usual, name) for name in some):
             key = "dataset.images" if fixed else "dataset.path"
             raise DatasetError(
-                f"{file} lists {len(names):,} images, such as '{_shown(some[0])}', and none of them"
-                f" lies in {base}: set {key} to the folder that holds them"
+                f"{file} lists {len(names):,} images, such as '{printable(some[0], 80)}', and none"
+                f" of them lies in {base}: set {key} to the folder that holds them"
             )
         return ImageFolder(usual)
     best = _choose(places, file, root, base)
@@ -192,9 +192,4 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _key(text: str) -> str:
-    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
-
-
-def _shown(name: str) -> str:
-    text = "".join(char if char.isprintable() else "?" for char in name)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return composed(text).casefold()
