@@ -11,8 +11,8 @@ from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.datasets.file_listing import read_text
 from boxloop.errors import DatasetError
 
-UPRIGHT = 0.01
-"""Degrees from which on a box is rotated."""
+MOST_DEGREES_OFF = 0.01
+"""Degrees up to which a box counts as upright."""
 
 
 @dataclass(frozen=True, slots=True)

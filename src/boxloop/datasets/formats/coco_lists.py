@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from boxloop.datasets.annotations import UPRIGHT, AnnotatedBox, to_number, to_size
+from boxloop.datasets.annotations import MOST_DEGREES_OFF, AnnotatedBox, to_number, to_size
 from boxloop.datasets.coco_json import bare_id, is_id, rotation, values
 from boxloop.datasets.faults import FaultKind, FaultLog
 from boxloop.terminal import counted
@@ -155,6 +155,6 @@ def _fault(
     if "attributes" not in entry and "rotation" not in entry:
         return None
     turned = rotation(entry)
-    if turned > UPRIGHT:
+    if turned > MOST_DEGREES_OFF:
         return FaultKind.ROTATED_BOX, f"{categories[category]}, is rotated by {turned:g} degrees"
     return None

@@ -30,7 +30,7 @@ from defusedxml.ElementTree import fromstring
 
 from boxloop.core.types import Boxes, ImageRef
 from boxloop.datasets.annotations import (
-    UPRIGHT,
+    MOST_DEGREES_OFF,
     AnnotatedBox,
     Annotation,
     from_upright,
@@ -268,7 +268,7 @@ def _rotation(item: Element) -> float:
     for attribute in item.iterfind("attributes/attribute"):
         if attribute.findtext("name") == "rotation":
             degrees = from_upright(to_float((attribute.findtext("value") or "").strip()))
-            return degrees if degrees > UPRIGHT else 0.0
+            return degrees if degrees > MOST_DEGREES_OFF else 0.0
     return 0.0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.annotations import UPRIGHT, to_number
+from boxloop.datasets.annotations import MOST_DEGREES_OFF, to_number
 from boxloop.datasets.coco_json import (
     is_id,
     is_label_studio,
@@ -96,7 +96,7 @@ def _add(
     why = None
     if entry.get("iscrowd") in (1, "1"):
         why = "is a crowd region (iscrowd: 1), which stands for no single object: draw boxes"
-    elif degrees > UPRIGHT:
+    elif degrees > MOST_DEGREES_OFF:
         why = f"is rotated by {degrees:g} degrees, and boxloop's boxes are upright: draw it so"
     elif not is_id(category, int) or category not in categories:
         why = f"has the category {printable(str(category))}, which the file does not define"
