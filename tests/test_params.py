@@ -129,9 +129,10 @@ def test_a_review_threshold_at_the_floor_is_accepted(tmp_path):
 
 def test_the_threshold_is_fitted_unless_it_is_a_number(tmp_path):
     review = load(tmp_path, "propose: {score_floor: 0.6}").review
-    assert (review.score_threshold, review.shown_from) == ("fitted", "a score fitted to each batch")
+    assert review.score_threshold == "fitted"
+    assert review.shown_from_in_words == "a score fitted to each batch"
     fixed = load(tmp_path, "review: {score_threshold: 1}").review
-    assert (fixed.score_threshold, fixed.shown_from) == (1.0, "a score of 1")
+    assert (fixed.score_threshold, fixed.shown_from_in_words) == (1.0, "a score of 1")
     assert isinstance(fixed.score_threshold, float)
 
 

@@ -237,7 +237,7 @@ class ReviewParams(TrialParams):
         return self.annotator != "simulated"
 
     @property
-    def shown_from(self) -> str:
+    def shown_from_in_words(self) -> str:
         """From which score on proposals are shown, in words."""
         if self.score_threshold == FITTED:
             return "a score fitted to each batch"

@@ -123,7 +123,7 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
         ("Features", ", ".join(_features(grid)) or "none"),
         ("Seeds", ", ".join(str(seed) for seed in grid.seeds)),
         ("A seed sets", ", ".join(study.spec.axes.seeded)),
-        ("Proposals shown", f"from {review.shown_from}"),
+        ("Proposals shown", f"from {review.shown_from_in_words}"),
         ("Cells done", f"{len(outcome.finished)} of {len(study.cells)}"),
     ]
 

@@ -185,7 +185,7 @@ def _approach(params: Params) -> str:
 def _note(params: Params, campaign: CampaignResults) -> str:
     lines = [
         f"**{params.track.campaign}**: {_approach(params)} ordering, {params.train.detector},"
-        f" proposals shown from {params.review.shown_from}.",
+        f" proposals shown from {params.review.shown_from_in_words}.",
         "",
         f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
         "",
