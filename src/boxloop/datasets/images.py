@@ -187,6 +187,13 @@ def or_error(probe: Callable[[Path], Probe], path: Path) -> Probe | DatasetError
         return error
 
 
+def as_jpeg(picture: Image.Image, quality: int = 80) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
     """Load every pixel and turn the image upright; return it and its EXIF orientation.
 

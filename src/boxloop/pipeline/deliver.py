@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -261,13 +260,11 @@ def _example(ref: ImageRef) -> bytes:
     """Return a small picture of an image, JPEG."""
     from PIL import Image
 
-    from boxloop.datasets.images import read_image
+    from boxloop.datasets.images import as_jpeg, read_image
 
     picture = Image.fromarray(read_image(Path(ref.path)))
     picture.thumbnail((320, 320))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=80)
-    return buffer.getvalue()
+    return as_jpeg(picture)
 
 
 def model_text(campaign: Campaign, about: ModelFile) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from boxloop.core.types import Boxes, Corrections, ImageRef
-from boxloop.datasets.images import read_image
+from boxloop.datasets.images import as_jpeg, read_image
 from boxloop.errors import DatasetError
 
 FINAL_COLOR = "#0072B2"
@@ -93,9 +92,7 @@ def draw_thumbnail(
         draw.rectangle(corners, outline=FINAL_COLOR, width=2)
     for x1, y1, x2, y2 in proposals.xyxy.tolist():
         draw_dashed(draw, ordered(x1 * sx, y1 * sy, x2 * sx - 1, y2 * sy - 1))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=80)
-    return buffer.getvalue(), width, height
+    return as_jpeg(image), width, height
 
 
 def ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:

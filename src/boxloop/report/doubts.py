@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from boxloop.campaign.doubts import Suspect
-from boxloop.datasets.images import read_image
+from boxloop.datasets.images import as_jpeg, read_image
 from boxloop.errors import DatasetError
 from boxloop.files import write_text
 from boxloop.report.contact_sheets import FINAL_COLOR, PROPOSAL_COLOR, draw_dashed, ordered
@@ -82,6 +81,4 @@ def draw_doubt(suspect: Suspect, root: Path) -> bytes | None:
         draw.rectangle(corners(labels[doubt.label].tolist()), outline=DOUBT_COLOR, width=3)
     if doubt.proposal is not None:
         draw_dashed(draw, corners(proposals[doubt.proposal].tolist()))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=85)
-    return buffer.getvalue()
+    return as_jpeg(image, quality=85)

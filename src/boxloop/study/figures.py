@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from boxloop.core.types import ImageRef
-from boxloop.datasets.images import read_image
+from boxloop.datasets.images import as_jpeg, read_image
 from boxloop.errors import DatasetError
 from boxloop.report.figures import as_svg, look
 from boxloop.report.tables import Row
@@ -98,6 +97,4 @@ def samples(images: Sequence[ImageRef]) -> bytes:
         picture = ImageOps.contain(picture, (_SIDE, _SIDE))
         left = i * (_SIDE + _GAP) + (_SIDE - picture.width) // 2
         strip.paste(picture, (left, (_SIDE - picture.height) // 2))
-    buffer = io.BytesIO()
-    strip.save(buffer, format="JPEG", quality=80)
-    return buffer.getvalue()
+    return as_jpeg(strip)
