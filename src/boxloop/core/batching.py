@@ -8,7 +8,6 @@ from numbers import Integral
 
 from boxloop.core.types import Batch
 from boxloop.errors import ParamsError
-from boxloop.params.arguments import require
 
 
 def sizes_by_size(total: int, size: int) -> list[int]:
@@ -59,8 +58,9 @@ def cut(image_ids: Sequence[str], sizes: Sequence[int], names: Sequence[str]) ->
 
 def _require_whole(what: str, number: int) -> None:
     """Refuse what is no number of images, or of batches."""
-    whole = isinstance(number, Integral) and not isinstance(number, bool)
-    require(whole and number >= 1, what, number, "a whole number of at least 1")
+    if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
+        said = " ".join(repr(number).split())  # NumPy's has several lines
+        raise ValueError(f"{what} must be a whole number of at least 1, got {said:.100}")
 
 
 def plan(

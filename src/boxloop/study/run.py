@@ -18,13 +18,12 @@ from boxloop.report.tables import Row
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
-from boxloop.study.study import DRAWN, DRAWN_TEST, SHARED, Study
+from boxloop.study.study import Study
 from boxloop.study.tracking import StudyTracker
 from boxloop.terminal import counted
 
 Print = Callable[[str], object]
 
-LOCK = ".lock"
 CONTENT = "study.json"
 """What is written once nothing can be refused any more."""
 
@@ -49,10 +48,10 @@ def run(
     if on is not None:
         addresses.find(on)  # before the dataset is read
     root = root.absolute()
-    new = [place for place in _places(root) if not place.exists()]
+    new = [folder for folder in (root, *root.parents) if not folder.exists()]
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / LOCK, timeout=0), _stoppable(), _begun_or_gone(root, new):
+        with FileLock(root / ".lock", timeout=0), _stoppable(), _gone_if_refused(root, new):
             _run(Study(spec, root), jobs, on, say)
     except Timeout:
         raise StudyError(f"another boxloop is at work in {root}: wait for it") from None
@@ -106,27 +105,17 @@ def _collect(study: Study, failed: Mapping[str, str]) -> Outcome:
     return Outcome(study, rows, precision, finished, failed)
 
 
-def _places(root: Path) -> list[Path]:
-    """Return what is made before a study's parameters are checked, the innermost first."""
-    shared = root / SHARED
-    return [shared / DRAWN, shared / DRAWN_TEST, shared, root / LOCK, root, *root.parents]
-
-
 @contextmanager
-def _begun_or_gone(root: Path, new: Sequence[Path]) -> Iterator[None]:
-    """Take away the new folders where a study ends before it has begun: it was refused, say."""
+def _gone_if_refused(root: Path, new: Sequence[Path]) -> Iterator[None]:
+    """Take new folders away, a study's and those above it, where it ends before it has begun."""
     try:
         yield
     finally:
-        if not (root / CONTENT).exists():
-            for place in new:
-                with suppress(OSError):  # another boxloop may be at work there by now
-                    if place.name in (DRAWN, DRAWN_TEST):
-                        shutil.rmtree(place)
-                    elif place.is_dir():
-                        place.rmdir()
-                    else:
-                        place.unlink()
+        if new and not (root / CONTENT).exists():
+            shutil.rmtree(root, ignore_errors=True)
+            for folder in new[1:]:
+                with suppress(OSError):  # another one is at work there by now
+                    folder.rmdir()
 
 
 @contextmanager

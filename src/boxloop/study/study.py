@@ -21,9 +21,6 @@ from boxloop.study.published import DatasetSize, check_size
 from boxloop.study.spec import Spec
 from boxloop.terminal import reporting
 
-SHARED, DRAWN, DRAWN_TEST = "shared", "drawn", "drawn-test"
-"""Folders of what several cells use, and in it of the demo's scenes."""
-
 
 class Study:
     """A study's specification, datasets, cells and folder."""
@@ -43,13 +40,13 @@ class Study:
         self.notes: list[str] = []
         any_params = spec.params("random", None, next(iter(spec.detectors)), spec.axes.seeds[0])
         with reporting("reading images") as report:
-            self.whole = load_annotated(any_params, self.shared / DRAWN, report)
+            self.whole = load_annotated(any_params, self.shared / "drawn", report)
         self.parts = split_by_class(spec, self.whole)
         self.held: Held | None = None
         self.test: AnnotatedDataset | None = None
         test = spec.test_dataset(any_params)
         if test is not None:
-            drawn = self.shared / DRAWN_TEST
+            drawn = self.shared / "drawn-test"
             try:
                 with reporting("reading the test set") as report:
                     self.test = load_test_set(test, drawn, self.whole, report)
@@ -73,7 +70,7 @@ class Study:
     @property
     def shared(self) -> Path:
         """The folder of files that several cells use."""
-        return self.root / SHARED
+        return self.root / "shared"
 
     def paths(self, cell: Cell) -> CampaignPaths:
         """Return the paths in the cell's folder."""
