@@ -67,6 +67,37 @@ def test_a_finished_campaign_is_one_parent_with_a_child_per_iteration(workspace:
     assert "46.7 %" in parent.data.tags["mlflow.note.content"]
 
 
+def test_a_loss_is_no_saving_and_names_are_shown_as_they_are(workspace: Path) -> None:
+    params = small_params(2, track={"campaign": "our_first_<b> *x*|y"})
+    paths = build_campaign(workspace, params)
+    workload = json.loads(paths.workload("b01").read_text())
+    for ledger in workload["ledgers"]:
+        ledger["removed"] += 20
+    paths.workload("b01").write_text(json.dumps(workload))
+    track_all(paths, params)
+    (parent,), _ = runs_of(paths)
+    assert parent.info.run_name.startswith("our_first_<b> *x*|y: 63.6 % more work, dissimilar")
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(r"**our\_first\_&lt;b&gt; \*x\*\|y**: dissimilar ordering, fcos\_eff")
+
+
+def test_a_description_of_an_older_boxloop_is_added_and_a_person_s_is_kept(
+    workspace: Path,
+) -> None:
+    params = small_params(2)
+    paths = build_campaign(workspace, params)
+    track_all(paths, params)
+    _, (first, second) = runs_of(paths)
+    client, note = client_of(paths), "mlflow.note.content"
+    client.set_tag(first.info.run_id, note, "Mine.")
+    client.delete_tag(second.info.run_id, note)
+    track_all(paths, params)
+    _, (same, again) = runs_of(paths)
+    assert (same.info.run_id, again.info.run_id) == (first.info.run_id, second.info.run_id)
+    assert same.data.tags[note] == "Mine."
+    assert again.data.tags[note] == second.data.tags[note]
+
+
 def test_a_child_holds_its_training_its_edits_and_its_files(workspace: Path) -> None:
     params = small_params(2)
     paths = build_campaign(workspace, params)
@@ -87,6 +118,11 @@ def test_a_child_holds_its_training_its_edits_and_its_files(workspace: Path) -> 
     assert metrics["edits/moved_iou_0.7"] == 1
     assert metrics["edits/additions_iou_0.7"] == 3
     assert metrics["edits/removals_iou_0.5"] == 2
+    note = second.data.tags["mlflow.note.content"].splitlines()
+    assert note[2].split(" | ")[4:] == ["removed", "added", "additions (An)", "removals (Rn) |"]
+    assert note[5] == "| 0.7 | 3 | 1 | 1 | 1 | 1 | 3 | 3 |"
+    assert note[8].startswith("- `edits/additions_iou_0.5`: the paper's An, which is added + moved")
+    assert not any("without an IoU" in line for line in note)  # nobody's hands: a simulation
     workload = artifacts.read_workload(paths.workload("b01"))
     assert metrics["proposals/map"] == pytest.approx(workload.average_precision["map"])
     assert history(paths, second, "wt_reduction/iou_0.5") == [(4, pytest.approx(3 / 11))]

@@ -20,6 +20,7 @@ from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
 from boxloop.terminal import percent
 from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, open_store
+from boxloop.tracking.notes import as_text, turn_note
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
 from boxloop.tracking.turn_model import keep_model
 from boxloop.tracking.turn_record import Point, TurnRecord, progress_values, read_turn, turn_digest
@@ -168,8 +169,9 @@ def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool
 def _name(params: Params, campaign: CampaignResults) -> str:
     """Return the run's name, the saving first, as MLflow cuts long names at the end."""
     iou = campaign.iou_thresholds[0]
-    saved = percent(campaign.totals(iou).wt_reduction)
-    return f"{params.track.campaign}: {saved} saved, {_approach(params)}, {params.train.detector}"
+    saved = campaign.totals(iou).wt_reduction
+    effect = f"{percent(saved)} saved" if saved >= 0 else f"{percent(-saved)} more work"
+    return f"{params.track.campaign}: {effect}, {_approach(params)}, {params.train.detector}"
 
 
 def _approach(params: Params) -> str:
@@ -183,11 +185,11 @@ def _approach(params: Params) -> str:
 
 
 def _note(params: Params, campaign: CampaignResults) -> str:
+    # In one paragraph: MLflow folds up what is longer, and the table is to be seen.
     lines = [
-        f"**{params.track.campaign}**: {_approach(params)} ordering, {params.train.detector},"
-        f" proposals shown from {params.review.shown_from_in_words}.",
-        "",
-        f"{len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
+        f"**{as_text(params.track.campaign)}**: {as_text(_approach(params))} ordering,"
+        f" {as_text(params.train.detector)}, proposals shown from {params.review.shown_from_in_words};"
+        f" {len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
         "",
         "| IoU | time saved (WT) | boxes saved (WB) | additions (An) | removals (Rn) |",
         "|---|---|---|---|---|",
@@ -206,10 +208,13 @@ def _child(store: Store, parent: str, turn: TurnRecord, origin: Mapping[str, str
     """Leave exactly one complete run of this iteration under the parent; return its id."""
     found = [r for r in store.runs({PARENT: parent}) if r.data.tags.get(BATCH_TAG) == turn.key]
     complete = next((r for r in found if is_complete(r, turn.content)), None)
+    note = {NOTE: turn_note(turn)}
     if complete:
         run_id = str(complete.info.run_id)
+        if NOTE not in complete.data.tags:  # of an older boxloop; else it may be a person's
+            store.set_tags(run_id, note)
     else:
-        tags = {PARENT: parent, BATCH_TAG: turn.key, **origin}
+        tags = {PARENT: parent, BATCH_TAG: turn.key, **note, **origin}
         run_id = _log_child(store, turn, tags, _watched(store, found, turn))
     # Deleted last, so that at every moment there is a run to look at.
     for other in found:
