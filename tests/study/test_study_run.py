@@ -559,6 +559,9 @@ def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch
         name = f"{entry['measure']}_reduction/iou_{entry['iou']}/{entry['approach']}/ssd"
         assert metrics[name] == pytest.approx(float(entry["mean"]) / 100)
     assert {c.data.tags["boxloop.approach"] for c in cells} == {"random", "temporal"}
+    note = top[0].data.tags["mlflow.note.content"]
+    assert note.startswith("**tiny**: a study of 2 simulated campaigns, the runs below it.")
+    assert "`wt_reduction/iou_0.5/random/ssd`" in note
     run(load_spec(path), out, jobs=2)
     again = runs()
     ids = lambda found: [r.info.run_id for r in found]  # noqa: E731

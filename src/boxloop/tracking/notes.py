@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 
 from boxloop.core.edits import EDITS
 from boxloop.terminal import counted
@@ -44,4 +45,21 @@ def turn_note(turn: TurnRecord) -> str:
         lines.append(
             "- `edits/added`, without an IoU: what the person did to the pixel, small moves too."
         )
+    return "\n".join(lines)
+
+
+def study_note(title: str, cells: int, metrics: Iterable[str]) -> str:
+    """Return what the metrics of a study's run are, as Markdown."""
+    lines = [
+        f"**{as_text(title)}**: a study of {counted(cells, 'simulated campaign')}, the runs below"
+        " it.",
+    ]
+    example = next((name for name in metrics if name.startswith("wt_")), None)
+    if example is not None:
+        lines += [
+            "",
+            f"`{example}` is the mean over the seeds of the time that was saved (WT), as a"
+            " fraction; negative is more work than drawing by hand. `wb_...` counts boxes. The artifacts have"
+            " the tables with their spread (`tables.md`, `study.html`).",
+        ]
     return "\n".join(lines)

@@ -12,7 +12,8 @@ from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.files import file_digest
 from boxloop.params import Params
-from boxloop.tracking.mlflow_store import PARENT, Store, open_store
+from boxloop.tracking.mlflow_store import NOTE, PARENT, Store, open_store
+from boxloop.tracking.notes import study_note
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
 from boxloop.tracking.track_turn import (
     CAMPAIGN_TAG,
@@ -86,7 +87,8 @@ def track_study(
             if run.info.run_id != run_id:
                 store.delete(run.info.run_id)
         if not same:
-            store.set_tags(run_id, {CONTENT_TAG: content})
+            note = {NOTE: study_note(title, len(cells), values)}
+            store.set_tags(run_id, {**note, CONTENT_TAG: content})
             store.finish(run_id, _now())
         hint = ui_hint(root).replace("sqlite:///mlflow.db", store.uri)
     say(f"in MLflow, experiment '{experiment}'; to look at it: {hint}")
