@@ -85,7 +85,7 @@ def test_params_that_are_no_file_are_refused(tmp_path, make):
 @pytest.mark.parametrize("value", ["[" * 20_000, "9" * 5000, f"{{{bomb(12)}}}", "{", "\0"])
 def test_an_override_is_refused(tmp_path, value):
     message = refusal(lambda: load_params(tmp_path / "none.yaml", [f"order.seed={value}"]))
-    assert "--set order.seed" in message or "order.seed" in message
+    assert message.startswith("--set order.seed=")
     assert len(message) < 1500
 
 
