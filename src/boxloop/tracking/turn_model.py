@@ -8,6 +8,7 @@ anyway lies, in the run's artifacts or in the campaign, and by which digest it i
 from __future__ import annotations
 
 import base64
+import io
 import json
 import platform
 import shutil
@@ -171,8 +172,6 @@ def _example(turn: TurnRecord, paths: CampaignPaths) -> bytes:
     """Return a small picture of the batch's first image, JPEG; a grey one where it is gone."""
     from PIL import Image, ImageOps
 
-    from boxloop.datasets.images import as_jpeg
-
     ref = artifacts.read_images(paths.images).subset(
         artifacts.read_batch(paths.batch(turn.key)).image_ids[:1]
     )[0]
@@ -183,4 +182,6 @@ def _example(turn: TurnRecord, paths: CampaignPaths) -> bytes:
             picture.thumbnail((_SIDE, _SIDE))
     except (OSError, ValueError):
         picture = Image.new("RGB", (64, 64), (128, 128, 128))
-    return as_jpeg(picture)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()
