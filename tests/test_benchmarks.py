@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("turns_of_work.py 2", "all: "),
         ("labeled_sets.py 50", "50 images, 50 turns, parquet: "),
         ("average_precision.py 20", "20 images"),
+        ("people_with_faults.py --campaigns 1 --innocent 2", "| none | - | "),
         (
             "small_objects.py params.yaml --mosaic 2 --learn 4 --judge 4 --zooms 2 --seeds 1"
             " --set train.steps=1 --set dataset.demo.images=40",
