@@ -59,7 +59,7 @@ def study_note(title: str, cells: int, metrics: Iterable[str]) -> str:
         lines += [
             "",
             f"`{example}` is the mean over the seeds of the time that was saved (WT), as a"
-            " fraction; negative is more work than drawing by hand. `wb_...` counts boxes. The artifacts have"
-            " the tables with their spread (`tables.md`, `study.html`).",
+            " fraction; negative is more work than drawing by hand. `wb_...` counts boxes. The"
+            " artifacts have the tables with their spread (`tables.md`, `study.html`).",
         ]
     return "\n".join(lines)
