@@ -188,7 +188,8 @@ def _note(params: Params, campaign: CampaignResults) -> str:
     # In one paragraph: MLflow folds up what is longer, and the table is to be seen.
     lines = [
         f"**{as_text(params.track.campaign)}**: {as_text(_approach(params))} ordering,"
-        f" {as_text(params.train.detector)}, proposals shown from {params.review.shown_from_in_words};"
+        f" {as_text(params.train.detector)}, proposals shown from"
+        f" {params.review.shown_from_in_words};"
         f" {len(campaign.workloads)} of {len(campaign.planned)} batches are done.",
         "",
         "| IoU | time saved (WT) | boxes saved (WB) | additions (An) | removals (Rn) |",
