@@ -131,3 +131,27 @@ def test_one_class_cannot_be_taken_for_another_and_a_full_box_cannot_be_shifted(
     full = {f"i{n}": proposed(("cat", 0, 0, SIDE, SIDE, 0.9)) for n in range(40)}
     found = tried(full, 0.0, 1.0, classes=("cat",)).planted.values()
     assert {e.kind for (e,) in found} == {"doubled", "hidden"}
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold"),
+    [
+        ((0.9764, 0.80035, 0.61), 0.5),
+        ((0.9, 0.83, 0.62), 0.5),
+        ((0.53, 0.53, 0.53), 0.525),  # nearer to the threshold than a digit
+        ((0.9, 0.8, 0.6), 0.5),
+        ((1.0, 1.0, 1.0), 0.5),  # of boxes without scores
+    ],
+)
+def test_a_planted_score_has_no_more_digits_than_those_of_the_detector(scores, threshold):
+    rows = [(*row[:5], score) for row, score in zip(ROWS, scores, strict=True)]
+    places = max(len(f"{score:g}".partition(".")[2]) for score in scores)
+    table = same(60, rows)
+    found = tried(table, 0.0, 1.0, threshold=threshold).planted
+    doubled = [e for errors in found.values() for e in errors if e.kind == "doubled"]
+    assert doubled
+    for error in doubled:
+        assert error.score == round(error.score, places)
+        assert threshold <= error.score <= max(scores)
+    lower = [e for e in doubled if e.score < scores[int(e.box[1:])]]
+    assert bool(lower) == (scores[0] not in (0.53, 1.0))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeVar
 
 import numpy as np
@@ -87,6 +88,7 @@ def choose(
         for box_id, score in zip(boxes.ids.tolist(), boxes.scores.tolist(), strict=True)
     }
     middle = float(np.median(list(scores.values()))) if scores else 0.0
+    places = _decimals(scores.values())
     worse = {key for key, score in scores.items() if score < middle}
     first = int(draw(seed, "kind", proposals.batch) * len(KINDS))
     planted: dict[str, tuple[PlantedError, ...]] = {}
@@ -95,7 +97,7 @@ def choose(
     ):
         order = [KINDS[(first + n + more) % len(KINDS)] for more in range(len(KINDS))]
         before = planted.get(image_id, ())
-        plant = _Planting(shown[image_id], before, images[image_id], classes, seed)
+        plant = _Planting(shown[image_id], before, images[image_id], classes, seed, places)
         planted[image_id] = (*before, plant.at(box_id, order, score_threshold))
     return Trials(frozenset(blind), planted)
 
@@ -104,6 +106,12 @@ def draw(seed: int, *names: str) -> float:
     """Return a number in [0, 1) that follows from the seed and the names alone."""
     text = "\0".join((str(seed), *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2.0**48
+
+
+def _decimals(scores: Collection[float]) -> int:
+    """Return how many digits scores have behind the point."""
+    exponents = (Decimal(repr(score)).normalize().as_tuple().exponent for score in set(scores))
+    return max((-e for e in exponents if isinstance(e, int)), default=0)
 
 
 def _some(
@@ -133,9 +141,10 @@ class _Planting:
         image: ImageRef,
         classes: Sequence[str],
         seed: int,
+        places: int,
     ) -> None:
         self._own, self._now, self._image = own, as_shown(own, before), image
-        self._classes, self._seed = classes, seed
+        self._classes, self._seed, self._places = classes, seed, places
 
     def at(self, box_id: str, order: Sequence[Kind], threshold: float) -> PlantedError:
         """Plant an error on a box, of the first kind that it can be; all can be hidden."""
@@ -156,13 +165,18 @@ class _Planting:
                     if self._is_free((x1, y1, x2, y2), name, box_id):
                         return PlantedError(kind, box_id, box_id, name, (x1, y1, x2, y2), score)
             elif kind == "doubled":
-                lower = max(threshold, score * (0.9 + 0.09 * u))
+                lower = self._lower(score, threshold, u)
                 for place in self._doubles((x1, y1, x2, y2), u):
                     if self._is_free(place, label):
                         return PlantedError(kind, box_id, self._new_id(box_id), label, place, lower)
             else:
                 break
         return PlantedError("hidden", box_id, "", label, (x1, y1, x2, y2), score)
+
+    def _lower(self, score: float, threshold: float, u: float) -> float:
+        """Return a score a little below another; it tells itself by no further digit."""
+        lower = round(max(threshold, score * (0.9 + 0.09 * u)), self._places)
+        return lower if threshold <= lower <= score else score
 
     def _shifts(self, box: _Place, u: float) -> list[_Place]:
         x1, y1, x2, y2 = box
