@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from boxloop import datasets
 from boxloop.datasets import Dataset, FaultKind
@@ -19,6 +20,25 @@ def image(path: Path, width: int = 40, height: int = 30, seed: int | None = None
         seed = zlib.crc32("/".join(path.parts[-3:]).encode("utf-8", "surrogateescape"))
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
+    return path
+
+
+def save_with_xmp(path: Path, pixels: np.ndarray, orientation: int, **how: object) -> Path:
+    """An image that is turned by a note in XMP."""
+    note = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+        f' tiff:Orientation="{orientation}"/></rdf:RDF></x:xmpmeta>'
+    )
+    if path.suffix == ".png":
+        how["pnginfo"] = info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", note)
+    elif path.suffix == ".tif":
+        how["tiffinfo"] = {700: note.encode(), **dict(how.pop("exif", {}))}
+    else:
+        how["xmp"] = note.encode()
+    Image.fromarray(pixels).save(path, **how)
     return path
 
 

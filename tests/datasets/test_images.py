@@ -20,6 +20,7 @@ from boxloop.datasets.images import (
     read_orientation,
 )
 from boxloop.errors import DatasetError
+from builders_datasets import save_with_xmp
 
 
 def _save(path: Path, pixels: np.ndarray, mode: str | None = None, **how: object) -> Path:
@@ -172,6 +173,49 @@ def test_a_peek_tells_what_decoding_tells(tmp_path, suffix, orientation):
     assert (peek.height, peek.width) == read_image(picture).shape[:2]
     assert peek == probe_image(picture)
     assert read_orientation(picture) == peek.orientation
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("note", [None, 0x0131])
+def test_an_orientation_in_xmp_alone_does_not_count(tmp_path, suffix, note):
+    """Browsers, OpenCV and torchvision don't turn by it either."""
+    wide = np.zeros((16, 32, 3), np.uint8)
+    wide[:8, :8] = 255
+    exif = Image.Exif()
+    if note is not None:
+        exif[note] = "a program"
+    path = save_with_xmp(tmp_path / f"a{suffix}", wide, 6, exif=exif)
+    with Image.open(path) as picture:
+        assert picture.getexif()[0x0112] == 6  # so Pillow would turn it
+    pixels = read_image(path)
+    assert pixels.shape == wide.shape
+    assert np.abs(pixels.astype(int) - wide).max() <= 8
+    assert peek_image(path) == probe_image(path)
+    assert (read_orientation(path), probe_image(path).orientation) == (1, 1)
+    exif[0x0112] = 3
+    path = save_with_xmp(tmp_path / f"both{suffix}", wide, 6, exif=exif)
+    assert read_orientation(path) == probe_image(path).orientation == 3
+    assert np.abs(read_image(path).astype(int) - wide[::-1, ::-1]).max() <= 8
+
+
+def test_what_was_read_when_xmp_still_turned_is_of_other_pixels(tmp_path):
+    path = save_with_xmp(tmp_path / "a.jpg", COLOUR, 3)
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    now = probe_image(path).digest
+    assert now != before
+    assert peek_image(path).digest == now
+    assert read_image(path, now).shape == COLOUR.shape
+    with pytest.raises(DatasetError, match="is turned by XMP alone, .*'dvc repro -f dataset'"):
+        read_image(path, before)
+    with pytest.raises(DatasetError, match="has changed"):
+        read_image(path, "0" * 64)
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    for path in (
+        save_with_xmp(tmp_path / "b.jpg", COLOUR, 1),
+        save_with_xmp(tmp_path / "c.jpg", COLOUR, 3, exif=exif),
+    ):
+        assert probe_image(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("data", [b"MM\0\x2a\xff\xff\xff\xff", b"garbage", b""])

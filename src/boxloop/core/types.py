@@ -48,7 +48,8 @@ class ImageRef:
         path: POSIX path, absolute or relative to the folder that boxloop runs in.
         width: pixels, after EXIF rotation.
         height: pixels, after EXIF rotation.
-        digest: SHA-256 of the file's bytes, in hex, which shows changed pixels downstream.
+        digest: of the file's bytes and how they are read, in hex, which shows changed pixels
+            downstream; nearly always their SHA-256.
     """
 
     id: str

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from boxloop import files
 from boxloop.datasets.picture_kinds import describe_content
@@ -37,6 +37,17 @@ _PAGED = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # what may hold several
 SIDEWAYS = 5
 """From this EXIF orientation on, width and height change places."""
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_XMP = ("xmp", "XML:com.adobe.xmp")
+
 _MOST_BYTES = 2**32
 """Of one file: an image, or the annotations of a whole set."""
 
@@ -51,7 +62,7 @@ class Probe:
     Attributes:
         width: pixels of the upright image.
         height: pixels of the upright image.
-        digest: SHA-256 of the file's bytes.
+        digest: by :func:`digest_of`.
         orientation: by EXIF: 1 where the pixels lie as they are shown, up to 8.
         more: the file holds further pages or frames, which are not read.
     """
@@ -76,8 +87,8 @@ def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
     - CMYK, YCbCr and LAB are converted by Pillow, which also undoes Adobe's inverted CMYK.
     - Of an animation, the first frame.
 
-    Where ``digest`` is given, the file must still have this SHA-256: on other pixels, boxes and
-    features would silently be wrong.
+    Where ``digest`` is given, the file must still have this one (:func:`digest_of`): on other
+    pixels, boxes and features would silently be wrong.
 
     Raises:
         DatasetError: the file is missing, unreadable, truncated, too large to be honest, or has
@@ -87,7 +98,7 @@ def read_image(path: Path, digest: str | None = None) -> NDArray[np.uint8]:
 
 
 def read_bytes(path: Path, digest: str | None = None) -> bytes:
-    """Read a file, which must have the SHA-256 ``digest`` where one is given.
+    """Read an image's file, which must have this digest (:func:`digest_of`) where one is given.
 
     Raises:
         DatasetError: it is missing, unreadable or has changed.
@@ -98,12 +109,34 @@ def read_bytes(path: Path, digest: str | None = None) -> bytes:
         raise DatasetError(f"{path} does not exist") from None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
-    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+    if digest is not None and digest_of(data) != digest:
+        if is_read_otherwise(data, digest):
+            raise DatasetError(
+                f"{path} is turned by XMP alone, which boxloop followed when the dataset was read,"
+                " and does no more, as browsers don't: run 'dvc repro -f dataset', then 'dvc repro'"
+            )
         raise DatasetError(
             f"{path} has changed since the dataset was read: put the old file back, or run the"
             " stage 'dataset' and all that follow again"
         )
     return data
+
+
+def digest_of(data: bytes) -> str:
+    """Return what tells that an image has changed: the SHA-256 of its file's bytes.
+
+    Where XMP alone says that the image is turned, of the bytes and a mark: older versions turned
+    such images, and what was labeled or computed then is of other pixels.
+    """
+    found = hashlib.sha256(data)
+    if b"tiff:Orientation" in data and _is_turned_by_xmp(data):
+        found.update(b"\0as stored")
+    return found.hexdigest()
+
+
+def is_read_otherwise(data: bytes, digest: str) -> bool:
+    """Return whether an older version of boxloop gave this digest to a file that it turned."""
+    return hashlib.sha256(data).hexdigest() == digest != digest_of(data)
 
 
 def probe_image(path: Path) -> Probe:
@@ -116,8 +149,8 @@ def probe_image(path: Path) -> Probe:
     """
     data = read_bytes(path)
     image, orientation = _decode(data, path)
-    digest = hashlib.sha256(data).hexdigest()
-    return Probe(image.width, image.height, digest, orientation, _holds_more(data))
+    more = _holds_more(data)
+    return Probe(image.width, image.height, digest_of(data), orientation, more)
 
 
 def peek_image(path: Path) -> Probe:
@@ -136,7 +169,7 @@ def peek_image(path: Path) -> Probe:
     except Exception:  # decoders raise nearly anything on damaged files
         return probe_image(path)  # which says what is wrong
     size = (height, width) if turned else (width, height)
-    return Probe(*size, hashlib.sha256(data).hexdigest(), orientation)
+    return Probe(*size, digest_of(data), orientation)
 
 
 def read_orientation(path: Path) -> int:
@@ -149,9 +182,23 @@ def read_orientation(path: Path) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation of an opened image, 1 to 8; 1 where nothing tells it."""
+    """Return the EXIF orientation of an opened image, 1 to 8; 1 where nothing tells it.
+
+    One in XMP, which Pillow takes where EXIF has none, does not count: browsers, OpenCV and
+    torchvision do not turn by it, so boxes are of the pixels as they are stored; and programs that
+    turned a photo upright often left it behind.
+    """
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if image.format == "PNG" and "exif" not in image.info:
+            image.load()  # EXIF and XMP may follow the pixels
+        for name in _XMP:
+            image.info.pop(name, None)
+        if note := image.info.get("exif"):
+            exif = Image.Exif()  # opening a JPEG may have read its XMP already
+            exif.load(note)
+        else:
+            exif = image.getexif()
+        found = exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged EXIF data: the pixels are fine as they are
         return 1
     return int(found) if found in range(1, 9) else 1
@@ -199,12 +246,15 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
 
     Its mode stays.
     """
-    orientation = 1
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.format == "TIFF":  # whose loading turns it, and forgets how
             orientation = orientation_of(image)
-        image.load()
+            image.load()
+        else:
+            image.load()
+            if (orientation := orientation_of(image)) != 1:
+                image = image.transpose(_TURNS[orientation])
     except Image.DecompressionBombError:
         raise DatasetError(
             f"{path} claims more pixels than boxloop opens"
@@ -218,12 +268,19 @@ def _decode(data: bytes, path: Path) -> tuple[Image.Image, int]:
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{path} is damaged: {reason}") from None
+    return image, orientation
+
+
+def _is_turned_by_xmp(data: bytes) -> bool:
+    """Return whether Pillow turns an image that EXIF data do not turn."""
     try:
-        if (stored := orientation_of(image)) != 1:
-            ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # damaged EXIF data: the pixels are fine as they are
-        return image, 1
-    return image, max(orientation, stored)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) not in _TURNS:
+                return False
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return orientation_of(image) == 1
+    except Exception:  # decoders raise nearly anything on damaged files
+        return False
 
 
 def _holds_more(data: bytes) -> bool:

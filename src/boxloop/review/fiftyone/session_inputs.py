@@ -14,9 +14,9 @@ from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.planting import choose
 from boxloop.core.types import Corrections, ImageRef
 from boxloop.core.workload import BatchWorkload, account
-from boxloop.datasets.images import read_image
+from boxloop.datasets.images import digest_of, is_read_otherwise, read_bytes, read_image
 from boxloop.errors import ArtifactError, UserError
-from boxloop.files import atomic_path, file_digest
+from boxloop.files import atomic_path
 from boxloop.params import FITTED, Params
 from boxloop.review.fiftyone import looks, qa, wanted
 from boxloop.review.fiftyone.assignment import Assignment, Look, Part, assign
@@ -258,7 +258,14 @@ def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
     """
     for item in assignment.items:
         path = paths.root / item.image.path
-        if file_digest(path) != item.image.digest:
+        data = read_bytes(path)
+        if digest_of(data) != item.image.digest:
+            if is_read_otherwise(data, item.image.digest):
+                raise ArtifactError(
+                    f"{path} (image {item.image.id}) is turned by XMP alone, which 'boxloop"
+                    " dataset' followed when it read it, and does no more: run 'dvc repro -f"
+                    " dataset' and 'dvc repro', then review it"
+                )
             raise ArtifactError(
                 f"{path} (image {item.image.id}) has changed since 'boxloop dataset' read it: run"
                 " 'dvc repro', then review it"
