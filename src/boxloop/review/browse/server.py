@@ -43,7 +43,7 @@ def prepare(spec: dict[str, Any], report: Report) -> Served:
 
     params, paths = load_params(Path(spec["params"]), spec["overrides"]), CampaignPaths()
     rows = read_rows(paths, params)
-    display = {row.image.id: display_file(paths, row.image, gone=True) for row in rows}
+    display = {row.image.id: display_file(paths, row.image, to_draw=False) for row in rows}
     dataset = browse_dataset.build(rows, display, read_features(paths))
     fiftyone_limits.limit(dataset.name, OPERATORS)
     present = [path for path in display.values() if path.is_file()]

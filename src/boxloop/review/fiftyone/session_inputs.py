@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from boxloop.campaign.thresholds import in_words, shown_from
 from boxloop.core.planting import choose
 from boxloop.core.types import Corrections, ImageRef
 from boxloop.core.workload import BatchWorkload, account
+from boxloop.datasets.browsers import is_shown_as_read
 from boxloop.datasets.images import digest_of, is_read_otherwise, read_bytes, read_image
 from boxloop.errors import ArtifactError, UserError
 from boxloop.files import atomic_path
@@ -26,8 +30,7 @@ from boxloop.review.people import read_submissions
 ALSO, DISAGREEMENTS = "also", "disagreements"
 """What a request for a second, or a third, look is called."""
 
-SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"}
-
+_MOST_THREADS = 8
 _MOST_PARTS = 100  # that are looked at for a free one
 
 
@@ -242,12 +245,18 @@ def _workload(
 def display_files(paths: CampaignPaths, assignment: Assignment) -> Mapping[str, Path]:
     """Return the file that the App shows for each image.
 
-    It is a copy where browsers cannot read the format.
+    It is a copy where browsers show the file otherwise than boxloop reads it, or not at all.
 
     Raises:
         ArtifactError: an image's file is gone.
     """
-    return {item.image.id: display_file(paths, item.image) for item in assignment.items}
+    images = [item.image for item in assignment.items]
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        try:
+            files = list(pool.map(partial(display_file, paths), images))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the rest
+    return {image.id: path for image, path in zip(images, files, strict=True)}
 
 
 def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
@@ -272,30 +281,34 @@ def require_same_pixels(paths: CampaignPaths, assignment: Assignment) -> None:
             )
 
 
-def display_file(paths: CampaignPaths, image: ImageRef, *, gone: bool = False) -> Path:
-    """Return the file that the App shows for an image: a copy where browsers cannot read it.
+def display_file(paths: CampaignPaths, image: ImageRef, *, to_draw: bool = True) -> Path:
+    """Return the file that the App shows for an image; what it shows is what boxloop reads.
+
+    Where nobody draws on it (``to_draw``), what is behind transparent pixels does not matter, nor
+    whether the file is there: there may be very many.
 
     Raises:
-        ArtifactError: the image's file is gone, and none is to be named where it was (``gone``).
+        ArtifactError: the image's file is gone.
     """
     path = paths.root / image.path
-    if gone and not path.is_file():
+    if not to_draw and not path.is_file():
         return path
     if not path.is_file():
         raise ArtifactError(f"{path} (image {image.id}) is gone: bring it back, or run 'dvc repro'")
-    shown = _shown_file(paths, image)
+    shown = _shown_file(paths, image, to_draw=to_draw)
     if not shown.exists():
         from PIL import Image
 
         with atomic_path(shown) as temporary:
-            Image.fromarray(read_image(path)).save(temporary, format="PNG")
+            pixels = Image.fromarray(read_image(path))
+            pixels.save(temporary, format="PNG", compress_level=1)  # people wait for it
     return shown
 
 
-def _shown_file(paths: CampaignPaths, image: ImageRef) -> Path:
+def _shown_file(paths: CampaignPaths, image: ImageRef, *, to_draw: bool = True) -> Path:
     """Return the image's file, or where its copy is or will be."""
     path = paths.root / image.path
-    if path.suffix.lower() in SHOWN_BY_BROWSERS:
+    if is_shown_as_read(path, on_white=to_draw):
         return path
     return paths.state / "display" / f"{image.digest}.png"
 
