@@ -14,7 +14,7 @@ SIZE = (128, 128)
 A, B = (8, 8, 40, 40), (60, 10, 100, 44)
 REFUSED = (
     *("action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches"),
-    "new-panel-btn",
+    *("field-visibility-icon", "new-panel-btn"),
 )
 
 

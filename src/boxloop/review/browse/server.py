@@ -45,10 +45,14 @@ def prepare(spec: dict[str, Any], report: Report) -> Served:
     rows = read_rows(paths, params)
     display = {row.image.id: display_file(paths, row.image, to_draw=False) for row in rows}
     dataset = browse_dataset.build(rows, display, read_features(paths))
-    fiftyone_limits.limit(dataset.name, OPERATORS)
+    # Nothing is edited here, so a view may hide boxes.
+    stages = fiftyone_limits.WHOLE | fiftyone_limits.PARTIAL
+    fiftyone_limits.limit(dataset.name, OPERATORS, stages)
     present = [path for path in display.values() if path.is_file()]
     # No sample and no field: so no edit passes, whatever it is of.
-    scope = ReviewScope.of(dataset.name, str(dataset._doc.id), (), "", present, OPERATORS, ROUTES)
+    scope = ReviewScope.of(
+        dataset.name, str(dataset._doc.id), (), "", present, OPERATORS, ROUTES, stages
+    )
     path = f"/datasets/{dataset.name}?workspace={browse_dataset.WORKSPACE}"
     return Served(path, scope)
 

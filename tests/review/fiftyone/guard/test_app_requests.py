@@ -185,6 +185,27 @@ def test_classes_code_and_other_datasets_are_refused(app, behind, path, content)
     assert not behind.asked
 
 
+HIDING = (
+    *("ExcludeFields", "ExcludeLabels", "FilterField", "FilterLabels", "LimitLabels"),
+    *("MapLabels", "SelectFields", "SelectLabels"),
+)
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_a_view_that_hides_boxes_is_refused_where_they_are_edited(app, behind, name):
+    stage = f"fiftyone.core.stages.{name}"
+    for content in ({"view": [{"_cls": stage, "kwargs": []}]}, {"extended": {stage: {}}}):
+        refused = post(app, "/graphql", {"query": "{ uid }", "variables": content})
+        assert refused.status == 403
+        assert f"would delete the boxes that a view with {name} hides" in refused.body.decode()
+        assert not behind.asked
+        stages = frozenset({"Limit", *HIDING})
+        scope = ReviewScope.of("b00", ID, [], "", [], [], stages=stages)
+        looking = AppRequests(behind, scope)
+        assert post(looking, "/values", content).status == 200
+        behind.asked.clear()
+
+
 def test_a_class_in_the_query_itself_is_refused(app):
     query = 'query { samples(dataset: "b00", view: [{_cls: "os.system"}]) { id } }'
     assert post(app, "/graphql", {"query": query}).status == 403

@@ -13,7 +13,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from boxloop.review.fiftyone.guard import queries
-from boxloop.review.fiftyone.guard.fiftyone_limits import AGGREGATIONS, STAGES
+from boxloop.review.fiftyone.guard.fiftyone_limits import (
+    AGGREGATIONS,
+    PARTIAL,
+    WHOLE,
+    part_hidden,
+)
 from boxloop.review.fiftyone.guard.gate import App, Headers, Message, Receive, Scope, Send
 
 _MEDIA = "/media"
@@ -36,10 +41,8 @@ _PATCH_TYPE = "application/json-patch+json"
 
 _LONGEST_BODY = 32 << 20  # bytes; a document of MongoDB has at most half of that
 _DATASET_KEYS = {"dataset", "datasetName", "dataset_name", "dataset_id", "datasetId"}
-_CLASSES = {
-    *(f"fiftyone.core.stages.{name}" for name in STAGES),
-    *(f"fiftyone.core.aggregations.{name}" for name in AGGREGATIONS),
-}
+_STAGE = "fiftyone.core.stages."
+_AGGREGATIONS = frozenset(f"fiftyone.core.aggregations.{name}" for name in AGGREGATIONS)
 _OPERATORS_OF_MONGODB = {
     *("$function", "$where", "$accumulator", "$eval", "$out", "$merge", "$lookup"),
     *("$graphLookup", "$unionWith", "$currentOp", "$collStats", "$listSessions", "$planCacheStats"),
@@ -67,6 +70,7 @@ class ReviewScope:
         media: the real paths of the images that may be shown.
         operators: the addresses of the operators that may run.
         routes: what may be posted to besides, as panels do that only read.
+        stages: the names of what views may be made of.
     """
 
     dataset: str
@@ -76,6 +80,7 @@ class ReviewScope:
     media: frozenset[str]
     operators: frozenset[str]
     routes: frozenset[str] = frozenset()
+    stages: frozenset[str] = WHOLE
 
     @classmethod
     def of(
@@ -87,11 +92,12 @@ class ReviewScope:
         images: Iterable[Path],
         operators: Collection[str],
         routes: Collection[str] = (),
+        stages: frozenset[str] = WHOLE,
     ) -> ReviewScope:
         """Return the scope of a session, with the symlinks of its images resolved now."""
         media = frozenset(os.path.realpath(path) for path in images)
         ids, allowed = frozenset(samples), frozenset(operators)
-        return cls(dataset, dataset_id, ids, field, media, allowed, frozenset(routes))
+        return cls(dataset, dataset_id, ids, field, media, allowed, frozenset(routes), stages)
 
 
 class AppRequests:
@@ -101,6 +107,7 @@ class AppRequests:
         """Stand in front of FiftyOne's app."""
         self._app = app
         self._allowed = scope
+        self._classes = _AGGREGATIONS | {_STAGE + name for name in scope.stages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the app answer."""
@@ -174,7 +181,7 @@ class AppRequests:
     def _check(self, path: str, content: Any, *, is_patch: bool) -> None:
         if is_patch:
             self._check_patch(content)
-            _check_values([content])
+            _check_values([content], self._classes)
             return
         if not isinstance(content, dict):
             raise ValueError
@@ -193,7 +200,7 @@ class AppRequests:
             except queries.NotAllowed as problem:
                 raise NotForReview(str(problem)) from None
         self._check_datasets(values)
-        _check_values(values)
+        _check_values(values, self._classes)
 
     def _check_patch(self, operations: Any) -> None:
         if not isinstance(operations, list):
@@ -213,7 +220,7 @@ class AppRequests:
                 raise NotForReview("that is not the dataset of this session")
 
 
-def _check_values(values: Iterable[Any]) -> None:
+def _check_values(values: Iterable[Any], classes: Collection[str]) -> None:
     """Look through a body for classes and operators of MongoDB that a review does not need."""
     for key, value in _pairs(values):
         if key in _OPERATORS_OF_MONGODB:
@@ -222,7 +229,10 @@ def _check_values(values: Iterable[Any]) -> None:
         is_class = isinstance(named, str) and (
             "." in named if key == "_cls" else named.startswith(("fiftyone.", "eta."))
         )
-        if (key == "_cls" and not isinstance(value, str)) or (is_class and named not in _CLASSES):
+        if (key == "_cls" and not isinstance(value, str)) or (is_class and named not in classes):
+            stage = str(named).removeprefix(_STAGE)
+            if stage in PARTIAL:
+                raise NotForReview(part_hidden(stage))
             raise NotForReview(f"a review does not need {named}")
 
 

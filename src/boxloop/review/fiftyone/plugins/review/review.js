@@ -41,7 +41,7 @@
   const originalFetch = window.fetch;
   const saves = new Set();
   window.fetch = (input, init) => {
-    if (init?.method !== "PATCH") return originalFetch(input, init);
+    if (init?.method !== "PATCH") return tellRefusal(input, originalFetch(input, init));
     if (outdated) return Promise.resolve(new Response(null, { status: 412 }));
     const small = typeof init.body === "string" && init.body.length < 50_000;
     const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
@@ -50,6 +50,17 @@
     if (init.body !== "[]") save.then(({ status }) => { if (status === 412) startAnew(input); }, () => {});
     return save;
   };
+
+  // Of a view that is refused, the App itself shows an empty message.
+  function tellRefusal(input, answer) {
+    if (!String(input?.url ?? input).endsWith("/graphql")) return answer;
+    return answer.then((response) => {
+      if (response.status === 403) {
+        response.clone().json().then(({ detail }) => { if (detail) set({ failure: detail }); }, () => {});
+      }
+      return response;
+    });
+  }
 
   // An edit of an older version changed nothing. The App would go on from the boxes that it has, which
   // are not those that are stored: the page begins anew with these, and says so (below).
@@ -85,7 +96,7 @@
   // What the server only refuses (guard/app_requests.py) is not offered: the App would show an error,
   // in place of the grid or in a panel that is there still after a reload.
   const REFUSED = ["action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches",
-    "saved-views-create-new", "new-panel-btn"];
+    "action-convert-filters-to-view-stages", "field-visibility-icon", "saved-views-create-new", "new-panel-btn"];
   const style = document.createElement("style");
   style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }`;
   document.head.append(style);
