@@ -209,6 +209,29 @@ def test_nothing_that_is_killed_takes_work_along(make_campaign):
     assert made["img02"].seconds["img02"] == 3.0
 
 
+@pytest.mark.slow
+def test_a_database_that_is_killed_with_its_keeper_comes_back_or_the_session_ends(make_campaign):
+    paths = make_campaign()
+    folder = paths.root
+    with review(folder) as terminal:
+        app = terminal.app()
+        app.relabel("img00", "p0", "dog")
+        for round_ in range(2):
+            kill(folder, "keeper", "mongod")
+            app.relabel("img01", f"p{round_}", "dog")  # it waits for the database
+        wait_until(lambda: answers(app), 60)
+        labels = [box["label"] for box in app.record("img01")[0]["boxes"]["detections"]]
+        assert labels[:2] == ["dog", "dog"]
+
+        kill(folder, "keeper", "mongod")
+        for file in (folder / ".boxloop" / "db").glob("WiredTiger*"):
+            file.write_bytes(b"nonsense")
+        assert terminal.ends(30) == 2
+        assert "the review's database does not start (" in terminal.said()
+        assert "what was submitted does not depend on it" in terminal.said()
+        wait_until(lambda: nothing_runs(folder), 10)
+
+
 def answers(app):
     try:
         return "error" not in app.call("overview")

@@ -20,7 +20,7 @@ from boxloop.review.fiftyone.database_name import database_name
 from boxloop.review.fiftyone.file_lock import lock, open_lock, try_lock
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
-from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.mongodb import DatabaseWatch, open_database
 from boxloop.review.fiftyone.session import (
     DEFAULT_PORT,
     StoppedBySignal,
@@ -85,7 +85,7 @@ def browse(
                     say(exposure(host, spec["port"], "sees all images and boxes of this campaign"))
                 if browser:
                     open_browser(with_token(page, keys.ticket))
-                app.wait_for_end("boxloop browse")
+                app.wait_for_end("boxloop browse", DatabaseWatch(paths.state))
     say("Closed; nothing was changed.")
 
 

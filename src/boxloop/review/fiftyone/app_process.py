@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,7 @@ from boxloop.review.fiftyone.guard.hosts import LOOPBACK
 
 _SECONDS_TO_START = 180.0
 _SECONDS_TO_END = 5.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_AFTER_SUBMISSION = 2.0  # the App stays up, so that its panel can show the summary
 _PLUGINS = Path(__file__).parent / "plugins"
 
@@ -153,14 +154,14 @@ class AppProcess:
             raise SessionError(f"{event['message']}{hint}")
         return str(event["path"])
 
-    def wait_for_submission(self, command: str) -> None:
-        """Wait until the batch is submitted.
+    def wait_for_submission(self, command: str, watch: Callable[[], object]) -> None:
+        """Wait until the batch is submitted; call ``watch`` every second meanwhile.
 
         Raises:
             SessionError: the App ended before that; names the command that opens it again.
         """
         while self.submitted is None:
-            if self._events.get() is None and self.submitted is None:
+            if self._next_event(watch) is None and self.submitted is None:
                 raise SessionError(
                     "the App ended by itself; what was saved in it is kept, and"
                     f" '{command}' goes on from there (its log is {self._log})"
@@ -168,17 +169,23 @@ class AppProcess:
         with contextlib.suppress(queue.Empty):
             self._events.get(timeout=_SECONDS_AFTER_SUBMISSION)
 
-    def wait_for_end(self, command: str) -> None:
-        """Wait for the App, which ends when this process is stopped.
+    def wait_for_end(self, command: str, watch: Callable[[], object]) -> None:
+        """Wait for the App, which ends when this process is stopped; call ``watch`` every second.
 
         Raises:
             SessionError: it ended before that; names the command that opens it again.
         """
-        while self._events.get() is not None:
+        while self._next_event(watch) is not None:
             pass
         raise SessionError(
             f"the App ended by itself: '{command}' opens it again (its log is {self._log})"
         )
+
+    def _next_event(self, watch: Callable[[], object]) -> dict[str, Any] | None:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            watch()
 
     def _listen(self, lines: IO[str]) -> None:
         for line in lines:

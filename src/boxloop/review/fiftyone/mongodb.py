@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,45 @@ def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> Path:
         f"the review's database did not start within {_SECONDS_TO_START:.0f} s: its log is"
         f" {files.log}"
     )
+
+
+class DatabaseWatch:
+    """Looks after the database of an open session: to be called every second or so.
+
+    The keeper restarts mongod; what ends the keeper, as a kernel that is out of memory may, ends
+    both, and nothing in the App would tell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Start with a database that :func:`open_database` opened in this ``.boxloop``."""
+        self._files = DatabaseFiles(folder)
+        self._users_own = bool(os.environ.get(URI_VARIABLE))
+        self._running = RunningMongod.read(self._files.record)
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> None:
+        """Start the keeper again where it is gone; mongod comes back on the same socket.
+
+        Raises:
+            DatabaseError: it does not come back; says why.
+        """
+        if self._users_own:
+            return
+        with suppress(OSError):  # the folder is gone, or the disk full: the next call may do
+            if is_locked(self._files.keeper_lock):
+                now, before = RunningMongod.read(self._files.record), self._running
+                if now is not None and before is not None and now.socket != before.socket:
+                    raise DatabaseError(
+                        f"the review's database ended, and came back at {now.socket} instead of"
+                        f" {before.socket}, where the App cannot reach it; what was saved is kept,"
+                        " and the same command goes on from there"
+                    )
+                return
+            ended = None if self._keeper is None else self._keeper.poll()
+            if ended is not None and ended > 0:
+                raise DatabaseError(_failure(self._files))
+            if self._keeper is None or ended is not None:  # killed, or another was there first
+                self._keeper = _start_keeper(self._files, find_mongod())
 
 
 def _start_keeper(files: DatabaseFiles, binary: Path) -> subprocess.Popen[bytes]:

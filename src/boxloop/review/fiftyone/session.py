@@ -38,7 +38,7 @@ from boxloop.review.fiftyone.controller import KIND
 from boxloop.review.fiftyone.database_name import database_name
 from boxloop.review.fiftyone.guard.access import Keys
 from boxloop.review.fiftyone.guard.hosts import LOOPBACK
-from boxloop.review.fiftyone.mongodb import open_database
+from boxloop.review.fiftyone.mongodb import DatabaseWatch, open_database
 from boxloop.review.fiftyone.qa import SESSION
 from boxloop.review.fiftyone.session_inputs import (
     ALSO,
@@ -278,7 +278,7 @@ def _run_session(
                         say(exposure(host, spec["port"]))
                     if browser:
                         open_browser(with_token(page, keys.ticket))
-                    app.wait_for_submission(review_command(request))
+                    app.wait_for_submission(review_command(request), DatabaseWatch(paths.state))
     except StoppedBySignal:
         if app is None or app.submitted is None:
             raise ReviewPending(

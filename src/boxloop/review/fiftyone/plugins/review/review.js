@@ -17,6 +17,8 @@
   const FAST_SAVE_MS = 300;
   const SAVE_STARTS_MS = 80;
   const OPENING_MS = 1500;
+  const LATE_MS = 1000;
+  const SILENT_MS = 5000;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
   // --- the App's autosave ------------------------------------------------------------------------
@@ -47,9 +49,27 @@
     const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
     const ended = save.then(() => {}, () => {}).then(() => saves.delete(ended));
     saves.add(ended);
+    if (init.body !== "[]") watchSave(save);
     if (init.body !== "[]") save.then(({ status }) => { if (status === 412) startAnew(input); }, () => {});
     return save;
   };
+
+  // The App's dot stays green while an answer is late, and after one that failed: until an edit is
+  // stored, it is red here.
+  function watchSave(save) {
+    const unsaved = () => document.documentElement.setAttribute("data-boxloop-unsaved", "");
+    const late = setTimeout(unsaved, LATE_MS);
+    const silent = setTimeout(() => set({ error: silence("an edit is not stored yet") }), SILENT_MS);
+    const ended = (stored) => {
+      clearTimeout(late);
+      clearTimeout(silent);
+      if (stored) document.documentElement.removeAttribute("data-boxloop-unsaved");
+      else unsaved();
+    };
+    save.then(({ ok }) => ended(ok), () => ended(false));
+  }
+  const silence = (why) => `The review session does not answer (${why}). Your saved work is kept:`
+    + " type 'boxloop review' again in the terminal.";
 
   // Of a view that is refused, the App itself shows an empty message.
   function tellRefusal(input, answer) {
@@ -98,7 +118,8 @@
   const REFUSED = ["action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches",
     "action-convert-filters-to-view-stages", "field-visibility-icon", "saved-views-create-new", "new-panel-btn"];
   const style = document.createElement("style");
-  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }`;
+  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }
+    [data-boxloop-unsaved] [role=status][class*=_indicator_] svg { color: #e5484d !important; }`;
   document.head.append(style);
 
   function prepareModal() {
@@ -161,16 +182,21 @@
   let opened = -OPENING_MS;
   const opening = () => performance.now() - opened < OPENING_MS;
 
+  let asks = false;
   async function refresh() {
     const idle = () => !store.busy && !opening();
-    if (store.overview?.submitted || document.visibilityState !== "visible" || !idle()) return;
+    if (asks || store.overview?.submitted || document.visibilityState !== "visible" || !idle()) return;
+    asks = true;
+    const silent = setTimeout(() => set({ error: silence("no answer for 5 s") }), SILENT_MS);
     try {
       const overview = await call("overview");
       if (idle()) take(overview); // else it may be older than what was done meanwhile
+      else set({ error: null });
     } catch (error) {
-      set({ error: error instanceof Sentence ? error.message
-        : `The review session does not answer (${error.message}). Your saved work is kept:`
-          + " type 'boxloop review' again in the terminal." });
+      set({ error: error instanceof Sentence ? error.message : silence(error.message) });
+    } finally {
+      clearTimeout(silent);
+      asks = false;
     }
   }
 
