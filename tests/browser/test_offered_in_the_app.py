@@ -14,7 +14,7 @@ SIZE = (128, 128)
 A, B = (8, 8, 40, 40), (60, 10, 100, 44)
 REFUSED = (
     *("action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches"),
-    *("field-visibility-icon", "new-panel-btn"),
+    *("action-color-settings", "field-visibility-icon", "new-panel-btn"),
 )
 
 
@@ -28,6 +28,10 @@ def test_buttons_that_work_and_images_that_count(tmp_path):
         for name in REFUSED:  # they are of this version of the App, and not to be seen
             expect(app.page.locator(f"[data-cy={name}]")).not_to_have_count(0)
             expect(app.page.locator(f"[data-cy={name}]:visible")).to_have_count(0)
+        app.start()
+        expect(app.page.locator("[data-cy=action-color-settings]")).not_to_have_count(0)
+        expect(app.page.locator("[data-cy=action-color-settings]:visible")).to_have_count(0)
+        app.close_image()
 
         person = terminal.app()
         person.move("two", "p0", (-20, 8, 40, 40), SIZE)

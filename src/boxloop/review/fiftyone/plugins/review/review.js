@@ -116,7 +116,8 @@
   // What the server only refuses (guard/app_requests.py) is not offered: the App would show an error,
   // in place of the grid or in a panel that is there still after a reload.
   const REFUSED = ["action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches",
-    "action-convert-filters-to-view-stages", "field-visibility-icon", "saved-views-create-new", "new-panel-btn"];
+    "action-convert-filters-to-view-stages", "action-color-settings", "field-visibility-icon",
+    "saved-views-create-new", "new-panel-btn"];
   const style = document.createElement("style");
   style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }
     [data-boxloop-unsaved] [role=status][class*=_indicator_] svg { color: #e5484d !important; }`;
