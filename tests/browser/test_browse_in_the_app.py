@@ -32,10 +32,16 @@ def test_look_and_change_nothing(tmp_path):
             program = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             page = program.new_context(viewport={"width": 1400, "height": 900}).new_page()
             page.set_default_timeout(60_000)
+            refused = []
+            page.on("response", lambda r: refused.append(r.url) if r.status == 403 else None)
             page.goto(address)
             page.wait_for_function("document.querySelectorAll('[data-cy=looker]').length === 6")
+            palette = page.locator("[data-cy=action-color-settings]")  # it would only be refused
+            assert palette.count()
+            assert not palette.first.is_visible()
             page.get_by_text("6 points", exact=True).wait_for()
             page.locator(".emb-colorby").get_by_text("batch").wait_for()
+            assert not refused  # the App would say that it failed
             page.locator("[data-cy=saved-views-selection]").first.click()
             page.get_by_text("never reviewed", exact=True).click()
             page.locator("[data-cy=entry-counts]").get_by_text("2 samples").wait_for()

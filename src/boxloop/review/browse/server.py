@@ -17,7 +17,8 @@ from boxloop.review.fiftyone.server import Report, Served, run
 from boxloop.review.fiftyone.session_inputs import display_file
 
 OPERATORS = frozenset(
-    f"@voxel51/operators/{name}" for name in ("list_workspaces", "load_workspace")
+    f"@voxel51/operators/{name}"
+    for name in ("get_label_schemas", "list_workspaces", "load_workspace")
 )
 """The addresses of the operators that can run: none of them changes a label."""
 

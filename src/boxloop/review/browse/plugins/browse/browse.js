@@ -12,8 +12,8 @@
   localStorage.setItem(`${dataset}_modalMode`, '"explore"');
   const style = document.createElement("style");
   style.textContent =
-    "[data-cy=annotate], [data-cy=action-tag-sample-labels], [data-cy=saved-views-create-new]" +
-    " { display: none !important; }";
+    "[data-cy=annotate], [data-cy=action-tag-sample-labels], [data-cy=action-color-settings]," +
+    " [data-cy=saved-views-create-new] { display: none !important; }";
   document.head.append(style);
 
   const RUN = "features";
