@@ -291,9 +291,9 @@ def display_file(paths: CampaignPaths, image: ImageRef, *, to_draw: bool = True)
         ArtifactError: the image's file is gone.
     """
     path = paths.root / image.path
-    if not to_draw and not path.is_file():
-        return path
     if not path.is_file():
+        if not to_draw:
+            return path
         raise ArtifactError(f"{path} (image {image.id}) is gone: bring it back, or run 'dvc repro'")
     shown = _shown_file(paths, image, to_draw=to_draw)
     if not shown.exists():
