@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boxloop import terminal
-from boxloop.terminal import printable, reporting
+from boxloop.terminal import printable, reporting, saving
 
 
 @pytest.fixture
@@ -95,3 +95,11 @@ def test_output_is_escaped_and_never_shortened(capsys):
         print(f"in {path}\n\x1b[31mred\tand \u202eturned")
         assert sys.stdout.isatty() is False  # all else is the stream's own
     assert capsys.readouterr().out == f"in {path}\n\\x1b[31mred\tand \\u202eturned\n"
+
+
+def test_a_loss_is_called_one():
+    found = [saving(value) for value in (0.534, 0, -0.0004, -0.2, -3)]
+    assert found == [
+        *("53.4 % saved", "0.0 % saved", "0.0 % saved"),
+        *("20.0 % more work", "300.0 % more work"),
+    ]

@@ -100,6 +100,12 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:z.1f} %"
 
 
+def saving(fraction: float) -> str:
+    """Return 0.534 as "53.4 % saved", and -0.2 as "20.0 % more work"."""
+    less = percent(fraction)
+    return f"{percent(-fraction)} more work" if less.startswith("-") else f"{less} saved"
+
+
 def minutes(seconds: float) -> str:
     """Return 2100 as "35.0 min"."""
     return f"{seconds / 60:,.1f} min"

@@ -78,3 +78,18 @@ def test_of_many_batches_the_last_are_shown_and_the_totals_of_all():
     few = workload_text(CampaignResults(done[:20], keys[:20], (0.5,), 35.0))
     assert " b00 " in few
     assert "the last" not in few
+
+
+def corrected(ledger):
+    """What is said of a first batch of 10 objects that was corrected from another model's boxes."""
+    counts = {(0.5, 0.5): ledger}
+    done = (BatchWorkload("b00", "fiftyone", "file", 4, 10, 0.5, counts, {}),)
+    return workload_text(CampaignResults(done, ("b00",), (0.5,), 35.0)).replace("\n", " ")
+
+
+def test_a_loss_by_correcting_the_first_batch_is_called_one():
+    assert "60.0 % WB and 60.0 % WT are saved at IoU 0.5" in corrected(Ledger(kept=6, added=4))
+    lost = corrected(Ledger(removed=20, added=10))
+    assert "it is 200.0 % more work by WB and 100.0 % more work by WT at IoU 0.5" in lost
+    mixed = corrected(Ledger(removed=9, added=5))
+    assert "it is 40.0 % more work by WB and 5.0 % saved by WT at IoU 0.5" in mixed

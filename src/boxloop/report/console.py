@@ -20,7 +20,7 @@ from boxloop.core.existing import asked_model
 from boxloop.core.forecast import Interval, forecast
 from boxloop.core.names import UNNAMED
 from boxloop.report.fitted import FittedRow, fitted_rows
-from boxloop.terminal import counted, minutes, percent
+from boxloop.terminal import counted, minutes, percent, saving
 
 if TYPE_CHECKING:
     from boxloop.report.review_time import Effort
@@ -85,11 +85,16 @@ def beginning_lines(campaign: CampaignResults) -> list[str]:
     for iou in campaign.iou_thresholds if campaign.began_with_proposals else ():
         first, totals = campaign.workloads[0], campaign.as_corrected(iou)
         by = asked_model(first.detector)
+        wb, wt = totals.wb_reduction, totals.wt_reduction
+        effect = (
+            f"{percent(wb)} WB and {percent(wt)} WT are saved"
+            if min(wb, wt) >= 0
+            else f"it is {saving(wb)} by WB and {saving(wt)} by WT"
+        )
         lines.append(
             f"{first.batch} was corrected{f' from boxes by {by}' if by else ''}, not drawn from"
-            f" scratch. With its edits in place of its {first.objects} objects,"
-            f" {percent(totals.wb_reduction)} WB and {percent(totals.wt_reduction)} WT are"
-            f" saved at IoU {iou:g}."
+            f" scratch. With its edits in place of its {first.objects} objects, {effect} at"
+            f" IoU {iou:g}."
         )
     if campaign.seen:
         lines.append(seen_text(campaign.seen))

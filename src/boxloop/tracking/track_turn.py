@@ -18,7 +18,7 @@ from boxloop.campaign.results import CampaignResults
 from boxloop.errors import ArtifactError, ParamsError
 from boxloop.params import SIMNET, Params
 from boxloop.report.tables import flatten
-from boxloop.terminal import percent
+from boxloop.terminal import percent, saving
 from boxloop.tracking.mlflow_store import NAME, NOTE, PARENT, Store, open_store
 from boxloop.tracking.notes import as_text, turn_note
 from boxloop.tracking.store_uri import campaign_identity, ui_hint
@@ -169,8 +169,7 @@ def _agrees(store: Store, run: Any, points: list[Point], images: int, last: bool
 def _name(params: Params, campaign: CampaignResults) -> str:
     """Return the run's name, the saving first, as MLflow cuts long names at the end."""
     iou = campaign.iou_thresholds[0]
-    saved = campaign.totals(iou).wt_reduction
-    effect = f"{percent(saved)} saved" if saved >= 0 else f"{percent(-saved)} more work"
+    effect = saving(campaign.totals(iou).wt_reduction)
     return f"{params.track.campaign}: {effect}, {_approach(params)}, {params.train.detector}"
 
 

@@ -81,6 +81,17 @@ def test_progress_and_counts_follow_every_edit(open_session):
     }  # fmt: skip
 
 
+def test_the_summary_calls_a_loss_one(open_session, paths):
+    draw_first_batch(open_session).finish()
+    by_the_pipeline(paths, "b00")
+    session = open_session("b01")
+    for image in session.app.samples():
+        for box in ("p0", "p1", "p2"):
+            session.app.delete(image, box)
+    text = session.finish()
+    assert "at IoU 0.5: WB 15 boxes (400.0 % more work), WT 9 T (200.0 % more work)" in text
+
+
 def test_the_next_image_is_one_that_waits_in_order_and_round_again(open_session):
     session = open_session("b01")
     samples = session.app.samples()

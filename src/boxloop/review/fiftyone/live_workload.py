@@ -9,7 +9,7 @@ from boxloop.core.edits import Ledger, diff, judge
 from boxloop.core.types import Boxes
 from boxloop.core.workload import BatchWorkload, Totals
 from boxloop.review.fiftyone.assignment import Assignment
-from boxloop.terminal import counted, duration, percent
+from boxloop.terminal import counted, duration, saving
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def summarize(
     for iou, totals in so_far.items():
         lines.append(
             f"  so far, {totals.objects} objects, at IoU {iou:g}: WB {totals.wb} boxes"
-            f" ({percent(totals.wb_reduction)} saved),"
-            f" WT {totals.wt:g} T ({percent(totals.wt_reduction)} saved)"
+            f" ({saving(totals.wb_reduction)}),"
+            f" WT {totals.wt:g} T ({saving(totals.wt_reduction)})"
         )
     if waiting:
         wait = "waits" if waiting == 1 else "wait"
