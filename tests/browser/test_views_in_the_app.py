@@ -134,7 +134,7 @@ def test_every_stage_of_a_view(folder):
         for name, kwargs in hiding(stored.boxes).items():
             set_view(app, {name: kwargs})
             expect(app.piece("failure")).to_contain_text(f"a view with {name} hides")
-            draw_one(app, stored, name)
+        draw_one(app, stored, "views that were refused")
         for name, kwargs in choosing(client.samples()).items():
             set_view(app, {name: kwargs})
             expect(app.piece("failure")).to_be_hidden()
