@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from boxloop.campaign import artifacts, crop_classes
+from boxloop.campaign import artifacts, crop_classes, pixels
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core import crop_classes as core
@@ -51,7 +51,8 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
 
     Raises:
         UserError: none is finished.
-        ArtifactError: a file is missing, damaged or stale.
+        ArtifactError: a file is missing, damaged or stale, or an image is gone or has other pixels
+            than were labeled.
     """
     results = read_results(paths, params)
     keys = [workload.batch for workload in results.workloads]
@@ -70,6 +71,9 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
     last_by_crops: Corrections | None = None
     trained_on = {}
     made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
+    by_id = artifacts.read_images(paths.images).by_id()
+    for key, corrections in zip(keys, made, strict=True):
+        pixels.require_same(corrections, paths.corrections(key), by_id, paths.images)
     for key, (own, other) in zip(keys, crop_classes.both_kinds(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, class_changes, submissions
+from boxloop.campaign import artifacts, class_changes, pixels, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.labeled_set import turns_of
@@ -27,8 +27,9 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
 
     Raises:
         UserError: nothing is labeled yet.
-        ArtifactError: a file is missing or damaged, or the labeled set is not what the corrections
-            say, because they changed after it was made.
+        ArtifactError: a file is missing or damaged, the labeled set is not what the corrections
+            say, because they changed after it was made, or an image is gone or has other pixels
+            than were labeled.
     """
     labeled, path = _newest(paths, list(params.iterations))
     images = artifacts.read_images(paths.images)
@@ -36,11 +37,13 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         raise ArtifactError(
             f"{path} has other classes than {paths.images}: 'dvc repro' brings them together"
         )
+    by_id = images.by_id()
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
     imported = 0
     for key in turns_of(labeled.batches):
         corrections = artifacts.read_corrections(paths.corrections(key))
+        pixels.require_same(corrections, paths.corrections(key), by_id, paths.images)
         for image_id, boxes in corrections.boxes.items():
             if image_id not in labeled.boxes or not _same(boxes, labeled.boxes[image_id]):
                 raise ArtifactError(
@@ -64,7 +67,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
             f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
             " the simulated annotator, and were not checked by a person"
         )
-    refs = images.subset(list(labeled.boxes))
+    refs = artifacts.subset_of(images, list(labeled.boxes), path)
     incomplete = labeled.incomplete
     return ExportContent(
         images.classes, refs, file_names(refs), labeled.boxes, about, incomplete=incomplete

@@ -1,0 +1,88 @@
+"""What leaves a campaign belongs to the images that are there now, whatever was read anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.delivery import read_labels
+from boxloop.campaign.export.content import collect_labels
+from boxloop.core.types import ImageSet
+from boxloop.errors import ArtifactError
+from builders_campaign import build_campaign, small_params
+
+READERS = (collect_labels, read_labels)
+"""What `boxloop export` and `boxloop deliver` begin with."""
+
+
+def reviewed(root, done=2, through="workload", told=True):
+    """A campaign of three batches, whose corrections tell of which pixels they are."""
+    params = small_params(3)
+    paths = build_campaign(root, params, done=done, annotator="import", through=through)
+    digests = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    for key in list(params.iterations)[:done]:
+        made = artifacts.read_corrections(paths.corrections(key))
+        own = {i: digests[i] for i in made.boxes} if told else {}
+        artifacts.write_corrections(paths.corrections(key), replace(made, digests=own))
+    return paths, params
+
+
+def read_anew(paths, **digests):
+    """What ``boxloop dataset`` writes once files have other pixels; None for one that is gone."""
+    images = artifacts.read_images(paths.images)
+    refs = (replace(ref, digest=digests.get(ref.id, ref.digest)) for ref in images.images)
+    kept = tuple(ref for ref in refs if ref.digest is not None)
+    artifacts.write_images(paths.images, ImageSet(kept, images.classes))
+
+
+def swap(paths, one, other):
+    found = artifacts.read_images(paths.images).by_id()
+    read_anew(paths, **{one: found[other].digest, other: found[one].digest})
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_labels_of_images_that_changed_places_do_not_leave(tmp_path, read):
+    paths, params = reviewed(tmp_path)
+    read(paths, params)
+    swap(paths, "img00", "img01")
+    with pytest.raises(ArtifactError) as refused:
+        read(paths, params)
+    said = str(refused.value)
+    assert f"{paths.corrections('b00')} labels other pixels than image img00 has now" in said
+    assert "run 'dvc repro' first" in said
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_labels_of_replaced_pixels_do_not_leave(tmp_path, read):
+    paths, params = reviewed(tmp_path)
+    read_anew(paths, img03="0" * 64)
+    with pytest.raises(ArtifactError, match=r"b01\.json labels other pixels than image img03 has"):
+        read(paths, params)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("read", READERS)
+def test_labels_of_an_image_that_is_gone_are_one_sentence(tmp_path, read, told):
+    paths, params = reviewed(tmp_path, told=told)
+    read_anew(paths, img03=None)
+    with pytest.raises(ArtifactError) as refused:
+        read(paths, params)
+    said = str(refused.value)
+    assert f"{paths.corrections('b01')} labels image img03" in said
+    assert "run 'dvc repro' first" in said
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_corrections_that_tell_no_pixels_count_by_name(tmp_path, read):
+    """As the simulated annotator's do, and those of older versions."""
+    paths, params = reviewed(tmp_path, told=False)
+    swap(paths, "img00", "img01")
+    read(paths, params)
+
+
+def test_an_image_that_no_batch_of_the_export_labels_may_change(tmp_path):
+    paths, params = reviewed(tmp_path)
+    read_anew(paths, img04="0" * 64, img05=None)
+    assert len(collect_labels(paths, params).images) == 4
