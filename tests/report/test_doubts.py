@@ -108,3 +108,15 @@ def test_labels_that_images_had_are_no_second_opinion(paths):
     )
     with pytest.raises(UserError, match="no finished batch has proposals"):
         find_suspects(paths, params, 9)
+
+
+def test_labels_of_other_pixels_are_not_held_against_an_image(paths):
+    """Neither labels nor proposals of a batch follow its pixels before ``dvc repro``."""
+    params = load_params(paths.root / "params.yaml")
+    found = {s.image.id for s in find_suspects(paths, params, 9)}
+    assert {"img1", "img2"} <= found
+    digests = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    made = artifacts.read_corrections(paths.corrections("b01"))
+    told = {i: digests[i] for i in made.boxes} | dict.fromkeys(("img1", "img2"), "0" * 64)
+    artifacts.write_corrections(paths.corrections("b01"), replace(made, digests=told))
+    assert {s.image.id for s in find_suspects(paths, params, 9)} == found - {"img1", "img2"}

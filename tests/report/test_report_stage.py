@@ -289,6 +289,17 @@ def test_proposals_below_the_threshold_are_not_drawn(tmp_path: Path) -> None:
     assert cell.caption == "a: 0 final boxes, 1 proposal"
 
 
+def test_labels_are_not_drawn_on_other_pixels(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    ref, boxes = ImageRef("a", "a.png", 64, 48, "1"), {"a": Boxes.build([(1, 1, 9, 9)], ["c"])}
+    offered = Proposals("b01", "x", "0", 0.05, {"a": Boxes.build([], [], [])})
+    for digests, drawn in (({"a": "0"}, False), ({"a": "1"}, True), ({}, True)):
+        made = Corrections(offered, 0.5, "simulated", boxes, digests=digests)
+        (cell,) = draw_sheet(made, {"a": ref}, tmp_path, 12)
+        assert (cell.jpeg is not None) is drawn
+        assert cell.other is not drawn
+
+
 def words_of(folder: Path) -> str:
     return " ".join(re.sub("<[^>]+>", " ", page_of(folder)[0]).split())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core import doubts
 from boxloop.core.completeness import Incomplete
@@ -89,7 +89,8 @@ class Suspect:
 def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Suspect]:
     """Find the images whose labels are most likely to hold an error, the worst first.
 
-    Images that had a second look with the labels that they have now are not among them.
+    Images that had a second look with the labels that they have now are not among them, nor those
+    of other pixels than were labeled.
 
     Args:
         paths: of the campaign.
@@ -108,7 +109,11 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
     newest = submissions.latest(known.submissions)
     by_id, batch_of, labels = images.by_id(), dict[str, str](), dict[str, Boxes]()
     for key in keys:
-        for image_id, boxes in artifacts.read_corrections(paths.corrections(key)).boxes.items():
+        made = artifacts.read_corrections(paths.corrections(key))
+        others = pixels.of_other_pixels(made, by_id)  # as the batch's proposals are, too
+        for image_id, boxes in made.boxes.items():
+            if image_id in others:
+                continue
             # As people left it last, which DVC may not know yet.
             newer = newest.get(image_id)
             labels[image_id] = boxes if newer is None else newer.boxes[image_id]

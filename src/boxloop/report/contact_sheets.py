@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from boxloop.campaign.pixels import of_other_pixels
 from boxloop.core.types import Boxes, Corrections, ImageRef
 from boxloop.datasets.images import as_jpeg, read_image
 from boxloop.errors import DatasetError
@@ -25,11 +26,12 @@ class Thumbnail:
 
     Attributes:
         image_id: the image.
-        jpeg: the picture with its boxes; None where the image cannot be read.
+        jpeg: the picture with its boxes; None where the image cannot be read, or is ``other``.
         width: pixels of the thumbnail.
         height: pixels of the thumbnail.
         final: number of final boxes.
         shown: number of proposals that were shown.
+        other: whether the image has other pixels now than were labeled.
     """
 
     image_id: str
@@ -38,6 +40,7 @@ class Thumbnail:
     height: int
     final: int
     shown: int
+    other: bool = False
 
     @property
     def caption(self) -> str:
@@ -58,13 +61,16 @@ def draw_sheet(
         root: folder that relative image paths start from.
         first: how many images.
     """
-    thumbnails = []
+    thumbnails, others = [], of_other_pixels(corrections, images)
     for image_id in list(corrections.boxes)[:first]:
         final, proposals = corrections.boxes[image_id], corrections.counted_on(image_id)
-        ref = images.get(image_id)
+        other = image_id in others
+        ref = None if other else images.get(image_id)
         picture = None if ref is None else draw_thumbnail(root / ref.path, ref, final, proposals)
         jpeg, width, height = picture or (None, _WIDEST, _HIGHEST)
-        thumbnails.append(Thumbnail(image_id, jpeg, width, height, len(final), len(proposals)))
+        thumbnails.append(
+            Thumbnail(image_id, jpeg, width, height, len(final), len(proposals), other)
+        )
     return thumbnails
 
 
