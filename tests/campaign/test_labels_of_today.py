@@ -86,3 +86,12 @@ def test_an_image_that_no_batch_of_the_export_labels_may_change(tmp_path):
     paths, params = reviewed(tmp_path)
     read_anew(paths, img04="0" * 64, img05=None)
     assert len(collect_labels(paths, params).images) == 4
+
+
+def test_a_person_is_named_once(tmp_path):
+    """Corrections join the names of all people of their batch."""
+    paths, params = reviewed(tmp_path, done=3)
+    for key, names in (("b00", "eve"), ("b01", "eve, ann"), ("b02", "bob, ann")):
+        made = artifacts.read_corrections(paths.corrections(key))
+        artifacts.write_corrections(paths.corrections(key), replace(made, reviewer=names))
+    assert collect_labels(paths, params).about.endswith("reviewed by eve, ann, bob")

@@ -51,8 +51,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
                 )
         imported += len(corrections.given)
         kinds.setdefault(corrections.annotator, []).append(key)
-        if corrections.reviewer:
-            reviewers[corrections.reviewer] = None
+        if corrections.reviewer:  # of a batch, all names in one
+            reviewers |= dict.fromkeys(corrections.reviewer.split(", "))
     about = f"batches {', '.join(labeled.batches)}"
     if reviewers:
         about += f", reviewed by {', '.join(reviewers)}"
