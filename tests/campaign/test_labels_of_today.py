@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.delivery import read_labels
-from boxloop.campaign.export.content import collect_labels
-from boxloop.core.types import ImageSet
+from boxloop.campaign.export.content import collect_labels, collect_proposals
+from boxloop.core.types import Boxes, Corrections, ImageSet
 from boxloop.errors import ArtifactError
 from builders_campaign import build_campaign, small_params
 
@@ -95,3 +95,45 @@ def test_a_person_is_named_once(tmp_path):
         made = artifacts.read_corrections(paths.corrections(key))
         artifacts.write_corrections(paths.corrections(key), replace(made, reviewer=names))
     assert collect_labels(paths, params).about.endswith("reviewed by eve, ann, bob")
+
+
+def submit(paths, key, when, **fields):
+    """Puts what is proposed for a batch into the journal, as its labels."""
+    offered = artifacts.read_proposals(paths.proposals(key))
+    boxes = {i: Boxes(b.xyxy, b.labels, b.ids) for i, b in offered.boxes.items()}
+    made = Corrections(
+        offered,
+        0.5,
+        "import",
+        boxes,
+        finished=f"2024-02-01T12:00:{when:02d}+00:00",
+        **fields,
+    )
+    submissions.append(paths.reviews, made)
+
+
+def test_proposals_go_by_the_labels_that_count(tmp_path):
+    """An image that has other pixels since it was submitted waits, and is shown again."""
+    paths, params = reviewed(tmp_path, done=1, through="proposals")
+    now = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    submit(paths, "b01", 1, digests={"img02": now["img02"], "img03": "0" * 64})
+    content = collect_proposals(paths, params, "b01")
+    assert "1 of these images are labeled already" in content.about
+    assert set(content.boxes) == {"img02", "img03"}
+
+
+def test_proposals_leave_out_trusted_labels_that_count_alone(tmp_path):
+    paths, params = reviewed(tmp_path, done=1, through="proposals")
+    now = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    digests = {"img02": now["img02"], "img03": "0" * 64}
+    submit(paths, "b01", 1, digests=digests, given=("img02", "img03"))
+    content = collect_proposals(paths, params, "b01")
+    assert set(content.boxes) == {"img03"}
+    assert content.about.endswith("not checked by anyone yet")
+
+
+def test_proposals_know_labels_that_dvc_alone_holds(tmp_path):
+    """As 'import-corrections' does, which asks for --redo then."""
+    paths, params = reviewed(tmp_path, done=2)
+    content = collect_proposals(paths, params, "b01")
+    assert "2 of these images are labeled already" in content.about

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, class_changes, pixels, submissions
+from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.labeled_set import turns_of
@@ -118,7 +118,8 @@ def treat_incomplete(content: ExportContent, how: str) -> ExportContent:
 def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportContent:
     """Collect the proposals of a batch that are shown, by ``review.score_threshold``.
 
-    Images whose labels were imported and trusted are left out: they need no review.
+    Images whose labels were imported and trusted, and count today, are left out: they need no
+    review.
 
     Raises:
         ParamsError: there is no such batch.
@@ -128,7 +129,8 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     images = artifacts.read_images(paths.images)
     proposals = class_changes.read_proposals(paths, key, images.classes)
     threshold = shown_from(params.review, proposals, paths.proposals(key))
-    known = submissions.latest(submissions.read(*paths.journals))
+    restored = map(paths.corrections, params.iterations)
+    known = submissions.latest(screening.read(paths.journals, restored, images).submissions)
     given = {image_id for image_id, item in known.items() if image_id in item.given}
     open_ = [i for i in proposals.boxes if i not in given] or list(proposals.boxes)
     boxes = {image_id: proposals.boxes[image_id].above(threshold) for image_id in open_}
