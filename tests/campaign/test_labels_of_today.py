@@ -137,3 +137,27 @@ def test_proposals_know_labels_that_dvc_alone_holds(tmp_path):
     paths, params = reviewed(tmp_path, done=2)
     content = collect_proposals(paths, params, "b01")
     assert "2 of these images are labeled already" in content.about
+
+
+def cut(paths, params, key):
+    """Takes the last batch out, as after ``dvc repro`` with fewer iterations; its labels stay."""
+    made = artifacts.read_corrections(paths.corrections(key))
+    submissions.append(paths.reviews, made)
+    left = {k: turn for k, turn in params.iterations.items() if k != key}
+    paths.batch(key).unlink()
+    return params.model_copy(update={"iterations": left})
+
+
+def test_labels_that_are_in_no_batch_are_told(tmp_path):
+    paths, params = reviewed(tmp_path, done=3)
+    assert "in no batch" not in collect_labels(paths, params).about
+    fewer = cut(paths, params, "b02")
+    content = collect_labels(paths, fewer)
+    assert len(content.images) == 4
+    assert content.about.endswith(
+        "; 2 labeled images are in no batch, and not in this export: list more iterations"
+    )
+    read_anew(paths, img05=None)
+    assert "; 1 labeled image is in no batch," in collect_labels(paths, fewer).about
+    read_anew(paths, img04="0" * 64)  # its labels count no more
+    assert "in no batch" not in collect_labels(paths, fewer).about

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import ArtifactError, UserError
@@ -109,6 +109,23 @@ def test_in_the_middle_it_takes_what_is_there(campaign):
     campaign.paths.workload("b00").unlink()
     with pytest.raises(UserError, match="nothing is labeled yet"):
         pipeline.deliver(campaign)
+
+
+def test_labels_that_are_in_no_batch_are_told(campaign):
+    """As after fewer iterations: the journal has them all the same."""
+    paths, told = campaign.paths, []
+    made = artifacts.read_corrections(paths.corrections("b02"))
+    time = "2024-01-01T12:00:00+00:00"
+    submissions.append(paths.reviews, replace(made, annotator="import", finished=time))
+    pipeline.deliver(replace(campaign, say=told.append))
+    assert not [line for line in told if "in no batch" in line]
+    paths.workload("b02").unlink()
+    paths.batch("b02").unlink()
+    left = {k: turn for k, turn in campaign.params.iterations.items() if k != "b02"}
+    fewer = campaign.params.model_copy(update={"iterations": left})
+    pipeline.deliver(replace(campaign, params=fewer, say=told.append))
+    sentence = "2 labeled images are in no batch, and not in this model: list more iterations"
+    assert told.count(sentence) == 1
 
 
 def test_a_class_that_came_since_is_not_left_out_of_the_model(campaign):

@@ -20,6 +20,7 @@ from boxloop.campaign.export.folder import (
     require_replaceable,
     require_room,
 )
+from boxloop.campaign.unbatched import unbatched_note
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.one_per_place import at_one_place, sorted_pairs
 from boxloop.core.threshold import in_words
@@ -88,6 +89,10 @@ def deliver(campaign: Campaign) -> ModelFile | None:
             steps = before.steps
         if world is not None and not world.is_main:
             return None
+    # Not before: several processes train.
+    note = unbatched_note(paths, params, image_set, labels.labeled, "this model")
+    if note is not None:
+        campaign.say(note)
     thresholds = _thresholds(campaign, labels)
     with export_folder(out, DELIVERY) as folder:
         checkpoint = folder / delivered.CHECKPOINT

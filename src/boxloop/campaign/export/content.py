@@ -10,6 +10,7 @@ import numpy as np
 from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
+from boxloop.campaign.unbatched import unbatched_note
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import SIMULATED, Boxes, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
@@ -67,6 +68,9 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
             f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
             " the simulated annotator, and were not checked by a person"
         )
+    note = unbatched_note(paths, params, images, labeled, "this export")
+    if note is not None:
+        about += f"; {note}"
     refs = artifacts.subset_of(images, list(labeled.boxes), path)
     incomplete = labeled.incomplete
     return ExportContent(
