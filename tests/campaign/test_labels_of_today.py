@@ -9,7 +9,7 @@ import pytest
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.delivery import read_labels
 from boxloop.campaign.export.content import collect_labels, collect_proposals
-from boxloop.core.types import Boxes, Corrections, ImageSet
+from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet
 from boxloop.errors import ArtifactError
 from builders_campaign import build_campaign, small_params
 
@@ -161,3 +161,41 @@ def test_labels_that_are_in_no_batch_are_told(tmp_path):
     assert "; 1 labeled image is in no batch," in collect_labels(paths, fewer).about
     read_anew(paths, img04="0" * 64)  # its labels count no more
     assert "in no batch" not in collect_labels(paths, fewer).about
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_the_datasets_own_boxes_are_those_of_today(tmp_path, read):
+    """Simulated corrections tell no pixels; what they hand back is read with the images."""
+    params = small_params(3)
+    paths = build_campaign(tmp_path, params, done=2)
+    read(paths, params)
+    truth = artifacts.read_truth(paths.truth)
+    truth |= {"img00": truth["img01"], "img01": truth["img00"]}
+    artifacts.write_truth(paths.truth, truth)
+    with pytest.raises(ArtifactError) as refused:
+        read(paths, params)
+    said = str(refused.value)
+    assert f"{paths.corrections('b00')} has other boxes of image img00 than {paths.truth}" in said
+    assert "run 'dvc repro' first" in said
+    artifacts.write_truth(paths.truth, None)  # nothing to hold them against
+    read(paths, params)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_trusted_boxes_are_those_of_today(tmp_path, read):
+    paths, params = reviewed(tmp_path)
+    params = params.model_copy(
+        update={"dataset": params.dataset.model_copy(update={"labels": "trusted"})}
+    )
+    truth = artifacts.read_truth(paths.truth)
+    start = paths.labeled("empty")
+    given = LabeledSet(("cat", "dog"), ("given",), {"img05": truth["img05"]})
+    artifacts.write_labeled(start, given)
+    for before, key in (("empty", "b00"), ("b00", "b01")):
+        own = artifacts.read_corrections(paths.corrections(key)).boxes
+        made = LabeledSet(("cat", "dog"), (key,), own)
+        artifacts.write_labeled(paths.labeled(key), made, paths.labeled(before))
+    read(paths, params)
+    artifacts.write_truth(paths.truth, truth | {"img05": truth["img00"]})
+    with pytest.raises(ArtifactError, match=r"empty\.parquet has other boxes of image img05 than"):
+        read(paths, params)

@@ -51,8 +51,8 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
 
     Raises:
         UserError: none is finished.
-        ArtifactError: a file is missing, damaged or stale, or an image is gone or has other pixels
-            than were labeled.
+        ArtifactError: a file is missing, damaged or stale, or an image is gone or another one than
+            was labeled.
     """
     results = read_results(paths, params)
     keys = [workload.batch for workload in results.workloads]
@@ -72,8 +72,7 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
     trained_on = {}
     made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
     by_id = artifacts.read_images(paths.images).by_id()
-    for key, corrections in zip(keys, made, strict=True):
-        pixels.require_same(corrections, paths.corrections(key), by_id, paths.images)
+    pixels.require_same(paths, labeled, dict(zip(keys, made, strict=True)), by_id)
     for key, (own, other) in zip(keys, crop_classes.both_kinds(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images

@@ -1,12 +1,22 @@
-"""Hold labels against the pixels that their images have now, by ``images.json``."""
+"""Hold labels against the images of today: their pixels, and the dataset's own boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from boxloop.core.types import Corrections, ImageRef
+import numpy as np
+
+from boxloop.campaign import artifacts
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageRef, LabeledSet
 from boxloop.errors import ArtifactError
+from boxloop.params import EMPTY, GIVEN
+
+_WAY_OUT = (
+    "run 'dvc repro' first, which takes labels along with their pixels, or says what waits for a"
+    " person"
+)
 
 
 def of_other_pixels(corrections: Corrections, images: Mapping[str, ImageRef]) -> set[str]:
@@ -20,19 +30,49 @@ def of_other_pixels(corrections: Corrections, images: Mapping[str, ImageRef]) ->
 
 
 def require_same(
-    corrections: Corrections, source: Path, images: Mapping[str, ImageRef], read: Path
+    paths: CampaignPaths,
+    labeled: LabeledSet,
+    made: Mapping[str, Corrections],
+    images: Mapping[str, ImageRef],
 ) -> None:
-    """Refuse labels of images that are gone, or have other pixels now.
+    """Refuse labels of images that are gone, or are others now.
+
+    What the dataset itself has boxes of tells no pixels; it is held against ``truth.json``, which
+    is read with the images.
 
     Args:
-        corrections: of a batch.
-        source: their file.
+        paths: of the campaign.
+        labeled: what is to leave it.
+        made: the corrections that it is made of, by batch.
         images: of today, by id.
-        read: the file of these.
 
     Raises:
         ArtifactError: there is such an image; names the files and the way out.
     """
+    own: list[tuple[Path, BoxesByImage]] = []
+    if GIVEN in labeled.batches:
+        people = {image_id for item in made.values() for image_id in item.boxes}
+        given = {i: boxes for i, boxes in labeled.boxes.items() if i not in people}
+        own.append((paths.labeled(EMPTY), given))
+    for key, corrections in made.items():
+        source = paths.corrections(key)
+        _require_same_pixels(corrections, source, images, paths.images)
+        if corrections.annotator == SIMULATED:
+            own.append((source, corrections.boxes))
+    truth = artifacts.read_truth(paths.truth) if own and paths.truth.exists() else None
+    truth = truth or {}  # without any there is nothing to hold them against
+    for source, table in own:
+        for image_id, boxes in table.items():
+            if image_id in truth and not same(boxes, truth[image_id]):
+                raise ArtifactError(
+                    f"{source} has other boxes of image {image_id} than {paths.truth} has now:"
+                    f" {_WAY_OUT}"
+                )
+
+
+def _require_same_pixels(
+    corrections: Corrections, source: Path, images: Mapping[str, ImageRef], read: Path
+) -> None:
     others = of_other_pixels(corrections, images)
     for image_id in corrections.boxes:
         if image_id not in images:
@@ -41,7 +81,9 @@ def require_same(
             fault = f"other pixels than image {image_id} has now in {read}"
         else:
             continue
-        raise ArtifactError(
-            f"{source} labels {fault}: run 'dvc repro' first, which takes labels along with their"
-            " pixels, or says what waits for a person"
-        )
+        raise ArtifactError(f"{source} labels {fault}: {_WAY_OUT}")
+
+
+def same(a: Boxes, b: Boxes) -> bool:
+    """Compare boxes without their ids, which a labeled set makes anew."""
+    return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.labels, b.labels)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.campaign.unbatched import unbatched_note
 from boxloop.core.labeled_set import turns_of
-from boxloop.core.types import SIMULATED, Boxes, LabeledSet
+from boxloop.core.types import SIMULATED, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
 from boxloop.errors import ArtifactError, ParamsError, UserError
 from boxloop.files import file_digest
@@ -29,8 +27,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     Raises:
         UserError: nothing is labeled yet.
         ArtifactError: a file is missing or damaged, the labeled set is not what the corrections
-            say, because they changed after it was made, or an image is gone or has other pixels
-            than were labeled.
+            say, because they changed after it was made, or an image is gone or another one
+            than was labeled.
     """
     labeled, path = _newest(paths, list(params.iterations))
     images = artifacts.read_images(paths.images)
@@ -38,15 +36,15 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
         raise ArtifactError(
             f"{path} has other classes than {paths.images}: 'dvc repro' brings them together"
         )
-    by_id = images.by_id()
+    keys = turns_of(labeled.batches)
+    made = {key: artifacts.read_corrections(paths.corrections(key)) for key in keys}
+    pixels.require_same(paths, labeled, made, images.by_id())
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
     imported = 0
-    for key in turns_of(labeled.batches):
-        corrections = artifacts.read_corrections(paths.corrections(key))
-        pixels.require_same(corrections, paths.corrections(key), by_id, paths.images)
+    for key, corrections in made.items():
         for image_id, boxes in corrections.boxes.items():
-            if image_id not in labeled.boxes or not _same(boxes, labeled.boxes[image_id]):
+            if image_id not in labeled.boxes or not pixels.same(boxes, labeled.boxes[image_id]):
                 raise ArtifactError(
                     f"{path} is older than {paths.corrections(key)}: run 'dvc repro', then export"
                 )
@@ -173,8 +171,3 @@ def _newest(paths: CampaignPaths, keys: list[str]) -> tuple[LabeledSet, Path]:
     raise UserError(
         f"nothing is labeled yet in {paths.images.parent}: 'dvc repro' says what comes first"
     )
-
-
-def _same(a: Boxes, b: Boxes) -> bool:
-    """Compare boxes without their ids, which a labeled set makes anew."""
-    return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.labels, b.labels)
