@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,7 +21,7 @@ import pytest
 
 from boxloop.errors import DatabaseError
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, mongod_environment
-from boxloop.review.fiftyone.mongodb import URI_VARIABLE, _serves, open_database
+from boxloop.review.fiftyone.mongodb import URI_VARIABLE, DatabaseWatch, _serves, open_database
 from builders_database import (
     SESSION,
     Session,
@@ -248,6 +249,44 @@ def test_a_killed_keeper_leaves_no_mongod_even_if_no_session_comes(folder):
         (keeper,) = processes(folder)[0]
         keeper.kill()
         wait_until(lambda: nothing_left(folder), seconds=5)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_session_starts_a_killed_keeper_again_on_the_same_socket(mongod, monkeypatch, long):
+    """Also where the socket lies in the folder for temporary files, as its path is too long."""
+    monkeypatch.delenv(URI_VARIABLE, raising=False)
+    with tempfile.TemporaryDirectory() as made:
+        folder = (
+            Path(made) / ("a campaign of a long name " * 5 if long else "campaign") / ".boxloop"
+        )
+        kill_and_go_on(folder, long)
+
+
+def kill_and_go_on(folder, long):
+    folder.mkdir(parents=True)
+    with open_database(folder) as uri, client(uri) as opened:
+        watch = DatabaseWatch(folder)
+        opened.tests.things.insert_one({"value": 1})
+        place = socket_of(uri)
+        assert place.is_relative_to(folder) != long
+        for _ in range(2):
+            for kind in processes(folder):
+                for process in kind:
+                    process.kill()
+            psutil.wait_procs([p for kind in processes(folder) for p in kind], timeout=5)
+
+            def is_back():
+                watch()
+                return (folder / "mongod.json").exists() and recorded(folder)["pid"] in {
+                    process.pid for process in processes(folder)[1]
+                }
+
+            wait_until(is_back, 20)
+            assert recorded(folder)["socket"] == str(place)
+            assert opened.tests.things.find_one()["value"] == 1
+    wait_until(lambda: nothing_left(folder), seconds=5)
+    assert not place.exists()
+    assert not long or not place.parent.exists()
 
 
 def test_a_killed_mongod_is_back_on_the_same_socket(folder):

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -20,15 +21,22 @@ _FOLDER = "socket"
 _TEMPORARY = "boxloop-db-"
 
 
-def make_socket_folder(campaign: Path) -> Path:
+def make_socket_folder(campaign: Path, wanted: Path | None = None) -> Path:
     """Make a folder for the socket, and return the path that the socket is to have.
 
     It lies in the campaign's ``.boxloop``. Where that path is too long for a socket (about 100
     bytes), or its disk has none, it lies in the system's folder for temporary files.
 
+    Args:
+        campaign: the campaign's ``.boxloop``.
+        wanted: what this returned to a keeper that was killed; it is taken again where its folder
+            is still there, and nobody else's.
+
     Raises:
         DatabaseError: there is no place for it.
     """
+    if wanted is not None and _is_closed(wanted.parent) and _holds_sockets(wanted.parent):
+        return wanted
     own = campaign / _FOLDER
     own.mkdir(mode=0o700, exist_ok=True)
     own.chmod(0o700)
@@ -68,6 +76,16 @@ def remove_leftover(path: Path) -> None:
             remove_socket_folder(path)
         except OSError:
             return
+
+
+def _is_closed(folder: Path) -> bool:
+    """Return whether nobody but its owner, who runs this, can enter a folder."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    mode = stat.S_IMODE(found.st_mode)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and mode == 0o700
 
 
 def socket_uri(path: Path) -> str:

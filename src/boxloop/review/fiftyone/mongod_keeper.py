@@ -1,11 +1,12 @@
 """Run one mongod for all sessions of a campaign, in its own process.
 
-    python -m boxloop.review.fiftyone.mongod_keeper FOLDER MONGOD
+    python -m boxloop.review.fiftyone.mongod_keeper FOLDER MONGOD [SOCKET]
 
 A session that needs a database starts a keeper; of several keepers the first stays. It writes to
 ``mongod.json`` where mongod listens, restarts it on the same socket if it is killed, and stops it
 when no session holds ``sessions.lock`` any longer: when the last one ended, or was killed. While
-mongod stops, the keeper holds that lock alone, so that a session that comes just then waits.
+mongod stops, the keeper holds that lock alone, so that a session that comes just then waits. A
+session that goes on while its keeper was killed names the socket that its App is connected to.
 """
 
 from __future__ import annotations
@@ -88,23 +89,25 @@ class RunningMongod:
 def main() -> int:
     """Keep a mongod; the last line on standard error is the error."""
     files, binary = DatabaseFiles(Path(sys.argv[1])), Path(sys.argv[2])
+    wanted = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     with open_lock(files.keeper_lock) as own, open_lock(files.sessions_lock) as sessions:
         if not try_lock(own):
             return 0
         os.ftruncate(sys.stderr.fileno(), 0)
         os.chdir("/")  # The folder that it was started in can be deleted or unmounted.
         try:
-            keep(files, binary, sessions)
+            keep(files, binary, sessions, wanted)
         except (DatabaseError, OSError) as error:
             print(error, file=sys.stderr)
             return 1
     return 0
 
 
-def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
+def keep(files: DatabaseFiles, binary: Path, sessions: int, wanted: Path | None) -> None:
     """Run mongod until the last session ends, or a signal comes.
 
-    ``sessions`` is the open file whose lock the sessions share.
+    ``sessions`` is the open file whose lock the sessions share; ``wanted`` the socket that one of
+    them is connected to, if any.
 
     Raises:
         DatabaseError: mongod ends by itself; says why.
@@ -113,11 +116,11 @@ def keep(files: DatabaseFiles, binary: Path, sessions: int) -> None:
     before = RunningMongod.read(files.record)
     files.record.unlink(missing_ok=True)
     end_leftover(files)
-    if before is not None:  # its keeper was killed
+    if before is not None and Path(before.socket) != wanted:  # its keeper was killed
         remove_leftover(Path(before.socket))
     if _size(files.log) > _BYTES_OF_LOG:
         files.log.replace(files.log.with_suffix(".log.1"))
-    socket = make_socket_folder(files.folder)
+    socket = make_socket_folder(files.folder, wanted)
     mongod, started, deaths = Mongod(binary, files, socket), time.monotonic(), 0
     running: RunningMongod | None = None
     try:

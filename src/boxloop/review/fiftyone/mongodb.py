@@ -140,15 +140,19 @@ class DatabaseWatch:
             if ended is not None and ended > 0:
                 raise DatabaseError(_failure(self._files))
             if self._keeper is None or ended is not None:  # killed, or another was there first
-                self._keeper = _start_keeper(self._files, find_mongod())
+                socket = None if self._running is None else self._running.socket
+                self._keeper = _start_keeper(self._files, find_mongod(), socket)
 
 
-def _start_keeper(files: DatabaseFiles, binary: Path) -> subprocess.Popen[bytes]:
+def _start_keeper(
+    files: DatabaseFiles, binary: Path, socket: str | None = None
+) -> subprocess.Popen[bytes]:
     # -P: files of the campaign's folder are no modules.
     module = "boxloop.review.fiftyone.mongod_keeper"
+    command = [sys.executable, "-P", "-m", module, os.fspath(files.folder), os.fspath(binary)]
     with files.keeper_log.open("ab") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, files.folder, binary],
+            command if socket is None else [*command, socket],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
