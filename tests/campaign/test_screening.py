@@ -125,6 +125,48 @@ def test_two_of_the_very_same_time_that_differ():
     assert counting(screen([first, second, entry("a", 2, x=9)], [], TODAY)) == {"a": 9, "b": 0}
 
 
+def imported(ids, second, *, x, **fields):
+    """Labels that were imported and trusted."""
+    file, item = entry(ids, second, x=x, given=tuple(ids), **fields)
+    return file, replace(item, annotator="given", reviewer=None)
+
+
+def test_imported_labels_never_take_the_place_of_a_person_s():
+    """Two clones that were merged: one imported what somebody had reviewed in the other."""
+    person = entry("a", 1, x=7)
+    for second in (1, 2):  # of the very same time, and newer
+        given = (Path("reviews/given.json"), imported("ab", second, x=3)[1])
+        for journal in ([person, given], [given, person]):
+            for all_ in (False, True):
+                found = screen(journal, [], TODAY, all_=all_)
+                assert counting(found) == {"a": 7, "b": 3}
+    assert found.notes == (
+        "reviews/given.json has imported labels of image a, where a person's count: they are left"
+        " alone",
+    )
+    # What was put together of them says it as well, but no more of it.
+    restored = (Path("data/corrections/b01.json"), imported("ab", 2, x=3)[1])
+    again = screen([person, given], [restored], TODAY)
+    assert (counting(again), again.notes) == ({"a": 7, "b": 3}, found.notes)
+    batch = proposals({"b": SHOWN})
+    assert screen([person, given], [], TODAY, batch).notes == ()
+
+
+def test_a_person_s_labels_take_the_place_of_imported_ones():
+    given, redo = imported("ab", 1, x=3), entry("a", 2, x=7)
+    found = screen([given, redo], [], TODAY)
+    assert (counting(found), found.notes) == ({"a": 7, "b": 3}, ())
+    # A redo, whose earlier labels go on to be known.
+    assert found.submissions == [given[1], redo[1]]
+
+
+def test_imported_labels_count_where_a_person_s_do_not():
+    other = entry("a", 1, x=7, digests={"a": "other pixels"})
+    assert counting(screen([other, imported("a", 2, x=3)], [], TODAY)) == {"a": 3}
+    unknown = entry("a", 1, x=7, label="bird")
+    assert counting(screen([unknown, imported("a", 2, x=3)], [], TODAY)) == {"a": 3}
+
+
 def test_what_was_edited_by_hand_after_it_was_submitted_is_no_conflict():
     edited = (Path("data/corrections/b01.json"), entry("a", 1, x=7)[1])
     found = screen([entry("a", 1)], [edited], TODAY)

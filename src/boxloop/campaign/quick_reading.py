@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from boxloop.campaign import artifacts
+from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.schemas import read_content
-from boxloop.campaign.screening import Claim, claims_of
 from boxloop.campaign.submissions import named_as_today, parse_time, require_submission
 from boxloop.core.types import Corrections
 from boxloop.errors import ArtifactError

@@ -15,42 +15,12 @@ from pathlib import Path
 
 from boxloop import __version__
 from boxloop.campaign import class_changes, submissions
+from boxloop.campaign.claims import Claim, claims_of
 from boxloop.core.completeness import Incomplete, unseen
 from boxloop.core.types import BY_IMAGE, Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True)
-class Claim:
-    """That a file holds the labels of one image.
-
-    Attributes:
-        file: of the submission.
-        image_id: of the image, by its name then.
-        batch: of the submission.
-        when: it was submitted.
-        labels: classes of its boxes.
-        content: the boxes, to be compared with others'.
-        digest: of the image's file then; empty where it is not told.
-        classes: those that could be chosen; empty where it is not told.
-        boxloop: the version that wrote it; empty where it is not told.
-        in_journal: whether people submitted it so; files that DVC restored may have been edited.
-        missed: whether a planted error that was missed is in the labels.
-    """
-
-    file: Path
-    image_id: str
-    batch: str
-    when: datetime
-    labels: Collection[str]
-    content: object
-    digest: str = ""
-    classes: tuple[str, ...] = ()
-    boxloop: str = ""
-    in_journal: bool = True
-    missed: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +153,7 @@ def judge(
       name now, they count under that one.
     - Of each image the newest counts, as ever. Where it names a class that there is no more, or two
       submissions of the very same time differ, none does.
+    - Labels that were imported and trusted never take the place of a person's that count.
     - Where a class is new since, they count, and the image is not complete for that class.
     - Where a newer boxloop wrote the file, they count, and it is said.
 
@@ -258,6 +229,7 @@ class _Judging:
 
     def _judge_image(self, image_id: str, claims: Sequence[Claim]) -> None:
         fitting = self._once([c for c in claims if c.digest in ("", self._now[image_id])])
+        fitting = self._leave_given(image_id, fitting)
         newest = max((c.when for c in fitting), default=None)
         for claim in claims:
             if claim.digest not in ("", self._now[image_id]):
@@ -266,19 +238,40 @@ class _Judging:
                     self._say(claim, "pixels", "", image_id)
         if newest is None:
             return
-        counting = [c for c in fitting if c.when == newest]
+        fault = self._fault(fitting)
+        if fault is None:
+            self._look_at([c for c in fitting if c.when == newest][-1], image_id)
+            return
+        kind, claim, what = fault
+        self._say(claim, kind, what, image_id)
+        for claim in fitting:
+            self._drop(claim)
+
+    def _fault(self, claims: Sequence[Claim]) -> tuple[str, Claim, str] | None:
+        """Return why the newest of an image's labels do not count: what is to be said, and of."""
+        newest = max(c.when for c in claims)
+        counting = [c for c in claims if c.when == newest]
         rivals = [c for c in counting if c.in_journal]
         unknown = sorted({label for c in counting for label in c.labels} - set(self._classes))
         if any(other.content != rivals[0].content for other in rivals[1:]):
-            others = ", ".join(str(c.file) for c in rivals[:-1])
-            self._say(rivals[-1], "conflict", others, image_id)
-        elif unknown:
-            self._say(counting[-1], "unknown", f"'{unknown[0]}'", image_id)
-        else:
-            self._look_at(counting[-1], image_id)
-            return
-        for claim in fitting:
-            self._drop(claim)
+            return "conflict", rivals[-1], ", ".join(str(c.file) for c in rivals[:-1])
+        return ("unknown", counting[-1], f"'{unknown[0]}'") if unknown else None
+
+    def _leave_given(self, image_id: str, claims: Sequence[Claim]) -> list[Claim]:
+        """Leave out imported labels that are newer than a person's, where the person's count.
+
+        No import takes such images; another clone's did, which did not know of the person's.
+        """
+        people = [c for c in claims if not c.given]
+        if not people or self._fault(people) is not None:
+            return list(claims)
+        newest = max(c.when for c in people)
+        for claim in claims:
+            if claim.given and claim.when >= newest:
+                self._drop(claim, hide=True)
+                if claim.in_journal:
+                    self._say(claim, "given", "", image_id)
+        return [c for c in claims if not (c.given and c.when >= newest)]
 
     def _once(self, claims: Sequence[Claim]) -> list[Claim]:
         """Leave out all but the newest of what one file holds of an image, by two names."""
@@ -336,11 +329,12 @@ _SENTENCES = {
     " install that version where it matters",
     "gone": "{file} labels {images}, not among the dataset's images now: the labels are kept, and"
     " count again once the image is back",
+    "given": "{file} has imported labels of {images}, where a person's count: they are left alone",
     "renamed": "{file} counts for {images}, because the files are the same",
 }
 
-_LASTING = {"version", "gone", "renamed"}
-"""Kinds of sentences that stay while everything is up to date: of labels that count, or wait."""
+_LASTING = {"version", "gone", "given", "renamed"}
+"""Kinds of sentences that stay while everything is up to date: nothing is to be done."""
 
 
 def _name(image_ids: Sequence[str]) -> str:
@@ -354,25 +348,6 @@ def _is_newer(version: str) -> bool:
     numbers = [part for part in version.split(".")[:3] if part.isdecimal() and len(part) < 9]
     own = [int(part) for part in __version__.split(".")[:3] if part.isdecimal()]
     return bool(numbers) and [int(part) for part in numbers] > own
-
-
-def claims_of(file: Path, item: Corrections, *, in_journal: bool = True) -> Iterable[Claim]:
-    """Yield what a submission labels, one claim for each image."""
-    missed = set(item.missed)
-    for image_id, boxes in item.boxes.items():
-        yield Claim(
-            file,
-            image_id,
-            item.batch,
-            submissions.submitted_at(item, image_id),
-            set(boxes.labels.tolist()),
-            boxes,
-            item.digests.get(image_id, ""),
-            item.offered.get(image_id, item.classes),
-            item.versions.get("boxloop", ""),
-            in_journal,
-            image_id in missed,
-        )
 
 
 def _apply(

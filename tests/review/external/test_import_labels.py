@@ -4,6 +4,7 @@ The campaign is that of ``builders_campaign``: people did b00, b01 has proposals
 """
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from boxloop.review.fiftyone.assignment import submitted_item
 from boxloop.review.fiftyone.session_registry import Session, claim
+from builders_reviews import submit
 
 PEOPLE = {"review": {"annotator": "fiftyone"}}
 
@@ -192,6 +194,52 @@ def test_labels_of_people_are_never_replaced(root, program):
     after = sorted((root / "reviews").glob("*")) if (root / "reviews").exists() else []
     assert before == after
     assert not (root / "proposals").exists()
+
+
+@pytest.mark.parametrize("here", ["reviewed", "imported"])
+@pytest.mark.parametrize("first", ["reviewed", "imported"])
+def test_a_review_stays_when_a_clone_that_imported_its_images_is_merged(
+    root, program, tmp_path, monkeypatch, here, first
+):
+    other = tmp_path / "clone"
+    shutil.copytree(root, other)
+    clones = {here: root, ({"reviewed", "imported"} - {here}).pop(): other}
+
+    def review():
+        monkeypatch.chdir(clones["reviewed"])
+        submit(CampaignPaths().root, "b01", by=1)
+
+    def take_labels():
+        monkeypatch.chdir(clones["imported"])
+        file = save(CampaignPaths().root, {1: "img02", 2: "img03"})
+        assert program("import-labels", file, "--as", "trusted")[0] == 0
+
+    for step in [review, take_labels] if first == "reviewed" else [take_labels, review]:
+        step()
+    monkeypatch.chdir(root)
+    pipeline.review(campaign(), "b01")
+    for file in (other / "reviews").iterdir():  # git merge
+        shutil.copy(file, root / "reviews")
+    said = []
+    state = Campaign(campaign().paths, campaign().params, say=said.append)
+    corrections = pipeline.review(state, "b01")
+    assert (corrections.given, corrections.annotator) == ((), "fiftyone")
+    assert corrections.boxes["img02"].xyxy[0].tolist() == [3, 2, 12, 12]  # of A, by a pixel
+    notes = [line for line in said if "left alone" in line]
+    status = status_text(state.paths, state.params)
+    if first == "reviewed":
+        assert len(notes) == 1
+        assert notes[0].endswith(
+            " has imported labels of 2 images (img02, img03), where a person's count: they are left"
+            " alone"
+        )
+        assert "where a person's count: they are left alone" in status
+    else:  # as by a redo
+        assert not notes
+        assert "left alone" not in status
+    pipeline.merge(state, "b01")
+    pipeline.account(state, "b01")
+    assert "given" not in metrics(read_results(state.paths, state.params))
 
 
 @pytest.mark.parametrize(
