@@ -418,6 +418,31 @@ def test_one_batch_out_of_a_whole_project(root, program):
     assert set(submitted(root)[0].boxes) == {"img02", "img03"}
 
 
+def test_images_of_no_batch_need_more_batches_first(root, program):
+    """The iterations were cut to the first batch."""
+    params = load_params(root / "params.yaml").model_dump(mode="json")
+    params["iterations"] = {"b00": params["iterations"]["b00"]}
+    (root / "params.yaml").write_text(json.dumps(params))
+    file = write(root, TRUTH)
+    way = "2 images of no batch yet: list more iterations in params.yaml, then 'dvc repro'"
+    code, said = program("import-corrections", file, "--redo")
+    assert (code, said) == (2, f"boxloop: back.json has {way}\n")
+    code, said = program("import-corrections", file, "--batch", "b00")
+    assert (code, said) == (2, f"boxloop: back.json has no image of batch b00, but {way}\n")
+    assert submitted(root) == []
+
+
+def test_images_of_a_batch_that_is_not_made_yet_need_its_stage(root, program):
+    for key in ("b01", "b02"):
+        (root / f"data/batches/{key}.json").unlink()
+    code, said = program("import-corrections", write(root, TRUTH))
+    assert (code, said) == (
+        2,
+        "boxloop: back.json has 2 images of no batch yet: run 'dvc repro', which makes those that"
+        " params.yaml lists\n",
+    )
+
+
 ROTATED = box(7, 1, [2, 2, 10, 10], attributes={"rotation": 30.0})
 
 

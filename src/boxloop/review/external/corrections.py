@@ -209,19 +209,31 @@ def _select_batch(
     counts = Counter(batch_of.get(item.image.id) for item in found)
     present = [k for k in params.iterations if counts[k]]
     homeless = [item.image.id for item in found if item.image.id not in batch_of]
+    waiting = f"{counted(len(homeless))} of no batch yet"
     if key is None:
+        if not present:
+            raise DatasetError(f"{file} has {waiting}: {_way_to_batches(paths, params)}")
         if homeless or len(present) != 1:
             parts = [f"{counted(counts[k])} of {k}" for k in present]
-            parts += [f"{counted(len(homeless))} of no batch yet"] if homeless else []
+            parts += [waiting] if homeless else []
             raise DatasetError(
                 f"{file} has {' and '.join(parts)}: say by --batch which ones to take"
             )
         key = present[0]
     chosen = [item for item in found if batch_of.get(item.image.id) == key]
     if not chosen:
-        where = f", but of {', '.join(present)}" if present else ""
-        raise DatasetError(f"{file} has no image of batch {key}{where}")
+        if not present:
+            way = _way_to_batches(paths, params)
+            raise DatasetError(f"{file} has no image of batch {key}, but {waiting}: {way}")
+        raise DatasetError(f"{file} has no image of batch {key}, but of {', '.join(present)}")
     return key, chosen
+
+
+def _way_to_batches(paths: CampaignPaths, params: Params) -> str:
+    """Return how images come into a batch that are in none."""
+    if all(paths.batch(key).exists() for key in params.iterations):
+        return "list more iterations in params.yaml, then 'dvc repro'"
+    return "run 'dvc repro', which makes those that params.yaml lists"
 
 
 def _read_proposals(
