@@ -13,6 +13,7 @@ threshold of 0.5, and would have saved that addition at one of 0.3.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,29 @@ def training_log(i: int, params: Params) -> TrainingLog:
         batch_size=params.train.batch_size,
         parameters=1000,
     )
+
+
+def swap_pixels(one: str, other: str | None) -> None:
+    """Have two images of the campaign here change places, or one become another picture."""
+    paths = CampaignPaths()
+    images = artifacts.read_images(paths.images)
+    digests = {image.id: image.digest for image in images.images}
+    if other is None:
+        digests[one] = "0" * 64
+    else:
+        digests[one], digests[other] = digests[other], digests[one]
+    refs = tuple(replace(image, digest=digests[image.id]) for image in images.images)
+    artifacts.write_images(paths.images, replace(images, images=refs))
+
+
+def rename_image(old: str, new: str | None) -> None:
+    """Give an image of the campaign here another name, or take it out of the dataset."""
+    paths = CampaignPaths()
+    names = {old: new}
+    images, order = artifacts.read_images(paths.images), artifacts.read_order(paths.order)
+    refs = {names.get(image.id, image.id): image for image in images.images}
+    kept = tuple(replace(image, id=name) for name, image in refs.items() if name is not None)
+    artifacts.write_images(paths.images, replace(images, images=kept))
+    ids = [names.get(image_id, image_id) for image_id in order.image_ids]
+    order = replace(order, image_ids=tuple(image_id for image_id in ids if image_id is not None))
+    artifacts.write_order(paths.order, order)

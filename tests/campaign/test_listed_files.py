@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boxloop.campaign import artifacts, existing, given
+from boxloop.campaign import existing, given
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Batch, Boxes
 from boxloop.errors import ParamsError, UserError
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_listed_is_gone_again(
     assert contents(paths.root) == before
     made = write()
     assert set(contents(paths.root)) == {*before, made.as_posix()}
-    assert artifacts.read_imported_labels(made) if keep == "labels" else made.exists()
+    assert existing.read_file(made) if keep == "labels" else made.exists()
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -109,21 +109,6 @@ def read_truth(path: Path) -> dict[str, Boxes] | None:
         return None if table is None else boxes_in(path, table)
 
 
-def write_imported_labels(path: Path, labels: BoxesByImage, changes: Sequence[str]) -> None:
-    """Write labels to be shown as proposals, whose names follow these changes of classes."""
-    write(path, "truth", {"boxes": boxes_out(labels), "changes": list(changes)})
-
-
-def read_imported_labels(path: Path) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None]:
-    """Read labels to be shown as proposals, and the changes of classes that their names follow.
-
-    Older files say how many, or nothing.
-    """
-    with collection_paused():
-        file = parse(path, "truth", TruthFile)
-        return ({} if file.boxes is None else boxes_in(path, file.boxes)), file.changes
-
-
 def write_order(path: Path, order: Ordering) -> None:
     """Write ``order.json``."""
     content = asdict(order)
@@ -211,17 +196,27 @@ def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
         if not other.keys() <= boxes.keys():
             raise ValueError("crops were looked at on images that are not of the batch")
         by = None if crops is None else CropUse(**{**vars(crops), "other": other})
-        return Proposals(**{**vars(file), "boxes": boxes, "neighbours": use, "crops": by})
+        fields = {k: v for k, v in vars(file).items() if k != "digests"}
+        return Proposals(**{**fields, "boxes": boxes, "neighbours": use, "crops": by})
 
 
-def write_proposals(path: Path, proposals: Proposals) -> None:
-    """Write one file of ``proposals/``."""
-    write(path, "proposals", _proposals_out(proposals))
+def write_proposals(
+    path: Path, proposals: Proposals, digests: Mapping[str, str] | None = None
+) -> None:
+    """Write one file of ``proposals/``; of imported ones with the ``digests`` of their images."""
+    content = _proposals_out(proposals)
+    write(path, "proposals", content if digests is None else {**content, "digests": digests})
 
 
 def read_proposals(path: Path) -> Proposals:
     """Read one file of ``proposals/``."""
-    return _proposals_in(path, parse(path, "proposals", ProposalsFile))
+    return read_imported_proposals(path)[0]
+
+
+def read_imported_proposals(path: Path) -> tuple[Proposals, dict[str, str] | None]:
+    """Read one file of ``proposals/``, and its images' digests, which older ones do not have."""
+    file = parse(path, "proposals", ProposalsFile)
+    return _proposals_in(path, file), file.digests
 
 
 def write_corrections(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from boxloop.campaign import artifacts, class_changes
-from boxloop.campaign.box_rows import boxes_out
+from boxloop.campaign.box_rows import boxes_in, boxes_out
+from boxloop.campaign.by_pixels import names_today
 from boxloop.campaign.digests import digest
 from boxloop.campaign.params_file import edit_params, listing
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.schemas import TruthFile, parse
+from boxloop.campaign.screening import name_images
 from boxloop.core import existing
 from boxloop.core.types import Batch, Boxes, BoxesByImage, Proposals
 from boxloop.errors import ArtifactError
-from boxloop.files import file_digest
+from boxloop.files import collection_paused, file_digest
 from boxloop.params import LABELS, Params
 
 _DIGITS = 16
@@ -46,29 +49,51 @@ def count_trusted(params: Params, truth: BoxesByImage | None) -> int:
 
 
 def by_turn(
-    paths: CampaignPaths, params: Params, dataset: Mapping[str, Boxes]
+    paths: CampaignPaths,
+    params: Params,
+    dataset: Mapping[str, Boxes],
+    say: Callable[[str], object] | None = None,
 ) -> dict[str, dict[str, Boxes]]:
     """Return the labels that each turn shows, by image: the dataset's, and those imported by then.
 
-    What was imported last counts. Classes are called as they are today.
+    What was imported last counts. Images and classes are called as they are today; labels of images
+    that are gone are left out, and named by ``say``.
 
     Raises:
         ArtifactError: a file of imported labels is missing, or is another one.
     """
+    if not any(turn.labels for turn in params.iterations.values()):
+        return {key: dict(dataset) for key in params.iterations}
     known, result = dict(dataset), {}
-    imported = any(turn.labels for turn in params.iterations.values())
-    changes = class_changes.read(*paths.journals) if imported else ()
-    classes = artifacts.read_images(paths.images).classes if changes else ()
+    changes = class_changes.read(*paths.journals)
+    images = artifacts.read_images(paths.images)
     for key, turn in params.iterations.items():
         for name in turn.labels:
-            labels, done = _read(paths, key, name)
-            known |= class_changes.named_as_today(labels, changes, classes, done)
+            labels, done, digests = _read(paths, key, name)
+            labels = class_changes.named_as_today(labels, changes, images.classes, done)
+            today = names_today(labels, digests, images.images)
+            known |= {today[i]: boxes for i, boxes in labels.items() if i in today}
+            gone = [i for i in labels if i not in today]
+            if gone and say is not None:
+                what = "that the dataset does not have now"
+                if digests is not None:
+                    what = "whose pixels are not in the dataset now"
+                say(
+                    f"{paths.imported_labels(name)} has labels of {name_images(gone)} {what}, and"
+                    " they are not shown: bring the images back, or import their labels again with"
+                    " 'boxloop import-labels'"
+                )
         result[key] = dict(known)
     return result
 
 
 def keep(
-    paths: CampaignPaths, params: Params, params_file: Path, key: str, labels: BoxesByImage
+    paths: CampaignPaths,
+    params: Params,
+    params_file: Path,
+    key: str,
+    labels: BoxesByImage,
+    digests: Mapping[str, str] | None = None,
 ) -> Path:
     """Write labels to ``proposals/labels-DIGEST.json``, for a turn and all that follow it.
 
@@ -80,6 +105,7 @@ def keep(
         params_file: its params.yaml, whose comments stay.
         key: the first turn that shows them.
         labels: boxes by image, of any images; by the class names of today.
+        digests: of the images' files: the labels are theirs, whatever they are called later.
 
     Returns:
         The file. One that is there already is the same.
@@ -88,11 +114,14 @@ def keep(
         ParamsError: params.yaml cannot be edited; nothing was changed.
     """
     changes = class_changes.entries_of(class_changes.read(*paths.journals))
-    name = _name(labels, changes)
+    name = _name(labels, changes, digests)
     path = paths.imported_labels(name)
     listed = params.iterations[key].labels
     with listing(path):
-        artifacts.write_imported_labels(path, labels, changes)
+        content = {"boxes": boxes_out(labels), "changes": list(changes)}
+        if digests is not None:
+            content["digests"] = dict(digests)
+        artifacts.write(path, "truth", content)
         if name not in listed:
             # In quotes: digits alone, or around one e, would be a number.
             names = ", ".join(f"'{item}'" for item in (*listed, name))
@@ -102,7 +131,7 @@ def keep(
 
 def _read(
     paths: CampaignPaths, key: str, name: str
-) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None]:
+) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None, dict[str, str] | None]:
     path = paths.imported_labels(name)
     again = (
         "bring it back from git, import the labels again with 'boxloop import-labels', or take"
@@ -110,21 +139,45 @@ def _read(
     )
     if not path.exists():
         raise ArtifactError(f"{path} does not exist, but params.yaml lists it: {again}")
-    labels, changes = artifacts.read_imported_labels(path)
-    if _name(labels, changes) != name:
+    labels, changes, digests = read_file(path)
+    if _name(labels, changes, digests) != name:
         raise ArtifactError(f"{path} is not the file that params.yaml lists: {again}")
-    return {image_id: boxes for image_id, boxes in labels.items() if len(boxes)}, changes
+    kept = {image_id: boxes for image_id, boxes in labels.items() if len(boxes)}
+    return kept, changes, digests
+
+
+def read_file(
+    path: Path,
+) -> tuple[dict[str, Boxes], int | tuple[str, ...] | None, dict[str, str] | None]:
+    """Read labels to be shown, the changes that their names follow, and their images' digests.
+
+    Older files say how many changes, or nothing, and have no digests.
+    """
+    with collection_paused():
+        file = parse(path, "truth", TruthFile)
+        boxes = {} if file.boxes is None else boxes_in(path, file.boxes)
+        return boxes, file.changes, file.digests
 
 
 def _digest(labels: BoxesByImage) -> str:
     return digest({**boxes_out(labels)})
 
 
-def _name(labels: BoxesByImage, changes: int | Sequence[str] | None) -> str:
-    """Return the name of a file of labels; the same boxes by other names of classes are others."""
-    if not changes:
-        return _digest(labels)[:_DIGITS]
-    return digest({"changes": changes, "boxes": _digest(labels)})[:_DIGITS]
+def _name(
+    labels: BoxesByImage,
+    changes: int | Sequence[str] | None,
+    digests: Mapping[str, str] | None,
+) -> str:
+    """Return the name of a file of labels.
+
+    The same boxes by other names of classes are others, and so are those of other pixels.
+    """
+    content: dict[str, object] = {"boxes": _digest(labels)}
+    if changes:
+        content["changes"] = changes
+    if digests is not None:
+        content["digests"] = dict(digests)
+    return (digest(content) if len(content) > 1 else _digest(labels))[:_DIGITS]
 
 
 def checkpoint(batch: Batch, made_by: str) -> str:

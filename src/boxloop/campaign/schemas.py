@@ -69,6 +69,7 @@ class TruthFile(Record):
     boxes: BoxTable | None
     # Only of labels that were imported; not in older files.
     changes: Count | _Names | None = None
+    digests: dict[Text, Text] | None = None
 
 
 class BatchFile(Record):
@@ -116,6 +117,7 @@ class ProposalsFile(Record):
     crops: _CropsFile | None = None
     # Only where they were imported; not in older files.
     changes: Count | _Names | None = None
+    digests: dict[Text, Text] | None = None
 
 
 class SeenFile(Record):

@@ -122,8 +122,8 @@ def in_words(row: tuple[str, Sequence[str]]) -> str:
     name, image_ids = row
     are = "is" if len(image_ids) == 1 else "are"
     return (
-        f"{_name(image_ids)} {are} not complete for '{name}', which could not be chosen when people"
-        f" reviewed: {review_command(name)} opens what is missing"
+        f"{name_images(image_ids)} {are} not complete for '{name}', which could not be chosen when"
+        f" people reviewed: {review_command(name)} opens what is missing"
     )
 
 
@@ -189,7 +189,9 @@ class _Judging:
             elif self._batch is None:
                 self._say(own[-1], "gone", "", image_id)
         notes = {
-            _SENTENCES[kind].format(file=file, images=_name(ids), what=what, batch=batch): kind
+            _SENTENCES[kind].format(
+                file=file, images=name_images(ids), what=what, batch=batch
+            ): kind
             for (kind, file, what, batch), ids in self._said.items()
         }
         lasting = frozenset(note for note, kind in notes.items() if kind in _LASTING)
@@ -337,7 +339,8 @@ _LASTING = {"version", "gone", "given", "renamed"}
 """Kinds of sentences that stay while everything is up to date: nothing is to be done."""
 
 
-def _name(image_ids: Sequence[str]) -> str:
+def name_images(image_ids: Sequence[str]) -> str:
+    """Return how many images there are, and the names of the first."""
     if len(image_ids) == 1:
         return f"image {image_ids[0]}"
     more = ", ..." if len(image_ids) > _MOST_NAMED else ""

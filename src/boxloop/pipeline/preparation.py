@@ -175,7 +175,8 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
     """Cut the order into the batches that params.yaml lists under ``iterations``.
 
     Reads ``order``, and ``truth`` where the labels that the dataset has are used: images whose
-    labels are trusted are in no batch, those whose labels are proposed come first. Where
+    labels are trusted are in no batch, those whose labels are proposed come first. Reads
+    ``images.json`` where labels were imported to be checked. Where
     ``propose.neighbours`` is fitted, reads ``features``, too. Writes the
     folder ``out``, one file per batch and none besides.
 
@@ -200,7 +201,7 @@ def batch(campaign: Campaign) -> tuple[list[t.Batch], int]:
         image_ids, list(campaign.params.iterations), **campaign.params.batch.model_dump()
     )
     turns = campaign.params.iterations
-    labels = existing.by_turn(campaign.paths, campaign.params, checked)
+    labels = existing.by_turn(campaign.paths, campaign.params, checked, campaign.say)
     batches = [
         replace(
             item,

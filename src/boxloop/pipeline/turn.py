@@ -198,7 +198,7 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     if item.labels and not item.unlabeled:
         offered = t.Proposals(item.id, EMPTY, "", p.score_floor, {})
     elif item.given is not None:
-        offered = given.read(campaign.paths, item, p.score_floor)
+        offered = given.read(campaign.paths, item, p.score_floor, image_set, campaign.say)
     else:
         refs = artifacts.subset_of(image_set, item.unlabeled, batch)
         _require_turn(turn, item.id, batch)

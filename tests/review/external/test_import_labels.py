@@ -10,18 +10,20 @@ from dataclasses import replace
 import pytest
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, existing, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.export.content import collect_labels, collect_proposals
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
+from boxloop.core.types import Boxes
 from boxloop.errors import ReviewPending
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from boxloop.review.fiftyone.assignment import submitted_item
 from boxloop.review.fiftyone.session_registry import Session, claim
+from builders_campaign import rename_image, swap_pixels
 from builders_reviews import submit
 
 PEOPLE = {"review": {"annotator": "fiftyone"}}
@@ -105,6 +107,64 @@ def test_proposed_labels_are_shown_from_the_first_open_batch_on(root, program):
     params = (root / "params.yaml").read_bytes()
     program("import-labels", moved, "--as", "proposed")
     assert (root / "params.yaml").read_bytes() == params
+
+
+def shown(root):
+    """Left edge of each label that is shown as a proposal, by image."""
+    said = []
+    state = Campaign(CampaignPaths(), campaign().params, say=said.append)
+    batches, _ = pipeline.batch(state)
+    labels = {i: boxes for batch in batches for i, boxes in batch.labels.items()}
+    return {i: boxes.xyxy[0, 0] for i, boxes in labels.items()}, said
+
+
+def import_proposed(root, program):
+    """Labels of img02 and img04, whose left edges are 2 and 4."""
+    file = root / save(root, {2: "img02", 4: "img04"})
+    content = json.loads(file.read_text())
+    content["annotations"][1]["bbox"][0] = 4
+    file.write_text(json.dumps(content))
+    assert program("import-labels", file.name, "--as", "proposed")[0] == 0
+
+
+def test_proposed_labels_follow_the_pixels_that_they_are_of(root, program):
+    import_proposed(root, program)
+    assert shown(root) == ({"img02": 2, "img04": 4}, [])
+    swap_pixels("img02", "img04")  # folders that were swapped
+    assert shown(root) == ({"img02": 4, "img04": 2}, [])
+    rename_image("img02", "other")
+    assert shown(root) == ({"other": 4, "img04": 2}, [])
+
+
+def test_proposed_labels_of_pixels_that_are_gone_are_said(root, program):
+    import_proposed(root, program)
+    swap_pixels("img02", None)  # another photo by that name
+    rename_image("img04", None)
+    file = next((root / "proposals").iterdir()).relative_to(root)
+    found, said = shown(root)
+    assert found == {}
+    assert said == [
+        f"{file} has labels of 2 images (img02, img04) whose pixels are not in the dataset now, and"
+        " they are not shown: bring the images back, or import their labels again with 'boxloop"
+        " import-labels'"
+    ]
+
+
+def test_proposed_labels_of_an_older_file_go_by_name(root, program):
+    boxes = as_boxes({"img02": 2, "img04": 4})
+    path = existing.keep(CampaignPaths(), campaign().params, root / "params.yaml", "b01", boxes)
+    assert "digests" not in path.read_text()
+    swap_pixels("img02", "img04")
+    assert shown(root) == ({"img02": 2, "img04": 4}, [])
+    rename_image("img04", "other")
+    found, said = shown(root)
+    assert found == {"img02": 2}
+    assert len(said) == 1
+    assert "has labels of image img04 that the dataset does not have now" in said[0]
+
+
+def as_boxes(lefts):
+    return {i: Boxes.build([(left, 2, left + 9, 11)], ["cat"]) for i, left in lefts.items()}
 
 
 def test_trusted_labels_need_no_review_and_count_apart(root, program):

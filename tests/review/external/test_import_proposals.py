@@ -4,6 +4,7 @@ The campaign is that of ``builders_campaign``: b00 is done, b01 has proposals, b
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -15,10 +16,12 @@ from boxloop.campaign.results import read_results
 from boxloop.core.evidence import sweep
 from boxloop.core.types import Boxes
 from boxloop.errors import ArtifactError, ParamsError
+from boxloop.files import file_digest
 from boxloop.params import load_params
 from boxloop.report.console import workload_text
 from boxloop.report.tables import metrics
 from boxloop.review.validation import RawBox, check_image
+from builders_campaign import rename_image, swap_pixels
 
 COMMENT = "# what the team agreed on\n"
 
@@ -156,6 +159,52 @@ def test_a_changed_or_missing_file_is_not_taken_for_the_one_that_was_imported(ro
     path.write_text(text)
     with pytest.raises(ArtifactError, match="is for other images than b02 has now"):
         given.read(campaign.paths, type(batch)("b02", ("img05",), batch.given), 0.05)
+
+
+def test_they_follow_the_pixels_that_they_are_of(root, program):
+    rows = [row("img04", "cat", [4, 1, 10, 10]), row("img05", "cat", [5, 1, 10, 10])]
+    program("import-proposals", "b02", save(root, rows))
+    said = []
+
+    def lefts():
+        state = Campaign(CampaignPaths(), params())
+        pipeline.batch(state)
+        batch = artifacts.read_batch(root / "data/batches/b02.json")
+        found = given.read(state.paths, batch, 0.05, say=said.append).boxes
+        assert tuple(found) == batch.image_ids
+        return {image_id: boxes.xyxy[0, 0] for image_id, boxes in found.items() if len(boxes)}
+
+    assert lefts() == {"img04": 4, "img05": 5}
+    swap_pixels("img04", "img05")
+    assert lefts() == {"img04": 5, "img05": 4}
+    rename_image("img04", "other")
+    assert lefts() == {"other": 5, "img05": 4}
+    assert not said
+    swap_pixels("img05", None)
+    assert lefts() == {"other": 5}
+    assert said == [
+        "proposals/b02.json has proposals for other pixels than image img05 of b02 has now: none"
+        " are shown there, until somebody imports theirs ('boxloop import-proposals b02 FILE')"
+    ]
+
+
+def test_those_of_an_older_file_go_by_name(root, program):
+    program("import-proposals", "b02", save(root))
+    path = root / "proposals/b02.json"
+    content = json.loads(path.read_text())
+    assert set(content.pop("digests")) == {"img04", "img05"}
+    path.write_text(json.dumps(content))
+    batch = artifacts.read_batch(root / "data/batches/b02.json")
+    batch = replace(batch, given=file_digest(path))
+    swap_pixels("img04", "img05")
+    found = given.read(CampaignPaths(), batch, 0.05).boxes
+    assert {i: len(boxes) for i, boxes in found.items()} == {"img04": 2, "img05": 0}
+    batch = replace(batch, image_ids=("img04", "other"))
+    with pytest.raises(
+        ArtifactError,
+        match=r"is for other images than b02 has now \(it does not have image other\): import",
+    ):
+        given.read(CampaignPaths(), batch, 0.05)
 
 
 def test_nothing_is_put_under_what_people_have_corrected(root, program):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from boxloop import __version__
 from boxloop.campaign import artifacts, class_changes, existing, submissions
+from boxloop.campaign.by_pixels import digests_of
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.existing import SURE, as_proposals
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageSet, Proposals
@@ -177,7 +178,7 @@ def import_labels(
             paths, params, existing.of_dataset(params, paths.truth, "proposed")
         )[key]
         replaced = sum(i in before and before[i] != b for i, b in boxes.items())
-        path = existing.keep(paths, params, params_file, key, boxes)
+        path = existing.keep(paths, params, params_file, key, boxes, digests_of(images, boxes))
     present = {label for b in boxes.values() for label in b.labels.tolist()}
     return ImportedLabels(
         use,
@@ -217,7 +218,6 @@ def _trust(
     offered = {image_id: as_proposals(b) for image_id, b in boxes.items()}
     final = {i: Boxes(b.xyxy, b.labels, b.ids) for i, b in offered.items()}
     digest = file_digest(source) if source.is_file() else ""
-    refs = images.by_id()
     changes = class_changes.read(*paths.journals)
     submission = Corrections(
         Proposals(GIVEN, LABELS, digest, 0.0, offered),
@@ -226,7 +226,7 @@ def _trust(
         final,
         finished=submissions.timestamp(),
         versions={"boxloop": __version__},
-        digests={image_id: refs[image_id].digest for image_id in boxes},
+        digests=digests_of(images, boxes),
         classes=images.classes,
         changes=class_changes.followed(changes, params.dataset.classes, images.classes),
         given=tuple(boxes),

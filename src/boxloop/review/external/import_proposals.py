@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from boxloop.campaign import artifacts, given
+from boxloop.campaign.by_pixels import digests_of
 from boxloop.campaign.export.content import require_batch
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.box_validation import REFUSE, REPAIR, Defect, inspect
@@ -146,7 +147,7 @@ def import_proposals(
         sum(map(len, boxes.values())),
         {what: count for what, count in left_out.items() if count},
         {image_id: count for image_id, count in clipped.items() if count},
-        given.keep(paths, params_file, item, boxes),
+        given.keep(paths, params_file, item, boxes, digests_of(images, boxes)),
         unscored=rows > 0 and found.unscored >= rows,
         doubts=tuple(found.doubts),
     )
