@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -421,6 +422,69 @@ def test_a_change_that_git_brings_from_a_branch_is_followed_too(campaign):
     for item in (made, *submissions.read(campaign.paths.reviews)):
         today = submissions.named_as_today(item, changes)
         assert today.boxes["img0"].labels.tolist() == ["lynx", "wolf"]
+
+
+def clone(campaign):
+    """The same campaign in another folder, whose pictures are the same."""
+    root = campaign.paths.root.parent / "clone"
+    shutil.copytree(campaign.paths.root, root)
+    return Edited(CampaignPaths(root))
+
+
+def merge_git(campaign, other, classes):
+    """Merges another clone, with the classes that params.yaml then lists."""
+    shutil.copytree(other.paths.reviews, campaign.paths.reviews, dirs_exist_ok=True)
+    edit_params(campaign.file, [f"dataset.classes=[{', '.join(classes)}]"])
+    campaign.read(load_params(campaign.file))
+
+
+@pytest.mark.parametrize("renamed_first", [True, False])
+def test_a_class_is_merged_into_one_that_another_branch_renamed(campaign, renamed_first):
+    campaign.add("bird")
+    campaign.submit("b00", "dog", changes=campaign.open("b00"))
+    other = clone(campaign)
+    steps = [lambda: campaign.rename("cat", "lynx"), lambda: other.merge("dog", "cat")]
+    for step in steps if renamed_first else steps[::-1]:
+        step()
+    other.submit("b01", changes=other.open("b01"))
+    merge_git(campaign, other, ["lynx", "bird"])
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["lynx", "lynx"]
+    assert campaign.collect("b01").boxes["img2"].labels.tolist() == ["lynx"]
+    assert campaign.incomplete() == {}
+
+
+def test_a_name_that_a_branch_gave_to_another_class_is_not_the_one_renamed_elsewhere(campaign):
+    campaign.submit("b00", "dog", changes=campaign.open("b00"))
+    other = clone(campaign)
+    campaign.rename("cat", "lynx")
+    other.rename("cat", "puma")
+    other.rename("dog", "cat")
+    merge_git(campaign, other, ["lynx", "cat"])
+    changes = class_changes.read(campaign.paths.reviews)
+    assert [(c.old, c.new) for c in changes] == [("cat", "lynx"), ("cat", "puma"), ("dog", "cat")]
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == ["lynx", "cat"]
+
+
+@pytest.mark.parametrize(("listed", "last"), [("puma", "lynx"), ("lynx", "puma")])
+def test_a_class_that_two_branches_renamed_is_one_again_by_a_rename(campaign, listed, last):
+    campaign.submit("b00", "dog", changes=campaign.open("b00"))
+    other = clone(campaign)
+    campaign.rename("cat", "lynx")
+    other.rename("cat", "puma")
+    other.submit("b01", changes=other.open("b01"))
+    merge_git(campaign, other, [listed, "dog"])
+    campaign.rename(listed, last)
+    assert campaign.collect("b00").boxes["img0"].labels.tolist() == [last, "dog"]
+    assert campaign.collect("b01").boxes["img2"].labels.tolist() == [last]
+    assert campaign.incomplete() == {}
+
+
+def test_an_entry_says_which_changes_it_knew(campaign):
+    campaign.rename("cat", "lynx")
+    campaign.merge("dog", "lynx")
+    first, second = class_changes.files(campaign.paths.reviews)
+    assert json.loads(first.read_text())["changes"] == []
+    assert json.loads(second.read_text())["changes"] == [first.name]
 
 
 def test_what_follows_a_change_of_another_branch_keeps_saying_so(campaign):

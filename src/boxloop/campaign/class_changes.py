@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -43,6 +43,8 @@ class _File(BaseModel):
     by: Text | None
     finished: Text
     classes: tuple[Text, ...]
+    # Not in older files.
+    changes: tuple[Text, ...] | None = None
     versions: dict[Text, Text]
 
     @model_validator(mode="after")
@@ -63,6 +65,7 @@ class ClassChange:
         new: the name in its place; of a merged class, that of the other one.
         when: labels that were submitted before follow.
         classes: of the campaign from then on, as its entry has them.
+        known: the entries that were there then; None where an older one does not say.
     """
 
     kind: Kind
@@ -70,6 +73,7 @@ class ClassChange:
     new: str
     when: datetime
     classes: tuple[str, ...] = ()
+    known: tuple[str, ...] | None = field(default=None, compare=False)
 
     @property
     def entry(self) -> str:
@@ -115,6 +119,7 @@ def append(
         "by": by,
         "finished": change.when.isoformat(timespec="microseconds"),
         "classes": list(classes),
+        **({} if change.known is None else {"changes": list(change.known)}),
         "versions": {"boxloop": __version__},
     }
     artifacts.write(path, "classes", content, new=True)
@@ -146,8 +151,28 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
                 f"{place}{error}; it says what labels are called now, so bring it back ('git"
                 f" checkout {path}' where it was committed)"
             ) from None
-        found[path.name] = ClassChange(row.change, row.old, row.new, when, row.classes)
-    return tuple(found[name] for name in sorted(found, key=lambda name: (found[name].when, name)))
+        found[path.name] = ClassChange(row.change, row.old, row.new, when, row.classes, row.changes)
+    order = sorted(found, key=lambda name: (found[name].when, name))
+    return _joined([found[name] for name in order])
+
+
+def _joined(changes: Sequence[ClassChange]) -> tuple[ClassChange, ...]:
+    """Return changes, the oldest first, that lead to no name which another branch had given up.
+
+    Where that branch renamed a class, whoever merged another one into it meant what it is now.
+    """
+    result: list[ClassChange] = []
+    for change in changes:
+        new = change.new
+        for other in result:
+            if change.known is None or other.entry in change.known:
+                continue
+            # This branch may have given the name up as well, and used it again for another class.
+            own = set(change.known) - set(change.known if other.known is None else other.known)
+            if not any(item.old == other.old for item in changes if item.entry in own):
+                new = other.name(new)
+        result.append(change if new == change.new else replace(change, new=new))
+    return tuple(result)
 
 
 def followed(

@@ -138,7 +138,8 @@ def change(
 
     after = list(known)
     edit(after)
-    made = ClassChange(kind, old, new, _after_all(paths), tuple(after))
+    entries = class_changes.entries_of(class_changes.read(*paths.journals))
+    made = ClassChange(kind, old, new, _after_all(paths), tuple(after), entries)
     stopped = _stopped(paths, made)
     if stopped is None:
         entry = class_changes.append(paths.reviews, made, after, by=_account())
