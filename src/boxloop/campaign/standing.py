@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -19,14 +19,16 @@ from boxloop.campaign import (
     neighbours,
     screening,
 )
+from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.schemas import MEND
-from boxloop.campaign.submissions import submission_files, take_over
+from boxloop.campaign.screening import Claim
+from boxloop.campaign.submissions import named_as_today, submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.rechecking import as_reviewed
-from boxloop.core.types import Batch, FittedThreshold, ImageSet
+from boxloop.core.types import Batch, Corrections, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError, NewerFormatError
 from boxloop.params import EMPTY, FITTED, Params
@@ -59,7 +61,7 @@ class Turn:
         fitted: the threshold that its proposals are shown from, where it was fitted.
         detector: what made its proposals, where there are any.
         damaged: whether one of its files cannot be read.
-        submitted: images of it that people have submitted.
+        submitted: images of it whose labels by people count today.
         mended: what neighbours' labels changed in its proposals, in words.
         classes: why they have the classes of labeled crops, in words.
         missed: images of it with planted errors that were missed, and are not looked at again.
@@ -87,9 +89,10 @@ class Standing:
     Attributes:
         notes: sentences about what is wrong, each once.
         stale: whether one of them tells of what 'dvc repro' brings up to date.
+        behind: whether 'dvc repro' has to run before people go on, wherever they are.
         damaged: files that cannot be read.
         newer: whether a newer boxloop wrote one of these.
-        outdated: whether labels of an earlier batch are newer than what was made of them.
+        outdated: the batch whose labeled set is older than what it is made of; empty where none is.
         images: number of images; None where it is not known.
         turns: where each turn stands.
         given: number of images that came with labels, where those are trusted.
@@ -100,22 +103,48 @@ class Standing:
         self._paths, self._params = paths, params
         self.notes: list[str] = []
         self.stale = False
+        self.behind = False
         self.damaged: set[Path] = set()
         self.newer = False
-        self.outdated = False
+        self.outdated = ""
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
+        self._now = None if images is None else {ref.id: ref.digest for ref in images.images}
         # Images that are not complete for a class, by class.
         self.incomplete: dict[str, list[str]] = {}
         for line in class_names.stale(paths, params.dataset, images):
             self._note(line)
+            self.behind = True
+        self._batches = {key: self._read_batch(key) for key in params.iterations}
+        self._made = {path: self._read(path, read_times) for path in self._corrections()}
         self._missed: dict[str, bool] = {}  # whether planted errors are in an image's labels
+        self._counting: frozenset[str] | None = None  # images whose labels by people count today
         # When people submitted each image last, of what counts.
         self._journal = {} if images is None else self._read_journal(images)
         self.turns = [self._turn(key) for key in params.iterations]
         trusted = params.dataset.labels == "trusted"
         labels = self._read(paths.labeled(EMPTY), artifacts.read_labeled) if trusted else None
         self.given = 0 if labels is None else len(labels)
+
+    def _read_batch(self, key: str) -> Batch | None:
+        path = self._paths.batch(key)
+        batch = self._read(path, artifacts.read_batch)
+        if batch is not None and self._now is not None and not set(batch.image_ids) <= {*self._now}:
+            self._note(
+                f"{self._name(path)} lists images that are not in {self._name(self._paths.images)}"
+                " now: 'dvc repro' cuts the batches anew"
+            )
+            self.behind = True
+        return batch
+
+    def _corrections(self) -> list[Path]:
+        """List what was put together of any batch, listed today or not: its labels count."""
+        folder = self._paths.corrections(EMPTY).parent
+        try:
+            return submission_files(folder)
+        except ArtifactError as error:
+            self.note_damage(folder, error)
+            return []
 
     def _read_journal(self, images: ImageSet) -> dict[str, datetime]:
         try:
@@ -138,6 +167,7 @@ class Standing:
         for note in verdict.notes:
             line = note.replace(f"{self._paths.root.as_posix()}/", "")
             self._note(line, stale=note not in verdict.lasting)
+        self._counting = self._judge_all(claims, changes, images)
         result: dict[str, datetime] = {}
         for claim in claims:
             if (claim.file, claim.image_id) not in verdict.dropped:
@@ -146,6 +176,30 @@ class Standing:
                     self._missed[image_id] = claim.missed
                 result[image_id] = max(claim.when, result.get(image_id, claim.when))
         return result
+
+    def _judge_all(
+        self, claims: list[Claim], changes: Sequence[ClassChange], images: ImageSet
+    ) -> frozenset[str]:
+        """Return the images whose labels count today, with what DVC holds, as a stage does."""
+        known = list(claims)
+        for path, read in self._made.items():
+            if read is not None and read[0].by_person:
+                held = named_as_today(read[0], changes)
+                known += screening.claims_of(path, held, in_journal=False)
+        verdict = screening.judge(known, images)
+        kept = {(c.file, c.image_id) for c in known} - verdict.dropped
+        return frozenset(verdict.renamed.get(row, row[1]) for row in kept)
+
+    def _is_of_today(self, batch: Batch, made: Corrections) -> bool:
+        """Return whether corrections are of a batch's images as they are, and count."""
+        if set(made.boxes) != set(batch.image_ids):
+            return False
+        if self._counting is None or self._now is None or not made.by_person:
+            return True
+        now = self._now
+        return self._counting.issuperset(made.boxes) and all(
+            now.get(image_id) == digest for image_id, digest in made.digests.items()
+        )
 
     def _note(self, line: str, *, stale: bool = True) -> None:
         self.stale = self.stale or stale
@@ -183,11 +237,11 @@ class Standing:
 
     def _turn(self, key: str) -> Turn:
         paths = self._paths
-        batch = self._read(paths.batch(key), artifacts.read_batch)
+        batch = self._batches[key]
         if batch is None:
             return Turn(key, Step.BATCH, damaged=paths.batch(key) in self.damaged)
         offered = self._read(paths.proposals(key), lambda path: read_boxes(path, "proposals"))
-        made, times = self._read(paths.corrections(key), read_times) or (None, {})
+        made, times = self._made.get(paths.corrections(key)) or (None, {})
         workload = self._read(paths.workload(key), artifacts.read_workload)
         for path, content in (
             (paths.proposals(key), None if offered is None else offered["boxes"]),
@@ -196,13 +250,16 @@ class Standing:
             if content is not None:
                 self._check_images(key, batch, path, content)
         self._check_newest(key, times)
+        proposed = offered is not None and set(offered["boxes"]) == set(batch.image_ids)
+        if made is not None and not self._is_of_today(batch, made):
+            made = workload = None  # its batch waits, as one that nobody has reviewed does
         objects = None if made is None else sum(map(len, made.boxes.values()))
         reviewed = None if made is None else sum(map(len, as_reviewed(made).boxes.values()))
         if workload is not None and not self._is_current(workload, batch, reviewed):
             workload = None
         present = (
             paths.detector(key).is_file(),
-            offered is not None,
+            proposed,
             made is not None,
             paths.labeled(key).is_file(),
             workload is not None,
@@ -210,7 +267,7 @@ class Standing:
         )
         step = Step(Step.TRAIN + present.index(False))
         files = {paths.proposals(key), paths.corrections(key), paths.workload(key)}
-        submitted = sum(image_id in self._journal for image_id in batch.image_ids)
+        submitted = len({*batch.image_ids} & (self._counting or set()))
         damaged = bool(files & self.damaged)
         return Turn(
             key,
@@ -297,7 +354,7 @@ class Standing:
                         " 'dvc repro' merges them again"
                     )
                 if older is not None:
-                    self.outdated = True
+                    self.outdated = older[0].stem
                     self._note(
                         f"{self._name(older[0])} is older than {self._name(older[1])}, of which it"
                         " is made: 'dvc repro' merges them again"

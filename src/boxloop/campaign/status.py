@@ -62,7 +62,10 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts.append(_ahead(turns, params, found.given))
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
-    parts += [model_line(paths, _newest(turns)), seen_text(seen_by(paths, params.iterations))]
+    parts += [
+        model_line(paths, next(reversed(_leading(turns)), None)),
+        seen_text(seen_by(paths, params.iterations)),
+    ]
     line, odd = _second_looks(paths, params, found)
     parts += [trust_line(paths), line]
     older, clash = mending.older_pipeline(paths.root), mending.conflict(paths.root)
@@ -78,13 +81,11 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
-    elif found.outdated and paths.study is None:
+    elif found.outdated in _leading(turns) and paths.study is None:
         # A person who went on would review proposals that the next run replaces.
         parts.append(_UP_TO_DATE)
     else:
-        stale = found.stale or known is None
-        people = params.review.asks_people
-        parts.append(_next(paths, turns, known, stale=stale, people=people))
+        parts.append(_next(paths, turns, found, params.review.asks_people))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -161,10 +162,9 @@ def _listed(title: str, by_turn: Mapping[str, str]) -> str:
     return "\n".join([title, *lines]) if lines else ""
 
 
-def _newest(turns: list[Turn]) -> str | None:
-    """Return the last of the finished turns, which are the leading ones."""
-    done = [turn.key for turn in takewhile(lambda t: t.step is Step.DONE, turns)]
-    return done[-1] if done else None
+def _leading(turns: list[Turn]) -> list[str]:
+    """Return the finished turns before the one that is due."""
+    return [turn.key for turn in takewhile(lambda t: t.step is Step.DONE, turns)]
 
 
 def _saved(turns: list[Turn], params: Params) -> str:
@@ -206,16 +206,18 @@ def _ahead(turns: list[Turn], params: Params, given: int) -> str:
     return "\n".join(lines)
 
 
-def _next(
-    paths: CampaignPaths, turns: list[Turn], images: int | None, *, stale: bool, people: bool
-) -> str:
+def _next(paths: CampaignPaths, turns: list[Turn], found: Standing, people: bool) -> str:
     due = next((turn for turn in turns if turn.step is not Step.DONE), None)
+    # A stage that failed has no list of images, and what is known of batches is of before it.
+    behind = found.behind or found.images is None
     if paths.study is not None:
-        if due is not None or stale:
+        if due is not None or found.stale or behind:
             return f"Next: the study in {paths.study} goes on with this cell"
         return "Every batch is done. 'boxloop report' makes a page of it."
     if due is not None:
         waiting = (due.images or 0) - due.submitted
+        if behind and due.step is Step.REVIEW:
+            return _UP_TO_DATE
         if due.step is Step.REVIEW and people and waiting:
             images_wait = f"{waiting} image{'s wait' if waiting > 1 else ' waits'}"
             return f"Next: boxloop review {due.key}   ({images_wait} for a person)"
@@ -227,10 +229,10 @@ def _next(
             Step.REVIEW: f"{review} of {due.key}",
         }.get(due.step, f"goes on with '{due.step.name.lower()}' of {due.key}")
         return f"Next: dvc repro   ({words})"
-    if stale or not paths.metrics.exists():
+    if found.stale or behind or not paths.metrics.exists():
         return _UP_TO_DATE
     line = f"Every batch is done. Results: {paths.report / 'report.html'}"
-    rest = (images or 0) - sum(turn.images or 0 for turn in turns)
+    rest = (found.images or 0) - found.given - sum(turn.images or 0 for turn in turns)
     if rest > 0:
         line += (
             f"\n{rest} images are in no batch: list more iterations in params.yaml, then dvc repro"

@@ -1,0 +1,175 @@
+"""Whether the labels of a batch still count, and what `boxloop status` sends a person to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from boxloop.campaign import artifacts, submissions
+from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.status import status_text
+from boxloop.core.types import Batch, ImageSet
+from boxloop.params import Params
+from builders_campaign import build_campaign, small_params
+
+
+def people_params(batches: int = 3) -> Params:
+    return small_params(batches, review={"annotator": "fiftyone"})
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> CampaignPaths:
+    """b00 and b01 are labeled by a person, with the digests of the images; b02 waits for one."""
+    paths = build_campaign(
+        tmp_path, people_params(), done=2, through="proposals", annotator="fiftyone"
+    )
+    for key in ("b00", "b01"):
+        label(paths, key)
+    return paths
+
+
+def label(paths: CampaignPaths, key: str) -> None:
+    """Gives the corrections of a batch their digests, and puts them into the journal."""
+    now = artifacts.read_images(paths.images).by_id()
+    made = artifacts.read_corrections(paths.corrections(key))
+    made = replace(made, digests={i: now[i].digest for i in made.boxes})
+    artifacts.write_corrections(paths.corrections(key), made)
+    submissions.append(paths.reviews, made, kept=True)
+
+
+def change_images(paths: CampaignPaths, **digests: str) -> None:
+    images = artifacts.read_images(paths.images)
+    changed = tuple(replace(ref, digest=digests.get(ref.id, ref.digest)) for ref in images.images)
+    artifacts.write_images(paths.images, replace(images, images=changed))
+
+
+def rename_image(paths: CampaignPaths, before: str, after: str) -> None:
+    images = artifacts.read_images(paths.images)
+    changed = tuple(replace(ref, id=after) if ref.id == before else ref for ref in images.images)
+    artifacts.write_images(paths.images, ImageSet(changed, images.classes))
+
+
+def cut(paths: CampaignPaths, key: str, *image_ids: str, propose: bool = True) -> None:
+    """Has the stage `batch` choose other images, and `learn` propose for them."""
+    artifacts.write_batch(paths.batch(key), Batch(key, image_ids))
+    if propose:
+        known = artifacts.read_proposals(paths.proposals(key))
+        boxes = dict(zip(image_ids, known.boxes.values(), strict=True))
+        artifacts.write_proposals(paths.proposals(key), replace(known, boxes=boxes))
+
+
+def state(text: str, key: str) -> str:
+    row = next(line for line in text.splitlines() if line.startswith(f"{key} "))
+    return row.split(maxsplit=3)[3]
+
+
+def last(text: str) -> str:
+    return text.splitlines()[-1]
+
+
+def test_labels_that_count_leave_a_batch_done(paths: CampaignPaths) -> None:
+    text = status_text(paths, people_params())
+    assert (state(text, "b00"), state(text, "b01")) == ("done", "done")
+    assert last(text) == "Next: boxloop review b02   (2 images wait for a person)"
+    assert "Take note" not in text
+
+
+def test_a_labeled_image_of_other_pixels_waits_in_its_batch(paths: CampaignPaths) -> None:
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "1 of 2 images submitted"
+    assert state(text, "b01") == "done"
+    assert text.startswith("2 of 6 images are labeled, with 6 objects, in 1 of 3 batches.")
+    assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+
+
+def test_the_same_where_dvc_alone_holds_the_labels(paths: CampaignPaths) -> None:
+    for path in paths.reviews.iterdir():
+        path.unlink()
+    assert state(status_text(paths, people_params()), "b00") == "done"
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "1 of 2 images submitted"
+    assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+
+
+def test_a_labeled_image_by_another_name_is_taken_over(paths: CampaignPaths) -> None:
+    rename_image(paths, "img01", "new")
+    cut(paths, "b00", "img00", "new")
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "2 of 2 images submitted"
+    assert last(text) == "Next: dvc repro   (takes over the labels of b00)"
+
+
+def test_two_labeled_files_that_were_swapped_are_taken_over(paths: CampaignPaths) -> None:
+    now = artifacts.read_images(paths.images).by_id()
+    change_images(paths, img00=now["img01"].digest, img01=now["img00"].digest)
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "2 of 2 images submitted"
+    assert last(text) == "Next: dvc repro   (takes over the labels of b00)"
+
+
+def test_labels_of_a_class_that_is_gone_wait(paths: CampaignPaths) -> None:
+    images = artifacts.read_images(paths.images)
+    artifacts.write_images(paths.images, replace(images, classes=("cat",)))
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "proposals wait for review"
+    assert last(text) == "Next: boxloop review b00   (2 images wait for a person)"
+
+
+def test_a_batch_of_other_images_is_proposed_for_and_then_waits(paths: CampaignPaths) -> None:
+    """All batches change at once, and DVC stops at the first one that waits."""
+    cut(paths, "b00", "img00", "img05", propose=False)
+    cut(paths, "b01", "img01", "img02", propose=False)
+    assert last(status_text(paths, people_params())) == (
+        "Next: dvc repro   (goes on with 'propose' of b00)"
+    )
+    cut(paths, "b00", "img00", "img05")
+    text = status_text(paths, people_params())
+    assert state(text, "b00") == "1 of 2 images submitted"
+    assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+    assert "data/corrections/b01.json is of other images than" in text
+
+
+def test_without_the_list_of_images_nobody_is_sent_to_a_review(paths: CampaignPaths) -> None:
+    """A stage `dataset` that failed: DVC has removed what it was about to write."""
+    paths.images.unlink()
+    assert last(status_text(paths, people_params())) == (
+        "Next: dvc repro   (brings everything up to date)"
+    )
+
+
+def test_a_batch_of_images_that_are_gone_is_cut_first(paths: CampaignPaths) -> None:
+    images = artifacts.read_images(paths.images)
+    artifacts.write_images(paths.images, replace(images, images=images.images[:-1]))
+    text = status_text(paths, people_params())
+    assert (
+        "- data/batches/b02.json lists images that are not in data/images.json now: 'dvc repro'"
+        " cuts the batches anew" in text
+    )
+    assert last(text) == "Next: dvc repro   (brings everything up to date)"
+
+
+def test_classes_that_were_listed_since_come_in_first(paths: CampaignPaths) -> None:
+    listed = {"dataset": {"classes": ["cat", "dog", "owl"], "path": "photos"}}
+    params = small_params(3, review={"annotator": "fiftyone"}, **listed)
+    text = status_text(paths, params)
+    assert "has cat, dog: 'dvc repro dataset' brings them in" in text
+    assert last(text) == "Next: dvc repro   (brings everything up to date)"
+
+
+def test_labels_that_must_be_merged_anew_do_not_hide_an_earlier_batch_that_waits(
+    paths: CampaignPaths,
+) -> None:
+    """'dvc repro' stops at b00: what of b01 is older than b00 is not next."""
+    redone = artifacts.read_labeled(paths.labeled("b00"))
+    fewer = {**redone.boxes, "img01": redone.boxes["img01"].select([0])}
+    artifacts.write_labeled(
+        paths.labeled("b00"), replace(redone, boxes=fewer), paths.labeled("empty")
+    )
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert "data/labeled/b01.parquet is older than data/labeled/b00.parquet" in text
+    assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
