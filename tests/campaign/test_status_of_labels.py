@@ -10,8 +10,8 @@ import pytest
 from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
-from boxloop.core.types import Batch, ImageSet
-from boxloop.params import Params
+from boxloop.core.types import Batch, ImageSet, Proposals
+from boxloop.params import GIVEN, Params
 from builders_campaign import build_campaign, small_params
 
 
@@ -173,3 +173,26 @@ def test_labels_that_must_be_merged_anew_do_not_hide_an_earlier_batch_that_waits
     text = status_text(paths, people_params())
     assert "data/labeled/b01.parquet is older than data/labeled/b00.parquet" in text
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_the_batch_to_label_anew_is_named_where_it_is_known(paths: CampaignPaths) -> None:
+    """Labels that were imported are of no batch of their own."""
+    path = next(paths.reviews.glob("b00-*"))
+    made = artifacts.read_corrections(path)
+    path.unlink()
+    offered: Proposals = replace(made.proposals, batch=GIVEN)
+    submissions.append(paths.reviews, replace(made, proposals=offered), kept=True)
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert "label it anew ('boxloop review b00'; with --redo" in text
+    assert "BATCH" not in text
+
+
+def test_the_batch_that_an_image_is_in_today_is_named(paths: CampaignPaths) -> None:
+    change_images(paths, img01="other pixels")
+    cut(paths, "b00", "img00", "img02")
+    cut(paths, "b01", "img01", "img03")
+    assert "label it anew ('boxloop review b01'; with --redo" in status_text(paths, people_params())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -158,6 +158,9 @@ class Standing:
             for path in files
             for claim in self._read(path, lambda path: read_claims(path, changes)) or []
         ]
+        # A sentence that sends people to a batch names the one that the image is in today.
+        keys = {i: key for key, batch in self._batches.items() if batch for i in batch.image_ids}
+        claims = [replace(claim, batch=keys.get(claim.image_id, claim.batch)) for claim in claims]
         listed = self._params.dataset.classes or images.classes
         newest = max((claim.when for claim in claims), default=None)
         if line := class_changes.unfinished(changes, listed, newest):

@@ -369,5 +369,5 @@ def test_trusted_labels_of_other_pixels_do_not_count_and_it_is_said(root, progra
     artifacts.write_images(paths.images, replace(images, images=tuple(changed)))
     said = status_text(paths, campaign().params)
     assert "labels other pixels than are now in image img02" in said
-    assert "'boxloop review BATCH'" in said
+    assert "'boxloop review b01'; with --redo" in said
     assert "submitted" not in said
