@@ -11,8 +11,11 @@ from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
 from boxloop.core.types import Batch, ImageSet, Proposals
+from boxloop.files import write_json
 from boxloop.params import GIVEN, Params
 from builders_campaign import build_campaign, small_params
+
+LATER = "2024-01-02T12:00:00+00:00"
 
 
 def people_params(batches: int = 3) -> Params:
@@ -173,6 +176,45 @@ def test_labels_that_must_be_merged_anew_do_not_hide_an_earlier_batch_that_waits
     text = status_text(paths, people_params())
     assert "data/labeled/b01.parquet is older than data/labeled/b00.parquet" in text
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+
+
+# --- newer labels ---------------------------------------------------------------------------------
+
+
+def submit_again(paths: CampaignPaths, key: str, reviewer: str = "fay") -> None:
+    made = artifacts.read_corrections(paths.corrections(key))
+    submissions.append(paths.reviews, replace(made, reviewer=reviewer, finished=LATER))
+
+
+def test_newer_labels_come_next_by_the_command_that_brings_them_in(paths: CampaignPaths) -> None:
+    """DVC does not watch the journal: a plain 'dvc repro' is up to date."""
+    submit_again(paths, "b01")
+    assert last(status_text(paths, people_params())) == (
+        "Next: dvc repro --single-item --force finish@b01, then dvc repro"
+        "   (brings newer labels in)"
+    )
+    submit_again(paths, "b00", "bob")
+    assert last(status_text(paths, people_params())) == (
+        "Next: dvc repro --single-item --force finish@b00 finish@b01, then dvc repro"
+        "   (brings newer labels in)"
+    )
+
+
+def test_the_same_in_a_finished_campaign(paths: CampaignPaths) -> None:
+    write_json(paths.metrics, {})
+    submit_again(paths, "b01")
+    assert last(status_text(paths, people_params(2))) == (
+        "Next: dvc repro --single-item --force finish@b01, then dvc repro"
+        "   (brings newer labels in)"
+    )
+
+
+def test_newer_labels_wait_while_an_earlier_batch_does(paths: CampaignPaths) -> None:
+    submit_again(paths, "b01")
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+    assert "'dvc repro --single-item --force finish@b01' brings them in" in text
 
 
 # --- words ----------------------------------------------------------------------------------------

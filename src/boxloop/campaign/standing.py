@@ -66,6 +66,7 @@ class Turn:
         classes: why they have the classes of labeled crops, in words.
         missed: images of it with planted errors that were missed, and are not looked at again.
         rechecked: whether images of it had a second look.
+        newer: images of it whose labels in the journal are newer than what was put together.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Turn:
     classes: str = ""
     missed: int = 0
     rechecked: bool = False
+    newer: int = 0
 
 
 class Standing:
@@ -252,7 +254,7 @@ class Standing:
         ):
             if content is not None:
                 self._check_images(key, batch, path, content)
-        self._check_newest(key, times)
+        newer = self._check_newest(key, times)
         proposed = offered is not None and set(offered["boxes"]) == set(batch.image_ids)
         if made is not None and not self._is_of_today(batch, made):
             made = workload = None  # its batch waits, as one that nobody has reviewed does
@@ -286,6 +288,7 @@ class Standing:
             crop_classes.recorded(None if offered is None else offered.get("crops")),
             sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
             rechecked=made is not None and bool(made.rechecked),
+            newer=newer,
         )
 
     def _fitted(self, key: str, offered: dict[str, Any] | None) -> FittedThreshold | None:
@@ -305,8 +308,8 @@ class Standing:
             self.damaged.add(path)
             return None
 
-    def _check_newest(self, key: str, times: Mapping[str, datetime]) -> None:
-        """Note a journal that has grown since the stage: DVC does not watch that folder."""
+    def _check_newest(self, key: str, times: Mapping[str, datetime]) -> int:
+        """Count images with newer labels in the journal, and note them: DVC does not watch it."""
         newer = sum(self._journal.get(image_id, when) > when for image_id, when in times.items())
         if newer:
             self._note(
@@ -314,6 +317,7 @@ class Standing:
                 f" {len(times)} images in {self._name(self._paths.corrections(key))}:"
                 f" '{take_over(key)}' brings them in"
             )
+        return newer
 
     def _check_images(self, key: str, batch: Batch, path: Path, image_ids: Iterable[str]) -> None:
         given, wanted = set(image_ids), set(batch.image_ids)

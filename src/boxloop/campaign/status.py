@@ -20,6 +20,7 @@ from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import first_batch_in_words
 from boxloop.campaign.standing import Standing, Step, Turn
+from boxloop.campaign.submissions import take_over
 from boxloop.campaign.thresholds import in_words
 from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
@@ -81,6 +82,9 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
+    elif (newer := _newer(turns)) and paths.study is None:
+        # DVC takes these batches for done, whatever the journal holds.
+        parts.append(f"Next: {newer}, then dvc repro   (brings newer labels in)")
     elif found.outdated in _leading(turns) and paths.study is None:
         # A person who went on would review proposals that the next run replaces.
         parts.append(_UP_TO_DATE)
@@ -165,6 +169,13 @@ def _listed(title: str, by_turn: Mapping[str, str]) -> str:
 def _leading(turns: list[Turn]) -> list[str]:
     """Return the finished turns before the one that is due."""
     return [turn.key for turn in takewhile(lambda t: t.step is Step.DONE, turns)]
+
+
+def _newer(turns: list[Turn]) -> str:
+    """Return the command that brings in newer labels of finished batches; empty without any."""
+    leading = _leading(turns)
+    keys = [turn.key for turn in turns if turn.newer and turn.key in leading]
+    return " ".join([take_over(keys[0]), *(f"finish@{key}" for key in keys[1:])]) if keys else ""
 
 
 def _saved(turns: list[Turn], params: Params) -> str:
