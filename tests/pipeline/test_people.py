@@ -4,7 +4,9 @@ The submissions go into the journal as `boxloop review` writes them, only withou
 """
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from campaigns import TINY, init, repro, run
@@ -63,6 +65,9 @@ def campaign(tmp_path_factory):
     """Both batches labeled, the second in two parts; committed to git and to DVC."""
     folder = init(tmp_path_factory.mktemp("people") / "campaign", *SETTINGS, batches=2)
     said = [pending(run(folder, "dvc", "repro", check=False))]
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "-m", "begun")
+    shutil.copytree(folder, folder.with_name("begun"))
     submit(folder, "b00", by=BY)
     said.append(pending(run(folder, "dvc", "repro", check=False)))
     ids = artifacts.read_batch(folder / "data/batches/b01.json").image_ids
@@ -281,3 +286,68 @@ def test_what_was_trained_while_a_batch_was_corrected_is_taken_over(copy):
     assert paths.detector("b01").read_bytes() == made_ahead
     assert seen_by(paths, params.iterations)["b01"].images == ids[:2]
     assert "Stage 'learn@b01' didn't change, skipping" in repro(copy, "learn@b01").stdout
+
+
+# --- labels that come by git ----------------------------------------------------------------------
+
+TEAM = Path(__file__).parents[2] / "docs" / "team.md"
+
+
+def commands_of_a_merge():
+    """The lines of docs/team.md that settle the conflicts of a merge."""
+    [block] = re.findall(r"```bash\n(git checkout --ours.*?)```", TEAM.read_text(), re.DOTALL)
+    return [line.partition("#")[0].strip() for line in block.splitlines()]
+
+
+def next_commands(folder):
+    """What `boxloop status` says is next."""
+    last = run(folder, "boxloop", "status").stdout.splitlines()[-1]
+    return last.removeprefix("Next: ").partition("   (")[0].split(", then ")
+
+
+def reviewers(folder):
+    paths = sorted((folder / "data/corrections").iterdir())
+    return [artifacts.read_corrections(path).reviewer for path in paths]
+
+
+def test_two_people_label_the_same_batch_and_merge_before_the_campaign_is_finished(
+    campaign, tmp_path
+):
+    folders = {"ann": tmp_path / "ann", "bob": tmp_path / "bob"}
+    for name, folder in folders.items():
+        shutil.copytree(campaign.with_name("begun"), folder)
+        submit(folder, "b00", by=BY if name == "ann" else 2 * BY, reviewer=name)
+        assert "batch b01 waits" in pending(run(folder, "dvc", "repro", check=False))
+        run(folder, "git", "add", "--all")
+        run(folder, "git", "commit", "--quiet", "-m", name)
+    own, other = folders.values()
+    merged = run(own, "git", "pull", "--no-rebase", str(other), check=False)
+    assert "CONFLICT" in merged.stdout + merged.stderr
+    for line in commands_of_a_merge():
+        done = run(own, "env", "GIT_EDITOR=true", "bash", "-c", line, check=False)
+        # There is none before the campaign is finished, as the page says.
+        assert done.returncode == 0 or "metrics.json" in line, f"{line}\n{done.stderr}"
+    assert run(own, "git", "status", "--porcelain").stdout == ""
+    assert "<<<<<<<" not in (own / "dvc.lock").read_text()
+    assert reviewers(own) == ["ann"]  # whose labels DVC takes for done
+    takes_over, goes_on = next_commands(own)
+    assert takes_over == "dvc repro --single-item --force finish@b00"
+    run(own, *takes_over.split())
+    assert reviewers(own) == ["bob"]
+    assert "batch b01 waits" in pending(run(own, *goes_on.split(), check=False))
+    assert next_commands(own) == ["boxloop review b01"]
+
+
+def test_newer_labels_of_several_batches_come_to_a_finished_campaign(copy):
+    for key in ("b00", "b01"):
+        submit(copy, key, by=2 * BY, reviewer="fay")
+    assert "up to date" in repro(copy).stdout
+    takes_over, goes_on = next_commands(copy)
+    assert takes_over == "dvc repro --single-item --force finish@b00 finish@b01"
+    run(copy, *takes_over.split())
+    assert reviewers(copy) == ["fay", "fay"]
+    run(copy, *goes_on.split())
+    assert "Every batch is done" in run(copy, "boxloop", "status").stdout
+    paths = sorted((copy / "data/corrections").iterdir())
+    first, second = (artifacts.read_corrections(path).boxes for path in paths)
+    assert labels(copy) == geometry({**first, **second})
