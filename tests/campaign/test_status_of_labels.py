@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, outside, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
 from boxloop.core.types import Batch, ImageSet, Proposals
@@ -215,6 +215,48 @@ def test_newer_labels_wait_while_an_earlier_batch_does(paths: CampaignPaths) -> 
     text = status_text(paths, people_params())
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
     assert "'dvc repro --single-item --force finish@b01' brings them in" in text
+
+
+# --- labels in no batch ---------------------------------------------------------------------------
+
+
+def test_labels_that_are_in_no_batch_are_told(paths: CampaignPaths) -> None:
+    write_json(paths.metrics, {})
+    text = status_text(paths, people_params(1))
+    assert text.startswith(
+        "2 of 6 images are labeled, with 5 objects, in 1 of 1 batches. 2 more are labeled, and in"
+        " no batch: they count once more iterations are listed.\n"
+    )
+    assert last(text) == (
+        "4 images are in no batch: list more iterations in params.yaml, then dvc repro (2 of them"
+        " are labeled, and count in no batch)"
+    )
+
+
+def test_they_are_told_while_batches_wait(paths: CampaignPaths) -> None:
+    cut(paths, "b01", "img02", "img04")
+    cut(paths, "b02", "img05", propose=False)
+    assert " 1 more is labeled, and in no batch: " in status_text(paths, people_params())
+
+
+def test_the_stage_tells_of_labels_that_are_in_no_batch_any_more(
+    paths: CampaignPaths,
+) -> None:
+    batches = [artifacts.read_batch(paths.batch(key)) for key in ("b00", "b01")]
+    assert outside.count_labeled(paths, batches) == 0
+    assert outside.count_labeled(paths, batches[:1]) == 2
+    for path in paths.reviews.iterdir():
+        path.unlink()
+    assert outside.count_labeled(paths, batches[:1]) == 2  # DVC still holds them
+    change_images(paths, img02="other pixels")
+    assert outside.count_labeled(paths, batches[:1]) == 1
+    paths.images.unlink()
+    assert outside.count_labeled(paths, batches[:1]) == 0
+    way = "list more iterations"
+    assert outside.in_words(4, 0, way, " yet") == f"4 images are in no batch yet: {way}"
+    assert outside.in_words(2, 1, way, " yet") == (
+        f"2 images are in no batch yet: {way} (1 of them is labeled, and counts in no batch)"
+    )
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ class Standing:
         images: number of images; None where it is not known.
         turns: where each turn stands.
         given: number of images that came with labels, where those are trusted.
+        outside: number of images that people labeled, and that are in no batch.
         incomplete: images that are not complete for a class, by class.
     """
 
@@ -127,6 +128,9 @@ class Standing:
         trusted = params.dataset.labels == "trusted"
         labels = self._read(paths.labeled(EMPTY), artifacts.read_labeled) if trusted else None
         self.given = 0 if labels is None else len(labels)
+        inside = {i for batch in self._batches.values() if batch for i in batch.image_ids}
+        inside |= {*labels.boxes} if labels is not None else set()
+        self.outside = len((self._counting or frozenset()) & {*(self._now or ())} - inside)
 
     def _read_batch(self, key: str) -> Batch | None:
         path = self._paths.batch(key)

@@ -8,6 +8,7 @@ from itertools import takewhile
 from boxloop.campaign import (
     batch_sizes,
     mending,
+    outside,
     recheck_results,
     screening,
     second_looks,
@@ -55,7 +56,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         return "Nothing has been run yet.\n\nNext: dvc repro"
     found.check_labeled()
     known = None if known is None else known - found.given
-    parts = [_summary(turns, known, found.given), _table(turns)]
+    parts = [_summary(turns, known, found.given, found.outside), _table(turns)]
     parts.append(_shown(turns, params))
     parts.append(_listed("Proposals, by labeled crops:", {t.key: t.classes for t in turns}))
     parts.append(_listed("Proposals, by labels of neighbours:", {t.key: t.mended for t in turns}))
@@ -105,7 +106,7 @@ def _second_looks(
         return "", ()
 
 
-def _summary(turns: list[Turn], images: int | None, given: int) -> str:
+def _summary(turns: list[Turn], images: int | None, given: int, loose: int) -> str:
     reviewed = [turn for turn in turns if turn.objects is not None]
     labeled = sum(turn.images or 0 for turn in reviewed)
     objects = sum(turn.objects or 0 for turn in reviewed)
@@ -116,6 +117,9 @@ def _summary(turns: list[Turn], images: int | None, given: int) -> str:
         boxes = sum(workload.given_objects for workload in counted)
         came += f" Labels of {trusted} of them ({boxes} objects) were given, and count in no"
         came += " saving."
+    if loose:
+        came += f" {loose} more {'is' if loose == 1 else 'are'} labeled, and in no batch:"
+        came += " they count once more iterations are listed."
     return (
         f"{labeled}{of_all} images are labeled, with {objects} objects,"
         f" in {len(reviewed)} of {len(turns)} batches.{came}"
@@ -245,7 +249,6 @@ def _next(paths: CampaignPaths, turns: list[Turn], found: Standing, people: bool
     line = f"Every batch is done. Results: {paths.report / 'report.html'}"
     rest = (found.images or 0) - found.given - sum(turn.images or 0 for turn in turns)
     if rest > 0:
-        line += (
-            f"\n{rest} images are in no batch: list more iterations in params.yaml, then dvc repro"
-        )
+        way = "list more iterations in params.yaml, then dvc repro"
+        line += f"\n{outside.in_words(rest, found.outside, way)}"
     return line

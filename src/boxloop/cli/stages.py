@@ -164,13 +164,16 @@ def order(campaign: Campaign, turn: str, result: Any) -> None:
 )
 def batch(campaign: Campaign, turn: str, result: Any) -> None:
     """Cut the order into batches, one for each iteration."""
+    from boxloop.campaign import outside
+
     batches, rest = result
     for size, group in itertools.groupby(batches, lambda item: len(item.image_ids)):
         ids = [item.id for item in group]
         names = ", ".join(ids) if len(ids) < 3 else f"{ids[0]} to {ids[-1]}"
         print(f"{names}: {counted(size)}{' each' if len(ids) > 1 else ''}")
     if rest:
-        print(f"{rest} images are in no batch yet: list more iterations to label them")
+        labeled = outside.count_labeled(campaign.paths, batches)
+        print(outside.in_words(rest, labeled, "list more iterations to label them", " yet"))
 
 
 @stage(
