@@ -134,6 +134,13 @@ def test_a_batch_of_other_images_is_proposed_for_and_then_waits(paths: CampaignP
     assert state(text, "b00") == "1 of 2 images submitted"
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
     assert "data/corrections/b01.json is of other images than" in text
+    # No label is lost: those that count are told, and the second batch is not what is next.
+    assert text.startswith(
+        "0 of 6 images are labeled, with 0 objects, in 0 of 3 batches. Labels of 3 more are there,"
+        " and count once their batches are done. 1 more is labeled, and in no batch: it counts once"
+        " more iterations are listed.\n"
+    )
+    assert state(text, "b01") == "waits for the batch before it"
 
 
 def test_without_the_list_of_images_nobody_is_sent_to_a_review(paths: CampaignPaths) -> None:

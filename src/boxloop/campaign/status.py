@@ -117,9 +117,11 @@ def _summary(turns: list[Turn], images: int | None, given: int, loose: int) -> s
         boxes = sum(workload.given_objects for workload in counted)
         came += f" Labels of {trusted} of them ({boxes} objects) were given, and count in no"
         came += " saving."
+    if there := sum(turn.submitted for turn in turns if turn.objects is None):
+        came += f" Labels of {there} more are there, and count once their batches are done."
     if loose:
         came += f" {loose} more {'is' if loose == 1 else 'are'} labeled, and in no batch:"
-        came += " they count once more iterations are listed."
+        came += f" {'it counts' if loose == 1 else 'they count'} once more iterations are listed."
     return (
         f"{labeled}{of_all} images are labeled, with {objects} objects,"
         f" in {len(reviewed)} of {len(turns)} batches.{came}"
@@ -140,7 +142,7 @@ def _table(turns: list[Turn]) -> str:
             state = f"labeled; the step '{turn.step.name.lower()}' is due again"
         elif turn.step is Step.REVIEW and turn.submitted:
             state = f"{turn.submitted} of {turn.images} images submitted"
-        elif turn.step is Step.TRAIN and not begun:
+        elif turn.step in (Step.TRAIN, Step.PROPOSE) and not begun:
             state = "waits for the batch before it"
         else:
             state = _IN_WORDS[turn.step]
