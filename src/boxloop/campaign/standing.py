@@ -19,11 +19,11 @@ from boxloop.campaign import (
     neighbours,
     screening,
 )
+from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
 from boxloop.campaign.schemas import MEND
-from boxloop.campaign.screening import Claim
 from boxloop.campaign.submissions import named_as_today, submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
@@ -194,7 +194,7 @@ class Standing:
         for path, read in self._made.items():
             if read is not None and read[0].by_person:
                 held = named_as_today(read[0], changes)
-                known += screening.claims_of(path, held, in_journal=False)
+                known += claims_of(path, held, in_journal=False)
         verdict = screening.judge(known, images)
         kept = {(c.file, c.image_id) for c in known} - verdict.dropped
         return frozenset(verdict.renamed.get(row, row[1]) for row in kept)

@@ -172,7 +172,9 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
         names = ", ".join(ids) if len(ids) < 3 else f"{ids[0]} to {ids[-1]}"
         print(f"{names}: {counted(size)}{' each' if len(ids) > 1 else ''}")
     if rest:
-        labeled = outside.count_labeled(campaign.paths, batches)
+        labeled = outside.count_labeled(
+            campaign.paths, [i for item in batches for i in item.image_ids]
+        )
         print(outside.in_words(rest, labeled, "list more iterations to label them", " yet"))
 
 

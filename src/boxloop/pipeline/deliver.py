@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxloop import __version__
-from boxloop.campaign import artifacts, kept
+from boxloop.campaign import artifacts, kept, outside
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.delivery import Labels, read_labels
 from boxloop.campaign.digests import dataset_digest
@@ -20,7 +20,6 @@ from boxloop.campaign.export.folder import (
     require_replaceable,
     require_room,
 )
-from boxloop.campaign.unbatched import unbatched_note
 from boxloop.core.completeness import only_judgeable
 from boxloop.core.one_per_place import at_one_place, sorted_pairs
 from boxloop.core.threshold import in_words
@@ -90,7 +89,7 @@ def deliver(campaign: Campaign) -> ModelFile | None:
         if world is not None and not world.is_main:
             return None
     # Not before: several processes train.
-    note = unbatched_note(paths, params, image_set, labels.labeled, "this model")
+    note = outside.left_out(paths, params, labels.labeled, "this model")
     if note is not None:
         campaign.say(note)
     thresholds = _thresholds(campaign, labels)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
+from boxloop.campaign import artifacts, class_changes, outside, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
-from boxloop.campaign.unbatched import unbatched_note
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import SIMULATED, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names
@@ -66,7 +65,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
             f"; {', '.join(kinds[SIMULATED])}: the boxes are the dataset's own, handed back by"
             " the simulated annotator, and were not checked by a person"
         )
-    note = unbatched_note(paths, params, images, labeled, "this export")
+    note = outside.left_out(paths, params, labeled, "this export")
     if note is not None:
         about += f"; {note}"
     refs = artifacts.subset_of(images, list(labeled.boxes), path)
