@@ -172,9 +172,10 @@ def batch(campaign: Campaign, turn: str, result: Any) -> None:
         names = ", ".join(ids) if len(ids) < 3 else f"{ids[0]} to {ids[-1]}"
         print(f"{names}: {counted(size)}{' each' if len(ids) > 1 else ''}")
     if rest:
-        labeled = outside.count_labeled(
-            campaign.paths, [i for item in batches for i in item.image_ids]
-        )
+        labeled = 0
+        if campaign.params.review.asks_people:  # else there are many corrections, and none is lost
+            inside = [image_id for item in batches for image_id in item.image_ids]
+            labeled = outside.count_labeled(campaign.paths, inside)
         print(outside.in_words(rest, labeled, "list more iterations to label them", " yet"))
 
 
