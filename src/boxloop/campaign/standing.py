@@ -22,13 +22,12 @@ from boxloop.campaign import (
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.quick_reading import read_boxes, read_claims, read_times
+from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
 from boxloop.campaign.schemas import MEND
 from boxloop.campaign.submissions import named_as_today, submission_files, take_over
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
-from boxloop.core.rechecking import as_reviewed
-from boxloop.core.types import Batch, Corrections, FittedThreshold, ImageSet
+from boxloop.core.types import Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError, NewerFormatError
 from boxloop.params import EMPTY, FITTED, Params
@@ -119,7 +118,7 @@ class Standing:
             self._note(line)
             self.behind = True
         self._batches = {key: self._read_batch(key) for key in params.iterations}
-        self._made = {path: self._read(path, read_times) for path in self._corrections()}
+        self._made = {path: self._read(path, read_made) for path in self._corrections()}
         self._missed: dict[str, bool] = {}  # whether planted errors are in an image's labels
         self._counting: frozenset[str] | None = None  # images whose labels by people count today
         # When people submitted each image last, of what counts.
@@ -191,23 +190,23 @@ class Standing:
     ) -> frozenset[str]:
         """Return the images whose labels count today, with what DVC holds, as a stage does."""
         known = list(claims)
-        for path, read in self._made.items():
-            if read is not None and read[0].by_person:
-                held = named_as_today(read[0], changes)
+        for path, made in self._made.items():
+            if made is not None and made.by_people is not None:
+                held = named_as_today(made.by_people, changes)
                 known += claims_of(path, held, in_journal=False)
         verdict = screening.judge(known, images)
         kept = {(c.file, c.image_id) for c in known} - verdict.dropped
         return frozenset(verdict.renamed.get(row, row[1]) for row in kept)
 
-    def _is_of_today(self, batch: Batch, made: Corrections) -> bool:
+    def _is_of_today(self, batch: Batch, made: Made) -> bool:
         """Return whether corrections are of a batch's images as they are, and count."""
-        if set(made.boxes) != set(batch.image_ids):
+        if made.images != set(batch.image_ids):
             return False
-        if self._counting is None or self._now is None or not made.by_person:
+        if self._counting is None or self._now is None or made.by_people is None:
             return True
         now = self._now
-        return self._counting.issuperset(made.boxes) and all(
-            now.get(image_id) == digest for image_id, digest in made.digests.items()
+        return self._counting >= made.images and all(
+            now.get(image_id) == digest for image_id, digest in made.by_people.digests.items()
         )
 
     def _note(self, line: str, *, stale: bool = True) -> None:
@@ -250,20 +249,19 @@ class Standing:
         if batch is None:
             return Turn(key, Step.BATCH, damaged=paths.batch(key) in self.damaged)
         offered = self._read(paths.proposals(key), lambda path: read_boxes(path, "proposals"))
-        made, times = self._made.get(paths.corrections(key)) or (None, {})
+        made = self._made.get(paths.corrections(key))
         workload = self._read(paths.workload(key), artifacts.read_workload)
         for path, content in (
             (paths.proposals(key), None if offered is None else offered["boxes"]),
-            (paths.corrections(key), None if made is None else made.boxes),
+            (paths.corrections(key), None if made is None else made.images),
         ):
             if content is not None:
                 self._check_images(key, batch, path, content)
-        newer = self._check_newest(key, times)
+        newer = self._check_newest(key, {} if made is None else made.times)
         proposed = offered is not None and set(offered["boxes"]) == set(batch.image_ids)
         if made is not None and not self._is_of_today(batch, made):
             made = workload = None  # its batch waits, as one that nobody has reviewed does
-        objects = None if made is None else sum(map(len, made.boxes.values()))
-        reviewed = None if made is None else sum(map(len, as_reviewed(made).boxes.values()))
+        reviewed = None if made is None else made.reviewed
         if workload is not None and not self._is_current(workload, batch, reviewed):
             workload = None
         present = (
@@ -282,7 +280,7 @@ class Standing:
             key,
             step,
             len(batch.image_ids),
-            objects,
+            None if made is None else made.objects,
             workload,
             self._fitted(key, offered),
             damaged,
@@ -291,7 +289,7 @@ class Standing:
             neighbours.recorded(None if offered is None else offered.get("neighbours")),
             crop_classes.recorded(None if offered is None else offered.get("crops")),
             sum(self._missed.get(image_id, False) for image_id in batch.image_ids),
-            rechecked=made is not None and bool(made.rechecked),
+            rechecked=made is not None and made.rechecked,
             newer=newer,
         )
 
