@@ -56,12 +56,12 @@ def test_the_dot_is_green_for_what_is_stored_alone(folder):
                 process.resume()
         app.piece("error").wait_for(state="hidden")
         app.page.wait_for_timeout(2000)
-        assert is_green(app)
+        wait_until(lambda: is_green(app), 60)
         assert labels(terminal) == ["cat", "dog"]
 
         kill(folder, "keeper", "mongod")
         app.draw((95, 75, 105, 85), SIZE, "dog")
         wait_until(lambda: len(processes(folder)["mongod"]) == 1, 20)
         app.page.wait_for_timeout(6000)
-        assert is_green(app)
+        wait_until(lambda: is_green(app), 60)
         assert labels(terminal) == ["cat", "dog", "dog"]
