@@ -20,6 +20,7 @@ import pymongo
 import pytest
 
 from boxloop.errors import DatabaseError
+from boxloop.review.fiftyone.database_socket import make_socket_folder
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, mongod_environment
 from boxloop.review.fiftyone.mongodb import URI_VARIABLE, DatabaseWatch, _serves, open_database
 from builders_database import (
@@ -287,6 +288,25 @@ def kill_and_go_on(folder, long):
     wait_until(lambda: nothing_left(folder), seconds=5)
     assert not place.exists()
     assert not long or not place.parent.exists()
+
+
+@pytest.mark.parametrize("how", ["open to others", "another's", "a link", "gone", "closed"])
+def test_a_socket_is_taken_again_only_where_nobody_else_can_put_one(how):
+    with tempfile.TemporaryDirectory() as made:
+        place, campaign = Path(made) / "boxloop-db-x", Path(made) / "campaign"
+        campaign.mkdir()
+        real = Path(made) / "real" if how == "a link" else place
+        if how != "gone":
+            real.mkdir(mode=0o755 if how == "open to others" else 0o700)
+        if how == "a link":
+            place.symlink_to(real)
+        if how == "another's":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a folder away")
+            os.chown(place, pwd.getpwnam("nobody").pw_uid, -1)
+        found = make_socket_folder(campaign, place / "mongod.sock")
+        assert (found.parent == place) == (how == "closed")
+        assert stat.S_IMODE(found.parent.stat().st_mode) == 0o700
 
 
 def test_a_killed_mongod_is_back_on_the_same_socket(folder):
