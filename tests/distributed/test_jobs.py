@@ -1,5 +1,6 @@
 """Jobs on real workers of Dask, here and at a scheduler."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -27,7 +28,12 @@ def job(folder, name, needs=(), work=builders_jobs.write, lock=None, **content):
 
 def spawned():
     """The worker processes of this one."""
-    return [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # one that just ended has no command line
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def run(folder, jobs, *, size=2, gpus=(), place=None, on_end=lambda job: None, meanwhile=None):
@@ -143,7 +149,8 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(tmp_path):
         new = [c for c in spawned() if c.pid not in seen]
         seen.extend(c.pid for c in new)
         if (tmp_path / "one").exists() and len(seen) == 1:
-            psutil.Process(seen[0]).kill()
+            with contextlib.suppress(psutil.Error):  # it was killed, and no other came yet
+                psutil.Process(seen[0]).kill()
         elif new and len(seen) == 2:
             new[0].kill()
         elif len(seen) > 2:
