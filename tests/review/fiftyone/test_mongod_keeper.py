@@ -1,14 +1,22 @@
 """A mongod whose keeper could not take it along, as on systems without PR_SET_PDEATHSIG."""
 
+import signal
 import subprocess
+import threading
 
 import psutil
 import pytest
 
 from boxloop.review.fiftyone.database_socket import make_socket_folder
-from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, Mongod, end_leftover
+from boxloop.review.fiftyone.file_lock import lock
+from boxloop.review.fiftyone.mongod_keeper import (
+    DatabaseFiles,
+    Mongod,
+    RunningMongod,
+    end_leftover,
+)
 from boxloop.review.fiftyone.mongodb import open_database
-from builders_database import nothing_left, processes, wait_until
+from builders_database import nothing_left, processes, recorded, wait_until
 
 
 @pytest.fixture
@@ -31,10 +39,40 @@ def test_the_next_session_ends_it_in_order(folder, leftover):
     wait_until(lambda: nothing_left(folder))
 
 
+def test_a_keeper_that_has_just_begun_has_not_removed_its_record_yet(folder, leftover, monkeypatch):
+    """A session that finds that record is not led to a mongod that is about to end."""
+    monkeypatch.setattr("boxloop.review.fiftyone.mongodb._SECONDS_OF_OURS_TO_ANSWER", 60.0)
+    files, read, seen = DatabaseFiles(folder), RunningMongod.read, threading.Event()
+    RunningMongod(leftover.pid, str(folder / "socket" / "mongod.sock")).write(files.record)
+
+    def told(path):
+        found = read(path)
+        seen.set()
+        return found
+
+    monkeypatch.setattr(RunningMongod, "read", told)
+    found = []
+
+    def join():
+        with open_database(folder):
+            found.append(recorded(folder).get("pid"))
+
+    leftover.send_signal(signal.SIGSTOP)  # so that it answers when its record is gone
+    with lock(files.keeper_lock):
+        session = threading.Thread(target=join)
+        session.start()
+        assert seen.wait(60)
+        files.record.unlink()
+        leftover.send_signal(signal.SIGCONT)
+    session.join(120)
+    assert found
+    assert found[0] not in (None, leftover.pid)
+
+
 def test_another_process_that_got_its_number_is_left_alone(folder):
     files = DatabaseFiles(folder)
     files.data.mkdir(parents=True)
-    other = subprocess.Popen(["sleep", "20"])
+    other = subprocess.Popen(["sleep", "600"])
     try:
         (files.data / "mongod.lock").write_text(f"{other.pid}\n")
         end_leftover(files)

@@ -91,7 +91,13 @@ def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> Path:
     while time.monotonic() < deadline:
         if is_locked(files.keeper_lock):
             running = RunningMongod.read(files.record)
-            if running is not None and _serves(Path(running.socket), files):
+            # A keeper that has just begun removes the record of one that was killed, whose mongod
+            # may still answer: what is still written down after the answer was not its.
+            if (
+                running is not None
+                and _serves(Path(running.socket), files)
+                and RunningMongod.read(files.record) == running
+            ):
                 return Path(running.socket)
         elif keeper is None or keeper.poll() == 0:
             keeper = _start_keeper(files, binary)
