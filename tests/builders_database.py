@@ -1,11 +1,11 @@
 """A real mongod for tests, sessions in processes of their own, and what is left of them."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import platformdirs
 import psutil
@@ -14,6 +14,9 @@ import pymongo
 from boxloop.errors import DatabaseError
 from boxloop.review.fiftyone.install_mongod import install_mongod
 from boxloop.review.fiftyone.mongodb import MONGOD_VARIABLE, find_mongod
+
+SECONDS = 120
+"""What may be waited for on a busy machine; on an idle one it takes a few seconds at most."""
 
 SESSION = """
 import sys
@@ -73,14 +76,14 @@ class Session:
 
     def end(self):
         """Lets it end in order."""
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=SECONDS)
 
     def kill(self):
         self.process.kill()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=SECONDS)
 
 
-@contextmanager
+@contextlib.contextmanager
 def sessions(*folders):
     """One session in each folder, all started at once; those still there are killed at the end."""
     started = [Session(folder) for folder in folders]
@@ -91,9 +94,9 @@ def sessions(*folders):
             session.kill()
 
 
-@contextmanager
+@contextlib.contextmanager
 def client(uri):
-    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=10_000) as opened:
+    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=1000 * SECONDS) as opened:
         yield opened
 
 
@@ -124,7 +127,7 @@ def processes(folder):
     return keepers, mongods
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=SECONDS):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
@@ -135,5 +138,16 @@ def nothing_left(folder):
     return processes(folder) == ([], [])
 
 
+def kill_all(*listed):
+    """kill -9; one may end just before, as what it worked for was killed first."""
+    for process in listed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def recorded(folder):
-    return json.loads((folder / "mongod.json").read_text())
+    """The mongod in a folder's record; an empty dict while a keeper starts one."""
+    try:
+        return json.loads((folder / "mongod.json").read_text())
+    except FileNotFoundError:
+        return {}
