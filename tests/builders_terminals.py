@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from builders_database import wait_until
+from builders_database import SECONDS, kill_all, wait_until
 from builders_sessions import AppClient
 
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/datasets/\S+")
-SECONDS_TO_START = 120
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/datasets/\S+(?=\s)")  # that it has written whole
+SECONDS_TO_START = 240
 
 
 def environment(**more):
@@ -62,7 +62,7 @@ class Terminal:
     def app(self, number=0):
         return AppClient(self.address(number))
 
-    def ends(self, seconds=60):
+    def ends(self, seconds=SECONDS):
         """Waits for its own end; gives the exit code."""
         return self.process.wait(seconds)
 
@@ -107,8 +107,7 @@ def processes(folder):
 def kill(folder, *kinds):
     """kill -9 of all processes of these kinds."""
     for kind, listed in processes(folder).items():
-        for process in listed if kind in kinds else ():
-            process.kill()
+        kill_all(*(listed if kind in kinds else ()))
 
 
 def nothing_runs(folder):

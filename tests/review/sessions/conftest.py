@@ -22,4 +22,4 @@ def make_campaign(tmp_path, mongod):
 
     yield make
     for folder in made:
-        wait_until(lambda folder=folder: nothing_runs(folder), 15)
+        wait_until(lambda folder=folder: nothing_runs(folder))

@@ -16,7 +16,7 @@ from boxloop.params import load_params
 from builders_database import require_mongod, wait_until
 from builders_terminals import nothing_runs, processes, review
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 SIZE = (64, 64)
 SETTINGS = (
@@ -52,7 +52,7 @@ def test_the_whole_alternation_and_a_redo(tmp_path):
         second = terminal.app(1)
         assert second.dataset == "b01"
         summaries.append(label(second, classes))
-        assert terminal.ends(120) == 0
+        assert terminal.ends(300) == 0
         said = terminal.said()
         assert all(summary in said for summary in summaries)
         assert said.rstrip().endswith("Every batch is done. Results: data/report/report.html")
@@ -71,7 +71,7 @@ def test_the_whole_alternation_and_a_redo(tmp_path):
         app.draw(image_id, (30, 30, 50, 50), classes[-1], SIZE)
         app.mark()
         assert "2 images with 3 boxes are submitted again by bob" in app.submit()["summary"]
-        assert terminal.ends(120) == 0
+        assert terminal.ends(300) == 0
         assert "Handing the new labels to DVC" in terminal.said()
     assert len(artifacts.read_corrections(paths.corrections("b00")).boxes[image_id]) == 2
     repro(folder)
@@ -83,7 +83,7 @@ def test_the_whole_alternation_and_a_redo(tmp_path):
 def test_a_signal_ends_dvc_as_well(tmp_path):
     folder = init(tmp_path / "campaign", *SETTINGS, batches=2)
     with review(folder, command="run") as terminal:
-        wait_until(lambda: "Running stage" in terminal.said(), 60)
+        wait_until(lambda: "Running stage" in terminal.said(), 240)
         terminal.process.terminate()
         assert terminal.ends() == 128 + signal.SIGTERM
     assert not dvc_of(folder)
