@@ -1,12 +1,16 @@
 """Jobs for workers, and a scheduler with workers that are started as on a cluster."""
 
+import contextlib
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from boxloop.errors import ArtifactError
 
@@ -18,6 +22,13 @@ def write(content, tell):
     tell("writing", 1, 1)
     Path(content["out"]).write_text(str(os.getpid()))
     return os.getpid(), dict(os.environ)
+
+
+def look(content, tell):
+    """Tells the files that are there before it writes its own."""
+    there = {path.name for path in Path(content["out"]).parent.iterdir()}
+    Path(content["out"]).touch()
+    return there
 
 
 def lack(content, tell):
@@ -45,6 +56,16 @@ def die(content, tell):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def spawned(process=None):
+    """The worker processes of one, of this one unless another is given."""
+    found = []
+    for child in psutil.Process(process and process.pid).children():
+        with contextlib.suppress(psutil.Error):  # one that just ended has no command line
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 def wait_for(condition, seconds=120):
     limit = time.monotonic() + seconds
     while not condition():
@@ -52,10 +73,21 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+def free_port():
+    """A port of this machine that no connection is given by chance until somebody listens on it.
+
+    Linux gives out those from 32768 on.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 # --- a cluster ------------------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def scheduler(folder, workers=2, **environment):
     """A scheduler and workers, each a command of its own; yields its file and their processes.
 
@@ -77,8 +109,12 @@ def scheduler(folder, workers=2, **environment):
     where = ("--scheduler-file", str(file))
     try:
         first = dask("scheduler", *where, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        while not file.exists():
-            time.sleep(0.1)
+
+        def is_written():  # it makes the file first
+            assert first.poll() is None, (folder / "scheduler-0.log").read_text()
+            return file.exists() and file.read_text().endswith("}")
+
+        wait_for(is_written)
         options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--no-nanny")
         yield file, [*(dask("worker", *where, *options) for _ in range(workers)), first]
     finally:

@@ -114,7 +114,9 @@ def test_what_an_address_looks_like(tmp_path, address):
     ],
 )
 def test_what_answers_may_be_something_else(tmp_path, monkeypatch, greeting, close, said):
-    monkeypatch.setattr(places, "_SECONDS_TO_CONNECT", 2)
+    # What is no scheduler is soon found out, if not within 2 s on a busy machine.
+    if "no scheduler" not in said:
+        monkeypatch.setattr(places, "_SECONDS_TO_CONNECT", 2)
     begun = time.monotonic()
     with server(greeting, close) as (port, _):
         assert said in refusal(f"127.0.0.1:{port}", tmp_path)
@@ -134,8 +136,11 @@ def test_a_worker_or_a_scheduler_without_certificates_is_told_apart(tmp_path):
 
 
 def test_a_stop_does_not_wait_for_a_connection_that_is_being_opened(tmp_path):
+    stopped = []
+
     def stop():
         if came:
+            stopped.append(time.monotonic())
             raise KeyboardInterrupt
 
     job = Job("one", builders_jobs.write, {"out": str(tmp_path / "one")})
@@ -143,8 +148,7 @@ def test_a_stop_does_not_wait_for_a_connection_that_is_being_opened(tmp_path):
         jobs = Jobs([job], lambda *_: None, lambda *_: None, print)
         with pytest.raises(KeyboardInterrupt):
             jobs.run(at(f"127.0.0.1:{port}", tmp_path), stop)
-        stopped = time.monotonic()
-    assert time.monotonic() - stopped < 5
+        assert time.monotonic() - stopped[0] < places._SECONDS_TO_CONNECT
     assert not list(tmp_path.iterdir())
 
 
@@ -153,6 +157,6 @@ def test_a_study_that_waits_for_its_scheduler_can_be_stopped(tmp_path):
         process = start(study_file(tmp_path), tmp_path / "out", "--on", f"127.0.0.1:{port}")
         wait_for(lambda: came)
         process.terminate()
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "stopped; the same command goes on from here" in output

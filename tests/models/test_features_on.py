@@ -1,13 +1,9 @@
 """Feature vectors by workers of Dask: the bytes of one process."""
 
-import contextlib
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from boxloop.distributed.places import here
@@ -16,6 +12,7 @@ from boxloop.models.features import extract
 from boxloop.models.features_on import _shards, extract_on
 from boxloop.params import FeaturesParams
 from builders_detectors import drawn
+from builders_jobs import spawned
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +44,14 @@ def test_a_worker_that_is_killed_changes_no_byte(refs, tmp_path, monkeypatch):
     def progress(done, total):
         counts.append((done, total))
         if done and not killed:
-            killed.append(workers()[0])
-            os.kill(killed[0], signal.SIGKILL)
+            killed.append(spawned()[0])
+            killed[0].kill()
 
     found = extract_on(here(2, gpus=(), logs=tmp_path), refs, params(), progress)
     assert killed
     assert counts[-1] == (23, 23)
     assert found.image_ids == alone.image_ids
     np.testing.assert_array_equal(found.vectors, alone.vectors)
-
-
-def workers():
-    found = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):  # one that just ended has no command line
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child.pid)
-    return found
 
 
 def test_what_is_wrong_with_an_image_is_told_as_in_one_process(refs, tmp_path):

@@ -19,7 +19,7 @@ from boxloop.models.average_precision import average_precision, voc_average_prec
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
 from builders_datasets import coco
-from builders_jobs import wait_for
+from builders_jobs import spawned, wait_for
 from builders_study import TINY, bytes_of, changed, finish, start, study_file, table
 
 COCO = {"format": "coco", "annotations": "instances.json", "images": "images"}
@@ -503,7 +503,7 @@ def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_pat
         code, output = finish(process)
         assert code == (-9 if how == signal.SIGKILL else 130)
         assert "Traceback" not in output
-        _, alive = psutil.wait_procs(children, timeout=10)
+        _, alive = psutil.wait_procs(children, timeout=120)
         assert not alive
         if how == signal.SIGINT:
             assert not list((broken / "cells").glob("*/cell.json"))
@@ -519,7 +519,7 @@ def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
     out = tmp_path / "out"
     process = start(path, out)
     wait_for(lambda: any((out / "cells").glob("*/data/detectors/b01.pt")))
-    workers = [c for c in family(process) if "spawn_main" in " ".join(c.cmdline())]
+    workers = spawned(process)
     assert len(workers) == 2
     workers[0].kill()
     code, output = finish(process)

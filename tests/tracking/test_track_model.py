@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from boxloop.tracking import store_uri
 from boxloop.tracking.logged_model import register
 from boxloop.tracking.track_turn import DELIVERED_TAG, PARENT
 from builders_campaign import build_campaign, small_params
+from builders_jobs import free_port
 from builders_tracking import client_of, track_all
 
 TRAIN = {
@@ -55,7 +55,7 @@ def ask(port: int, payload: object) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_delivered_model_is_logged_once_and_answers_through_http(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,9 +84,7 @@ def test_a_delivered_model_is_logged_once_and_answers_through_http(
     picture = (workspace / "data/images/img01.png").read_bytes()
     (wanted,) = load_model(paths.model, device="cpu").predict([picture], threshold=0.01)
     assert len(wanted) > 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     bin_ = Path(sys.executable).parent
     environment = {
         **os.environ,
@@ -107,7 +105,7 @@ def test_a_delivered_model_is_logged_once_and_answers_through_http(
             try:
                 answer = ask(port, payload)
                 break
-            except (urllib.error.URLError, ConnectionError):
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
                 assert server.poll() is None, (workspace / "serve.log").read_text()
                 time.sleep(0.2)
         [row] = answer["predictions"]  # type: ignore[index]

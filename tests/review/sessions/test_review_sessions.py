@@ -26,6 +26,7 @@ from boxloop.review.collect import collect
 from boxloop.review.fiftyone.mongodb import open_database
 from boxloop.review.fiftyone.session_registry import open_sessions
 from builders_database import SECONDS, client, wait_until
+from builders_jobs import free_port
 from builders_terminals import environment, kill, nothing_runs, processes, review
 
 pytestmark = pytest.mark.timeout(900)
@@ -327,15 +328,17 @@ def gather(paths):
 @pytest.mark.slow
 def test_a_port_that_is_taken(make_campaign):
     paths = make_campaign(count=1)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with review(paths.root, "--port", str(port)) as terminal:
-            app = terminal.app()
-            assert f"Port {port} is in use;" in terminal.said()
-            assert not app.base.endswith(f":{port}")
-            assert len(app.samples()) == 1
-            terminal.process.send_signal(signal.SIGINT)
-            assert terminal.ends() == 3
+    port = free_port()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        review(paths.root, "--port", str(port)) as terminal,
+    ):
+        app = terminal.app()
+        assert f"Port {port} is in use;" in terminal.said()
+        assert not app.base.endswith(f":{port}")
+        assert len(app.samples()) == 1
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ends() == 3
     with review(paths.root, "--port", str(port)) as terminal:
         assert terminal.app().base.endswith(f":{port}")
         terminal.process.send_signal(signal.SIGINT)
