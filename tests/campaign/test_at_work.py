@@ -26,7 +26,7 @@ from builders_campaign import build_campaign, small_params
 from builders_hostile import contents
 from builders_program import run_program
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 STAGE = "stages:\n  a:\n    cmd: {python} work.py\n    outs: [a.txt]\n"
 WORK = """
@@ -54,7 +54,7 @@ def dvc_runs(folder):
     dvc = [sys.executable, "-m", "dvc", "repro"]
     process = subprocess.Popen(dvc, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (folder / "begun").exists():
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
@@ -62,7 +62,7 @@ def dvc_runs(folder):
         yield process
     finally:
         (folder / "end").touch()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 def test_a_dvc_that_runs_is_named(folder):
@@ -89,7 +89,7 @@ def test_a_run_waits_for_another_dvc_and_goes_on(folder):
 
     with dvc_runs(folder) as process:
         alternate(CampaignPaths(folder), pytest.fail, say)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     assert f"process {process.pid}" in said[0]
     assert "waiting until it has ended" in said[0]
     assert said[1:] == ["Every batch is done. Results: data/report/report.html"]
@@ -104,7 +104,7 @@ def test_what_a_stage_itself_calls_is_not_in_its_own_way(folder):
     )
     (folder / "work.py").write_text(code)
     dvc = [sys.executable, "-m", "dvc", "repro"]
-    done = subprocess.run(dvc, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(dvc, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "waiting" not in done.stdout
 
@@ -121,18 +121,22 @@ def test_only_one_run_at_a_time(folder):
 
 def test_commands_that_change_a_campaign_take_turns(tmp_path):
     paths, order, said = CampaignPaths(tmp_path), [], []
-    entered = threading.Event()
+    entered, waited = threading.Event(), threading.Event()
 
     def first():
         with changing(paths, pytest.fail):
             entered.set()
-            time.sleep(3)  # longer than what nobody notices
+            waited.wait(100)  # longer than what nobody notices
             order.append("first")
+
+    def say(text):
+        said.append(text)
+        waited.set()
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert entered.wait(10)
-    with changing(paths, said.append):
+    assert entered.wait(100)
+    with changing(paths, say):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -188,7 +192,7 @@ def test_two_that_add_a_class_at_once_both_have_it(tmp_path):
         )
         for name in names
     ]
-    said = [process.communicate(timeout=100)[0] for process in added]
+    said = [process.communicate(timeout=240)[0] for process in added]
     assert [process.returncode for process in added] == [0, 0, 0], said
     rows = subprocess.run([*boxloop, "classes"], cwd=root, capture_output=True, text=True).stdout
     assert {row.split()[0] for row in rows.splitlines()[1:]} == {"cat", *names}
@@ -205,7 +209,7 @@ def rwlock(folder, pid, command="dvc repro"):
 def test_a_number_that_another_process_has_since_is_no_dvc(folder):
     """After a loss of power; DVC itself would refuse to run, and name that process."""
     (folder / "end").touch()
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with subprocess.Popen(["sleep", "600"]) as other:
         try:
             path = rwlock(folder, other.pid)
             assert dvc_at_work(folder) is not None  # it may be one that was started by a program

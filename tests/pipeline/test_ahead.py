@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from boxloop import pipeline
@@ -197,7 +196,7 @@ def test_it_begins_at_half_of_the_batch_and_ends_with_it(campaign, monkeypatch):
     submit(campaign.paths.root, "b00", ids(campaign, "b00")[2:3])
     until(lambda: len(artifacts.read_labeled(made.labeled)) == 3)
     submit(campaign.paths.root, "b00", ids(campaign, "b00")[3:])
-    beside.join(10)
+    beside.join(120)
     assert found[0].images == 3
     pipeline.finish(campaign, "b00")
     assert pipeline.learn(campaign, "b01")[0].seen.images == ids(campaign, "b00")[:3]
@@ -226,11 +225,11 @@ def test_a_planted_error_that_was_missed_is_never_trained_on(campaign, monkeypat
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
     beside = threading.Thread(target=ahead, args=(campaign, "b01"), kwargs={"wait": True})
     beside.start()
-    beside.join(10)
+    beside.join(120)
     assert not beside.is_alive()
 
 
-def until(true, seconds=10.0):
+def until(true, seconds=120.0):
     end = time.monotonic() + seconds
     while True:
         try:
@@ -281,8 +280,9 @@ def test_people_need_no_parameter():
     assert "overlap" not in unset["train"]  # digests of older campaigns stay
 
 
-def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
+def test_a_training_that_fails_or_is_killed_stops_nobody(campaign, monkeypatch):
     """Here the folder has no params.yaml; nor is there anything to train after the last batch."""
+    monkeypatch.setattr("boxloop.campaign.overlap._SECONDS_TO_END", 120.0)
     said = []
     with training_ahead(campaign.paths, campaign.params, "b00", said.append):
         pass
@@ -290,14 +290,28 @@ def test_a_training_that_fails_or_is_killed_stops_nobody(campaign):
     assert said[0].startswith("b01: was not trained ahead (params.yaml does not exist: ")
     assert said[0].endswith("; now it trains on everything")
 
+    trainings = instead_of_a_training(monkeypatch, "sleep", "600")
+
     def kill(key):
         with training_ahead(campaign.paths, campaign.params, key, said.append):
-            for child in psutil.Process().children():
-                child.kill()
+            for training in trainings:
+                training.kill()
 
     kill("b00")
     kill("b02")
     assert said[1:] == ["b01: was not trained ahead (no reason given); now it trains on everything"]
+
+
+def instead_of_a_training(monkeypatch, *command):
+    """Has a command run in place of a training; gives the list of those that are started."""
+    popen, started = subprocess.Popen, []
+
+    def start(_, **options):
+        started.append(popen(command, **options))
+        return started[-1]
+
+    monkeypatch.setattr("boxloop.campaign.overlap.subprocess.Popen", start)
+    return started
 
 
 @pytest.mark.parametrize("stale", [True, False])
@@ -305,13 +319,7 @@ def test_a_training_is_waited_for_unless_another_that_fits_is_there(campaign, mo
     half(campaign, "b00")
     if stale:
         campaign = of_another_seed(campaign)
-    popen, trainings = subprocess.Popen, []
-
-    def start(_, **options):
-        trainings.append(popen(["sleep", "1" if stale else "60"], **options))
-        return trainings[-1]
-
-    monkeypatch.setattr("boxloop.campaign.overlap.subprocess.Popen", start)
+    trainings = instead_of_a_training(monkeypatch, "sleep", "1" if stale else "600")
     with training_ahead(campaign.paths, campaign.params, "b00", campaign.say):
         pass
     assert trainings[0].returncode == (0 if stale else -signal.SIGTERM)
