@@ -6,10 +6,10 @@ The commands run in this process through ``main``, as the installed program does
 import itertools
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def test_version_and_detectors(program):
 
 
 def test_help_answers_at_once():
-    begin = time.monotonic()
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [
             sys.executable,
@@ -228,7 +228,9 @@ def test_help_answers_at_once():
     heavy = {"torch", "torchvision", "mlflow", "matplotlib", "scipy", "dvc"}
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not heavy & loaded
-    assert time.monotonic() - begin < 10
+    # Of the processor: by the clock it may take longer, as others on the machine take that.
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime < 10
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_without_a_network_one_sentence_names_the_ways_out_at_once():
     begin = time.perf_counter()
     with pytest.raises(WeightsError) as caught:
         backbones.start(NETWORK, TAG, section="features")
-    assert time.perf_counter() - begin < 10  # the Hub's own client takes 23 seconds
+    assert time.perf_counter() - begin < 20  # the Hub's own client takes 23 seconds
     text = str(caught.value)
     assert text.startswith(f"weights: {NETWORK} {TAG} could not be downloaded")
     for part in ("refused", "local file", f"timm/{NETWORK}.{TAG}", "in1k", "'weights: none'"):

@@ -90,7 +90,7 @@ def test_a_server_that_does_not_answer_is_one_sentence_soon(
     begun = time.monotonic()
     with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 cannot") as caught:
         track_all(paths, params)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert "secret" not in str(caught.value)
     assert "track.enabled" in str(caught.value)
     assert not paths.tracked("b00").exists()
@@ -140,7 +140,7 @@ def test_a_store_that_is_no_database_is_one_sentence_soon(
     begun = time.monotonic()
     with pytest.raises(TrackingError, match=r"mlflow\.db cannot be written to"):
         track_all(paths, params)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize("target", ["gone/mlflow.db", "mlflow.db"])
@@ -155,7 +155,7 @@ def test_a_link_at_which_no_store_can_be_made_is_told_at_once(
         open_store(tmp_path, "x", said.append),
     ):
         pass
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert "remove the link, or have it name a file in a folder that is there" in str(caught.value)
     why = "No such file or directory" if "gone" in target else "Too many levels of symbolic links"
     assert why in str(caught.value)
