@@ -23,10 +23,9 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.run import alternate
 from boxloop.errors import UserError
 from builders_campaign import build_campaign, small_params
+from builders_database import wait_until
 from builders_hostile import contents
 from builders_program import run_program
-
-pytestmark = pytest.mark.timeout(600)
 
 STAGE = "stages:\n  a:\n    cmd: {python} work.py\n    outs: [a.txt]\n"
 WORK = """
@@ -196,6 +195,36 @@ def test_two_that_add_a_class_at_once_both_have_it(tmp_path):
     assert [process.returncode for process in added] == [0, 0, 0], said
     rows = subprocess.run([*boxloop, "classes"], cwd=root, capture_output=True, text=True).stdout
     assert {row.split()[0] for row in rows.splitlines()[1:]} == {"cat", *names}
+
+
+LOOKING = """
+import os, psutil, signal, time
+from pathlib import Path
+from boxloop.campaign.at_work import dvc_at_work
+parent = psutil.Process.parent
+def found_and_gone(process):
+    found = parent(process)
+    if process.pid == os.getpid():
+        os.kill(found.pid, signal.SIGKILL)
+        while found.is_running():
+            time.sleep(0.01)
+    return found
+psutil.Process.parent = found_and_gone
+try:
+    said = dvc_at_work(Path.cwd())
+finally:
+    Path("part").write_text(repr(said))
+    Path("part").rename("said")
+"""
+
+
+def test_a_shell_that_ends_meanwhile_is_no_error(tmp_path):
+    """That which this command was started from: whether a DVC runs above it is looked up."""
+    (tmp_path / "looking.py").write_text(f"said = 'failed'\n{LOOKING}")
+    command = ["sh", "-c", f"'{sys.executable}' looking.py; true"]
+    assert subprocess.run(command, cwd=tmp_path).returncode == -9
+    wait_until((tmp_path / "said").exists)
+    assert (tmp_path / "said").read_text() == "None"
 
 
 def rwlock(folder, pid, command="dvc repro"):

@@ -25,14 +25,23 @@ def dvc_at_work(root: Path) -> str | None:
 
     None where none does, or this process is a part of it.
     """
-    own = psutil.Process()
-    ours = {own.pid, *(parent.pid for parent in own.parents())}
-    found = running_dvc(root)
+    ours, found = _with_ancestors(), running_dvc(root)
     if any(pid in ours for pid, _ in found):
         return None
     for pid, command in found:
         return f"DVC (process {pid}, '{command}')"
     return "DVC" if dvc_is_writing(root) else None
+
+
+def _with_ancestors() -> set[int]:
+    """Return the ids of this process and of those that it was started by, up to one that ended."""
+    process: psutil.Process | None = psutil.Process()
+    found = set[int]()
+    with contextlib.suppress(psutil.Error):
+        while process is not None:
+            found.add(process.pid)
+            process = process.parent()
+    return found
 
 
 def require_no_dvc(root: Path, why: str) -> None:
