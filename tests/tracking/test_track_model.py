@@ -55,7 +55,6 @@ def ask(port: int, payload: object) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_delivered_model_is_logged_once_and_answers_through_http(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
