@@ -121,7 +121,7 @@ def installed(wheel, tmp_path_factory):
 
     def run(*command, folder=empty):
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout

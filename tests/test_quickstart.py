@@ -31,7 +31,6 @@ def test_it_is_committed_with_its_pictures_and_without_errors():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_it_runs(tmp_path):
     notebook = nbformat.read(PATH, as_version=4)
     before, shown = texts(notebook), pictures(notebook)

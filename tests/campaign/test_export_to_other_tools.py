@@ -9,8 +9,6 @@ import builders_datasets
 from boxloop.campaign import artifacts, submissions
 from boxloop.core.edits import Ledger, diff
 
-pytestmark = pytest.mark.timeout(280)
-
 REPLACED = ("dataset.demo", "batch=", "train.steps", "train.input")
 SETTINGS = (
     *(setting for setting in TINY if not setting.startswith(REPLACED)),

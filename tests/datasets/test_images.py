@@ -304,7 +304,7 @@ def test_the_command_line_says_nothing_of_pillow_s_warnings(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     assert "arning" not in done.stdout + done.stderr
 

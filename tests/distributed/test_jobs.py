@@ -215,7 +215,7 @@ def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
     assert {w.pid for w in workers} <= {c.pid for c in children}
     process.send_signal(how)
     process.wait(120)
-    _, alive = psutil.wait_procs(children, timeout=270)
+    _, alive = psutil.wait_procs(children, timeout=800)
     assert not alive
 
 
@@ -252,7 +252,7 @@ def test_dask_has_nothing_to_say_after_its_end_either(tmp_path):
     (tmp_path / "main.py").write_text(LATE)
     command = [sys.executable, str(tmp_path / "main.py"), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=270)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

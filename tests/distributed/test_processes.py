@@ -58,7 +58,7 @@ def environment(**more):
 
 def run(arguments, folder, **more):
     return subprocess.run(
-        arguments, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=270
+        arguments, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=800
     )
 
 
@@ -124,7 +124,7 @@ def test_two_machines_join_by_torchrun(folder):
         line, cwd=folder, env=environment(**more), stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     done = run(line, folder, **more)
-    said, errors = other.communicate(timeout=270)
+    said, errors = other.communicate(timeout=800)
     assert (done.returncode, other.returncode) == (0, 0), done.stderr + errors.decode()
     assert (folder / "here.npz").read_bytes() == (folder / "hosts.npz").read_bytes()
     assert (done.stdout + said.decode()).count("20 vectors") == 1

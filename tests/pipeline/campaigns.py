@@ -51,7 +51,7 @@ def environment():
 
 def run(folder, *command, check=True):
     done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=800
     )
     if check:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -93,7 +93,7 @@ def interrupt_at(folder, stage, *, how=signal.SIGKILL, after=0.0, whole_group=Tr
     hit = process.poll() is None
     if hit:
         (os.killpg if whole_group else os.kill)(process.pid, how)
-    process.wait(timeout=120)
+    process.wait(timeout=600)
     if mending.find(CampaignPaths(folder)):
         run(folder, "boxloop", "mend")
     return hit

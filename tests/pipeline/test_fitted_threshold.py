@@ -43,7 +43,6 @@ def as_shown(offered):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_b01_is_judged_by_a_part_of_b00_that_a_first_detector_had_not_seen(campaign):
     held = artifacts.read_training(campaign / "data/training/b01.json").held_out
     first = artifacts.read_labeled(campaign / "data/labeled/b00.parquet").boxes
@@ -107,7 +106,6 @@ def test_status_says_what_is_shown(campaign):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_a_number_trains_nothing_anew_and_back_again_everything_is_as_before(campaign, tmp_path):
     folder, before = tmp_path / "copy", snapshot(campaign)
     shutil.copytree(campaign, folder)
@@ -128,7 +126,6 @@ def test_a_number_trains_nothing_anew_and_back_again_everything_is_as_before(cam
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_holding_images_out_changes_no_bit_of_the_detector(campaign, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(campaign, folder)

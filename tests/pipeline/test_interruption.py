@@ -12,7 +12,7 @@ from campaigns import TINY, changed, init, interrupt_at, repro, snapshot, write_
 from boxloop.datasets.demo_scenes import draw_scenes
 from boxloop.params import DemoParams
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 # (stage, seconds into it): at most two thirds of what the stage takes, most of it imports.
 KILLS = [

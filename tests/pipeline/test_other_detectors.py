@@ -42,7 +42,6 @@ def mean_of(labeled):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_detector_of_an_installed_package(installed, tmp_path):
     folder = init(
         tmp_path / "campaign",
@@ -82,7 +81,6 @@ def test_a_detector_of_an_installed_package(installed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_network_of_transformers(tmp_path):
     folder = init(
         tmp_path / "campaign",

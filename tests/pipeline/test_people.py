@@ -20,7 +20,7 @@ from boxloop.params import load_params
 from builders_reviews import submit
 
 # Slow as a whole: its campaign alone takes most of a minute, and is made once for all of these.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.slow
 
 SETTINGS = (
     *(

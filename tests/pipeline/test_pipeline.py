@@ -35,7 +35,6 @@ def campaign(tmp_path_factory):
     return folder
 
 
-@pytest.mark.timeout(280)
 def test_everything_is_labeled_with_the_truth(campaign):
     labeled = artifacts.read_labeled(campaign / "data/labeled/b02.parquet")
     truth = artifacts.read_truth(campaign / "data/truth.json")
@@ -131,7 +130,6 @@ def test_simnet_is_not_trained_where_nothing_asks_for_it(campaign):
     assert json.loads((campaign / "data/simnet.json").read_text())["steps"] == 0
 
 
-@pytest.mark.timeout(280)
 def test_other_sizes_are_not_taken_from_an_earlier_run(campaign, tmp_path):
     """DVC's run cache does not look at parameters that are called ``size``."""
     folder = tmp_path / "copy"
@@ -166,7 +164,6 @@ def test_every_stage_with_a_parameter_called_size_stays_out_of_the_run_cache(cam
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campaign, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(campaign, folder)
@@ -185,7 +182,6 @@ def test_another_review_threshold_reruns_the_accounting_but_trains_nothing(campa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_without_tracking_a_changed_parameter_reaches_every_turn_too(campaign, tmp_path):
     folder, turns = tmp_path / "copy", ("b00", "b01", "b02")
     shutil.copytree(campaign, folder)

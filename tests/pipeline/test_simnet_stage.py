@@ -18,7 +18,6 @@ SIMNET = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_the_stage_trains_once_and_again_only_for_a_reason(tmp_path):
     folder = init(tmp_path / "tiny", *TINY, *SIMNET)
     repro(folder, "features")
@@ -41,7 +40,6 @@ def test_the_stage_trains_once_and_again_only_for_a_reason(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_killed_in_training_it_begins_anew_and_ends_the_same(tmp_path):
     reference = init(tmp_path / "reference", *TINY, *SIMNET)
     repro(reference, "features")

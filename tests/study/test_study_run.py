@@ -487,7 +487,6 @@ def slower(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_path):
     """In the first cells twice, and once in the last ones."""
     path, whole = slower
@@ -513,7 +512,6 @@ def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
     path, whole = slower
     out = tmp_path / "out"
@@ -530,7 +528,6 @@ def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from boxloop.tracking.mlflow_store import PARENT, open_store

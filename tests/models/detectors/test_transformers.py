@@ -305,7 +305,7 @@ def elsewhere(code, folder, **environment):
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HOME": str(folder), **environment},
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, time.perf_counter() - begin

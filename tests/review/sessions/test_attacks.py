@@ -11,8 +11,6 @@ import pytest
 from builders_sessions import campaign, images
 from builders_terminals import environment, processes, review
 
-pytestmark = pytest.mark.timeout(900)
-
 
 class Attacker:
     """Sends requests to a review as nobody's browser would: header by header.

@@ -29,8 +29,6 @@ from builders_database import SECONDS, client, wait_until
 from builders_jobs import free_port
 from builders_terminals import environment, kill, nothing_runs, processes, review
 
-pytestmark = pytest.mark.timeout(900)
-
 STOPPED = (
     "boxloop: stopped; batch b00 is not submitted yet, and what was saved in the App is kept:"
     " 'boxloop review b00' goes on from there\n"

@@ -16,7 +16,7 @@ from boxloop.params import load_params
 from builders_database import require_mongod, wait_until
 from builders_terminals import nothing_runs, processes, review
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(3600)
 
 SIZE = (64, 64)
 SETTINGS = (
