@@ -7,13 +7,15 @@ shown whole and centred on its canvas.
 import re
 import shutil
 import tempfile
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from builders_database import SECONDS, wait_until
+
+expect.set_options(timeout=1000 * SECONDS)
 CANVAS = "#lighter-singleton-canvas"
 FLAGS = [
     "--no-sandbox",
@@ -38,7 +40,7 @@ def browser(url, *, width=1400, height=900):
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = program.new_context(viewport={"width": width, "height": height}).new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(1000 * SECONDS)
         try:
             page.goto(url)
             page.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
@@ -98,9 +100,15 @@ class App:
         outcome = self.page.locator(
             "[data-boxloop=submitted]:visible, [data-boxloop=faults]:visible"
         )
-        expect(self.page.get_by_text("Checking ...")).to_be_hidden(timeout=30_000)
+        expect(self.page.get_by_text("Checking ...")).to_be_hidden()
         outcome.first.wait_for()
         return outcome.first.get_attribute("data-boxloop"), outcome.first.inner_text()
+
+    def comes_to(self, what, expected):
+        """Waits until "labels", "progress" or "counts" are these: they follow what is done."""
+        with suppress(AssertionError):
+            wait_until(lambda: getattr(self, what)() == expected)
+        assert getattr(self, what)() == expected
 
     def counts(self):
         """The numbers of the panel, once they have caught up."""
@@ -117,7 +125,13 @@ class App:
         self.piece("done").wait_for()
         self.page.wait_for_selector(CANVAS)
         self.page.wait_for_selector("[data-cy=detection-mode]")
-        self.page.wait_for_timeout(700)  # the image moves into place
+        self.page.wait_for_timeout(700)
+        shown = [b"", b""]
+        for _ in range(20):  # the image moves into place
+            shown = [shown[1], self.page.screenshot(clip=self.page.locator(CANVAS).bounding_box())]
+            if shown[0] == shown[1]:
+                break
+            self.page.wait_for_timeout(300)
 
     def image_name(self):
         return self.piece("image").inner_text()
@@ -181,7 +195,7 @@ class App:
         listed = self.page.locator("[data-cy^=annotate-label-]")
         before = listed.count()
         self.page.locator("[data-boxloop=accept]").first.click()
-        expect(listed).to_have_count(before + 1, timeout=20_000)
+        expect(listed).to_have_count(before + 1)
         self.page.keyboard.press("b")
 
     def pick(self, xyxy, size):
@@ -229,9 +243,6 @@ class App:
             self.page.keyboard.press("d")
         else:
             self.piece("done").click()
-        deadline = time.monotonic() + 20
-        while self.page.url == before:
-            assert time.monotonic() < deadline, "the App did not go on"
-            self.page.wait_for_timeout(50)
+        expect(self.page).not_to_have_url(before)
         if "id=" in self.page.url:
             self.wait_for_image()

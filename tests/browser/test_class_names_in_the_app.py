@@ -9,11 +9,11 @@ from app import browser
 from PIL import Image
 from playwright.sync_api import expect
 
-from builders_database import require_mongod
+from builders_database import require_mongod, wait_until
 from builders_sessions import cut
 from builders_terminals import review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SIZE = (128, 128)
 A, B, C, D = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110), (75, 75, 115, 118)
@@ -59,17 +59,17 @@ def edges(app):
 def test_boxes_of_every_class_are_drawn_and_can_be_made(folder):
     with review(folder, "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
         app.start()
-        assert app.labels() == sorted(CLASSES)
+        app.comes_to("labels", sorted(CLASSES))
+        wait_until(lambda: None not in edges(app).values())
         colours = edges(app)
-        assert None not in colours.values(), colours
         assert len(set(colours.values())) == len(CLASSES), colours
 
         app.relabel(A, SIZE, "__proto__")
         expect(app.page.locator("[data-cy^=annotate-label-]").get_by_text("cat")).to_have_count(0)
-        assert edges(app)["cat"] == colours["__proto__"]
+        wait_until(lambda: edges(app)["cat"] == colours["__proto__"])
         app.done()
         app.draw(A, SIZE, "constructor")
-        assert edges(app)["cat"] == colours["constructor"]
+        wait_until(lambda: edges(app)["cat"] == colours["constructor"])
         app.done()
         outcome, _ = app.submit()
         assert outcome == "submitted"

@@ -15,7 +15,7 @@ from builders_datasets import save_with_xmp
 from builders_sessions import CLASSES, cut
 from builders_terminals import review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SIZE = (320, 200)
 OBJECT = (20, 30, 90, 60)
@@ -101,7 +101,11 @@ def test_boxes_are_where_the_person_saw_the_object(paths):
         app.start()
         beside = {}
         for _ in known:
-            if seen := _seen(app):
+            for _ in range(60):  # until the image is there
+                if seen := _seen(app):
+                    break
+                app.page.wait_for_timeout(1000)
+            if seen:
                 (x1, y1, x2, y2), beside[app.image_name()] = seen
                 app.mode("detection-mode")
                 app.drag((x1, y1), (x2, y2))

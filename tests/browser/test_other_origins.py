@@ -13,7 +13,7 @@ from builders_database import require_mongod
 from builders_sessions import campaign, images
 from builders_terminals import review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ATTACKS = """
 async ([base, token, image, stage]) => {
@@ -108,7 +108,7 @@ def opened(tmp_path):
     with review(root) as terminal, sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, rules])
         context = program.new_context()
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(120_000)
         yield terminal, context, root
         program.close()
 

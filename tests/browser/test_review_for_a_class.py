@@ -13,7 +13,7 @@ from builders_database import require_mongod, wait_until
 from builders_sessions import campaign
 from builders_terminals import nothing_runs, review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SIZE = (128, 128)
 A, B, C, D = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110), (75, 75, 115, 118)
@@ -103,7 +103,7 @@ def test_proposals_of_the_class_are_accepted_and_deleted(paths: CampaignPaths):
     edits = newest["edits"]
     assert (edits["one"]["kept"], edits["two"]["kept"]) == (3, 2)
     assert (edits["two"]["removed"], edits["two"]["added"]) == (1, 1)
-    wait_until(lambda: nothing_runs(folder), 15)
+    wait_until(lambda: nothing_runs(folder))
 
 
 def test_labels_that_exist_are_checked_as_proposals(tmp_path):
@@ -127,4 +127,4 @@ def test_labels_that_exist_are_checked_as_proposals(tmp_path):
             assert outcome == "submitted", text
         assert terminal.ends() == 0
     assert "1 kept, 0 moved, 1 relabeled, 1 removed, 1 added" in terminal.said()
-    wait_until(lambda: nothing_runs(made.root), 15)
+    wait_until(lambda: nothing_runs(made.root))

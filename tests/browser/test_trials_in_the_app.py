@@ -11,7 +11,7 @@ from builders_database import require_mongod, wait_until
 from builders_sessions import campaign
 from builders_terminals import kill, nothing_runs, review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SIZE = (128, 128)
 A, B = (8, 8, 40, 40), (60, 10, 100, 44)
@@ -36,25 +36,26 @@ def test_caught_missed_and_opened_again(paths):
         browser(terminal.address()) as app,
     ):
         app.start()
-        assert app.labels() == ["cat", "dog"]
+        app.comes_to("labels", ["cat", "dog"])
         app.done()
-        assert app.labels() == []
+        app.comes_to("labels", [])
+        wait_until(lambda: terminal.app().reviewed() == {"one"})  # stored, not only shown
         kill(folder, "session", "server", "keeper", "mongod")
         assert terminal.ends() != 0
-    wait_until(lambda: nothing_runs(folder), 15)
+    wait_until(lambda: nothing_runs(folder))
 
     with review(folder, "b01", "--reviewer", "ann") as terminal:
         with browser(terminal.address()) as app:
-            assert app.progress() == (1, 4)
+            app.comes_to("progress", (1, 4))
             app.start()
-            assert app.labels() == []
+            app.comes_to("labels", [])
             app.draw(A, SIZE, "cat")
             app.draw(B, SIZE, "dog")
             app.done()
-            assert app.labels() == ["cat", "dog"]  # nothing tells that one of them is shifted
+            app.comes_to("labels", ["cat", "dog"])  # nothing tells that one of them is shifted
             assert not app.page.locator("[data-boxloop=hints]").count()
             app.done()
-            assert app.labels() == ["dog", "dog"]
+            app.comes_to("labels", ["dog", "dog"])
             app.relabel(A, SIZE, "cat")
             app.done()
             outcome, text = app.submit()
@@ -62,12 +63,12 @@ def test_caught_missed_and_opened_again(paths):
             assert "missed" in text
         assert terminal.ends() == 0
         assert terminal.said().rstrip().endswith("Next: boxloop review b01 --planted")
-    wait_until(lambda: nothing_runs(folder), 15)
+    wait_until(lambda: nothing_runs(folder))
 
     with review(folder, "b01", "--reviewer", "ann") as terminal:  # nothing else waits in it
         with browser(terminal.address()) as app:
             assert "Opening 1 image of batch b01 again" in terminal.said()
-            assert app.progress() == (0, 1)
+            app.comes_to("progress", (0, 1))
             app.start()
             assert app.image_name() == "three"
             assert "this was planted, and was missed" in app.piece("hints").inner_text()

@@ -8,7 +8,7 @@ from builders_database import require_mongod, wait_until
 from builders_sessions import cut
 from builders_terminals import review
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SIZE = (128, 128)
 A, B, C = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110)
@@ -77,7 +77,7 @@ class Stored:
         def drawn():
             return len(self.read()[image]) > len(self.boxes[image])
 
-        wait_until(drawn, 15)
+        wait_until(drawn)
         now = self.read()
         for i, boxes in self.boxes.items():
             assert now[i][: len(boxes)] == boxes, what
