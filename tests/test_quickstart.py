@@ -35,7 +35,8 @@ def test_it_runs(tmp_path):
     notebook = nbformat.read(PATH, as_version=4)
     before, shown = texts(notebook), pictures(notebook)
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=800, kernel_name="python3", resources=resources).execute()
+    patience = {"timeout": 800, "startup_timeout": 600}
+    NotebookClient(notebook, kernel_name="python3", resources=resources, **patience).execute()
     after = texts(notebook)
     # Sums depend on the number of threads: the last lines may differ in their digits.
     assert len(after) == len(before)
