@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from boxloop.campaign import mending
@@ -253,6 +254,17 @@ def test_a_number_that_another_process_has_since_is_no_dvc(folder):
             other.kill()
     assert "rwlock names a process that has ended" in said[0]
     assert (folder / "a.txt").exists()
+
+
+def test_a_dvc_that_was_killed_and_never_collected_is_no_dvc(folder):
+    """As in a container whose first process collects nobody; DVC itself would refuse to run."""
+    with subprocess.Popen(["sleep", "600"]) as killed:
+        killed.kill()
+        wait_until(lambda: psutil.Process(killed.pid).status() == psutil.STATUS_ZOMBIE)
+        rwlock(folder, killed.pid)
+        assert dvc_at_work(folder) is None
+        [damage] = mending.find(CampaignPaths(folder))
+        assert "names a process that has ended" in mending.in_words(damage)
 
 
 @pytest.mark.parametrize(

@@ -169,10 +169,11 @@ def _is_left(root: Path) -> bool:
 
 
 def _listed(root: Path) -> list[tuple[int, str, bool]]:
-    """Return the entries of DVC's list whose number a living process has.
+    """Return the entries of DVC's list whose number the system has given to a process.
 
-    Each with its command, and whether that process is another one: it began after the list was
-    written last, and is no DVC.
+    Each with its command, and whether no DVC works there any more: the process is another one,
+    which began after the list was written last and is no DVC, or it was killed, and what started it
+    has not collected it.
     """
     path = _running(root)
     try:
@@ -188,8 +189,9 @@ def _listed(root: Path) -> list[tuple[int, str, bool]]:
         with contextlib.suppress(psutil.Error, OverflowError, ValueError):
             process = psutil.Process(pid)
             later = process.create_time() > written + _CLOCK_SECONDS
-            other = later and "dvc" not in " ".join(process.cmdline())
-            found.append((pid, command, other))
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            ended = ended or (later and "dvc" not in " ".join(process.cmdline()))
+            found.append((pid, command, ended))
     return found
 
 
