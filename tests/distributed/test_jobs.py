@@ -215,7 +215,7 @@ def test_local_workers_end_with_the_process_that_started_them(tmp_path, how):
     assert {w.pid for w in workers} <= {c.pid for c in children}
     process.send_signal(how)
     process.wait(120)
-    _, alive = psutil.wait_procs(children, timeout=800)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert not alive
 
 
