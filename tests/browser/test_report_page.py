@@ -6,6 +6,7 @@ from playwright.sync_api import sync_playwright
 
 from boxloop.report.build import write_report
 from builders_campaign import build_campaign, small_params
+from builders_database import SECONDS
 
 BEYOND = """[...document.querySelectorAll("table")].filter(table => {
   const frame = table.closest(".wide") ?? document.documentElement;
@@ -24,6 +25,7 @@ def test_a_telephone_shows_the_whole_width_of_the_page(tmp_path, annotator):
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = program.new_page(viewport={"width": 360, "height": 900})
+        page.set_default_timeout(1000 * SECONDS)
         page.goto((paths.report / "report.html").as_uri())
         for details in page.locator("details > summary").all():
             details.click()
@@ -41,6 +43,7 @@ def test_no_column_of_a_table_is_cut_off(tmp_path):
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = program.new_page()
+        page.set_default_timeout(1000 * SECONDS)
         page.goto(page_file.as_uri())
         assert page.locator("text=AdjustableWrench").count() > 1
         for width in (1024, 1200, 1400):
