@@ -66,7 +66,7 @@ def spawned(process=None):
     return found
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=600):
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit

@@ -54,7 +54,7 @@ def start(path, out, *options, jobs=2):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=800)  # or that of the test
+    output, _ = process.communicate(timeout=3000)  # or that of the test
     return process.returncode, output
 
 

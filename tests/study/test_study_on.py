@@ -19,6 +19,7 @@ def test_on_excludes_jobs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_worker_that_is_killed_changes_nothing(tmp_path):
     path = study_file(tmp_path, set=MORE, turns=3)
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -40,6 +41,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_features_on_workers_are_those_of_one_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sets = ["dataset.demo.images=12", "dataset.demo.size=[64, 64]", "features.input_size=32"]

@@ -415,6 +415,7 @@ def test_a_class_that_does_not_occur_is_told_with_those_that_do(tmp_path, classe
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsys):
     path = study_file(
         tmp_path,
@@ -436,6 +437,7 @@ def test_the_papers_numbers_stand_beside_and_no_detector_is_kept(tmp_path, capsy
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_one_class_at_a_time_with_its_average(tmp_path):
     out = tmp_path / "out"
     path = study_file(tmp_path, orderings=["random"], seeds=[0], classes=["cup", "ball"])
@@ -487,6 +489,7 @@ def slower(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_path):
     """In the first cells twice, and once in the last ones."""
     path, whole = slower
@@ -512,6 +515,7 @@ def test_stopped_half_way_it_leaves_no_process_and_ends_the_same(slower, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
     path, whole = slower
     out = tmp_path / "out"
@@ -528,6 +532,7 @@ def test_a_worker_that_dies_changes_nothing(slower, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_mlflow_has_the_study_the_cells_and_the_turns_once(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from boxloop.tracking.mlflow_store import PARENT, open_store
