@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 
 _AWAY = "get access to it (chmod, chown), or use another place"
 _WAYS = {
@@ -38,6 +39,9 @@ _WAYS = {
     errno.EPERM: _AWAY,
 }
 """What helps against what a system may say of a file or folder."""
+
+SET_TMPDIR = "or set TMPDIR to a folder with more room"
+"""Ends what is told of temporary files, as a part of the sentence."""
 
 
 class BoxloopError(Exception):
@@ -147,3 +151,17 @@ def why(error: OSError) -> str:
     """What the system says of a file or folder, and what helps where that is known."""
     said, way = error.strerror or str(error), _WAYS.get(error.errno or 0)
     return said if way is None else f"{said}: {way}"
+
+
+def temporary_place() -> str:
+    """Where temporary files go; where no place takes one, where they should."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # no place takes a file
+        return os.environ.get("TMPDIR") or "/tmp"
+
+
+def temporary_refused(error: OSError) -> UserError:
+    """What is told where the system takes no temporary file."""
+    said = f"{temporary_place()}, where temporary files go, cannot be written: {why(error)}"
+    return UserError(f"{said}; {SET_TMPDIR}")

@@ -6,18 +6,23 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+import boxloop
 from boxloop import pipeline
-from boxloop.campaign import artifacts, mending, submissions
+from boxloop.campaign import artifacts, first_plan, mending, new_batches, submissions
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.export.folder import export_folder
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Corrections
+from boxloop.datasets.check import check_path
+from boxloop.distributed import launch_processes
 from boxloop.errors import TrackingError, UserError, told
 from boxloop.files import atomic_path, write_json
 from boxloop.tracking.mlflow_store import open_store
@@ -292,6 +297,41 @@ def test_a_delivered_model_for_which_the_temporary_folder_is_too_small(temporary
     (model / "detector.pt").write_bytes(bytes(100_000))
     with full(temporary, 50_000), told_of_temporary(temporary, "has "):
         track_model(paths, params, "b01", model, thresholds={}, example=b"", say=str)
+
+
+DEMO = {"format": "demo", "demo": {"images": 4, "size": [64, 64]}}
+
+
+def test_images_that_are_drawn_to_be_counted_and_the_temporary_folder_is_full(temporary):
+    with full(temporary), pytest.raises(UserError) as said:
+        first_plan.plan_new(small_params(2, dataset=DEMO))
+    assert str(said.value).startswith(f"{temporary}/boxloop-")
+    assert str(said.value).endswith("try again; or set TMPDIR to a folder with more room")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "init", "read", "processes"])
+def test_a_closed_temporary_folder_is_told(command, temporary, tmp_path, monkeypatch):
+    place = tmp_path / "images"
+    place.mkdir()
+    Image.new("RGB", (64, 64)).save(place / "a.png")
+    dataset = {"format": "folder", "path": str(place), "classes": ["cat"]}
+    people = {"review": {"annotator": "fiftyone"}}
+    call = {
+        "check": lambda: check_path(place, []),
+        "plan": lambda: first_plan.plan_new(small_params(1, dataset=dataset, **people)),
+        "init": lambda: new_batches.fit_batches(
+            small_params(1, dataset=dataset, **people), turns_chosen=True, sizes_chosen=False
+        ),
+        "read": lambda: boxloop.load_dataset(place, "folder", classes=["cat"]),
+        "processes": lambda: launch_processes(2),
+    }[command]
+    monkeypatch.setattr(sys, "argv", ["boxloop", "--help"])
+    with read_only(temporary), pytest.raises(UserError) as said:
+        call()
+    start, end = f"{temporary}, where temporary files go, cannot be written: ", "use another place"
+    assert str(said.value).startswith(start)
+    assert str(said.value).endswith(f"{end}; or set TMPDIR to a folder with more room")
 
 
 @contextmanager

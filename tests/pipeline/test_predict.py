@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +364,14 @@ def test_in_memory_it_takes_paths_and_bytes(scene):
     assert a.labels.tolist() == ["cat"]
     with pytest.raises(DatasetError, match="image 1 is not an image"):
         model.predict([path, b"no image"])
+
+
+def test_bytes_need_a_place_for_temporary_files_and_paths_need_none(scene, monkeypatch):
+    model, path = Model(ABOUT, Corner()), scene / "photos" / "i2.png"
+    monkeypatch.setattr(tempfile, "tempdir", str(scene / "gone"))
+    assert len(model.predict([path])) == 1
+    with pytest.raises(UserError, match="/gone, where temporary files go, .* set TMPDIR to "):
+        model.predict([path, path.read_bytes()])
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, True, "4", None])

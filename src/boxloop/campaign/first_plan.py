@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from boxloop.campaign.batch_sizes import listed
 from boxloop.campaign.existing import count_trusted
@@ -25,6 +23,7 @@ from boxloop.core.forecast import Interval
 from boxloop.core.types import BoxesByImage
 from boxloop.datasets import load
 from boxloop.errors import UserError
+from boxloop.files import temporary_folder
 from boxloop.params import Params
 from boxloop.terminal import counted, reporting
 
@@ -65,11 +64,11 @@ def plan_new(
 
     Raises:
         DatasetError: the dataset cannot be used.
-        UserError: no image is left to be labeled.
+        UserError: no image is left to be labeled, or temporary files find no room.
     """
     minutes = WAIT_MINUTES if minutes is None else minutes
-    with tempfile.TemporaryDirectory() as drawn, reporting("reading images") as report:
-        found = load(params.dataset, Path(drawn), report)
+    with temporary_folder() as drawn, reporting("reading images") as report:
+        found = load(params.dataset, drawn, report)
     people, total = params.review.asks_people, len(found.images)
     counted = per_image(found.truth, total, partly=people)
     labeled = count_trusted(params, found.truth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from boxloop.datasets import load
 from boxloop.datasets.file_listing import walk_all
 from boxloop.datasets.images import SUFFIXES
 from boxloop.errors import DatasetError, ParamsError
+from boxloop.files import temporary_folder
 from boxloop.params import Params
 from boxloop.terminal import counted, reporting
 
@@ -109,6 +109,6 @@ def _to_label(params: Params) -> tuple[int, bool]:
     pictures = sum(name.lower().endswith(SUFFIXES) for name in names)
     if pictures > _MARGIN * max(wanted, batch.count or 0):
         return pictures, False
-    with tempfile.TemporaryDirectory() as drawn, reporting("reading images") as report:
-        found = load(dataset, Path(drawn), report)
+    with temporary_folder() as drawn, reporting("reading images") as report:
+        found = load(dataset, drawn, report)
     return len(found.images) - count_trusted(params, found.truth), True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from boxloop.datasets.images import Progress
 from boxloop.datasets.obstacles import find_obstacle
 from boxloop.datasets.recognition import Recognized, recognize
 from boxloop.errors import DatasetError, ParamsError
+from boxloop.files import temporary_folder
 from boxloop.params import Params, apply_override, check, read_yaml
 
 _PLAIN = re.compile(r"[\w./+@-][\w./+@ -]*")
@@ -83,8 +83,8 @@ def check_path(path: Path, overrides: Sequence[str], progress: Progress | None =
     people = {"review": {"annotator": "fiftyone"}} if "labels" in read else {}
     params = check(Params, {"dataset": read, **people}, "--set").dataset
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            dataset = load(params, Path(folder), progress)
+        with temporary_folder() as folder:
+            dataset = load(params, folder, progress)
     except DatasetError as error:
         raise DatasetError(f"{path} is taken for {found.what}, but {error}") from None
     summary = faults_summary(dataset)

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import distributed
 
-from boxloop.errors import BoxloopError, ProcessError, told
+from boxloop.errors import BoxloopError, ProcessError, temporary_refused, told
 
 _LAUNCHED = "BOXLOOP_LAUNCHED_BY"
 """Environment variable with the process id of the boxloop that launched this one."""
@@ -35,6 +35,7 @@ def launch_processes(processes: int) -> bool:
 
     Raises:
         BoxloopError: the first of them failed with this message.
+        UserError: there is no place for temporary files.
         ProcessError: one of them was ended from outside.
     """
     if processes <= 1 or distributed.is_torchelastic_launched():
@@ -50,7 +51,11 @@ def launch_processes(processes: int) -> bool:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ[_LAUNCHED] = str(os.getpid())
     try:
-        with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+        try:
+            logs = tempfile.TemporaryDirectory(prefix="boxloop-")
+        except OSError as error:
+            raise temporary_refused(error) from None
+        with logs as folder:
             config = LaunchConfig(
                 min_nodes=1,
                 max_nodes=1,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from boxloop.errors import UserError, why
+from boxloop.errors import SET_TMPDIR, UserError, temporary_place, temporary_refused, written
 from boxloop.files.writing import is_elsewhere
 
 _SPARE = 2**20  # bytes, for what is written beside a file that is copied
@@ -20,12 +20,22 @@ def temporary_folder() -> Iterator[Path]:
     """Yield a new folder, which is gone at the end; see :func:`writing_temporary`.
 
     Raises:
-        UserError: none can be made.
+        UserError: none can be made, or a file of it that is named cannot be written.
     """
     with writing_temporary():
         folder = tempfile.TemporaryDirectory(prefix="boxloop-")
     with folder as name:
-        yield Path(name)
+        try:
+            yield Path(name)
+        except OSError as error:
+            if written(error) is None or is_elsewhere(error, Path(name)):
+                raise
+            raise temporary_refused(error) from None
+        except UserError as error:
+            # That of a file of it, from who does not know that it is temporary.
+            if type(error) is not UserError or not str(error).startswith(f"{name}{os.sep}"):
+                raise
+            raise UserError(f"{error}; {SET_TMPDIR}") from None
 
 
 @contextmanager
@@ -38,10 +48,9 @@ def writing_temporary() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = _place()
-        if is_elsewhere(error, place):
+        if is_elsewhere(error, Path(temporary_place())):
             raise
-        raise _full(f"{place}, where temporary files go, cannot be written: {why(error)}") from None
+        raise temporary_refused(error) from None
 
 
 def require_temporary_room(size: int) -> None:
@@ -50,22 +59,11 @@ def require_temporary_room(size: int) -> None:
     Raises:
         UserError: there is no room for them.
     """
-    place = _place()
+    place = temporary_place()
     with writing_temporary():
         free = shutil.disk_usage(place).free
     if free < size + _SPARE:
-        raise _full(
+        raise UserError(
             f"{place}, where temporary files go, has {free:,} bytes free of the {size + _SPARE:,}"
-            " that are needed: free some, then try again"
+            f" that are needed: free some, then try again; {SET_TMPDIR}"
         )
-
-
-def _place() -> Path:
-    try:
-        return Path(tempfile.gettempdir())
-    except FileNotFoundError:  # no place takes a file
-        return Path(os.environ.get("TMPDIR") or "/tmp")
-
-
-def _full(said: str) -> UserError:
-    return UserError(f"{said}; or set TMPDIR to a folder with more room")

@@ -7,7 +7,6 @@ sentence: a :class:`~boxloop.errors.BoxloopError` or a ValueError. What counts e
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from boxloop.core.types import (
     Ordering,
     Proposals,
 )
+from boxloop.files import temporary_folder
 from boxloop.params import (
     DatasetParams,
     FeaturesParams,
@@ -82,8 +82,8 @@ def load_dataset(
     require_progress(progress)
     content = {"path": str(path), "format": format, **plain(options)}
     params = check(DatasetParams, content, "load_dataset")
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as empty:
-        return datasets.load(params, Path(path) if format == "demo" else Path(empty), progress)
+    with temporary_folder() as empty:
+        return datasets.load(params, Path(path) if format == "demo" else empty, progress)
 
 
 def extract_features(

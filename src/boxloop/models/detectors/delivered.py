@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from numbers import Integral
@@ -25,7 +25,7 @@ from boxloop.core.one_per_place import one_per_place
 from boxloop.core.types import NOTHING, Boxes, ImageRef
 from boxloop.datasets.images import Probe, or_error, peek_image, probe_images
 from boxloop.errors import ArtifactError, DatasetError, ParamsError
-from boxloop.files import file_digest, read_json
+from boxloop.files import file_digest, read_json, temporary_folder, writing_temporary
 from boxloop.models import detectors
 from boxloop.models.detectors import promises
 from boxloop.models.detectors.base import Detector
@@ -189,27 +189,31 @@ class Model:
             DatasetError: an image is missing or damaged.
             ParamsError: ``images`` is no list of images, there is no such threshold, or
                 ``batch_size`` is no whole number of at least 1.
+            UserError: temporary files, for those that are given as bytes, find no room.
         """
         if isinstance(images, str | bytes | Path) or not isinstance(images, Iterable):
             raise ParamsError(
                 f"predict takes a list of images, got {images!r:.100}: write [image] for one"
             )
-        with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-            paths = []
+        with ExitStack() as until_done:
+            paths, folder = [], None
             for number, image in enumerate(images):
                 if not isinstance(image, str | bytes | PathLike):
                     raise ParamsError(
                         f"image {number} is neither a path nor the bytes of a file, but"
                         f" {image!r:.100}: name its file"
                     )
-                path = Path(folder, str(number)) if isinstance(image, bytes) else Path(image)
-                if isinstance(image, bytes):
-                    path.write_bytes(image)
-                paths.append(path)
+                if not isinstance(image, bytes):
+                    paths.append(Path(image))
+                    continue
+                folder = folder or until_done.enter_context(temporary_folder())
+                paths.append(folder / str(number))
+                with writing_temporary():
+                    paths[-1].write_bytes(image)
             found = []
             for path, result in self.find(paths, threshold=threshold, batch_size=batch_size):
                 if isinstance(result, DatasetError):
-                    inside = path.parent == Path(folder)
+                    inside = path.parent == folder
                     said = str(result).replace(str(path), f"image {path.name}")
                     raise DatasetError(said if inside else str(result))
                 found.append(result[1])

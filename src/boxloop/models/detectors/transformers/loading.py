@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from boxloop.errors import ParamsError, WeightsError
-from boxloop.files import parse_json, read_bytes
+from boxloop.files import parse_json, read_bytes, temporary_folder, writing_temporary
 from boxloop.models.detectors.transformers.settings import check_settings
 from boxloop.models.weights import LoadedTensors, load_matching, require_finite
 
@@ -154,12 +153,13 @@ def open_plan(plan: Plan, classes: Sequence[str], origin: str) -> tuple[Any, Any
     """
     transformers = library()
     files = zip(_SMALL_FILES, (plan.config, plan.processor), strict=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for name, content in files:
             if content is not None:
                 # "auto_map" names code beside the weights, which is never executed.
                 plain = {key: value for key, value in content.items() if key != "auto_map"}
-                (Path(folder) / name).write_text(json.dumps(plain), encoding="utf-8")
+                with writing_temporary():
+                    (folder / name).write_text(json.dumps(plain), encoding="utf-8")
         try:
             config = transformers.AutoConfig.from_pretrained(folder)
             if type(config) not in transformers.MODEL_FOR_OBJECT_DETECTION_MAPPING:
@@ -249,7 +249,7 @@ def load_state(
     return network, load_matching(network, state, origin)
 
 
-def _processor(transformers: Any, folder: str, config: Any, stored: bool) -> Any:
+def _processor(transformers: Any, folder: Path, config: Any, stored: bool) -> Any:
     if stored:
         processor = transformers.AutoImageProcessor.from_pretrained(folder)
     else:
