@@ -396,6 +396,21 @@ def test_a_report_does_not_take_numbers_that_it_may_not_read_for_another_s(
     assert "metrics.json cannot be read: Permission denied" in said
 
 
+def test_a_file_in_the_place_of_boxloop_s_own_folder_is_told_as_that_by_all(
+    tmp_path, monkeypatch, capsys
+):
+    """By ``browse``, too, which told of a database that is moved elsewhere."""
+    build_campaign(tmp_path, small_params(2, review={"annotator": "fiftyone"}))
+    write_json(tmp_path / "params.yaml", small_params(2).model_dump(mode="json"))
+    (tmp_path / ".boxloop").touch()
+    monkeypatch.chdir(tmp_path)
+    way = ".boxloop is a file, not a folder: move it away, or use another place"
+    for command in (["browse", "--no-browser"], ["import-corrections", "a.json"]):
+        code, said = run_program(monkeypatch, capsys, *command)
+        assert code == 2, said
+        assert said.rstrip().endswith(f" cannot be written: {way}"), said
+
+
 def test_a_file_of_corrections_for_which_a_disk_is_too_small_leaves_nothing(
     disk, monkeypatch, capsys
 ):

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
+from boxloop.files import make_folder
 from boxloop.review.fiftyone.addresses import choose_password, exposure, page_address, with_token
 from boxloop.review.fiftyone.app_process import AppProcess, app_environment, bind
 from boxloop.review.fiftyone.database_name import database_name
@@ -30,6 +31,7 @@ from boxloop.review.fiftyone.session import (
 
 _PLUGINS = Path(__file__).parent / "plugins"
 _SERVER = "boxloop.review.browse.server"
+_FOLDER = "browse"
 
 Say = Callable[[str], object]
 
@@ -46,7 +48,8 @@ def browse(
     """Run ``boxloop browse`` until it is stopped.
 
     Raises:
-        UserError: the campaign has no order yet, or there is no database; says why.
+        UserError: the campaign has no order yet, there is no database, or no place for it; says
+            why.
         SessionError: the App failed.
     """
     paths = CampaignPaths()
@@ -55,6 +58,7 @@ def browse(
             f"there is nothing to look at yet: {paths.order} does not exist, which"
             " 'dvc repro batch' makes"
         )
+    make_folder(paths.state / _FOLDER)  # what is in its way is told as other commands do
     keys = Keys.make(choose_password(host))
     spec: dict[str, Any] = {
         "params": str(params_file),
@@ -98,8 +102,8 @@ def own_database(paths: CampaignPaths, uri: str, say: Say = print) -> Iterator[s
     import pymongo
     from pymongo.errors import PyMongoError
 
-    folder = paths.state / "browse"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = paths.state / _FOLDER
+    make_folder(folder)
     start = f"{database_name(paths, say)}_browse_"
     name = f"{start}{uuid4().hex[:8]}"
     client: pymongo.MongoClient[dict[str, Any]]

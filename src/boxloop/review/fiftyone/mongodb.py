@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from boxloop.errors import DatabaseError
+from boxloop.files import make_folder
 from boxloop.review.fiftyone.database_socket import socket_uri
 from boxloop.review.fiftyone.file_lock import is_locked, open_lock, try_lock
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, RunningMongod, mongod_environment
@@ -54,6 +55,7 @@ def open_database(folder: Path) -> Iterator[str]:
 
     Raises:
         DatabaseError: no mongod is found, it does not start, or the user's MongoDB does not answer.
+        UserError: its folder cannot be made.
     """
     users_own = os.environ.get(URI_VARIABLE)
     if users_own:
@@ -76,7 +78,7 @@ def open_database(folder: Path) -> Iterator[str]:
 
 def _join(files: DatabaseFiles, binary: Path, session: ExitStack) -> Path:
     """Register as a session, and return the socket of the campaign's mongod."""
-    files.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(files.folder)
     ignore = files.folder / ".gitignore"
     if not ignore.exists():
         # Campaigns from before there was a database have no line for it in their own.
