@@ -7,9 +7,10 @@ import pytest
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.image_rows import LATER, REVIEWED, WAITING, read_rows
-from boxloop.core.types import FeatureTable, Ordering
+from boxloop.core.types import FeatureTable, LabeledSet, Ordering
 from boxloop.errors import UserError
-from builders_campaign import build_campaign, small_params
+from boxloop.params import GIVEN
+from builders_campaign import build_campaign, small_params, swap_pixels
 
 KINDS = ("kept", "moved", "relabeled", "removed", "added")
 
@@ -55,6 +56,60 @@ def test_a_campaign_that_goes_on(tmp_path):
         None,
         None,
     ]
+
+
+def dated(paths, key):
+    """Has the proposals of a batch tell of which pixels they are, as those of a stage do."""
+    made = artifacts.read_proposals(paths.proposals(key))
+    digests = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    artifacts.write_proposals(paths.proposals(key), made, {i: digests[i] for i in made.boxes})
+
+
+def told(rows):
+    return [(r.status, r.proposals is not None, r.labels is not None, r.outdated) for r in rows]
+
+
+def test_boxes_are_not_put_on_pixels_that_they_were_not_made_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = build_campaign(tmp_path, small_params(), done=1, through="proposals")
+    fresh = (WAITING, True, False, False)
+    dated(paths, "b01")
+    assert told(read_rows(paths, small_params()))[2:4] == [fresh, fresh]
+    swap_pixels("img02", "img04")
+    rows = read_rows(paths, small_params())
+    assert told(rows)[2:] == [
+        (LATER, False, False, True),
+        fresh,
+        *[(LATER, False, False, False)] * 2,
+    ]
+
+
+def test_boxes_of_the_simulation_are_left_out_where_the_dataset_has_others_now(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    paths = build_campaign(tmp_path, small_params())
+    dated(paths, "b01")
+    swap_pixels("img02", None)  # without any boxes before and now, as far as the truth tells
+    truth = artifacts.read_truth(paths.truth)
+    artifacts.write_truth(paths.truth, {**truth, "img04": truth["img00"]})
+    rows = read_rows(paths, small_params())
+    assert [r.image.id for r in rows if r.outdated] == ["img02", "img04"]
+    assert {r.labels for r in rows if r.outdated} == {None}
+    # Of b02 nothing tells for which pixels its proposals were made, as in older files.
+    assert told(rows)[2::2] == [(LATER, False, False, True), (WAITING, True, False, True)]
+
+
+def test_trusted_labels_are_left_out_where_the_dataset_has_others_now(tmp_path):
+    params = small_params(dataset={"labels": "trusted"}, review={"annotator": "fiftyone"})
+    paths = build_campaign(tmp_path, params, done=0, through="batch")
+    truth = artifacts.read_truth(paths.truth)
+    own = {i: truth[i] for i in ("img00", "img01")}
+    artifacts.write_labeled(paths.labeled("empty"), LabeledSet(("cat", "dog"), (GIVEN,), own))
+    assert told(read_rows(paths, params))[:2] == [(GIVEN, False, True, False)] * 2
+    artifacts.write_truth(paths.truth, {**truth, "img01": truth["img00"]})
+    first, second = read_rows(paths, params)[:2]
+    assert told([first, second]) == [(GIVEN, False, True, False), (LATER, False, False, True)]
 
 
 def test_people_s_time_and_names(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,17 @@ from boxloop.campaign.delivery import read_labels
 from boxloop.campaign.export.content import collect_labels, collect_proposals
 from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet
 from boxloop.errors import ArtifactError
+from boxloop.review.external.corrections import import_file
+from boxloop.review.fiftyone.session_inputs import ReviewRequest, read_assignment
 from builders_campaign import build_campaign, small_params
+
+COCO = json.dumps(
+    {
+        "categories": [{"id": 1, "name": "cat"}],
+        "images": [{"id": 1, "file_name": "img02.png", "width": 64, "height": 48}],
+        "annotations": [],
+    }
+)
 
 READERS = (collect_labels, read_labels)
 """What `boxloop export` and `boxloop deliver` begin with."""
@@ -120,6 +131,31 @@ def test_proposals_go_by_the_labels_that_count(tmp_path):
     content = collect_proposals(paths, params, "b01")
     assert "1 of these images are labeled already" in content.about
     assert set(content.boxes) == {"img02", "img03"}
+
+
+def test_people_are_not_shown_proposals_for_other_pixels(tmp_path):
+    """In the App, and where proposals are exported or corrections come in."""
+    paths, params = reviewed(tmp_path, done=1, through="proposals")
+    made = artifacts.read_proposals(paths.proposals("b01"))
+    now = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    artifacts.write_proposals(paths.proposals("b01"), made, {i: now[i] for i in made.boxes})
+    params = params.model_copy(
+        update={"review": params.review.model_copy(update={"annotator": "fiftyone"})}
+    )
+    (tmp_path / "back.json").write_text(COCO)
+    calls = (
+        lambda: collect_proposals(paths, params, "b01"),
+        lambda: read_assignment(paths, params, ReviewRequest("b01", "ann")),
+        lambda: import_file(paths, params, tmp_path / "back.json"),
+    )
+    read_anew(paths, img00="0" * 64)
+    calls[0](), calls[1]()
+    read_anew(paths, img03="0" * 64)
+    for call in calls:
+        with pytest.raises(ArtifactError) as refused:
+            call()
+        said = f"{paths.proposals('b01')} has boxes for other pixels than image img03 has now: "
+        assert str(refused.value).startswith(f"{said}run 'dvc repro' first")
 
 
 def test_proposals_leave_out_trusted_labels_that_count_alone(tmp_path):

@@ -94,6 +94,37 @@ def test_the_threshold_is_fitted_anew_without_the_detector(begun):
     assert found.boxes == before.boxes
 
 
+def read_anew(paths, image_id, digest):
+    """What ``boxloop dataset`` writes once a file has other pixels."""
+    images = artifacts.read_images(paths.images)
+    refs = (
+        replace(ref, digest=digest if ref.id == image_id else ref.digest) for ref in images.images
+    )
+    artifacts.write_images(paths.images, ImageSet(tuple(refs), images.classes))
+
+
+def test_proposals_tell_of_which_pixels_they_are_and_are_made_anew_for_others(begun):
+    campaign = begun(review={"score_threshold": 0.5})
+    pipeline.learn(campaign, "b01")
+    path, images = campaign.paths.proposals("b01"), campaign.paths.images
+    item = artifacts.read_batch(campaign.paths.batch("b01"))
+    known = {ref.id: ref.digest for ref in artifacts.read_images(images).images}
+    _, told = artifacts.read_dated_proposals(path)
+    assert told == {image_id: known[image_id] for image_id in item.image_ids}
+    pipeline.learn(begun(review={"score_threshold": "fitted"}), "b01")  # fits the threshold alone
+    assert artifacts.read_dated_proposals(path)[1] == told
+
+    def stays():
+        detector = campaign.paths.detector("b01")
+        return kept.has_proposed(path, detector, item, 0.05, images=images)
+
+    assert stays()
+    read_anew(campaign.paths, next(i for i in known if i not in told), "0" * 64)
+    assert stays()
+    read_anew(campaign.paths, item.image_ids[1], "1" * 64)
+    assert not stays()
+
+
 @pytest.mark.parametrize("folder", ["detectors/b01.pt", "training/b01.json"])
 def test_a_file_that_is_gone_or_another_one_s_is_made_again(begun, folder):
     campaign = begun()

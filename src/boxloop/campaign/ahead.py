@@ -105,7 +105,7 @@ def _take(
             raise ArtifactError("it was made of other images, labels or parameters")
         seen = _seen(files.labeled, paths.labeled(before), before)
         log = artifacts.read_training(files.training)
-        offered = artifacts.read_proposals(files.proposals)
+        offered, digests = artifacts.read_dated_proposals(files.proposals)
     except ArtifactError as error:
         say(f"{turn}: the detector that was trained ahead is not used: {error}")
         return None
@@ -116,7 +116,7 @@ def _take(
     log = replace(log, made_of=made_of, seen=seen)
     # The log comes last of these two, as in `train`: where it is, the detector is whole.
     artifacts.write_training(paths.training(turn), log)
-    artifacts.write_proposals(paths.proposals(turn), offered)
+    artifacts.write_proposals(paths.proposals(turn), offered, digests)
     if seen is not None:
         say(f"{turn}: trained while {seen.batch} was corrected, on {seen.in_words()}")
     return log

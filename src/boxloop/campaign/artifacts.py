@@ -203,17 +203,17 @@ def _proposals_in(path: Path, file: ProposalsFile) -> Proposals:
 def write_proposals(
     path: Path, proposals: Proposals, digests: Mapping[str, str] | None = None
 ) -> None:
-    """Write one file of ``proposals/``; of imported ones with the ``digests`` of their images."""
+    """Write one file of ``proposals/``, with the ``digests`` of its images where they are known."""
     content = _proposals_out(proposals)
     write(path, "proposals", content if digests is None else {**content, "digests": digests})
 
 
 def read_proposals(path: Path) -> Proposals:
     """Read one file of ``proposals/``."""
-    return read_imported_proposals(path)[0]
+    return read_dated_proposals(path)[0]
 
 
-def read_imported_proposals(path: Path) -> tuple[Proposals, dict[str, str] | None]:
+def read_dated_proposals(path: Path) -> tuple[Proposals, dict[str, str] | None]:
     """Read one file of ``proposals/``, and its images' digests, which older ones do not have."""
     file = parse(path, "proposals", ProposalsFile)
     return _proposals_in(path, file), file.digests

@@ -18,13 +18,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from boxloop import __version__
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, pixels
 from boxloop.campaign.moments import parse_time
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import Text, parse
 from boxloop.core.names import require_classes
 from boxloop.core.planted import renamed
-from boxloop.core.types import Boxes, BoxesByImage, Corrections, Proposals
+from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageSet, Proposals
 from boxloop.errors import ArtifactError
 from boxloop.params.words import PLACEHOLDER
 
@@ -323,7 +323,7 @@ def named_as_today(
     return rename(boxes, _left(changes, done))
 
 
-def read_proposals(paths: CampaignPaths, key: str, classes: Sequence[str]) -> Proposals:
+def read_proposals(paths: CampaignPaths, key: str, images: ImageSet) -> Proposals:
     """Read the proposals of a batch as people are to see them: by the names of today.
 
     A class may have been renamed after the stage had made them.
@@ -331,13 +331,14 @@ def read_proposals(paths: CampaignPaths, key: str, classes: Sequence[str]) -> Pr
     Args:
         paths: of the campaign.
         key: of the batch.
-        classes: of today.
+        images: of today, with today's classes.
 
     Raises:
-        ArtifactError: a file is missing or damaged.
+        ArtifactError: a file is missing or damaged, or an image is another one than they are for.
     """
-    made = artifacts.read_proposals(paths.proposals(key))
-    return replace(made, boxes=named_as_today(made.boxes, read(*paths.journals), classes))
+    made, digests = artifacts.read_dated_proposals(paths.proposals(key))
+    pixels.require_proposed(paths.proposals(key), digests, images)
+    return replace(made, boxes=named_as_today(made.boxes, read(*paths.journals), images.classes))
 
 
 def _followed(boxes: BoxesByImage, changes: Sequence[ClassChange], classes: Sequence[str]) -> int:

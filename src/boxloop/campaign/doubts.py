@@ -110,7 +110,7 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
     by_id, batch_of, labels = images.by_id(), dict[str, str](), dict[str, Boxes]()
     for key in keys:
         made = artifacts.read_corrections(paths.corrections(key))
-        others = pixels.of_other_pixels(made, by_id)  # as the batch's proposals are, too
+        others = pixels.of_other_pixels(made.digests, by_id)  # as the batch's proposals are, too
         for image_id, boxes in made.boxes.items():
             if image_id in others:
                 continue

@@ -81,7 +81,7 @@ def read(
             f"{path} is not the file that params.yaml lists under iterations.{batch.id}.proposals:"
             f" bring that one back from git, or {again}"
         )
-    made, digests = artifacts.read_imported_proposals(path)
+    made, digests = artifacts.read_dated_proposals(path)
     own, changes = set(batch.image_ids), class_changes.read(*paths.journals)
     today = {image_id: image_id for image_id in made.boxes if image_id in own}
     if images is None and (changes or digests is not None):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.completeness import unseen
@@ -59,6 +59,7 @@ class ImageRow:
         reviewer: who, where known.
         missing_classes: the campaign's classes that its reviewer could not choose; all of them
             where it is not labeled.
+        outdated: whether boxes are left out that were made for other pixels than it has now.
     """
 
     image: ImageRef
@@ -75,6 +76,7 @@ class ImageRow:
     seconds: float | None = None
     reviewer: str | None = None
     missing_classes: tuple[str, ...] = ()
+    outdated: bool = False
 
 
 def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
@@ -98,7 +100,7 @@ def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
     truth = artifacts.read_truth(paths.truth) if paths.truth.exists() else None
     trusted = params.dataset.labels == "trusted" and paths.labeled(EMPTY).exists()
     given = artifacts.read_labeled(paths.labeled(EMPTY)).boxes if trusted else {}
-    known, offered = _Known.read(paths, params), _offered(paths, params)
+    known, (offered, others) = _Known.read(paths, params), _offered(paths, params, table)
     rows = []
     for image_id in [*order_ids, *(i for i in table if i not in places)]:
         row = ImageRow(
@@ -110,11 +112,16 @@ def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
             truth=None if truth is None else truth.get(image_id),
             missing_classes=images.classes,
         )
-        if image_id in given:
-            row = replace(
-                row, status=GIVEN, batch=GIVEN, labels=given[image_id], missing_classes=()
-            )
-        elif (made := known.get(image_id)) is not None:
+        made = known.get(image_id)
+        by_person = made is not None and made.by_person
+        own = given.get(image_id)  # the dataset's, which tell no pixels
+        if own is None and made is not None and not by_person:
+            own = made.boxes[image_id]
+        old = image_id in others or (own is not None and not _is_truth(row, own))
+        row = replace(row, outdated=old and not by_person)
+        if own is not None and image_id in given and not old:
+            row = replace(row, status=GIVEN, batch=GIVEN, labels=own, missing_classes=())
+        elif made is not None and (by_person or not old):
             row = _reviewed(row, made, images.classes, params)
         elif image_id in offered:
             proposals, threshold = offered[image_id]
@@ -196,16 +203,29 @@ def _reviewed(row: ImageRow, made: Corrections, classes: tuple[str, ...], p: Par
     )
 
 
-def _offered(paths: CampaignPaths, params: Params) -> dict[str, tuple[Proposals, float]]:
-    """Return the proposals of each image that has any, and the score that they are shown from."""
-    found = {}
+def _is_truth(row: ImageRow, boxes: Boxes) -> bool:
+    """Tell whether the dataset's own boxes, or those of the simulation, are still what it has."""
+    return row.truth is None or pixels.same(boxes, row.truth)
+
+
+def _offered(
+    paths: CampaignPaths, params: Params, images: Mapping[str, ImageRef]
+) -> tuple[dict[str, tuple[Proposals, float]], set[str]]:
+    """Return the proposals of each image that has any, and the score that they are shown from.
+
+    And the images that have some for other pixels than theirs of today.
+    """
+    found, others = {}, set[str]()
     for key in params.iterations:
         path = paths.proposals(key)
         if path.exists():
-            proposals = artifacts.read_proposals(path)
+            proposals, digests = artifacts.read_dated_proposals(path)
             threshold = shown_from(params.review, proposals, path)
-            found.update(dict.fromkeys(proposals.boxes, (proposals, threshold)))
-    return found
+            old = pixels.of_other_pixels(digests or {}, images)
+            own = (image_id for image_id in proposals.boxes if image_id not in old)
+            found.update(dict.fromkeys(own, (proposals, threshold)))
+            others |= old
+    return found, others
 
 
 class _Known:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts, existing
+from boxloop.campaign import artifacts, existing, pixels
 from boxloop.campaign.digests import digest
 from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
@@ -113,16 +113,20 @@ def has_proposed(
     batch: Batch,
     score_floor: float,
     origin: str | None = None,
+    images: Path | None = None,
 ) -> bool:
     """Return whether the proposals for a batch are those of a detector, from this score floor on.
 
     Where a batch was given proposals, or images of it have labels, whether they are those; else
-    where a foundation model makes them, whether they are of this ``origin``.
+    where a foundation model makes them, whether they are of this ``origin``. Where they tell of
+    which pixels they are, whether those are today's, by the file of all ``images``.
 
     ``propose.batch_size`` and ``propose.device`` do not count: they say how the same is computed.
     """
     try:
-        made = artifacts.read_proposals(proposals)
+        made, digests = artifacts.read_dated_proposals(proposals)
+        if images is not None and digests is not None:
+            pixels.require_proposed(proposals, digests, artifacts.read_images(images))
         return (
             (made.batch, tuple(made.boxes)) == (batch.id, tuple(batch.image_ids))
             and made.score_floor == score_floor

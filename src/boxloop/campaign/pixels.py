@@ -9,7 +9,15 @@ import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import SIMULATED, Boxes, BoxesByImage, Corrections, ImageRef, LabeledSet
+from boxloop.core.types import (
+    SIMULATED,
+    Boxes,
+    BoxesByImage,
+    Corrections,
+    ImageRef,
+    ImageSet,
+    LabeledSet,
+)
 from boxloop.errors import ArtifactError
 from boxloop.params import EMPTY, GIVEN
 
@@ -19,14 +27,13 @@ _WAY_OUT = (
 )
 
 
-def of_other_pixels(corrections: Corrections, images: Mapping[str, ImageRef]) -> set[str]:
-    """Return the images of corrections whose pixels are others now.
+def of_other_pixels(digests: Mapping[str, str], images: Mapping[str, ImageRef]) -> set[str]:
+    """Return the images of a file whose pixels are others now, by its ``digests`` of them.
 
-    Those that do not tell of which pixels they are (the simulated annotator's, and older ones)
-    count by name, and images that are gone are none of them.
+    What does not tell of which pixels it is (the simulated annotator's labels, and older files)
+    counts by name, and images that are gone are none of them.
     """
-    digests = corrections.digests.items()
-    return {i for i, digest in digests if i in images and images[i].digest != digest}
+    return {i for i, digest in digests.items() if i in images and images[i].digest != digest}
 
 
 def require_same(
@@ -73,7 +80,7 @@ def require_same(
 def _require_same_pixels(
     corrections: Corrections, source: Path, images: Mapping[str, ImageRef], read: Path
 ) -> None:
-    others = of_other_pixels(corrections, images)
+    others = of_other_pixels(corrections.digests, images)
     for image_id in corrections.boxes:
         if image_id not in images:
             fault = f"image {image_id}, which is not in {read} now"
@@ -82,6 +89,25 @@ def _require_same_pixels(
         else:
             continue
         raise ArtifactError(f"{source} labels {fault}: {_WAY_OUT}")
+
+
+def require_proposed(path: Path, digests: Mapping[str, str] | None, images: ImageSet) -> None:
+    """Refuse proposals for other pixels than an image has now.
+
+    Args:
+        path: the file of the proposals.
+        digests: that it has; None of older ones, which count by name.
+        images: of today.
+
+    Raises:
+        ArtifactError: there is such an image; names the file and the way out.
+    """
+    others = of_other_pixels(digests or {}, images.by_id())
+    if others:
+        raise ArtifactError(
+            f"{path} has boxes for other pixels than image {min(others)} has now: run 'dvc repro'"
+            " first, which makes them anew"
+        )
 
 
 def same(a: Boxes, b: Boxes) -> bool:

@@ -137,7 +137,7 @@ def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     """
     before, out = params.iterations[key].previous, paths.proposals(key)
     files = (paths.evidence(before), paths.labeled(before), paths.training(key))
-    made = artifacts.read_proposals(out)
+    made, digests = artifacts.read_dated_proposals(out)
     off = params.propose.neighbours != FITTED
     batch = Batch(key, tuple(made.boxes)) if off else artifacts.read_batch(paths.batch(key))
     names = {"evidence": files[0], "labeled": files[1], "training": files[2]}
@@ -145,7 +145,7 @@ def refit(paths: CampaignPaths, params: Params, key: str) -> Proposals:
     found = neighbours.mend_by_files(params, found, {**names, "images": paths.images}, batch)
     found = fit_to_files(params, found, *files)
     if found != made:
-        artifacts.write_proposals(out, found)
+        artifacts.write_proposals(out, found, digests)
     return found
 
 

@@ -63,7 +63,9 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
     trained = trained or log is not None
     floor = params.propose.score_floor
     asked = first_model.expected_origin(params, turn, paths.images)
-    if trained and kept.has_proposed(paths.proposals(turn), detector, batch, floor, asked):
+    if trained and kept.has_proposed(
+        paths.proposals(turn), detector, batch, floor, asked, paths.images
+    ):
         ahead.clear(paths, turn, campaign.say)
         return log, thresholds.refit(paths, params, turn)
     if before != EMPTY and campaign.share_out():
@@ -215,7 +217,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     found = crop_classes.choose_by_files(campaign.params, found, evidence, labeled, training)
     found = neighbours.mend_by_files(campaign.params, found, files, item)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
-    artifacts.write_proposals(out, found)
+    refs = artifacts.subset_of(image_set, list(found.boxes), batch)
+    artifacts.write_proposals(out, found, {ref.id: ref.digest for ref in refs})
     return found
 
 

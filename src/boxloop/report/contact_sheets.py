@@ -61,7 +61,7 @@ def draw_sheet(
         root: folder that relative image paths start from.
         first: how many images.
     """
-    thumbnails, others = [], of_other_pixels(corrections, images)
+    thumbnails, others = [], of_other_pixels(corrections.digests, images)
     for image_id in list(corrections.boxes)[:first]:
         final, proposals = corrections.boxes[image_id], corrections.counted_on(image_id)
         other = image_id in others

@@ -128,7 +128,7 @@ def collect_proposals(paths: CampaignPaths, params: Params, key: str) -> ExportC
     """
     require_batch(params, key)
     images = artifacts.read_images(paths.images)
-    proposals = class_changes.read_proposals(paths, key, images.classes)
+    proposals = class_changes.read_proposals(paths, key, images)
     threshold = shown_from(params.review, proposals, paths.proposals(key))
     restored = map(paths.corrections, params.iterations)
     known = submissions.latest(screening.read(paths.journals, restored, images).submissions)

@@ -44,6 +44,13 @@ def prepare(spec: dict[str, Any], report: Report) -> Served:
 
     params, paths = load_params(Path(spec["params"]), spec["overrides"]), CampaignPaths()
     rows = read_rows(paths, params)
+    if count := sum(row.outdated for row in rows):
+        have = "image has" if count == 1 else "images have"
+        report(
+            event="note",
+            message=f"{count} {have} other pixels now than boxes were made for: those boxes are"
+            " left out, until 'dvc repro' has made them anew.",
+        )
     display = {row.image.id: display_file(paths, row.image, to_draw=False) for row in rows}
     dataset = browse_dataset.build(rows, display, read_features(paths))
     # Nothing is edited here, so a view may hide boxes.

@@ -80,6 +80,8 @@ def browse(
             log = paths.state / f"app-browse-{spec['port']}.log"
             with AppProcess(spec, keys, env, log, module=_SERVER) as app:
                 page = page_address(host, spec["port"], app.wait_for_start())
+                for note in app.notes:
+                    say(note)
                 say(
                     f"\n  {with_token(page, keys.secret)}\n\nOpen that address, if no window has"
                     " opened. It holds the key to this session: pass it to nobody.\nNothing can be"

@@ -118,7 +118,7 @@ def import_file(
     key, chosen = _select_batch(paths, params, file, found, batch)
     wanted = {item.image.id for item in chosen}
     require_closed(paths.state / "sessions", wanted)
-    offered = _read_proposals(paths, key, wanted, images.classes)
+    offered = _read_proposals(paths, key, wanted, images)
     known = read_submissions(paths, [key])
     before = submissions.latest(known)
     redone = [i for i in offered.boxes if i in wanted and i in before]
@@ -237,7 +237,7 @@ def _way_to_batches(paths: CampaignPaths, params: Params) -> str:
 
 
 def _read_proposals(
-    paths: CampaignPaths, key: str, image_ids: set[str], classes: Sequence[str]
+    paths: CampaignPaths, key: str, image_ids: set[str], images: ImageSet
 ) -> Proposals:
     """Read the proposals of a batch, which must have these images."""
     path = paths.proposals(key)
@@ -246,7 +246,7 @@ def _read_proposals(
             f"{path} does not exist, and corrections are accounted against proposals: run 'dvc"
             " repro' until the batch waits for its review"
         )
-    proposals = class_changes.read_proposals(paths, key, classes)
+    proposals = class_changes.read_proposals(paths, key, images)
     absent = sorted(image_ids - set(proposals.boxes))
     if absent:
         raise ArtifactError(

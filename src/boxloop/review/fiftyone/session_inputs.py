@@ -122,7 +122,7 @@ def _assign(paths: CampaignPaths, params: Params, request: ReviewRequest) -> Ass
     if not path.exists():
         raise UserError(f"batch {key} has no proposals yet: 'dvc repro' makes them")
     image_set = artifacts.read_images(paths.images)
-    proposals = class_changes.read_proposals(paths, key, image_set.classes)
+    proposals = class_changes.read_proposals(paths, key, image_set)
     refs = artifacts.subset_of(image_set, list(proposals.boxes), path)
     images = {ref.id: ref for ref in refs}
     if request.look is not None:
