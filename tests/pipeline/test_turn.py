@@ -11,6 +11,7 @@ from boxloop.campaign import artifacts, kept
 from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import ImageSet
+from boxloop.errors import ArtifactError
 from boxloop.params import Params
 from builders_counting import done, install
 from builders_detectors import CLASSES, drawn
@@ -123,6 +124,69 @@ def test_proposals_tell_of_which_pixels_they_are_and_are_made_anew_for_others(be
     assert stays()
     read_anew(campaign.paths, item.image_ids[1], "1" * 64)
     assert not stays()
+
+
+def people_labeled(campaign, turn):
+    """Has the corrections of a batch tell of which pixels they are, as people's do."""
+    path = campaign.paths.corrections(turn)
+    made, images = artifacts.read_corrections(path), artifacts.read_images(campaign.paths.images)
+    digests = {ref.id: ref.digest for ref in images.images if ref.id in made.boxes}
+    moment = "2024-01-01T12:00:00+00:00"
+    made = replace(made, annotator="import", finished=moment, digests=digests)
+    artifacts.write_corrections(path, made)
+
+
+@pytest.mark.parametrize(
+    ("step", "turn"), [("merge", "b00"), ("account", "b00"), ("train", "b01"), ("learn", "b01")]
+)
+def test_steps_by_hand_put_no_labels_on_pixels_that_they_were_not_made_for(begun, step, turn):
+    """The dataset is read anew, and what takes its labels along was not run yet."""
+    campaign = begun()
+    people_labeled(campaign, "b00")
+    getattr(pipeline, step)(campaign, turn)
+    first = artifacts.read_batch(campaign.paths.batch("b00")).image_ids[0]
+    read_anew(campaign.paths, first, "0" * 64)
+    with pytest.raises(ArtifactError) as refused:
+        getattr(pipeline, step)(campaign, turn)
+    said = str(refused.value)
+    assert said.startswith(f"{campaign.paths.corrections('b00')} labels other pixels than image ")
+    assert f"image {first} has now" in said
+    assert "run 'dvc repro' first" in said
+
+
+def test_a_training_by_hand_takes_no_simulated_labels_that_the_dataset_has_no_more(begun):
+    campaign = begun()
+    truth = artifacts.read_truth(campaign.paths.truth)
+    one, other = artifacts.read_batch(campaign.paths.batch("b00")).image_ids[:2]
+    swapped = {**truth, one: truth[other], other: truth[one]}
+    artifacts.write_truth(campaign.paths.truth, swapped)
+    with pytest.raises(ArtifactError, match=r"b00\.json has other boxes of image .* than .*truth"):
+        pipeline.train(campaign, "b01")
+
+
+def test_a_review_by_hand_simulates_by_no_proposals_for_other_pixels(begun):
+    campaign = begun()
+    pipeline.learn(campaign, "b01")
+    last = artifacts.read_batch(campaign.paths.batch("b01")).image_ids[-1]
+    read_anew(campaign.paths, last, "0" * 64)
+    with pytest.raises(ArtifactError, match=f"boxes for other pixels than image {last} has now"):
+        pipeline.review(campaign, "b01")
+
+
+def test_proposing_by_hand_shows_no_labels_that_the_dataset_has_no_more(begun):
+    campaign = begun(dataset={"labels": "proposed"}, review={"annotator": "fiftyone"})
+    paths = campaign.paths
+    pipeline.batch(campaign)
+    pipeline.propose(campaign, "b01")
+    truth = artifacts.read_truth(paths.truth)
+    one, other = artifacts.read_batch(paths.batch("b01")).image_ids[:2]
+    artifacts.write_truth(paths.truth, {**truth, one: truth[other], other: truth[one]})
+    with pytest.raises(
+        ArtifactError, match=r"b01\.json shows other labels on image .* 'dvc repro'"
+    ):
+        pipeline.propose(campaign, "b01")
+    pipeline.batch(campaign)
+    pipeline.propose(campaign, "b01")
 
 
 @pytest.mark.parametrize("folder", ["detectors/b01.pt", "training/b01.json"])

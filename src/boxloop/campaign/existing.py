@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.box_rows import boxes_in, boxes_out
 from boxloop.campaign.by_pixels import names_today
@@ -85,6 +87,26 @@ def by_turn(
                 )
         result[key] = dict(known)
     return result
+
+
+def require_of_today(paths: CampaignPaths, params: Params, batch: Batch) -> None:
+    """Refuse to show labels for other pixels than the dataset has now.
+
+    Classes may have been renamed since.
+
+    Raises:
+        ArtifactError: the batch has other boxes than the labels that its images have today.
+    """
+    if not batch.labels:
+        return
+    dataset = of_dataset(params, paths.truth, "proposed")
+    today = by_turn(paths, params, dataset).get(batch.id, {})
+    for image_id, boxes in batch.labels.items():
+        if image_id not in today or not np.array_equal(boxes.xyxy, today[image_id].xyxy):
+            raise ArtifactError(
+                f"{paths.batch(batch.id)} shows other labels on image {image_id} than it has now:"
+                " run 'dvc repro', or 'boxloop batch' first"
+            )
 
 
 def keep(

@@ -9,6 +9,7 @@ import numpy as np
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import (
     SIMULATED,
     Boxes,
@@ -63,7 +64,7 @@ def require_same(
         own.append((paths.labeled(EMPTY), given))
     for key, corrections in made.items():
         source = paths.corrections(key)
-        _require_same_pixels(corrections, source, images, paths.images)
+        require_same_pixels(corrections, source, images, paths.images)
         if corrections.annotator == SIMULATED:
             own.append((source, corrections.boxes))
     truth = artifacts.read_truth(paths.truth) if own and paths.truth.exists() else None
@@ -77,9 +78,29 @@ def require_same(
                 )
 
 
-def _require_same_pixels(
+def require_same_by_files(
+    paths: CampaignPaths, labeled: LabeledSet, images: Mapping[str, ImageRef]
+) -> None:
+    """Refuse labels as :func:`require_same` does, by what the campaign has of their batches."""
+    files = {key: paths.corrections(key) for key in turns_of(labeled.batches)}
+    made = {key: artifacts.read_corrections(p) for key, p in files.items() if p.exists()}
+    require_same(paths, labeled, made, images)
+
+
+def require_same_pixels(
     corrections: Corrections, source: Path, images: Mapping[str, ImageRef], read: Path
 ) -> None:
+    """Refuse corrections of images that are gone, or are others now.
+
+    Args:
+        corrections: of a batch.
+        source: their file.
+        images: of today, by id.
+        read: the file of these.
+
+    Raises:
+        ArtifactError: there is such an image; names the files and the way out.
+    """
     others = of_other_pixels(corrections.digests, images)
     for image_id in corrections.boxes:
         if image_id not in images:

@@ -17,6 +17,7 @@ from boxloop.campaign import (
     given,
     kept,
     neighbours,
+    pixels,
     thresholds,
 )
 from boxloop.campaign.campaign import Campaign
@@ -120,6 +121,8 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     labeled_set, seen = ahead.as_seen(campaign.params, labeled_set, labeled)
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
     require_fit(image_set, labeled_set.boxes, labeled)
+    if labeled == campaign.paths.labeled(before):
+        pixels.require_same_by_files(campaign.paths, labeled_set, image_set.by_id())
     require_writable(out, DETECTOR)
     require_writable(log, "boxloop/training")
     p, known = campaign.params.train, None
@@ -196,6 +199,8 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     require_writable(out, "boxloop/proposals")
     image_set = artifacts.read_images(images)
     first_batch.require_unseen(campaign, turn, image_set.classes, out)
+    if (batch, out) == (campaign.paths.batch(turn), campaign.paths.proposals(turn)):
+        existing.require_of_today(campaign.paths, campaign.params, item)
     offered: t.Proposals | None
     if item.labels and not item.unlabeled:
         offered = t.Proposals(item.id, EMPTY, "", p.score_floor, {})
@@ -263,6 +268,7 @@ def merge(campaign: Campaign, turn: str) -> t.LabeledSet:
     image_set = artifacts.read_images(images)
     require_classes(image_set.classes, images, before.classes, labeled)
     require_fit(image_set, corrected.boxes, corrections)
+    pixels.require_same_pixels(corrected, corrections, image_set.by_id(), images)
     result = labeled_set.merge(before, corrected)
     own = {image_id: result.boxes[image_id] for image_id in corrected.boxes}
     missing = {i: result.incomplete[i] for i in own if i in result.incomplete}
@@ -300,6 +306,7 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     _require_turn(turn, corrected.batch, corrections)
     image_set = artifacts.read_images(images)
     require_fit(image_set, corrected.boxes, corrections)
+    pixels.require_same_pixels(made, corrections, image_set.by_id(), images)
     for path, kind in ((judged, "evidence"), (out, "workload")):
         require_writable(path, f"boxloop/{kind}")
     judgeable = only_judgeable(corrected, image_set.classes)
@@ -312,7 +319,8 @@ def account(campaign: Campaign, turn: str) -> BatchWorkload:
     evident = thresholds.with_batch(campaign.params, known, judgeable)
     if len(evident) > len(known):
         files = {"images": images, "batch": batch, "proposals": proposals, "labeled": labeled}
-        today = artifacts.read_proposals(proposals)
+        today, digests = artifacts.read_dated_proposals(proposals)
+        pixels.require_proposed(proposals, digests, image_set)
         own = evident[-1]
         today = with_crops_to_judge(campaign, judgeable, today, own, image_set, labeled)
         own = crop_classes.judge(campaign.params, judgeable, today, own)

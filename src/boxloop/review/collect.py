@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.fitting import find_outside, require_fit
 from boxloop.campaign.paths import CampaignPaths
@@ -55,8 +55,10 @@ def collect(
     """
     _spare_journal(paths, out)
     require_writable(out, "boxloop/corrections")
-    offered = artifacts.read_proposals(proposals)
+    offered, digests = artifacts.read_dated_proposals(proposals)
     image_set = artifacts.read_images(images)
+    if params.annotator == SIMULATED:  # people were shown what their submissions hold
+        pixels.require_proposed(proposals, digests, image_set)
     refs = artifacts.subset_of(image_set, list(offered.boxes), proposals)
     require_fit(image_set, offered.boxes, proposals, PIXEL)
     table = {ref.id: ref for ref in refs}
