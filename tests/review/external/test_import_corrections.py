@@ -331,6 +331,32 @@ def test_a_redo_counts_against_what_was_shown_first(root, program):
         assert made.boxes == {image_id: drawn}
 
 
+def test_a_redo_that_was_killed_between_two_submissions_goes_on(root, program):
+    """The images were shown in two ways, so that they are two submissions."""
+    offered = artifacts.read_proposals(root / "data/proposals/b01.json")
+    for image_id, threshold in (("img02", 0.5), ("img03", 0.3)):
+        own = {image_id: offered.boxes[image_id]}
+        labels = {image_id: replace(own[image_id], scores=None)}
+        made = Corrections(replace(offered, boxes=own), threshold, "fiftyone", labels)
+        submissions.append(root / "reviews", replace(made, finished=submissions.timestamp()))
+    again = ("import-corrections", write(root, TRUTH), "--redo", "--reviewer", "ada")
+    _, told = program(*again)
+    whole = submitted(root)
+    files = submissions.submission_files(root / "reviews")
+    left = [path for path in files if "ada" in path.name]
+    assert len(whole) == 4
+    assert len(left) == 2
+    left[1].unlink()  # as if the import had been killed before it
+    first = left[0].read_bytes()
+    code, said = program(*again)
+    assert (code, said.splitlines()[0]) == (0, told.splitlines()[0])
+    assert [item.boxes for item in submitted(root)] == [item.boxes for item in whole]
+    assert submissions.assemble(submitted(root), offered).revision == 3
+    assert left[0].read_bytes() == first
+    program(*again)  # a whole one is submitted once more, as asked for
+    assert len(submitted(root)) == 6
+
+
 def test_a_redo_believes_ids_only_of_what_was_shown_first(root, program):
     program("import-corrections", write(root, TRUTH))
     program("export", "out", "--format", "coco", "--proposals", "b01")

@@ -40,6 +40,12 @@ from boxloop.terminal import counted
 KIND = "import"
 """Kind of annotator of what was corrected in another program."""
 
+_SAID = (
+    *("annotator", "reviewer", "score_threshold", "boxes", "seconds", "digests", "classes"),
+    *("blind", "planted", "rechecked", "decided", "given"),
+)
+"""Fields by which a submission is the same as another one, whenever each was made."""
+
 
 @dataclass(frozen=True)
 class ImportResult:
@@ -168,12 +174,25 @@ def import_file(
         )
         for group in groups.values()
     ]
+    # An import that was killed between two of them goes on: what it submitted is no second time.
+    left = [item for item in made if not _is_held(item, before)]
     return ImportResult(
         tuple(made),
-        _submit(paths.reviews, made, file),
+        _submit(paths.reviews, left or made, file),
         len(submissions.missing([*known, *made], offered.boxes)),
         bool(redone) and paths.corrections(key).exists(),
         tuple(notes),
+    )
+
+
+def _is_held(made: Corrections, before: Mapping[str, Corrections]) -> bool:
+    """Tell whether the submission that counts for these images says the very same of them."""
+    held = {id(item): item for i in made.boxes if (item := before.get(i)) is not None}
+    if len(held) != 1:
+        return False
+    [known] = held.values()
+    return known.boxes.keys() == made.boxes.keys() and all(
+        getattr(known, name) == getattr(made, name) for name in _SAID
     )
 
 
