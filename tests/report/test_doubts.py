@@ -120,3 +120,17 @@ def test_labels_of_other_pixels_are_not_held_against_an_image(paths):
     told = {i: digests[i] for i in made.boxes} | dict.fromkeys(("img1", "img2"), "0" * 64)
     artifacts.write_corrections(paths.corrections("b01"), replace(made, digests=told))
     assert {s.image.id for s in find_suspects(paths, params, 9)} == found - {"img1", "img2"}
+
+
+def test_where_all_images_have_other_pixels_that_is_told(paths):
+    params = load_params(paths.root / "params.yaml")
+    for key in ("b00", "b01"):
+        path = paths.corrections(key)
+        made = artifacts.read_corrections(path)
+        told = dict.fromkeys(made.boxes, "0" * 64)
+        artifacts.write_corrections(path, replace(made, digests=told))
+    with pytest.raises(UserError) as said:
+        find_suspects(paths, params, 9)
+    assert str(said.value).startswith("every image whose labels could be held against proposals ")
+    assert "has other pixels now than were labeled" in str(said.value)
+    assert "run 'dvc repro'" in str(said.value)

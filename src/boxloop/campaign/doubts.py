@@ -98,7 +98,8 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
         count: the most images to return.
 
     Raises:
-        UserError: no batch is finished that proposals were made for.
+        UserError: no batch is finished that proposals were made for, or all images of those are
+            others now than were labeled.
         ArtifactError: a file is damaged.
     """
     if not paths.images.exists():
@@ -108,24 +109,31 @@ def find_suspects(paths: CampaignPaths, params: Params, count: int) -> list[Susp
     known = screening.read(paths.journals, map(paths.corrections, keys), images)
     newest = submissions.latest(known.submissions)
     by_id, batch_of, labels = images.by_id(), dict[str, str](), dict[str, Boxes]()
+    apart = set[str]()  # whose labels are of other pixels, or which are gone
     for key in keys:
         made = artifacts.read_corrections(paths.corrections(key))
         others = pixels.of_other_pixels(made.digests, by_id)  # as the batch's proposals are, too
         for image_id, boxes in made.boxes.items():
-            if image_id in others:
+            if image_id in others or image_id not in by_id:
+                apart.add(image_id)
                 continue
             # As people left it last, which DVC may not know yet.
             newer = newest.get(image_id)
             labels[image_id] = boxes if newer is None else newer.boxes[image_id]
             batch_of[image_id] = key
     found: dict[str, tuple[Doubt, Boxes]] = {}
-    judged = False
+    judged, left_out = False, 0
     for proposals in _out_of_sample(paths, params, keys, images, known.incomplete):
-        own = {i: labels[i] for i in proposals if i in labels and i in by_id}
-        judged = judged or bool(own)
+        own = {i: labels[i] for i in proposals if i in labels}
+        judged, left_out = judged or bool(own), left_out + len(apart & proposals.keys())
         for doubt in doubts.worst_of_images(doubts.find(own, proposals)):
             if doubt.image not in found or doubt.chance > found[doubt.image][0].chance:
                 found[doubt.image] = doubt, proposals[doubt.image]
+    if not judged and left_out:
+        raise UserError(
+            "every image whose labels could be held against proposals has other pixels now than"
+            " were labeled, or is gone: run 'dvc repro', which says what waits for a person"
+        )
     if not judged:
         raise UserError(
             "no finished batch has proposals that its labels could be held against: such batches"
