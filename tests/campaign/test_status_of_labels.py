@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from boxloop.campaign import artifacts, outside, submissions
+from boxloop.campaign import artifacts, existing, given, outside, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
-from boxloop.core.types import Batch, ImageSet, Proposals
+from boxloop.core.types import Batch, Boxes, ImageSet, Proposals
 from boxloop.files import write_json
-from boxloop.params import GIVEN, Params
+from boxloop.params import GIVEN, Params, load_params
 from builders_campaign import build_campaign, small_params
 
 LATER = "2024-01-02T12:00:00+00:00"
@@ -287,3 +287,40 @@ def test_the_batch_that_an_image_is_in_today_is_named(paths: CampaignPaths) -> N
     cut(paths, "b00", "img00", "img02")
     cut(paths, "b01", "img01", "img03")
     assert "label it anew ('boxloop review b01'; with --redo" in status_text(paths, people_params())
+
+
+def test_proposals_for_other_pixels_are_made_anew_before_anybody_reviews(
+    paths: CampaignPaths,
+) -> None:
+    path, now = paths.proposals("b02"), artifacts.read_images(paths.images).by_id()
+    made = artifacts.read_proposals(path)
+    artifacts.write_proposals(path, made, {i: now[i].digest for i in made.boxes})
+    waits = "Next: boxloop review b02   (2 images wait for a person)"
+    assert last(status_text(paths, people_params())) == waits
+    change_images(paths, img04="0" * 64)
+    text = status_text(paths, people_params())
+    assert state(text, "b02") == "detector is trained, proposing is next"
+    assert "- data/proposals/b02.json is for other pixels than its images have now: 'dvc r" in text
+    assert last(text).startswith("Next: dvc repro")
+
+
+def test_imported_boxes_whose_pixels_are_gone_are_told_again(paths: CampaignPaths) -> None:
+    """As the stages said once: nobody is shown these boxes."""
+    now = {ref.id: ref.digest for ref in artifacts.read_images(paths.images).images}
+    one = Boxes.build([(2, 2, 9, 9)], ["cat"], [0.9])
+    labels = {i: replace(one, scores=None) for i in ("img04", "img05")}
+    write_json(paths.root / "params.yaml", people_params().model_dump(mode="json"))
+    place = paths.root / "params.yaml"
+    existing.keep(paths, people_params(), place, "b02", labels, {i: now[i] for i in labels})
+    batch = artifacts.read_batch(paths.batch("b02"))
+    given.keep(paths, place, batch, dict.fromkeys(labels, one), {i: now[i] for i in labels})
+    params = load_params(place)
+    listed = params.iterations["b02"].proposals
+    artifacts.write_batch(paths.batch("b02"), replace(batch, given=listed))
+    assert "Take note" not in status_text(paths, params)
+    change_images(paths, img04="0" * 64)
+    text = status_text(paths, params)
+    [file] = (paths.root / "proposals").glob("labels-*.json")
+    assert f"- proposals/{file.name} has labels of image img04 whose pixels are not in the" in text
+    assert "- proposals/b02.json has proposals for other pixels than image img04 of b02 has" in text
+    assert last(text) == "Next: boxloop review b02   (2 images wait for a person)"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults
 from boxloop.campaign.status import status_text
@@ -134,6 +135,21 @@ def test_a_campaign_that_is_not_finished_is_reported_as_far_as_it_is(
     assert "not finished" in page.text
     assert f"{done} of 3 batches are done" in " ".join(page.text.split())
     assert f"{done} of 3 batches are done" in workload_text(campaign)
+
+
+def test_newer_labels_are_told_which_no_number_counts(tmp_path: Path) -> None:
+    params = small_params(review={"annotator": "fiftyone"})
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
+    reported(paths, params)
+    assert "newer labels" not in words_of(tmp_path)
+    made = artifacts.read_corrections(paths.corrections("b01")).part(["img02"])
+    submissions.append(paths.reviews, replace(made, finished="2024-02-01T12:00:00+00:00"))
+    reported(paths, params)
+    said = html.unescape(words_of(tmp_path))
+    assert (
+        "Newer labels are not counted here: reviews/ holds newer labels of 1 of the 2 images in"
+        " data/corrections/b01.json: 'dvc repro --single-item --force finish@b01' brings them in."
+    ) in said
 
 
 def test_nothing_done_yet_is_one_sentence(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -15,16 +16,19 @@ from boxloop.campaign import (
     class_changes,
     class_names,
     crop_classes,
+    existing,
+    given,
     labeled_files,
     neighbours,
     screening,
 )
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
+from boxloop.campaign.newer import in_words
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
 from boxloop.campaign.schemas import MEND
-from boxloop.campaign.submissions import named_as_today, submission_files, take_over
+from boxloop.campaign.submissions import named_as_today, submission_files
 from boxloop.core.existing import asked_model
 from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import Batch, FittedThreshold, ImageSet
@@ -130,6 +134,24 @@ class Standing:
         inside = {i for batch in self._batches.values() if batch for i in batch.image_ids}
         inside |= {*labels.boxes} if labels is not None else set()
         self.outside = len((self._counting or frozenset()) & {*(self._now or ())} - inside)
+        self._note_unshown(images)
+
+    def _note_unshown(self, images: ImageSet | None) -> None:
+        """Note imported boxes that nobody is shown: their pixels are not in the dataset now."""
+
+        def say(line: str) -> None:
+            self._note(line.replace(f"{self._paths.root.as_posix()}/", ""), stale=False)
+
+        if images is None:
+            return
+        # The stages name what is damaged here.
+        with suppress(ArtifactError):
+            existing.by_turn(self._paths, self._params, {}, say)
+        for turn in self.turns:
+            batch = self._batches[turn.key]
+            if batch is not None and batch.given is not None and turn.step <= Step.REVIEW:
+                with suppress(ArtifactError):
+                    given.read(self._paths, batch, 0.0, images, say)
 
     def _read_batch(self, key: str) -> Batch | None:
         path = self._paths.batch(key)
@@ -259,6 +281,14 @@ class Standing:
                 self._check_images(key, batch, path, content)
         newer = self._check_newest(key, {} if made is None else made.times)
         proposed = offered is not None and set(offered["boxes"]) == set(batch.image_ids)
+        told = None if offered is None else offered.get("digests")
+        now, told = self._now or {}, told if isinstance(told, dict) else {}
+        if any(now.get(image_id, digest) != digest for image_id, digest in told.items()):
+            self._note(
+                f"{self._name(paths.proposals(key))} is for other pixels than its images have now:"
+                " 'dvc repro' proposes anew"
+            )
+            proposed = False
         if made is not None and not self._is_of_today(batch, made):
             made = workload = None  # its batch waits, as one that nobody has reviewed does
         reviewed = None if made is None else made.reviewed
@@ -314,11 +344,7 @@ class Standing:
         """Count images with newer labels in the journal, and note them: DVC does not watch it."""
         newer = sum(self._journal.get(image_id, when) > when for image_id, when in times.items())
         if newer:
-            self._note(
-                f"{self._name(self._paths.reviews)}/ holds newer labels of {newer} of the"
-                f" {len(times)} images in {self._name(self._paths.corrections(key))}:"
-                f" '{take_over(key)}' brings them in"
-            )
+            self._note(in_words(self._paths, key, newer, len(times)))
         return newer
 
     def _check_images(self, key: str, batch: Batch, path: Path, image_ids: Iterable[str]) -> None:

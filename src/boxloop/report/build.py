@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from boxloop.campaign import artifacts, second_looks
+from boxloop.campaign import artifacts, newer, second_looks
 from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.by_person import by_person, read_by_person
 from boxloop.campaign.crop_classes import by_crops
@@ -117,6 +117,7 @@ def write_report(paths: CampaignPaths, params: Params, metrics: Path, out: Path)
         own_prices=campaign.own_prices(),
         trust=trust,
         trust_rows=trust and (compared_rows(trust), people_rows(trust), caught_rows(trust)),
+        newer=newer.read(paths, campaign.workloads),
         looks=looks_tables(looks, params.review.iou_threshold),
         final_color=FINAL_COLOR,
         proposal_color=PROPOSAL_COLOR,
