@@ -282,6 +282,28 @@ def test_the_batch_to_label_anew_is_named_where_it_is_known(paths: CampaignPaths
     assert "BATCH" not in text
 
 
+def test_of_an_image_in_no_batch_no_batch_is_named(paths: CampaignPaths) -> None:
+    path = next(paths.reviews.glob("b00-*"))
+    made = artifacts.read_corrections(path)
+    path.unlink()
+    offered: Proposals = replace(made.proposals, batch=GIVEN)
+    submissions.append(paths.reviews, replace(made, proposals=offered), kept=True)
+    cut(paths, "b00", "img00", "img05")
+    change_images(paths, img01="other pixels")
+    text = status_text(paths, people_params())
+    assert "label it anew (once it is in a batch: list more iterations)" in text
+    assert "BATCH" not in text
+    change_images(paths, img01=made.digests["img01"])
+    other = replace(made, proposals=offered).part(["img01"])
+    twin = {"img01": Boxes.build([(1, 1, 5, 5)], ["dog"])}
+    artifacts.write_corrections(
+        paths.reviews / "given-20240101T120000000000Z-eve.json",
+        replace(other, boxes=twin, finished=made.finished),
+    )
+    text = status_text(paths, people_params())
+    assert "neither counts there: move the wrong one out of that folder\n" in text
+
+
 def test_the_batch_that_an_image_is_in_today_is_named(paths: CampaignPaths) -> None:
     change_images(paths, img01="other pixels")
     cut(paths, "b00", "img00", "img02")

@@ -190,7 +190,11 @@ class _Judging:
                 self._say(own[-1], "gone", "", image_id)
         notes = {
             _SENTENCES[kind].format(
-                file=file, images=name_images(ids), what=what, batch=batch
+                file=file,
+                images=name_images(ids),
+                what=what,
+                anew=_ANEW.format(batch=batch) if batch else _IN_NO_BATCH,
+                decide=_DECIDE.format(batch=batch) if batch else "",
             ): kind
             for (kind, file, what, batch), ids in self._said.items()
         }
@@ -307,8 +311,9 @@ class _Judging:
     def _say(self, claim: Claim, kind: str, what: str, image_id: str, name: str = "") -> None:
         if self._batch is None or image_id in self._batch.boxes:
             # Labels that were given are of no batch of their own.
-            known = "BATCH" if claim.batch == GIVEN else claim.batch
-            batch = (known if self._batch is None else self._batch.batch) + self._option
+            known = "" if claim.batch == GIVEN else claim.batch
+            batch = known if self._batch is None else self._batch.batch
+            batch += self._option if batch else ""
             self._said.setdefault((kind, claim.file, what, batch), []).append(name or image_id)
 
 
@@ -319,14 +324,11 @@ def _age(claim: Claim) -> tuple[datetime, bool]:
 
 _SENTENCES = {
     "pixels": "{file} labels other pixels than are now in {images}, and does not count there: bring"
-    " back what was labeled, or label it anew ('boxloop review {batch}'; with --redo it opens with"
-    " those labels)",
+    " back what was labeled, or label it anew ({anew})",
     "conflict": "{file} and {what} are of the very same time and differ about {images}, so neither"
-    " counts there: move the wrong one out of that folder, or decide by 'boxloop review {batch}"
-    " --redo'",
+    " counts there: move the wrong one out of that folder{decide}",
     "unknown": "{file} uses {what}, which is no class of this campaign now, and does not count for"
-    " {images}: list that class again, or label it anew ('boxloop review {batch}'; with --redo it"
-    " opens with those labels)",
+    " {images}: list that class again, or label it anew ({anew})",
     "version": "{file} was written by boxloop {what}, newer than this one, and counts for {images}:"
     " install that version where it matters",
     "gone": "{file} labels {images}, not among the dataset's images now: the labels are kept, and"
@@ -334,6 +336,10 @@ _SENTENCES = {
     "given": "{file} has imported labels of {images}, where a person's count: they are left alone",
     "renamed": "{file} counts for {images}, because the files are the same",
 }
+
+_ANEW = "'boxloop review {batch}'; with --redo it opens with those labels"
+_DECIDE = ", or decide by 'boxloop review {batch} --redo'"
+_IN_NO_BATCH = "once it is in a batch: list more iterations"
 
 _LASTING = {"version", "gone", "given", "renamed"}
 """Kinds of sentences that stay while everything is up to date: nothing is to be done."""
