@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -346,6 +347,10 @@ def test_a_study_that_is_refused_leaves_nothing_behind(tmp_path, changes):
         run(load_spec(path), there, jobs=1)
     assert {mine.read_text() for mine in there.rglob("mine.txt")} == {"mine"}
     assert len(list(there.rglob("mine.txt"))) == 2
+    shutil.rmtree(there / "shared")
+    with pytest.raises((ParamsError, DatasetError)):
+        run(load_spec(path), there, jobs=1)
+    assert [path.name for path in there.iterdir()] == ["mine.txt"]
 
 
 def test_a_study_that_is_refused_while_another_is_at_work_touches_nothing_of_it(tmp_path):

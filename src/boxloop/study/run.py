@@ -18,12 +18,13 @@ from boxloop.report.tables import Row
 from boxloop.study.report import Outcome, write_outputs
 from boxloop.study.results import precision_rows, workload_rows
 from boxloop.study.spec import Spec
-from boxloop.study.study import Study
+from boxloop.study.study import SHARED, Study
 from boxloop.study.tracking import StudyTracker
 from boxloop.terminal import counted
 
 Print = Callable[[str], object]
 
+LOCK = ".lock"
 CONTENT = "study.json"
 """What is written once nothing can be refused any more."""
 
@@ -49,9 +50,10 @@ def run(
         addresses.find(on)  # before the dataset is read
     root = root.absolute()
     new = [folder for folder in (root, *root.parents) if not folder.exists()]
+    own = [path for path in (root / LOCK, root / SHARED) if not path.exists()]
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / ".lock", timeout=0), _stoppable(), _gone_if_refused(root, new):
+        with FileLock(root / LOCK, timeout=0), _stoppable(), _gone_if_refused(root, new, own):
             _run(Study(spec, root), jobs, on, say)
     except Timeout:
         raise StudyError(f"another boxloop is at work in {root}: wait for it") from None
@@ -106,13 +108,23 @@ def _collect(study: Study, failed: Mapping[str, str]) -> Outcome:
 
 
 @contextmanager
-def _gone_if_refused(root: Path, new: Sequence[Path]) -> Iterator[None]:
-    """Take new folders away, a study's and those above it, where it ends before it has begun."""
+def _gone_if_refused(root: Path, new: Sequence[Path], own: Sequence[Path]) -> Iterator[None]:
+    """Take away what a study made, where it ends before it has begun.
+
+    Args:
+        root: its folder.
+        new: folders that were not there, the study's own and those above it.
+        own: what it makes in its folder, and was not there.
+    """
     try:
         yield
     finally:
-        if new and not (root / CONTENT).exists():
-            shutil.rmtree(root, ignore_errors=True)
+        if not (root / CONTENT).exists():
+            for path in (root,) if new else own:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
             for folder in new[1:]:
                 with suppress(OSError):  # another one is at work there by now
                     folder.rmdir()

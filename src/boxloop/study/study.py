@@ -21,6 +21,8 @@ from boxloop.study.published import DatasetSize, check_size
 from boxloop.study.spec import Spec
 from boxloop.terminal import reporting
 
+SHARED = "shared"
+
 
 class Study:
     """A study's specification, datasets, cells and folder."""
@@ -70,7 +72,7 @@ class Study:
     @property
     def shared(self) -> Path:
         """The folder of files that several cells use."""
-        return self.root / "shared"
+        return self.root / SHARED
 
     def paths(self, cell: Cell) -> CampaignPaths:
         """Return the paths in the cell's folder."""
