@@ -23,8 +23,10 @@ def image(path: Path, width: int = 40, height: int = 30, seed: int | None = None
     return path
 
 
-def save_with_xmp(path: Path, pixels: np.ndarray, orientation: int, **how: object) -> Path:
-    """An image that is turned by a note in XMP."""
+def save_with_xmp(
+    path: Path, pixels: np.ndarray, orientation: int, *, compressed: bool = False, **how: object
+) -> Path:
+    """An image that is turned by a note in XMP; that of a PNG file may be ``compressed``."""
     note = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -33,7 +35,7 @@ def save_with_xmp(path: Path, pixels: np.ndarray, orientation: int, **how: objec
     )
     if path.suffix == ".png":
         how["pnginfo"] = info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", note)
+        info.add_itxt("XML:com.adobe.xmp", note, zip=compressed)
     elif path.suffix == ".tif":
         how["tiffinfo"] = {700: note.encode(), **dict(how.pop("exif", {}))}
     else:

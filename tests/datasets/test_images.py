@@ -198,8 +198,10 @@ def test_an_orientation_in_xmp_alone_does_not_count(tmp_path, suffix, note):
     assert np.abs(read_image(path).astype(int) - wide[::-1, ::-1]).max() <= 8
 
 
-def test_what_was_read_when_xmp_still_turned_is_of_other_pixels(tmp_path):
-    path = save_with_xmp(tmp_path / "a.jpg", COLOUR, 3)
+@pytest.mark.parametrize(("name", "compressed"), [("a.jpg", False), ("a.png", True)])
+def test_what_was_read_when_xmp_still_turned_is_of_other_pixels(tmp_path, name, compressed):
+    path = save_with_xmp(tmp_path / name, COLOUR, 3, compressed=compressed)
+    assert (b"tiff:Orientation" in path.read_bytes()) is not compressed
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     now = probe_image(path).digest
     assert now != before
@@ -214,6 +216,7 @@ def test_what_was_read_when_xmp_still_turned_is_of_other_pixels(tmp_path):
     for path in (
         save_with_xmp(tmp_path / "b.jpg", COLOUR, 1),
         save_with_xmp(tmp_path / "c.jpg", COLOUR, 3, exif=exif),
+        save_with_xmp(tmp_path / "d.png", COLOUR, 1, compressed=True),
     ):
         assert probe_image(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 

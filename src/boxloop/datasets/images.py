@@ -46,6 +46,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PNG, _COMPRESSED_XMP = b"\x89PNG\r\n\x1a\n", b"XML:com.adobe.xmp\0\1"
 _XMP = ("xmp", "XML:com.adobe.xmp")
 
 _MOST_BYTES = 2**32
@@ -129,7 +130,8 @@ def digest_of(data: bytes) -> str:
     such images, and what was labeled or computed then is of other pixels.
     """
     found = hashlib.sha256(data)
-    if b"tiff:Orientation" in data and _is_turned_by_xmp(data):
+    noted = b"tiff:Orientation" in data or (data.startswith(_PNG) and _COMPRESSED_XMP in data)
+    if noted and _is_turned_by_xmp(data):
         found.update(b"\0as stored")
     return found.hexdigest()
 
