@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from boxloop.campaign import artifacts
 from boxloop.campaign.paths import CampaignPaths
@@ -15,6 +20,7 @@ from boxloop.params import Params
 from boxloop.tracking import store_uri
 from boxloop.tracking.mlflow_store import Store
 from builders_campaign import build_campaign, small_params
+from builders_datasets import save_with_xmp
 from builders_tracking import client_of, runs_of, track_all
 
 
@@ -106,6 +112,27 @@ def test_a_replaced_run_takes_its_model_along(workspace: Path) -> None:
     (new,) = models_of(paths)
     assert new.model_id != old.model_id
     assert new.source_run_id == runs_of(paths)[1][1].info.run_id
+
+
+@pytest.mark.parametrize(("exif", "size"), [(None, (32, 16)), (6, (16, 32))])
+def test_the_example_is_turned_as_the_detector_s_images_are(
+    workspace: Path, exif: int | None, size: tuple[int, int]
+) -> None:
+    """By EXIF data alone: a note in XMP is followed by Pillow, and by nobody else."""
+    params = small_params(2)
+    paths = build_campaign(workspace, params)
+    first = artifacts.read_batch(paths.batch("b01")).image_ids[0]
+    ref = artifacts.read_images(paths.images).by_id()[first]
+    how = Image.Exif()
+    if exif is not None:
+        how[0x0112] = exif
+    save_with_xmp(workspace / ref.path, np.zeros((16, 32, 3), np.uint8), 8, exif=how)
+    track_all(paths, params)
+    (model,) = models_of(paths)
+    place = Path(model.artifact_location.removeprefix("file://"))
+    served = json.loads((place / "serving_input_example.json").read_text())
+    picture = base64.b64decode(served["inputs"]["image"][0])
+    assert Image.open(io.BytesIO(picture)).size == size
 
 
 @pytest.mark.slow

@@ -101,6 +101,19 @@ def draw_thumbnail(
     return as_jpeg(image), width, height
 
 
+def small_picture(path: Path, side: int) -> bytes:
+    """Return an image as detectors see it, of at most so many pixels a side, as a JPEG file.
+
+    A grey one where it cannot be read.
+    """
+    try:
+        picture = Image.fromarray(read_image(path))
+        picture.thumbnail((side, side))
+    except DatasetError:
+        picture = Image.new("RGB", (64, 64), (128, 128, 128))
+    return as_jpeg(picture)
+
+
 def ordered(x1: float, y1: float, x2: float, y2: float) -> Corners:
     """Return corners that Pillow takes, also of a box of less than a pixel."""
     return x1, y1, max(x1, x2), max(y1, y2)

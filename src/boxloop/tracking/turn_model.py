@@ -8,7 +8,6 @@ anyway lies, in the run's artifacts or in the campaign, and by which digest it i
 from __future__ import annotations
 
 import base64
-import io
 import json
 import platform
 import shutil
@@ -21,7 +20,7 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.digests import digest
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import NOTHING
-from boxloop.files import open_regular, temporary_folder, writing_temporary
+from boxloop.files import temporary_folder, writing_temporary
 from boxloop.params import Params
 from boxloop.tracking.logged_model import model_signature, requirements
 from boxloop.tracking.mlflow_store import Store
@@ -170,18 +169,9 @@ def _write_mlmodel(folder: Path, place: str, model_id: str, run_id: str, example
 
 def _example(turn: TurnRecord, paths: CampaignPaths) -> bytes:
     """Return a small picture of the batch's first image, JPEG; a grey one where it is gone."""
-    from PIL import Image, ImageOps
+    from boxloop.report.contact_sheets import small_picture
 
     ref = artifacts.read_images(paths.images).subset(
         artifacts.read_batch(paths.batch(turn.key)).image_ids[:1]
     )[0]
-    try:
-        with open_regular(paths.root / ref.path) as opened, Image.open(opened) as file:
-            file.draft("RGB", (_SIDE, _SIDE))
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-            picture.thumbnail((_SIDE, _SIDE))
-    except (OSError, ValueError):
-        picture = Image.new("RGB", (64, 64), (128, 128, 128))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=80)
-    return buffer.getvalue()
+    return small_picture(paths.root / ref.path, _SIDE)
