@@ -45,7 +45,7 @@ def post(app, path, content, **headers):
     [
         *("/", "/index.html", "/datasets/b00?workspace=review", "/fiftyone", "/features"),
         *("/plugins", "/plugins/review/review.js", "/assets/a-B_c1.js"),
-        *(f"/plugins/review/{name}.js" for name in ("boxes", "clock", "counts", "keys")),
+        *(f"/plugins/review/{name}.js" for name in ("boxes", "clock", "counts", "keys", "leaving")),
         *("/datasets/assets/index-CpOt-w2i.js", "/datasets/favicon.ico"),
     ],
 )

@@ -26,7 +26,7 @@ _PAGE = re.compile(r"/datasets/([^/]+)")
 _FILES = re.compile(
     r"/(index\.html)?|/(features|fiftyone|plugins)"
     r"|/(datasets/)?(assets/[\w.@-]+|favicon\.ico|model_evaluation\.svg)"
-    r"|/plugins/(review/(review|clock|counts|boxes|keys)|browse/browse)\.js"
+    r"|/plugins/(review/(review|clock|counts|boxes|leaving|keys)|browse/browse)\.js"
 )
 _OPERATORS = re.compile(
     r"/operators/(execute(/generator)?|resolve-(type|execution-options)|subscribe-execution-store)"

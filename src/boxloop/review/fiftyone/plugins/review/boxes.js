@@ -16,13 +16,27 @@
     const host = document.querySelector(HOST);
     if (!host) return null;
     if (known?.host !== host || known.scene.isDestroyed) {
-      const scene = search(host);
+      const scene = search(host, (found) => typeof found.getAllOverlays === "function" && !found.isDestroyed);
       known = scene && { host, scene };
     }
     return known?.scene ?? null;
   }
 
-  function search(host) {
+  // The App's record of what was edited; there is one as long as the page lives.
+  let edits = null;
+  function record() {
+    const host = !edits && document.querySelector(HOST);
+    if (host) edits = search(host, ({ getJsonPatch, registerStore }) => Boolean(getJsonPatch && registerStore));
+    return edits;
+  }
+  const hasEdits = () => record()?.getJsonPatch().some(({ deltas }) => deltas.length > 0);
+
+  // Whether boxes were edited since the save that was sent last.
+  let version = null;
+  const sent = () => { version = record()?.getVersion(); };
+  const editedSince = () => Boolean(edits) && edits.getVersion() !== version;
+
+  function search(host, is) {
     const key = Object.keys(host).find((name) => name.startsWith("__reactFiber"));
     const waiting = [host[key]?.child];
     for (let looked = 0; waiting.length && looked < 200; looked += 1) {
@@ -30,7 +44,7 @@
       if (!fiber) continue;
       for (let hook = fiber.memoizedState; hook && typeof hook === "object"; hook = hook.next) {
         const found = Array.isArray(hook.memoizedState) ? hook.memoizedState[0] : null;
-        if (typeof found?.getAllOverlays === "function" && !found.isDestroyed) return found;
+        if (found && typeof found === "object" && is(found)) return found;
       }
       waiting.push(fiber.sibling, fiber.child);
     }
@@ -261,5 +275,5 @@
         `Dashed: the third of the proposals that scores lowest, below ${overview.doubtful.toFixed(2)}.`));
   }
 
-  Object.assign(window.boxloop, { Boxes, choose, toggleBoxes, toggleBelow });
+  Object.assign(window.boxloop, { Boxes, choose, toggleBoxes, toggleBelow, hasEdits, sent, editedSince });
 })();

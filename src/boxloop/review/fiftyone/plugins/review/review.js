@@ -4,6 +4,7 @@
  * - edits are saved at once, where the App itself would wait for up to three seconds;
  * - keys.js: D is reviewed, on to the next one that waits, and more;
  * - boxes.js: how boxes look, and the proposals below the threshold; counts.js: the panel's numbers;
+ * - leaving.js: nobody leaves an image while an edit of it is not stored;
  * - clock.js: the active time of every image.
  *
  * The state is kept on the server (controller.py); these files show it and ask for changes.
@@ -18,6 +19,7 @@
   const SAVE_STARTS_MS = 80;
   const OPENING_MS = 1500;
   const LATE_MS = 1000;
+  const RETRY_MS = 700;
   const SILENT_MS = 5000;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -38,15 +40,17 @@
   for (const name of ["pointerdown", "keydown", "visibilitychange"]) {
     document.addEventListener(name, () => requestSave(), true);
   }
-  window.addEventListener("beforeunload", () => requestSave(), true);
+  window.addEventListener("beforeunload", (event) => {
+    requestSave();
+    if (document.documentElement.hasAttribute(UNSAVED) && !outdated) event.preventDefault(); // the browser asks
+  }, true);
   // A save that is on its way when the window closes arrives all the same.
   const originalFetch = window.fetch;
   const saves = new Set();
   window.fetch = (input, init) => {
     if (init?.method !== "PATCH") return tellRefusal(input, originalFetch(input, init));
     if (outdated) return Promise.resolve(new Response(null, { status: 412 }));
-    const small = typeof init.body === "string" && init.body.length < 50_000;
-    const save = originalFetch(input, small ? { ...init, keepalive: true } : init);
+    const save = init.body === "[]" ? originalFetch(input, init) : persist(input, init);
     const ended = save.then(() => {}, () => {}).then(() => saves.delete(ended));
     saves.add(ended);
     if (init.body !== "[]") watchSave(save);
@@ -54,17 +58,46 @@
     return save;
   };
 
+  // The App drops an edit with its image, and gives up for good once saves have failed for 30 s. So it
+  // is not told of a failure: a save that the session cannot take now is sent until it can.
+  let failing = false;
+  let sentAgain = false;
+  async function persist(input, init) {
+    boxloop.sent?.();
+    let keepalive = typeof init.body === "string" && init.body.length < 50_000;
+    for (;;) {
+      if (outdated) return new Response(null, { status: 412 });
+      let answer = null;
+      try {
+        answer = await originalFetch(input, keepalive ? { ...init, keepalive } : init);
+      } catch (error) {
+        if (init.signal?.aborted) throw error;
+      }
+      if (answer && answer.status < 500) {
+        failing = false;
+        if (answer.ok) sentAgain = false;
+        return answer;
+      }
+      failing = sentAgain = true;
+      keepalive = false; // what browsers allow of these in all is little
+      document.documentElement.setAttribute(UNSAVED, "");
+      await sleep(RETRY_MS);
+    }
+  }
+
   // The App's dot stays green while an answer is late, and after one that failed: until an edit is
   // stored, it is red here.
+  const UNSAVED = "data-boxloop-unsaved";
+  let refused = false;
   function watchSave(save) {
-    const unsaved = () => document.documentElement.setAttribute("data-boxloop-unsaved", "");
-    const late = setTimeout(unsaved, LATE_MS);
+    const late = setTimeout(() => document.documentElement.setAttribute(UNSAVED, ""), LATE_MS);
     const silent = setTimeout(() => set({ error: silence("an edit is not stored yet") }), SILENT_MS);
     const ended = (stored) => {
       clearTimeout(late);
       clearTimeout(silent);
-      if (stored) document.documentElement.removeAttribute("data-boxloop-unsaved");
-      else unsaved();
+      refused = !stored;
+      document.documentElement.toggleAttribute(UNSAVED, !stored);
+      if (stored && store.failure && store.failure === stuck) set({ failure: null });
     };
     save.then(({ ok }) => ended(ok), () => ended(false));
   }
@@ -90,20 +123,37 @@
     if (outdated) return;
     outdated = true;
     const edited = String(address).match(/\/sample\/([^/?]+)/)?.[1]; // it may be closed by now
-    sessionStorage.setItem(ANEW, nameOf(edited) ?? "This image");
+    const name = nameOf(edited) ?? "This image";
+    sessionStorage.setItem(ANEW, sentAgain
+      ? `The connection was lost while an edit of ${name} was saved, so it may be stored or not. The image is`
+        + " shown as it is stored now: look at its boxes once more."
+      : `${name} was edited in another window meanwhile, so your last edit of it here was not saved. It is`
+        + " shown as it is stored now: look at its boxes once more.");
     await boxloop.sendSeconds?.();
     location.reload();
   }
 
-  // Ask for a save until one has nothing left to do: it would begin at once.
+  // Whether something is not stored: asked of the App's own record of edits, where that is found.
+  const unsaved = () => saves.size > 0 || (boxloop.hasEdits?.() ?? refused);
+
+  // Ask for a save until nothing is left to do. An image whose edit cannot be stored now stays open.
+  let stuck = null;
   async function settle() {
-    for (let round = 0; round < 20; round += 1) {
+    const begin = performance.now();
+    const image = nameOf(openSample()) ?? "an image";
+    do {
       requestSave();
       await sleep(SAVE_STARTS_MS);
       if (outdated) await new Promise(() => {}); // the page is about to go
-      if (!saves.size) return;
-      await Promise.all(saves);
-    }
+      if (!unsaved()) return;
+      await Promise.race([Promise.all(saves), sleep(SILENT_MS)]);
+    } while (performance.now() - begin < (failing || refused ? SILENT_MS : 4 * SILENT_MS));
+    stuck = refused && !failing
+      ? `The session refused the last edit of ${image}, so the image stays open: undo that edit, or reload the`
+        + " page, which shows the image as it is stored."
+      : `The last edit of ${image} is not stored yet, because the review session does not answer. It is sent until`
+        + " it is stored: go on then.";
+    throw new Sentence(stuck);
   }
 
   // --- how an opened image looks -----------------------------------------------------------------
@@ -151,10 +201,7 @@
   const nameOf = (id) => store.overview?.samples.find(([sample]) => sample === id)?.[1];
   const anew = sessionStorage.getItem(ANEW);
   sessionStorage.removeItem(ANEW);
-  if (anew) {
-    store.failure = `${anew} was edited in another window meanwhile, so your last edit of it here was not`
-      + " saved. It is shown as it is stored now: look at its boxes once more.";
-  }
+  if (anew) store.failure = anew;
   const set = (change) => {
     Object.assign(store, change);
     if (store.overview?.submitted) keepOnPage(store.overview.submitted);
@@ -257,6 +304,7 @@
 
   const back = () => act("back", async () => {
     await settle();
+    await call("overview"); // without a connection the App shows an error in place of the batch
     operators.executeOperator("@voxel51/operators/close_sample", {});
   });
 
@@ -272,6 +320,7 @@
 
   const submitted = (summary) => set({ overview: { ...store.overview, submitted: summary } });
   const submit = () => act("submit", async () => {
+    await settle(); // of an image that was closed meanwhile
     await boxloop.sendSeconds?.();
     const result = await call("submit");
     if (result.summary) {
@@ -491,9 +540,9 @@
 
   const boxloop = window.boxloop = {
     React, recoil, app, h, muted, Button, store, set, call, act, take, openSample, opening, settle, sleep, done,
-    every: originalSetInterval,
+    unsaved, nameOf, UNSAVED, every: originalSetInterval,
   };
-  for (const name of ["clock", "counts", "boxes", "keys"]) {
+  for (const name of ["clock", "counts", "boxes", "leaving", "keys"]) {
     const script = document.createElement("script");
     script.src = new URL(`${name}.js`, document.currentScript.src);
     script.addEventListener("load", () => set({}));
