@@ -251,6 +251,14 @@
     if (below.wanted) drawing = requestAnimationFrame(draw); // it follows zoom and pan
   }
 
+  // Without the App's sidebar no box is drawn, on any image, also after a reload: it is there again at once.
+  const sidebar = app.sidebarVisible?.(true);
+  function Sidebar() {
+    const [visible, setVisible] = recoil.useRecoilState(sidebar);
+    React.useEffect(() => { if (!visible) setVisible(true); }, [visible]);
+    return null;
+  }
+
   function Boxes({ overview, current }) {
     show = recoil.useSetRecoilState(app.showOverlays);
     datasetId = recoil.useRecoilValue(app.datasetId);
@@ -261,6 +269,7 @@
     const scores = below.rows.map(({ score }) => score);
     const least = Math.min(...scores, overview.shown_from);
     return h("div", null,
+      sidebar && h(Sidebar),
       h(Button, { onClick: () => toggleBoxes(), "data-boxloop": "hide" }, hidden ? "Show the boxes (H)" : "Hide the boxes (H)"),
       overview.has_below && h(Button, { onClick: toggleBelow, "data-boxloop": "show-below" },
         below.wanted ? "Hide what scores below (B)" : "Show what scores below (B)"),

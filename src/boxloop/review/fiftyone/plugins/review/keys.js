@@ -27,6 +27,7 @@
     d: () => done(),
     h: () => boxloop.toggleBoxes?.(),
     b: () => boxloop.toggleBelow?.(),
+    s: () => {}, // the App hides its sidebar, and every box with it
   };
 
   document.addEventListener("keydown", (event) => {

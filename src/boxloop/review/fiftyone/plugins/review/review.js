@@ -169,7 +169,8 @@
     "action-convert-filters-to-view-stages", "action-color-settings", "field-visibility-icon",
     "saved-views-create-new", "new-panel-btn"];
   const style = document.createElement("style");
-  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)} { display: none !important; }
+  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)},
+    [data-cy=modal] [data-cy=action-toggle-sidebar] { display: none !important; }
     [data-boxloop-unsaved] [role=status][class*=_indicator_] svg { color: #e5484d !important; }`;
   document.head.append(style);
 

@@ -1,0 +1,71 @@
+"""No box is hidden, named or doubled without the reviewer."""
+
+import time
+
+import pytest
+from app import browser
+from playwright.sync_api import expect
+
+from builders_database import require_mongod
+from builders_sessions import cut, images
+from builders_terminals import review
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SIZE = (128, 128)
+A, B, C, D = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110), (75, 75, 115, 118)
+BELOW = (100, 50, 124, 66)
+FREE, SMALL = (106, 8, 124, 30), (4, 50, 16, 64)
+CLASSES = ("ball", "box", "cup", "star")
+ROWS = (("ball", A, 0.9), ("ball", B, 0.8), ("cup", C, 0.7), ("star", D, 0.6))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    require_mongod()
+    root = tmp_path / "my campaign"
+    rows = (*ROWS, ("ball", BELOW, 0.3))
+    cut(root, {"b00": images(1, ()), "b01": images(4, rows, first=2)}, classes=CLASSES, size=SIZE)
+    return root
+
+
+def listed(app):
+    return app.page.locator("[data-cy^=annotate-label-]")
+
+
+def stored(terminal, image):
+    return terminal.app().record(image)[0]["boxes"]["detections"]
+
+
+def until_stored(app, terminal, image, added):
+    """Waits, while the browser goes on, for the classes that come after those of the proposals."""
+    deadline = time.monotonic() + 60
+    wanted = [label for label, *_ in ROWS] + list(added)
+    while (labels := [box["label"] for box in stored(terminal, image)]) != wanted:
+        assert time.monotonic() < deadline, labels
+        app.page.wait_for_timeout(50)
+
+
+def reload(app):
+    app.page.reload()
+    app.page.wait_for_selector("[data-boxloop=panel] [data-boxloop]")
+    app.wait_for_image()
+
+
+def test_no_key_and_no_button_hides_the_boxes_of_all_images(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        page, toggle = app.page, app.page.locator("[data-cy=modal] [data-cy=action-toggle-sidebar]")
+        page.keyboard.press("s")
+        app.done(key=True)
+        expect(listed(app)).to_have_count(4)
+        expect(toggle).not_to_have_count(0)
+        expect(toggle).to_be_hidden()
+        toggle.evaluate("(element) => element.click()")
+        app.done(key=True)
+        expect(listed(app)).to_have_count(4)
+
+        # What an earlier version left in the browser.
+        page.evaluate("localStorage.setItem('sidebarVisible-modal-true', 'false')")
+        reload(app)
+        expect(listed(app)).to_have_count(4)
