@@ -69,3 +69,43 @@ def test_no_key_and_no_button_hides_the_boxes_of_all_images(folder):
         page.evaluate("localStorage.setItem('sidebarVisible-modal-true', 'false')")
         reload(app)
         expect(listed(app)).to_have_count(4)
+
+
+def test_the_first_box_has_no_class_until_one_is_chosen(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        first = app.image_name()
+        app.draw(FREE, SIZE)
+        expect(listed(app).filter(has_text="?")).to_have_count(1, timeout=20_000)
+        app.done()
+        second = app.image_name()
+        app.draw(FREE, SIZE, "cup")
+        app.draw(SMALL, SIZE)
+        until_stored(app, terminal, second, ["cup", "cup"])
+        reload(app)
+        app.done()
+        third = app.image_name()
+        app.draw(FREE, SIZE)  # the class used last, also after a reload
+        until_stored(app, terminal, third, ["cup"])
+        app.pick(FREE, SIZE)
+        app.page.locator("[data-cy=root_label_container] [role=combobox]").click()
+        star = app.page.get_by_role("option", name="star", exact=True)
+        star.wait_for()
+        for _ in range(6):
+            if "active" in star.get_attribute("data-headlessui-state"):
+                break
+            app.page.keyboard.press("ArrowDown")
+            app.page.wait_for_timeout(200)
+        app.page.keyboard.press("Enter")
+        until_stored(app, terminal, third, ["star"])
+        app.page.wait_for_function("sessionStorage['boxloop-class-used-last'] === 'star'")
+        app.leave_box()
+        app.draw(SMALL, SIZE)
+        until_stored(app, terminal, third, ["star", "star"])
+        until_stored(app, terminal, first, ["?"])
+
+        terminal.app().mark()
+        app.close_image()
+        outcome, text = app.submit()
+        assert outcome == "faults"
+        assert "has no class chosen yet" in text

@@ -69,7 +69,7 @@ def test_a_reviewer_s_day(campaign):
         app.comes_to("progress", (0, 3))
         app.start()
         first = app.image_name()
-        app.draw(A, SIZE)  # no class chosen: the App gives it the first of the list
+        app.draw(A, SIZE)  # no class chosen: it has none
         app.done()
         app.draw(B, SIZE, "ball")
         app.draw(C, SIZE, "cup")

@@ -112,31 +112,56 @@
 
   // --- classes by digits, boxes hidden -----------------------------------------------------------
   // A digit is for the box that is chosen, and for those drawn from then on, as a choice from the list is.
-  let last = null;
+  // The very first box has none yet: the App would give it the class that is most frequent.
+  const LAST = "boxloop-class-used-last";
+  const NO_CLASS = "?";
+  let last = sessionStorage.getItem(LAST);
+  function use(name) {
+    if (!store.overview?.classes.includes(name)) return;
+    last = name;
+    sessionStorage.setItem(LAST, name);
+  }
+
   const selected = () => canvas()?.getSelectedOverlays?.()[0];
   function choose(number) {
     const name = store.overview?.classes[number];
     if (!name) return;
-    last = name;
+    use(name);
     label(selected());
   }
 
   function label(box) {
-    if (last && box?.label && box.label.label !== last) box.updateLabel?.({ ...box.label, label: last });
+    const name = store.overview?.classes.includes(last) ? last : NO_CLASS;
+    if (box?.label && box.label.label !== name) box.updateLabel?.({ ...box.label, label: name });
   }
 
   let before = new Set();
+  let onCanvas = false; // an undo brings boxes back, too
   document.addEventListener("pointerdown", (event) => {
-    if (event.target.closest?.("[role=option]")) last = null;
+    use(event.target.closest?.("[role=option]")?.textContent.trim());
+    onCanvas = Boolean(event.target.closest?.(HOST));
     before = new Set(canvas()?.getAllOverlays().map(({ id }) => id));
   }, true);
   document.addEventListener("keydown", ({ key, target }) => {
-    if (key === "Enter" && target.getAttribute?.("role") === "combobox") last = null;
+    if (key !== "Enter" || target.getAttribute?.("role") !== "combobox") return;
+    const was = selected()?.label?.label;
+    for (const wait of [50, 200, 600]) {
+      setTimeout(() => {
+        const now = selected()?.label?.label;
+        if (now !== was) use(now);
+      }, wait);
+    }
   }, true);
-  document.addEventListener("pointerup", () => setTimeout(() => {
-    const box = selected();
-    if (box && !before.has(box.id)) label(box);
-  }, 20), true);
+  document.addEventListener("pointerup", () => {
+    for (const wait of [20, 100, 300]) { // a busy machine is late with it
+      setTimeout(() => {
+        const box = selected();
+        if (!onCanvas || !box || before.has(box.id)) return;
+        before.add(box.id);
+        label(box);
+      }, wait);
+    }
+  }, true);
 
   let show = () => {};
   let hidden = false;
