@@ -109,3 +109,25 @@ def test_the_first_box_has_no_class_until_one_is_chosen(folder):
         outcome, text = app.submit()
         assert outcome == "faults"
         assert "has no class chosen yet" in text
+
+
+def test_a_proposal_from_below_is_taken_once(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        image, page = app.image_name(), app.page
+        app.take_from_below()
+        expect(listed(app)).to_have_count(5)
+        app.delete(BELOW, SIZE)
+        until_stored(app, terminal, image, [])
+        page.keyboard.press("b")
+        offered = page.locator("[data-boxloop=accept]")
+        expect(offered).to_have_count(1, timeout=20_000)
+        old = offered.first.element_handle()
+        app.undo()
+        expect(listed(app)).to_have_count(5)
+        old.evaluate("(button) => button.click()")  # before it is gone
+        expect(offered).to_have_count(0, timeout=20_000)
+        expect(app.piece("done")).to_be_enabled(timeout=20_000)
+        until_stored(app, terminal, image, ["ball"])
+        ids = [box["_id"]["$oid"] for box in stored(terminal, image)]
+        assert len(ids) == len(set(ids)) == 5

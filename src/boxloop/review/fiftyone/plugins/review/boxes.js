@@ -196,10 +196,16 @@
     set({});
   }
 
-  const shown = () => below.rows.filter((row) => below.from === null || row.score >= below.from);
+  // One that was taken may be deleted, offered again, and come back by an undo.
+  const drawnNow = () => new Set(canvas()?.getAllOverlays().map(({ id }) => id));
+  const shown = () => {
+    const there = drawnNow();
+    return below.rows.filter(({ id, score }) => !there.has(id) && (below.from === null || score >= below.from));
+  };
 
   const accept = (row) => act("accept", async () => {
     await settle();
+    if (drawnNow().has(row.id)) return;
     const path = `/dataset/${datasetId}/sample/${below.sample}`;
     const save = (version, operations) => fetch(path, {
       method: "PATCH",
