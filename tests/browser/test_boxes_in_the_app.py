@@ -131,3 +131,16 @@ def test_a_proposal_from_below_is_taken_once(folder):
         until_stored(app, terminal, image, ["ball"])
         ids = [box["_id"]["$oid"] for box in stored(terminal, image)]
         assert len(ids) == len(set(ids)) == 5
+
+
+def test_only_boxes_are_drawn(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        tools = ("segmentation-mode", "polyline-mode", "create-classification")
+        for name in (*tools, "open-schema-manager"):
+            expect(app.page.locator(f"[data-cy={name}]")).not_to_have_count(0)
+            expect(app.page.locator(f"[data-cy={name}]:visible")).to_have_count(0)
+        app.pick(A, SIZE)
+        app.page.locator("[data-cy=label-menu-trigger]").click()
+        app.page.locator("[data-cy=label-menu-delete]").wait_for()
+        expect(app.page.locator("[data-cy=label-menu-add-mask]:visible")).to_have_count(0)

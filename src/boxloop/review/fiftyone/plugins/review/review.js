@@ -168,8 +168,11 @@
   const REFUSED = ["action-tag-sample-labels", "action-sort-by-similarity", "action-clips-patches",
     "action-convert-filters-to-view-stages", "action-color-settings", "field-visibility-icon",
     "saved-views-create-new", "new-panel-btn"];
+  // Nor is what draws other than boxes, of which none gets into the labels, or hides them all.
+  const UNUSED = ["segmentation-mode", "polyline-mode", "polyline-mode-3d", "cuboid-mode", "create-classification",
+    "label-menu-add-mask", "open-schema-manager"];
   const style = document.createElement("style");
-  style.textContent = `${REFUSED.map((name) => `[data-cy=${name}]`)},
+  style.textContent = `${[...REFUSED, ...UNUSED].map((name) => `[data-cy=${name}]`)},
     [data-cy=modal] [data-cy=action-toggle-sidebar] { display: none !important; }
     [data-boxloop-unsaved] [role=status][class*=_indicator_] svg { color: #e5484d !important; }`;
   document.head.append(style);
