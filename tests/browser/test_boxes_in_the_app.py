@@ -1,5 +1,6 @@
 """No box is hidden, named or doubled without the reviewer."""
 
+import signal
 import time
 
 import pytest
@@ -144,3 +145,15 @@ def test_only_boxes_are_drawn(folder):
         app.page.locator("[data-cy=label-menu-trigger]").click()
         app.page.locator("[data-cy=label-menu-delete]").wait_for()
         expect(app.page.locator("[data-cy=label-menu-add-mask]:visible")).to_have_count(0)
+
+
+def test_a_session_that_ended_without_a_submission_says_so(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.ends()
+        ended = app.page.locator("[data-boxloop=ended]")
+        expect(ended).to_be_visible(timeout=60_000)
+        expect(ended).to_contain_text(
+            "This session has ended, or cannot be reached: 'boxloop review'"
+        )

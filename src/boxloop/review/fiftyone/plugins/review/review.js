@@ -343,20 +343,38 @@
 
   // Once its server has ended, the App shows its own welcome in place of the panel.
   let keeps = false;
+  function cover(name, text) {
+    const page = document.createElement("div");
+    page.dataset.boxloop = name;
+    page.textContent = text;
+    page.style.cssText = "position:fixed;inset:0;z-index:2000;overflow:auto;padding:48px;background:#1a1a1a;color:#fff;"
+      + "font:15px/1.6 sans-serif;white-space:pre-wrap;overflow-wrap:anywhere";
+    return page;
+  }
   function keepOnPage(summary) {
     if (keeps) return;
     keeps = true;
-    const page = document.createElement("div");
-    page.dataset.boxloop = "kept";
-    page.textContent = `${THANKS}\n\n${summary}\n\n${GOODBYE}`;
-    page.style.cssText = "position:fixed;inset:0;z-index:2000;overflow:auto;padding:48px;background:#1a1a1a;color:#fff;"
-      + "font:15px/1.6 sans-serif;white-space:pre-wrap;overflow-wrap:anywhere";
+    const page = cover("kept", `${THANKS}\n\n${summary}\n\n${GOODBYE}`);
     const waiting = originalSetInterval(() => {
       if (document.querySelector("[data-boxloop=submitted]")) return;
       clearInterval(waiting);
       document.body.append(page);
     }, 100);
   }
+
+  // The same where it has ended otherwise. A session that answers has the panel on its page.
+  let ended = null;
+  const own = document.currentScript.src;
+  originalSetInterval(async () => {
+    const there = () => keeps || !store.overview || document.querySelector("[data-boxloop=panel]");
+    const answers = there() || await originalFetch(own, { cache: "no-store" }).then(({ ok }) => ok, () => false);
+    if (there()) ended?.remove();
+    else if (answers && ended && !saves.size) location.reload(); // the connection is back
+    if (there() || answers || ended?.isConnected) return;
+    ended = cover("ended", "This session has ended, or cannot be reached: 'boxloop review' opens it again, at the address"
+      + " that it prints.\n\n" + (saves.size ? "Your last edit is not stored; all others are." : "Your work is kept."));
+    document.body.append(ended);
+  }, POLL_MS);
 
   let wasOpen = null;
   originalSetInterval(() => {
