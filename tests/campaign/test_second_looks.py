@@ -228,6 +228,34 @@ def test_looks_at_other_pixels_do_not_count_and_are_told(paths):
     assert any("'boxloop review b01 --also'; with --redo it opens" in note for note in found.notes)
 
 
+def test_looks_at_an_image_that_left_the_dataset_are_set_aside(paths):
+    """As labels are: they are kept, and count again once the image is back."""
+    known = artifacts.read_images(paths.images)
+    apart = [replace(ref, digest=f"{i:064}") for i, ref in enumerate(known.images)]
+    known = replace(known, images=tuple(apart))  # else it would be taken for one that is the same
+    artifacts.write_images(paths.images, known)
+    person(paths, "ann", relabel=("img01",))
+    person(paths, "bob", ALSO, remove=("img02", "img03"))
+    person(paths, "eve", THIRD)
+    before = read(paths)
+    left = tuple(ref for ref in known.images if ref.id != "img02")
+    artifacts.write_images(paths.images, replace(known, images=left))
+    (file,) = submissions.submission_files(paths.reviews, look=True)
+    found = read(paths)
+    assert [look.image_id for look in found.images] == [i for i in IDS if i != "img02"]
+    assert [(row.look, row.images) for row in found.work] == [("second", 5), ("third", 2)]
+    gone = f"{file} labels image img02, not among the dataset's images now: the labels are kept,"
+    assert any(note.startswith(gone) for note in found.notes)
+    assert second_looks.for_status(paths, BATCHES, IOU)[0].startswith("5 images have a second look")
+    # Sessions open as well, and none shows the image.
+    again = {item.image.id for item in assigned(paths, "bob", ALSO, redo=True).items}
+    assert again == {look.image_id for look in found.images}
+    person(paths, "bob", ALSO, redo=True, remove=("img04",))
+    assert "img04" in {item.image.id for item in assigned(paths, "eve", THIRD).items}
+    artifacts.write_images(paths.images, known)
+    assert {look.image_id for look in read(paths).images} == {i.image_id for i in before.images}
+
+
 def test_a_redone_second_look_opens_what_was_decided(paths):
     person(paths, "bob", ALSO, remove=("img02",))
     person(paths, "eve", THIRD)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -113,12 +114,14 @@ def read_second(
 ) -> screening.Screened:
     """Read the second looks that count today, oldest first; with ``all_`` those that do not, too.
 
+    Those at images that are not in the dataset now are left out, and its notes tell of them.
+
     Raises:
         ArtifactError: a file is damaged, or a box that counts reaches beyond its image; names it
             and the way out.
     """
     files = submissions.read_files(*paths.journals, look=True)
-    found = screening.screen(files, (), images, all_=all_, option=" --also")
+    found = _of_today(screening.screen(files, (), images, all_=all_, option=" --also"), images)
     for file, item in zip(found.files, found.submissions, strict=True) if not all_ else ():
         require_inside(images, item.boxes, file)
     return found
@@ -138,7 +141,19 @@ def read(paths: CampaignPaths, batches: Iterable[str]) -> Looks:
         return Looks((), (), ())
     images = artifacts.read_images(paths.images)
     restored = map(paths.corrections, batches)
-    return of(screening.read(paths.journals, restored, images), read_second(paths, images))
+    labels = _of_today(screening.read(paths.journals, restored, images), images)
+    return of(labels, read_second(paths, images))
+
+
+def _of_today(found: screening.Screened, images: ImageSet) -> screening.Screened:
+    """Leave out what is said of images that are gone: it counts again once they are back."""
+    now, files, kept = images.by_id(), list[Path](), list[Corrections]()
+    for file, item in zip(found.files, found.submissions, strict=True):
+        here = [image_id for image_id in item.boxes if image_id in now]
+        if here:
+            files.append(file)
+            kept.append(item if len(here) == len(item.boxes) else item.part(here))
+    return replace(found, submissions=kept, files=tuple(files))
 
 
 def of(labels: screening.Screened, second: screening.Screened) -> Looks:
