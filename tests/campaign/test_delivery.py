@@ -20,7 +20,7 @@ def test_what_was_held_out_says_nothing_of_a_class_that_could_not_be_chosen(
 ) -> None:
     """Of b00's images 'dog' came later, and the detector finds dogs there."""
     params = small_params(2)
-    paths = build_campaign(tmp_path, params)
+    paths = build_campaign(tmp_path, params, annotator="fiftyone")
     truth = artifacts.read_truth(paths.truth)
     assert truth is not None
     cats = {i: b.select(b.labels == "cat") for i, b in truth.items()}
@@ -30,6 +30,8 @@ def test_what_was_held_out_says_nothing_of_a_class_that_could_not_be_chosen(
         known, incomplete = (cats, dict.fromkeys(ids, ("dog",))) if key == "b00" else (truth, {})
         made = LabeledSet(CLASSES, (key,), {i: known[i] for i in ids}, incomplete)
         artifacts.write_labeled(paths.labeled(key), made, before)
+        corrected = artifacts.read_corrections(paths.corrections(key))
+        artifacts.write_corrections(paths.corrections(key), replace(corrected, boxes=made.boxes))
         before = paths.labeled(key)
     offered = artifacts.read_proposals(paths.proposals("b01"))
     right = {
@@ -68,6 +70,8 @@ def test_a_batch_says_nothing_of_a_class_that_could_not_be_chosen(tmp_path: Path
     artifacts.write_proposals(paths.proposals("b01"), replace(offered, crops=crops))
     done = replace(made, boxes=cats, classes=("cat",), annotator="fiftyone", finished=TIME)
     artifacts.write_corrections(paths.corrections("b01"), done)
+    merged = LabeledSet(CLASSES, ("b01",), cats, dict.fromkeys(cats, ("dog",)))
+    artifacts.write_labeled(paths.labeled("b01"), merged, paths.labeled("b00"))
     (judged,) = artifacts.read_evidence(paths.evidence("b01"))
     artifacts.write_evidence(paths.evidence("b01"), [replace(judged, crops=judged.edits)])
 

@@ -20,8 +20,9 @@ from ruamel.yaml import YAML
 
 import builders_datasets
 from boxloop import datasets
-from boxloop.campaign import artifacts
+from boxloop.campaign import artifacts, submissions
 from boxloop.campaign.export.folder import MARKER, _replace, export_folder, put_images
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, ImageRef, LabeledSet
 from boxloop.datasets.format_protocol import ExportContent, file_names, writable_formats
 from boxloop.errors import DatasetError
@@ -231,6 +232,25 @@ def test_labels_older_than_their_corrections_are_not_exported(tmp_path, program)
         "data/labeled/b01.parquet is older than data/corrections/b00.json: run 'dvc repro'" in said
     )
     assert not (root / "out").exists()
+
+
+@pytest.mark.parametrize("formats", [("voc",), ("coco", "--split", "by-batch")])
+def test_labels_that_people_have_submitted_newer_ones_of_are_not_exported(
+    tmp_path, program, formats
+):
+    """As after a redo that was not taken over, or a pull that brought files of `reviews/`."""
+    root = campaign(tmp_path / "c", annotator="fiftyone")
+    paths = CampaignPaths(root)
+    for key, image_id in (("b00", "img00"), ("b01", "img02")):
+        made = artifacts.read_corrections(paths.corrections(key)).part([image_id])
+        submissions.append(paths.reviews, replace(made, finished="2024-02-01T12:00:00+00:00"))
+        code, said = program(root, "export", "out", "--format", *formats)
+        assert code == 2
+        assert not (root / "out").exists()
+    assert (
+        "reviews/ holds newer labels of 2 images than data/labeled/b01.parquet is made of: run 'dvc"
+        " repro --single-item --force finish@b00 finish@b01', then 'dvc repro' first\n" in said
+    )
 
 
 def test_labels_of_other_classes_than_the_images_are_not_exported(tmp_path, program):

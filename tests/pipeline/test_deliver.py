@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,26 @@ def test_in_the_middle_it_takes_what_is_there(campaign):
     campaign.paths.workload("b00").unlink()
     with pytest.raises(UserError, match="nothing is labeled yet"):
         pipeline.deliver(campaign)
+
+
+def test_labels_that_are_not_the_newest_are_delivered_by_no_model(campaign):
+    """Neither where reviews/ holds newer ones, nor where nothing merged those of a batch."""
+    paths, params = campaign.paths, campaign.params
+    build_campaign(Path(), params, annotator="fiftyone")
+    made = artifacts.read_corrections(paths.corrections("b00"))
+    redone = replace(made.part(["img00"]), finished="2024-02-01T12:00:00+00:00")
+    file = submissions.append(paths.reviews, redone)
+    words = "reviews/ holds newer labels of 1 image than .*labeled/b02.parquet is made of"
+    with pytest.raises(ArtifactError, match=words):
+        pipeline.deliver(campaign)
+    file.unlink()
+    boxes = {**made.boxes, "img00": made.boxes["img00"].select([0])}
+    artifacts.write_corrections(paths.corrections("b00"), replace(made, boxes=boxes))
+    words = "labeled/b02.parquet is older than .*corrections/b00.json: run 'dvc repro' first"
+    with pytest.raises(ArtifactError, match=words):
+        pipeline.deliver(campaign)
+    assert done() == []
+    assert not paths.model.exists()
 
 
 def test_labels_that_are_in_no_batch_are_told(campaign):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from boxloop.campaign import artifacts, crop_classes, pixels
+from boxloop.campaign import artifacts, crop_classes, newer, pixels
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import CampaignResults, read_results
 from boxloop.core import crop_classes as core
@@ -51,8 +51,8 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
 
     Raises:
         UserError: none is finished.
-        ArtifactError: a file is missing, damaged or stale, or an image is gone or another one than
-            was labeled.
+        ArtifactError: a file is missing, damaged or stale, people have submitted newer labels, or
+            an image is gone or another one than was labeled.
     """
     results = read_results(paths, params)
     keys = [workload.batch for workload in results.workloads]
@@ -60,10 +60,11 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
         raise UserError(
             f"nothing is labeled yet in {paths.images.parent}: 'dvc repro' says what comes first"
         )
-    labeled = artifacts.read_labeled(paths.labeled(keys[-1]))
+    source = paths.labeled(keys[-1])
+    labeled = artifacts.read_labeled(source)
     if turns_of(labeled.batches) != keys:
         raise ArtifactError(
-            f"{paths.labeled(keys[-1])} is made of {', '.join(turns_of(labeled.batches))}, but"
+            f"{source} is made of {', '.join(turns_of(labeled.batches))}, but"
             f" {', '.join(keys)} are done: 'dvc repro' brings them together"
         )
     evidence: list[Evidence] = []
@@ -71,8 +72,9 @@ def read_labels(paths: CampaignPaths, params: Params) -> Labels:
     last_by_crops: Corrections | None = None
     trained_on = {}
     made = [artifacts.read_corrections(paths.corrections(key)) for key in keys]
-    by_id = artifacts.read_images(paths.images).by_id()
-    pixels.require_same(paths, labeled, dict(zip(keys, made, strict=True)), by_id)
+    images, by_key = artifacts.read_images(paths.images), dict(zip(keys, made, strict=True))
+    pixels.require_same(paths, labeled, by_key, images.by_id())
+    newer.require_newest(paths, labeled, source, by_key, images)
     for key, (own, other) in zip(keys, crop_classes.both_kinds(paths, made), strict=True):
         log = artifacts.read_training(paths.training(key))
         trained_on[key] = log.images

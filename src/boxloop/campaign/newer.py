@@ -1,13 +1,16 @@
-"""Tell of labels in the journal that are newer than what was put together of a batch."""
+"""Tell of labels that are newer than what was made of them: corrections, and labeled sets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign import artifacts, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import SIMULATED
+from boxloop.core.types import SIMULATED, BoxesByImage, Corrections, ImageSet, LabeledSet
 from boxloop.core.workload import BatchWorkload
+from boxloop.errors import ArtifactError
+from boxloop.terminal import counted
 
 
 def in_words(paths: CampaignPaths, key: str, newer: int, images: int) -> str:
@@ -24,6 +27,33 @@ def in_words(paths: CampaignPaths, key: str, newer: int, images: int) -> str:
     )
 
 
+def find(paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet) -> dict[str, int]:
+    """Count the images of each batch with such labels; batches without any have no entry.
+
+    Args:
+        paths: of the campaign.
+        made: what was put together of each batch; simulated ones have none.
+        images: of today.
+
+    Raises:
+        ArtifactError: a file is damaged.
+    """
+    by_people = {key: item for key, item in made.items() if item.by_person}
+    if not by_people:
+        return {}
+    restored = map(paths.corrections, by_people)
+    newest = submissions.latest(screening.read(paths.journals, restored, images).submissions)
+    counts = {
+        key: sum(
+            submissions.submitted_at(newest[i], i) > submissions.submitted_at(item, i)
+            for i in item.boxes
+            if i in newest
+        )
+        for key, item in by_people.items()
+    }
+    return {key: count for key, count in counts.items() if count}
+
+
 def read(paths: CampaignPaths, workloads: Iterable[BatchWorkload]) -> list[str]:
     """Say it of each finished batch that has such labels, of those that people reviewed.
 
@@ -33,16 +63,46 @@ def read(paths: CampaignPaths, workloads: Iterable[BatchWorkload]) -> list[str]:
     keys = [workload.batch for workload in workloads if workload.annotator != SIMULATED]
     if not keys:
         return []
-    images = artifacts.read_images(paths.images)
-    newest = submissions.latest(screening.read(paths.journals, (), images).submissions)
-    lines = []
-    for key in keys:
-        made = artifacts.read_corrections(paths.corrections(key))
-        newer = sum(
-            submissions.submitted_at(newest[i], i) > submissions.submitted_at(made, i)
-            for i in made.boxes
-            if i in newest
+    made = {key: artifacts.read_corrections(paths.corrections(key)) for key in keys}
+    found = find(paths, made, artifacts.read_images(paths.images))
+    return [in_words(paths, key, newer, len(made[key].boxes)) for key, newer in found.items()]
+
+
+def require_newest(
+    paths: CampaignPaths,
+    labeled: LabeledSet,
+    source: Path,
+    made: Mapping[str, Corrections],
+    images: ImageSet,
+) -> None:
+    """Refuse labels that people have submitted newer ones in the place of.
+
+    Args:
+        paths: of the campaign.
+        labeled: what is to leave it.
+        source: its file.
+        made: the corrections that it is made of, by batch.
+        images: of today.
+
+    Raises:
+        ArtifactError: corrections are newer, or the journal is; names the files and the way out.
+    """
+    if key := older_than(labeled.boxes, made):
+        raise ArtifactError(
+            f"{source} is older than {paths.corrections(key)}: run 'dvc repro' first"
         )
-        if newer:
-            lines.append(in_words(paths, key, newer, len(made.boxes)))
-    return lines
+    found = find(paths, made, images)
+    if found:
+        raise ArtifactError(
+            f"{paths.reviews}/ holds newer labels of {counted(sum(found.values()))} than"
+            f" {source} is made of: run '{submissions.take_over(*found)}', then 'dvc repro' first"
+        )
+
+
+def older_than(labeled: BoxesByImage, made: Mapping[str, Corrections]) -> str | None:
+    """Return the first batch whose corrections are not what a labeled set holds of its images."""
+    for key, corrections in made.items():
+        for image_id, boxes in corrections.boxes.items():
+            if image_id not in labeled or not pixels.same(boxes, labeled[image_id]):
+                return key
+    return None

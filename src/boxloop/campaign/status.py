@@ -181,7 +181,7 @@ def _newer(turns: list[Turn]) -> str:
     """Return the command that brings in newer labels of finished batches; empty without any."""
     leading = _leading(turns)
     keys = [turn.key for turn in turns if turn.newer and turn.key in leading]
-    return " ".join([take_over(keys[0]), *(f"finish@{key}" for key in keys[1:])]) if keys else ""
+    return take_over(*keys) if keys else ""
 
 
 def _saved(turns: list[Turn], params: Params) -> str:

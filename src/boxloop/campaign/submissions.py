@@ -329,9 +329,9 @@ def pending_text(batch: str, images: int, waiting: int) -> str:
     )
 
 
-def take_over(batch: str) -> str:
-    """Return the command that has DVC look at the journal for a batch which it takes for done."""
-    return f"dvc repro --single-item --force finish@{batch}"
+def take_over(*batches: str) -> str:
+    """Return the command that has DVC look at the journal for batches which it takes for done."""
+    return " ".join(["dvc repro --single-item --force", *(f"finish@{key}" for key in batches)])
 
 
 def _offered(source: Corrections, image_id: str, threshold: float) -> Boxes:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, outside, pixels, screening, submissions
+from boxloop.campaign import (
+    artifacts,
+    class_changes,
+    newer,
+    outside,
+    pixels,
+    screening,
+    submissions,
+)
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.labeled_set import turns_of
@@ -26,8 +34,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     Raises:
         UserError: nothing is labeled yet.
         ArtifactError: a file is missing or damaged, the labeled set is not what the corrections
-            say, because they changed after it was made, or an image is gone or another one
-            than was labeled.
+            say, because they changed after it was made, people have submitted newer labels, or an
+            image is gone or another one than was labeled.
     """
     labeled, path = _newest(paths, list(params.iterations))
     images = artifacts.read_images(paths.images)
@@ -41,12 +49,8 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     kinds: dict[str, list[str]] = {}
     reviewers: dict[str, None] = {}
     imported = 0
+    newer.require_newest(paths, labeled, path, made, images)
     for key, corrections in made.items():
-        for image_id, boxes in corrections.boxes.items():
-            if image_id not in labeled.boxes or not pixels.same(boxes, labeled.boxes[image_id]):
-                raise ArtifactError(
-                    f"{path} is older than {paths.corrections(key)}: run 'dvc repro', then export"
-                )
         imported += len(corrections.given)
         kinds.setdefault(corrections.annotator, []).append(key)
         if corrections.reviewer:  # of a batch, all names in one
