@@ -185,6 +185,22 @@ def test_labels_that_must_be_merged_anew_do_not_hide_an_earlier_batch_that_waits
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
 
 
+def test_corrections_that_nothing_merged_come_first(paths: CampaignPaths) -> None:
+    """As after 'boxloop review --collect' and 'account' by hand, or an edit of the file itself."""
+    made = artifacts.read_corrections(paths.corrections("b00"))
+    moved = replace(made.boxes["img01"], xyxy=made.boxes["img01"].xyxy + 1)
+    boxes = {**made.boxes, "img01": moved}
+    artifacts.write_corrections(paths.corrections("b00"), replace(made, boxes=boxes))
+    write_json(paths.metrics, {})
+    for batches in (2, 3):  # the next one waits for people, or there is none
+        text = status_text(paths, people_params(batches))
+        assert (
+            "- data/labeled/b00.parquet is older than data/corrections/b00.json, of which it is"
+            " made: 'dvc repro' merges them again" in text
+        )
+        assert last(text) == "Next: dvc repro   (brings everything up to date)"
+
+
 # --- newer labels ---------------------------------------------------------------------------------
 
 

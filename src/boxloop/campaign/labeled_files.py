@@ -149,8 +149,13 @@ def own_images(path: Path) -> tuple[str, ...]:
     Raises:
         ArtifactError: it is missing or damaged.
     """
+    return tuple(own_boxes(path))
+
+
+def own_boxes(path: Path) -> dict[str, Boxes]:
+    """Return the boxes of these images, as :func:`own_images` does."""
     place, link, file = next(_chain(path, whole=True))
-    return tuple(_boxes_of(place, link, file))
+    return _boxes_of(place, link, file)
 
 
 def _chain(path: Path, *, whole: bool) -> Iterator[tuple[Path, LabeledFile, Any]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts, pixels, screening, submissions
+from boxloop.campaign import artifacts, screening, submissions
+from boxloop.campaign.merged import older_than
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.core.types import SIMULATED, BoxesByImage, Corrections, ImageSet, LabeledSet
+from boxloop.core.types import SIMULATED, Corrections, ImageSet, LabeledSet
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
 from boxloop.terminal import counted
@@ -97,12 +98,3 @@ def require_newest(
             f"{paths.reviews}/ holds newer labels of {counted(sum(found.values()))} than"
             f" {source} is made of: run '{submissions.take_over(*found)}', then 'dvc repro' first"
         )
-
-
-def older_than(labeled: BoxesByImage, made: Mapping[str, Corrections]) -> str | None:
-    """Return the first batch whose corrections are not what a labeled set holds of its images."""
-    for key, corrections in made.items():
-        for image_id, boxes in corrections.boxes.items():
-            if image_id not in labeled or not pixels.same(boxes, labeled[image_id]):
-                return key
-    return None

@@ -18,7 +18,7 @@ from boxloop.campaign import (
     crop_classes,
     existing,
     given,
-    labeled_files,
+    merged,
     neighbours,
     screening,
 )
@@ -30,7 +30,6 @@ from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_m
 from boxloop.campaign.schemas import MEND
 from boxloop.campaign.submissions import named_as_today, submission_files
 from boxloop.core.existing import asked_model
-from boxloop.core.labeled_set import turns_of
 from boxloop.core.types import Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError, NewerFormatError
@@ -373,25 +372,8 @@ class Standing:
     def check_labeled(self) -> None:
         """Look into the newest labeled set: it must be made of all batches up to its own."""
         keys = list(self._params.iterations)
-        for i in reversed(range(len(keys))):
-            path, expected = self._paths.labeled(keys[i]), keys[: i + 1]
-            if path.exists():
-                try:
-                    batches = artifacts.labeled_batches(path)
-                    older = labeled_files.outdated(path)
-                except ArtifactError as error:
-                    # It names the file of the chain that is wrong, and the way out.
-                    self._note(str(error).replace(f"{self._paths.root.as_posix()}/", ""))
-                    return
-                if turns_of(batches) != expected:
-                    self._note(
-                        f"{self._name(path)} is not made of batches {', '.join(expected)}:"
-                        " 'dvc repro' merges them again"
-                    )
-                if older is not None:
-                    self.outdated = older[0].stem
-                    self._note(
-                        f"{self._name(older[0])} is older than {self._name(older[1])}, of which it"
-                        " is made: 'dvc repro' merges them again"
-                    )
-                return
+        files = {key: self._made.get(self._paths.corrections(key)) for key in keys}
+        made = {k: m.by_people for k, m in files.items() if m is not None and m.by_people}
+        lines, self.outdated = merged.check(self._paths, keys, made)
+        for line in lines:
+            self._note(line.replace(f"{self._paths.root.as_posix()}/", ""))
