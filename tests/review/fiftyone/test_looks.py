@@ -196,6 +196,24 @@ def test_a_second_look_is_redone_and_shared(open_session, paths):
     assert len(submissions.submission_files(paths.reviews, look=True)) == 3
 
 
+def test_a_look_by_whoever_labeled_the_image_since_blocks_nobody(open_session, paths):
+    """It counts for nothing: one person is not two."""
+    label(open_session(reviewer="ann"))
+    open_session(reviewer="zoe", look="also").finish()
+    open_session(reviewer="zoe", redo=True, part="1/2").finish()
+    assert {look.people for look in looks(paths).images} == {("ann", "zoe")}
+    for reviewer, message in (("zoe", "labeled by zoe"), ("kim", "look already")):
+        with pytest.raises(UserError, match=message):
+            open_session(reviewer=reviewer, look="also", part=f"{1 + (reviewer == 'kim')}/2")
+    third = open_session(reviewer="kim", look="also")
+    assert set(third.app.samples()) == {"img01", "img02"}
+    third.app.delete("img02", "p0")
+    assert "2 images with 5 boxes are submitted by kim" in third.finish()
+    found = looks(paths)
+    assert {look.people for look in found.images} == {("ann", "zoe"), ("zoe", "kim")}
+    assert [look.image_id for look in found.differing(IOU) if look.people[1] == "kim"]
+
+
 def test_whoever_was_slower_hears_of_it(open_session, paths):
     label(open_session(reviewer="ann"))
     slow = open_session(reviewer="bob", look="also")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,14 +100,16 @@ def assign(
     )
     if look.third:
         return _third(chosen, second_looks.of(labels, second), images, params)
-    known = submissions.latest(labels.submissions)
-    return _second(chosen, known, submissions.latest(second.submissions), images)
+    known, looked = map(submissions.latest, (labels.submissions, second.submissions))
+    counting = {found.image_id for found in second_looks.of(labels, second).images}
+    return _second(chosen, known, looked, counting, images)
 
 
 def _second(
     chosen: Assignment,
     labels: Mapping[str, Corrections],
     looks: Mapping[str, Corrections],
+    counting: Collection[str],
     images: Mapping[str, ImageRef],
 ) -> Assignment:
     items, mine, taken, waiting = [], 0, 0, 0
@@ -120,11 +122,14 @@ def _second(
         elif chosen.redo:
             if other is not None and other.reviewer == chosen.reviewer:
                 items.append(submitted_item(images[image_id], other))
-        elif other is not None:
+        elif image_id in counting:
             taken += 1
         else:
             blind = Trials(frozenset(label.blind))
-            items.append(new_item(images[image_id], label.proposals, label.score_threshold, blind))
+            item = new_item(images[image_id], label.proposals, label.score_threshold, blind)
+            # One by whoever labeled the image since counts for nothing: this takes its place.
+            base = "" if other is None else time_of(other, image_id)
+            items.append(replace(item, base=base))
     if not items:
         raise UserError(_why_no_second(chosen, mine, taken, waiting))
     ids = tuple(item.image.id for item in items)
