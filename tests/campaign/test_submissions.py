@@ -341,6 +341,31 @@ def test_an_assembled_file_stands_in_for_a_lost_journal():
     assert (held.revision, result.revision) == (2, 3)
 
 
+def test_a_batch_says_the_same_whatever_was_put_together_before_a_merge():
+    """Of people who do not know of each other: each of them may have had a batch already."""
+    ann, bob = entry("abc", 1, x=1, reviewer="ann"), entry("abc", 2, x=2, reviewer="bob")
+    eve, cy = entry("b", 3, reviewer="eve"), entry("a", 4, reviewer="cy")
+    everything = [ann, bob, eve, cy]
+    expected = assemble(everything, OFFERED)
+    assert expected.revision == 4
+    for known in ([ann], [bob], [ann, bob], [bob, eve], [ann, eve], [bob, cy], [ann, eve, cy]):
+        held = assemble(known, OFFERED)
+        assert held.revision == len(known)
+        assert assemble([*everything, held], OFFERED) == expected
+        # Nor does it matter that some come first, and others later.
+        halfway = assemble([ann, bob, eve, held] if cy not in known else [*known, held], OFFERED)
+        assert assemble([*everything, halfway], OFFERED) == expected
+
+
+def test_what_was_redone_stays_counted_where_its_files_are_gone():
+    redone = [entry("abc", 1), entry("abc", 2), entry("ab", 3)]
+    held = assemble(redone, OFFERED)
+    assert held.revision == 3
+    for left in ([], redone[2:], redone[1:], redone[:1], redone):
+        assert assemble([*left, held], OFFERED).revision == 3
+        assert assemble([*left, entry("c", 4), held], OFFERED).revision == 4
+
+
 def test_a_part_of_it():
     whole = entry("abc", 3, seconds={"a": 1.0, "b": 2.0}, submitted={"b": when(1)})
     piece = whole.part(["b", "c"])

@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -302,7 +302,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         finished=finished,
         versions=_versions(sources),
         submitted={i: t for i, t in times.items() if t is not None and t != finished},
-        revision=_revision(submissions, set(image_ids)),
+        revision=count_revision(submissions, image_ids),
         digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
         classes=common,
         given=tuple(i for i in image_ids if i in chosen[i].given),
@@ -364,14 +364,20 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for name in first if all(name in other for other in others))
 
 
-def _revision(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
-    """Count 1, and 1 more for each submission that repeats an image of the batch.
+def count_revision(submissions: Sequence[Corrections], image_ids: Collection[str]) -> int:
+    """Count 1, and 1 more for each submission that repeats an image of a batch.
 
-    Second and third looks are none: their work counts apart.
+    Second and third looks are none: their work counts apart. A batch that was put together earlier
+    brings its own count along, for files that are gone since; what came by a merge and is older
+    than it is not in that count, so that the larger one of both is right.
     """
+    held_first = sorted(submissions, key=lambda item: -item.revision)
+    return max(_count_repeats(order, {*image_ids}) for order in (submissions, held_first))
+
+
+def _count_repeats(submissions: Sequence[Corrections], image_ids: set[str]) -> int:
     revision, seen = 1, dict[str, datetime]()
-    # A batch that was put together earlier brings its own count along, and comes first.
-    for item in sorted(submissions, key=lambda item: -item.revision):
+    for item in submissions:
         times = {i: submitted_at(item, i) for i in item.boxes if i in image_ids}
         own = times.keys() - item.decided.keys() - item.rechecked.keys()
         if any(i in seen and times[i] > seen[i] for i in own):
