@@ -278,6 +278,28 @@ def test_status_counts_what_a_third_person_decided(paths):
     )
 
 
+def test_status_names_the_batches_of_today(paths):
+    """Those that the images were labeled in may have been cut anew since."""
+    person(paths, "bob", ALSO, remove=("img02", "img03"))
+    artifacts.write_batch(paths.batch("b00"), Batch("b00", ("img00", "img01", "img02")))
+    artifacts.write_batch(paths.batch("b01"), Batch("b01", ("img04", "img05", "img06")))
+    assert second_looks.for_status(paths, BATCHES, IOU) == (
+        "6 images have a second look; on 3 two people differ: 'boxloop review b00 --disagreements"
+        " --reviewer NAME' lets a third one decide (1 of them in no batch).",
+        (),
+    )
+    known = artifacts.read_images(paths.images)
+    changed = [
+        replace(r, digest="0" * 64) if r.id in ("img02", "img03") else r for r in known.images
+    ]
+    artifacts.write_images(paths.images, ImageSet(tuple(changed), CLASSES))
+    _, notes = second_looks.for_status(paths, BATCHES, IOU)
+    (of_b00,) = [note for note in notes if "img02" in note and ".look.json" in note]
+    assert "'boxloop review b00 --also'; with --redo it opens" in of_b00
+    (of_none,) = [note for note in notes if "img03" in note and ".look.json" in note]
+    assert "label it anew (once it is in a batch: list more iterations)" in of_none
+
+
 def test_two_people_who_look_at_each_other_s_images_are_one_pair(paths):
     (item,) = submissions.read(paths.reviews)
     submissions.append(paths.reviews, replace(item.part(["img06"]), reviewer="kim"))

@@ -92,13 +92,17 @@ def screen(
     *,
     all_: bool = False,
     option: str = "",
+    today: Mapping[str, str] | None = None,
 ) -> Screened:
     """Screen submissions, each with its file; see :func:`judge` and :func:`read`.
 
-    With an ``option`` of ``boxloop review`` they are second looks, and the notes name it.
+    With an ``option`` of ``boxloop review`` they are second looks, and the notes name it. The notes
+    name the batches of ``today``, by image; unless given those of then.
     """
     claims = [c for file, item in journal for c in claims_of(file, item)]
     claims += [c for file, item in restored for c in claims_of(file, item, in_journal=False)]
+    if today is not None:
+        claims = [replace(claim, batch=today.get(claim.image_id, "")) for claim in claims]
     verdict = judge(claims, images, batch, option)
     dropped = verdict.hidden if all_ else verdict.dropped
     found = [

@@ -31,7 +31,7 @@ class SecondLook:
 
     Attributes:
         image_id: of the image.
-        batch: of its label.
+        batch: of its label, as it was submitted.
         first: the first person's boxes.
         second: the second person's.
         people: who they are.
@@ -110,29 +110,38 @@ def exist(paths: CampaignPaths) -> bool:
 
 
 def read_second(
-    paths: CampaignPaths, images: ImageSet, *, all_: bool = False
+    paths: CampaignPaths,
+    images: ImageSet,
+    *,
+    all_: bool = False,
+    today: Mapping[str, str] | None = None,
 ) -> screening.Screened:
     """Read the second looks that count today, oldest first; with ``all_`` those that do not, too.
 
-    Those at images that are not in the dataset now are left out, and its notes tell of them.
+    Those at images that are not in the dataset now are left out, and its notes tell of them. The
+    notes name the batches of ``today``, by image, where these are told.
 
     Raises:
         ArtifactError: a file is damaged, or a box that counts reaches beyond its image; names it
             and the way out.
     """
     files = submissions.read_files(*paths.journals, look=True)
-    found = _of_today(screening.screen(files, (), images, all_=all_, option=" --also"), images)
+    found = screening.screen(files, (), images, all_=all_, option=" --also", today=today)
+    found = _of_today(found, images)
     for file, item in zip(found.files, found.submissions, strict=True) if not all_ else ():
         require_inside(images, item.boxes, file)
     return found
 
 
-def read(paths: CampaignPaths, batches: Iterable[str]) -> Looks:
+def read(
+    paths: CampaignPaths, batches: Iterable[str], today: Mapping[str, str] | None = None
+) -> Looks:
     """Read the images that two people labeled.
 
     Args:
         paths: of the campaign.
         batches: of the campaign.
+        today: the batch of each image, for the notes; unless given they name those of then.
 
     Raises:
         ArtifactError: a file is damaged; names it and the way out.
@@ -142,7 +151,7 @@ def read(paths: CampaignPaths, batches: Iterable[str]) -> Looks:
     images = artifacts.read_images(paths.images)
     restored = map(paths.corrections, batches)
     labels = _of_today(screening.read(paths.journals, restored, images), images)
-    return of(labels, read_second(paths, images))
+    return of(labels, read_second(paths, images, today=today))
 
 
 def _of_today(found: screening.Screened, images: ImageSet) -> screening.Screened:
@@ -250,7 +259,9 @@ def for_status(
     Raises:
         ArtifactError: a file of the journal is damaged; names it and the way out.
     """
-    found = read(paths, batches)
+    keys = list(batches)
+    today = artifacts.read_batch_of(map(paths.batch, keys)) if exist(paths) else {}
+    found = read(paths, keys, today)
     if not found.images:
         return "", found.notes
     count, open_ = len(found.images), found.differing(iou_threshold)
@@ -259,10 +270,13 @@ def for_status(
     line += f", {decided} of them decided by a third person" if decided else ""
     if not open_:
         return f"{line}; no two people differ.", found.notes
-    own = dict.fromkeys(look.batch for look in open_)
+    # Batches may have been cut anew since the images were labeled.
+    own = dict.fromkeys(today[look.image_id] for look in open_ if look.image_id in today)
     commands = " and ".join(f"'boxloop review {k} --disagreements --reviewer NAME'" for k in own)
-    line = f"{line}; on {len(open_)} two people differ: {commands} lets a third one decide."
-    return line, found.notes
+    way = f"{commands} lets a third one decide" if own else "list more iterations to decide"
+    outside = sum(look.image_id not in today for look in open_)
+    way += f" ({outside} of them in no batch)" if outside else ""
+    return f"{line}; on {len(open_)} two people differ: {way}.", found.notes
 
 
 def plain_ids(label: Corrections, image_id: str) -> Boxes:
