@@ -336,6 +336,36 @@ def test_a_folder_that_is_no_campaign_of_dvc_s(tmp_path):
         bring_into_dvc(tmp_path / "nowhere", "b01")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "dvc.yaml",
+            "stages:\n<<<<<<< HEAD\n  a:\n    cmd: x\n=======\n  b:\n    cmd: x\n>>>>>>> b\n",
+            "dvc.yaml cannot be read, as a merge left a conflict in line 2 (<<<<<<<): keep one side"
+            " of it, as 'git checkout --ours dvc.yaml' does",
+        ),
+        (
+            "dvc.lock",
+            "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\nstages:\n>>>>>>> b\n",
+            "dvc.lock cannot be read, as a merge left a conflict in line 2 (<<<<<<<): run 'boxloop"
+            " mend'",
+        ),
+        ("dvc.yaml", "stages: [a\n", "'./dvc.yaml' is invalid"),
+        ("dvc.yaml", "stages:\n  a:\n    cmds: x\n", "'./dvc.yaml' validation failed: 2 errors"),
+    ],
+)
+def test_why_dvc_takes_no_labels_over_is_one_sentence(tmp_path, name, content, reason):
+    command = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  finish@b01:\n    cmd: echo b01\n")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as told:
+        bring_into_dvc(tmp_path, "b01")
+    said = str(told.value).replace(f"{tmp_path}/", "")
+    assert f"but DVC did not take them over ({reason}): run 'dvc repro" in said
+
+
 def test_dvc_is_left_alone_where_the_dataset_has_changed_since(tmp_path):
     write_text(tmp_path / "data" / "images.json", "with a class more")
     locked = "  finish@b01:\n    cmd: x\n    deps:\n    - path: data/images.json\n      md5: "

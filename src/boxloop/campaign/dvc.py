@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from boxloop.campaign import submissions
+from boxloop.campaign import mending, submissions
 from boxloop.campaign.at_work import dvc_at_work
-from boxloop.campaign.mending import read_lock
+from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import UserError
 
 DVC = (sys.executable, "-m", "dvc")
+
+_FAULTY = re.compile(r"'[^']+' (is invalid|validation failed)")
+"""Begins what DVC prints of its own files."""
 
 
 def environment() -> dict[str, str]:
@@ -50,7 +54,7 @@ def bring_into_dvc(root: Path, key: str) -> None:
     except OSError as error:
         output, failed = str(error), True
     if failed:
-        reason = reason_of(output)
+        reason = reason_of(output, root)
         raise UserError(
             f"the labels of {key} are safe in reviews/, but DVC did not take them over ({reason}):"
             f" run '{submissions.take_over(key)}' once that is put right"
@@ -59,7 +63,7 @@ def bring_into_dvc(root: Path, key: str) -> None:
 
 def _is_stale(root: Path, stage: str) -> bool:
     """Whether a stage is locked with other images or classes than those of today."""
-    lock: Any = read_lock(root)
+    lock: Any = mending.read_lock(root)
     images = Path("data") / "images.json"
     try:
         deps = lock["stages"][stage]["deps"]
@@ -70,11 +74,21 @@ def _is_stale(root: Path, stage: str) -> bool:
     return bool(locked != today)
 
 
-def reason_of(output: str) -> str:
-    """Return the line of DVC's output that says most: the stage's own sentence, else an error."""
-    lines = [line for line in output.splitlines() if line.strip()]
+def reason_of(output: str, root: Path | None = None) -> str:
+    """Return what says most of why DVC failed: the stage's own sentence, else an error.
+
+    Conflicts that a merge left in the pipeline of the campaign in ``root`` come first: of them DVC
+    prints an extract of the file.
+    """
+    fault = None if root is None else mending.conflict(root) or mending.glance(CampaignPaths(root))
+    if fault:
+        return fault
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     for mark in ("boxloop: ", "ERROR: "):
         for line in lines:
             if line.startswith(mark):
                 return line.removeprefix(mark)
+    faulty = next((line for line in lines if _FAULTY.match(line)), None)
+    if faulty is not None:  # and the rest shows where, in several lines
+        return faulty.rstrip(".:")
     return lines[-1] if lines else "no reason given"

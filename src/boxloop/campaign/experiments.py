@@ -51,7 +51,7 @@ def experiments_text(root: Path, options: Sequence[str]) -> str:
     command += ["--keep", _KEPT, *options]
     done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True)
     if done.returncode != 0:
-        reason = reason_of(done.stderr or done.stdout)
+        reason = reason_of(done.stderr or done.stdout, root)
         raise UserError(
             f"'dvc exp show' failed in {root.resolve()}, which should be a campaign's folder:"
             f" {reason}"
