@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from boxloop.campaign import artifacts, class_changes, submissions
+from boxloop.campaign import artifacts, class_changes, second_looks, submissions
 from boxloop.campaign.by_class import read_by_class
 from boxloop.campaign.by_person import read_by_person
 from boxloop.campaign.results import read_results
@@ -19,13 +19,15 @@ from builders_looks import BATCHES, Team, content
 
 # Their work counts apart from that of the reviews.
 LATER_LOOKS = ("qa", "also", "also, again", "disagreements")
+# They change labels, and no first or second look at them.
+BETWEEN_OR_AFTER = ("qa", "disagreements")
 QUICK = [(0, 8), (2, 8)]  # seeds and numbers of steps: these two take every kind of step
 SLOW = [pytest.param(seed, count, marks=pytest.mark.slow) for seed, count in ((7, 21), (9, 12))]
 
 
 @pytest.mark.parametrize(("seed", "count"), [*QUICK, *SLOW])
 def test_any_order_of_looks(tmp_path, seed, count):
-    team, before = Team(tmp_path / "campaign", seed), {}
+    team, before, agreed = Team(tmp_path / "campaign", seed), {}, {}
     for kind in team.steps(count):
         made = reproduce(team)
         require_labels_submitted_last(team, made)
@@ -34,6 +36,9 @@ def test_any_order_of_looks(tmp_path, seed, count):
         require_nothing_to_take_over(team)
         if kind in LATER_LOOKS:
             require_same_workload(team, before, made)
+        now = second_looks.read(team.paths, BATCHES).agreements(0.5)
+        assert now == agreed or kind not in BETWEEN_OR_AFTER
+        agreed = now
         require_the_same_without_journal(team, made)
         before = made
 

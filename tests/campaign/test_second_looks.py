@@ -14,7 +14,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.rechecking import recheck_work
 from boxloop.core.types import Batch, ImageSet, PlantedError
 from boxloop.core.workload import account
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, UserError
 from boxloop.params import load_params
 from boxloop.report.second_looks import looks_text, to_entries
 from boxloop.review.collect import collect
@@ -323,6 +323,85 @@ def test_the_labels_of_a_redo_that_changes_nothing_stay_decided(paths):
     person(paths, "bob", ALSO, redo=True, relabel=("img03",))
     first = {look.image_id: look.first for look in read(paths).images}
     assert first["img02"] == label.boxes["img02"]
+
+
+def qa(paths, reviewer, image_ids, **edits):
+    """Takes a look for likely errors: at the labels that images have."""
+    known = submissions.latest(submissions.read(paths.reviews))
+    refs = artifacts.read_images(paths.images).by_id()
+    chosen = sessions.Assignment(
+        "second-look", CLASSES, (), (), reviewer, qa={i: known[i] for i in image_ids}
+    )
+    items = [sessions.submitted_item(refs[i], known[i]) for i in image_ids]
+    made = submission(paths, items, reviewer, **edits)
+    submissions.append(paths.reviews, marked(made, chosen))
+
+
+def test_a_look_for_likely_errors_leaves_the_agreement_of_the_two_as_it_was(paths):
+    person(paths, "bob", ALSO, relabel=("img02", "img03"))
+    before, status = read(paths), second_looks.for_status(paths, BATCHES, IOU)
+    # On img01 and img02 the two differ, on img04 they do not.
+    qa(paths, "kim", ("img01", "img04"), relabel=("img04",), remove=("img01",))
+    after = read(paths)
+    assert after.agreements(IOU) == before.agreements(IOU)
+    assert {look.people for look in after.images} == {("ann", "bob")}
+    assert second_looks.for_status(paths, BATCHES, IOU) == status
+    # So it is where what DVC has is all that is left, and where bob is who looks.
+    corrected(paths)
+    qa(paths, "bob", ("img04",), remove=("img04",))
+    assert read(paths).agreements(IOU) == before.agreements(IOU)
+    corrected(paths)
+    for file in submissions.submission_files(paths.reviews):
+        file.unlink()
+    assert read(paths).agreements(IOU) == before.agreements(IOU)
+    assert {look.people for look in read(paths).images} == {("ann", "bob")}
+
+
+def test_a_third_person_decides_on_the_labels_with_what_a_look_put_right(paths):
+    person(paths, "bob", ALSO, relabel=("img02", "img03"))
+    before = read(paths)
+    qa(paths, "kim", ("img02", "img03"), relabel=("img02",), remove=("img03",))
+    # Of img02 kim makes what bob has: nothing is left to decide there.
+    assert {look.image_id for look in read(paths).differing(IOU)} == {"img01", "img03"}
+    assignment = assigned(paths, "eve", THIRD)
+    known = submissions.latest(submissions.read(paths.reviews))["img03"].boxes["img03"]
+    (start,) = (item.start for item in assignment.items if item.image.id == "img03")
+    assert set(known.ids.tolist()) <= set(start.ids.tolist())
+    assert any(words.startswith("bob has 'dog'") for words in assignment.notes["img03"])
+    assert all(words.endswith("kim none") for words in assignment.notes["img03"])
+    # Neither the first person nor who looked again decides what is theirs.
+    assert [item.image.id for item in assigned(paths, "kim", THIRD).items] == ["img01"]
+    for name in ("ann", "bob"):
+        with pytest.raises(UserError, match=f"{name} is one of the two who differ on 2 images"):
+            assigned(paths, name, THIRD)
+    person(paths, "eve", THIRD)
+    label = corrected(paths)
+    assert label.decided["img03"].first == known
+    assert recheck_work([label]).edits.removed == 1
+    # The labels are decided now, or confirmed by a redo: the agreement is that of the two.
+    assert not read(paths).differing(IOU)
+    assert read(paths).agreements(IOU) == before.agreements(IOU)
+    redo = replace(label.part(label.decided), decided={}, rechecked={}, submitted={})
+    submissions.append(paths.reviews, replace(redo, finished=submissions.timestamp()))
+    assert read(paths).agreements(IOU) == before.agreements(IOU)
+
+
+def test_who_looked_again_is_told_to_have_another_person_decide(paths):
+    person(paths, "bob", ALSO)
+    qa(paths, "kim", ("img01",), remove=("img01",))
+    with pytest.raises(UserError, match="kim looked again at the labels of 1 image of b01 on"):
+        assigned(paths, "kim", THIRD)
+
+
+def test_a_look_at_a_confirmed_decision_leaves_the_agreement_as_it_was(paths):
+    person(paths, "bob", ALSO, remove=("img02",))
+    person(paths, "eve", THIRD, remove=("img02",))
+    redo = replace(corrected(paths), decided={}, finished=submissions.timestamp(), revision=1)
+    submissions.append(paths.reviews, replace(redo, submitted={}))
+    before = read(paths)
+    qa(paths, "kim", ("img02", "img03"), relabel=("img02",))
+    assert read(paths).agreements(IOU) == before.agreements(IOU)
+    assert not read(paths).differing(IOU)
 
 
 def test_every_number_can_be_recounted_from_the_journal(paths):

@@ -2,7 +2,8 @@
 
 The first look at an image is the label that people submitted for it; a second one is in the journal
 beside it, and never a label. Where a third person decided between the two, the label is theirs, and
-the decision holds the first person's boxes.
+the decision holds the first person's boxes. A look for likely errors (``--qa``) is neither: the
+first look is what the review had ended with.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class SecondLook:
         first: the first person's boxes.
         second: the second person's.
         people: who they are.
-        times: when either was submitted.
+        standing: the first person's, with what was put right by who looked for likely errors:
+            what a third person decides on.
+        looked_again: who looked for these; several names are joined by ", ", empty for nobody.
+        times: when the label and the second look were submitted.
         label: the submission that counts for the image.
         source: the second look's submission.
         decided: how a third person decided between these two; None where nobody did.
@@ -46,14 +50,20 @@ class SecondLook:
     first: Boxes
     second: Boxes
     people: tuple[str, str]
+    standing: Boxes
+    looked_again: str
     times: tuple[str, str]
     label: Corrections
     source: Corrections
     decided: Decision | None
 
     def differs(self, iou_threshold: float) -> bool:
-        """Return whether the two see the image differently, and nobody decided yet."""
-        return self.decided is None and differ(self.first, self.second, iou_threshold)
+        """Return whether the two see the image differently, and nobody decided yet.
+
+        Nothing is left to decide where a look for likely errors made of one what the other is.
+        """
+        both = (self.first, self.standing)
+        return self.decided is None and all(differ(a, self.second, iou_threshold) for a in both)
 
 
 @dataclass(frozen=True)
@@ -189,19 +199,27 @@ def _pair(
 ) -> SecondLook:
     own = time_of(second, image_id)
     decided = None if made is None else made.decided[image_id]
-    if made is not None and not _same(label.boxes[image_id], made.boxes[image_id]):
+    later = None if image_id in label.decided else label.rechecked.get(image_id)
+    ended = label.boxes[image_id] if later is None else later.before
+    if made is not None and not _same(ended, made.boxes[image_id]):
         decided = None  # a redo changed it, which is the first look now
     if decided is not None and image_id not in label.decided and decided.looks[1] != own:
         decided = None  # a redo confirmed it, and is the first look beside a newer second one
-    boxes, reviewer, when = label.boxes[image_id], label.reviewer, time_of(label, image_id)
-    if decided is not None:
-        boxes, reviewer, when = decided.first, decided.first_reviewer, decided.looks[0]
+    standing, when, reviewer = label.boxes[image_id], time_of(label, image_id), label.reviewer
+    recheck = label.rechecked.get(image_id)
+    if made is not None and decided is not None:
+        standing, when, reviewer = decided.first, decided.looks[0], decided.first_reviewer
+        recheck = made.rechecked.get(image_id)
+    boxes = standing if recheck is None else recheck.before
+    reviewer = reviewer if recheck is None else recheck.reviewer
     return SecondLook(
         image_id,
         label.batch,
         boxes,
         second.boxes[image_id],
         (reviewer or UNNAMED, second.reviewer or UNNAMED),
+        standing,
+        "" if recheck is None else recheck.by,
         (when, own),
         label,
         second,

@@ -34,6 +34,7 @@ from boxloop.review.fiftyone.assignment import (
 )
 from boxloop.review.fiftyone.qa import still_offered
 from boxloop.review.validation import Problem
+from boxloop.terminal import counted
 
 _AGREED, _DISPUTED = 1.0, 0.5
 """What the App shows as confidence of the boxes that a third person starts from; the disputed ones
@@ -184,10 +185,11 @@ def _third(
     iou, share = params.review.iou_threshold, set(chosen.batch_images)
     open_ = {found.image_id: found for found in looks.differing(iou) if found.image_id in share}
     own = [i for i, found in open_.items() if chosen.reviewer in found.people]
+    again = [i for i in open_ if chosen.reviewer in open_[i].looked_again.split(", ")]
     items = {
         i: _to_decide(images[i], open_[i], iou)
         for i in chosen.batch_images
-        if i in open_ and i not in own
+        if i in open_ and i not in own and i not in again
     }
     if items:
         return replace(
@@ -202,6 +204,12 @@ def _third(
         raise UserError(
             f"{chosen.reviewer} is one of the two who differ on {len(own)} images of"
             f" {_place(chosen)}: a third person decides (--reviewer NAME)"
+        )
+    if again:
+        raise UserError(
+            f"{chosen.reviewer} looked again at the labels of {counted(len(again))} of"
+            f" {_place(chosen)} on which two people differ: another person decides (--reviewer"
+            " NAME)"
         )
     seen = any(found.image_id in share for found in looks.images)
     raise UserError(
@@ -221,7 +229,7 @@ class _Start:
 
 
 def _start(look: SecondLook, iou_threshold: float) -> _Start:
-    first, second = look.first, look.second
+    first, second = look.standing, look.second
     found = match_people(first, second, iou_threshold)
     agreed = [i for i, j, _ in found.pairs if first.labels[i] == second.labels[j]]
     apart = [(i, j) for i, j, _ in found.pairs if first.labels[i] != second.labels[j]]
@@ -239,11 +247,16 @@ def _start(look: SecondLook, iou_threshold: float) -> _Start:
         np.array(ids, dtype=np.str_),
         np.array([_AGREED] * len(agreed) + [_DISPUTED] * (len(one) + len(other))),
     )
-    a, b = look.people
+    a, b = _holder(look), look.people[1]
     words = [f"{a} has {_box(first, i)}, {b} none" for i in found.first]
     words += [f"{b} has {_box(second, j)}, {a} none" for j in found.second]
     words += [f"{a} says {_box(first, i)}, {b} '{second.labels[j]}'" for i, j in apart]
     return _Start(boxes, tuple(words))
+
+
+def _holder(look: SecondLook) -> str:
+    """Return whose the label is that the second look stands against: who looked last."""
+    return look.looked_again or look.people[0]
 
 
 def _box(boxes: Boxes, place: int) -> str:
@@ -259,7 +272,7 @@ def _to_decide(
     offered = label.proposals
     # Images whose labels came about in another way go to a submission of their own.
     way = (offered.detector, offered.checkpoint, offered.score_floor, offered.thresholds)
-    key = repr((way, label.score_threshold, look.people[0], label.annotator))
+    key = repr((way, label.score_threshold, _holder(look), label.annotator))
     digest = hashlib.sha256(key.encode()).hexdigest()
     shown = Proposals(look.batch, TWO_PEOPLE, digest, 0.0, {image.id: start.boxes})
     base = f"{time_of(label, image.id)} {look.times[1]}"
@@ -318,10 +331,10 @@ def decide(made: Corrections, disputes: Mapping[str, SecondLook]) -> Corrections
         rechecked={i: item.rechecked[i] for i, item in first.items() if i in item.rechecked},
         decided={
             i: Decision(
-                first=look.first,
+                first=look.standing,
                 shown=replace(made.proposals.boxes[i], scores=None),
                 reviewer=made.reviewer or UNNAMED,
-                first_reviewer=None if look.people[0] == UNNAMED else look.people[0],
+                first_reviewer=None if _holder(look) == UNNAMED else _holder(look),
                 looks=look.times,
                 seconds=made.seconds.get(i),
             )
