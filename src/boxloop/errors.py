@@ -72,6 +72,10 @@ class NewerFormatError(ArtifactError):
     """A file is of a format that a newer boxloop wrote: that version reads it."""
 
 
+class MergeConflictError(ArtifactError):
+    """A merge left a conflict in a file: one side of it has to be kept."""
+
+
 class WeightsError(UserError):
     """Initial weights cannot be downloaded, read, or fitted to the architecture."""
 

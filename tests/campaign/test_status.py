@@ -276,6 +276,19 @@ def test_a_damaged_submission_is_named_and_git_has_it(tmp_path: Path, content: s
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
 
 
+def test_a_conflict_of_a_merge_in_a_submission_is_named(tmp_path: Path) -> None:
+    params = people_params()
+    paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")
+    path = submit_some(paths, "b01", ["img03"], 1)
+    path.write_text(f"{{\n<<<<<<< HEAD\n{path.read_text()}\n=======\n}}\n>>>>>>> theirs\n")
+    text = status_text(paths, params)
+    assert (
+        f"- reviews/{path.name} cannot be read, as a merge left a conflict in line 2 (<<<<<<<):"
+        f" keep one side of it, as 'git checkout --ours reviews/{path.name}' does\n" in text
+    )
+    assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
+
+
 def test_labels_of_other_pixels_are_said_and_wait_for_a_person(tmp_path: Path) -> None:
     params = people_params()
     paths = build_campaign(tmp_path, params, done=1, through="proposals", annotator="fiftyone")

@@ -212,6 +212,38 @@ def test_other_files_may_lie_there(tmp_path):
     assert len(read(tmp_path)) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not valid JSON (line 1, column 2)"),
+        ("[]", "is another kind of file, where one of format boxloop/corrections@1 is needed"),
+        ('{"format": "boxloop/corrections@1", "batch": 1}', "at "),
+    ],
+)
+@pytest.mark.parametrize("look", [False, True])
+def test_what_no_stage_makes_again_is_brought_back(tmp_path, content, words, look):
+    path = append(tmp_path, entry("a", 1), look=look)
+    path.write_text(content)
+    with pytest.raises(ArtifactError) as told:
+        submissions.read_files(tmp_path, look=look)
+    assert words in str(told.value)
+    assert "run the stage" not in str(told.value)
+    assert f"; it holds labels, so bring it back ('git checkout {path}'" in str(told.value)
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_a_conflict_of_a_merge_in_a_submission_is_told_as_such(tmp_path, look):
+    path = append(tmp_path, entry("a", 1), look=look)
+    own = path.read_text()
+    path.write_text(f"<<<<<<< HEAD\n{own}=======\n{own}>>>>>>> theirs\n")
+    with pytest.raises(ArtifactError) as told:
+        submissions.read_files(tmp_path, look=look)
+    assert str(told.value) == (
+        f"{path} cannot be read, as a merge left a conflict in line 1 (<<<<<<<): keep one side of"
+        f" it, as 'git checkout --ours {path}' does; it holds labels, so copy it to a safe place"
+    )
+
+
 def test_two_journals_are_read_as_one_and_a_shared_file_counts_once(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     path = append(one, entry("a", 2))

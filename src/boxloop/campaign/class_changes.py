@@ -21,7 +21,7 @@ from boxloop import __version__
 from boxloop.campaign import artifacts, pixels
 from boxloop.campaign.moments import parse_time
 from boxloop.campaign.paths import CampaignPaths
-from boxloop.campaign.schemas import Text, parse
+from boxloop.campaign.schemas import Text, fault_of, parse
 from boxloop.core.names import require_classes
 from boxloop.core.planted import renamed
 from boxloop.core.types import Boxes, BoxesByImage, Corrections, ImageSet, Proposals
@@ -146,9 +146,10 @@ def read(*folders: Path) -> tuple[ClassChange, ...]:
             row = parse(path, "classes", _File)
             when = parse_time(row.finished)
         except (ArtifactError, ValueError) as error:
-            place = "" if isinstance(error, ArtifactError) else f"{path}, at finished: "
+            own = isinstance(error, ArtifactError)
+            fault = fault_of(error) if own else f"{path}, at finished: {error}"
             raise ArtifactError(
-                f"{place}{error}; it says what labels are called now, so bring it back ('git"
+                f"{fault}; it says what labels are called now, so bring it back ('git"
                 f" checkout {path}' where it was committed)"
             ) from None
         found[path.name] = ClassChange(row.change, row.old, row.new, when, row.classes, row.changes)

@@ -23,8 +23,15 @@ from filelock import FileLock, Timeout
 
 from boxloop.campaign.delivered import STAGE
 from boxloop.campaign.paths import CampaignPaths, workspace_of
-from boxloop.files import MOST_BYTES, open_regular, parse_json, read_bytes, read_text
-from boxloop.params.loading import find_conflict, read_long_yaml
+from boxloop.files import (
+    MOST_BYTES,
+    find_conflict,
+    open_regular,
+    parse_json,
+    read_bytes,
+    read_text,
+)
+from boxloop.params.loading import read_long_yaml
 
 COMMAND = "boxloop mend"
 

@@ -21,7 +21,7 @@ from boxloop.core.evidence import Evidence
 from boxloop.core.names import require_classes, require_ids
 from boxloop.core.types import FittedThreshold, Neighbour, PlantedError
 from boxloop.errors import ArtifactError, NewerFormatError
-from boxloop.files import collection_paused, read_json
+from boxloop.files import BRING_BACK, collection_paused, read_json
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -336,8 +336,7 @@ def read_content(path: Path, kind: str) -> dict[str, Any]:
     if present != wanted:
         what = f"a file of format {present}" if isinstance(present, str) else "another kind of file"
         raise ArtifactError(
-            f"{path} is {what}, where one of format {wanted} is needed: name another file, or run"
-            " the stage that makes it again"
+            f"{path} is {what}, where one of format {wanted} is needed{_NAME_ANOTHER}"
         )
     return dict(content)
 
@@ -369,6 +368,13 @@ _STEPS = ("function-wrap[_check()]", "function-after[_plain(), str]")
 
 MEND = "; put it right, bring the file back, or run the stage that makes it again"
 """Ends what is said of a damaged file."""
+
+_NAME_ANOTHER = ": name another file, or run the stage that makes it again"
+
+
+def fault_of(error: Exception) -> str:
+    """Return what is said of a damaged file without the usual way out, where there is another."""
+    return str(error).removesuffix(MEND).removesuffix(BRING_BACK).removesuffix(_NAME_ANOTHER)
 
 
 @contextmanager

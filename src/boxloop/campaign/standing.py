@@ -27,12 +27,12 @@ from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.newer import has_uncounted, in_words, uncounted_in_words
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
-from boxloop.campaign.schemas import MEND
+from boxloop.campaign.schemas import fault_of
 from boxloop.campaign.submissions import named_as_today, submission_files
 from boxloop.core.existing import asked_model
 from boxloop.core.types import Batch, FittedThreshold, ImageSet
 from boxloop.core.workload import BatchWorkload
-from boxloop.errors import ArtifactError, NewerFormatError
+from boxloop.errors import ArtifactError, MergeConflictError, NewerFormatError
 from boxloop.params import EMPTY, FITTED, Params
 
 _T = TypeVar("_T")
@@ -249,7 +249,7 @@ class Standing:
             return None
         try:
             return reader(path)
-        except NewerFormatError as error:
+        except (NewerFormatError, MergeConflictError) as error:
             self.note_damage(path, error)
         except ArtifactError as error:
             tool = (
@@ -263,8 +263,8 @@ class Standing:
 
     def note_damage(self, path: Path, error: ArtifactError, way: str = "") -> None:
         """Note a file, or a folder of files, that cannot be read, and the way out."""
-        fault = str(error).replace(f"{self._paths.root.as_posix()}/", "")
-        self._note(f"{fault.removesuffix(MEND) if way else fault}{way}")
+        fault = fault_of(error) if way else str(error)
+        self._note(f"{fault}{way}".replace(f"{self._paths.root.as_posix()}/", ""))
         self.damaged.add(path)
         self.newer = self.newer or isinstance(error, NewerFormatError)
 

@@ -25,8 +25,9 @@ from boxloop.campaign import artifacts, class_changes
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.moments import parse_time as parse_time
 from boxloop.campaign.paths import CampaignPaths
+from boxloop.campaign.schemas import fault_of
 from boxloop.core.types import Boxes, Corrections, Proposals
-from boxloop.errors import ArtifactError, ReviewPending
+from boxloop.errors import ArtifactError, MergeConflictError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
 from boxloop.terminal import counted
 
@@ -105,10 +106,12 @@ def read_files(*folders: Path, look: bool = False) -> list[tuple[Path, Correctio
         try:
             corrections = artifacts.read_corrections(path, look=look)
             require_submission(path, corrections)
+        except MergeConflictError as error:
+            raise type(error)(f"{error}; it holds labels, so copy it to a safe place") from None
         except ArtifactError as error:
             raise type(error)(
-                f"{error}; it holds labels, so bring it back ('git checkout {path}' where it was"
-                " committed) or move it to a safe place"
+                f"{fault_of(error)}; it holds labels, so bring it back ('git checkout {path}' where"
+                " it was committed) or move it to a safe place"
             ) from None
         corrections = named_as_today(corrections, changes)
         found.append((parse_time(corrections.finished or ""), path.name, path, corrections))
@@ -367,9 +370,8 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 def count_revision(submissions: Sequence[Corrections], image_ids: Collection[str]) -> int:
     """Count 1, and 1 more for each submission that repeats an image of a batch.
 
-    Second and third looks are none: their work counts apart. A batch that was put together earlier
-    brings its own count along, for files that are gone since; what came by a merge and is older
-    than it is not in that count, so that the larger one of both is right.
+    Second and third looks are none: their work counts apart. What was put together earlier knows of
+    files that are gone since, but of no older ones that a merge brought: the larger count is right.
     """
     held_first = sorted(submissions, key=lambda item: -item.revision)
     return max(_count_repeats(order, {*image_ids}) for order in (submissions, held_first))

@@ -1,5 +1,7 @@
 """Write files atomically; open regular ones only; read JSON strictly."""
 
+from boxloop.files.json_text import BRING_BACK as BRING_BACK
+from boxloop.files.json_text import find_conflict as find_conflict
 from boxloop.files.json_text import parse_json as parse_json
 from boxloop.files.json_text import read_json as read_json
 from boxloop.files.reading import BAD_ARCHIVE as BAD_ARCHIVE

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, MergeConflictError
 from boxloop.files.reading import MOST_BYTES, collection_paused, explained, read_bytes
 
 _SPACED_KEY = re.compile(rb'"[ \t\r\n]+:')
@@ -20,11 +20,18 @@ _DEEPEST = 200
 
 _LONGEST_KEY = 60
 
+_MARK = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
+"""What git writes around the sides of a conflict."""
+
+BRING_BACK = ": bring the file back, or run the stage that makes it again"
+"""Ends what is said of a file that is no JSON."""
+
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
     """Read any JSON file of boxloop's.
 
     Raises:
+        MergeConflictError: a merge left a conflict in the file.
         ArtifactError: the file is missing, unreadable or not JSON.
     """
     with explained(path):
@@ -32,9 +39,22 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
     try:
         return parse_json(content)
     except ValueError as error:
-        raise ArtifactError(
-            f"{path} {error}: bring the file back, or run the stage that makes it again"
-        ) from None
+        conflict = find_conflict(content.decode("utf-8", "replace"))
+        if conflict is not None:
+            raise MergeConflictError(
+                f"{path} cannot be read, as {conflict}: keep one side of it, as 'git checkout"
+                f" --ours {path}' does"
+            ) from None
+        raise ArtifactError(f"{path} {error}{BRING_BACK}") from None
+
+
+def find_conflict(text: str) -> str | None:
+    """Say where a text holds a conflict of a merge, as git marks it."""
+    mark = _MARK.search(text)
+    if mark is None:
+        return None
+    line = text.count("\n", 0, mark.start()) + 1
+    return f"a merge left a conflict in line {line} ({mark.group()})"
 
 
 def parse_json(text: str | bytes, *, halves: bool = False) -> Any:

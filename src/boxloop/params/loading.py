@@ -19,7 +19,6 @@ from boxloop.files import read_text
 from boxloop.params.arguments import require_list, require_path, shown
 from boxloop.params.registry import hint
 from boxloop.params.sections import Params, Section
-from boxloop.params.yaml_text import find_conflict as find_conflict
 from boxloop.params.yaml_text import read_long_yaml as read_long_yaml
 from boxloop.params.yaml_text import read_yaml as read_yaml
 

@@ -19,14 +19,13 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
+from boxloop.files import find_conflict
+
 _MOST_NODES = 100_000
 """Values that a text may stand for."""
 
 _DEEPEST = 100
 """Lists and tables in each other."""
-
-_MARK = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
-"""What git writes around the sides of a conflict."""
 
 _BRACKETS = re.compile(r"[\[\]{}]")
 
@@ -57,15 +56,6 @@ def read_yaml(text: str) -> Any:
     except (ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
         # The library raises nearly anything where a tag does not fit its value.
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
-
-
-def find_conflict(text: str) -> str | None:
-    """Say where a text holds a conflict of a merge, as git marks it."""
-    mark = _MARK.search(text)
-    if mark is None:
-        return None
-    line = text.count("\n", 0, mark.start()) + 1
-    return f"a merge left a conflict in line {line} ({mark.group()})"
 
 
 def read_long_yaml(text: str) -> Any:
