@@ -34,6 +34,37 @@ def test_nothing_run_yet(tmp_path: Path) -> None:
     assert text == "Nothing has been run yet.\n\nNext: dvc repro"
 
 
+def test_a_clone_before_its_data_is_pulled_is_told_to_pull(tmp_path: Path) -> None:
+    """'dvc repro' would train all detectors anew."""
+    paths, params = CampaignPaths(tmp_path), small_params(3)
+    lock = "schema: '2.0'\nstages:\n  dataset:\n    cmd: boxloop dataset\n"
+    (tmp_path / "dvc.lock").write_text(lock)
+    assert status_text(paths, params) == "Nothing has been run yet.\n\nNext: dvc repro"
+    outs = "    outs:\n    - path: data/images.json\n      hash: md5\n      md5: abc\n"
+    (tmp_path / "dvc.lock").write_text(lock + outs)
+    assert status_text(paths, params) == (
+        "Nothing is here of what dvc.lock lists, as in a new clone.\n\nNext: dvc pull"
+        " --allow-missing   (brings what was pushed; without that, dvc repro makes it anew)"
+    )
+
+
+def test_submissions_of_a_campaign_that_has_nothing_else_are_told(tmp_path: Path) -> None:
+    params = people_params()
+    made = build_campaign(tmp_path / "made", params, done=1, through="proposals")
+    paths = CampaignPaths(tmp_path / "clone")
+    file = submit_some(made, "b01", ["img03"], 1)
+    paths.reviews.mkdir(parents=True)
+    file.rename(paths.reviews / file.name)
+    assert status_text(paths, params) == (
+        "Nothing has been run here yet. reviews/ holds 1 submission of people: the labels count"
+        " once their batches are there.\n\nNext: dvc repro"
+    )
+    file = paths.reviews
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "nowhere")
+    assert "- reviews cannot be looked into (it is a link" in status_text(paths, params)
+
+
 def test_images_without_batches_are_a_beginning(tmp_path: Path) -> None:
     params = small_params(1)
     paths = build_campaign(tmp_path, params, done=0)

@@ -238,6 +238,13 @@ def read_lock(root: Path) -> Any:
         return None
 
 
+def has_outputs(root: Path) -> bool:
+    """Return whether a campaign's dvc.lock lists what stages made, here or elsewhere."""
+    lock = read_lock(root)
+    stages = lock.get("stages") if _is_lock(lock) else None
+    return any(stage.get("outs") for stage in (stages or {}).values())
+
+
 def _conflict(path: Path) -> str | None:
     try:
         found = find_conflict(read_text(path, MOST_BYTES))

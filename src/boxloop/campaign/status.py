@@ -21,7 +21,7 @@ from boxloop.campaign.own_costs import own_cost_lines
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import first_batch_in_words
 from boxloop.campaign.standing import Standing, Step, Turn
-from boxloop.campaign.submissions import take_over
+from boxloop.campaign.submissions import submission_files, take_over
 from boxloop.campaign.thresholds import in_words
 from boxloop.campaign.trust import trust_line
 from boxloop.core.threshold import NO_PROPOSALS
@@ -29,7 +29,7 @@ from boxloop.core.workload import find_cost_model, total
 from boxloop.errors import ArtifactError
 from boxloop.files import collection_paused
 from boxloop.params import Params
-from boxloop.terminal import percent
+from boxloop.terminal import counted, percent
 
 _IN_WORDS = {
     Step.BATCH: "no images assigned yet",
@@ -53,7 +53,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         found, cut = Standing(paths, params), mending.find(paths)
     turns, known = found.turns, found.images
     if known is None and not found.notes and not cut and all(t.step is Step.BATCH for t in turns):
-        return "Nothing has been run yet.\n\nNext: dvc repro"
+        return _begin(paths)
     found.check_labeled()
     known = None if known is None else known - found.given
     parts = [_summary(turns, known, found.given, found.outside), _table(turns)]
@@ -92,6 +92,26 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     else:
         parts.append(_next(paths, turns, found, params.review.asks_people))
     return "\n\n".join(part for part in parts if part)
+
+
+def _begin(paths: CampaignPaths) -> str:
+    """Say what comes first where nothing is there: a clone may have been run elsewhere."""
+    if mending.has_outputs(paths.root):
+        return (
+            "Nothing is here of what dvc.lock lists, as in a new clone.\n\nNext: dvc pull"
+            " --allow-missing   (brings what was pushed; without that, dvc repro makes it anew)"
+        )
+    try:
+        submitted = submission_files(paths.reviews)
+    except ArtifactError as error:
+        fault = str(error).replace(f"{paths.root.as_posix()}/", "")
+        return f"Nothing has been run yet.\n\nTake note:\n- {fault}\n\nNext: dvc repro"
+    if submitted:
+        return (
+            f"Nothing has been run here yet. reviews/ holds {counted(len(submitted), 'submission')}"
+            " of people: the labels count once their batches are there.\n\nNext: dvc repro"
+        )
+    return "Nothing has been run yet.\n\nNext: dvc repro"
 
 
 def _second_looks(
