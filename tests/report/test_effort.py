@@ -222,7 +222,7 @@ def test_the_page_the_table_and_the_terminal_say_it(tmp_path: Path) -> None:
     assert metrics["measured_hours"] == pytest.approx(60 / 3600)
     text = effort_text(*effort_of(paths, params))
     assert "[red]ada" in text
-    assert "b01 was redone; its time is that of all the work on it." in text
+    assert "b01 was redone: the last labels count, with the time of those that they" in text
     assert ["b00", "ada", "2/2", "0.3", "min", "2.9", "min", "2.9", "min"] in [
         line.split() for line in text.splitlines()
     ]

@@ -184,7 +184,10 @@ def effort_text(effort: Effort, campaign: CampaignResults) -> str:
     parts: list[RenderableType] = [table]
     for b in effort.redone:
         often = "" if b.revision == 2 else f" {b.revision - 1} times"
-        parts.append(f"{b.batch} was redone{often}; its time is that of all the work on it.")
+        parts.append(
+            f"{b.batch} was redone{often}: the last labels count, with the time of those that they"
+            " went on from."
+        )
     if effort.fit is not None:
         kinds = (f"{v:.1f} {kind}" for kind, v in effort.fit.kinds.items() if v is not None)
         parts.append(
