@@ -164,9 +164,6 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimizer that ``params`` names.
 
-    "nadamw" looks one step of the momentum ahead: Dozat, Incorporating Nesterov Momentum into Adam,
-    2016, with the weight decay of Loshchilov and Hutter 2019 (arXiv:1711.05101).
-
     Parameters of one dimension (biases, and the scales of norm layers) decay with
     ``decay_vectors`` only.
     """
@@ -177,11 +174,6 @@ def build_optimizer(
         for chosen, decay in ((decayed, params.weight_decay), (others, 0))
         if chosen
     ]
-    if params.optimizer == "nadamw":
-        # timm's: torch's NAdam begins at half the momentum, for thousands of steps.
-        from timm.optim.nadamw import NAdamW  # a second to import
-
-        return NAdamW(groups, lr=params.learning_rate)
     if params.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
     return torch.optim.SGD(groups, lr=params.learning_rate, momentum=MOMENTUM, fused=True)

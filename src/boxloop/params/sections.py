@@ -140,7 +140,7 @@ class TrainParams(Section):
         steps: optimiser steps; exactly one of ``steps`` and ``epochs``.
         epochs: passes over the labeled set.
         batch_size: images per step.
-        optimizer: "nadamw" (AdamW with Nesterov momentum), "adamw", or "sgd" with momentum 0.9.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
         learning_rate: the largest one of the schedule.
         weight_decay: of weight matrices and kernels; biases and norm layers have none.
         schedule: of the learning rate.

@@ -9,7 +9,7 @@ from pydantic import Field
 from boxloop.params.section import NonNegative, Positive, PositiveFloat, Section, Seed
 
 Halves = Literal["left_right", "top_bottom"]
-Optimizer = Literal["nadamw", "adamw", "sgd"]
+Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
 
 
@@ -24,7 +24,7 @@ class SimNetParams(Section):
         epochs: passes over all images.
         batch_size: images per step, each with both halves.
         margin: alpha of the lifted structured loss.
-        optimizer: "nadamw", "adamw", or "sgd" with momentum 0.9.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
         learning_rate: the largest one of the schedule.
         weight_decay: of all parameters, vectors included.
         schedule: of the learning rate.
