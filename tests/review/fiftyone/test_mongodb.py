@@ -19,7 +19,7 @@ import psutil
 import pymongo
 import pytest
 
-from boxloop.errors import DatabaseError
+from boxloop.errors import DatabaseError, UserError
 from boxloop.review.fiftyone.database_socket import make_socket_folder
 from boxloop.review.fiftyone.mongod_keeper import DatabaseFiles, mongod_environment
 from boxloop.review.fiftyone.mongodb import URI_VARIABLE, DatabaseWatch, _serves, open_database
@@ -487,9 +487,11 @@ def test_a_log_that_cannot_be_written(folder):
 
 def test_a_folder_that_cannot_be_made(folder):
     folder.parent.write_text("a file")
-    said = refusal(folder)
-    assert str(folder) in said
-    assert "Not a directory" in said
+    with pytest.raises(UserError) as refused, open_database(folder):
+        pass
+    assert f"{folder} cannot be written: {folder.parent} is a file, not a folder" in str(
+        refused.value
+    )
     folder.parent.unlink()
 
 
