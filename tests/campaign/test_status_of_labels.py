@@ -223,29 +223,6 @@ def test_newer_labels_come_next_by_the_command_that_brings_them_in(paths: Campai
     )
 
 
-def test_older_labels_that_a_merge_brought_come_next_too(paths: CampaignPaths) -> None:
-    """No label of b01 is newer, but it was reviewed twice, as the other side of the merge says."""
-    assert "Take note" not in status_text(paths, people_params())
-    made = artifacts.read_corrections(paths.corrections("b01"))
-    older = replace(made, reviewer="fay", finished="2023-12-31T12:00:00+00:00")
-    artifacts.write_corrections(paths.reviews / "b01-20231231T120000000000Z-fay.json", older)
-    text = status_text(paths, people_params())
-    assert (
-        "- reviews/ holds older labels of images in data/corrections/b01.json, which came since, as"
-        " by a merge, and are not counted as redone: 'dvc repro --single-item --force finish@b01'"
-        " counts them" in text
-    )
-    assert last(text) == (
-        "Next: dvc repro --single-item --force finish@b01, then dvc repro"
-        "   (brings newer labels in)"
-    )
-    known = submissions.read(paths.reviews)
-    proposals = artifacts.read_proposals(paths.proposals("b01"))
-    whole = submissions.assemble([*known, made], proposals)
-    artifacts.write_corrections(paths.corrections("b01"), whole)
-    assert "older labels" not in status_text(paths, people_params())
-
-
 def test_the_same_in_a_finished_campaign(paths: CampaignPaths) -> None:
     write_json(paths.metrics, {})
     submit_again(paths, "b01")

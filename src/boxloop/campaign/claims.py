@@ -28,7 +28,6 @@ class Claim:
         in_journal: whether people submitted it so; files that DVC restored may have been edited.
         missed: whether a planted error that was missed is in the labels.
         given: whether they were imported and trusted, and no person reviewed them.
-        looked: whether it is a second or a third look, which repeats no review.
     """
 
     file: Path
@@ -43,7 +42,6 @@ class Claim:
     in_journal: bool = True
     missed: bool = False
     given: bool = False
-    looked: bool = False
 
 
 def claims_of(file: Path, item: Corrections, *, in_journal: bool = True) -> Iterable[Claim]:
@@ -63,5 +61,4 @@ def claims_of(file: Path, item: Corrections, *, in_journal: bool = True) -> Iter
             in_journal,
             image_id in missed,
             image_id in given,
-            image_id in item.decided or image_id in item.rechecked,
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from boxloop.campaign import artifacts, screening, submissions
-from boxloop.campaign.claims import Claim
 from boxloop.campaign.merged import older_than
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import SIMULATED, Corrections, ImageSet, LabeledSet
@@ -27,47 +26,6 @@ def in_words(paths: CampaignPaths, key: str, newer: int, images: int) -> str:
         f"{reviews}/ holds newer labels of {newer} of the {images} images in {made}:"
         f" '{submissions.take_over(key)}' brings them in"
     )
-
-
-def uncounted_in_words(paths: CampaignPaths, key: str) -> str:
-    """Say that older labels of a batch came since it was put together, and what counts them."""
-    reviews, made = (
-        path.relative_to(paths.root).as_posix() for path in (paths.reviews, paths.corrections(key))
-    )
-    return (
-        f"{reviews}/ holds older labels of images in {made}, which came since, as by a merge, and"
-        f" are not counted as redone: '{submissions.take_over(key)}' counts them"
-    )
-
-
-def has_uncounted(
-    paths: CampaignPaths,
-    key: str,
-    made: Corrections,
-    images: ImageSet,
-    history: Mapping[str, Sequence[Claim]],
-) -> bool:
-    """Return whether the journal repeats images of a batch more often than its corrections say.
-
-    Args:
-        paths: of the campaign.
-        key: of the batch.
-        made: its corrections.
-        images: of today.
-        history: what counts in the journal, by image. It tells where nothing is to be looked for,
-            at once.
-
-    Raises:
-        ArtifactError: a file is damaged.
-    """
-    again = set()
-    for own in (history[i] for i in made.boxes if i in history):
-        first = min(claim.when for claim in own)
-        again |= {claim.file for claim in own if claim.when > first and not claim.looked}
-    if len(again) < made.revision:
-        return False
-    found = screening.read(paths.journals, [paths.corrections(key)], images).submissions
-    return submissions.count_revision(found, made.boxes) > made.revision
 
 
 def find(paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet) -> dict[str, int]:

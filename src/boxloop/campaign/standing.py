@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,7 @@ from boxloop.campaign import (
 )
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
-from boxloop.campaign.newer import has_uncounted, in_words, uncounted_in_words
+from boxloop.campaign.newer import in_words
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
 from boxloop.campaign.schemas import fault_of
@@ -68,8 +68,7 @@ class Turn:
         classes: why they have the classes of labeled crops, in words.
         missed: images of it with planted errors that were missed, and are not looked at again.
         rechecked: whether images of it had a second look.
-        newer: images of it whose labels in the journal are newer than what was put together; 1
-            where it has older ones that were not counted.
+        newer: images of it whose labels in the journal are newer than what was put together.
     """
 
     key: str
@@ -114,7 +113,6 @@ class Standing:
         self.newer = False
         self.outdated = ""
         images = self._read(paths.images, artifacts.read_images)
-        self._images = images
         self.images = None if images is None else len(images)
         self._now = None if images is None else {ref.id: ref.digest for ref in images.images}
         # Images that are not complete for a class, by class.
@@ -125,7 +123,6 @@ class Standing:
         self._batches = {key: self._read_batch(key) for key in params.iterations}
         self._made = {path: self._read(path, read_made) for path in self._corrections()}
         self._missed: dict[str, bool] = {}  # whether planted errors are in an image's labels
-        self._history: dict[str, list[Claim]] = {}  # what counts in the journal, by image
         self._counting: frozenset[str] | None = None  # images whose labels by people count today
         # When people submitted each image last, of what counts.
         self._journal = {} if images is None else self._read_journal(images)
@@ -204,7 +201,6 @@ class Standing:
         for claim in claims:
             if (claim.file, claim.image_id) not in verdict.dropped:
                 image_id = verdict.renamed.get((claim.file, claim.image_id), claim.image_id)
-                self._history.setdefault(image_id, []).append(claim)
                 if claim.when >= result.get(image_id, claim.when):
                     self._missed[image_id] = claim.missed
                 result[image_id] = max(claim.when, result.get(image_id, claim.when))
@@ -282,7 +278,7 @@ class Standing:
         ):
             if content is not None:
                 self._check_images(key, batch, path, content)
-        newer = 0 if made is None else self._check_newest(key, made)
+        newer = 0 if made is None else self._check_newest(key, made.times)
         proposed = offered is not None and set(offered["boxes"]) == set(batch.image_ids)
         told = None if offered is None else offered.get("digests")
         now, told = self._now or {}, told if isinstance(told, dict) else {}
@@ -343,16 +339,11 @@ class Standing:
             self.damaged.add(path)
             return None
 
-    def _check_newest(self, key: str, made: Made) -> int:
+    def _check_newest(self, key: str, times: Mapping[str, datetime]) -> int:
         """Count images with newer labels in the journal, and note them: DVC does not watch it."""
-        times, people = made.times, made.by_people
         newer = sum(self._journal.get(image_id, when) > when for image_id, when in times.items())
         if newer:
             self._note(in_words(self._paths, key, newer, len(times)))
-        elif people is not None and self._images is not None and not self.damaged:
-            newer = int(has_uncounted(self._paths, key, people, self._images, self._history))
-            if newer:
-                self._note(uncounted_in_words(self._paths, key))
         return newer
 
     def _check_images(self, key: str, batch: Batch, path: Path, image_ids: Iterable[str]) -> None:

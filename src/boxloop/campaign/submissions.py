@@ -305,7 +305,7 @@ def assemble(submissions: Sequence[Corrections], proposals: Proposals) -> Correc
         finished=finished,
         versions=_versions(sources),
         submitted={i: t for i, t in times.items() if t is not None and t != finished},
-        revision=count_revision(submissions, image_ids),
+        revision=_revision(submissions, image_ids),
         digests={i: chosen[i].digests[i] for i in image_ids if i in chosen[i].digests},
         classes=common,
         given=tuple(i for i in image_ids if i in chosen[i].given),
@@ -367,7 +367,7 @@ def _common_classes(offered: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for name in first if all(name in other for other in others))
 
 
-def count_revision(submissions: Sequence[Corrections], image_ids: Collection[str]) -> int:
+def _revision(submissions: Sequence[Corrections], image_ids: Collection[str]) -> int:
     """Count 1, and 1 more for each submission that repeats an image of a batch.
 
     Second and third looks are none: their work counts apart. What was put together earlier knows of
