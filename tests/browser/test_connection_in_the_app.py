@@ -165,4 +165,6 @@ def test_the_browser_s_back_names_the_image(folder):
         app.page.evaluate("history.back()")
         is_said(app, f"The last edit of {image} may be lost")
         app.page.context.set_offline(False)
-        until(app, lambda: labels(terminal, image) == ["ball", "star"])
+        # At most one edit is lost: whether the last one is, too, depends on what the App had sent.
+        stored = [["ball", "star"], ["ball", "cup"]]
+        until(app, lambda: labels(terminal, image) in stored)

@@ -17,6 +17,7 @@ from threading import Thread
 import pytest
 from mlflow.server.security_utils import INVALID_HOST_MSG
 
+from boxloop.campaign import mending
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.errors import TrackingError
 from boxloop.files import read_json
@@ -48,6 +49,38 @@ def test_processes_that_make_the_store_at_once_wait_for_each_other(tmp_path: Pat
     parents, children = runs_of(CampaignPaths(tmp_path))
     assert {p.data.params["order.strategy"] for p in parents} == {"similar", "random"}
     assert len(children) == 2
+
+
+@pytest.mark.parametrize("statements", [[], ["create table trace_info (id int)"]])
+def test_a_store_that_was_killed_in_making_is_made_anew(tmp_path: Path, statements) -> None:
+    """MLflow would stop at the tables that are there."""
+    path, said = tmp_path / "mlflow.db", []
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    path.touch()
+    for _ in range(2):
+        with open_store(tmp_path, "boxloop", said.append):
+            pass
+    [aside] = tmp_path.glob("mlflow.db.damaged-*")
+    assert said == [
+        f"{path} was not made to its end: it is {aside.name} now, and MLflow makes it anew; no run"
+        " was in it yet"
+    ]
+
+
+def test_a_store_that_is_just_being_made_is_left_alone(tmp_path: Path, monkeypatch) -> None:
+    """By an ``mlflow ui``, which takes no lock."""
+    path = tmp_path / "mlflow.db"
+    path.touch()
+
+    def meanwhile(_: float) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("create table trace_info (id int)")
+
+    monkeypatch.setattr(mending.time, "sleep", meanwhile)
+    mending.mend_database(path, pytest.fail)
+    assert path.stat().st_size > 0
 
 
 def test_disabled_tracking_writes_its_out_and_no_store(tmp_path: Path) -> None:

@@ -98,16 +98,35 @@ def conflict(root: Path) -> str | None:
 def mend(paths: CampaignPaths, say: Callable[[str], object]) -> int:
     """Move damaged files aside, and say what became of each; return how many there were."""
     damages = find(paths)
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for damage in damages:
-        aside = damage.path.with_name(f"{damage.path.name}.damaged-{moment}")
-        damage.path.rename(aside)
-        for suffix in _BESIDE:  # of another database, they would damage the one to come
-            beside = damage.path.with_name(f"{damage.path.name}{suffix}")
-            with contextlib.suppress(FileNotFoundError):
-                beside.rename(f"{aside}{suffix}")
-        say(f"{damage.path} {damage.what}: it is {aside.name} now, and {damage.after}")
+        say(_move_aside(damage))
     return len(damages)
+
+
+def mend_database(database: Path, say: Callable[[str], object]) -> None:
+    """Move a database aside that MLflow was killed in making, and say so.
+
+    Args:
+        database: of the runs; it need not exist.
+        say: called with a sentence. Whoever calls this holds the lock that MLflow makes it under.
+    """
+    if database.exists() and _is_without_tables(database):
+        before = database.stat().st_mtime_ns
+        time.sleep(_SETTLED_SECONDS)
+        # An `mlflow ui` that makes it just now takes no lock, and writes all the time.
+        if database.stat().st_mtime_ns == before and _is_without_tables(database):
+            say(_move_aside(_half_made(database)))
+
+
+def _move_aside(damage: Damage) -> str:
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    aside = damage.path.with_name(f"{damage.path.name}.damaged-{moment}")
+    damage.path.rename(aside)
+    for suffix in _BESIDE:  # of another database, they would damage the one to come
+        beside = damage.path.with_name(f"{damage.path.name}{suffix}")
+        with contextlib.suppress(FileNotFoundError):
+            beside.rename(f"{aside}{suffix}")
+    return f"{damage.path} {damage.what}: it is {aside.name} now, and {damage.after}"
 
 
 def older_pipeline(root: Path) -> str | None:
@@ -142,8 +161,7 @@ def _find(paths: CampaignPaths) -> Iterator[Damage]:
             yield Damage(running, what, "DVC writes it anew")
     database = workspace_of(paths.root) / "mlflow.db"
     if database.exists() and _is_half_made(database):
-        after = "MLflow makes it anew; no run was in it yet"
-        yield Damage(database, "was not made to its end", after)
+        yield _half_made(database)
 
 
 def _locks(paths: CampaignPaths) -> list[tuple[Path, str]]:
@@ -299,19 +317,31 @@ def _is_json(path: Path) -> bool:
     return True
 
 
+def _half_made(database: Path) -> Damage:
+    after = "MLflow makes it anew; no run was in it yet"
+    return Damage(database, "was not made to its end", after)
+
+
 def _is_half_made(database: Path) -> bool:
     """Tell whether MLflow was killed while it made its tables, so that there is no run in them."""
     try:
         with FileLock(database.with_name("mlflow.db.lock"), timeout=0):
-            if database.stat().st_size == 0:
-                return True
-            # Not read-only: sqlite first takes back what was cut short within a transaction.
-            connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
-            with contextlib.closing(connection):
-                names = {row[0] for row in connection.execute("select name from sqlite_master")}
-                if "experiments" not in names:
-                    return True
-                [(experiments,)] = connection.execute("select count(*) from experiments")
-                return not experiments
-    except (Timeout, OSError, sqlite3.Error):
+            return _is_without_tables(database)
+    except (Timeout, OSError):
         return False  # it is being made just now, or something else is the matter
+
+
+def _is_without_tables(database: Path) -> bool:
+    try:
+        if database.stat().st_size == 0:
+            return True
+        # Not read-only: sqlite first takes back what was cut short within a transaction.
+        connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
+        with contextlib.closing(connection):
+            names = {row[0] for row in connection.execute("select name from sqlite_master")}
+            if "experiments" not in names:
+                return True
+            [(experiments,)] = connection.execute("select count(*) from experiments")
+            return not experiments
+    except (OSError, sqlite3.Error):
+        return False  # something else is the matter

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from boxloop.campaign.mending import mend_database
 from boxloop.errors import TrackingError
 from boxloop.tracking.moved_store import adopt
 from boxloop.tracking.store_uri import SPECIAL, URI_VARIABLE, shown_uri, store_uri
@@ -225,6 +226,8 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         # `dvc exp run --run-all --jobs`.
         lock = FileLock(workspace / "mlflow.db.lock") if own else nullcontext()
         with lock:
+            if own:
+                mend_database(workspace / "mlflow.db", say)
             client = MlflowClient(uri)
             found = _experiment(client, experiment, uri, workspace)
             here = (workspace / "mlartifacts").as_uri()

@@ -112,7 +112,7 @@
 
   // --- classes by digits, boxes hidden -----------------------------------------------------------
   // A digit is for the box that is chosen, and for those drawn from then on, as a choice from the list is.
-  // The very first box has none yet: the App would give it the class that is most frequent.
+  // The very first box has none yet, where there are several: the App would give it the most frequent one.
   const LAST = "boxloop-class-used-last";
   const NO_CLASS = "?";
   let last = sessionStorage.getItem(LAST);
@@ -131,7 +131,8 @@
   }
 
   function label(box) {
-    const name = store.overview?.classes.includes(last) ? last : NO_CLASS;
+    const classes = store.overview?.classes ?? [];
+    const name = classes.includes(last) ? last : classes.length === 1 ? classes[0] : NO_CLASS;
     if (box?.label && box.label.label !== name) box.updateLabel?.({ ...box.label, label: name });
   }
 
