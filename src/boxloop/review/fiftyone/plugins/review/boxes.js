@@ -136,15 +136,29 @@
     if (box?.label && box.label.label !== name) box.updateLabel?.({ ...box.label, label: name });
   }
 
+  // The form has the App's own class for a new box: to choose that one from the list changes nothing there.
+  const within = (id) => canvas()?.getAllOverlays().find((overlay) => overlay.id === id);
+  function pick(option) {
+    const name = option?.textContent.trim();
+    if (!store.overview?.classes.includes(name)) return;
+    use(name);
+    const id = selected()?.id;
+    for (const wait of [50, 200, 600]) {
+      setTimeout(() => { if (id && last === name) label(within(id)); }, wait);
+    }
+  }
+
   let before = new Set();
   let onCanvas = false; // an undo brings boxes back, too
   document.addEventListener("pointerdown", (event) => {
-    use(event.target.closest?.("[role=option]")?.textContent.trim());
+    pick(event.target.closest?.("[role=option]"));
     onCanvas = Boolean(event.target.closest?.(HOST));
     before = new Set(canvas()?.getAllOverlays().map(({ id }) => id));
   }, true);
   document.addEventListener("keydown", ({ key, target }) => {
-    if (key !== "Enter" || target.getAttribute?.("role") !== "combobox") return;
+    if (key !== "Enter") return;
+    pick(target.closest?.("[role=option]") ?? document.getElementById(target.getAttribute?.("aria-activedescendant")));
+    if (target.getAttribute?.("role") !== "combobox") return;
     const was = selected()?.label?.label;
     for (const wait of [50, 200, 600]) {
       setTimeout(() => {
