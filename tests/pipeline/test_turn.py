@@ -1,5 +1,6 @@
 """A turn's two stages, and what the first of them keeps when it runs again."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -162,6 +163,22 @@ def test_a_training_by_hand_takes_no_simulated_labels_that_the_dataset_has_no_mo
     artifacts.write_truth(campaign.paths.truth, swapped)
     with pytest.raises(ArtifactError, match=r"b00\.json has other boxes of image .* than .*truth"):
         pipeline.train(campaign, "b01")
+
+
+def test_a_training_reads_corrections_only_where_the_dataset_is_newer(begun):
+    """There can be very much of them, and DVC has nothing come between two turns."""
+    campaign = begun()
+    path, labeled = campaign.paths.corrections("b00"), campaign.paths.labeled("b00")
+    path.write_text("damaged")
+    dataset = (campaign.paths.images, campaign.paths.truth)
+    for moment, file in enumerate((*dataset, labeled), start=1):
+        os.utime(file, (moment, moment))
+    pipeline.train(campaign, "b01")
+    for file in dataset:
+        os.utime(file, (9, 9))
+        with pytest.raises(ArtifactError, match="is not valid JSON"):
+            pipeline.train(campaign, "b01")
+        os.utime(file, (1, 1))
 
 
 def test_a_review_by_hand_simulates_by_no_proposals_for_other_pixels(begun):

@@ -79,10 +79,19 @@ def require_same(
 
 
 def require_same_by_files(
-    paths: CampaignPaths, labeled: LabeledSet, images: Mapping[str, ImageRef]
+    paths: CampaignPaths, labeled: LabeledSet, images: Mapping[str, ImageRef], read: Path
 ) -> None:
-    """Refuse labels as :func:`require_same` does, by what the campaign has of their batches."""
-    files = {key: paths.corrections(key) for key in turns_of(labeled.batches)}
+    """Refuse labels as :func:`require_same` does, by what the campaign has of their batches.
+
+    All of it is read only where the dataset was written after labels were merged: between two turns
+    it was not, and there can be very much.
+    """
+    keys = turns_of(labeled.batches)
+    merged = [paths.labeled(key) for key in keys if paths.labeled(key).exists()]
+    dataset = max(path.stat().st_mtime_ns for path in (read, paths.truth) if path.exists())
+    if all(path.stat().st_mtime_ns >= dataset for path in merged):
+        return
+    files = {key: paths.corrections(key) for key in keys}
     made = {key: artifacts.read_corrections(p) for key, p in files.items() if p.exists()}
     require_same(paths, labeled, made, images)
 

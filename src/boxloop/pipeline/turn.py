@@ -122,7 +122,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
     refs = artifacts.subset_of(image_set, list(labeled_set.boxes), labeled)
     require_fit(image_set, labeled_set.boxes, labeled)
     if labeled == campaign.paths.labeled(before):
-        pixels.require_same_by_files(campaign.paths, labeled_set, image_set.by_id())
+        pixels.require_same_by_files(campaign.paths, labeled_set, image_set.by_id(), images)
     require_writable(out, DETECTOR)
     require_writable(log, "boxloop/training")
     p, known = campaign.params.train, None
