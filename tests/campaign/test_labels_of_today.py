@@ -53,16 +53,21 @@ def swap(paths, one, other):
     read_anew(paths, **{one: found[other].digest, other: found[one].digest})
 
 
+def require_refused(read, paths, params, reason):
+    with pytest.raises(ArtifactError) as refused:
+        read(paths, params)
+    said = str(refused.value)
+    assert reason in said
+    assert "run 'dvc repro' first" in said
+
+
 @pytest.mark.parametrize("read", READERS)
 def test_labels_of_images_that_changed_places_do_not_leave(tmp_path, read):
     paths, params = reviewed(tmp_path)
     read(paths, params)
     swap(paths, "img00", "img01")
-    with pytest.raises(ArtifactError) as refused:
-        read(paths, params)
-    said = str(refused.value)
-    assert f"{paths.corrections('b00')} labels other pixels than image img00 has now" in said
-    assert "run 'dvc repro' first" in said
+    reason = "labels other pixels than image img00 has now"
+    require_refused(read, paths, params, f"{paths.corrections('b00')} {reason}")
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -78,11 +83,7 @@ def test_labels_of_replaced_pixels_do_not_leave(tmp_path, read):
 def test_labels_of_an_image_that_is_gone_are_one_sentence(tmp_path, read, told):
     paths, params = reviewed(tmp_path, told=told)
     read_anew(paths, img03=None)
-    with pytest.raises(ArtifactError) as refused:
-        read(paths, params)
-    said = str(refused.value)
-    assert f"{paths.corrections('b01')} labels image img03" in said
-    assert "run 'dvc repro' first" in said
+    require_refused(read, paths, params, f"{paths.corrections('b01')} labels image img03")
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -10,7 +10,7 @@ import pytest
 from boxloop.campaign import artifacts, existing, given, outside, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
-from boxloop.core.types import Batch, Boxes, ImageSet, Proposals
+from boxloop.core.types import Batch, Boxes, Corrections, ImageSet, Proposals
 from boxloop.files import write_json
 from boxloop.params import GIVEN, Params, load_params
 from builders_campaign import build_campaign, small_params
@@ -285,13 +285,19 @@ def test_the_stage_tells_of_labels_that_are_in_no_batch_any_more(
 # --- words ----------------------------------------------------------------------------------------
 
 
-def test_the_batch_to_label_anew_is_named_where_it_is_known(paths: CampaignPaths) -> None:
-    """Labels that were imported are of no batch of their own."""
+def import_instead(paths: CampaignPaths) -> Corrections:
+    """Puts imported labels in the place of b00's: they are of no batch of their own."""
     path = next(paths.reviews.glob("b00-*"))
     made = artifacts.read_corrections(path)
     path.unlink()
     offered: Proposals = replace(made.proposals, batch=GIVEN)
-    submissions.append(paths.reviews, replace(made, proposals=offered), kept=True)
+    imported: Corrections = replace(made, proposals=offered)
+    submissions.append(paths.reviews, imported, kept=True)
+    return imported
+
+
+def test_the_batch_to_label_anew_is_named_where_it_is_known(paths: CampaignPaths) -> None:
+    import_instead(paths)
     change_images(paths, img01="other pixels")
     text = status_text(paths, people_params())
     assert "label it anew ('boxloop review b00'; with --redo" in text
@@ -299,22 +305,18 @@ def test_the_batch_to_label_anew_is_named_where_it_is_known(paths: CampaignPaths
 
 
 def test_of_an_image_in_no_batch_no_batch_is_named(paths: CampaignPaths) -> None:
-    path = next(paths.reviews.glob("b00-*"))
-    made = artifacts.read_corrections(path)
-    path.unlink()
-    offered: Proposals = replace(made.proposals, batch=GIVEN)
-    submissions.append(paths.reviews, replace(made, proposals=offered), kept=True)
+    imported = import_instead(paths)
     cut(paths, "b00", "img00", "img05")
     change_images(paths, img01="other pixels")
     text = status_text(paths, people_params())
     assert "label it anew (once it is in a batch: list more iterations)" in text
     assert "BATCH" not in text
-    change_images(paths, img01=made.digests["img01"])
-    other = replace(made, proposals=offered).part(["img01"])
+    change_images(paths, img01=imported.digests["img01"])
+    other = imported.part(["img01"])
     twin = {"img01": Boxes.build([(1, 1, 5, 5)], ["dog"])}
     artifacts.write_corrections(
         paths.reviews / "given-20240101T120000000000Z-eve.json",
-        replace(other, boxes=twin, finished=made.finished),
+        replace(other, boxes=twin, finished=imported.finished),
     )
     text = status_text(paths, people_params())
     assert "neither counts there: move the wrong one out of that folder\n" in text

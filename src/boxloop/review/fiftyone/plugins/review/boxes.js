@@ -158,14 +158,6 @@
   document.addEventListener("keydown", ({ key, target }) => {
     if (key !== "Enter") return;
     pick(target.closest?.("[role=option]") ?? document.getElementById(target.getAttribute?.("aria-activedescendant")));
-    if (target.getAttribute?.("role") !== "combobox") return;
-    const was = selected()?.label?.label;
-    for (const wait of [50, 200, 600]) {
-      setTimeout(() => {
-        const now = selected()?.label?.label;
-        if (now !== was) use(now);
-      }, wait);
-    }
   }, true);
   document.addEventListener("pointerup", () => {
     for (const wait of [20, 100, 300]) { // a busy machine is late with it
