@@ -184,9 +184,9 @@ def _look_for_voc(tree: _Tree) -> Recognized | None:
         if len(folder.parts) <= 3
     ):
         return Recognized("voc", tree.root, "VOC (Annotations/ and JPEGImages/)")
-    some = tree.of(".xml")[:_LOOKS]
-    if any(name_file(tree.root / path) == VOC_XML for path in some):
-        return Recognized("voc", tree.root, f"VOC ({some[0]} and others)")
+    for path in tree.of(".xml")[:_LOOKS]:
+        if name_file(tree.root / path) == VOC_XML:
+            return Recognized("voc", tree.root, f"VOC ({path} and others)")
     return None
 
 

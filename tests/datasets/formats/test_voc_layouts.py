@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from boxloop.datasets import FaultKind
+from boxloop.datasets.recognition import recognize
 from boxloop.errors import DatasetError
 from builders_datasets import ids, image, kinds, load, text, voc_object, voc_xml
 
@@ -32,11 +33,27 @@ def test_images_and_xml_side_by_side(tmp_path):
 
 @pytest.mark.parametrize(
     ("images", "annotations"),
-    [("images", "annotations"), ("Images", "Annotations"), ("images", "annotations/xmls")],
+    [
+        ("images", "annotations"),
+        ("Images", "Annotations"),
+        ("images", "annotations/xmls"),
+        ("images", "voc_labels"),
+    ],
 )
 def test_folders_of_other_names(tmp_path, images, annotations):
     _item(tmp_path, f"{images}/a.jpg", f"{annotations}/a.xml")
     assert [boxes.labels.tolist() for boxes in load(tmp_path, "voc").truth.values()] == [["dog"]]
+
+
+def test_the_folder_with_most_xml_files(tmp_path):
+    for name in ("a", "b"):
+        _item(tmp_path, f"images/{name}.jpg", f"voc_labels/{name}.xml")
+    for stray in ("images/wrong_format.xml", "others/a.xml"):
+        text(tmp_path / stray, "no XML")
+    assert recognize(tmp_path).what == "VOC (voc_labels/a.xml and others)"
+    assert ids(load(tmp_path, "voc")) == ["a", "b"]
+    _item(tmp_path, "images/c.jpg", "images/c.xml")
+    assert ids(load(tmp_path, "voc")) == ["c"]
 
 
 def test_xml_files_among_jpegimages(tmp_path):

@@ -37,7 +37,8 @@ def find_folders(root: Path) -> Folders:
     """Find the folders of a set in ``root``, or of the only set below it.
 
     Folders of other names than VOC's are taken, too, and images and XML files side by side, as
-    LabelImg saves them.
+    LabelImg saves them. Where no folder of XML files has a usual name, and none lies beside its
+    image, the folder that holds most of them is taken.
 
     Raises:
         DatasetError: there is no such set, or several.
@@ -54,8 +55,11 @@ def find_folders(root: Path) -> Folders:
     with os.scandir(base) as entries:
         folders = sorted(Path(entry.path) for entry in entries if entry.is_dir())
     images = next(_named(folders, _IMAGE_NAMES), base)
-    places = [*_named(folders, _ANNOTATION_NAMES), images]
-    annotations = next(filter(_has_xml, places), None)
+    annotations = next(filter(_count_xml, _named(folders, _ANNOTATION_NAMES)), None)
+    if annotations is None:
+        alone = images == base or _side_by_side(images)
+        most = images if alone else max(folders, key=_count_xml)
+        annotations = most if _count_xml(most) else None
     if annotations is None and (base / ANNOTATIONS).is_dir():
         annotations = base / ANNOTATIONS  # an empty one
     if annotations is not None:
@@ -76,8 +80,15 @@ def _named(folders: Sequence[Path], names: Sequence[str]) -> Iterator[Path]:
         yield from (folder for folder in folders if folder.name.lower() == name)
 
 
-def _has_xml(folder: Path) -> bool:
-    return any(name.lower().endswith(".xml") for name in walk(folder))
+def _count_xml(folder: Path) -> int:
+    return sum(name.lower().endswith(".xml") for name in walk(folder))
+
+
+def _side_by_side(folder: Path) -> bool:
+    """Whether an XML file has the name of a picture beside it."""
+    names = set(walk(folder))
+    stems = {_stem(PurePosixPath(name)) for name in names if name.lower().endswith(SUFFIXES)}
+    return any(name.lower().endswith(".xml") and composed(name[:-4]) in stems for name in names)
 
 
 class Pairs:
