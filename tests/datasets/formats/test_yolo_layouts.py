@@ -72,6 +72,14 @@ def test_paths_of_another_machine(tmp_path, train, val):
     assert ids(load(root, "yolo")) == ["t/a", "v/b"]
 
 
+def test_paths_from_the_folder_above(tmp_path):
+    said = "train: set/images/t\nval: ../datasets/../set/images/v"
+    root = _yaml(tmp_path / "set", said, "images/t/a", "images/v/b")
+    assert ids(load(root, "yolo")) == ["t/a", "v/b"]
+    _item(root, "set/images/t/c")  # what lies where it should is meant
+    assert ids(load(root, "yolo")) == ["v/b", "set/t/c"]
+
+
 def test_a_path_of_another_machine_is_not_guessed_from_one_word(tmp_path):
     root = _yaml(tmp_path, "train: /content/set/valid/images", "images/t/a")
     with pytest.raises(DatasetError, match="'/content/set/valid/images' does not exist"):

@@ -58,6 +58,10 @@ def _places(item: str, base: Path, root: Path) -> Iterator[Path]:
                 plain = plain.removeprefix("../")
             if place is not None:
                 yield place
+        # from the folder above, as where a training was started there
+        parts = [part for part in PurePosixPath(posixpath.normpath(name)).parts if part != ".."]
+        if parts[:1] == [root.resolve().name]:
+            yield root.joinpath(*parts[1:])
 
 
 def _plain(name: str) -> str:
