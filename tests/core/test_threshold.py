@@ -139,7 +139,7 @@ def plain_fit(items, held_out=None):
         if best is None or found <= best[0] + 1e-9:
             best = found, score
         saved = max(saved, drawing - mean / total)
-    return (NOTHING, 0.0) if saved <= 0.005 * drawing + 1e-9 else (best[1], saved / drawing)
+    return (NOTHING, 0.0) if saved <= 0.01 * drawing + 1e-9 else (best[1], saved / drawing)
 
 
 @given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=3), st.booleans())
@@ -172,10 +172,10 @@ def test_nothing_is_shown_where_that_is_expected_to_save_next_to_nothing_or_lose
     assert fit([bad], 0.5) == FittedThreshold(0.5, NOTHING, 0.0, "b01")
     even = evidence((98, 98, 98, 100), (100, 20, 4, 0))
     assert fit([even], 0.5).score == NOTHING
-    little = evidence((98, 98, 98, 100), (100, 20, 3, 0))  # half a percent
+    little = evidence((98, 98, 98, 100), (100, 20, 2, 0))  # one percent
     assert fit([little], 0.5) == FittedThreshold(0.5, NOTHING, 0.0, "b01")
-    enough = evidence((98, 98, 98, 100), (100, 20, 2, 0))
-    assert chosen(fit([enough], 0.5)) == (0.5, 0.7, 0.01, "b01")
+    enough = evidence((98, 98, 98, 100), (100, 20, 1, 0))
+    assert chosen(fit([enough], 0.5)) == (0.5, 0.7, 0.015, "b01")
 
 
 def test_the_cost_model_prices_the_edits():

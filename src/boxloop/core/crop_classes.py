@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from boxloop.core.evidence import Evidence
-from boxloop.core.threshold import FITTED_TO_NOTHING, WORTH, fit, in_words
+from boxloop.core.threshold import FITTED_TO_NOTHING, fit, in_words
 from boxloop.core.types import Boxes, BoxesByImage, CropUse, Proposals
 from boxloop.core.workload import CostModel
+
+WORTH = 0.005
+"""Share of the time that classes of crops must save more to be used."""
 
 WORTH_TRYING = 0.05
 """Fraction of the time (WT) that right classes must be able to save before crops are looked at:
@@ -69,7 +72,7 @@ def choose(
     """Choose whose classes the next batch is shown with.
 
     Those of crops are, where they are expected to save more than the detector's at the first IoU,
-    by more than :data:`boxloop.core.threshold.WORTH`, and no less at the others; both with what
+    by more than ``WORTH``, and no less at the others; both with what
     :func:`boxloop.core.threshold.fit` expects of them, by the best threshold of each.
 
     Args:

@@ -40,7 +40,7 @@ FIRMNESS_HELD_OUT = 3.0
 SHIFT = 0.025
 """By how much the scores of the next detector are expected to be off, as a standard deviation."""
 
-WORTH = 0.005
+WORTH = 0.01
 """Share of the time that proposals are shown for only where more of it should be saved. Less is a
 matter of chance, and batches unlike those judged (of a new class) can lose many times that."""
 
