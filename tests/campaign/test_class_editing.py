@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from boxloop.campaign.campaign import Campaign
 from boxloop.campaign.class_editing import add, change, table
 from boxloop.campaign.export import export
 from boxloop.campaign.export.content import collect_proposals
+from boxloop.campaign.kept import training_inputs
 from boxloop.campaign.params_file import edit_params
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
@@ -348,6 +350,76 @@ def test_a_name_that_is_free_again_is_that_of_the_new_class(campaign, chain):
     # What was labeled before all of it is of the class that has that name no more.
     assert artifacts.read_corrections(before).changes == 0
     assert campaign.collect("b01").boxes["img2"].labels.tolist() == [first]
+
+
+def exported(campaign, folder):
+    export(campaign.paths, load_params(campaign.file), folder, format_="coco", images="none")
+    made = read_json(folder / "annotations/instances_default.json")
+    names = {row["id"]: row["name"] for row in made["categories"]}
+    return Counter(names[row["category_id"]] for row in made["annotations"])
+
+
+def add_again(campaign):
+    """Both classes are called as before, and one is another."""
+    campaign.merge("dog", "cat")
+    campaign.add("dog")
+
+
+def exchange(campaign):
+    for old, new in (("cat", "between"), ("dog", "cat"), ("between", "dog")):
+        campaign.rename(old, new)
+    edit_params(campaign.file, ["dataset.classes=[cat, dog]"])
+    campaign.read(load_params(campaign.file))
+
+
+@pytest.mark.parametrize(
+    ("change_names", "today"),
+    [(add_again, {"cat": 6}), (exchange, {"cat": 4, "dog": 2})],
+)
+def test_labels_of_before_do_not_pass_for_those_of_today_where_all_names_are_as_before(
+    campaign, tmp_path, change_names, today
+):
+    campaign.submit("b00", "dog", "dog")
+    campaign.label("b00")
+    params, paths = load_params(campaign.file), campaign.paths
+    artifacts.write(paths.detector("empty"), "any", {})
+    files = (paths.images, paths.labeled("empty"), paths.detector("empty"))
+    images, inputs = paths.images.read_bytes(), training_inputs(params.train, *files)
+    assert exported(campaign, tmp_path / "before") == {"cat": 2, "dog": 4}
+    change_names(campaign)
+    assert load_params(campaign.file) == params
+    assert paths.images.read_bytes() != images  # by which DVC sees it
+    assert training_inputs(params.train, *files) == inputs
+    sentence = (
+        "classes were renamed or merged since data/corrections/b00.json was put together: run"
+        " 'dvc repro' first"
+    )
+    with pytest.raises(UserError, match=sentence):
+        exported(campaign, tmp_path / "stale")
+    said = status_text(paths, params)
+    assert f"- {sentence}\n" in said
+    assert "Next: dvc repro   (brings everything up to date)" in said
+    labeled = campaign.label("b00")
+    assert labeled.incomplete == (
+        {"img0": ("dog",), "img1": ("dog",)} if change_names is add_again else {}
+    )
+    assert exported(campaign, tmp_path / "today") == today
+    assert sentence not in status_text(paths, params)
+
+
+def test_a_change_that_another_clone_brings_alone_is_told(campaign, tmp_path):
+    campaign.submit("b00", "dog")
+    campaign.label("b00")
+    other = clone(campaign)
+    add_again(other)
+    shutil.copytree(other.paths.reviews, campaign.paths.reviews, dirs_exist_ok=True)
+    way = "dvc repro --single-item --force dataset, then dvc repro"
+    with pytest.raises(UserError, match=f"run '{way}' first"):
+        exported(campaign, tmp_path / "stale")
+    assert f"Next: {way}" in status_text(campaign.paths, load_params(campaign.file))
+    campaign.read(load_params(campaign.file))
+    campaign.label("b00")
+    assert exported(campaign, tmp_path / "today") == {"cat": 4}
 
 
 def corrected(campaign, *labels):

@@ -73,7 +73,8 @@ def write(
 def write_images(path: Path, images: ImageSet) -> None:
     """Write ``images.json``."""
     rows = list(map(vars, images.images))
-    write(path, "images", {"classes": images.classes, "images": rows})
+    known = {"changes": images.changes} if images.changes else {}
+    write(path, "images", {"classes": images.classes, **known, "images": rows})
 
 
 def read_images(path: Path) -> ImageSet:
@@ -81,6 +82,7 @@ def read_images(path: Path) -> ImageSet:
     images = parse(path, "images", ImageSet)
     with name_file(path):
         require_classes(images.classes)
+        require_ids(images.changes)
         require_ids(image.id for image in images.images)
         require_ids(image.path for image in images.images)
         require_ids(image.digest for image in images.images)

@@ -40,6 +40,18 @@ def load(
         ParamsError: a class is listed by a name that another one has in the annotations.
     """
     changes = class_changes.read(*paths.journals)
+    found = _load(changes, params, drawn, progress)
+    # DVC sees by them that labels have other names, also where all classes are called as before.
+    known = class_changes.entries_of(changes)
+    return replace(found, images=replace(found.images, changes=known))
+
+
+def _load(
+    changes: Sequence[ClassChange],
+    params: DatasetParams,
+    drawn: Path,
+    progress: Progress | None,
+) -> Dataset:
     if not changes or params.format == "folder":
         return datasets.load(params, drawn, progress)
     if params.classes is not None:

@@ -6,7 +6,9 @@ than all else that the stage does, so its log says what it was made of.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from boxloop.campaign import artifacts, existing, pixels
 from boxloop.campaign.digests import digest
 from boxloop.core.types import Batch
 from boxloop.errors import ArtifactError
-from boxloop.files import EMPTY_DETECTOR, file_digest, open_regular
+from boxloop.files import EMPTY_DETECTOR, explained, file_digest, open_regular, read_bytes
 from boxloop.params import TrainParams
 from boxloop.params.registry import DETECTORS, Registry
 
@@ -22,6 +24,7 @@ DETECTOR = "detector"
 _WEIGHTS = "weights"
 _OF_A_NETWORK = ("*.json", "*.safetensors", "*.bin")
 """The files of a folder that a network is made of."""
+_CHANGES = re.compile(rb'\n "changes": \[[^]]*\],')
 
 
 def training_inputs(
@@ -39,7 +42,7 @@ def training_inputs(
         ArtifactError: a file cannot be read.
     """
     made_of = {
-        "images": file_digest(images),
+        "images": _images_digest(images),
         "labeled": file_digest(labeled),
         "params": digest(params.model_dump(mode="json")),
     }
@@ -51,6 +54,12 @@ def training_inputs(
     if weights is not None:
         made_of[_WEIGHTS] = weights
     return made_of
+
+
+def _images_digest(path: Path) -> str:
+    """Return the digest of the images' file but for the changes of classes, which labels show."""
+    with explained(path):
+        return hashlib.sha256(_CHANGES.sub(b"", read_bytes(path), count=1)).hexdigest()
 
 
 def is_made_of(made_of: Mapping[str, str], inputs: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from boxloop.campaign import (
 )
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
-from boxloop.campaign.newer import in_words
+from boxloop.campaign.newer import by_old_names, in_words, of_old_names
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
 from boxloop.campaign.schemas import fault_of
@@ -96,6 +97,7 @@ class Standing:
         behind: whether 'dvc repro' has to run before people go on, wherever they are.
         damaged: files that cannot be read.
         newer: whether a newer boxloop wrote one of these.
+        way: what brings batches up to date that have class names of before; empty without any.
         outdated: the batch whose labeled set is older than what it is made of; empty where none is.
         images: number of images; None where it is not known.
         turns: where each turn stands.
@@ -111,7 +113,7 @@ class Standing:
         self.behind = False
         self.damaged: set[Path] = set()
         self.newer = False
-        self.outdated = ""
+        self.way, self.outdated = "", ""
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
         self._now = None if images is None else {ref.id: ref.digest for ref in images.images}
@@ -370,10 +372,22 @@ class Standing:
         return False
 
     def check_labeled(self) -> None:
-        """Look into the newest labeled set: it must be made of all batches up to its own."""
+        """Look into the newest labeled set: it must be made of all batches up to its own.
+
+        And into these: classes may have been renamed since.
+        """
         keys = list(self._params.iterations)
         files = {key: self._made.get(self._paths.corrections(key)) for key in keys}
         made = {k: m.by_people for k, m in files.items() if m is not None and m.by_people}
+        # One that waits for a person stops all that would be made anew after it.
+        reviewed = [turn.key for turn in takewhile(lambda t: t.objects is not None, self.turns)]
+        with suppress(ArtifactError):  # which is noted
+            images = artifacts.read_images(self._paths.images)
+            some = {key: made[key] for key in reviewed if key in made}
+            old, way = by_old_names(self._paths, some, images)
+            if old:
+                self._note(of_old_names(self._paths, old, way))
+                self.way = way
         lines, self.outdated = merged.check(self._paths, keys, made)
         for line in lines:
             self._note(line.replace(f"{self._paths.root.as_posix()}/", ""))

@@ -83,6 +83,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
+    elif found.way and paths.study is None:
+        parts.append(f"Next: {found.way}   (brings everything up to date)")
     elif (newer := _newer(turns)) and paths.study is None:
         # DVC takes these batches for done, whatever the journal holds.
         parts.append(f"Next: {newer}, then dvc repro   (brings newer labels in)")

@@ -75,10 +75,12 @@ class ImageSet:
     Attributes:
         images: with unique ids; the ``temporal`` strategy keeps their order.
         classes: names of the classes, in the dataset's order; unique, at least one.
+        changes: the entries of the renamed and merged classes that were there when they were read.
     """
 
     images: tuple[ImageRef, ...]
     classes: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(len(self.images) > 0, "an image set needs at least one image")
