@@ -220,10 +220,45 @@ def test_where_names_go_to_and_fro_the_newest_labels_of_the_pixels_count():
         )
 
 
-def test_labels_of_an_image_that_is_gone_replace_none_of_an_image_of_the_same_bytes():
+def restored(ids, second, *, x=0, **fields):
+    """What was put together of submissions, and came back with DVC."""
+    return Path("data/corrections/b01.json"), entry(ids, second, x=x, **fields)[1]
+
+
+def test_of_an_image_that_got_its_old_name_back_the_newest_labels_count():
+    of_a = {"digests": {"c": "pixels of a"}}
+    before, redo = [entry("a", 1, x=1), entry("a", 2, x=2)], entry("c", 5, x=5, **of_a)
+    for files in ([], [restored("a", 2, x=2)], [restored("c", 5, x=5, **of_a)]):
+        found = screen([*before, redo], files, TODAY)
+        assert counting(found) == {"a": 5}
+        [note] = found.notes
+        assert note.endswith("counts for image a (then c), because the files are the same")
+    assert counting(screen([*before, redo, entry("a", 6, x=6)], [], TODAY)) == {"a": 6}
+
+
+def test_newer_labels_by_names_of_before_replace_what_was_put_together_since():
+    """Another clone labeled the images anew while they were renamed here."""
+    now = image_set(("new a", "pixels of a"), ("new b", "pixels of b"))
+    digests = {"new a": "pixels of a", "new b": "pixels of b"}
+    made = restored(digests, 1, x=1, digests=digests)
+    found = screen([entry("ab", 1, x=1), entry("ab", 3, x=3)], [made], now)
+    assert counting(found) == {"new a": 3, "new b": 3}
+
+
+def test_labels_of_an_image_that_is_gone_go_to_a_twin_that_nobody_labeled():
+    twins = image_set(("a", "pixels of a"), ("b", "pixels of a"))
     twin = entry("c", 5, x=5, digests={"c": "pixels of a"})
-    assert counting(screen([entry("a", 1, x=1), twin], [], TODAY))["a"] == 1
-    assert counting(screen([twin], [], TODAY)) == {"a": 5}
+    for files in ([], [restored("a", 1, x=1)]):
+        assert counting(screen([entry("a", 1, x=1), twin], files, twins)) == {"a": 1, "b": 5}
+
+
+def test_where_all_twins_are_labeled_newer_labels_of_one_that_is_gone_replace_the_oldest():
+    twins = image_set(("a", "pixels of a"), ("b", "pixels of a"))
+    own = [entry("a", 2, x=2), entry("b", 1, x=1, digests={"b": "pixels of a"})]
+    for second, expected in ((5, {"a": 2, "b": 5}), (0, {"a": 2, "b": 1})):
+        twin = entry("c", second, x=second, digests={"c": "pixels of a"})
+        journal = sorted([*own, twin], key=lambda row: row[1].finished)
+        assert counting(screen(journal, [], twins)) == expected
 
 
 @pytest.mark.parametrize("all_", [False, True])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from boxloop import __version__
@@ -21,6 +21,7 @@ from boxloop.core.types import BY_IMAGE, Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
 
 _MOST_NAMED = 3
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -210,27 +211,30 @@ class _Judging:
     def _find_renamed(self, claims: Sequence[Claim]) -> dict[tuple[Path, str], str]:
         """Find the images of today that have the very bytes which were labeled by another name.
 
-        Where that name is another image now, its labels go to the only image that has the bytes;
-        where it is gone, to one that nobody labeled by its own name.
+        Its labels go to the only image that has the bytes. Of several, those of a name that is gone
+        go to one that nobody labeled, or else to the one that was labeled longest ago; those of a
+        name that is another image now to none, as each may have been there.
         """
-        own = {c.image_id for c in claims if c.digest in ("", self._now.get(c.image_id))}
         named: dict[str, list[str]] = {}
         for image_id, digest in self._now.items():
             named.setdefault(digest, []).append(image_id)
+        last: dict[tuple[str, str], datetime] = {}  # when these bytes were labeled by that name
         found: dict[tuple[str, str], str] = {}
-        taken: set[str] = set()
-        for claim in claims:
-            then, places = (claim.digest, claim.image_id), named.get(claim.digest, [])
-            if claim.digest in ("", self._now.get(claim.image_id)) or then in found:
-                continue
-            if claim.image_id in self._now:
-                free = places if len(places) == 1 else []  # of twins, each may have been there
-            else:
-                free = [i for i in places if i not in own]
-            chosen = next((i for i in free if i not in taken), free[0] if free else None)
-            if chosen is not None:
-                found[then] = chosen
-                taken.add(chosen)
+        # What DVC brought back has the names of when it was made, and these differ between clones:
+        # where the journal's labels go does not depend on them.
+        for in_journal in (True, False):
+            part = [c for c in claims if c.in_journal is in_journal]
+            for c in part:
+                digest = c.digest or self._now.get(c.image_id, "")
+                last[digest, c.image_id] = max(c.when, last.get((digest, c.image_id), c.when))
+            for c in part:
+                then, places = (c.digest, c.image_id), named.get(c.digest, [])
+                if not c.digest or then in found or not places or c.image_id in places:
+                    continue
+                if len(places) == 1 or c.image_id not in self._now:
+                    times = {i: last.get((c.digest, i), _NEVER) for i in places}
+                    found[then] = min(times, key=times.__getitem__)
+                    last[c.digest, found[then]] = max(times[found[then]], last[then])
         return {
             (c.file, c.image_id): found[c.digest, c.image_id]
             for c in claims
