@@ -1,7 +1,21 @@
-/* Nobody leaves an image by the App's own ways while an edit of it is not stored: the App would drop it. */
+/* Nobody leaves an image by D while a box of it is dragged, nor by the App's own ways while an edit of it is
+ * not stored: the App would drop it.
+ */
 (() => {
   "use strict";
   const { act, settle, unsaved, openSample, store, set, nameOf, every, UNSAVED } = window.boxloop;
+
+  // A box that is being drawn or moved is an edit once the button is released. A release outside the
+  // window is told by the next move of the mouse.
+  let dragging = false;
+  document.addEventListener("pointerdown", ({ target }) => {
+    dragging = Boolean(target.closest?.("[data-cy=lighter-sample-renderer]"));
+  }, true);
+  for (const name of ["pointerup", "pointercancel"]) {
+    document.addEventListener(name, () => { dragging = false; }, true);
+  }
+  document.addEventListener("pointermove", ({ buttons }) => { if (!buttons) dragging = false; }, true);
+  const drags = () => dragging && Boolean(openSample());
 
   // The arrows, the other tab of an image, and the grid around it.
   const leads = (target) => Boolean(target.closest?.("[data-cy=nav-left-button], [data-cy=nav-right-button], [data-cy=explore]")
@@ -39,4 +53,5 @@
     behind = Boolean(id) && unsaved() && window.boxloop.editedSince?.();
     if (!unsaved()) document.documentElement.removeAttribute(UNSAVED); // the edit was undone
   }, 250);
+  window.boxloop.drags = drags;
 })();

@@ -17,6 +17,7 @@
   const POLL_MS = 1200;
   const FAST_SAVE_MS = 300;
   const SAVE_STARTS_MS = 80;
+  const DRAG_MS = 20;
   const OPENING_MS = 1500;
   const LATE_MS = 1000;
   const RETRY_MS = 700;
@@ -139,6 +140,7 @@
   // Ask for a save until nothing is left to do. An image whose edit cannot be stored now stays open.
   let stuck = null;
   async function settle() {
+    while (boxloop.drags?.()) await sleep(DRAG_MS); // the other hand is faster than the mouse
     const begin = performance.now();
     const image = nameOf(openSample()) ?? "an image";
     do {
