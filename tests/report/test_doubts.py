@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from boxloop.campaign import artifacts, class_changes
@@ -97,6 +98,31 @@ def test_a_name_that_was_given_to_another_class_is_what_todays_detector_means(pa
         change = class_changes.ClassChange("rename", old, new, datetime.now(UTC))
         class_changes.append(paths.reviews, change, names)
     assert find_suspects(paths, params, 9) == before
+
+
+def test_names_that_were_exchanged_make_no_label_doubtful(paths):
+    """Neither by proposals nor by what was held out: each says what it follows."""
+    params = load_params(paths.root / "params.yaml")
+    held = Proposals("held-out part of b00", "ssd", "0" * 64, 0.05, {"first": scored(OFFERED)})
+    artifacts.write_training(
+        paths.training("b01"), replace(TrainingLog.of_nothing(), held_out=held)
+    )
+    before = [(s.image.id, s.doubt) for s in find_suspects(paths, params, 99)]
+    other = {"cat": "dog", "dog": "cat"}
+    for key in ("b00", "b01"):
+        made = artifacts.read_corrections(paths.corrections(key))
+        boxes = {
+            i: replace(b, labels=np.array([other[name] for name in b.labels.tolist()]))
+            for i, b in made.boxes.items()
+        }
+        artifacts.write_corrections(paths.corrections(key), replace(made, boxes=boxes))
+    images = artifacts.read_images(paths.images)
+    for old, new in (("cat", "between"), ("dog", "cat"), ("between", "dog")):
+        change = class_changes.ClassChange("rename", old, new, datetime.now(UTC))
+        class_changes.append(paths.reviews, change, images.classes)
+    entries = tuple(path.name for path in class_changes.files(paths.reviews))
+    artifacts.write_images(paths.images, replace(images, changes=entries))
+    assert [(s.image.id, s.doubt) for s in find_suspects(paths, params, 99)] == before
 
 
 def test_labels_that_images_had_are_no_second_opinion(paths):

@@ -339,18 +339,33 @@ def read_proposals(paths: CampaignPaths, key: str, images: ImageSet) -> Proposal
     """
     made, digests = artifacts.read_dated_proposals(paths.proposals(key))
     pixels.require_proposed(paths.proposals(key), digests, images)
-    return replace(made, boxes=named_as_today(made.boxes, read(*paths.journals), images.classes))
+    return as_today(made, read(*paths.journals), images)
+
+
+def as_today(made: Proposals, changes: Sequence[ClassChange], images: ImageSet) -> Proposals:
+    """Return proposals of a stage by the names of today.
+
+    It says which changes they follow; where it says nothing there was none, or it was an older one.
+    """
+    done, names = made.changes, names_before(changes, images.classes)
+    if done is None and images.changes and _names(made.boxes) <= set(names):
+        done = 0
+    boxes = named_as_today(made.boxes, changes, images.classes, done)
+    return replace(made, boxes=boxes, changes=None)
 
 
 def _followed(boxes: BoxesByImage, changes: Sequence[ClassChange], classes: Sequence[str]) -> int:
     """Return after how many changes all names were classes, the latest time; 0 where never."""
-    names = {name for item in boxes.values() for name in item.labels.tolist()}
-    known: Sequence[str] = classes
+    names, known = _names(boxes), classes
     for done in range(len(changes), 0, -1):
         if names <= set(known):
             return done
         known = names_before(changes[done - 1 : done], known)
     return 0
+
+
+def _names(boxes: BoxesByImage) -> set[str]:
+    return {name for item in boxes.values() for name in item.labels.tolist()}
 
 
 def _rename(boxes: Boxes, changes: Sequence[ClassChange]) -> Boxes:

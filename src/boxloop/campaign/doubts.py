@@ -168,8 +168,8 @@ def _out_of_sample(
     for offered in offers:
         if offered.detector == EMPTY:
             continue
-        boxes = {i: b for i, b in offered.boxes.items() if not is_existing(b)}
-        named = class_changes.named_as_today(boxes, changes, images.classes)
+        named = class_changes.as_today(offered, changes, images).boxes
+        named = {i: b for i, b in named.items() if not is_existing(b)}
         yield {i: _speaking(b, images.classes, incomplete.get(i, ())) for i, b in named.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -89,17 +90,21 @@ def by_turn(
     return result
 
 
-def require_of_today(paths: CampaignPaths, params: Params, batch: Batch) -> None:
+def require_of_today(paths: CampaignPaths, params: Params, batch: Batch) -> dict[str, Boxes]:
     """Refuse to show labels for other pixels than the dataset has now.
 
     Classes may have been renamed since.
+
+    Returns:
+        The labels of the batch's images by the names of today, by image; none where the parameters
+        are others.
 
     Raises:
         ArtifactError: the batch has other boxes than the labels that its images have today.
     """
     listed = any(turn.labels for turn in params.iterations.values())
     if not batch.labels or not (listed or params.dataset.labels == "proposed"):
-        return  # other parameters, which are the stage batch's to notice
+        return {}  # other parameters, which are the stage batch's to notice
     dataset = of_dataset(params, paths.truth, "proposed")
     today = by_turn(paths, params, dataset).get(batch.id, {})
     for image_id, boxes in batch.labels.items():
@@ -108,6 +113,7 @@ def require_of_today(paths: CampaignPaths, params: Params, batch: Batch) -> None
                 f"{paths.batch(batch.id)} shows other labels on image {image_id} than it has now:"
                 " run 'dvc repro', or 'boxloop batch' first"
             )
+    return {image_id: today[image_id] for image_id in batch.labels}
 
 
 def keep(
@@ -228,17 +234,20 @@ def made_of(batch: Batch, detector: Path, origin: str | None = None) -> str:
     return checkpoint(batch, batch.given or origin or file_digest(detector))
 
 
-def add(batch: Batch, others: Proposals) -> Proposals:
+def add(
+    batch: Batch, others: Proposals, today: Mapping[str, Boxes] = MappingProxyType({})
+) -> Proposals:
     """Return the proposals of a batch: labels where images have some, the others elsewhere.
 
     Args:
         batch: the whole of it.
         others: of at least the images without labels; as they are where no image has any.
+        today: the labels of the batch, where classes may be called otherwise by now.
     """
     if not batch.labels:
         return others
     boxes = {
-        image_id: existing.as_proposals(batch.labels[image_id])
+        image_id: existing.as_proposals(today.get(image_id, batch.labels[image_id]))
         if image_id in batch.labels
         else existing.below_labels(others.boxes[image_id])
         for image_id in batch.image_ids

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, pixels, screening, submissions
+from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.thresholds import shown_from
 from boxloop.core.completeness import unseen
@@ -21,6 +21,7 @@ from boxloop.core.types import (
     FeatureTable,
     Floats,
     ImageRef,
+    ImageSet,
     Ordering,
     Proposals,
 )
@@ -100,7 +101,7 @@ def read_rows(paths: CampaignPaths, params: Params) -> list[ImageRow]:
     truth = artifacts.read_truth(paths.truth) if paths.truth.exists() else None
     trusted = params.dataset.labels == "trusted" and paths.labeled(EMPTY).exists()
     given = artifacts.read_labeled(paths.labeled(EMPTY)).boxes if trusted else {}
-    known, (offered, others) = _Known.read(paths, params), _offered(paths, params, table)
+    known, (offered, others) = _Known.read(paths, params), _offered(paths, params, images)
     rows = []
     for image_id in [*order_ids, *(i for i in table if i not in places)]:
         row = ImageRow(
@@ -209,19 +210,21 @@ def _is_truth(row: ImageRow, boxes: Boxes) -> bool:
 
 
 def _offered(
-    paths: CampaignPaths, params: Params, images: Mapping[str, ImageRef]
+    paths: CampaignPaths, params: Params, images: ImageSet
 ) -> tuple[dict[str, tuple[Proposals, float]], set[str]]:
     """Return the proposals of each image that has any, and the score that they are shown from.
 
     And the images that have some for other pixels than theirs of today.
     """
     found, others = {}, set[str]()
+    changes, table = class_changes.read(*paths.journals), images.by_id()
     for key in params.iterations:
         path = paths.proposals(key)
         if path.exists():
             proposals, digests = artifacts.read_dated_proposals(path)
             threshold = shown_from(params.review, proposals, path)
-            old = pixels.of_other_pixels(digests or {}, images)
+            old = pixels.of_other_pixels(digests or {}, table)
+            proposals = class_changes.as_today(proposals, changes, images)
             own = (image_id for image_id in proposals.boxes if image_id not in old)
             found.update(dict.fromkeys(own, (proposals, threshold)))
             others |= old

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from boxloop.campaign import (
     ahead,
     artifacts,
+    class_changes,
     crop_classes,
     existing,
     first_model,
@@ -157,6 +158,7 @@ def train(campaign: Campaign, turn: str) -> TrainingLog | None:
                 )
             if known is not None:
                 known = with_crops_of_held_out(campaign.params, known, labeled_set, refs)
+                known = replace(known, changes=_changes(campaign, image_set))
         with (
             campaign.reporting(f"training {turn} ({p.detector})") as progress,
             following(
@@ -199,8 +201,9 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     require_writable(out, "boxloop/proposals")
     image_set = artifacts.read_images(images)
     first_batch.require_unseen(campaign, turn, image_set.classes, out)
+    today: dict[str, t.Boxes] = {}
     if (batch, out) == (campaign.paths.batch(turn), campaign.paths.proposals(turn)):
-        existing.require_of_today(campaign.paths, campaign.params, item)
+        today = existing.require_of_today(campaign.paths, campaign.params, item)
     offered: t.Proposals | None
     if item.labels and not item.unlabeled:
         offered = t.Proposals(item.id, EMPTY, "", p.score_floor, {})
@@ -218,11 +221,12 @@ def propose(campaign: Campaign, turn: str) -> t.Proposals | None:
     if offered is None:
         return None
     files = {"images": images, "evidence": evidence, "labeled": labeled, "training": training}
-    found = existing.add(item, offered)
+    found = existing.add(item, offered, today)
     found = crop_classes.choose_by_files(campaign.params, found, evidence, labeled, training)
     found = neighbours.mend_by_files(campaign.params, found, files, item)
     found = thresholds.fit_to_files(campaign.params, found, evidence, labeled, training)
     refs = artifacts.subset_of(image_set, list(found.boxes), batch)
+    found = replace(found, changes=_changes(campaign, image_set))
     artifacts.write_proposals(out, found, {ref.id: ref.digest for ref in refs})
     return found
 
@@ -365,6 +369,14 @@ def _steps(progress: Report, follow: StepProgress | None = None) -> StepProgress
             follow(step, steps, loss)
 
     return tell
+
+
+def _changes(campaign: Campaign, images: t.ImageSet) -> int | tuple[str, ...] | None:
+    """Return the changes of classes that what is proposed now follows; None without any."""
+    if images.changes:
+        return images.changes
+    changes, listed = class_changes.read(*campaign.paths.journals), campaign.params.dataset.classes
+    return class_changes.followed(changes, listed, images.classes) or None
 
 
 def _require_turn(turn: str, batch: str, source: Path) -> None:

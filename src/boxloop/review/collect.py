@@ -63,6 +63,7 @@ def collect(
     require_fit(image_set, offered.boxes, proposals, PIXEL)
     table = {ref.id: ref for ref in refs}
     changes = class_changes.read(*paths.journals)
+    offered = class_changes.as_today(offered, changes, image_set)
     before = artifacts.read_corrections(out) if out.exists() else None
     if before is not None and before.by_person:
         before = submissions.named_as_today(before, changes)
