@@ -12,12 +12,13 @@ STAGE = Path("deliver") / "dvc.yaml"
 """Where docs/model.md has the optional stage put; its lock lies beside it."""
 
 
-def model_line(paths: CampaignPaths, newest: str | None) -> str:
+def model_line(paths: CampaignPaths, newest: str | None, *, renamed: bool = False) -> str:
     """Return a sentence about the model; nothing where neither a model nor its stage is there.
 
     Args:
         paths: of the campaign.
         newest: key of the last finished turn, if any.
+        renamed: whether its labels are of before a change of classes.
     """
     has_stage = (paths.root / STAGE).exists()
     description = paths.model / "model.json"
@@ -33,5 +34,10 @@ def model_line(paths: CampaignPaths, newest: str | None) -> str:
         return f"{name}/ holds no whole model: '{command}' delivers one."
     labels = None if newest is None else paths.labeled(newest)
     if labels is not None and labels.exists() and file_digest(labels) == made_of:
+        if renamed:
+            return (
+                f"{name}/ is of classes that have changed: after 'dvc repro' '{command}' delivers"
+                " anew."
+            )
         return f"{name}/ holds a model of everything labeled."
     return f"{name}/ is of other labels than are there now: '{command}' delivers anew."

@@ -127,6 +127,15 @@ def labeled_batches(path: Path) -> tuple[str, ...]:
     return tuple(batch for link in reversed(links) for batch in link.batches)
 
 
+def labeled_classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that a file of ``labeled/`` is for, by its end alone.
+
+    Raises:
+        ArtifactError: it is missing or is no labeled set.
+    """
+    return next(_chain(path, whole=False))[1].classes
+
+
 def outdated(path: Path) -> tuple[Path, Path] | None:
     """Return the oldest file of a chain that is older than the one before it, and that one.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from boxloop.campaign import artifacts, labeled_files, pixels
 from boxloop.campaign.paths import CampaignPaths
@@ -18,6 +20,20 @@ def older_than(labeled: BoxesByImage, made: Mapping[str, Corrections]) -> str | 
             if image_id not in labeled or not pixels.same(boxes, labeled[image_id]):
                 return key
     return None
+
+
+def of_other_classes(path: Path, images: Path) -> str:
+    """Say that a labeled set has other classes than the images, and what mends it."""
+    return f"{path} has other classes than {images}: 'dvc repro' brings them together"
+
+
+def check_classes(paths: CampaignPaths, keys: Sequence[str], classes: Sequence[str]) -> str:
+    """Say it of the newest labeled set; nothing where that has the same, or there is none."""
+    newest = next((p for p in map(paths.labeled, reversed(keys)) if p.exists()), None)
+    with suppress(ArtifactError):  # of a damaged file, which :func:`check` names
+        if newest is not None and labeled_files.labeled_classes(newest) != tuple(classes):
+            return of_other_classes(newest, paths.images)
+    return ""
 
 
 def check(

@@ -98,6 +98,7 @@ class Standing:
         damaged: files that cannot be read.
         newer: whether a newer boxloop wrote one of these.
         way: what brings batches up to date that have class names of before; empty without any.
+        renamed: whether labels are to be put together anew because classes have changed.
         outdated: the batch whose labeled set is older than what it is made of; empty where none is.
         images: number of images; None where it is not known.
         turns: where each turn stands.
@@ -113,7 +114,7 @@ class Standing:
         self.behind = False
         self.damaged: set[Path] = set()
         self.newer = False
-        self.way, self.outdated = "", ""
+        self.way, self.renamed, self.outdated = "", False, ""
         images = self._read(paths.images, artifacts.read_images)
         self.images = None if images is None else len(images)
         self._now = None if images is None else {ref.id: ref.digest for ref in images.images}
@@ -381,6 +382,7 @@ class Standing:
         made = {k: m.by_people for k, m in files.items() if m is not None and m.by_people}
         # One that waits for a person stops all that would be made anew after it.
         reviewed = [turn.key for turn in takewhile(lambda t: t.objects is not None, self.turns)]
+        other = ""
         with suppress(ArtifactError):  # which is noted
             images = artifacts.read_images(self._paths.images)
             some = {key: made[key] for key in reviewed if key in made}
@@ -388,6 +390,9 @@ class Standing:
             if old:
                 self._note(of_old_names(self._paths, old, way))
                 self.way = way
+            other = merged.check_classes(self._paths, keys, images.classes)
+            self.renamed = bool(old or other)
         lines, self.outdated = merged.check(self._paths, keys, made)
+        lines += [other] if other else []
         for line in lines:
             self._note(line.replace(f"{self._paths.root.as_posix()}/", ""))

@@ -65,7 +65,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
     parts += [
-        model_line(paths, next(reversed(_leading(turns)), None)),
+        model_line(paths, next(reversed(_leading(turns)), None), renamed=found.renamed),
         seen_text(seen_by(paths, params.iterations)),
     ]
     line, odd = _second_looks(paths, params, found)

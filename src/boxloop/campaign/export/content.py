@@ -8,6 +8,7 @@ from pathlib import Path
 from boxloop.campaign import (
     artifacts,
     class_changes,
+    merged,
     newer,
     outside,
     pixels,
@@ -40,9 +41,7 @@ def collect_labels(paths: CampaignPaths, params: Params) -> ExportContent:
     labeled, path = _newest(paths, list(params.iterations))
     images = artifacts.read_images(paths.images)
     if images.classes != labeled.classes:
-        raise ArtifactError(
-            f"{path} has other classes than {paths.images}: 'dvc repro' brings them together"
-        )
+        raise ArtifactError(merged.of_other_classes(path, paths.images))
     keys = turns_of(labeled.batches)
     made = {key: artifacts.read_corrections(paths.corrections(key)) for key in keys}
     pixels.require_same(paths, labeled, made, images.by_id())
