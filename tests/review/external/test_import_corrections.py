@@ -31,6 +31,7 @@ from boxloop.review.fiftyone.session_registry import Session, claim
 
 FIFTYONE = {"annotator": "fiftyone"}
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+BIRD = [*CATEGORIES, {"id": 3, "name": "bird"}]
 IMAGES = [
     {"id": 7, "file_name": "img02.png", "width": 64, "height": 48},
     {"id": 9, "file_name": "img03.png", "width": 64, "height": 48},
@@ -512,6 +513,64 @@ def test_a_class_that_the_campaign_does_not_have(root, program):
     _, said = program("import-corrections", write(root, TRUTH, IMAGES, categories))
     assert "back.json was not taken in, because 2 things are wrong in it:\n" in said
     assert "img02: box of class 'wolf' at (40, 2) is of none of the classes cat, dog\n" in said
+
+
+def test_images_are_complete_for_the_classes_alone_that_the_file_lists(root, program):
+    images = artifacts.read_images(root / "data/images.json")
+    more = ImageSet(images.images, (*images.classes, "bird"))
+    artifacts.write_images(root / "data/images.json", more)
+    for redo in ([], ["--redo"]):
+        code, said = program("import-corrections", write(root, TRUTH), *redo)
+        assert code == 0
+        assert (
+            "back.json lists no category 'bird': 2 images (img02, img03) are not complete for it,"
+            " until 'boxloop review --for bird', or the file with that category and --redo\n"
+        ) in said
+        assert submitted(root)[-1].classes == images.classes
+    code, said = program("import-corrections", write(root, TRUTH[:3], IMAGES[:1], BIRD), "--redo")
+    assert (code, "not complete" in said) == (0, False)
+    assert submitted(root)[-1].classes == more.classes
+
+
+def test_images_are_not_complete_for_what_the_file_marks(root, program):
+    """By the key of LVIS, as boxloop's own export does."""
+    marked = [{**IMAGES[0], "not_exhaustive_category_ids": [2.0]}, IMAGES[1]]
+    code, said = program("import-corrections", write(root, TRUTH, marked), "--redo")
+    assert (code, said.startswith(SAID)) == (0, True), said
+    note = "back.json marks image img02 as not complete for 'dog': 'boxloop review --for dog' opens"
+    assert f"{note} it\n" in said
+    found = {i: item.classes for item in submitted(root) for i in item.boxes}
+    assert found == {"img02": ("cat",), "img03": ("cat", "dog")}
+
+
+def test_an_image_that_is_complete_for_no_class_was_not_reviewed(root, program):
+    marked = [{**IMAGES[0], "not_exhaustive_category_ids": [1, 2]}, IMAGES[1]]
+    code, said = program("import-corrections", write(root, TRUTH, marked))
+    assert (code, submitted(root)) == (2, [])
+    assert said == (
+        "boxloop: back.json marks image img02 as not complete for any class: leave it out of"
+        " 'images'\n"
+    )
+
+
+@pytest.mark.parametrize("marks", ["dog", [3], [True], 2, [None]])
+def test_marks_that_name_no_category_are_refused(root, program, marks):
+    images = [{**IMAGES[0], "not_exhaustive_category_ids": marks}]
+    code, said = program("import-corrections", write(root, TRUTH[:3], images))
+    assert code == 2
+    assert "img02: 'not_exhaustive_category_ids' is no list of the file's category ids\n" in said
+    assert submitted(root) == []
+
+
+@pytest.mark.parametrize("categories", [[], [{"id": 1, "name": "wolf"}]])
+def test_a_file_that_tells_of_no_class_of_the_campaign_is_refused(root, program, categories):
+    code, said = program("import-corrections", write(root, [], IMAGES, categories))
+    assert code == 2
+    assert said == (
+        "boxloop: back.json lists none of the classes cat, dog under 'categories', and its images"
+        " are complete for those alone that it lists: add the classes that could be drawn\n"
+    )
+    assert submitted(root) == []
 
 
 def test_a_long_list_of_faults_is_cut(root, program):

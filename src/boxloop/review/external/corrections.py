@@ -24,6 +24,7 @@ from boxloop.review.external.import_coco import (
     list_names,
     read_coco_corrections,
 )
+from boxloop.review.external.listed_classes import find_classes
 from boxloop.review.external.pairing import (
     assign_ids,
     pair_again,
@@ -141,6 +142,7 @@ def import_file(
             f" {review_command(key)} opens these images first"
         )
     boxes = _require_valid(file, chosen, images)
+    complete_for, unlisted = find_classes(file, chosen, images.classes)
     threshold = shown_from(params.review, offered, paths.proposals(key))
     starts = [start_of(i, offered, threshold, before.get(i)) for i in offered.boxes if i in wanted]
     final, notes = _pair(paths, offered, starts, chosen, boxes, key)
@@ -150,9 +152,10 @@ def import_file(
     outlines = sum(item.outlines for item in chosen)
     if outlines:
         notes.append(f"Not looked at: the outlines or masks of {counted(outlines, 'box')}")
+    notes += unlisted
     groups = defaultdict[object, list[Start]](list)
     for start in starts:
-        groups[start.way].append(start)
+        groups[start.way, complete_for[start.image_id]].append(start)
     digests = {item.image.id: item.image.digest for item in chosen}
     followed = class_changes.followed(changes, params.dataset.classes, images.classes)
     made = [
@@ -167,7 +170,7 @@ def import_file(
             finished=submissions.timestamp(),
             versions={"boxloop": __version__},
             digests={s.image_id: digests[s.image_id] for s in group},
-            classes=images.classes,
+            classes=complete_for[group[0].image_id],
             changes=followed,
             blind=tuple(s.image_id for s in group if s.blind),
             planted={s.image_id: s.planted for s in group if s.planted},

@@ -27,6 +27,7 @@ from boxloop.errors import DatasetError
 from boxloop.review.external.file_names import FileNames, pair
 from boxloop.review.validation import Problem, RawBox, printable
 
+_NOT_EXHAUSTIVE = "not_exhaustive_category_ids"  # LVIS's key, in our own exports too
 _NAMED = 5  # so many file names are spelled out in an error
 
 
@@ -41,6 +42,8 @@ class ReviewedImage:
     proposal_ids: list[str | None] = field(default_factory=list)  # each box's ``boxloop_id``
     problems: list[Problem] = field(default_factory=list)  # what cannot be read as a box
     outlines: int = 0  # number of boxes that have an outline or a mask beside them
+    categories: tuple[str, ...] = ()  # the file's, whose objects all have a box here
+    marked: tuple[str, ...] = ()  # those whose objects may lack one, as the file says
 
 
 def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[ReviewedImage]:
@@ -52,7 +55,7 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
     """
     content = read_content(path)
     categories = read_categories(content["categories"], path)
-    reviewed = _images(content["images"], path, FileNames(images))
+    reviewed = _images(content["images"], path, FileNames(images), categories)
     if is_label_studio(content):
         for item in reviewed.values():
             item.by_label_studio = True
@@ -65,7 +68,9 @@ def read_coco_corrections(path: Path, images: Sequence[ImageRef]) -> list[Review
     return list(reviewed.values())
 
 
-def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, ReviewedImage]:
+def _images(
+    entries: list[Any], path: Path, names: FileNames, categories: dict[Hashable, str]
+) -> dict[Hashable, ReviewedImage]:
     rows = read_images(entries, path)
     image_of = pair({place: names.match(name) for place, (_, name, _) in rows.items()}, path)
     found: dict[Hashable, ReviewedImage] = {}
@@ -77,13 +82,24 @@ def _images(entries: list[Any], path: Path, names: FileNames) -> dict[Hashable, 
             continue
         width, height = to_number(entry.get("width")), to_number(entry.get("height"))
         known = width > 0 and height > 0
-        found[key] = ReviewedImage(image, (width, height) if known else None)
+        found[key] = item = ReviewedImage(image, (width, height) if known else None)
+        _set_categories(item, entry.get(_NOT_EXHAUSTIVE), categories)
     if unknown:
         raise DatasetError(
             f"{path} lists {len(unknown)} of {len(entries)} images that are none of the"
             f" campaign's by their file names: {list_names(unknown)}"
         )
     return found
+
+
+def _set_categories(item: ReviewedImage, marks: Any, categories: dict[Hashable, str]) -> None:
+    marks = [] if marks is None else marks
+    if not isinstance(marks, list) or not all(is_id(m, int) and m in categories for m in marks):
+        message = f"'{_NOT_EXHAUSTIVE}' is no list of the file's category ids"
+        item.problems.append(Problem(item.image.id, None, message))
+        return
+    item.marked = tuple(dict.fromkeys(categories[mark] for mark in marks))
+    item.categories = tuple(name for name in categories.values() if name not in item.marked)
 
 
 def _add(
