@@ -351,3 +351,18 @@ def test_newer_labels_of_several_batches_come_to_a_finished_campaign(copy):
     paths = sorted((copy / "data/corrections").iterdir())
     first, second = (artifacts.read_corrections(path).boxes for path in paths)
     assert labels(copy) == geometry({**first, **second})
+
+
+@pytest.mark.parametrize(("kind", "new"), [("merge", "box"), ("rename", "orb")])
+def test_a_class_change_that_git_takes_back_leaves_people_s_labels(copy, kind, new):
+    before = labels(copy)
+    run(copy, "boxloop", "classes", kind, "ball", new)
+    repro(copy)
+    assert labels(copy) != before
+    run(copy, "git", "add", "--all")
+    run(copy, "git", "commit", "--quiet", "-m", "changed")
+    run(copy, "git", "revert", "--no-edit", "HEAD")
+    assert next_commands(copy) == ["dvc repro"]
+    repro(copy)
+    assert labels(copy) == before
+    assert "Every batch is done" in run(copy, "boxloop", "status").stdout

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, class_changes, submissions
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import Boxes, FittedThreshold, ImageRef, ImageSet, Proposals
@@ -267,6 +268,55 @@ def test_what_a_person_edited_in_the_file_by_hand_stays(campaign, submit):
     # A later submission counts all the same.
     campaign.submit("b01", 9, ["a"], by=1.0)
     assert left_edges(campaign.collect("b01")) == {"a": 3, "d": 2}
+
+
+def change_classes(campaign, kind, old, new, classes):
+    """Renames or merges a class, as its command does; gives the entry."""
+    moment = datetime(2024, 1, 2, tzinfo=UTC)
+    entry = class_changes.append(
+        campaign.paths.reviews, class_changes.ClassChange(kind, old, new, moment), classes
+    )
+    list_classes(campaign, classes)
+    return entry
+
+
+def list_classes(campaign, classes):
+    images = artifacts.read_images(campaign.paths.images)
+    artifacts.write_images(campaign.paths.images, replace(images, classes=tuple(classes)))
+    offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
+    of_today = {
+        i: Boxes(b.xyxy, np.array(["dog"]), b.ids, b.scores) for i, b in offered.boxes.items()
+    }
+    artifacts.write_proposals(campaign.paths.proposals("b00"), replace(offered, boxes=of_today))
+
+
+@pytest.mark.parametrize(
+    ("kind", "new", "classes"), [("merge", "dog", ["dog"]), ("rename", "lynx", ["lynx", "dog"])]
+)
+@pytest.mark.parametrize("submit", [CampaignResults.submit, submit_pixels])
+def test_a_class_change_that_git_takes_back_leaves_people_s_labels(
+    campaign, submit, kind, new, classes
+):
+    """What DVC has not made anew follows it still, at the very time of the submission."""
+    submit(campaign, "b00", 1, by=0.0)
+    entry = change_classes(campaign, kind, "cat", new, classes)
+    assert campaign.collect("b00").boxes["a"].labels.tolist() == [new, "dog"]
+    entry.unlink()
+    list_classes(campaign, ["cat", "dog"])
+    made = campaign.collect("b00")
+    assert made.boxes["a"].labels.tolist() == ["cat", "dog"]
+    assert (made.changes or (), made.revision) == ((), 1)
+    assert campaign.said == ["b00: 4 boxes by fiftyone"] * 2
+
+
+def test_labels_that_dvc_alone_holds_stay_without_the_entry_of_their_change(campaign):
+    """A clone needs no reviews/."""
+    campaign.submit("b00", 1)
+    change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    made = campaign.collect("b00")
+    for path in campaign.paths.reviews.iterdir():
+        path.unlink()
+    assert campaign.collect("b00") == made
 
 
 def test_a_redo_raises_the_revision(campaign):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from boxloop import __version__
 from boxloop.campaign import class_changes, submissions
-from boxloop.campaign.claims import Claim, claims_of
+from boxloop.campaign.claims import Claim, claims_of, taken_back
 from boxloop.core.completeness import Incomplete, unseen
 from boxloop.core.types import BY_IMAGE, Corrections, ImageSet, Proposals
 from boxloop.params import GIVEN
@@ -158,6 +158,7 @@ def judge(
       name now, they count under that one.
     - Of each image the newest counts, as ever. Where it names a class that there is no more, or two
       submissions of the very same time differ, none does.
+    - Names that follow a change of classes which the journal lost do not count beside people's own.
     - Labels that were imported and trusted never take the place of a person's that count.
     - Where a class is new since, they count, and the image is not complete for that class.
     - Where a newer boxloop wrote the file, they count, and it is said.
@@ -242,6 +243,10 @@ class _Judging:
         }
 
     def _judge_image(self, image_id: str, claims: Sequence[Claim]) -> None:
+        renamed = taken_back(claims)
+        for claim in renamed:
+            self._drop(claim, hide=True)
+        claims = [c for c in claims if c not in renamed]
         fitting = self._once([c for c in claims if c.digest in ("", self._now[image_id])])
         fitting = self._leave_given(image_id, fitting)
         newest = max((c.when for c in fitting), default=None)

@@ -219,6 +219,16 @@ class Standing:
                 held = named_as_today(made.by_people, changes)
                 known += claims_of(path, held, in_journal=False)
         verdict = screening.judge(known, images)
+        entries = {*class_changes.entries_of(changes)}
+        for path in sorted({path for path, _ in verdict.hidden} & self._made.keys()):
+            made = self._made[path]
+            own = made.by_people.changes if made and made.by_people else ()
+            if not isinstance(own, int) and not {*own} <= entries:
+                self._note(
+                    f"{self._name(path)} follows a change of classes that was taken back since:"
+                    " 'dvc repro' goes by what people submitted"
+                )
+                self.behind = True
         kept = {(c.file, c.image_id) for c in known} - verdict.dropped
         return frozenset(verdict.renamed.get(row, row[1]) for row in kept)
 
