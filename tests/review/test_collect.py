@@ -285,7 +285,7 @@ def list_classes(campaign, classes):
     artifacts.write_images(campaign.paths.images, replace(images, classes=tuple(classes)))
     offered = artifacts.read_proposals(campaign.paths.proposals("b00"))
     of_today = {
-        i: Boxes(b.xyxy, np.array(["dog"]), b.ids, b.scores) for i, b in offered.boxes.items()
+        i: Boxes(b.xyxy, np.array(classes[:1]), b.ids, b.scores) for i, b in offered.boxes.items()
     }
     artifacts.write_proposals(campaign.paths.proposals("b00"), replace(offered, boxes=of_today))
 
@@ -317,6 +317,58 @@ def test_labels_that_dvc_alone_holds_stay_without_the_entry_of_their_change(camp
     for path in campaign.paths.reviews.iterdir():
         path.unlink()
     assert campaign.collect("b00") == made
+
+
+def queued(workspace):
+    """The copy of an experiment that was queued now, and is run later."""
+    return CampaignResults(workspace.paths.root / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "after"),
+    [
+        ("merge", "cat", "dog", ["dog"]),
+        ("merge", "dog", "cat", ["cat"]),
+        ("rename", "cat", "lynx", ["lynx", "dog"]),
+    ],
+)
+def test_an_experiment_of_before_a_class_change_makes_no_label_another(
+    campaign, kind, old, new, after
+):
+    campaign.submit("b00", 1)
+    copy = queued(campaign)
+    entry = change_classes(campaign, kind, old, new, after)
+    list_classes(campaign, [*after, "bird"])  # and added one
+    with pytest.raises(
+        ArtifactError,
+        match=f"{entry.name} says that '{old}' is '{new}' now.*images.json is of before that"
+        ".*begin this experiment anew",
+    ):
+        copy.collect("b00")
+    assert not copy.paths.corrections("b00").exists()
+    list_classes(copy, after)
+    assert set(copy.collect("b00").boxes["a"].labels) <= {*after}
+
+
+def test_a_class_change_that_the_images_do_not_follow_makes_no_label_another(campaign):
+    campaign.submit("b00", 1)
+    change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    list_classes(campaign, ["cat", "dog"])
+    with pytest.raises(
+        ArtifactError, match="'boxloop classes merge cat dog' goes on.*list it last"
+    ):
+        campaign.collect("b00")
+    assert not campaign.paths.corrections("b00").exists()
+
+
+def test_a_class_that_was_merged_and_added_again_is_another(campaign):
+    campaign.submit("b00", 1)
+    change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    list_classes(campaign, ["dog", "cat"])
+    copy = queued(campaign)
+    list_classes(copy, ["dog", "cat"])
+    for place in (campaign, copy):
+        assert place.collect("b00").boxes["a"].labels.tolist() == ["dog", "dog"]
 
 
 def test_a_redo_raises_the_revision(campaign):

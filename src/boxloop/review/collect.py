@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, pixels, screening, submissions
+from boxloop.campaign import (
+    artifacts,
+    class_changes,
+    old_classes,
+    pixels,
+    screening,
+    submissions,
+)
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.fitting import find_outside, require_fit
 from boxloop.campaign.paths import CampaignPaths
@@ -73,6 +80,7 @@ def collect(
         _spare_people(offered, before, known, out)
         submitted: Sequence[Corrections] = ()
     else:
+        old_classes.refuse(paths, changes, image_set.classes)
         holders = _holders(offered, before, out, changes, table)
         screened = screening.screen(journal, holders, image_set, offered)
         for note in screened.notes:
