@@ -260,6 +260,32 @@ def test_experiments_in_a_copy_of_the_workspace(copy, committed):
     assert [p for p in copy.glob("reviews/*") if p not in files] == []
 
 
+def test_an_experiment_from_before_a_redo_does_not_hide_the_redo(copy):
+    """`dvc exp apply` takes files out of reviews/ that were committed after the experiment."""
+    run(copy, "dvc", "exp", "run", "--name", "early", "-S", "propose.score_floor=0.02")
+    run(copy, "git", "checkout", ".")
+    run(copy, "dvc", "checkout", "--force")
+    image_id = artifacts.read_batch(copy / "data/batches/b00.json").image_ids[0]
+    redone = submit(copy, "b00", [image_id], by=2 * BY, reviewer="bob")
+    bring_into_dvc(copy, "b00")
+    repro(copy)
+    run(copy, "git", "add", "--all")
+    run(copy, "git", "commit", "--quiet", "-m", "redone")
+    after = labels(copy)
+    assert "Take note" not in run(copy, "boxloop", "status").stdout
+    run(copy, "dvc", "exp", "apply", "early")
+    status = run(copy, "boxloop", "status").stdout
+    assert f"1 file in reviews/ that is not there now ({redone.name})" in status
+    way, known = re.search("^Next: (git .*), then (boxloop status)$", status, re.M).groups()
+    run(copy, *way.split())
+    status = run(copy, *known.split()).stdout
+    assert redone.exists()
+    assert "latest commit" not in status
+    for command in re.search("^Next: (.*?)(   .*)?$", status, re.M)[1].split(", then "):
+        run(copy, *command.split())
+    assert labels(copy) == after
+
+
 def test_a_clone_with_dvc_s_files_alone(campaign, tmp_path):
     folder = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(campaign), str(folder))

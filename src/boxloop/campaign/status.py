@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from boxloop.campaign import (
     batch_sizes,
+    committed,
     mending,
     outside,
     recheck_results,
@@ -71,7 +72,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     line, odd = _second_looks(paths, params, found)
     parts += [trust_line(paths), line]
     older, clash = mending.older_pipeline(paths.root), mending.conflict(paths.root)
-    notes = [*filter(None, (older, clash)), *map(mending.in_words, cut), *found.notes, *odd]
+    lost = committed.lacking(paths)
+    notes = [*filter(None, (older, clash, lost)), *map(mending.in_words, cut), *found.notes, *odd]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
     parts.append(screening.as_list(found.incomplete))
@@ -81,6 +83,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append("Next: install the boxloop that wrote the newer files, then dvc repro")
     elif clash:
         parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
+    elif lost:  # what comes next depends on these labels
+        parts.append(f"Next: {committed.COMMAND}, then boxloop status")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     elif found.way and paths.study is None:

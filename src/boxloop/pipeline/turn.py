@@ -12,6 +12,7 @@ from boxloop.campaign import (
     ahead,
     artifacts,
     class_changes,
+    committed,
     crop_classes,
     existing,
     first_model,
@@ -250,6 +251,8 @@ def review(campaign: Campaign, turn: str) -> t.Corrections:
         out=campaign.paths.corrections(turn),
     )
     _require_turn(turn, artifacts.read_proposals(places[2]).batch, places[2])
+    if lost := committed.lacking(campaign.paths):
+        campaign.say(f"{turn}: {lost}")
     return collect(campaign.paths, campaign.params.review, *places, say=campaign.say)
 
 

@@ -38,12 +38,12 @@ def review(paths, batch=None, *, overrides=(), **options):
     said = []
     path = paths.root / "params.yaml"
     settings = {"reviewer": "ann", "part": None, "redo": False, "port": None, "browser": False}
+    settings["say"] = said.append
     session.review(
         path,
         overrides,
         load_params(path, overrides),
         batch=batch,
-        say=said.append,
         **(settings | options),
     )
     return "\n".join(said)
@@ -101,6 +101,25 @@ def submit(paths, key, image_ids=None):
 def test_what_cannot_be_opened_is_told(paths, batch, options, says):
     with pytest.raises(UserError, match=says):
         review(paths, batch, **options)
+
+
+def test_labels_that_were_committed_and_are_gone_are_told_before_they_are_drawn_again(paths):
+    submit(paths, "b00")
+    submit(paths, "b01")
+    run = ("git", "-c", "user.name=t", "-c", "user.email=t@t.t")
+    for words in (["init"], ["add", "reviews"], ["commit", "--message=x"]):
+        subprocess.run([*run, *words], check=True, capture_output=True)
+    assert review(paths) == "No batch waits for review. Next: dvc repro"
+    for path in paths.reviews.iterdir():
+        path.unlink()
+    said = []
+    with pytest.raises(UserError, match="there is no batch b07"):
+        review(paths, "b07", say=said.append)
+    [note] = said
+    assert note.startswith(
+        "Take note: the latest commit has 2 files in reviews/ that are not there"
+    )
+    assert "'git checkout HEAD -- reviews' brings them back" in note
 
 
 def test_a_simulation_needs_nobody(paths):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from boxloop.campaign import artifacts, submissions
+from boxloop.campaign import artifacts, committed, submissions
 from boxloop.campaign.dvc import bring_into_dvc
 from boxloop.campaign.later import session_name
 from boxloop.campaign.missed import missed_images
@@ -126,6 +126,8 @@ def review(
         )
     _require_one_kind(batch, redo=redo, wanted=wanted, planted=planted, look=look, qa=qa)
     name = reviewer_name(reviewer)
+    if lost := committed.lacking(paths):
+        say(f"Take note: {lost}.")
     if wanted is not None:
         propose_for(wanted)
         key: str | None = session_name(wanted)
