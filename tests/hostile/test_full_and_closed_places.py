@@ -457,3 +457,36 @@ def test_a_file_of_corrections_for_which_a_disk_is_too_small_leaves_nothing(
     assert code == 0, said
     known = submissions.read(root / "reviews")
     assert submissions.assemble(known, offered).revision == 3
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+@pytest.mark.parametrize(
+    "place", ["reviews", "data/corrections", "data/batches", "data/proposals", "data/workload"]
+)
+def test_status_takes_nothing_for_missing_in_a_folder_that_cannot_be_entered(tmp_path, place, mode):
+    paths = build_campaign(tmp_path, small_params(2), annotator="fiftyone")
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    for key in ("b00", "b01"):
+        made = artifacts.read_corrections(paths.corrections(key))
+        submissions.append(paths.reviews, made, kept=True)
+    write_json(paths.metrics, {})
+    command = [sys.executable, "-m", "boxloop", "status", "--set", "review.annotator=fiftyone"]
+    if os.geteuid() == 0:  # who may enter every folder, unless that right is given up
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may enter every folder")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+
+    def status():
+        done = subprocess.run(command, cwd=paths.root, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert "Take note" not in status()
+    (paths.root / place).chmod(mode)
+    try:
+        said = status()
+    finally:
+        (paths.root / place).chmod(0o755)
+    [note] = [line for line in said.splitlines() if line.startswith("- ")]
+    assert note.startswith(f"- {place} cannot be looked into (Permission denied)")
+    assert said.endswith("\nNext: bring the damaged files back, then dvc repro\n")

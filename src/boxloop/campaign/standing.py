@@ -254,7 +254,13 @@ class Standing:
 
     def _read(self, path: Path, reader: Callable[[Path], _T]) -> _T | None:
         """Read a file; None where it is missing, or damaged, which is noted."""
-        if not os.path.lexists(path):
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:  # it may be there, in a folder that cannot be entered
+            reason = f"{path.parent} cannot be looked into ({error.strerror or error})"
+            self.note_damage(path, ArtifactError(f"{reason}: get access to it (chmod, chown)"))
             return None
         try:
             return reader(path)
