@@ -57,3 +57,31 @@ def test_d_waits_until_a_drag_is_released(folder):
         drawn = press_d_in_a_drag(app, app.point(*FREE[:2], SIZE), app.point(*FREE[2:], SIZE))
         wait_until(lambda: len(terminal.app().reviewed()) == 2)
         assert len(stored(terminal, drawn)) == 3
+
+
+def test_an_undo_takes_a_new_box_away_with_its_class(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        app.start()
+        image, page = app.image_name(), app.page
+
+        def labels():
+            return [box["label"] for box in stored(terminal, image)]
+
+        app.draw(FREE, SIZE)
+        wait_until(lambda: labels() == ["cat", "dog", "?"])
+        page.keyboard.press("Control+z")
+        wait_until(lambda: labels() != ["cat", "dog", "?"])
+        assert labels() == ["cat", "dog"]
+        app.comes_to("labels", ["cat", "dog"])
+        page.keyboard.press("Control+Shift+z")
+        wait_until(lambda: labels() == ["cat", "dog", "?"])
+
+        # A class that was chosen is a step of its own.
+        app.pick(FREE, SIZE)
+        app.digit("dog")
+        app.leave_box()
+        wait_until(lambda: labels() == ["cat", "dog", "dog"])
+        page.keyboard.press("Control+z")
+        wait_until(lambda: labels() == ["cat", "dog", "?"])
+        page.keyboard.press("Control+z")
+        wait_until(lambda: labels() == ["cat", "dog"])

@@ -130,10 +130,24 @@
     label(selected());
   }
 
-  function label(box) {
+  function label(box, drawing = null) {
     const classes = store.overview?.classes ?? [];
     const name = classes.includes(last) ? last : classes.length === 1 ? classes[0] : NO_CLASS;
-    if (box?.label && box.label.label !== name) box.updateLabel?.({ ...box.label, label: name });
+    if (!box?.label || box.label.label === name) return;
+    const change = () => box.updateLabel?.({ ...box.label, label: name });
+    if (drawing) inOne(drawing, change);
+    else change();
+  }
+
+  // The App puts what has the key of the last step into that step: one undo takes the box and its class
+  // away, where the class that the App gave it would be left.
+  const drawnLast = (box) => {
+    const step = record()?.lastUndoEntry?.();
+    return step?.ops?.some(({ ref, before }) => !before && ref.instanceId === box.id) ? step : null;
+  };
+  function inOne(step, change) {
+    step.undoKey ??= `boxloop:${step.id}`;
+    record().transaction(change, { undoKey: step.undoKey });
   }
 
   // The form has the App's own class for a new box: to choose that one from the list changes nothing there.
@@ -165,7 +179,7 @@
         const box = selected();
         if (!onCanvas || !box || before.has(box.id)) return;
         before.add(box.id);
-        label(box);
+        label(box, drawnLast(box));
       }, wait);
     }
   }, true);
