@@ -6,7 +6,9 @@
  */
 (() => {
   "use strict";
-  const { React, recoil, app, h, muted, Button, store, set, call, act, openSample, settle, every } = window.boxloop;
+  const {
+    React, recoil, app, h, muted, Button, store, set, call, act, openSample, settle, useBoxesShown, every,
+  } = window.boxloop;
   const HOST = "[data-cy=lighter-sample-renderer]";
   const rounded = (box) => [box.x, box.y, box.width, box.height].map((v) => v.toFixed(4)).join();
 
@@ -312,6 +314,7 @@
   }
 
   function Boxes({ overview, current }) {
+    useBoxesShown(true);
     show = recoil.useSetRecoilState(app.showOverlays);
     datasetId = recoil.useRecoilValue(app.datasetId);
     take = app.useRefreshSample?.();

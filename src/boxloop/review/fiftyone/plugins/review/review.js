@@ -172,7 +172,7 @@
     "saved-views-create-new", "new-panel-btn"];
   // Nor is what draws other than boxes, of which none gets into the labels, or hides them all.
   const UNUSED = ["segmentation-mode", "polyline-mode", "polyline-mode-3d", "cuboid-mode", "create-classification",
-    "label-menu-add-mask", "open-schema-manager"];
+    "label-menu-add-mask", "open-schema-manager", "checkbox-boxes"];
   const style = document.createElement("style");
   style.textContent = `${[...REFUSED, ...UNUSED].map((name) => `[data-cy=${name}]`)},
     [data-cy=modal] [data-cy=action-toggle-sidebar] { display: none !important; }
@@ -459,7 +459,17 @@
   const help = (lines) => h("ol", { style: { margin: "8px 0", paddingLeft: 20, listStyle: "decimal" } },
     lines.map((line, i) => h("li", { key: i, style: { margin: "3px 0" } }, line)));
 
+  // Without this field no box is drawn, on any image, also after a reload: it is there again at once.
+  function useBoxesShown(modal) {
+    const [shown, setShown] = recoil.useRecoilState(app.activeFields({ modal }));
+    const there = shown.includes("boxes");
+    React.useEffect(() => {
+      if (!there) setShown((now) => (now.includes("boxes") ? now : ["boxes", ...now]));
+    }, [there]);
+  }
+
   function Grid({ overview }) {
+    useBoxesShown(false);
     const selected = recoil.useRecoilValue(app.selectedSamples);
     const ids = [...(selected?.keys?.() ?? selected ?? [])];
     const setShown = recoil.useSetRecoilState(app.activeFields({ modal: false }));
@@ -564,7 +574,7 @@
 
   const boxloop = window.boxloop = {
     React, recoil, app, h, muted, Button, store, set, call, act, take, openSample, opening, settle, sleep, done,
-    unsaved, nameOf, UNSAVED, every: originalSetInterval,
+    unsaved, nameOf, useBoxesShown, UNSAVED, every: originalSetInterval,
   };
   for (const name of ["clock", "counts", "boxes", "leaving", "keys"]) {
     const script = document.createElement("script");

@@ -1,0 +1,63 @@
+"""What is marked as reviewed is what was on the screen: no field is hidden, no filter either."""
+
+import pytest
+from app import browser
+from playwright.sync_api import expect
+
+from builders_database import require_mongod
+from builders_sessions import cut, images
+from builders_terminals import review
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SIZE = (128, 128)
+A, B, C, D = (8, 8, 40, 40), (60, 10, 100, 44), (20, 70, 50, 110), (75, 75, 115, 118)
+ROWS = (("cat", A, 0.9), ("dog", B, 0.8), ("cat", C, 0.7), ("dog", D, 0.6))
+TICK = "[data-cy=checkbox-boxes]"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    require_mongod()
+    root = tmp_path / "my campaign"
+    cut(root, {"b00": images(1, ()), "b01": images(4, ROWS, first=1)}, size=SIZE)
+    return root
+
+
+def listed(app):
+    return app.page.locator("[data-cy^=annotate-label-]")
+
+
+def untick(app, where=""):
+    """A click on what is not offered."""
+    tick = app.page.locator(f"{where} {TICK}").first
+    tick.wait_for(state="attached")
+    tick.evaluate("(element) => element.click()")
+
+
+def test_the_field_of_the_boxes_is_never_hidden(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        page = app.page
+        untick(app)
+        app.open(0)
+        expect(listed(app)).to_have_count(4)
+
+        page.locator("[data-cy=explore]").click()
+        untick(app, "[data-cy=modal]")
+        expect(page.locator(f"{TICK}:visible")).to_have_count(0)
+        page.locator("[data-cy=annotate]").click()
+        expect(listed(app)).to_have_count(4)
+        app.done(key=True)
+        expect(listed(app)).to_have_count(4)
+
+        # What an earlier version left in the browser.
+        page.evaluate(
+            """() => {
+                const kept = JSON.parse(sessionStorage.getItem("activeFields"));
+                kept.activeFields = kept.activeFields.filter((path) => path !== "boxes");
+                sessionStorage.setItem("activeFields", JSON.stringify(kept));
+            }"""
+        )
+        page.reload()
+        app.wait_for_image()
+        expect(listed(app)).to_have_count(4)
