@@ -312,6 +312,45 @@ def test_fitting_anew_gives_what_proposing_gave(finished):
     assert path.read_bytes() == text
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"review": {"score_threshold": 0.5}},
+        {"review": {"iou_threshold": 0.95}},
+        {"account": {"cost_model": "relabeling_is_free:MODEL"}},
+    ],
+)
+def test_changed_parameters_give_what_they_would_have_given_from_the_start(
+    campaign, scene, tmp_path, others
+):
+    """There and back again, and no detector is trained or asked again."""
+    free = "from boxloop import CostModel\nMODEL = CostModel(relabeled=0.0)\n"
+    (tmp_path / "relabeling_is_free.py").write_text(free)
+    places = {i: (boxes.xyxy + 1).tolist() for i, boxes in scene[1].items()}
+    (tmp_path / "places.json").write_text(json.dumps(places))
+    fresh, other = results(campaign("fresh")), results(campaign("other", **others))
+    assert fresh["edits"] != other["edits"]
+    trained = (tmp_path / "trained.txt").read_text()
+    (tmp_path / "places.json").unlink()  # without which the detector proposes nothing
+    assert results(campaign("other")) == fresh
+    back = results(campaign("fresh", **others))
+    assert back["edits"] == other["edits"]
+    if "score_threshold" not in str(others):  # a number, with which crops stay as they are
+        assert back == other
+    assert (tmp_path / "trained.txt").read_text() == trained
+
+
+def results(made):
+    """Everything that parameters decide about a campaign, as its files have it."""
+    paths, done = made.paths, KEYS[1:]
+    return {
+        "proposals": [artifacts.read_proposals(paths.proposals(key)) for key in done],
+        "held out": artifacts.read_training(paths.training("b01")).held_out,
+        "evidence": artifacts.read_evidence(paths.evidence("b02")),
+        "edits": [artifacts.read_workload(paths.workload(key)).ledger(0.5) for key in done],
+    }
+
+
 def test_labels_that_exist_stay_a_persons(finished):
     made = finished
     batch = artifacts.read_batch(made.paths.batch("b02"))

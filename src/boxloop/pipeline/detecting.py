@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, crop_classes
+from boxloop.campaign import ahead, artifacts, crop_classes, neighbours, thresholds
 from boxloop.campaign.campaign import Campaign
+from boxloop.core import existing
+from boxloop.core.crop_classes import own_boxes
 from boxloop.core.evidence import Evidence
 from boxloop.core.one_per_place import at_one_place, one_per_place
 from boxloop.core.types import (
@@ -99,20 +102,81 @@ def with_crops_of_held_out(
 
     Args:
         params: of the campaign.
-        held_out: the detector's proposals for it.
+        held_out: the detector's proposals for it; crops that were looked at by other parameters
+            stay where they would be looked at today.
         labeled: the first batch.
         refs: covers every image of ``labeled``.
     """
     if not crop_classes.are_fitted(params):
         return held_out
     judged = crop_classes.judge_held_out(params, held_out, labeled)
-    if not crop_classes.are_worth_trying(params, [judged], None):
+    worth = crop_classes.are_worth_trying(params, [judged], None)
+    if worth == (held_out.crops is not None):
         return held_out
+    if not worth:
+        return replace(held_out, boxes=own_boxes(held_out), crops=None)
     from boxloop.models.crop_classifier import with_crops
 
     rest = {i: boxes for i, boxes in labeled.boxes.items() if i not in held_out.boxes}
     part = [ref for ref in refs if ref.id in held_out.boxes]
     return with_crops(held_out, rest, refs, part, params.propose.device)
+
+
+def refit(campaign: Campaign, turn: str) -> Proposals:
+    """Fit the thresholds of a turn anew, and whose classes are shown; no detector is asked again.
+
+    Labeled crops are looked at where that may pay by today's parameters, so that a threshold or a
+    price that was changed gives what it would have given from the start.
+    """
+    paths, params = campaign.paths, campaign.params
+    if crop_classes.are_fitted(params):
+        try:
+            _look_anew(campaign, turn)
+        except (DatasetError, ParamsError, WeightsError) as error:
+            if not paths.corrections(turn).exists():
+                raise
+            campaign.say(f"labeled crops were not looked at for {turn}: {error}")
+    return thresholds.refit(paths, params, turn)
+
+
+def _look_anew(campaign: Campaign, turn: str) -> None:
+    """Write a turn's proposals and log with classes of crops, or without, as it would get today."""
+    paths, params, before = campaign.paths, campaign.params, campaign.before(turn)
+    made, digests = artifacts.read_dated_proposals(paths.proposals(turn))
+    if not existing.of_turns(made.detector):
+        return
+    log = artifacts.read_training(paths.training(turn))
+    images, labeled = artifacts.read_images(paths.images), paths.labeled(before)
+    held_out = log.held_out
+    if held_out is not None:
+        seen, _ = ahead.as_seen(params, artifacts.read_labeled(labeled), labeled)
+        refs = artifacts.subset_of(images, list(seen.boxes), labeled)
+        held_out = with_crops_of_held_out(params, held_out, seen, refs)
+        if held_out != log.held_out:
+            artifacts.write_training(paths.training(turn), replace(log, held_out=held_out))
+    evidence = artifacts.read_evidence(paths.evidence(before))
+    worth = crop_classes.are_worth_trying(params, evidence, held_out)
+    if worth == (made.crops is not None):
+        return
+    if not worth and params.review.asks_people:
+        return  # they may have corrected these, which are then judged by both kinds of classes
+    made = neighbours.as_proposed(made)
+    made = replace(made, boxes=own_boxes(made), crops=None)
+    if worth:
+        batch = artifacts.read_batch(paths.batch(turn))
+        part = replace(made, boxes={i: made.boxes[i] for i in batch.unlabeled})
+        known = artifacts.read_labeled(labeled).boxes
+        refs = artifacts.subset_of(images, list(known), labeled)
+        from boxloop.models.crop_classifier import with_crops
+
+        wanted, device = images.subset(list(part.boxes)), params.propose.device
+        with campaign.reporting(f"looking at labeled crops for {turn}") as progress:
+            crops = with_crops(part, known, refs, wanted, device, progress).crops
+        if crops is not None and batch.labels:
+            other = {i: existing.below_labels(boxes) for i, boxes in crops.other.items()}
+            crops = replace(crops, other=other)
+        made = replace(made, crops=crops)
+    artifacts.write_proposals(paths.proposals(turn), made, digests)
 
 
 def with_crops_to_judge(

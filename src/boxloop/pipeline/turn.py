@@ -32,6 +32,7 @@ from boxloop.params import EMPTY
 from boxloop.pipeline import first_batch
 from boxloop.pipeline.detecting import (
     detect,
+    refit,
     require_classes,
     with_crops_of_held_out,
     with_crops_to_judge,
@@ -70,7 +71,7 @@ def learn(campaign: Campaign, turn: str) -> tuple[TrainingLog | None, t.Proposal
         paths.proposals(turn), detector, batch, floor, asked, paths.images
     ):
         ahead.clear(paths, turn, campaign.say)
-        return log, thresholds.refit(paths, params, turn)
+        return log, refit(campaign, turn)
     if before != EMPTY and campaign.share_out():
         return None
     campaign = replace(campaign, share_out=lambda: False)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop import pipeline
-from boxloop.campaign import artifacts, thresholds
+from boxloop.campaign import artifacts
 from boxloop.campaign.ahead import following
 from boxloop.campaign.campaign import Campaign
 from boxloop.core.types import Proposals
@@ -24,6 +24,7 @@ from boxloop.models import detectors
 from boxloop.models.average_precision import average_precision, voc_average_precision
 from boxloop.models.detectors import promises
 from boxloop.params import EMPTY
+from boxloop.pipeline.detecting import refit
 from boxloop.study.cell_files import LAST, Held
 
 
@@ -60,7 +61,7 @@ def run(
             _train(campaign, previous, key)
             if paths.proposals(key).exists() and not paths.corrections(key).exists():
                 # Counted anew, perhaps: the proposals stay, what is shown of them may not.
-                thresholds.refit(paths, campaign.params, key)
+                refit(campaign, key)
             for stage, out in (
                 (pipeline.propose, paths.proposals(key)),
                 (pipeline.review, paths.corrections(key)),
