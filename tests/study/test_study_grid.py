@@ -6,6 +6,7 @@ import pytest
 
 from boxloop.core.ordering import Strategy
 from boxloop.core.types import ImageRef, ImageSet
+from boxloop.errors import ParamsError
 from boxloop.params import Params
 from boxloop.params.registry import ORDERINGS
 from boxloop.study.datasets import AnnotatedDataset, split_by_class
@@ -193,3 +194,27 @@ def test_what_a_cell_depends_on_is_plain_json(tmp_path):
     for cell in grid(tmp_path).values():
         assert json.loads(json.dumps(cell.inputs)) == cell.inputs
         assert Params.model_validate(json.loads(json.dumps(cell.params.model_dump(mode="json"))))
+
+
+@pytest.mark.parametrize(
+    ("seeded", "orderings", "cell"),
+    [
+        (["features.seed"], ["random", "temporal"], "random.ssd.seed0"),
+        ([], ["dissimilar"], "dissimilar-plain.ssd.seed0"),
+        (["order.seed"], ["random", "temporal"], "temporal.ssd.seed0"),
+    ],
+)
+def test_one_run_is_not_counted_once_per_seed(tmp_path, seeded, orderings, cell):
+    """It would stand in the tables with an interval of zero."""
+    with pytest.raises(ParamsError) as error:
+        grid(tmp_path, seeded=seeded, orderings=orderings)
+    assert str(error.value) == (
+        f"{tmp_path / 'study.yaml'}: {cell} would be run again as that of seed 1, as nothing that"
+        " 'seeded' lists changes it: add train.seed to 'seeded', or give one seed"
+    )
+    assert len(grid(tmp_path, seeded=seeded, orderings=orderings, seeds=[3])) == len(orderings)
+
+
+def test_seeds_that_change_features_alone_are_of_orderings_that_use_them(tmp_path):
+    found = folders(tmp_path, seeded=["features.seed"], orderings=["dissimilar"])
+    assert len(set(found.values())) == 2

@@ -130,9 +130,10 @@ def cells(
         parts: what is labeled, by class (None for all classes together).
 
     Raises:
-        ParamsError: the parameters of a cell cannot be used.
+        ParamsError: the parameters of a cell cannot be used, or are those of another seed's.
     """
-    result = []
+    result: list[Cell] = []
+    seen: dict[tuple[Approach, str, str | None, str], Cell] = {}
     axes = (spec.axes.seeds, parts.items(), spec.detectors, approaches(spec))
     for seed, (label, part), detector, approach in itertools.product(*axes):
         params = spec.params(approach.strategy, approach.features, detector, seed)
@@ -144,7 +145,14 @@ def cells(
         inputs = _inputs(params, approach, whole, part)
         counted = params.model_dump(mode="json", include={"review", "account"})
         counted |= _code("cost_model_code", COST_MODELS, params.account.cost_model)
-        result.append(Cell(approach, detector, seed, label, params, inputs, counted))
+        cell = Cell(approach, detector, seed, label, params, inputs, counted)
+        first = seen.setdefault((approach, detector, label, digest(inputs)), cell)
+        if first is not cell:
+            raise ParamsError(
+                f"{spec.path}: {first.name} would be run again as that of seed {seed}, as nothing"
+                " that 'seeded' lists changes it: add train.seed to 'seeded', or give one seed"
+            )
+        result.append(cell)
     return result
 
 
