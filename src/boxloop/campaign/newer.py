@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from boxloop.campaign import artifacts, class_changes, screening, submissions
+from boxloop.campaign import artifacts, old_classes, screening, submissions
 from boxloop.campaign.merged import older_than
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import SIMULATED, Corrections, ImageSet, LabeledSet
 from boxloop.core.workload import BatchWorkload
 from boxloop.errors import ArtifactError
 from boxloop.terminal import counted
-
-_REREAD = "dvc repro --single-item --force dataset"
-"""Where a change came from another clone, and DVC sees no reason to read the images anew."""
 
 
 def in_words(paths: CampaignPaths, key: str, newer: int, images: int) -> str:
@@ -59,42 +55,6 @@ def find(paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet
     return {key: count for key, count in counts.items() if count}
 
 
-def by_old_names(
-    paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet
-) -> tuple[list[str], str]:
-    """Return the batches that were put together before classes were renamed or merged.
-
-    Their labels fit today's classes, where a name was given to another class later, and say
-    something else.
-
-    Args:
-        paths: of the campaign.
-        made: what was put together of each batch.
-        images: of today.
-
-    Returns:
-        The batches, and what brings them up to date.
-
-    Raises:
-        ArtifactError: an entry of a change is damaged.
-    """
-    changes = class_changes.read(*paths.journals)
-    found = []
-    for key, item in made.items() if changes else ():
-        today = submissions.named_as_today(item, changes) if item.by_person else item
-        names = {name for boxes in today.boxes.values() for name in boxes.labels.tolist()}
-        if replace(today, changes=item.changes) != item and names <= set(images.classes):
-            found.append(key)
-    known = set(class_changes.entries_of(changes)) <= set(images.changes)
-    return found, "dvc repro" if known else f"{_REREAD}, then dvc repro"
-
-
-def of_old_names(paths: CampaignPaths, keys: Iterable[str], way: str) -> str:
-    """Say that batches have class names of before, and what brings them up to date."""
-    made = ", ".join(paths.corrections(key).relative_to(paths.root).as_posix() for key in keys)
-    return f"classes were renamed or merged since {made} was put together: run '{way}' first"
-
-
 def read(paths: CampaignPaths, workloads: Iterable[BatchWorkload]) -> list[str]:
     """Say it of each finished batch that has such labels, of those that people reviewed.
 
@@ -133,9 +93,9 @@ def require_newest(
         raise ArtifactError(
             f"{source} is older than {paths.corrections(key)}: run 'dvc repro' first"
         )
-    old, way = by_old_names(paths, made, images)
+    old, way = old_classes.find(paths, made, images)
     if old:
-        raise ArtifactError(of_old_names(paths, old, way))
+        raise ArtifactError(old_classes.in_words(paths, old, way))
     found = find(paths, made, images)
     if found:
         raise ArtifactError(

@@ -21,11 +21,12 @@ from boxloop.campaign import (
     given,
     merged,
     neighbours,
+    old_classes,
     screening,
 )
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
-from boxloop.campaign.newer import by_old_names, in_words, of_old_names
+from boxloop.campaign.newer import in_words
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.quick_reading import Made, read_boxes, read_claims, read_made
 from boxloop.campaign.schemas import fault_of
@@ -97,8 +98,7 @@ class Standing:
         behind: whether 'dvc repro' has to run before people go on, wherever they are.
         damaged: files that cannot be read.
         newer: whether a newer boxloop wrote one of these.
-        way: what brings batches up to date that have class names of before; empty without any.
-        renamed: whether labels are to be put together anew because classes have changed.
+        renamed: what is to be put together anew because classes have changed.
         outdated: the batch whose labeled set is older than what it is made of; empty where none is.
         images: number of images; None where it is not known.
         turns: where each turn stands.
@@ -114,8 +114,9 @@ class Standing:
         self.behind = False
         self.damaged: set[Path] = set()
         self.newer = False
-        self.way, self.renamed, self.outdated = "", False, ""
+        self.renamed, self.outdated = old_classes.Renamed(), ""
         images = self._read(paths.images, artifacts.read_images)
+        self._image_set = images
         self.images = None if images is None else len(images)
         self._now = None if images is None else {ref.id: ref.digest for ref in images.images}
         # Images that are not complete for a class, by class.
@@ -214,21 +215,14 @@ class Standing:
     ) -> frozenset[str]:
         """Return the images whose labels count today, with what DVC holds, as a stage does."""
         known = list(claims)
-        for path, made in self._made.items():
-            if made is not None and made.by_people is not None:
-                held = named_as_today(made.by_people, changes)
-                known += claims_of(path, held, in_journal=False)
+        made = {path: item.by_people for path, item in self._made.items() if item is not None}
+        for path, held in made.items():
+            if held is not None:
+                known += claims_of(path, named_as_today(held, changes), in_journal=False)
         verdict = screening.judge(known, images)
-        entries = {*class_changes.entries_of(changes)}
-        for path in sorted({path for path, _ in verdict.hidden} & self._made.keys()):
-            made = self._made[path]
-            own = made.by_people.changes if made and made.by_people else ()
-            if not isinstance(own, int) and not {*own} <= entries:
-                self._note(
-                    f"{self._name(path)} follows a change of classes that was taken back since:"
-                    " 'dvc repro' goes by what people submitted"
-                )
-                self.behind = True
+        for line in old_classes.taken_back(self._paths, verdict.hidden, made, changes):
+            self._note(line)
+            self.behind = True
         kept = {(c.file, c.image_id) for c in known} - verdict.dropped
         return frozenset(verdict.renamed.get(row, row[1]) for row in kept)
 
@@ -398,17 +392,9 @@ class Standing:
         made = {k: m.by_people for k, m in files.items() if m is not None and m.by_people}
         # One that waits for a person stops all that would be made anew after it.
         reviewed = [turn.key for turn in takewhile(lambda t: t.objects is not None, self.turns)]
-        other = ""
-        with suppress(ArtifactError):  # which is noted
-            images = artifacts.read_images(self._paths.images)
-            some = {key: made[key] for key in reviewed if key in made}
-            old, way = by_old_names(self._paths, some, images)
-            if old:
-                self._note(of_old_names(self._paths, old, way))
-                self.way = way
-            other = merged.check_classes(self._paths, keys, images.classes)
-            self.renamed = bool(old or other)
+        some = {key: made[key] for key in reviewed if key in made}
         lines, self.outdated = merged.check(self._paths, keys, made)
-        lines += [other] if other else []
-        for line in lines:
+        if self._image_set is not None:
+            self.renamed = old_classes.check(self._paths, keys, some, self._image_set)
+        for line in (*self.renamed.lines, *lines):
             self._note(line.replace(f"{self._paths.root.as_posix()}/", ""))

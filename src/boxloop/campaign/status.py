@@ -66,7 +66,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts.append(batch_sizes.advise(paths, turns, params, found.given))
     parts.append(_rechecked(paths, turns, params))
     parts += [
-        model_line(paths, next(reversed(_leading(turns)), None), renamed=found.renamed),
+        model_line(paths, next(reversed(_leading(turns)), None), renamed=bool(found.renamed.lines)),
         seen_text(seen_by(paths, params.iterations)),
     ]
     line, odd = _second_looks(paths, params, found)
@@ -87,8 +87,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append(f"Next: {committed.COMMAND}, then boxloop status")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
-    elif found.way and paths.study is None:
-        parts.append(f"Next: {found.way}   (brings everything up to date)")
+    elif found.renamed.way and paths.study is None:
+        parts.append(f"Next: {found.renamed.way}   (brings everything up to date)")
     elif (newer := _newer(turns)) and paths.study is None:
         # DVC takes these batches for done, whatever the journal holds.
         parts.append(f"Next: {newer}, then dvc repro   (brings newer labels in)")
