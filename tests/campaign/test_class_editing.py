@@ -160,6 +160,31 @@ def test_a_class_is_added_in_its_place_and_the_comments_stay(campaign):
     assert rows == [("cat", 4, 4, 0), ("dog", 0, 0, 0), ("traffic light", 2, 2, 2)]
 
 
+def test_images_that_are_gone_count_nowhere(campaign):
+    """Their labels are kept, and count again once they are back."""
+    campaign.submit("b00", "dog")
+    campaign.submit("b01", "dog")
+    (campaign.paths.root.parent / "pictures" / "img3.png").unlink()
+    campaign.read(load_params(campaign.file))
+    assert "3 images were reviewed without it" in campaign.add("bird")
+    rows = table(campaign.paths, load_params(campaign.file))
+    assert [(row.name, row.objects, row.images, row.incomplete) for row in rows] == [
+        ("cat", 3, 3, 0), ("dog", 3, 3, 0), ("bird", 0, 0, 3)
+    ]  # fmt: skip
+
+
+def test_simulated_labels_of_images_that_are_gone_count_nowhere(campaign):
+    offered = proposals(dict.fromkeys(BATCHES["b00"], Boxes.empty(scored=True)), "b00")
+    final = dict.fromkeys(BATCHES["b00"], of_classes("cat"))
+    made = Corrections(offered, 0.5, "simulated", final)
+    artifacts.write_corrections(campaign.paths.corrections("b00"), made)
+    (campaign.paths.root.parent / "pictures" / "img1.png").unlink()
+    campaign.read(load_params(campaign.file))
+    assert [(r.objects, r.images) for r in table(campaign.paths, load_params(campaign.file))] == [
+        (1, 1), (0, 0)
+    ]  # fmt: skip
+
+
 def test_a_class_that_was_listed_by_hand_is_told_until_the_stage_ran(campaign):
     campaign.file.write_text(campaign.file.read_text().replace("- dog\n", "- dog\n    - car\n"))
     said = status_text(campaign.paths, load_params(campaign.file))

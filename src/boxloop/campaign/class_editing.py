@@ -49,15 +49,17 @@ def table(paths: CampaignPaths, params: Params) -> list[ClassRow]:
     """
     _known(paths, params)
     images = artifacts.read_images(paths.images)
-    files = [paths.corrections(key) for key in params.iterations]
+    files, today = _corrections(paths, params), images.by_id()
     found = screening.read(paths.journals, files, images)
     labels = [
         boxes
         for path in files
         if path.exists() and not (made := artifacts.read_corrections(path)).by_person
-        for boxes in made.boxes.values()
+        for image_id, boxes in made.boxes.items()
+        if image_id in today
     ]
-    labels += [item.boxes[i] for i, item in submissions.latest(found.submissions).items()]
+    newest = submissions.latest(found.submissions)
+    labels += [item.boxes[i] for i, item in newest.items() if i in today]
     missing = screening.by_class(found.incomplete, images.classes)
     counts = {
         name: [n for boxes in labels if (n := int((boxes.labels == name).sum()))]
@@ -83,9 +85,10 @@ def add(
     Raises:
         UserError: the name cannot be, or the dataset does not have it; nothing was changed.
     """
-    known = _known(paths, load_params(params_file))
+    params = load_params(params_file)
+    known = _known(paths, params)
     _require_new(name, known)
-    before = _count(paths)
+    before = _count_without(paths, params, name)
     _apply(params_file, (*known, name), lambda names: names.append(name), reread)
     text = f"'{name}' is a class from now on."
     if before:
@@ -215,8 +218,16 @@ def _apply(
         raise
 
 
-def _count(paths: CampaignPaths) -> int:
-    return len(submissions.latest(submissions.read(*paths.journals)))
+def _corrections(paths: CampaignPaths, params: Params) -> list[Path]:
+    return [paths.corrections(key) for key in params.iterations]
+
+
+def _count_without(paths: CampaignPaths, params: Params, name: str) -> int:
+    """Count the images that will not be complete for a class once it is listed."""
+    images = artifacts.read_images(paths.images)
+    after = replace(images, classes=(*images.classes, name))
+    found = screening.read(paths.journals, _corrections(paths, params), after)
+    return len(screening.by_class(found.incomplete, after.classes).get(name, ()))
 
 
 def _stopped(paths: CampaignPaths, made: ClassChange) -> ClassChange | None:
