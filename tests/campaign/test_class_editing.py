@@ -530,6 +530,15 @@ def test_proposals_follow_what_was_changed_after_them_whatever_is_called_so_now(
     assert "of the proposals 4 kept, 0 moved, 0 relabeled, 0 removed; 0 boxes added" in said
 
 
+def test_proposals_follow_a_merge_that_is_given_again_and_is_no_second_entry(campaign):
+    add_again(campaign)
+    offer(campaign, "cat", "dog")
+    campaign.merge("dog", "cat")
+    assert len(class_changes.files(campaign.paths.reviews)) == 1
+    for item in campaign.assign("b01").items:
+        assert item.start.labels.tolist() == ["cat", "cat"]
+
+
 def test_labels_to_be_checked_follow_a_change_that_the_batches_did_not(campaign):
     """All of params.yaml is as before, so DVC does not cut them anew."""
     params = load_params(campaign.file)

@@ -1,11 +1,12 @@
 """Which detector is asked for a class that came later, for which images, and from which score."""
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from boxloop.campaign import artifacts, later
+from boxloop.campaign import artifacts, class_changes, later, submissions
 from boxloop.core.box_set import NOTHING
 from boxloop.core.evidence import sweep
 from boxloop.core.types import Boxes, Corrections, ImageSet, LabeledSet, Proposals
@@ -61,6 +62,23 @@ def test_the_latest_detector_is_asked_for_what_is_not_complete(paths):
     paths.detector("b02").unlink()
     assert ask(paths) is None  # b01's was trained on b00, where there was no car
     assert ask(paths, "bus") is None
+
+
+def test_no_detector_is_asked_for_a_name_that_was_another_class_when_it_was_trained(paths):
+    """As between ``boxloop classes`` and ``dvc repro``."""
+    assert ask(paths) is not None
+    today = ("cat", "dog", "van", "car")
+    change = class_changes.ClassChange("rename", "car", "van", datetime.now(UTC))
+    entry = class_changes.append(paths.reviews, change, today[:3])
+    before = artifacts.read_images(paths.images).images
+    artifacts.write_images(paths.images, ImageSet(before, today, (entry.name,)))
+    assert ask(paths) is None
+    for key in ("b00", "b01"):
+        made = artifacts.read_corrections(paths.corrections(key))
+        changes = class_changes.read(paths.reviews)
+        renamed = submissions.named_as_today(made, changes)
+        artifacts.write_corrections(paths.corrections(key), renamed)
+    assert ask(paths) is not None  # here the labeled set has it still
 
 
 def test_the_threshold_is_that_of_least_cost_for_the_class(paths):

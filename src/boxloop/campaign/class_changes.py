@@ -351,6 +351,8 @@ def as_today(made: Proposals, changes: Sequence[ClassChange], images: ImageSet) 
     if done is None and images.changes and _names(made.boxes) <= set(names):
         done = 0
     boxes = named_as_today(made.boxes, changes, images.classes, done)
+    # A merge that was given again, after the class was added again, is no second entry.
+    boxes = rename(boxes, [change for change in changes if change.old not in images.classes])
     return replace(made, boxes=boxes, changes=None)
 
 

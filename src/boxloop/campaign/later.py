@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, screening
+from boxloop.campaign import artifacts, class_changes, newer, screening
 from boxloop.campaign.crop_classes import of_detectors
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.box_set import LATER
 from boxloop.core.boxes import iou_matrix, same_label
 from boxloop.core.class_thresholds import fit_classes
-from boxloop.core.types import Boxes, ImageRef, Proposals
+from boxloop.core.types import Boxes, ImageRef, ImageSet, Proposals
 from boxloop.core.workload import find_cost_model
 from boxloop.params import FITTED, Params
 from boxloop.terminal import counted
@@ -78,7 +78,7 @@ def ask(paths: CampaignPaths, params: Params, wanted: str) -> Asked | None:
         return None
     turn = _latest(paths, params, wanted)
     images = artifacts.read_images(paths.images)
-    if turn is None or wanted not in images.classes:
+    if turn is None or wanted not in images.classes or _was_another(paths, params, wanted, images):
         return None
     corrections = map(paths.corrections, params.iterations)
     incomplete = screening.read(paths.journals, corrections, images).incomplete
@@ -96,6 +96,15 @@ def _latest(paths: CampaignPaths, params: Params, wanted: str) -> str | None:
             boxes = artifacts.read_labeled(labeled).boxes.values()
             return turn if any(wanted in item.labels for item in boxes) else None
     return None
+
+
+def _was_another(paths: CampaignPaths, params: Params, wanted: str, images: ImageSet) -> bool:
+    """Tell whether the detectors were trained before another class gave up the name."""
+    if all(change.old != wanted for change in class_changes.read(*paths.journals)):
+        return False
+    files = {key: paths.corrections(key) for key in params.iterations}
+    made = {key: artifacts.read_corrections(p) for key, p in files.items() if p.exists()}
+    return bool(newer.by_old_names(paths, made, images)[0])
 
 
 def _threshold(paths: CampaignPaths, params: Params, wanted: str) -> float:
