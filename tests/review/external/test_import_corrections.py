@@ -244,6 +244,40 @@ def test_labels_are_those_of_the_pixels_that_the_images_have_now(root, program):
     assert (code, submitted(root)[1].digests) == (0, {"img02": "0" * 64})
 
 
+def repaint(root, *image_ids):
+    images = artifacts.read_images(root / "data/images.json")
+    painted = [replace(i, digest="0" * 64) if i.id in image_ids else i for i in images.images]
+    artifacts.write_images(root / "data/images.json", ImageSet(tuple(painted), images.classes))
+
+
+def test_boxes_that_were_drawn_on_other_pixels_are_refused(root, program):
+    export = ("export", "out", "--format", "coco", "--images", "none")
+    program(*export, "--proposals", "b01")
+    repaint(root, "img02")
+    code, said = program("import-corrections", write(root, TRUTH))
+    assert (code, submitted(root)) == (2, [])
+    assert said == (
+        "boxloop: back.json was not taken in: other pixels than are now in image img02 were"
+        " exported for it; leave these out of 'images', or 'boxloop export OUT --format coco"
+        " --proposals b01' and correct them anew\n"
+    )
+    assert program("import-corrections", write(root, TRUTH[3:], IMAGES[1:]))[0] == 0
+    # Another export hands out what is there now; that of labels has other images.
+    program(*export)
+    assert program("import-corrections", write(root, TRUTH[:3], IMAGES[:1]))[0] == 2
+    program(*export, "--proposals", "b01")
+    assert program("import-corrections", write(root, TRUTH[:3], IMAGES[:1]))[0] == 0
+    assert submitted(root)[-1].digests == {"img02": "0" * 64}
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"digests": []}', '{"digests": {"img02": 1}}'])
+def test_what_is_kept_of_an_export_may_be_damaged(root, program, content):
+    program("export", "out", "--format", "coco", "--proposals", "b01", "--images", "none")
+    (root / ".boxloop/exported.json").write_text(content)
+    repaint(root, "img02")
+    assert program("import-corrections", write(root, TRUTH))[0] == 0
+
+
 def test_a_class_that_is_added_later_opens_what_was_imported(root, program):
     program("import-corrections", write(root, TRUTH))
     images = artifacts.read_images(root / "data/images.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boxloop.campaign.export import fiftyone_folder
+from boxloop.campaign.export import fiftyone_folder, handed_out
 from boxloop.campaign.export.content import (
     TREATMENTS,
     collect_labels,
@@ -92,6 +92,7 @@ def export(
             writer.write(folder, content)
         place = fiftyone_folder.IMAGES if writer is None else writer.IMAGES
         put_images(folder / place, content, paths.root, images, progress)
+    handed_out.keep(paths, content.images)
     count = sum(len(boxes) for boxes in content.boxes.values())
     what = f"{counted(len(content.images))}, {counted(count, 'box')}"
     return f"{out}: {what} ({format_}); {content.about}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from boxloop import __version__
 from boxloop.campaign import artifacts, class_changes, submissions
+from boxloop.campaign.export import handed_out
 from boxloop.campaign.export.content import proposals_tag, require_batch
 from boxloop.campaign.missed import review_command
 from boxloop.campaign.paths import CampaignPaths
@@ -125,6 +126,7 @@ def import_file(
     key, chosen = _select_batch(paths, params, file, found, batch)
     wanted = {item.image.id for item in chosen}
     require_closed(paths.state / "sessions", wanted)
+    handed_out.require_same(paths, file, key, [item.image for item in chosen])
     offered = _read_proposals(paths, key, wanted, images)
     known = read_submissions(paths, [key])
     before = submissions.latest(known)
