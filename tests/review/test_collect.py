@@ -1,6 +1,7 @@
 """The stage `review` on files: what is put together, what is refused, what is never lost."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -319,6 +320,21 @@ def test_labels_that_dvc_alone_holds_stay_without_the_entry_of_their_change(camp
     assert campaign.collect("b00") == made
 
 
+def test_a_class_change_that_git_takes_back_is_kept_with_no_label(campaign):
+    """The images leave their batch before it was put together anew."""
+    campaign.submit("b00", 1)
+    campaign.submit("b01", 2)
+    entry = change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    campaign.collect("b00")
+    entry.unlink()
+    list_classes(campaign, ["cat", "dog"])
+    campaign.order("cdab")
+    for key in ("b00", "b01"):
+        made = campaign.collect(key)
+        assert all(boxes.labels.tolist() == ["cat", "dog"] for boxes in made.boxes.values())
+    assert len(list(campaign.paths.reviews.iterdir())) == 2
+
+
 def queued(workspace):
     """The copy of an experiment that was queued now, and is run later."""
     return CampaignResults(workspace.paths.root / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx1")
@@ -391,6 +407,22 @@ def test_an_experiment_s_copy_reads_the_journal_of_its_workspace(tmp_path):
     with pytest.raises(ReviewPending):
         copy.collect("b00")
     assert {p: p.read_bytes() for p in tmp_path.glob("reviews/*")} == before
+
+
+def test_labels_that_leave_a_batch_in_an_experiment_s_copy_are_kept_in_its_workspace(tmp_path):
+    """DVC deletes the copy."""
+    workspace = CampaignResults(tmp_path)
+    copy = CampaignResults(tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx1")
+    copy.submit("b00", 1, by=1.0)
+    copy.collect("b00")
+    shutil.rmtree(copy.paths.reviews)  # git does not know it
+    copy.submit("b01", 2)
+    copy.order("acbd")
+    copy.collect("b00")
+    shutil.rmtree(copy.paths.root)
+    (kept,) = submissions.read(workspace.paths.reviews)
+    assert left_edges(kept) == {"b": 3}
+    assert f"are kept in {workspace.paths.reviews}" in copy.said[-2]
 
 
 def test_a_damaged_journal_stops_every_annotator(campaign):

@@ -19,6 +19,7 @@ from boxloop.campaign import (
     screening,
     submissions,
 )
+from boxloop.campaign.claims import claims_of, taken_back
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.fitting import find_outside, require_fit
 from boxloop.campaign.paths import CampaignPaths
@@ -191,17 +192,21 @@ def _keep(
         other = submissions.latest(found).get(image_id)
         if other is None:
             return False
-        same = other.boxes[image_id] == before.boxes[image_id]
-        return same or submissions.submitted_at(other, image_id) > submissions.submitted_at(
-            before, image_id
-        )
+        if other.boxes[image_id] == before.boxes[image_id]:
+            return True
+        if submissions.submitted_at(other, image_id) > submissions.submitted_at(before, image_id):
+            return True
+        theirs, own = other.part([image_id]), before.part([image_id])
+        both = [*claims_of(paths.reviews, theirs), *claims_of(paths.reviews, own, in_journal=False)]
+        return bool(taken_back(both))
 
     leaving = [i for i in before.boxes if not of_these_pixels(corrected, i) and not is_held(i)]
     if leaving:
         kept = before.part(leaving)
         if kept.finished is None:
             kept = replace(kept, finished="1970-01-01T00:00:00.000000+00:00")
-        path = submissions.append(paths.reviews, kept, kept=True)
+        # DVC deletes the copy that an experiment runs in.
+        path = submissions.append(paths.journals[0], kept, kept=True)
         images = counted(len(leaving))
         say(f"{before.batch}: the labels of {images} that left it are kept in {path}")
 
