@@ -241,6 +241,36 @@ def test_a_folder_that_no_address_can_name_is_said(
     assert list(tmp_path.rglob("*")) == [folder]
 
 
+def test_both_quotes_in_a_path_are_said_to_be_in_mlflow_s_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
+    """Either alone is none; what a try of an older boxloop left there is no store."""
+    monkeypatch.delenv(store_uri.URI_VARIABLE, raising=False)
+    for name in ("it's", 'so "called"'):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        with open_store(folder, "x", lambda _: None) as store:
+            store.create("run", {}, 0)
+    folder = tmp_path / 'it\'s so "called"'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        with pytest.raises(TrackingError) as told, open_store(folder, "x", lambda _: None):
+            pass
+        assert str(told.value).startswith(
+            f"MLflow cannot have a store at {folder}/mlflow.db, because of the ' and the \" in it:"
+            " rename the folder, "
+        )
+        shutil.copy(empty_store, folder / "mlflow.db")
+        with closing(sqlite3.connect(folder / "mlflow.db")) as base, base:
+            base.execute("delete from experiments")
+    (folder / "mlflow.db").unlink()
+    shutil.copy(empty_store, folder / "mlflow.db")  # a folder that was renamed to this
+    with open_store(folder, "x", lambda _: None) as store:
+        store.create("run", {}, 0)
+
+
 def test_a_deleted_experiment_is_said_with_the_way_out(workspace: Path) -> None:
     params = small_params(1)
     paths = build_campaign(workspace, params)

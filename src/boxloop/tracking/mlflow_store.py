@@ -199,11 +199,7 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
     uri = store_uri(workspace)
     own = not os.environ.get(URI_VARIABLE)
     if own and set(uri) & SPECIAL:
-        raise TrackingError(
-            f"MLflow cannot have a store at {workspace / 'mlflow.db'}, because of the ? or the % in"
-            f" it: rename the folder, set {URI_VARIABLE} to another store, or turn tracking off"
-            " with track.enabled: false"
-        )
+        raise _unfit(workspace / "mlflow.db", "the ? or the %")
     if own:
         _require_place(workspace / "mlflow.db", uri)
         if (workspace / "mlflow.db").exists():
@@ -228,6 +224,7 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         with lock:
             if own:
                 mend_database(workspace / "mlflow.db", say)
+                _require_quotable(workspace / "mlflow.db")
             client = MlflowClient(uri)
             found = _experiment(client, experiment, uri, workspace)
             here = (workspace / "mlartifacts").as_uri()
@@ -248,6 +245,19 @@ def open_store(workspace: Path, experiment: str, say: Callable[[str], object]) -
         OSError,
     ) as error:
         raise TrackingError(_sentence(uri, error)) from error
+
+
+def _unfit(path: Path, what: str) -> TrackingError:
+    return TrackingError(
+        f"MLflow cannot have a store at {path}, because of {what} in it: rename the folder, set"
+        f" {URI_VARIABLE} to another store, or turn tracking off with track.enabled: false"
+    )
+
+
+def _require_quotable(path: Path) -> None:
+    """Refuse a new store that MLflow cannot fill: it quotes this folder as Python does, not SQL."""
+    if not path.exists() and {"'", '"'} <= set(os.getcwd()):
+        raise _unfit(path, "the ' and the \"")
 
 
 def _require_place(path: Path, uri: str) -> None:
