@@ -61,3 +61,26 @@ def test_the_field_of_the_boxes_is_never_hidden(folder):
         page.reload()
         app.wait_for_image()
         expect(listed(app)).to_have_count(4)
+
+
+def test_images_whose_boxes_a_filter_hides_are_not_marked_in_the_grid(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        page = app.page
+        app.select(0, 1, 2)
+        mark = app.piece("mark-selected")
+        expect(mark).to_be_enabled()
+        page.locator("[data-cy=sidebar-field-arrow-enabled-boxes]").click()
+        search = page.locator("[data-cy='selector-sidebar-search-boxes.detections.label']")
+        search.click()
+        search.fill("cat")
+        page.get_by_text("cat", exact=True).locator("visible=true").first.wait_for()
+        page.keyboard.press("Enter")
+        expect(mark).to_be_disabled(timeout=30_000)
+        expect(app.piece("filtered")).to_contain_text("A filter in the sidebar hides boxes")
+        page.evaluate(
+            "() => { window.__foo__.executeOperator('@voxel51/operators/clear_sidebar_filters') }"
+        )
+        app.piece("filtered").wait_for(state="hidden")
+        expect(mark).to_be_enabled()
+        mark.click()
+        app.comes_to("progress", (3, 4))

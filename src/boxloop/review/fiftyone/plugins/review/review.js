@@ -468,10 +468,17 @@
     }, [there]);
   }
 
+  // Whether the thumbnails show some of the boxes alone. One that matches images shows all of theirs.
+  const HIDING = /^(boxes\b|_label_tags$)/;
+  const hides = (filters) => Object.entries(filters ?? {})
+    .some(([path, filter]) => HIDING.test(path) && !filter?.isMatching);
+
   function Grid({ overview }) {
     useBoxesShown(false);
     const selected = recoil.useRecoilValue(app.selectedSamples);
     const ids = [...(selected?.keys?.() ?? selected ?? [])];
+    const filters = [recoil.useRecoilValue(app.filters), recoil.useRecoilValue(app.attributeVisibility)];
+    const filtered = filters.some(hides);
     const setShown = recoil.useSetRecoilState(app.activeFields({ modal: false }));
     // Which images are reviewed: the tag on their thumbnails.
     React.useEffect(() => setShown((now) => (now.includes("tags") ? now : ["tags", ...now])), []);
@@ -487,9 +494,12 @@
       h(Progress, { value: overview.reviewed, of: total }),
       waiting && h(Button, { primary: true, onClick: () => open(waiting[0]), "data-boxloop": "start" },
         overview.reviewed ? "Go on with the next image" : "Start with the first image"),
-      ids.length > 0 && h(Button, { onClick: () => mark(ids, true), "data-boxloop": "mark-selected" },
-        ids.length === 1 ? "The selected image is right: reviewed"
-          : `The ${ids.length} selected images are right: reviewed`),
+      ids.length > 0 && h(Button, {
+        onClick: () => mark(ids, true), disabled: filtered, "data-boxloop": "mark-selected",
+      }, ids.length === 1 ? "The selected image is right: reviewed"
+        : `The ${ids.length} selected images are right: reviewed`),
+      ids.length > 0 && filtered && h("div", { "data-boxloop": "filtered", style: muted },
+        "A filter in the sidebar hides boxes: reset it to mark images here."),
       h(Button, { primary: !waiting, onClick: submit, "data-boxloop": "submit" },
         store.busy === "submit" ? "Checking ..." : "Submit batch"),
       h(Faults, { faults: overview.faults }),
