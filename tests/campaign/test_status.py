@@ -315,7 +315,9 @@ def test_a_conflict_of_a_merge_in_a_submission_is_named(tmp_path: Path) -> None:
     text = status_text(paths, params)
     assert (
         f"- reviews/{path.name} cannot be read, as a merge left a conflict in line 2 (<<<<<<<):"
-        f" keep one side of it, as 'git checkout --ours reviews/{path.name}' does\n" in text
+        f" keep one side of it, as 'git checkout --ours reviews/{path.name}' does; both hold"
+        f" labels, so keep the other one in a file beside it: 'git -C reviews show :3:./{path.name}"
+        f" > reviews/{path.stem}-theirs.json'\n" in text
     )
     assert text.splitlines()[-1] == "Next: bring the damaged files back, then dvc repro"
 

@@ -236,12 +236,33 @@ def test_a_conflict_of_a_merge_in_a_submission_is_told_as_such(tmp_path, look):
     path = append(tmp_path, entry("a", 1), look=look)
     own = path.read_text()
     path.write_text(f"<<<<<<< HEAD\n{own}=======\n{own}>>>>>>> theirs\n")
+    end = ".look.json" if look else ".json"
+    beside = f"{str(path).removesuffix(end)}-theirs{end}"
     with pytest.raises(ArtifactError) as told:
         submissions.read_files(tmp_path, look=look)
     assert str(told.value) == (
         f"{path} cannot be read, as a merge left a conflict in line 1 (<<<<<<<): keep one side of"
-        f" it, as 'git checkout --ours {path}' does; it holds labels, so copy it to a safe place"
+        f" it, as 'git checkout --ours {path}' does; both hold labels, so keep the other one in a"
+        f" file beside it: 'git -C {tmp_path} show :3:./{path.name} > {beside}'"
     )
+
+
+def test_a_merge_of_what_was_kept_and_of_what_was_submitted_loses_neither(tmp_path):
+    """A clone without the journal keeps a part; another one has the whole."""
+    whole = entry("abc", 1)
+    submitted = append(tmp_path / "ann", whole)
+    kept = [append(tmp_path / "bob", whole.part(ids), kept=True) for ids in (["b"], ["c"])]
+    names = [submitted.name, *(path.name for path in kept)]
+    assert len({*names}) == 3
+    stem = submitted.name.removesuffix(".json")
+    assert all(re.fullmatch(rf"{stem}\.kept-[0-9a-f]{{8}}\.json", name) for name in names[1:])
+    # The same labels are kept by the same name anywhere, so git has no conflict there either.
+    again = append(tmp_path / "eve", whole.part(["b"]), kept=True)
+    assert (again.name, again.read_bytes()) == (kept[0].name, kept[0].read_bytes())
+    moved = append(tmp_path / "eve", entry("b", 1, x=5), kept=True)
+    assert moved.name != again.name
+    everything = read(tmp_path / "ann", tmp_path / "bob")
+    assert latest(everything) == dict.fromkeys("abc", whole)  # the person's own comes first
 
 
 def test_two_journals_are_read_as_one_and_a_shared_file_counts_once(tmp_path):

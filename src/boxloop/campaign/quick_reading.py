@@ -16,10 +16,11 @@ from boxloop.campaign import artifacts
 from boxloop.campaign.claims import Claim, claims_of
 from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.schemas import read_content
+from boxloop.campaign.submission_names import keep_both
 from boxloop.campaign.submissions import named_as_today, parse_time, require_submission
 from boxloop.core.rechecking import as_reviewed
 from boxloop.core.types import Corrections
-from boxloop.errors import ArtifactError
+from boxloop.errors import ArtifactError, MergeConflictError
 from boxloop.files import collection_paused
 
 
@@ -74,6 +75,9 @@ def read_made(path: Path) -> Made:
 
 def read_claims(path: Path, changes: Sequence[ClassChange] = ()) -> list[Claim]:
     """Read what a submission labels, by the names after some changes of classes."""
-    made = artifacts.read_corrections(path)
+    try:
+        made = artifacts.read_corrections(path)
+    except MergeConflictError as error:
+        raise MergeConflictError(f"{error}; {keep_both(path)}") from None
     require_submission(path, made)
     return list(claims_of(path, named_as_today(made, changes)))

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,13 +24,11 @@ from boxloop.campaign.class_changes import ClassChange
 from boxloop.campaign.moments import parse_time as parse_time
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.schemas import fault_of
+from boxloop.campaign.submission_names import LOOK, keep_both, stem
 from boxloop.core.types import Boxes, Corrections, Proposals
 from boxloop.errors import ArtifactError, MergeConflictError, ReviewPending
 from boxloop.files import explained, read_bytes, remove_leftovers
 from boxloop.terminal import counted
-
-LOOK = ".look.json"
-"""Ends the names of second looks; those of submissions have no dot before theirs."""
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -57,7 +53,7 @@ def append(
         kept: whether they were labels before, which are no newer than others by being kept.
 
     Returns:
-        Its file, ``b01-20240101T120000000000Z-ada.json``.
+        Its file, ``b01-20240101T120000000000Z-ada.json``, or ``...-ada.kept-1a2b3c4d.json``.
 
     Raises:
         ValueError: they are no person's, or have no time.
@@ -74,11 +70,10 @@ def append(
         corrections = replace(corrections, finished=finished, submitted={})
     # The name of what a killed writer left never comes again, so nobody else would remove it.
     remove_leftovers(folder, ".*-????????T????????????Z-*.json", ".json")
-    moment = parse_time(corrections.finished or "").strftime("%Y%m%dT%H%M%S%fZ")
     end = LOOK if look else ".json"
-    stem = f"{_slug(corrections.batch)}-{moment}-{_slug(corrections.reviewer or 'unnamed')}"
+    name = stem(corrections, parse_time(corrections.finished or ""), kept=kept)
     for number in count(1):
-        path = folder / (f"{stem}{end}" if number == 1 else f"{stem}-{number}{end}")
+        path = folder / (f"{name}{end}" if number == 1 else f"{name}-{number}{end}")
         with contextlib.suppress(FileExistsError):
             artifacts.write_corrections(path, corrections, new=True, look=look)
             return path
@@ -107,7 +102,7 @@ def read_files(*folders: Path, look: bool = False) -> list[tuple[Path, Correctio
             corrections = artifacts.read_corrections(path, look=look)
             require_submission(path, corrections)
         except MergeConflictError as error:
-            raise type(error)(f"{error}; it holds labels, so copy it to a safe place") from None
+            raise type(error)(f"{error}; {keep_both(path)}") from None
         except ArtifactError as error:
             raise type(error)(
                 f"{fault_of(error)}; it holds labels, so bring it back ('git checkout {path}' where"
@@ -392,9 +387,3 @@ def _count_repeats(submissions: Sequence[Corrections], image_ids: set[str]) -> i
 
 def _time_of(corrections: Corrections, image_id: str) -> str | None:
     return corrections.submitted.get(image_id, corrections.finished)
-
-
-def _slug(text: str) -> str:
-    """Return text that can be a part of any file's name."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:40] or "unnamed"
