@@ -267,6 +267,14 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.propose(nothing(d), twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.extract_features(twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
+        *(
+            (
+                lambda d, given=given: boxloop.simulate(d, iterations=turns(b01=given)),
+                ParamsError,
+                "^iterations.b01 lists imported .*: leave them out, or give 'turns'$",
+            )
+            for given in ({"proposals": "d" * 64}, {"labels": ["d" * 16]})
+        ),
         (lambda d: boxloop.load_dataset("x", "vok"), ParamsError, "did you mean 'voc'"),
         (lambda d: boxloop.load_dataset("nowhere", "voc"), DatasetError, "nowhere"),
         *(
@@ -284,6 +292,12 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(dataset, call, error, word
     with pytest.raises(error, match=words):
         call(dataset)
     assert not Path("nowhere").exists()
+
+
+def turns(**given):
+    """The section ``iterations`` of three turns, with other keys of some."""
+    chain = {"b00": "empty", "b01": "b00", "b02": "b01"}
+    return {key: {"previous": before, **given.get(key, {})} for key, before in chain.items()}
 
 
 ANY = (3, 1.5, object(), [None], [[1]], {1: 2}, np.array([[1], [2]]), b"x")

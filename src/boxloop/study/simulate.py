@@ -98,6 +98,12 @@ def run(dataset: Dataset, params: Params, say: Say | None = None) -> Simulation:
             "propose.neighbours is for a campaign in files: a simulation in memory does without;"
             " leave it out"
         )
+    for key, turn in params.iterations.items():
+        if turn.proposals is not None or turn.labels:
+            raise ParamsError(
+                f"iterations.{key} lists imported proposals or labels, which are for a campaign in"
+                " files: leave them out, or give 'turns'"
+            )
     if find_strategy(params.order.strategy).needs_features:
         table = extract_in_memory(
             images.images,
