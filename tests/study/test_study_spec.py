@@ -50,6 +50,17 @@ def faults(folder, **changes):
         ({"paper": "coco"}, "'voc2007', 'kitti' or 'indoor'"),
         ({"set": {"dataset": {"format": "folder", "classes": ["a"]}}}, "truth"),
         ({"set": {"train": 3}}, "set.train"),
+        ({"set": changed("train", seed=7)}, ": set.train.seed would be replaced by 'seeds'"),
+        ({"detectors": {"a": {"seed": 5}}}, ": detectors.a.seed would be replaced by 'seeds'"),
+        (
+            {"features": {"a": {"seed": 5}}, "seeded": ["train.seed", "features.seed"]},
+            ": features.a.seed would be replaced by 'seeds': take it out, or take features.seed out"
+            " of 'seeded'",
+        ),
+        (
+            {"features": {"a": {"simnet": {"seed": 5}}}, "seeded": ["train.seed", "simnet.seed"]},
+            ": features.a.simnet.seed would be replaced by 'seeds'",
+        ),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_place(tmp_path, changes, words):
@@ -158,6 +169,19 @@ def test_a_network_of_transformers_is_found_beside_the_file_that_names_it(tmp_pa
 def test_the_command_line_overrides_the_study(tmp_path):
     found = load_spec(study_file(tmp_path), ["train.steps=11"])
     assert found.params("random", None, "ssd", 0).train.steps == 11
+
+
+def test_a_seed_that_every_cell_would_replace_is_refused(tmp_path):
+    """One of the base stays: a campaign's params.yaml lists it."""
+    path = study_file(tmp_path)
+    with pytest.raises(ParamsError, match="--set train.seed would be replaced by 'seeds'"):
+        load_spec(path, ["train.seed=8"])
+    assert load_spec(path, ["features.seed=8"]).params("similar", "plain", "ssd", 0)
+    path = study_file(tmp_path, seeded=["order.seed"])
+    assert load_spec(path, ["train.seed=8"]).params("random", None, "ssd", 0).train.seed == 8
+    (tmp_path / "base.yaml").write_text("train: {steps: 7, weights: none, seed: 3}\n")
+    found = spec(tmp_path, params="base.yaml", set={})
+    assert found.params("random", None, "ssd", 1).train.seed == 1
 
 
 def test_people_are_not_asked(tmp_path):

@@ -218,12 +218,14 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         content = read_sections(base)
         check(Params, content, str(base))
         _make_absolute(content, base.parent)
+    _require_free_seeds(path, axes)
     changed: dict[str, Any] = copy.deepcopy(axes.set)
     _make_absolute(changed, folder)
     _nest(content, changed)
     for override in overrides:
         changed = {}
         apply_override(changed, override)
+        _require_free(path, axes, "--set ", changed)
         _make_absolute(changed, Path())
         _nest(content, changed)
     # A missing section takes boxloop's defaults, even where an axis adds a key to it.
@@ -246,6 +248,34 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
         )
     spec.test_dataset(base_params)
     return spec
+
+
+def _require_free_seeds(path: Path, axes: Axes) -> None:
+    """Refuse seeds that ``seeded`` would replace in every cell; those of the base may stay.
+
+    Raises:
+        ParamsError: there is one; names it.
+    """
+    _require_free(path, axes, "set.", axes.set)
+    for name, own in axes.detectors.items():
+        _require_free(path, axes, f"detectors.{name}.", {"train": own}, shown="")
+    for name, own in axes.features.items():
+        _require_free(path, axes, f"features.{name}.", {"features": own}, shown="")
+        _require_free(path, axes, f"features.{name}.", {"simnet": own.get("simnet")})
+
+
+def _require_free(
+    path: Path, axes: Axes, place: str, content: Mapping[str, Any], *, shown: str | None = None
+) -> None:
+    for key in axes.seeded:
+        name = key.partition(".")[0]
+        section = content.get(name)
+        if isinstance(section, Mapping) and "seed" in section:
+            where = place + (f"{name}." if shown is None else shown)
+            raise ParamsError(
+                f"{path}: {where}seed would be replaced by 'seeds': take it out, or take {key} out"
+                " of 'seeded'"
+            )
 
 
 def _train_length(train: Any, detectors: Mapping[str, Mapping[str, Any]]) -> None:
