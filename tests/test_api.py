@@ -266,6 +266,7 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.propose(nothing(d), d, score_floor=None), ParamsError, "score_floor"),
         (lambda d: boxloop.propose(nothing(d), twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.extract_features(twice(d)), ValueError, "^images .* one image twice"),
+        (lambda d: boxloop.plan_batches("abac", size=2), ValueError, "^order .* twice: a: name"),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         *(
             (

@@ -164,11 +164,12 @@ def plan_batches(
         sizes: images of each batch; images beyond their sum are left out.
 
     Raises:
-        ValueError: not exactly one of the three is given, one is less than 1, or there are too few
-            images.
+        ValueError: not exactly one of the three is given, one is less than 1, there are too few
+            images, or one occurs twice.
     """
     ids = order.image_ids if isinstance(order, Ordering) else order
     require_list("order", ids, str, "image ids")
+    _require_different("order", "image", ids)
     if (size is not None) + (count is not None) + (sizes is not None) != 1:
         raise ValueError("give exactly one of size, count and sizes")
     if size is not None:
@@ -313,10 +314,15 @@ def _refs(images: Any) -> Sequence[ImageRef]:
 
 def _different(images: Any) -> Sequence[ImageRef]:
     refs = _refs(images)
-    repeated = next((key for key, n in Counter(ref.id for ref in refs).items() if n > 1), None)
-    if repeated is not None:
-        raise ValueError(f"images hold one image twice: {repeated}: name each of them once")
+    _require_different("images", "image", [ref.id for ref in refs])
     return refs
+
+
+def _require_different(name: str, kind: str, values: Sequence[str]) -> None:
+    repeated = next((value for value, n in Counter(values).items() if n > 1), None)
+    if repeated is not None:
+        verb = "hold" if name.endswith("s") else "holds"
+        raise ValueError(f"{name} {verb} one {kind} twice: {repeated}: name each of them once")
 
 
 def _classes(images: Any) -> tuple[str, ...]:
