@@ -267,6 +267,12 @@ def test_arrays_and_lists_are_taken_as_features(kind):
         (lambda d: boxloop.propose(nothing(d), twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.extract_features(twice(d)), ValueError, "^images .* one image twice"),
         (lambda d: boxloop.plan_batches("abac", size=2), ValueError, "^order .* twice: a: name"),
+        (
+            lambda d: boxloop.train_detector({}, d, classes=["a", "b", "a"], steps=1),
+            ValueError,
+            "^classes hold one class twice: a: name each of them once$",
+        ),
+        (lambda d: boxloop.LabeledSet(("a", "a"), (), {}), ValueError, "classes must be unique"),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         *(
             (

@@ -351,7 +351,7 @@ class LabeledSet:
     """All reviewed boxes so far.
 
     Attributes:
-        classes: names of the classes, in the dataset's order.
+        classes: names of the classes, in the dataset's order; unique.
         batches: ids of the batches it is made of, oldest first.
         boxes: by image id; an image without objects has an entry without boxes.
         incomplete: classes that could not be chosen when an image was reviewed, by image id: it may
@@ -362,6 +362,9 @@ class LabeledSet:
     batches: tuple[str, ...]
     boxes: BoxesByImage
     incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(len(set(self.classes)) == len(self.classes), "classes must be unique")
 
     def __len__(self) -> int:
         return len(self.boxes)

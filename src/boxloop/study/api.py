@@ -204,6 +204,7 @@ def train_detector(
 
     Raises:
         ParamsError, WeightsError, ArtifactError, DatasetError, DivergedError: it cannot be trained.
+        ValueError: a class is named twice.
     """
     from boxloop.models import detectors
 
@@ -211,6 +212,7 @@ def train_detector(
     require_progress(progress)
     if classes is not None:
         require_list("classes", classes, str, "texts")
+        _require_different("classes", "class", classes)
     if not isinstance(labeled, LabeledSet):
         require_mapping("labeled", labeled, Boxes, "boxes by image id")
         known = classes or _classes(images) or sorted(_labels(labeled))
