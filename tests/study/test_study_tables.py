@@ -144,3 +144,11 @@ def test_each_class_has_a_metric_of_its_own_whatever_it_is_called():
     found = points(entries(rows, grid_of(list(saved))))
     of_time = [value for name, value in found.items() if name.startswith("wt_reduction")]
     assert of_time == [*saved.values(), 0.625]  # the last is their average
+
+
+def test_a_class_with_a_bar_stays_in_its_column():
+    rows = [row("random", 0.4, label=name) for name in ("cat|dog", "cup")]
+    table = tables(rows, labels=["cat|dog", "cup"], seeds=(0,))[0]
+    lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    assert "| cat&#124;dog |" in table.markdown()

@@ -6,7 +6,7 @@ is both, one class at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -148,11 +148,15 @@ class TextTable:
         lines = [f"### {self.title}", ""]
         if self.note:
             lines += [self.note, ""]
-        lines += ["| " + " | ".join(self.head) + " |", "|---" * len(self.head) + "|"]
+        lines += [_line(self.head), "|---" * len(self.head) + "|"]
         for i, row in enumerate(self.rows):
-            cells = [f"**{c}**" if (i, j) in self.best else c for j, c in enumerate(row)]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(_line(f"**{c}**" if (i, j) in self.best else c for j, c in enumerate(row)))
         return "\n".join(lines) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    """Return a row of Markdown, in which a bar of a class's name ends no cell."""
+    return "| " + " | ".join(cell.replace("|", "&#124;") for cell in cells) + " |"
 
 
 _Places = Sequence[tuple[str, Mapping[str, Any]]]
