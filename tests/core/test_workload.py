@@ -192,9 +192,9 @@ def test_each_kind_of_edit_has_its_own_price():
     assert alone == [10, 54321]
 
 
-@pytest.mark.parametrize("price", [-0.5, float("inf"), float("nan")])
+@pytest.mark.parametrize("price", [-0.5, float("inf"), float("nan"), "1", None, True, 1j])
 def test_impossible_prices_are_refused(price):
-    with pytest.raises(ValueError, match="finite and at least 0"):
+    with pytest.raises(ValueError, match="costs must be numbers, finite and at least 0"):
         CostModel(moved=price)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from numbers import Real
 from functools import partial
 
 import numpy as np
@@ -40,7 +41,7 @@ class CostModel:
     Each field is the price of one edit of that kind, see :class:`~boxloop.core.edits.Ledger`.
 
     Raises:
-        ValueError: a cost is negative or not finite.
+        ValueError: a cost is no number, negative or not finite.
     """
 
     kept: float = 0.0
@@ -50,8 +51,10 @@ class CostModel:
     added: float = 1.0
 
     def __post_init__(self) -> None:
-        if not all(0 <= cost < math.inf for cost in astuple(self)):
-            raise ValueError("costs must be finite and at least 0")
+        for cost in astuple(self):
+            number = isinstance(cost, Real) and not isinstance(cost, bool)
+            if not (number and 0 <= cost < math.inf):
+                raise ValueError("costs must be numbers, finite and at least 0")
 
     def cost(self, ledger: Ledger) -> float:
         """Return what the edits of a ledger cost, in units of T."""
