@@ -273,6 +273,15 @@ def test_arrays_and_lists_are_taken_as_features(kind):
             "^classes hold one class twice: a: name each of them once$",
         ),
         (lambda d: boxloop.LabeledSet(("a", "a"), (), {}), ValueError, "classes must be unique"),
+        *(
+            (
+                lambda d, score=score, held=held: held.above(score),
+                ValueError,
+                r"^threshold must be a number in \[0, 1\], got ",
+            )
+            for score in ("a", None, float("nan"), True, -0.1, 1.5, 1j)
+            for held in (SURE, ONE)
+        ),
         (lambda d: boxloop.simulate(d, ordr={}), ParamsError, "did you mean 'order'"),
         *(
             (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,14 @@ class Boxes:
         return np.char.startswith(self.ids, LATER)
 
     def above(self, threshold: float) -> Boxes:
-        """Return the boxes that :meth:`reach` ``threshold``: at 1.0 none, whatever they score."""
+        """Return the boxes that :meth:`reach` ``threshold``: at 1.0 none, whatever they score.
+
+        Raises:
+            ValueError: ``threshold`` is no number in [0, 1].
+        """
+        number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+        fits = number and 0 <= threshold <= NOTHING
+        require(fits, f"threshold must be a number in [0, 1], got {threshold!r:.100}")
         return self if self.scores is None else self.select(self.reach(threshold))
 
     @classmethod
