@@ -178,6 +178,7 @@ def plan_batches(
         sizes = batching.sizes_by_count(len(ids), count)
     require_list("sizes", sizes, object, "whole numbers")
     assert sizes is not None
+    require(len(sizes) > 0 or len(ids) == 0, "sizes", sizes, "a list of at least one whole number")
     return batching.cut(ids, list(sizes), [f"b{i:02d}" for i in range(len(sizes))])
 
 
@@ -342,9 +343,11 @@ def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
     if isinstance(features, FeatureTable):
         return features if image_ids is None else features.subset(image_ids)
     try:
+        if np.iscomplexobj(np.asarray(features)):
+            raise TypeError  # NumPy would drop the imaginary parts
         vectors = np.asarray(features, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError("features must be a table, or an array (N, D) of numbers") from None
+        raise ValueError("features must be a table, or an array (N, D) of real numbers") from None
     if vectors.ndim != 2:
         raise ValueError(f"features must be (N, D), got {vectors.shape}")
     width = len(str(max(0, len(vectors) - 1)))
