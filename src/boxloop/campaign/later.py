@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boxloop.campaign import artifacts, class_changes, newer, screening
+from boxloop.campaign import artifacts, class_changes, old_classes, screening
 from boxloop.campaign.crop_classes import of_detectors
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.box_set import LATER
@@ -104,7 +104,7 @@ def _was_another(paths: CampaignPaths, params: Params, wanted: str, images: Imag
         return False
     files = {key: paths.corrections(key) for key in params.iterations}
     made = {key: artifacts.read_corrections(p) for key, p in files.items() if p.exists()}
-    return bool(newer.by_old_names(paths, made, images)[0])
+    return bool(old_classes.find(paths, made, images)[0])
 
 
 def _threshold(paths: CampaignPaths, params: Params, wanted: str) -> float:

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from numbers import Real
 from functools import partial
+from numbers import Real
 
 import numpy as np
 
