@@ -347,7 +347,7 @@ def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
             raise TypeError  # NumPy would drop the imaginary parts
         vectors = np.asarray(features, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError("features must be a table, or an array (N, D) of real numbers") from None
+        raise ValueError("features must be a table, or an array (N, D) of numbers that are real") from None
     if vectors.ndim != 2:
         raise ValueError(f"features must be (N, D), got {vectors.shape}")
     width = len(str(max(0, len(vectors) - 1)))
