@@ -238,6 +238,13 @@ def test_an_image_is_labeled_once(chain):
         ({b"boxloop": b"{"}, "do not tell classes"),
         ({b"boxloop": b'{"format": "boxloop/labeled@3"}'}, "is of format boxloop/labeled@3"),
         ({b"boxloop": b'{"format": "boxloop/labeled@2", "classes": 3}'}, "at classes: "),
+        (
+            {
+                b"boxloop": b'{"format": "boxloop/labeled@2", "classes": ["a", "a"],'
+                b' "batches": ["b00"]}'
+            },
+            "at classes: must be unique",
+        ),
     ],
 )
 def test_metadata_of_another_kind(chain, metadata, message):

@@ -43,6 +43,8 @@ def _ids(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
     require_classes(names)
+    if len(set(names)) < len(names):
+        raise ValueError("must be unique")
     return names
 
 
