@@ -65,6 +65,7 @@ def atomic_path(path: Path, kind: str | None = None, *, new: bool = False) -> It
         ArtifactError: ``path`` holds something else, see :func:`require_writable`.
         FileExistsError: ``path`` exists, and must not.
     """
+    path = Path(path)  # a program that saves a detector may give a text
     if new and path.exists():
         raise FileExistsError(f"{path} exists")
     require_writable(path, kind)

@@ -151,6 +151,14 @@ def test_a_saved_detector_is_the_same_detector(scenes, trained, name, tmp_path):
     assert propose(again, refs) == propose(detector, refs)
 
 
+@pytest.mark.parametrize("name", ["empty", "ssdlite320_mobilenet_v3_large", "transformers"])
+def test_a_text_is_a_place_to_save_to(trained, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    detector, _ = trained(name)
+    detector.save("one.pt", labeled_digest="ab" * 32)
+    assert detectors.load(tmp_path / "one.pt", "cpu").classes == detector.classes
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_equal_checkpoints_have_equal_bytes(trained, name, tmp_path):
     detector, _ = trained(name)
