@@ -280,7 +280,7 @@ def simulate(
         turns: number of batches; those of ``params`` unless given.
         params: all parameters; defaults without it.
         progress: called with (what, done, in all).
-        **sections: of params.yaml, over ``params``: ``order={"strategy": "random"}``,
+        **sections: of params.yaml but ``dataset``, over ``params``: ``order={"strategy": "random"}``,
             ``batch={"size": 40}``, ``train={"steps": 100, "weights": "none"}``,
             ``review={"score_threshold": 0.3}`` instead of a threshold fitted to each batch, ...
 
@@ -347,7 +347,9 @@ def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
             raise TypeError  # NumPy would drop the imaginary parts
         vectors = np.asarray(features, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError("features must be a table, or an array (N, D) of numbers that are real") from None
+        raise ValueError(
+            "features must be a table, or an array (N, D) of numbers that are real"
+        ) from None
     if vectors.ndim != 2:
         raise ValueError(f"features must be (N, D), got {vectors.shape}")
     width = len(str(max(0, len(vectors) - 1)))
