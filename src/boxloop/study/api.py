@@ -280,8 +280,9 @@ def simulate(
         turns: number of batches; those of ``params`` unless given.
         params: all parameters; defaults without it.
         progress: called with (what, done, in all).
-        **sections: of params.yaml but ``dataset``, over ``params``: ``order={"strategy": "random"}``,
-            ``batch={"size": 40}``, ``train={"steps": 100, "weights": "none"}``,
+        **sections: of params.yaml but ``dataset``, over ``params``:
+            ``order={"strategy": "random"}``, ``batch={"size": 40}``,
+            ``train={"steps": 100, "weights": "none"}``,
             ``review={"score_threshold": 0.3}`` instead of a threshold fitted to each batch, ...
 
     Returns:
@@ -348,7 +349,7 @@ def _table(features: Any, image_ids: Sequence[str] | None) -> FeatureTable:
         vectors = np.asarray(features, dtype=np.float32)
     except (TypeError, ValueError):
         raise ValueError(
-            "features must be a table, or an array (N, D) of numbers that are real"
+            "features must be a table, or an array (N, D) of numbers, none complex"
         ) from None
     if vectors.ndim != 2:
         raise ValueError(f"features must be (N, D), got {vectors.shape}")
