@@ -84,3 +84,35 @@ def test_images_whose_boxes_a_filter_hides_are_not_marked_in_the_grid(folder):
         expect(mark).to_be_enabled()
         mark.click()
         app.comes_to("progress", (3, 4))
+
+
+def test_the_panel_names_the_open_image_while_the_mark_of_the_one_before_is_late(folder):
+    with review(folder, "b01", "--reviewer", "ann") as terminal, browser(terminal.address()) as app:
+        page, held, holding = app.page, [], []
+
+        def asks(request, name):
+            return f"/{name}" in (request.post_data or "")
+
+        def hold(route):
+            names = ("set_reviewed", "overview")
+            if holding and any(asks(route.request, name) for name in names):
+                held.append(route)
+            else:
+                route.continue_()
+
+        page.route("**/operators/execute", hold)
+        app.start()
+        app.done(key=True)
+        second, address = app.image_name(), page.url
+        with page.expect_response(lambda answer: asks(answer.request, "overview")):
+            pass
+        holding.append(True)  # from here on, nothing else has the panel drawn anew
+        page.keyboard.press("d")
+        expect(page).not_to_have_url(address)
+        expect(app.piece("image")).not_to_have_text(second, timeout=20_000)
+        expect(app.piece("state")).to_have_text("not reviewed yet")
+        holding.clear()
+        for route in held:
+            route.continue_()
+        app.comes_to("progress", (2, 4))
+        assert second in terminal.app().reviewed()

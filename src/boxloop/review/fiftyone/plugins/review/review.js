@@ -381,6 +381,7 @@
   let wasOpen = null;
   originalSetInterval(() => {
     const id = openSample();
+    if (id !== wasOpen) set({}); // the panel is of this image, also while the server is slow
     if (wasOpen && !id && gridIsStale) { // the image was closed
       gridIsStale = false;
       reloadGrid();
