@@ -86,6 +86,7 @@ class ReviewController:
         self._on_submit = on_submit
         self._lock = threading.Lock()
         self._last_activity = 0.0
+        self._left = _MOST_FIRST_SECONDS  # active seconds that may still count
         self._submission_failed = False
         # Time and boxes of what is in the journal, where not all that was to be submitted is.
         self._appended: dict[str, tuple[str, Boxes]] = {}
@@ -114,15 +115,14 @@ class ReviewController:
         now = time.monotonic()
         with self._lock:
             own = {image.sample_id for image in self.images()}
-            left = _MOST_FIRST_SECONDS
-            if self._last_activity:
-                left = now - self._last_activity + _SLACK_SECONDS
+            if self._last_activity:  # one slack, however many windows send
+                self._left = min(self._left, _SLACK_SECONDS) + now - self._last_activity
             self._last_activity = now
             valid = {}
             for sample_id, value in seconds.items():
-                if sample_id in own and _is_number(value) and value > 0 and left > 0:
-                    valid[sample_id] = float(min(value, left))
-                    left -= valid[sample_id]
+                if sample_id in own and _is_number(value) and value > 0 < self._left:
+                    valid[sample_id] = float(min(value, self._left))
+                    self._left -= valid[sample_id]
             if valid:
                 self.dataset.add_seconds(valid)
                 self._read = None
