@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from boxloop.campaign import artifacts, existing, given, outside, submissions
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.status import status_text
-from boxloop.core.types import Batch, Boxes, Corrections, ImageSet, Proposals
+from boxloop.core.types import Batch, Boxes, BoxesByImage, Corrections, ImageSet, Proposals
 from boxloop.files import write_json
 from boxloop.params import GIVEN, Params, load_params
 from builders_campaign import build_campaign, small_params
@@ -96,6 +97,28 @@ def test_the_same_where_dvc_alone_holds_the_labels(paths: CampaignPaths) -> None
     text = status_text(paths, people_params())
     assert state(text, "b00") == "1 of 2 images submitted"
     assert last(text) == "Next: boxloop review b00   (1 image waits for a person)"
+
+
+@pytest.mark.parametrize("new", ["lynx", "dog"])
+def test_a_class_change_that_was_taken_back_is_told(paths: CampaignPaths, new: str) -> None:
+    """What DVC has not made anew follows it still: 'lynx' is no class, 'dog' another one."""
+    made = artifacts.read_corrections(paths.corrections("b00"))
+    entry = "20240102T000000000000Z-rename.classes.json"
+    made = replace(made, boxes=rename(made.boxes, "cat", new), changes=(entry,))
+    artifacts.write_corrections(paths.corrections("b00"), made)
+    text = status_text(paths, people_params())
+    assert (state(text, "b00"), state(text, "b01")) == ("done", "done")
+    assert (
+        "- data/corrections/b00.json follows a change of classes that was taken back since: 'dvc"
+        " repro' goes by what people submitted\n" in text
+    )
+    assert last(text).startswith("Next: dvc repro")
+
+
+def rename(table: BoxesByImage, old: str, new: str) -> dict[str, Boxes]:
+    return {
+        i: replace(b, labels=np.where(b.labels == old, new, b.labels)) for i, b in table.items()
+    }
 
 
 def test_a_labeled_image_by_another_name_is_taken_over(paths: CampaignPaths) -> None:
