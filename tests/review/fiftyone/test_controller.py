@@ -556,6 +556,16 @@ def test_only_submitted_images_can_be_redone(open_session):
     assert rest.dataset.view != session.dataset.view
 
 
+def test_a_summary_says_what_does_not_count_for_a_class_that_is_gone(open_session, paths):
+    session = open_session("b01", part="1/2")
+    known = artifacts.read_images(paths.images)
+    artifacts.write_images(paths.images, replace(known, classes=("feline", "dog")))
+    said = session.finish()
+    assert "2 of these images do not count: 'cat' is no class of this campaign now" in said
+    assert "'boxloop status'" in said
+    assert "2 images of b01 wait for somebody else" in said
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 

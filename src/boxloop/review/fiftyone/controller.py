@@ -25,7 +25,7 @@ from boxloop.errors import UserError
 from boxloop.params import EMPTY, AccountParams
 from boxloop.review.fiftyone.below import count_kept
 from boxloop.review.fiftyone.live_cost import all_seconds, panel_extras
-from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, summarize
+from boxloop.review.fiftyone.live_workload import OtherBatches, ReviewedWorkload, pending, summarize
 from boxloop.review.fiftyone.looks import noted, writer
 from boxloop.review.fiftyone.qa import marked
 from boxloop.review.fiftyone.trial_results import Planted, hints, settle, trial_lines
@@ -76,7 +76,7 @@ class ReviewController:
         self.dataset = dataset
         self.assignment = dataset.assignment
         self.submitted: str | None = None  # the summary
-        self._folder = folder
+        self._folder, self._paths = folder, CampaignPaths(folder.parent)
         self._others = others
         self._account = account
         self._versions = versions
@@ -222,7 +222,7 @@ class ReviewController:
                 ReviewedWorkload.sum(workloads.values(), self._account.iou_thresholds),
                 sum(image.seconds for image in images),
                 so_far,
-                len(submissions.missing(self._known(), self.assignment.batch_images)),
+                pending(self.assignment, self._known(), boxes, self._paths.images),
                 count_kept(images),
             )
             items = [image.shown.item for image in images]
@@ -245,8 +245,7 @@ class ReviewController:
         """Keep other sessions and imports from submitting between the check and the writing."""
         with ExitStack() as stack:
             with self._kept_for_later():
-                paths = CampaignPaths(self._folder.parent)
-                stack.enter_context(changing(paths, lambda text: None))
+                stack.enter_context(changing(self._paths, lambda text: None))
             yield
 
     @contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from boxloop.campaign import artifacts, submissions
 from boxloop.core.edits import Ledger, diff, judge
-from boxloop.core.types import Boxes
+from boxloop.core.types import Boxes, Corrections
 from boxloop.core.workload import BatchWorkload, Totals
 from boxloop.review.fiftyone.assignment import Assignment
 from boxloop.terminal import counted, duration, saving
@@ -48,21 +50,62 @@ class ReviewedWorkload:
         )
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Images of a session's batch that have no labels that count, right after it is submitted."""
+
+    others: int  # that nobody has submitted yet
+    own: int = 0  # of those that were just submitted
+    gone: tuple[str, ...] = ()  # classes of these that the campaign no longer has
+
+    def lines(self, batch: str) -> list[str]:
+        """Return this in words, for a summary."""
+        lines = []
+        if self.own:
+            names = ", ".join(f"'{name}'" for name in self.gone)
+            are = "are no classes" if len(self.gone) > 1 else "is no class"
+            why = f": {names} {are} of this campaign now" if self.gone else " now"
+            lines.append(
+                f"  {self.own} of these images {'does' if self.own == 1 else 'do'} not count{why};"
+                " 'boxloop status' says what to do"
+            )
+        if self.others:
+            wait = "waits" if self.others == 1 else "wait"
+            lines.append(f"  {counted(self.others)} of {batch} {wait} for somebody else")
+        return lines
+
+
+def pending(
+    assignment: Assignment,
+    known: Iterable[Corrections],
+    submitted: Mapping[str, Boxes],
+    images: Path,
+) -> Waiting:
+    """Return what waits after a submission; ``images`` is the file that lists today's classes."""
+    missing = submissions.missing(known, assignment.batch_images)
+    own = [i for i in missing if i in submitted]
+    if not own:
+        return Waiting(len(missing))
+    used = dict.fromkeys(label for i in own for label in submitted[i].labels)
+    today = artifacts.read_images(images).classes
+    gone = tuple(name for name in used if name not in today)
+    return Waiting(len(missing) - len(own), len(own), gone)
+
+
 def summarize(
     assignment: Assignment,
     workload: ReviewedWorkload,
     seconds: float,
     so_far: Mapping[float, Totals],
-    waiting: int,
+    waiting: Waiting,
     below: int = 0,
 ) -> str:
     """Summarize a submission for a terminal or a panel.
 
-    ``so_far`` holds the campaign's totals, including this submission, by IoU threshold; ``waiting``
-    counts the images of the batch that nobody has submitted yet; ``below``, the boxes that were
-    taken from proposals below the threshold.
+    ``so_far`` holds the campaign's totals, including this submission, by IoU threshold; ``below``
+    counts the boxes that were taken from proposals below the threshold.
     """
-    batch, images, edits = assignment.batch, len(assignment.items), workload.edits
+    images, edits = len(assignment.items), workload.edits
     again = " again" if assignment.redo else ""
     lines = [
         f"{assignment.title}: {counted(images)} with {counted(workload.objects, 'box')}"
@@ -79,7 +122,4 @@ def summarize(
             f" ({saving(totals.wb_reduction)}),"
             f" WT {totals.wt:g} T ({saving(totals.wt_reduction)})"
         )
-    if waiting:
-        wait = "waits" if waiting == 1 else "wait"
-        lines.append(f"  {counted(waiting)} of {batch} {wait} for somebody else")
-    return "\n".join(lines)
+    return "\n".join([*lines, *waiting.lines(assignment.batch)])
