@@ -20,7 +20,6 @@ from boxloop.params import Params
 from builders_campaign import build_campaign, small_params
 
 PARAMS: Params = small_params(2, review={"annotator": "fiftyone"})
-NEXT = "Next: git checkout HEAD -- reviews, then boxloop status"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -29,6 +28,10 @@ def git(folder: Path, *arguments: str) -> str:
         ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
     )
     return done.stdout
+
+
+def run(folder: Path, command: str) -> None:
+    subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True)
 
 
 def commit(folder: Path) -> None:
@@ -79,22 +82,52 @@ def test_a_committed_submission_that_is_gone_is_told_and_brought_back(paths: Cam
     assert note.startswith(
         f"- the latest commit has 1 file in reviews/ that is not there now ({file.name})"
     )
-    assert last(paths) == NEXT
-    git(paths.root, *NEXT.split(",")[0].split()[2:])
+    other = submissions.submission_files(paths.reviews)[0]
+    edited = f"{other.read_text()}\n"
+    other.write_text(edited)
+    command = f"git checkout HEAD -- reviews/{file.name}"
+    assert last(paths) == f"Next: {command}   (or commit the removal), then boxloop status"
+    run(paths.root, command)
     assert file.exists()
+    assert other.read_text() == edited
     assert told(paths) == []
 
 
 def test_the_whole_folder_and_what_is_no_label_is_told(paths: CampaignPaths) -> None:
     write_json(paths.reviews / "20240101T120000000000Z-rename.classes.json.txt", {})
-    write_json(paths.reviews / "b00-20240101T120000000000Z-bob.look.json", {})
+    for name in ("bob", "o'hara"):
+        write_json(paths.reviews / f"b00-20240101T120000000000Z-{name}.look.json", {})
     commit(paths.root)
     for path in paths.reviews.iterdir():
         path.unlink()
     paths.reviews.rmdir()
     [note] = told(paths)
-    assert "the latest commit has 3 files in reviews/ that are not there now (b00-" in note
-    assert last(paths) == NEXT
+    assert "the latest commit has 4 files in reviews/ that are not there now (b00-" in note
+    command = last(paths).partition("Next: ")[2].partition("   (or commit")[0]
+    run(paths.root, command)
+    assert len(list(paths.reviews.iterdir())) == 5  # and what is no label
+
+
+def test_what_a_sparse_checkout_leaves_out_is_not_told(paths: CampaignPaths) -> None:
+    git(paths.root, "sparse-checkout", "set", "data")
+    assert not paths.reviews.exists()
+    assert told(paths) == []
+
+
+def test_a_conflict_comes_before_what_is_gone(paths: CampaignPaths) -> None:
+    """Nothing may take one side of it; both hold labels."""
+    first, second = submissions.submission_files(paths.reviews)
+    name = paths.reviews / "b00-20240101T120000000000Z-bob.json"
+    for branch, label in (("theirs", "cat"), ("ours", "dog")):
+        git(paths.root, "checkout", "--quiet", "-b", branch, "HEAD" if label == "cat" else "HEAD~1")
+        name.write_text(first.read_text().replace("cat", label) + " " * len(label))
+        name.write_text(name.read_text() + label)
+        commit(paths.root)
+    second.unlink()
+    merge = ("git", "-c", "user.name=t", "-c", "user.email=t@t.t", "merge", "--quiet", "theirs")
+    assert subprocess.run(merge, cwd=paths.root, capture_output=True).returncode
+    assert "git checkout HEAD" not in last(paths)
+    assert any("both hold labels" in note for note in told(paths))
 
 
 def test_what_was_taken_out_on_purpose_is_not_told(paths: CampaignPaths) -> None:

@@ -110,9 +110,10 @@ def test_a_class_change_that_was_taken_back_is_told(paths: CampaignPaths, new: s
     assert (state(text, "b00"), state(text, "b01")) == ("done", "done")
     assert (
         "- data/corrections/b00.json follows a change of classes that was taken back since: 'dvc"
-        " repro' goes by what people submitted\n" in text
+        " repro --single-item --force dataset, then dvc repro' goes by what people submitted\n"
+        in text
     )
-    assert last(text).startswith("Next: dvc repro")
+    assert last(text).startswith("Next: dvc repro --single-item --force dataset, then dvc repro  ")
 
 
 def rename(table: BoxesByImage, old: str, new: str) -> dict[str, Boxes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from boxloop.campaign import artifacts, old_classes, screening, submissions
+from boxloop.campaign import artifacts, class_changes, old_classes, screening, submissions
 from boxloop.campaign.merged import older_than
 from boxloop.campaign.paths import CampaignPaths
 from boxloop.core.types import SIMULATED, Corrections, ImageSet, LabeledSet
@@ -31,6 +31,9 @@ def in_words(paths: CampaignPaths, key: str, newer: int, images: int) -> str:
 def find(paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet) -> dict[str, int]:
     """Count the images of each batch with such labels; batches without any have no entry.
 
+    Where a change of classes was taken back since, labels as people submitted them are newer than
+    those by its names.
+
     Args:
         paths: of the campaign.
         made: what was put together of each batch; simulated ones have none.
@@ -44,12 +47,18 @@ def find(paths: CampaignPaths, made: Mapping[str, Corrections], images: ImageSet
         return {}
     restored = map(paths.corrections, by_people)
     newest = submissions.latest(screening.read(paths.journals, restored, images).submissions)
+    known = set(class_changes.entries_of(class_changes.read(*paths.journals)))
+
+    def is_newer(image_id: str, item: Corrections) -> bool:
+        now = newest[image_id]
+        when, then = (submissions.submitted_at(made, image_id) for made in (now, item))
+        if when != then:
+            return when > then
+        lost = not isinstance(item.changes, int) and bool({*item.changes} - known)
+        return lost and now.boxes[image_id] != item.boxes[image_id]
+
     counts = {
-        key: sum(
-            submissions.submitted_at(newest[i], i) > submissions.submitted_at(item, i)
-            for i in item.boxes
-            if i in newest
-        )
+        key: sum(is_newer(i, item) for i in item.boxes if i in newest)
         for key, item in by_people.items()
     }
     return {key: count for key, count in counts.items() if count}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,15 +13,15 @@ from boxloop.campaign.paths import CampaignPaths, workspace_of
 from boxloop.core.types import Corrections, ImageSet
 from boxloop.errors import ArtifactError
 
-_REREAD = "dvc repro --single-item --force dataset"
-"""Where a change came from another clone, and DVC sees no reason to read the images anew."""
+AFRESH = "dvc repro --single-item --force dataset, then dvc repro"
+"""Where a change came or went by git, and DVC sees no reason to read the images anew."""
 
 
 def refuse(paths: CampaignPaths, changes: Sequence[ClassChange], classes: Sequence[str]) -> None:
-    """Refuse to read labels by changes that the classes of the images do not follow.
+    """Refuse to read labels in an experiment's copy that was queued before a change of classes.
 
-    The journal may know of a change that params.yaml does not: of an experiment that was queued
-    before it, or where it broke off, or was taken back in params.yaml alone.
+    The copy reads the journal of its workspace, and with it changes that its own classes do not
+    follow.
 
     Args:
         paths: of the campaign.
@@ -30,49 +29,20 @@ def refuse(paths: CampaignPaths, changes: Sequence[ClassChange], classes: Sequen
         classes: of the images' file.
 
     Raises:
-        ArtifactError: a class is listed still that was renamed or merged, and not added again.
+        ArtifactError: a class of the copy was renamed or merged, and its workspace has it no more.
     """
-    if not changes:
-        return
-    last = changes[-1].classes
-    # 'boxloop classes add' lists a class after all others, also one that was there before.
-    added = classes[len(last) :] if tuple(classes[: len(last)]) == last else ()
-    today = _of_workspace(paths)
-    for change in reversed(changes):
-        old = change.old
-        if old not in classes or old in last or _is_used_again(old, change, changes):
-            continue
-        if old in added and (today is None or old in today):
-            continue
-        raise ArtifactError(
-            f"{paths.reviews.name}/{change.entry} says that '{old}' is '{change.new}' now, but"
-            f" {paths.images} is of before that, and labels of '{old}' would become ones of"
-            f" '{change.new}': {_way(change, paths)}"
-        )
-
-
-def _way(change: ClassChange, paths: CampaignPaths) -> str:
-    if workspace_of(paths.root) != paths.root.resolve():
-        return "begin this experiment anew"
-    names = f"{shlex.quote(change.old)} {shlex.quote(change.new)}"
-    return (
-        f"'boxloop classes {change.kind} {names}' goes on where it was stopped; where it was taken"
-        f" back, move that file away, and where '{change.old}' was added again, list it last"
-    )
-
-
-def _is_used_again(name: str, change: ClassChange, changes: Sequence[ClassChange]) -> bool:
-    """Return whether another class got a name, by a change that this one does not know of."""
-    return any(other.new == name and other.entry not in (change.known or ()) for other in changes)
-
-
-def _of_workspace(paths: CampaignPaths) -> tuple[str, ...] | None:
-    """Return the classes that the workspace of an experiment's copy has now; None in no copy."""
     workspace = workspace_of(paths.root)
     images = CampaignPaths(workspace).images
-    if workspace == paths.root.resolve() or not images.exists():
-        return None
-    return artifacts.read_images(images).classes
+    if not changes or workspace == paths.root.resolve() or not images.exists():
+        return
+    today = artifacts.read_images(images).classes
+    for change in reversed(changes):
+        if change.old in classes and change.old not in today:
+            raise ArtifactError(
+                f"{paths.reviews.name}/{change.entry} says that '{change.old}' is '{change.new}'"
+                f" now, but {paths.images} is of before that, and labels of '{change.old}' would"
+                f" become ones of '{change.new}': begin this experiment anew"
+            )
 
 
 def find(
@@ -102,7 +72,7 @@ def find(
         if replace(today, changes=item.changes) != item and names <= set(images.classes):
             found.append(key)
     known = set(entries_of(changes)) <= set(images.changes)
-    return found, "dvc repro" if known else f"{_REREAD}, then dvc repro"
+    return found, "dvc repro" if known else AFRESH
 
 
 def in_words(paths: CampaignPaths, keys: Iterable[str], way: str) -> str:
@@ -125,7 +95,11 @@ class Renamed:
 
 
 def check(
-    paths: CampaignPaths, keys: Sequence[str], made: Mapping[str, Corrections], images: ImageSet
+    paths: CampaignPaths,
+    keys: Sequence[str],
+    made: Mapping[str, Corrections],
+    images: ImageSet,
+    back: Sequence[str] = (),
 ) -> Renamed:
     """Look for labels of other classes than the images have, and for names of before.
 
@@ -134,7 +108,10 @@ def check(
         keys: of its turns.
         made: what was put together of each batch that people reviewed whole.
         images: of today.
+        back: what :func:`taken_back` says.
     """
+    if back:
+        return Renamed(tuple(back), AFRESH)
     with suppress(ArtifactError):  # of an entry that is damaged, which those who read it name
         old, way = find(paths, made, images)
         named = in_words(paths, old, way) if old else ""
@@ -163,6 +140,6 @@ def taken_back(
         if item is not None and not isinstance(item.changes, int) and {*item.changes} - known:
             found.append(
                 f"{path.relative_to(paths.root)} follows a change of classes that was taken back"
-                " since: 'dvc repro' goes by what people submitted"
+                f" since: '{AFRESH}' goes by what people submitted"
             )
     return found

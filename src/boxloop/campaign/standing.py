@@ -126,6 +126,7 @@ class Standing:
             self.behind = True
         self._batches = {key: self._read_batch(key) for key in params.iterations}
         self._made = {path: self._read(path, read_made) for path in self._corrections()}
+        self._back: list[str] = []
         self._missed: dict[str, bool] = {}  # whether planted errors are in an image's labels
         self._counting: frozenset[str] | None = None  # images whose labels by people count today
         # When people submitted each image last, of what counts.
@@ -220,9 +221,7 @@ class Standing:
             if held is not None:
                 known += claims_of(path, named_as_today(held, changes), in_journal=False)
         verdict = screening.judge(known, images)
-        for line in old_classes.taken_back(self._paths, verdict.hidden, made, changes):
-            self._note(line)
-            self.behind = True
+        self._back = old_classes.taken_back(self._paths, verdict.hidden, made, changes)
         kept = {(c.file, c.image_id) for c in known} - verdict.dropped
         return frozenset(verdict.renamed.get(row, row[1]) for row in kept)
 
@@ -395,6 +394,6 @@ class Standing:
         some = {key: made[key] for key in reviewed if key in made}
         lines, self.outdated = merged.check(self._paths, keys, made)
         if self._image_set is not None:
-            self.renamed = old_classes.check(self._paths, keys, some, self._image_set)
+            self.renamed = old_classes.check(self._paths, keys, some, self._image_set, self._back)
         for line in (*self.renamed.lines, *lines):
             self._note(line.replace(f"{self._paths.root.as_posix()}/", ""))

@@ -73,7 +73,8 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     parts += [trust_line(paths), line]
     older, clash = mending.older_pipeline(paths.root), mending.conflict(paths.root)
     lost = committed.lacking(paths)
-    notes = [*filter(None, (older, clash, lost)), *map(mending.in_words, cut), *found.notes, *odd]
+    told = (older, clash, lost and str(lost))
+    notes = [*filter(None, told), *map(mending.in_words, cut), *found.notes, *odd]
     if notes:
         parts.append("Take note:\n" + "\n".join(f"- {line}" for line in notes))
     parts.append(screening.as_list(found.incomplete))
@@ -83,10 +84,10 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
         parts.append("Next: install the boxloop that wrote the newer files, then dvc repro")
     elif clash:
         parts.append("Next: settle the conflict in dvc.yaml, then dvc repro")
-    elif lost:  # what comes next depends on these labels
-        parts.append(f"Next: {committed.COMMAND}, then boxloop status")
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
+    elif lost:  # what comes next depends on these labels
+        parts.append(f"Next: {lost.command}   (or commit the removal), then boxloop status")
     elif found.renamed.way and paths.study is None:
         parts.append(f"Next: {found.renamed.way}   (brings everything up to date)")
     elif (newer := _newer(turns)) and paths.study is None:

@@ -119,7 +119,7 @@ def test_labels_that_were_committed_and_are_gone_are_told_before_they_are_drawn_
     assert note.startswith(
         "Take note: the latest commit has 2 files in reviews/ that are not there"
     )
-    assert "'git checkout HEAD -- reviews' brings them back" in note
+    assert "'git checkout HEAD -- reviews/b00-" in note
 
 
 def test_a_simulation_needs_nobody(paths):

@@ -94,11 +94,12 @@ def _images(
 
 def _set_categories(item: ReviewedImage, marks: Any, categories: dict[Hashable, str]) -> None:
     marks = [] if marks is None else marks
-    if not isinstance(marks, list) or not all(is_id(m, int) and m in categories for m in marks):
-        message = f"'{_NOT_EXHAUSTIVE}' is no list of the file's category ids"
+    if not isinstance(marks, list) or not all(is_id(mark, int) for mark in marks):
+        message = f"'{_NOT_EXHAUSTIVE}' is no list of category ids"
         item.problems.append(Problem(item.image.id, None, message))
         return
-    item.marked = tuple(dict.fromkeys(categories[mark] for mark in marks))
+    known = (mark for mark in marks if mark in categories)  # of others nothing could be drawn
+    item.marked = tuple(dict.fromkeys(categories[mark] for mark in known))
     item.categories = tuple(name for name in categories.values() if name not in item.marked)
 
 
