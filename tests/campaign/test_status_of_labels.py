@@ -116,6 +116,17 @@ def test_a_class_change_that_was_taken_back_is_told(paths: CampaignPaths, new: s
     assert last(text).startswith("Next: dvc repro --single-item --force dataset, then dvc repro  ")
 
 
+def test_a_class_change_that_was_taken_back_and_renamed_no_box_is_not_told(
+    paths: CampaignPaths,
+) -> None:
+    made = artifacts.read_corrections(paths.corrections("b00"))
+    made = replace(made, changes=("20240102T000000000000Z-rename.classes.json",))
+    artifacts.write_corrections(paths.corrections("b00"), made)
+    text = status_text(paths, people_params())
+    assert "taken back" not in text
+    assert "dvc repro --single-item" not in text
+
+
 def rename(table: BoxesByImage, old: str, new: str) -> dict[str, Boxes]:
     return {
         i: replace(b, labels=np.where(b.labels == old, new, b.labels)) for i, b in table.items()

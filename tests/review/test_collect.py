@@ -271,6 +271,20 @@ def test_what_a_person_edited_in_the_file_by_hand_stays(campaign, submit):
     assert left_edges(campaign.collect("b01")) == {"a": 3, "d": 2}
 
 
+@pytest.mark.parametrize("classes", [["cat", "dog"], ["lynx", "dog"]])
+def test_a_class_that_a_person_edited_in_the_file_by_hand_stays(campaign, classes):
+    """No change of classes was taken back: none was made, or it is there still."""
+    campaign.submit("b00", 1)
+    if "lynx" in classes:
+        change_classes(campaign, "rename", "cat", "lynx", classes)
+    made = campaign.collect("b00")
+    dogs = replace(made.boxes["a"], labels=np.array(["dog", "dog"]))
+    edited = replace(made, boxes={**made.boxes, "a": dogs})
+    artifacts.write_corrections(campaign.paths.corrections("b00"), edited)
+    made = campaign.collect("b00")
+    assert [made.boxes[i].labels.tolist() for i in "ab"] == [["dog", "dog"], classes]
+
+
 def change_classes(campaign, kind, old, new, classes):
     """Renames or merges a class, as its command does; gives the entry."""
     moment = datetime(2024, 1, 2, tzinfo=UTC)
@@ -308,6 +322,32 @@ def test_a_class_change_that_git_takes_back_leaves_people_s_labels(
     assert made.boxes["a"].labels.tolist() == ["cat", "dog"]
     assert (made.changes or (), made.revision) == ((), 1)
     assert campaign.said == ["b00: 4 boxes by fiftyone"] * 2
+
+
+def test_an_edit_by_hand_stays_where_git_takes_a_class_change_back(campaign):
+    """It differs by more than the names of the change, so no submission holds it."""
+    campaign.submit("b00", 1)
+    entry = change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    made = campaign.collect("b00")
+    moved = replace(made.boxes["a"], xyxy=made.boxes["a"].xyxy + 5.0)
+    edited = replace(made, boxes={**made.boxes, "a": moved})
+    artifacts.write_corrections(campaign.paths.corrections("b00"), edited)
+    entry.unlink()
+    list_classes(campaign, ["cat", "dog"])
+    made = campaign.collect("b00")
+    assert left_edges(made) == {"a": 7, "b": 2}
+    assert made.boxes["b"].labels.tolist() == ["cat", "dog"]
+
+
+def test_a_class_change_that_an_older_version_counted_is_taken_back_too(campaign):
+    """Its files tell how many changes they follow, not which."""
+    campaign.submit("b00", 1)
+    entry = change_classes(campaign, "merge", "cat", "dog", ["dog"])
+    made = replace(campaign.collect("b00"), changes=1)
+    artifacts.write_corrections(campaign.paths.corrections("b00"), made)
+    entry.unlink()
+    list_classes(campaign, ["cat", "dog"])
+    assert campaign.collect("b00").boxes["a"].labels.tolist() == ["cat", "dog"]
 
 
 def test_labels_that_dvc_alone_holds_stay_without_the_entry_of_their_change(campaign):
