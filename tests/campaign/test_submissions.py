@@ -259,8 +259,12 @@ def test_a_merge_of_what_was_kept_and_of_what_was_submitted_loses_neither(tmp_pa
     # The same labels are kept by the same name anywhere, so git has no conflict there either.
     again = append(tmp_path / "eve", whole.part(["b"]), kept=True)
     assert (again.name, again.read_bytes()) == (kept[0].name, kept[0].read_bytes())
-    moved = append(tmp_path / "eve", entry("b", 1, x=5), kept=True)
-    assert moved.name != again.name
+    own = whole.part(["b"])
+    relabeled = replace(own, boxes={"b": boxes(("dog", 0, 0, 5, 5))})
+    others = (entry("b", 1, x=5), relabeled, replace(own, digests={"b": "other pixels"}))
+    # Each in a clone of its own: in one folder any other name would do.
+    clones = [append(tmp_path / f"{n}", item, kept=True) for n, item in enumerate(others)]
+    assert len({again.name, *(path.name for path in clones)}) == 4
     everything = read(tmp_path / "ann", tmp_path / "bob")
     assert latest(everything) == dict.fromkeys("abc", whole)  # the person's own comes first
 
