@@ -19,7 +19,7 @@ from boxloop.campaign.paths import CampaignPaths
 from boxloop.campaign.results import read_results
 from boxloop.campaign.status import status_text
 from boxloop.core.crop_classes import crop_boxes, own_boxes
-from boxloop.core.types import Boxes, ImageSet
+from boxloop.core.types import Boxes, FeatureTable, ImageSet
 from boxloop.errors import ArtifactError
 from boxloop.files import file_digest
 from boxloop.models.crop_classifier import CropClassifier
@@ -31,6 +31,7 @@ from builders_detectors import CLASSES, drawn
 
 KEYS = ("b00", "b01", "b02")
 OFF = {"propose": {"crops": "off"}}
+FREE = "from boxloop import CostModel\nMODEL = CostModel(relabeled=0.0)\n"
 
 CONFUSED = '''
 """Finds every object, and calls all of them squares."""
@@ -324,8 +325,7 @@ def test_changed_parameters_give_what_they_would_have_given_from_the_start(
     campaign, scene, tmp_path, others
 ):
     """There and back again, and no detector is trained or asked again."""
-    free = "from boxloop import CostModel\nMODEL = CostModel(relabeled=0.0)\n"
-    (tmp_path / "relabeling_is_free.py").write_text(free)
+    (tmp_path / "relabeling_is_free.py").write_text(FREE)
     places = {i: (boxes.xyxy + 1).tolist() for i, boxes in scene[1].items()}
     (tmp_path / "places.json").write_text(json.dumps(places))
     fresh, other = results(campaign("fresh")), results(campaign("other", **others))
@@ -338,6 +338,33 @@ def test_changed_parameters_give_what_they_would_have_given_from_the_start(
     if "score_threshold" not in str(others):  # a number, with which crops stay as they are
         assert back == other
     assert (tmp_path / "trained.txt").read_text() == trained
+
+
+def test_crops_are_looked_at_anew_where_the_detector_found_boxes_itself(scene, tmp_path):
+    """Not where labels of near images have moved them since: every batch shows the same scenes."""
+    (tmp_path / "relabeling_is_free.py").write_text(FREE)
+    drawings, drawn_truth = scene
+    refs = [replace(drawings.images[n % 8], id=f"{n:02d}") for n in range(24)]
+    truth = {ref.id: drawn_truth[drawings.images[n % 8].id] for n, ref in enumerate(refs)}
+    for n in range(0, 24, 2):  # neighbours count where the detector's own classes are right
+        truth[f"{n:02d}"] = truth[f"{n:02d}"].select(np.array([True, False]))
+    places = {i: (boxes.xyxy + 1).tolist() for i, boxes in drawn_truth.items()}
+    (tmp_path / "places.json").write_text(json.dumps(places))
+    table = FeatureTable(tuple(truth), np.tile(np.eye(8, dtype=np.float32), (3, 1)))
+
+    def run_near(name, **sections):
+        artifacts.write_features(CampaignPaths(tmp_path / name).features, table)
+        sections |= {"order": {"strategy": "temporal"}, "propose": {"neighbours": "fitted"}}
+        return results(run(tmp_path / name, ImageSet(tuple(refs), CLASSES), truth, **sections))
+
+    fresh, other = (
+        run_near("fresh"),
+        run_near("other", account={"cost_model": "relabeling_is_free:MODEL"}),
+    )
+    assert fresh["proposals"][0].crops.used
+    assert other["proposals"][0].neighbours
+    assert other["proposals"][0].crops is None
+    assert run_near("other") == fresh
 
 
 def results(made):
@@ -364,6 +391,26 @@ def test_labels_that_exist_stay_a_persons(finished):
     assert offered.boxes[image_id].scores.tolist() == [1.0]
     rest = [b for i, b in crop_boxes(offered).items() if i != image_id]
     assert max(float(b.scores.max()) for b in rest) < 1.0
+
+
+def test_crops_that_are_looked_at_anew_score_below_labels_that_exist(campaign, tmp_path):
+    """Where a batch has some, nothing else scores 1, however sure the detector is."""
+    module = tmp_path / "confused_detector.py"
+    module.write_text(CONFUSED.replace("[0.9] * 2", "[1.0] * 2"))
+    (tmp_path / "relabeling_is_free.py").write_text(FREE)
+    made = campaign("sure", account={"cost_model": "relabeling_is_free:MODEL"})
+    batch = artifacts.read_batch(made.paths.batch("b02"))
+    given = {batch.image_ids[3]: Boxes.build([(5, 5, 30, 30)], ["disc"])}
+    artifacts.write_batch(made.paths.batch("b02"), replace(batch, labels=given))
+    assert not pipeline.propose(made, "b02").crops
+    now = Campaign(made.paths, params(), say=lambda _: None)
+    pipeline.learn(now, "b01")
+    pipeline.finish(now, "b01")
+    _, anew = pipeline.learn(now, "b02")
+    assert anew.crops.used
+    rest = [boxes for i, boxes in crop_boxes(anew).items() if i not in given]
+    assert max(float(boxes.scores.max()) for boxes in rest) < 1.0
+    assert pipeline.propose(now, "b02") == anew
 
 
 def test_status_and_report_say_whose_classes_were_shown(finished):
