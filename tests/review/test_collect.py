@@ -339,6 +339,21 @@ def test_an_edit_by_hand_stays_where_git_takes_a_class_change_back(campaign):
     assert made.boxes["b"].labels.tolist() == ["cat", "dog"]
 
 
+def test_a_redo_stays_where_git_takes_a_class_change_back(campaign):
+    """It is of another time; the clone has the submission before it alone."""
+    campaign.submit("b00", 1)
+    entry = change_classes(campaign, "rename", "cat", "lynx", ["lynx", "dog"])
+    made = campaign.collect("b00")
+    dogs = replace(made.boxes["a"], labels=np.array(["dog", "dog"]))
+    redone = replace(made, boxes={**made.boxes, "a": dogs}, finished=when(2), submitted={})
+    artifacts.write_corrections(campaign.paths.corrections("b00"), redone)
+    entry.unlink()
+    list_classes(campaign, ["cat", "dog"])
+    campaign.submit("b00", 3, ["b"])
+    made = campaign.collect("b00")
+    assert [made.boxes[i].labels.tolist() for i in "ab"] == [["dog", "dog"], ["cat", "dog"]]
+
+
 def test_a_class_change_that_an_older_version_counted_is_taken_back_too(campaign):
     """Its files tell how many changes they follow, not which."""
     campaign.submit("b00", 1)
