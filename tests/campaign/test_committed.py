@@ -86,7 +86,7 @@ def test_a_committed_submission_that_is_gone_is_told_and_brought_back(paths: Cam
     edited = f"{other.read_text()}\n"
     other.write_text(edited)
     command = f"git checkout HEAD -- reviews/{file.name}"
-    assert last(paths) == f"Next: {command}   (or commit the removal), then boxloop status"
+    assert last(paths) == f"Next: {command}, then boxloop status   (or commit the removal)"
     run(paths.root, command)
     assert file.exists()
     assert other.read_text() == edited
@@ -103,7 +103,7 @@ def test_the_whole_folder_and_what_is_no_label_is_told(paths: CampaignPaths) -> 
     paths.reviews.rmdir()
     [note] = told(paths)
     assert "the latest commit has 4 files in reviews/ that are not there now (b00-" in note
-    command = last(paths).partition("Next: ")[2].partition("   (or commit")[0]
+    command = last(paths).partition("Next: ")[2].partition(", then boxloop status")[0]
     run(paths.root, command)
     assert len(list(paths.reviews.iterdir())) == 5  # and what is no label
 

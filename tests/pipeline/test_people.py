@@ -276,12 +276,13 @@ def test_an_experiment_from_before_a_redo_does_not_hide_the_redo(copy):
     run(copy, "dvc", "exp", "apply", "early")
     status = run(copy, "boxloop", "status").stdout
     assert f"1 file in reviews/ that is not there now ({redone.name})" in status
-    way, known = re.search("^Next: (git .*), then (boxloop status)$", status, re.M).groups()
+    way, known = next_commands(copy)
+    assert (way, known) == (f"git checkout HEAD -- reviews/{redone.name}", "boxloop status")
     run(copy, *way.split())
     status = run(copy, *known.split()).stdout
     assert redone.exists()
     assert "latest commit" not in status
-    for command in re.search("^Next: (.*?)(   .*)?$", status, re.M)[1].split(", then "):
+    for command in next_commands(copy):
         run(copy, *command.split())
     assert labels(copy) == after
 
@@ -388,7 +389,9 @@ def test_a_class_change_that_git_takes_back_leaves_people_s_labels(copy, kind, n
     run(copy, "git", "add", "--all")
     run(copy, "git", "commit", "--quiet", "-m", "changed")
     run(copy, "git", "revert", "--no-edit", "HEAD")
-    assert next_commands(copy) == ["dvc repro"]
-    repro(copy)
+    told = next_commands(copy)
+    assert told == ["dvc repro --single-item --force dataset", "dvc repro"]
+    for command in told:
+        run(copy, *command.split())
     assert labels(copy) == before
     assert "Every batch is done" in run(copy, "boxloop", "status").stdout

@@ -87,7 +87,7 @@ def status_text(paths: CampaignPaths, params: Params) -> str:
     elif found.damaged:
         parts.append("Next: bring the damaged files back, then dvc repro")
     elif lost:  # what comes next depends on these labels
-        parts.append(f"Next: {lost.command}   (or commit the removal), then boxloop status")
+        parts.append(f"Next: {lost.command}, then boxloop status   (or commit the removal)")
     elif found.renamed.way and paths.study is None:
         parts.append(f"Next: {found.renamed.way}   (brings everything up to date)")
     elif (newer := _newer(turns)) and paths.study is None:
