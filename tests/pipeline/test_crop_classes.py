@@ -28,49 +28,23 @@ from boxloop.models.detectors.delivered import load_model
 from boxloop.params import Params, chain
 from boxloop.study.simulate import run as simulate
 from builders_detectors import CLASSES, drawn
+from builders_own_detector import module as own_detector
 
 KEYS = ("b00", "b01", "b02")
 OFF = {"propose": {"crops": "off"}}
 FREE = "from boxloop import CostModel\nMODEL = CostModel(relabeled=0.0)\n"
 
-CONFUSED = '''
-"""Finds every object, and calls all of them squares."""
-import json
-from dataclasses import replace
-from pathlib import Path
-
-from boxloop.core.training_log import TrainingLog
-from boxloop.core.types import Boxes
-from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
-
-class Detector:
-    name = "confused"
-    def __init__(self, classes):
-        self.classes = classes
-    def train(self, labeled, images, params, progress=None):
-        with open("trained.txt", "a") as file:
-            print(len(labeled), file=file)
-        return replace(TrainingLog.of_nothing(), steps=1, images=len(labeled))
-    def propose(self, images, *, score_floor, batch_size, progress=None):
+_PROPOSE = """
         with open("places.json") as file:
             places = json.load(file)
         return {
             i.id: Boxes.build(places[Path(i.path).stem], ["square"] * 2, [0.9] * 2, prefix="p")
             for i in images
         }
-    def save(self, path, *, labeled_digest):
-        content = (self.name, self.classes, (0, 0), labeled_digest, "none", 1)
-        write_detector(path, DetectorCheckpoint(*content))
-
-class Factory:
-    name = "confused"
-    def create(self, params, classes):
-        return Detector(classes)
-    def restore(self, checkpoint, device, params=None):
-        return Detector(checkpoint.classes)
-
-FACTORY = Factory()
-'''
+"""
+CONFUSED = own_detector(
+    "confused", "Finds every object, and calls all of them squares.", _PROPOSE, log='"trained.txt"'
+)
 
 
 def params(**sections):

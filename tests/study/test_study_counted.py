@@ -2,27 +2,10 @@
 
 from boxloop.study.run import run
 from boxloop.study.spec import load_spec
+from builders_own_detector import module as own_detector
 from builders_study import TINY, study_file, table
 
-CONFUSED = '''
-"""Finds every object, a pixel off, and calls all of them the first class."""
-import json
-import os
-from dataclasses import replace
-
-from boxloop.core.training_log import TrainingLog
-from boxloop.core.types import Boxes
-from boxloop.models.checkpoint import DetectorCheckpoint, write_detector
-
-class Detector:
-    name = "confused"
-    def __init__(self, classes):
-        self.classes = classes
-    def train(self, labeled, images, params, progress=None):
-        with open(os.environ["TRAINED"], "a") as file:
-            print(len(labeled), file=file)
-        return replace(TrainingLog.of_nothing(), steps=1, images=len(labeled))
-    def propose(self, images, *, score_floor, batch_size, progress=None):
+_PROPOSE = """
         with open(os.environ["TRUTH"]) as file:
             truth = json.load(file)["boxes"]
         places = {i.id: [[v + 1 for v in box["xyxy"]] for box in truth[i.id]] for i in images}
@@ -30,19 +13,13 @@ class Detector:
             i: Boxes.build(own, [self.classes[0]] * len(own), [0.9] * len(own), prefix="p")
             for i, own in places.items()
         }
-    def save(self, path, *, labeled_digest):
-        content = (self.name, self.classes, (0, 0), labeled_digest, "none", 1)
-        write_detector(path, DetectorCheckpoint(*content))
-
-class Factory:
-    name = "confused"
-    def create(self, params, classes):
-        return Detector(classes)
-    def restore(self, checkpoint, device, params=None):
-        return Detector(checkpoint.classes)
-
-FACTORY = Factory()
-'''
+"""
+CONFUSED = own_detector(
+    "confused",
+    "Finds every object, a pixel off, and calls all of them the first class.",
+    _PROPOSE,
+    log='os.environ["TRAINED"]',
+)
 
 
 def test_a_changed_study_has_the_numbers_of_one_that_began_so(tmp_path, monkeypatch):

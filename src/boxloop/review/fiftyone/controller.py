@@ -120,7 +120,7 @@ class ReviewController:
             self._last_activity = now
             valid = {}
             for sample_id, value in seconds.items():
-                if sample_id in own and _is_number(value) and value > 0 < self._left:
+                if sample_id in own and _is_number(value) and min(value, self._left) > 0:
                     valid[sample_id] = float(min(value, self._left))
                     self._left -= valid[sample_id]
             if valid:
